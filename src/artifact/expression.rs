@@ -1,0 +1,241 @@
+//! CEL expressions: parsed and bounded when a document is read, evaluated over JSON values. Values enter as
+//! variables, never as text, so nothing a person or a device writes can become an expression.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::{Arc, LazyLock},
+};
+
+use cel::{
+    Context, Env, Program,
+    common::ast::{EntryExpr, Expr, IdedExpr},
+    extensions,
+    objects::{Key, Map},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::Error as _};
+use serde_json::Value;
+
+/// Longest source of one expression, in bytes.
+const LONGEST: usize = 4096;
+/// Comprehensions (`exists`, `all`, `map`, `filter`) that may stand inside one another.
+const DEEPEST: usize = 2;
+/// Items that one list or map may have when an expression reads it.
+const MOST_ITEMS: usize = 10_000;
+
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut environment = Env::stdlib();
+    // Both are the crate's own and can only clash with each other; a clash would show in every test.
+    let _ = environment.add_extension(extensions::strings);
+    let _ = environment.add_extension(extensions::lists);
+    Arc::new(environment)
+});
+
+/// A CEL expression that parses and stays within its bounds.
+#[derive(Clone, JsonSchema)]
+#[schemars(with = "String")]
+pub struct Expression {
+    source: String,
+    program: Arc<Program>,
+}
+
+/// The source is not an acceptable expression.
+#[derive(Debug, thiserror::Error)]
+#[error("`{source_text}` is not a usable CEL expression: {reason}")]
+pub struct ExpressionError {
+    source_text: String,
+    reason: String,
+}
+
+/// Evaluating an expression failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{expression}` could not be evaluated: {reason}")]
+pub struct EvaluateError {
+    expression: String,
+    reason: String,
+}
+
+/// The variables that an expression may read.
+#[derive(Clone, Debug, Default)]
+pub struct Scope<'a>(Vec<(&'static str, &'a Value)>);
+
+impl<'a> Scope<'a> {
+    /// No variables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same scope with one more variable.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &'a Value) -> Self {
+        self.0.retain(|(known, _)| *known != name);
+        self.0.push((name, value));
+        self
+    }
+}
+
+impl Expression {
+    /// Parses and bounds `source`.
+    pub fn parse(source: &str) -> Result<Self, ExpressionError> {
+        let wrong = |reason: String| ExpressionError { source_text: source.chars().take(200).collect(), reason };
+        if source.len() > LONGEST {
+            return Err(wrong(format!("it is longer than {LONGEST} bytes")));
+        }
+        let program = ENVIRONMENT.compile(source).map_err(|errors| {
+            wrong(errors.errors.first().map_or_else(|| "it does not parse".to_owned(), |error| error.msg.clone()))
+        })?;
+        let depth = comprehension_depth(program.expression());
+        if depth > DEEPEST {
+            return Err(wrong(format!("{depth} comprehensions are nested, at most {DEEPEST} may be")));
+        }
+        Ok(Self { source: source.to_owned(), program: Arc::new(program) })
+    }
+
+    /// The expression as written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The variables it reads.
+    pub fn variables(&self) -> BTreeSet<String> {
+        self.program
+            .references()
+            .variables()
+            .into_iter()
+            .filter(|name| !name.starts_with('@'))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The value over `scope`, as JSON.
+    pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluateError> {
+        let wrong = |reason: String| EvaluateError { expression: self.source.clone(), reason };
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        for (name, value) in &scope.0 {
+            let value = to_cel(value).ok_or_else(|| wrong(format!("`{name}` holds more than {MOST_ITEMS} items")))?;
+            context.add_variable_from_value(*name, value);
+        }
+        let value = self.program.execute(&context).map_err(|error| wrong(error.to_string()))?;
+        value.json().map_err(|_| wrong("the answer is not a JSON value".to_owned()))
+    }
+
+    /// The value over `scope`, which must be true or false.
+    pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, EvaluateError> {
+        match self.evaluate(scope)? {
+            Value::Bool(answer) => Ok(answer),
+            other => Err(EvaluateError {
+                expression: self.source.clone(),
+                reason: format!("the answer is {other}, expected true or false"),
+            }),
+        }
+    }
+}
+
+fn to_cel(value: &Value) -> Option<cel::Value> {
+    Some(match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(bool) => cel::Value::Bool(*bool),
+        Value::Number(number) => match number.as_i64() {
+            // Every JSON integer is a CEL int, so that `id == 120` holds whoever wrote the 120.
+            Some(integer) => cel::Value::Int(integer),
+            None => cel::Value::Float(number.as_f64()?),
+        },
+        Value::String(text) => cel::Value::String(Arc::new(text.clone())),
+        Value::Array(items) if items.len() <= MOST_ITEMS => {
+            cel::Value::List(Arc::new(items.iter().map(to_cel).collect::<Option<_>>()?))
+        }
+        Value::Object(map) if map.len() <= MOST_ITEMS => {
+            let entries = map.iter().map(|(key, item)| Some((Key::from(key.clone()), to_cel(item)?)));
+            cel::Value::Map(Map::from(entries.collect::<Option<HashMap<Key, cel::Value>>>()?))
+        }
+        Value::Array(_) | Value::Object(_) => return None,
+    })
+}
+
+fn comprehension_depth(node: &IdedExpr) -> usize {
+    let deepest = |nodes: &mut dyn Iterator<Item = &IdedExpr>| nodes.map(comprehension_depth).max().unwrap_or(0);
+    match &node.expr {
+        Expr::Call(call) => deepest(&mut call.args.iter().chain(call.target.as_deref())),
+        Expr::Comprehension(inner) => {
+            let parts = [&inner.iter_range, &inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result];
+            1 + deepest(&mut parts.into_iter())
+        }
+        Expr::List(list) => deepest(&mut list.elements.iter()),
+        Expr::Map(map) => map.entries.iter().map(entry_depth).max().unwrap_or(0),
+        Expr::Struct(fields) => fields.entries.iter().map(entry_depth).max().unwrap_or(0),
+        Expr::Select(select) => comprehension_depth(&select.operand),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => 0,
+    }
+}
+
+fn entry_depth(entry: &cel::common::ast::IdedEntryExpr) -> usize {
+    match &entry.expr {
+        EntryExpr::StructField(field) => comprehension_depth(&field.value),
+        EntryExpr::MapEntry(entry) => comprehension_depth(&entry.key).max(comprehension_depth(&entry.value)),
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cel({})", self.source)
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)
+    }
+}
+
+impl Serialize for Expression {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.source)
+    }
+}
+
+impl<'de> Deserialize<'de> for Expression {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Expression::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_data_and_never_become_expressions() {
+        let inputs = json!({"name": "x\" || true || \"", "id": 120});
+        let scope = Scope::new().with("inputs", &inputs);
+        assert!(!Expression::parse("inputs.name == \"x\"").unwrap().holds(&scope).unwrap());
+        assert_eq!(Expression::parse("'v' + string(inputs.id)").unwrap().evaluate(&scope).unwrap(), json!("v120"));
+        assert!(Expression::parse("inputs.id == 120").unwrap().holds(&scope).unwrap());
+    }
+
+    #[test]
+    fn what_is_unbounded_or_wrong_is_refused() {
+        for source in ["", "1 +", "a.map(x, b.map(y, c.map(z, x + y + z)))", &"1+".repeat(4000)] {
+            assert!(Expression::parse(source).is_err(), "{source}");
+        }
+        assert!(Expression::parse("a.map(x, b.exists(y, x == y))").is_ok());
+        let many = json!(vec![0; MOST_ITEMS + 1]);
+        assert!(Expression::parse("size(a) > 0").unwrap().evaluate(&Scope::new().with("a", &many)).is_err());
+        assert!(Expression::parse("missing").unwrap().evaluate(&Scope::new()).is_err());
+        assert!(Expression::parse("1").unwrap().holds(&Scope::new()).is_err());
+    }
+
+    #[test]
+    fn an_expression_names_its_variables() {
+        let expression = Expression::parse("result.records.exists(r, r.name == inputs.name)").unwrap();
+        assert!(expression.variables().is_superset(&["result".to_owned(), "inputs".to_owned()].into()));
+    }
+}

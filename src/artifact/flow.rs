@@ -1,0 +1,132 @@
+//! `automation.flow`: the design with every item unrolled, every known hole filled and every before-state read.
+//! Compiled by the pure `expand` of [`crate::flow`]; this file only says what it looks like.
+
+use std::{collections::BTreeMap, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    digest::Digest,
+    names::{CallId, StepId, ToolName},
+    step::Step,
+};
+
+/// The calls that will run, in an order that respects what each needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AutomationFlow {
+    /// Always `flow`.
+    pub kind: FlowKind,
+    /// The design that it was compiled from.
+    pub design: Digest,
+    /// The calls.
+    pub nodes: Vec<FlowNode>,
+}
+
+/// The `kind` of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FlowKind {
+    /// A flow.
+    #[default]
+    Flow,
+}
+
+/// A node of the flow: a step, and its item after a `/` where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct NodeId(String);
+
+impl NodeId {
+    /// The node of `step` for `item`.
+    pub fn new(step: &StepId, item: Option<&str>) -> Self {
+        Self(item.map_or_else(|| step.to_string(), |item| format!("{step}/{item}")))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One call of the flow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlowNode {
+    /// Its name.
+    pub id: NodeId,
+    /// The item of the step's `for_each`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Value>,
+    /// The inventory target, where the arguments that name it are known.
+    pub target: Option<String>,
+    /// The step, with what is known filled in.
+    pub step: Step,
+    /// The nodes that must be done first.
+    pub needs: Vec<NodeId>,
+    /// What was there before, where the tool can be read back and the arguments are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
+    /// What the manifest says will be there after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+    /// How it is undone, where it can be said now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Undo>,
+}
+
+/// A state that was read before anything was changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// The state; `null` where there is nothing.
+    pub state: Value,
+    /// The call that read it.
+    pub call: CallId,
+}
+
+/// The call that takes a write back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Undo {
+    /// The tool.
+    pub tool: ToolName,
+    /// The arguments.
+    #[serde(rename = "with")]
+    pub args: Map<String, Value>,
+}
+
+impl FlowNode {
+    /// The arguments, where all of them are known.
+    pub fn known_args(&self) -> Option<Map<String, Value>> {
+        self.step.args.iter().map(|(name, arg)| Some((name.clone(), arg.literal()?.clone()))).collect()
+    }
+
+    /// Whether the state that it would leave is there already.
+    pub fn unchanged(&self) -> bool {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => before.state == *after,
+            _ => false,
+        }
+    }
+}
+
+impl AutomationFlow {
+    /// The node with this id.
+    pub fn node(&self, id: &NodeId) -> Option<&FlowNode> {
+        self.nodes.iter().find(|node| node.id == *id)
+    }
+
+    /// The nodes by id.
+    pub fn by_id(&self) -> BTreeMap<&NodeId, &FlowNode> {
+        self.nodes.iter().map(|node| (&node.id, node)).collect()
+    }
+}

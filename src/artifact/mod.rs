@@ -1,0 +1,40 @@
+//! The five documents of an engagement, the blueprint they may be drafted from, and what they share: digests,
+//! strict YAML, CEL expressions, grants and steps. Pure: text in, values or located errors out. Nothing here
+//! knows whether a document was approved; that is [`crate::engagement`].
+
+mod blueprint;
+mod design;
+mod digest;
+mod discovery;
+mod expression;
+mod flow;
+mod grant;
+mod names;
+mod record;
+mod spec;
+mod step;
+mod template;
+pub mod value;
+mod yaml;
+
+pub use blueprint::{Blueprint, InputError, InputSchema};
+pub use design::{Component, Decision, DesignDraft, DesignKind, Disposition, FeasibleWhen, Read, SolutionDesign};
+pub use digest::{CanonicalError, Digest, ParseDigestError, canonical, digest_bytes, digest_of};
+pub use discovery::{
+    AcceptanceReading, Capability, CapabilityStatus, DiscoveryKind, DiscoveryReport, Drift, Finding, ReadResult,
+    Verdict,
+};
+pub use expression::{EvaluateError, Expression, ExpressionError, Scope};
+pub use flow::{AutomationFlow, Before, FlowKind, FlowNode, NodeId, Undo};
+pub use grant::{Boundary, Constraint, Grant};
+pub use names::{Agent, ArtifactKind, CallId, EngagementId, NameError, Phase, StepId, ToolName};
+pub use record::{
+    DeviationRecord, Independence, ReconciledRecord, RecordKind, RecordOutcome, RequirementResult, RequirementStatus,
+    StepResult, TargetOutcome, TargetResult, Totals,
+};
+pub(crate) use spec::fill_args;
+pub use spec::{Check, Limits, ReadCall, Requirement, Rollback, Spec, SpecError, SpecKind, Window};
+pub use step::{Arg, ForEach, Hole, OnFailure, Step, Until, Verify};
+pub use template::{TemplateError, fill};
+pub use value::{Format, ValueSchema, ValueType};
+pub use yaml::{YamlError, from_yaml, locate, to_yaml};

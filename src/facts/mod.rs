@@ -1,0 +1,10 @@
+//! What the program itself knows and computes: the inventory, the people, and from them the environment, the
+//! targets, the risk and the blast radius of an engagement. Pure, and never what a model said.
+
+mod inventory;
+mod people;
+mod summary;
+
+pub use inventory::{Inventory, InventoryKind, Target};
+pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, Role};
+pub use summary::{Facts, Risk, spec_facts, with_flow};

@@ -1,0 +1,121 @@
+//! `policies/people.yaml`: who may request, approve and operate.
+
+use std::{collections::BTreeSet, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The people of a workspace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct People {
+    /// Always `people`.
+    pub kind: PeopleKind,
+    /// Each person.
+    pub people: Vec<Person>,
+}
+
+/// The `kind` of the people file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeopleKind {
+    /// People.
+    People,
+}
+
+/// One person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// The name that `--as` takes.
+    pub name: String,
+    /// The operating-system users that speak for this person without `--as`.
+    #[serde(default)]
+    pub os_users: BTreeSet<String>,
+    /// What the person may do.
+    pub roles: BTreeSet<Role>,
+}
+
+/// What a person may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// File requests, run and cancel engagements.
+    Requester,
+    /// Answer gates and questions.
+    Approver,
+    /// Everything, and pin tools.
+    Owner,
+}
+
+impl Role {
+    /// The roles from least to most.
+    pub const ALL: [Role; 3] = [Self::Requester, Self::Approver, Self::Owner];
+
+    /// The word that policies use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requester => "requester",
+            Self::Approver => "approver",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who someone says they are, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The name given with `--as`, or of the person that the OS user speaks for.
+    pub name: String,
+    /// The operating-system user of the process.
+    pub os_user: String,
+    /// How it is known.
+    pub means: IdentityMeans,
+}
+
+/// How an identity is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityMeans {
+    /// A name and the OS user, nothing more; for labs and other places that are not production.
+    Asserted,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (asserted, OS user {})", self.name, self.os_user)
+    }
+}
+
+impl People {
+    /// The person that `name` or else the OS user stands for.
+    pub fn identify(&self, name: Option<&str>, os_user: &str) -> Option<&Person> {
+        match name {
+            Some(name) => self.people.iter().find(|person| person.name == name),
+            None => self.people.iter().find(|person| person.os_users.contains(os_user)),
+        }
+    }
+
+    /// The roles of an identity; none for a name that is not listed. An owner has every role.
+    pub fn roles(&self, identity: &Identity) -> BTreeSet<Role> {
+        let person = self.people.iter().find(|person| person.name == identity.name);
+        match person {
+            Some(person) if person.roles.contains(&Role::Owner) => Role::ALL.into(),
+            Some(person) => person.roles.clone(),
+            None => BTreeSet::new(),
+        }
+    }
+
+    /// The names of those who have a role.
+    pub fn with_role(&self, role: Role) -> Vec<&str> {
+        let has = |person: &&Person| person.roles.contains(&role) || person.roles.contains(&Role::Owner);
+        self.people.iter().filter(has).map(|person| person.name.as_str()).collect()
+    }
+}

@@ -1,0 +1,167 @@
+//! The facts that a gate is decided on, computed from a spec or a flow and the inventory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    artifact::{AutomationFlow, Constraint, Spec},
+    tool::{Effect, Toolbox},
+};
+
+use super::inventory::Inventory;
+
+/// What the program computed about an engagement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// The environments of the targets.
+    pub environments: BTreeSet<String>,
+    /// The targets that the boundary reaches, by name.
+    pub targets: BTreeSet<String>,
+    /// Whether some grant reaches targets that cannot be listed.
+    pub unlisted_targets: bool,
+    /// Whether every tool that may write only simulates.
+    pub simulated: bool,
+    /// Calls that change something: the most that the boundary allows, or those of the flow.
+    pub writes: Option<u64>,
+    /// Calls among them that are destructive.
+    pub destructive: u64,
+    /// Tools among them that cannot be undone.
+    pub irreversible: BTreeSet<String>,
+    /// The risk that follows from all of this.
+    pub risk: Risk,
+}
+
+/// How much could go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// Nothing is changed.
+    None,
+    /// A few undoable changes.
+    Low,
+    /// Many targets, or targets that cannot be listed.
+    Medium,
+    /// Something destructive or irreversible.
+    High,
+}
+
+/// More targets than this are not a small change.
+const FEW_TARGETS: usize = 10;
+
+/// The facts of a spec: what its boundary could reach at most.
+pub fn spec_facts(spec: &Spec, toolbox: &Toolbox, inventory: &Inventory) -> Facts {
+    let mut facts = empty();
+    let mut writes = Some(0u64);
+    for grant in &spec.boundary.build {
+        let Some(tool) = toolbox.tool(&grant.tool) else { continue };
+        let simulated = toolbox.manifest_of(&grant.tool).is_some_and(|manifest| manifest.simulated);
+        facts.simulated &= simulated;
+        reach(&mut facts, grant.constraints.get(&tool.target), inventory);
+        if tool.effect == Effect::Read {
+            continue;
+        }
+        writes = writes.zip(grant.at_most).map(|(sum, most)| sum + u64::from(most));
+        if tool.effect == Effect::Destructive {
+            facts.destructive += grant.at_most.map_or(1, u64::from);
+        }
+        if tool.irreversible() {
+            facts.irreversible.insert(tool.name.to_string());
+        }
+    }
+    if spec.boundary.build.is_empty() {
+        for grant in &spec.boundary.discover {
+            if let Some(tool) = toolbox.tool(&grant.tool) {
+                facts.simulated &= toolbox.manifest_of(&grant.tool).is_some_and(|manifest| manifest.simulated);
+                reach(&mut facts, grant.constraints.get(&tool.target), inventory);
+            }
+        }
+    }
+    facts.writes = writes;
+    close(facts, inventory)
+}
+
+/// The facts of a flow: what it will do.
+pub fn with_flow(spec: &Facts, flow: &AutomationFlow, toolbox: &Toolbox, inventory: &Inventory) -> Facts {
+    let mut facts = empty();
+    facts.simulated = spec.simulated;
+    let mut writes = 0;
+    for node in &flow.nodes {
+        match &node.target {
+            Some(target) => {
+                facts.targets.insert(target.clone());
+            }
+            None => facts.unlisted_targets = true,
+        }
+        let Some(tool) = toolbox.tool(&node.step.tool) else { continue };
+        if tool.effect == Effect::Read || node.unchanged() {
+            continue;
+        }
+        writes += 1;
+        if tool.effect == Effect::Destructive {
+            facts.destructive += 1;
+        }
+        if tool.irreversible() {
+            facts.irreversible.insert(tool.name.to_string());
+        }
+    }
+    facts.writes = Some(writes);
+    close(facts, inventory)
+}
+
+fn empty() -> Facts {
+    Facts {
+        environments: BTreeSet::new(),
+        targets: BTreeSet::new(),
+        unlisted_targets: false,
+        simulated: true,
+        writes: Some(0),
+        destructive: 0,
+        irreversible: BTreeSet::new(),
+        risk: Risk::None,
+    }
+}
+
+fn reach(facts: &mut Facts, constraint: Option<&Constraint>, inventory: &Inventory) {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let Some(constraint) = constraint else { return };
+    if let Some(name) = constraint.is.as_ref().and_then(text) {
+        facts.targets.insert(name);
+    } else if let Some(names) = &constraint.one_of {
+        facts.targets.extend(names.iter().filter_map(text));
+    } else if let Some(group) = &constraint.in_group {
+        facts.targets.extend(inventory.group(group).map(|target| target.name.clone()));
+    } else {
+        facts.unlisted_targets = true;
+    }
+}
+
+fn close(mut facts: Facts, inventory: &Inventory) -> Facts {
+    let environment = |name: &String| inventory.target(name).map(|target| target.environment.clone());
+    facts.environments = facts.targets.iter().filter_map(environment).collect();
+    facts.risk = if facts.destructive > 0 || !facts.irreversible.is_empty() {
+        Risk::High
+    } else if facts.unlisted_targets || facts.targets.len() > FEW_TARGETS {
+        Risk::Medium
+    } else if facts.writes == Some(0) {
+        Risk::None
+    } else {
+        Risk::Low
+    };
+    facts
+}
+
+impl Facts {
+    /// Targets counted by environment, for one line of a screen.
+    pub fn targets_by_environment<'a>(&'a self, inventory: &'a Inventory) -> BTreeMap<&'a str, usize> {
+        let mut counted = BTreeMap::new();
+        for name in &self.targets {
+            let environment = inventory.target(name).map_or("not in the inventory", |target| &target.environment);
+            *counted.entry(environment).or_default() += 1;
+        }
+        counted
+    }
+}

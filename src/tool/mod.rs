@@ -1,0 +1,10 @@
+//! What a tool is: its arguments, its effect, how its target's state is read back and how it is undone. Pure.
+//! Manifests come from `tools/*.yaml`; only [`crate::broker`] can run what they describe.
+
+mod manifest;
+mod pin;
+mod toolbox;
+
+pub use manifest::{Args, Effect, Manifest, ManifestKind, Server, StateRead, Tool, UndoRule};
+pub use pin::{Pins, ServerPin, tool_definition_digest};
+pub use toolbox::{ArgsProblem, ManifestProblem, Toolbox};

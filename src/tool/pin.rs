@@ -1,0 +1,38 @@
+//! What a person has agreed a server to be: its executable, its arguments, and the definition of each tool.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::artifact::{CanonicalError, Digest, digest_of};
+
+/// The pins of every family, kept in `tools/pins.yaml` and written by `countersign tools pin`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pins {
+    /// One pin a family.
+    #[serde(default)]
+    pub servers: BTreeMap<String, ServerPin>,
+}
+
+/// What one server was when it was pinned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerPin {
+    /// Program and arguments, with nothing left to fill in.
+    pub command: Vec<String>,
+    /// The digest of the executable's bytes.
+    pub executable: Digest,
+    /// The digest of each tool's name, description and input schema.
+    pub tools: BTreeMap<String, Digest>,
+}
+
+/// The digest of a tool as its server describes it.
+pub fn tool_definition_digest(
+    name: &str,
+    description: Option<&str>,
+    input_schema: &Value,
+) -> Result<Digest, CanonicalError> {
+    digest_of(&json!({"name": name, "description": description, "input_schema": input_schema}))
+}

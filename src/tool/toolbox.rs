@@ -1,0 +1,306 @@
+//! All manifests together: found by name, checked at load, and the one place where arguments get their normal form.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::artifact::{CanonicalError, Digest, Expression, ToolName, ValueType, digest_of};
+
+use super::{
+    manifest::{Effect, Manifest, Tool},
+    pin::{Pins, ServerPin},
+};
+
+/// Every tool that this workspace knows.
+#[derive(Debug, Default)]
+pub struct Toolbox {
+    manifests: Vec<Manifest>,
+    validators: BTreeMap<ToolName, jsonschema::Validator>,
+    pins: Pins,
+}
+
+/// A manifest that cannot be used: where, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{family}: {path}: {message}")]
+pub struct ManifestProblem {
+    /// The family.
+    pub family: String,
+    /// Keys and list positions joined by dots.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Arguments that the tool does not take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{tool}`: argument `{argument}`: {reason}")]
+pub struct ArgsProblem {
+    /// The tool.
+    pub tool: String,
+    /// The argument.
+    pub argument: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Toolbox {
+    /// Checks the manifests by themselves and against each other.
+    pub fn new(manifests: Vec<Manifest>, pins: Pins) -> Result<Self, Vec<ManifestProblem>> {
+        let mut problems = Vec::new();
+        let mut validators = BTreeMap::new();
+        let mut families = std::collections::BTreeSet::new();
+        for manifest in &manifests {
+            let mut say = |path: String, message: String| {
+                problems.push(ManifestProblem { family: manifest.family.clone(), path, message });
+            };
+            if !families.insert(&manifest.family) {
+                say("family".into(), "another manifest has the same family".into());
+            }
+            if manifest.server.command.is_empty() {
+                say("server.command".into(), "it is empty".into());
+            }
+            for (at, tool) in manifest.tools.iter().enumerate() {
+                let at = format!("tools.{at}");
+                for (path, message) in tool_problems(tool, &manifests) {
+                    say(format!("{at}.{path}"), message);
+                }
+                match jsonschema::draft202012::new(&tool.args.json_schema()) {
+                    Ok(validator) => {
+                        if validators.insert(tool.name.clone(), validator).is_some() {
+                            say(format!("{at}.name"), format!("`{}` is defined twice", tool.name));
+                        }
+                    }
+                    Err(error) => say(format!("{at}.args"), error.to_string()),
+                }
+            }
+        }
+        if problems.is_empty() { Ok(Self { manifests, validators, pins }) } else { Err(problems) }
+    }
+
+    /// All manifests.
+    pub fn manifests(&self) -> &[Manifest] {
+        &self.manifests
+    }
+
+    /// All tools.
+    pub fn tools(&self) -> impl Iterator<Item = &Tool> {
+        self.manifests.iter().flat_map(|manifest| &manifest.tools)
+    }
+
+    /// The tool with this name.
+    pub fn tool(&self, name: &ToolName) -> Option<&Tool> {
+        self.tools().find(|tool| tool.name == *name)
+    }
+
+    /// The manifest that holds this tool.
+    pub fn manifest_of(&self, name: &ToolName) -> Option<&Manifest> {
+        self.manifests.iter().find(|manifest| manifest.tools.iter().any(|tool| tool.name == *name))
+    }
+
+    /// What a family's server was pinned as.
+    pub fn pin(&self, family: &str) -> Option<&ServerPin> {
+        self.pins.servers.get(family)
+    }
+
+    /// All pins.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// The digest of what a tool is: its manifest entry, its server and its pin.
+    pub fn definition(&self, name: &ToolName) -> Result<Digest, CanonicalError> {
+        let manifest = self.manifest_of(name);
+        let pin = manifest.and_then(|manifest| self.pin(&manifest.family));
+        digest_of(&json!({"tool": self.tool(name), "server": manifest.map(|manifest| &manifest.server), "pin": pin}))
+    }
+
+    /// The digest of all manifests and pins.
+    pub fn digest(&self) -> Result<Digest, CanonicalError> {
+        digest_of(&json!({"manifests": self.manifests, "pins": self.pins}))
+    }
+
+    /// The arguments in normal form with defaults filled in: the bytes that are decided, digested and sent.
+    pub fn check_args(&self, tool: &Tool, args: &Map<String, Value>) -> Result<Map<String, Value>, ArgsProblem> {
+        let wrong = |argument: &str, reason: String| ArgsProblem {
+            tool: tool.name.to_string(),
+            argument: argument.to_owned(),
+            reason,
+        };
+        let mut normal = Map::new();
+        for (name, value) in args {
+            let schema = tool.args.properties.get(name);
+            let schema = schema.ok_or_else(|| wrong(name, "the tool has no such argument".into()))?;
+            let value = schema.normalise(value).map_err(|reason| wrong(name, reason))?;
+            normal.insert(name.clone(), value);
+        }
+        for (name, schema) in &tool.args.properties {
+            if let (false, Some(default)) = (normal.contains_key(name), &schema.default) {
+                normal.insert(name.clone(), default.clone());
+            }
+        }
+        if let Some(name) = tool.args.required.iter().find(|name| !normal.contains_key(name.as_str())) {
+            return Err(wrong(name, "it is missing".into()));
+        }
+        let validator = self.validators.get(&tool.name);
+        let validator = validator.ok_or_else(|| wrong("", "the tool is not in this toolbox".into()))?;
+        let instance = Value::Object(normal);
+        if let Err(error) = validator.validate(&instance) {
+            return Err(wrong(error.instance_path().as_str().trim_start_matches('/'), error.to_string()));
+        }
+        match instance {
+            Value::Object(normal) => Ok(normal),
+            _ => Err(wrong("", "arguments must be an object".into())),
+        }
+    }
+}
+
+impl super::Args {
+    /// The JSON Schema (2020-12) of the whole argument object.
+    pub fn json_schema(&self) -> Value {
+        let properties: Map<String, Value> =
+            self.properties.iter().map(|(name, schema)| (name.clone(), schema.json_schema())).collect();
+        json!({
+            "type": "object",
+            "properties": properties,
+            "required": self.required,
+            "additionalProperties": false,
+        })
+    }
+}
+
+fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let lookup = |name: &ToolName| manifests.iter().flat_map(|m| &m.tools).find(|other| other.name == *name);
+    let args = &tool.args.properties;
+    for (name, schema) in args {
+        let path = format!("args.properties.{name}");
+        if matches!(name.as_str(), "__entity" | "__extn") || !plain_name(name) {
+            found.push((path.clone(), "an argument's name is lower-case letters, digits and `_`".into()));
+        }
+        if (schema.kind == ValueType::Array) != schema.items.is_some() {
+            found.push((path.clone(), "a list, and only a list, has `items`".into()));
+        }
+        if schema.items.as_ref().is_some_and(|items| items.kind == ValueType::Array) {
+            found.push((path.clone(), "a list of lists cannot be constrained".into()));
+        }
+        if let Some(default) = &schema.default
+            && schema.normalise(default).ok().as_ref() != Some(default)
+        {
+            found.push((path, "its default is not a value of its own type in normal form".into()));
+        }
+    }
+    for name in tool.args.required.iter().filter(|name| !args.contains_key(*name)) {
+        found.push(("args.required".into(), format!("there is no argument `{name}`")));
+    }
+    if !args.contains_key(&tool.target) || !tool.args.required.contains(&tool.target) {
+        found.push(("target".into(), format!("`{}` is not a required argument", tool.target)));
+    }
+    let holes = |args: &BTreeMap<String, crate::artifact::Arg>, allowed: &[&str]| -> Option<String> {
+        args.values().find_map(|arg| match arg {
+            crate::artifact::Arg::Hole(hole) => only_reads(&hole.cel, allowed),
+            crate::artifact::Arg::Literal(_) => None,
+        })
+    };
+    if tool.effect == Effect::Read {
+        if tool.undo.is_some() || tool.state.is_some() || tool.after.is_some() {
+            found.push(("effect".into(), "a read has no `state`, `after` or `undo`".into()));
+        }
+    } else if tool.state.is_some() != tool.after.is_some() {
+        found.push(("state".into(), "`state` and `after` stand together".into()));
+    }
+    if let Some(state) = &tool.state {
+        if lookup(&state.tool).is_none_or(|reader| reader.effect != Effect::Read) {
+            found.push(("state.tool".into(), format!("`{}` is not a reading tool", state.tool)));
+        }
+        found.extend(holes(&state.args, &["args"]).map(|why| ("state.with".into(), why)));
+        found.extend(only_reads(&state.pick, &["args", "result"]).map(|why| ("state.pick".into(), why)));
+    }
+    if let Some(undo) = &tool.undo {
+        if lookup(&undo.tool).is_none_or(|undoer| undoer.effect == Effect::Read) {
+            found.push(("undo.tool".into(), format!("`{}` is not a writing tool", undo.tool)));
+        }
+        found.extend(holes(&undo.args, &["args", "before", "result"]).map(|why| ("undo.with".into(), why)));
+    }
+    if let Some(after) = &tool.after {
+        found.extend(only_reads(after, &["args", "before"]).map(|why| ("after".into(), why)));
+    }
+    found
+}
+
+fn plain_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && name.len() <= 60
+}
+
+/// Says so if the expression reads a document variable that is not allowed here.
+fn only_reads(expression: &Expression, allowed: &[&str]) -> Option<String> {
+    let outer = ["inputs", "facts", "item", "steps", "result", "args", "before"];
+    let wrong = expression
+        .variables()
+        .into_iter()
+        .find(|name| outer.contains(&name.as_str()) && !allowed.contains(&name.as_str()))?;
+    Some(format!("`{expression}` reads `{wrong}`; it may read {}", allowed.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::from_yaml;
+
+    const MANIFEST: &str = "
+kind: tools
+family: sample
+about: A sample
+server: {command: [sample]}
+tools:
+  - name: dns.record.create
+    about: Create an A record
+    says: create A record {name}
+    effect: write
+    target: zone
+    args:
+      properties:
+        zone: {type: string, format: dns-name}
+        name: {type: string, format: dns-label}
+        ttl: {type: integer, minimum: 60, maximum: 86400, default: 3600}
+      required: [zone, name]
+";
+
+    #[test]
+    fn arguments_are_checked_and_get_one_normal_form() {
+        let toolbox = Toolbox::new(vec![from_yaml("m", MANIFEST).unwrap()], Pins::default()).unwrap();
+        let tool = toolbox.tools().next().unwrap();
+        let check = |value: Value| toolbox.check_args(tool, value.as_object().unwrap());
+        let normal = check(json!({"zone": "Corp.Example.com", "name": "WEB"})).unwrap();
+        assert_eq!(Value::Object(normal), json!({"zone": "corp.example.com", "name": "web", "ttl": 3600}));
+        for wrong in [
+            json!({"zone": "a.b"}),
+            json!({"zone": "a.b", "name": "x", "extra": 1}),
+            json!({"zone": "a.b", "Name": "x", "name": "x"}),
+            json!({"zone": "a.b", "name": "x", "ttl": 59}),
+            json!({"zone": "a.b", "name": "x", "ttl": "60"}),
+            json!({"zone": "a.b", "name": "x", "ttl": 120.0}),
+            json!({"zone": "a.b.", "name": "x"}),
+            json!({"zone": "a.b", "name": "x.y"}),
+            json!({"zone": "a.b", "name": {"__entity": {"type": "Agent", "id": "build"}}}),
+        ] {
+            assert!(check(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_constrained_or_undone_as_said_is_refused() {
+        for (from, to) in [
+            ("target: zone", "target: ttl"),
+            ("default: 3600", "default: 3"),
+            ("name: {type: string, format: dns-label}", "name: {type: array}"),
+            ("required: [zone, name]", "required: [zone, name, other]"),
+            ("effect: write", "effect: write\n    undo: {tool: nothing, with: {}}"),
+            ("effect: write", "effect: write\n    after: 'args.name'"),
+        ] {
+            let manifest = from_yaml("m", &MANIFEST.replace(from, to)).unwrap();
+            assert!(Toolbox::new(vec![manifest], Pins::default()).is_err(), "{to}");
+        }
+    }
+}
