@@ -2,9 +2,10 @@
 //! countersigned.
 //!
 //! The modules in reading order; each may use those above it and never those below (a test compares this list
-//! with every `use crate::`). Everything down to [`gate`] is pure: no clock, no I/O, no async.
+//! with every `use crate::`). Everything down to `gate` is pure: no clock, no I/O, no async.
 #![deny(missing_docs)]
 
 pub mod artifact;
-pub mod facts;
 pub mod tool;
+pub mod facts;
+pub mod lab;
