@@ -6,12 +6,13 @@
 //!
 //! In reading order: [`network`] (what exists and what a call would change), `edit` (a change as data), `tool`
 //! (the twelve tools and their arguments), `fault` (how the lab can misbehave), `state` (one call, decided), `file`
-//! (lock, load, store, journal).
+//! (lock, load, store, journal), `server` (the protocol).
 
 mod edit;
 mod fault;
 mod file;
 pub mod network;
+mod server;
 mod state;
 mod tool;
 
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 pub use fault::{FAULTS, Fault};
 pub use file::journal_path;
 pub use network::Network;
+pub use server::serve;
 
 /// Why the lab could not do what was asked.
 #[derive(Debug, thiserror::Error)]
