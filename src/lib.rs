@@ -7,5 +7,6 @@
 
 pub mod artifact;
 pub mod tool;
+pub mod flow;
 pub mod facts;
 pub mod lab;

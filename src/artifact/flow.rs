@@ -78,6 +78,9 @@ pub struct FlowNode {
     /// What the manifest says will be there after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
+    /// Why it will not run, where that is known now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// How it is undone, where it can be said now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<Undo>,

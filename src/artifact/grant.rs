@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::names::ToolName;
-use super::value::shown;
+use super::value::{Format, shown};
 
 /// The authorization boundary of a spec.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -111,6 +111,27 @@ impl Constraint {
         None
     }
 
+    /// Whether `value`, already in its normal form, satisfies the constraint; `format` is the argument's, and
+    /// `in_group` says whether the inventory has the named target in a group. Used for the `where` of typed holes;
+    /// the boundary itself is decided by Cedar.
+    pub fn accepts(&self, value: &Value, format: Option<Format>, in_group: impl Fn(&str, &str) -> bool) -> bool {
+        let text = value.as_str();
+        let number = value.as_i64();
+        let items = value.as_array();
+        self.is.as_ref().is_none_or(|is| is == value)
+            && self.one_of.as_ref().is_none_or(|choices| choices.contains(value))
+            && self.like.as_ref().is_none_or(|pattern| text.is_some_and(|text| like(pattern, text, format)))
+            && self.in_range.is_none_or(|block| text.is_some_and(|text| inside(block, text)))
+            && self.in_group.as_ref().is_none_or(|group| text.is_some_and(|text| in_group(text, group)))
+            && self.min.is_none_or(|min| number.is_some_and(|number| number >= min))
+            && self.max.is_none_or(|max| number.is_some_and(|number| number <= max))
+            && self
+                .subset_of
+                .as_ref()
+                .is_none_or(|all| items.is_some_and(|items| items.iter().all(|i| all.contains(i))))
+            && self.max_items.is_none_or(|most| items.is_some_and(|items| items.len() <= most as usize))
+    }
+
     /// The constraint in plain words, to stand after the argument's name.
     pub fn words(&self) -> String {
         let list = |values: &[Value]| values.iter().map(plain).collect::<Vec<_>>().join(", ");
@@ -149,9 +170,58 @@ impl Constraint {
     }
 }
 
+/// Whether `text` matches `pattern` without a `*` standing for the format's separator.
+fn like(pattern: &str, text: &str, format: Option<Format>) -> bool {
+    let separator = format.and_then(Format::separator);
+    let mut parts = pattern.split('*');
+    let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    matches_parts(&parts, rest, separator)
+}
+
+fn matches_parts(parts: &[&str], text: &str, separator: Option<char>) -> bool {
+    let Some((part, later)) = parts.split_first() else { return text.is_empty() };
+    let wild = |upto: &str| separator.is_none_or(|separator| !upto.contains(separator));
+    text.char_indices()
+        .map(|(at, _)| at)
+        .chain([text.len()])
+        .filter_map(|at| Some((text.get(..at)?, text.get(at..)?)))
+        .take_while(|(skipped, _)| wild(skipped))
+        .any(|(_, rest)| rest.strip_prefix(*part).is_some_and(|rest| matches_parts(later, rest, separator)))
+}
+
+fn inside(block: IpNet, text: &str) -> bool {
+    match (text.parse::<IpNet>(), text.parse::<std::net::IpAddr>()) {
+        (Ok(inner), _) => block.contains(&inner),
+        (_, Ok(address)) => block.contains(&address),
+        _ => false,
+    }
+}
+
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_never_stands_for_a_separator() {
+        for (pattern, text, format, expected) in [
+            ("web*", "web01", Some(Format::DnsLabel), true),
+            ("*.corp.example.com", "a.corp.example.com", Some(Format::DnsName), true),
+            ("*.corp.example.com", "a.b.corp.example.com", Some(Format::DnsName), false),
+            ("a*c*e", "abcde", None, true),
+            ("a*c*e", "abde", None, false),
+            ("*", "a.b", None, true),
+            ("*", "a.b", Some(Format::DnsName), false),
+            ("web", "web01", None, false),
+        ] {
+            assert_eq!(like(pattern, text, format), expected, "{pattern} {text}");
+        }
     }
 }

@@ -11,32 +11,11 @@ use super::network::{Network, Port, Record};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Edit {
-    Vlan {
-        switch: String,
-        id: u16,
-        name: Option<String>,
-    },
-    Port {
-        switch: String,
-        port: String,
-        vlan: u16,
-    },
-    Description {
-        switch: String,
-        port: String,
-        text: String,
-    },
-    Record {
-        zone: String,
-        name: String,
-        address: Ipv4Addr,
-        ttl: Option<u32>,
-    },
-    Address {
-        prefix: String,
-        address: Ipv4Addr,
-        name: Option<String>,
-    },
+    Vlan { switch: String, id: u16, name: Option<String> },
+    Port { switch: String, port: String, vlan: u16 },
+    Description { switch: String, port: String, text: String },
+    Record { zone: String, name: String, address: Ipv4Addr, ttl: Option<u32> },
+    Address { prefix: String, address: Ipv4Addr, name: Option<String> },
 }
 
 impl Edit {
@@ -46,21 +25,12 @@ impl Edit {
     pub(super) fn half(&self) -> Option<Self> {
         let mut edit = self.clone();
         match &mut edit {
-            Self::Vlan {
-                name: Some(name), ..
-            }
-            | Self::Address {
-                name: Some(name), ..
-            } => {
+            Self::Vlan { name: Some(name), .. } | Self::Address { name: Some(name), .. } => {
                 *name = first_half(name)?;
             }
             Self::Record { ttl: Some(ttl), .. } => *ttl = if *ttl == 60 { 30 } else { 60 },
             Self::Port { switch, port, vlan } => {
-                edit = Self::Description {
-                    switch: switch.clone(),
-                    port: port.clone(),
-                    text: format!("vlan {vlan}"),
-                };
+                edit = Self::Description { switch: switch.clone(), port: port.clone(), text: format!("vlan {vlan}") };
             }
             Self::Vlan { name: None, .. }
             | Self::Address { name: None, .. }
@@ -92,38 +62,16 @@ impl Network {
                     *before = std::mem::replace(&mut port.description, text);
                 }
             }
-            (
-                Edit::Record {
-                    zone,
-                    name,
-                    address,
-                    ttl,
-                },
-                Edit::Record { ttl: before, .. },
-            ) => {
+            (Edit::Record { zone, name, address, ttl }, Edit::Record { ttl: before, .. }) => {
                 if let Some(records) = self.zones.get_mut(&zone) {
                     let same = |record: &Record| record.name == name && record.address == address;
-                    *before = records
-                        .iter()
-                        .find(|record| same(record))
-                        .map(|record| record.ttl);
+                    *before = records.iter().find(|record| same(record)).map(|record| record.ttl);
                     records.retain(|record| !same(record));
-                    records.extend(ttl.map(|ttl| Record {
-                        name: name.clone(),
-                        address,
-                        ttl,
-                    }));
+                    records.extend(ttl.map(|ttl| Record { name: name.clone(), address, ttl }));
                     records.sort();
                 }
             }
-            (
-                Edit::Address {
-                    prefix,
-                    address,
-                    name,
-                },
-                Edit::Address { name: before, .. },
-            ) => {
+            (Edit::Address { prefix, address, name }, Edit::Address { name: before, .. }) => {
                 if let Some(addresses) = self.prefixes.get_mut(&prefix) {
                     *before = set(addresses, address, name);
                 }

@@ -18,35 +18,14 @@ pub const FAULTS: &[(&str, &str)] = &[
         "half",
         "a write answers success and does part of it: a name cut to half, ttl 60, a port description only; a delete or release lies",
     ),
-    (
-        "vanish",
-        "a write is applied, shows in the next read of its target, and is gone after that",
-    ),
+    ("vanish", "a write is applied, shows in the next read of its target, and is gone after that"),
     ("error", "the tool answers an error and changes nothing"),
-    (
-        "error-after",
-        "the change is applied, then the tool answers an error",
-    ),
-    (
-        "crash-before",
-        "the server exits with code 70 before it applies or answers anything",
-    ),
-    (
-        "crash-after",
-        "the change is applied, then the server exits with code 70 without an answer",
-    ),
-    (
-        "slow",
-        "waits 2 seconds, or ms=N, before applying; comes on top of another fault",
-    ),
-    (
-        "inject",
-        "a read carries a banner with instructions that nobody should follow",
-    ),
-    (
-        "redescribe",
-        "tools/list shows another description of the tool",
-    ),
+    ("error-after", "the change is applied, then the tool answers an error"),
+    ("crash-before", "the server exits with code 70 before it applies or answers anything"),
+    ("crash-after", "the change is applied, then the server exits with code 70 without an answer"),
+    ("slow", "waits 2 seconds, or ms=N, before applying; comes on top of another fault"),
+    ("inject", "a read carries a banner with instructions that nobody should follow"),
+    ("redescribe", "tools/list shows another description of the tool"),
 ];
 
 /// What goes wrong. The order is that of [`FAULTS`].
@@ -123,9 +102,8 @@ impl Fault {
     fn read(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
         let what = parts.next().unwrap_or_default();
-        let (kind, place) = what
-            .split_once(':')
-            .ok_or("write KIND:TOOL, for example `lie:vlan.create@sw03,times=1`")?;
+        let (kind, place) =
+            what.split_once(':').ok_or("write KIND:TOOL, for example `lie:vlan.create@sw03,times=1`")?;
         let kind = FaultKind::named(kind)?;
         let (tool, target) = match place.split_once('@') {
             Some((tool, target)) => (tool, Some(target)),
@@ -139,13 +117,8 @@ impl Fault {
             return Err("name a switch, zone or prefix after `@`, or leave the `@` out".into());
         }
         kind.fits(tool, target)?;
-        let mut fault = Self {
-            kind,
-            tool: tool.name.to_owned(),
-            target: target.map(str::to_owned),
-            times: None,
-            wait: None,
-        };
+        let mut fault =
+            Self { kind, tool: tool.name.to_owned(), target: target.map(str::to_owned), times: None, wait: None };
         for part in parts {
             fault.option(part)?;
         }
@@ -153,12 +126,8 @@ impl Fault {
     }
 
     fn option(&mut self, part: &str) -> Result<(), String> {
-        let (name, number) = part
-            .split_once('=')
-            .ok_or_else(|| format!("`{part}` is not `times=N` or `ms=N`"))?;
-        let number: u32 = number
-            .parse()
-            .map_err(|_| format!("`{number}` in `{part}` is not a number"))?;
+        let (name, number) = part.split_once('=').ok_or_else(|| format!("`{part}` is not `times=N` or `ms=N`"))?;
+        let number: u32 = number.parse().map_err(|_| format!("`{number}` in `{part}` is not a number"))?;
         let slot = match name {
             "times" if number == 0 => return Err("times starts at 1".into()),
             "times" => &mut self.times,
@@ -187,21 +156,16 @@ impl FaultKind {
 
     fn name(self) -> &'static str {
         let mut kinds = KINDS.iter().zip(FAULTS);
-        kinds
-            .find(|(kind, _)| **kind == self)
-            .map_or("", |(_, (name, _))| name)
+        kinds.find(|(kind, _)| **kind == self).map_or("", |(_, (name, _))| name)
     }
 
     fn fits(self, tool: &Tool, target: Option<&str>) -> Result<(), String> {
         let name = tool.name;
         match self {
-            Self::Lie | Self::Half | Self::Vanish if !tool.writes() => Err(format!(
-                "`{}` needs a tool that writes, {name} only reads",
-                self.name()
-            )),
-            Self::Inject if tool.writes() => {
-                Err(format!("`inject` needs a tool that reads, {name} writes"))
+            Self::Lie | Self::Half | Self::Vanish if !tool.writes() => {
+                Err(format!("`{}` needs a tool that writes, {name} only reads", self.name()))
             }
+            Self::Inject if tool.writes() => Err(format!("`inject` needs a tool that reads, {name} writes")),
             Self::Redescribe if target.is_some() => {
                 Err("`redescribe` takes no target: a description is the same for all".into())
             }
@@ -230,10 +194,7 @@ impl FromStr for Fault {
     type Err = LabError;
 
     fn from_str(text: &str) -> Result<Self, LabError> {
-        Self::read(text).map_err(|reason| LabError::Fault {
-            text: text.to_owned(),
-            reason,
-        })
+        Self::read(text).map_err(|reason| LabError::Fault { text: text.to_owned(), reason })
     }
 }
 
@@ -258,11 +219,7 @@ mod tests {
     #[test]
     fn every_kind_reads_back_as_it_was_written() {
         for (name, _) in FAULTS {
-            let tool = if *name == "inject" {
-                "vlan.list"
-            } else {
-                "vlan.create"
-            };
+            let tool = if *name == "inject" { "vlan.list" } else { "vlan.create" };
             let text = format!("{name}:{tool}");
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }
@@ -282,31 +239,16 @@ mod tests {
             ("lie", "write KIND:TOOL"),
             ("fib:vlan.create", "no kind `fib`; known: lie, half,"),
             ("lie:vlan.drop", "no tool `vlan.drop`; known: vlan.list,"),
-            (
-                "lie:vlan.list",
-                "`lie` needs a tool that writes, vlan.list only reads",
-            ),
-            (
-                "inject:vlan.create",
-                "`inject` needs a tool that reads, vlan.create writes",
-            ),
+            ("lie:vlan.list", "`lie` needs a tool that writes, vlan.list only reads"),
+            ("inject:vlan.create", "`inject` needs a tool that reads, vlan.create writes"),
             ("redescribe:vlan.list@sw01", "`redescribe` takes no target"),
-            (
-                "lie:vlan.create@",
-                "name a switch, zone or prefix after `@`",
-            ),
+            ("lie:vlan.create@", "name a switch, zone or prefix after `@`"),
             ("lie:vlan.create,times=0", "times starts at 1"),
-            (
-                "lie:vlan.create,times=x",
-                "`x` in `times=x` is not a number",
-            ),
+            ("lie:vlan.create,times=x", "`x` in `times=x` is not a number"),
             ("lie:vlan.create,times=1,times=2", "times is given twice"),
             ("lie:vlan.create,ms=5", "only `slow` takes ms"),
             ("lie:vlan.create,once", "`once` is not `times=N` or `ms=N`"),
-            (
-                "lie:vlan.create,often=2",
-                "no option `often`; known: times, ms",
-            ),
+            ("lie:vlan.create,often=2", "no option `often`; known: times, ms"),
         ];
         for (text, reason) in cases {
             let message = text.parse::<Fault>().unwrap_err().to_string();

@@ -3,10 +3,7 @@
 //! processes never lose each other's updates and a reader never sees half a file. It guards against processes that
 //! die, not against power loss: a lab need not survive that.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "this is the one file of the lab that writes files"
-)]
+#![allow(clippy::disallowed_methods, reason = "this is the one file of the lab that writes files")]
 
 use std::{
     ffi::OsString,
@@ -29,16 +26,9 @@ pub fn journal_path(state: &Path) -> PathBuf {
 pub(super) fn read(path: &Path) -> Result<State, LabError> {
     let bytes = fs::read(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => LabError::Missing { path: path.into() },
-        _ => LabError::Io {
-            doing: "read",
-            path: path.into(),
-            source,
-        },
+        _ => LabError::Io { doing: "read", path: path.into(), source },
     })?;
-    serde_json::from_slice(&bytes).map_err(|source| LabError::Corrupt {
-        path: path.into(),
-        source,
-    })
+    serde_json::from_slice(&bytes).map_err(|source| LabError::Corrupt { path: path.into(), source })
 }
 
 /// Changes the state under the lock. It is stored, and the journal brought up to it, only if it did change.
@@ -63,11 +53,9 @@ pub(super) fn reset(path: &Path) -> Result<(), LabError> {
     store(path, &State::initial())?;
     let journal = journal_path(path);
     match fs::remove_file(&journal) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(LabError::Io {
-            doing: "remove",
-            path: journal,
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(LabError::Io { doing: "remove", path: journal, source })
+        }
         _ => Ok(()),
     }
 }
@@ -82,37 +70,22 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 fn lock(path: &Path) -> Result<File, LabError> {
     let path = beside(path, ".lock");
     let open = OpenOptions::new().create(true).append(true).open(&path);
-    open.and_then(|file| file.lock().map(|()| file))
-        .map_err(|source| LabError::Io {
-            doing: "lock",
-            path,
-            source,
-        })
+    open.and_then(|file| file.lock().map(|()| file)).map_err(|source| LabError::Io { doing: "lock", path, source })
 }
 
 fn store(path: &Path, state: &State) -> Result<(), LabError> {
-    let failed = |source| LabError::Io {
-        doing: "write",
-        path: path.into(),
-        source,
-    };
+    let failed = |source| LabError::Io { doing: "write", path: path.into(), source };
     let mut bytes = serde_json::to_vec_pretty(state).map_err(|error| failed(error.into()))?;
     bytes.push(b'\n');
     let new = beside(path, ".new");
-    fs::write(&new, bytes)
-        .and_then(|()| fs::rename(&new, path))
-        .map_err(failed)
+    fs::write(&new, bytes).and_then(|()| fs::rename(&new, path)).map_err(failed)
 }
 
 /// Writes the journal's last line if it is not there, or not all of it. The answer is where the journal ends now, which
 /// is elsewhere if someone removed or changed it by hand.
 fn settle(path: &Path, end: &JournalEnd) -> Result<JournalEnd, LabError> {
     let path = journal_path(path);
-    let failed = |source| LabError::Io {
-        doing: "write",
-        path: path.clone(),
-        source,
-    };
+    let failed = |source| LabError::Io { doing: "write", path: path.clone(), source };
     let there = match fs::metadata(&path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -123,17 +96,10 @@ fn settle(path: &Path, end: &JournalEnd) -> Result<JournalEnd, LabError> {
         return Ok(end.clone());
     }
     if !(start..end.bytes).contains(&there) {
-        return Ok(JournalEnd {
-            bytes: there,
-            last: String::new(),
-        });
+        return Ok(JournalEnd { bytes: there, last: String::new() });
     }
     let write = || {
-        let mut journal = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(&path)?;
+        let mut journal = OpenOptions::new().create(true).write(true).truncate(false).open(&path)?;
         journal.set_len(start)?;
         journal.seek(SeekFrom::Start(start))?;
         journal.write_all(end.last.as_bytes())
@@ -147,9 +113,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::lab::{
-        clear_faults, faults, load, network::Network, set_fault, state::Call, tool::Tool,
-    };
+    use crate::lab::{clear_faults, faults, load, network::Network, set_fault, state::Call, tool::Tool};
 
     fn lab() -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
@@ -166,17 +130,12 @@ mod tests {
             id: Some("c1"),
             at: "2026-12-01T22:00:00Z".into(),
         };
-        update(path, |state| {
-            state.decide(&Call { id: None, ..call }, false)
-        })
-        .unwrap();
+        update(path, |state| state.decide(&Call { id: None, ..call }, false)).unwrap();
     }
 
     fn journal(path: &Path) -> Vec<Value> {
         let text = fs::read_to_string(journal_path(path)).unwrap_or_default();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
@@ -208,10 +167,7 @@ mod tests {
         let (_directory, path) = lab();
         let elsewhere = path.with_file_name("other.json");
         let missing = set_fault(&elsewhere, "lie:vlan.create".parse().unwrap()).unwrap_err();
-        assert!(
-            matches!(missing, LabError::Missing { .. })
-                && missing.to_string().contains("countersign lab reset")
-        );
+        assert!(matches!(missing, LabError::Missing { .. }) && missing.to_string().contains("countersign lab reset"));
         assert!(!beside(&elsewhere, ".lock").exists());
         for text in ["", "{", "{}", "{\"network\": 3}"] {
             fs::write(&path, text).unwrap();
@@ -219,11 +175,7 @@ mod tests {
             assert!(matches!(corrupt, LabError::Corrupt { .. }), "{text}");
             assert!(corrupt.to_string().contains("countersign lab reset"));
             clear_faults(&path).unwrap_err();
-            assert_eq!(
-                fs::read_to_string(&path).unwrap(),
-                text,
-                "a corrupt file is left alone"
-            );
+            assert_eq!(fs::read_to_string(&path).unwrap(), text, "a corrupt file is left alone");
         }
         reset(&path).unwrap();
         load(&path).unwrap();
@@ -258,10 +210,6 @@ mod tests {
         }
         fs::remove_file(journal_path(&path)).unwrap();
         allocate(&path);
-        assert_eq!(
-            journal(&path).len(),
-            1,
-            "a journal removed by hand starts again"
-        );
+        assert_eq!(journal(&path).len(), 1, "a journal removed by hand starts again");
     }
 }

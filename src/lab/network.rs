@@ -69,31 +69,19 @@ impl Network {
                 })
                 .collect(),
         };
-        let hosts = [("ns1", 2), ("mail", 5), ("www", 7)]
-            .map(|(name, last)| (name, Ipv4Addr::new(192, 0, 2, last)));
+        let hosts = [("ns1", 2), ("mail", 5), ("www", 7)].map(|(name, last)| (name, Ipv4Addr::new(192, 0, 2, last)));
         let mut records: Vec<Record> = hosts
             .iter()
-            .map(|(name, address)| Record {
-                name: (*name).to_owned(),
-                address: *address,
-                ttl: 3600,
-            })
+            .map(|(name, address)| Record { name: (*name).to_owned(), address: *address, ttl: 3600 })
             .collect();
         records.sort();
-        let mut office: BTreeMap<_, _> = hosts
-            .map(|(name, address)| (address, name.to_owned()))
-            .into();
+        let mut office: BTreeMap<_, _> = hosts.map(|(name, address)| (address, name.to_owned())).into();
         office.insert(Ipv4Addr::new(192, 0, 2, 1), "gateway".to_owned());
         let branch = BTreeMap::from([(Ipv4Addr::new(198, 51, 100, 1), "gateway".to_owned())]);
         Self {
-            switches: (1..=4)
-                .map(|number| (format!("sw{number:02}"), switch.clone()))
-                .collect(),
+            switches: (1..=4).map(|number| (format!("sw{number:02}"), switch.clone())).collect(),
             zones: BTreeMap::from([("corp.example.com".to_owned(), records)]),
-            prefixes: BTreeMap::from([
-                ("192.0.2.0/24".to_owned(), office),
-                ("198.51.100.0/24".to_owned(), branch),
-            ]),
+            prefixes: BTreeMap::from([("192.0.2.0/24".to_owned(), office), ("198.51.100.0/24".to_owned(), branch)]),
         }
     }
 
@@ -121,44 +109,24 @@ impl Network {
                 if let Some((port, _)) = ports.find(|(_, port)| port.vlan == *id) {
                     return Err(format!("VLAN {id} on {switch} is in use by port {port}"));
                 }
-                let edit = Edit::Vlan {
-                    switch: switch.clone(),
-                    id: *id,
-                    name: None,
-                };
+                let edit = Edit::Vlan { switch: switch.clone(), id: *id, name: None };
                 Ok((json!({"switch": switch, "id": id}), Some(edit)))
             }
             Operation::PortVlanSet { switch, port, vlan } => {
                 let ports = &self.switch(switch)?.ports;
                 known(ports, &format!("port on {switch}"), port)?;
                 self.vlan(switch, *vlan)?;
-                let edit = Edit::Port {
-                    switch: switch.clone(),
-                    port: port.clone(),
-                    vlan: *vlan,
-                };
-                Ok((
-                    json!({"switch": switch, "port": port, "vlan": vlan}),
-                    Some(edit),
-                ))
+                let edit = Edit::Port { switch: switch.clone(), port: port.clone(), vlan: *vlan };
+                Ok((json!({"switch": switch, "port": port, "vlan": vlan}), Some(edit)))
             }
-            Operation::RecordCreate {
-                zone,
-                name,
-                address,
-                ttl,
-            } => {
+            Operation::RecordCreate { zone, name, address, ttl } => {
                 if self.has_record(zone, name, *address)? {
                     return Err(format!("`{name}` has {address} in {zone} already"));
                 }
                 let answer = json!({"zone": zone, "name": name, "address": address, "ttl": ttl});
                 Ok((answer, Some(record_edit(zone, name, *address, Some(*ttl)))))
             }
-            Operation::RecordDelete {
-                zone,
-                name,
-                address,
-            } => {
+            Operation::RecordDelete { zone, name, address } => {
                 if !self.has_record(zone, name, *address)? {
                     return Err(format!("`{name}` does not have {address} in {zone}"));
                 }
@@ -171,25 +139,14 @@ impl Network {
                     .hosts()
                     .find(|host| !taken.contains_key(host))
                     .ok_or_else(|| format!("no free address in {prefix}"))?;
-                let edit = Edit::Address {
-                    prefix: prefix.clone(),
-                    address,
-                    name: Some(name.clone()),
-                };
-                Ok((
-                    json!({"prefix": prefix, "address": address, "name": name}),
-                    Some(edit),
-                ))
+                let edit = Edit::Address { prefix: prefix.clone(), address, name: Some(name.clone()) };
+                Ok((json!({"prefix": prefix, "address": address, "name": name}), Some(edit)))
             }
             Operation::AddressRelease { prefix, address } => {
                 if !known(&self.prefixes, "prefix", prefix)?.contains_key(address) {
                     return Err(format!("{address} is not allocated in {prefix}"));
                 }
-                let edit = Edit::Address {
-                    prefix: prefix.clone(),
-                    address: *address,
-                    name: None,
-                };
+                let edit = Edit::Address { prefix: prefix.clone(), address: *address, name: None };
                 Ok((json!({"prefix": prefix, "address": address}), Some(edit)))
             }
         }
@@ -206,24 +163,19 @@ impl Network {
                 let taken = known(&self.prefixes, "prefix", target)?;
                 let hosts = network_of(target)?.hosts();
                 let free = hosts.filter(|host| !taken.contains_key(host)).count();
-                let addresses: Vec<Value> = taken
-                    .iter()
-                    .map(|(address, name)| json!({"address": address, "name": name}))
-                    .collect();
+                let addresses: Vec<Value> =
+                    taken.iter().map(|(address, name)| json!({"address": address, "name": name})).collect();
                 Ok(json!({"prefix": target, "addresses": addresses, "free": free}))
             }
             Operation::PortList { .. } => {
                 let ports = self.switch(target)?.ports.iter();
-                let ports: Vec<Value> = ports
-                    .map(|(port, Port { vlan, .. })| json!({"port": port, "vlan": vlan}))
-                    .collect();
+                let ports: Vec<Value> =
+                    ports.map(|(port, Port { vlan, .. })| json!({"port": port, "vlan": vlan})).collect();
                 Ok(json!({"switch": target, "ports": ports}))
             }
             _ => {
                 let vlans = self.switch(target)?.vlans.iter();
-                let vlans: Vec<Value> = vlans
-                    .map(|(id, name)| json!({"id": id, "name": name}))
-                    .collect();
+                let vlans: Vec<Value> = vlans.map(|(id, name)| json!({"id": id, "name": name})).collect();
                 Ok(json!({"switch": target, "vlans": vlans}))
             }
         }
@@ -242,49 +194,29 @@ impl Network {
 
     fn has_record(&self, zone: &str, name: &str, address: Ipv4Addr) -> Result<bool, String> {
         let records = known(&self.zones, "zone", zone)?;
-        Ok(records
-            .iter()
-            .any(|record| record.name == name && record.address == address))
+        Ok(records.iter().any(|record| record.name == name && record.address == address))
     }
 }
 
 fn name_vlan(switch: &str, id: u16, name: &str) -> (Value, Option<Edit>) {
-    let edit = Edit::Vlan {
-        switch: switch.to_owned(),
-        id,
-        name: Some(name.to_owned()),
-    };
-    (
-        json!({"switch": switch, "id": id, "name": name}),
-        Some(edit),
-    )
+    let edit = Edit::Vlan { switch: switch.to_owned(), id, name: Some(name.to_owned()) };
+    (json!({"switch": switch, "id": id, "name": name}), Some(edit))
 }
 
 fn record_edit(zone: &str, name: &str, address: Ipv4Addr, ttl: Option<u32>) -> Edit {
     let (zone, name) = (zone.to_owned(), name.to_owned());
-    Edit::Record {
-        zone,
-        name,
-        address,
-        ttl,
-    }
+    Edit::Record { zone, name, address, ttl }
 }
 
 fn network_of(prefix: &str) -> Result<Ipv4Net, String> {
-    prefix
-        .parse()
-        .map_err(|_| format!("`{prefix}` in the state file is not a prefix"))
+    prefix.parse().map_err(|_| format!("`{prefix}` in the state file is not a prefix"))
 }
 
 /// Looks up a name, and says which names there are when it is none of them.
 fn known<'a, V>(map: &'a BTreeMap<String, V>, what: &str, name: &str) -> Result<&'a V, String> {
     map.get(name).ok_or_else(|| {
         let names: Vec<&str> = map.keys().map(String::as_str).collect();
-        format!(
-            "no {what} `{}`; known: {}",
-            name.escape_debug(),
-            names.join(", ")
-        )
+        format!("no {what} `{}`; known: {}", name.escape_debug(), names.join(", "))
     })
 }
 
@@ -292,11 +224,7 @@ fn known<'a, V>(map: &'a BTreeMap<String, V>, what: &str, name: &str) -> Result<
 mod tests {
     use super::*;
 
-    fn plan(
-        network: &Network,
-        tool: &str,
-        arguments: Value,
-    ) -> Result<(Value, Option<Edit>), String> {
+    fn plan(network: &Network, tool: &str, arguments: Value) -> Result<(Value, Option<Edit>), String> {
         network.plan(&Operation::parse(tool, arguments.as_object().unwrap())?)
     }
 
@@ -345,31 +273,13 @@ mod tests {
     fn a_write_changes_what_it_says_and_can_be_taken_back() {
         let zone = "corp.example.com";
         let cases = [
-            (
-                "vlan.create",
-                json!({"switch": "sw01", "id": 30, "name": "lab"}),
-            ),
-            (
-                "vlan.rename",
-                json!({"switch": "sw01", "id": 20, "name": "phones"}),
-            ),
+            ("vlan.create", json!({"switch": "sw01", "id": 30, "name": "lab"})),
+            ("vlan.rename", json!({"switch": "sw01", "id": 20, "name": "phones"})),
             ("vlan.delete", json!({"switch": "sw01", "id": 20})),
-            (
-                "port.vlan.set",
-                json!({"switch": "sw01", "port": "Gi1/0/1", "vlan": 20}),
-            ),
-            (
-                "dns.record.create",
-                json!({"zone": zone, "name": "web01", "address": "192.0.2.10", "ttl": 300}),
-            ),
-            (
-                "dns.record.delete",
-                json!({"zone": zone, "name": "www", "address": "192.0.2.7"}),
-            ),
-            (
-                "ipam.address.release",
-                json!({"prefix": "192.0.2.0/24", "address": "192.0.2.7"}),
-            ),
+            ("port.vlan.set", json!({"switch": "sw01", "port": "Gi1/0/1", "vlan": 20})),
+            ("dns.record.create", json!({"zone": zone, "name": "web01", "address": "192.0.2.10", "ttl": 300})),
+            ("dns.record.delete", json!({"zone": zone, "name": "www", "address": "192.0.2.7"})),
+            ("ipam.address.release", json!({"prefix": "192.0.2.0/24", "address": "192.0.2.7"})),
         ];
         for (tool, arguments) in cases {
             let mut network = Network::initial();
@@ -395,11 +305,7 @@ mod tests {
         }
         let full = plan(&network, "ipam.address.allocate", arguments).unwrap_err();
         assert_eq!(full, "no free address in 192.0.2.0/24");
-        let listed = call(
-            &mut network,
-            "ipam.addresses.list",
-            json!({"prefix": "192.0.2.0/24"}),
-        );
+        let listed = call(&mut network, "ipam.addresses.list", json!({"prefix": "192.0.2.0/24"}));
         assert_eq!(listed["free"], 0);
         assert_eq!(listed["addresses"][253]["address"], "192.0.2.254");
     }
@@ -409,46 +315,18 @@ mod tests {
         let network = Network::initial();
         let zone = "corp.example.com";
         let cases = [
-            (
-                "vlan.list",
-                json!({"switch": "sw09"}),
-                "no switch `sw09`; known: sw01, sw02, sw03, sw04",
-            ),
-            (
-                "vlan.create",
-                json!({"switch": "sw01", "id": 10, "name": "x"}),
-                "VLAN 10 exists on sw01 as `office`",
-            ),
-            (
-                "vlan.rename",
-                json!({"switch": "sw01", "id": 30, "name": "x"}),
-                "no VLAN 30 on sw01",
-            ),
-            (
-                "vlan.delete",
-                json!({"switch": "sw01", "id": 30}),
-                "no VLAN 30 on sw01",
-            ),
-            (
-                "vlan.delete",
-                json!({"switch": "sw01", "id": 10}),
-                "VLAN 10 on sw01 is in use by port Gi1/0/1",
-            ),
-            (
-                "port.vlan.set",
-                json!({"switch": "sw01", "port": "Gi1/0/1", "vlan": 30}),
-                "no VLAN 30 on sw01",
-            ),
+            ("vlan.list", json!({"switch": "sw09"}), "no switch `sw09`; known: sw01, sw02, sw03, sw04"),
+            ("vlan.create", json!({"switch": "sw01", "id": 10, "name": "x"}), "VLAN 10 exists on sw01 as `office`"),
+            ("vlan.rename", json!({"switch": "sw01", "id": 30, "name": "x"}), "no VLAN 30 on sw01"),
+            ("vlan.delete", json!({"switch": "sw01", "id": 30}), "no VLAN 30 on sw01"),
+            ("vlan.delete", json!({"switch": "sw01", "id": 10}), "VLAN 10 on sw01 is in use by port Gi1/0/1"),
+            ("port.vlan.set", json!({"switch": "sw01", "port": "Gi1/0/1", "vlan": 30}), "no VLAN 30 on sw01"),
             (
                 "port.vlan.set",
                 json!({"switch": "sw01", "port": "Gi1/0/9", "vlan": 10}),
                 "no port on sw01 `Gi1/0/9`; known: Gi1/0/1, Gi1/0/2, Gi1/0/3, Gi1/0/4, Gi1/0/5, Gi1/0/6, Gi1/0/7, Gi1/0/8",
             ),
-            (
-                "dns.records.list",
-                json!({"zone": "example.org"}),
-                "no zone `example.org`; known: corp.example.com",
-            ),
+            ("dns.records.list", json!({"zone": "example.org"}), "no zone `example.org`; known: corp.example.com"),
             (
                 "dns.record.create",
                 json!({"zone": zone, "name": "www", "address": "192.0.2.7", "ttl": 60}),
@@ -471,11 +349,7 @@ mod tests {
             ),
         ];
         for (tool, arguments, message) in cases {
-            assert_eq!(
-                plan(&network, tool, arguments).unwrap_err(),
-                message,
-                "{tool}"
-            );
+            assert_eq!(plan(&network, tool, arguments).unwrap_err(), message, "{tool}");
         }
     }
 }

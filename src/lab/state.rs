@@ -141,9 +141,7 @@ impl State {
             self.fire(&slow);
             return Ok(Outcome::Wait(slow.wait()));
         }
-        let fault = self.find(tool, target, |kind| {
-            kind != FaultKind::Slow && kind != FaultKind::Redescribe
-        });
+        let fault = self.find(tool, target, |kind| kind != FaultKind::Slow && kind != FaultKind::Redescribe);
         let kind = fault.as_ref().map(|fault| fault.kind);
         if let Some(fault) = &fault
             && let FaultKind::Error | FaultKind::CrashBefore = fault.kind
@@ -193,31 +191,19 @@ impl State {
         answer: &Value,
         vanishes: bool,
     ) -> Result<(), String> {
-        let line = Line {
-            tool: call.tool.name,
-            args: call.args,
-            call: call.id,
-            at: &call.at,
-        };
+        let line = Line { tool: call.tool.name, args: call.args, call: call.id, at: &call.at };
         let mut line = serde_json::to_string(&line).map_err(|error| error.to_string())?;
         line.push('\n');
         self.journal.bytes = self.journal.bytes.saturating_add(line.len() as u64);
         self.journal.last = line;
         let back = self.network.make(edit);
         if vanishes {
-            self.vanishing.push(Vanishing {
-                shown_by: call.tool.shown_by.to_owned(),
-                target: target.to_owned(),
-                back,
-            });
+            self.vanishing.push(Vanishing { shown_by: call.tool.shown_by.to_owned(), target: target.to_owned(), back });
         }
         if let Some(id) = call.id
             && is_remembered(call.tool)
         {
-            let allocation = Allocation {
-                args: call.args.clone(),
-                answer: answer.clone(),
-            };
+            let allocation = Allocation { args: call.args.clone(), answer: answer.clone() };
             self.allocations.insert(id.to_owned(), allocation);
         }
         Ok(())
@@ -237,9 +223,7 @@ impl State {
     /// A read has shown what was going to vanish; the newest change is taken back first.
     fn vanish(&mut self, read: &str, target: &str) {
         let shown = |one: &Vanishing| one.shown_by == read && one.target == target;
-        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.vanishing)
-            .into_iter()
-            .partition(shown);
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.vanishing).into_iter().partition(shown);
         self.vanishing = kept;
         for one in gone.into_iter().rev() {
             self.network.make(one.back);
@@ -248,14 +232,11 @@ impl State {
 
     fn find(&self, tool: &Tool, target: &str, wanted: impl Fn(FaultKind) -> bool) -> Option<Fault> {
         let mut faults = self.faults.iter();
-        faults
-            .find(|fault| wanted(fault.kind) && fault.is_for(tool.name, target))
-            .cloned()
+        faults.find(|fault| wanted(fault.kind) && fault.is_for(tool.name, target)).cloned()
     }
 
     fn fire(&mut self, fired: &Fault) {
-        self.faults
-            .retain_mut(|fault| !(fault == fired && fault.fire()));
+        self.faults.retain_mut(|fault| !(fault == fired && fault.fire()));
     }
 }
 
@@ -273,12 +254,7 @@ mod tests {
     fn call(state: &mut State, tool: &str, args: Value, id: Option<&str>) -> Outcome {
         let args = args.as_object().unwrap();
         let at = "2026-12-01T22:00:00Z".to_owned();
-        let call = Call {
-            tool: Tool::named(tool).unwrap(),
-            args,
-            id,
-            at,
-        };
+        let call = Call { tool: Tool::named(tool).unwrap(), args, id, at };
         state.decide(&call, false)
     }
 
@@ -293,10 +269,7 @@ mod tests {
     }
 
     fn name_of_30(state: &State) -> Option<&str> {
-        state.network.switches["sw01"]
-            .vlans
-            .get(&30)
-            .map(String::as_str)
+        state.network.switches["sw01"].vlans.get(&30).map(String::as_str)
     }
 
     #[test]
@@ -315,11 +288,7 @@ mod tests {
         ];
         for (kind, outcome, name) in cases {
             let mut state = with(&format!("{kind}:vlan.create"));
-            assert_eq!(
-                call(&mut state, "vlan.create", create(), None),
-                outcome,
-                "{kind}"
-            );
+            assert_eq!(call(&mut state, "vlan.create", create(), None), outcome, "{kind}");
             assert_eq!(name_of_30(&state), name, "{kind}");
             assert_eq!(state.journal.last.is_empty(), name.is_none(), "{kind}");
         }
@@ -328,18 +297,9 @@ mod tests {
     #[test]
     fn a_half_done_write_leaves_its_documented_half() {
         let cases = [
-            (
-                "dns.record.create",
-                json!({"zone": ZONE, "name": "web", "address": "192.0.2.9", "ttl": 300}),
-            ),
-            (
-                "port.vlan.set",
-                json!({"switch": "sw01", "port": "Gi1/0/1", "vlan": 20}),
-            ),
-            (
-                "ipam.address.allocate",
-                json!({"prefix": "192.0.2.0/24", "name": "web1"}),
-            ),
+            ("dns.record.create", json!({"zone": ZONE, "name": "web", "address": "192.0.2.9", "ttl": 300})),
+            ("port.vlan.set", json!({"switch": "sw01", "port": "Gi1/0/1", "vlan": 20})),
+            ("ipam.address.allocate", json!({"prefix": "192.0.2.0/24", "name": "web1"})),
             ("vlan.delete", json!({"switch": "sw01", "id": 20})),
         ];
         let mut states = cases.map(|(tool, args)| {
@@ -349,17 +309,11 @@ mod tests {
             state.network
         });
         let [zone, switch, prefix, nothing] = &mut states;
-        let record = zone.zones[ZONE]
-            .iter()
-            .find(|record| record.name == "web")
-            .unwrap();
+        let record = zone.zones[ZONE].iter().find(|record| record.name == "web").unwrap();
         assert_eq!(record.ttl, 60);
         let port = &switch.switches["sw01"].ports["Gi1/0/1"];
         assert_eq!((port.vlan, port.description.as_str()), (10, "vlan 20"));
-        assert_eq!(
-            prefix.prefixes["192.0.2.0/24"][&"192.0.2.3".parse().unwrap()],
-            "we"
-        );
+        assert_eq!(prefix.prefixes["192.0.2.0/24"][&"192.0.2.3".parse().unwrap()], "we");
         assert_eq!(*nothing, Network::initial());
     }
 
@@ -370,8 +324,7 @@ mod tests {
         // Neither another switch nor another kind of read shows it.
         call(&mut state, "vlan.list", json!({"switch": "sw02"}), None);
         call(&mut state, "port.list", json!({"switch": "sw01"}), None);
-        let Outcome::Answer(first) = call(&mut state, "vlan.list", json!({"switch": "sw01"}), None)
-        else {
+        let Outcome::Answer(first) = call(&mut state, "vlan.list", json!({"switch": "sw01"}), None) else {
             panic!("not an answer");
         };
         assert_eq!(first["vlans"][3], json!({"id": 30, "name": "printers"}));
@@ -383,18 +336,8 @@ mod tests {
     #[test]
     fn a_fault_with_times_fires_that_often_and_only_where_it_has_an_effect() {
         let mut state = with("lie:vlan.create@sw01,times=2");
-        call(
-            &mut state,
-            "vlan.create",
-            json!({"switch": "sw02", "id": 30, "name": "x"}),
-            None,
-        );
-        call(
-            &mut state,
-            "vlan.create",
-            json!({"switch": "sw01", "id": 10, "name": "x"}),
-            None,
-        );
+        call(&mut state, "vlan.create", json!({"switch": "sw02", "id": 30, "name": "x"}), None);
+        call(&mut state, "vlan.create", json!({"switch": "sw01", "id": 10, "name": "x"}), None);
         for _ in 0..2 {
             call(&mut state, "vlan.create", create(), None);
             assert_eq!(name_of_30(&state), None);
@@ -410,16 +353,8 @@ mod tests {
         state.set_fault("slow:vlan.create,ms=5".parse().unwrap());
         let (tool, args) = (Tool::named("vlan.create").unwrap(), create());
         let args = args.as_object().unwrap();
-        let call = Call {
-            tool,
-            args,
-            id: None,
-            at: String::new(),
-        };
-        assert_eq!(
-            state.decide(&call, false),
-            Outcome::Wait(Duration::from_millis(5))
-        );
+        let call = Call { tool, args, id: None, at: String::new() };
+        assert_eq!(state.decide(&call, false), Outcome::Wait(Duration::from_millis(5)));
         assert_eq!(state.decide(&call, true), Outcome::Exit);
         assert_eq!(name_of_30(&state), Some("printers"));
     }
@@ -437,10 +372,7 @@ mod tests {
     fn a_repeated_allocation_answers_what_it_answered() {
         let args = || json!({"prefix": "192.0.2.0/24", "name": "web"});
         let mut state = with("crash-after:ipam.address.allocate,times=1");
-        assert_eq!(
-            call(&mut state, "ipam.address.allocate", args(), Some("c1")),
-            Outcome::Exit
-        );
+        assert_eq!(call(&mut state, "ipam.address.allocate", args(), Some("c1")), Outcome::Exit);
         let journal = state.journal.clone();
         let expected = json!({"prefix": "192.0.2.0/24", "address": "192.0.2.3", "name": "web"});
         for _ in 0..2 {

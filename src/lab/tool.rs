@@ -88,12 +88,7 @@ pub(super) const TOOLS: &[Tool] = &[
         description: "Create an A record in a simulated DNS zone.",
         shown_by: "dns.records.list",
         destructive: false,
-        arguments: &[
-            Argument::Zone,
-            Argument::RecordName,
-            Argument::Address,
-            Argument::Ttl,
-        ],
+        arguments: &[Argument::Zone, Argument::RecordName, Argument::Address, Argument::Ttl],
     },
     Tool {
         name: "dns.record.delete",
@@ -138,11 +133,7 @@ impl Tool {
 
     /// The JSON Schema of the arguments: all are required, and nothing else is taken.
     pub(super) fn input_schema(&self) -> Map<String, Value> {
-        let properties: Map<String, Value> = self
-            .arguments
-            .iter()
-            .map(|argument| argument.property())
-            .collect();
+        let properties: Map<String, Value> = self.arguments.iter().map(|argument| argument.property()).collect();
         let required: Vec<String> = properties.keys().cloned().collect();
         let mut schema = Map::new();
         schema.insert("type".into(), json!("object"));
@@ -155,16 +146,14 @@ impl Tool {
 
 impl Argument {
     fn property(self) -> (String, Value) {
-        let text =
-            |description| json!({"type": "string", "minLength": 1, "description": description});
+        let text = |description| json!({"type": "string", "minLength": 1, "description": description});
         let vlan = |description| json!({"type": "integer", "minimum": 1, "maximum": 4094, "description": description});
         let (name, schema) = match self {
             Self::Switch => ("switch", text("switch, for example sw01")),
             Self::Id => ("id", vlan("VLAN id")),
-            Self::VlanName => (
-                "name",
-                json!({"type": "string", "minLength": 1, "maxLength": 32, "description": "VLAN name"}),
-            ),
+            Self::VlanName => {
+                ("name", json!({"type": "string", "minLength": 1, "maxLength": 32, "description": "VLAN name"}))
+            }
             Self::Port => ("port", text("port, for example Gi1/0/1")),
             Self::Vlan => ("vlan", vlan("access VLAN, which must exist on the switch")),
             Self::Zone => ("zone", text("zone, for example corp.example.com")),
@@ -172,10 +161,7 @@ impl Argument {
                 "name",
                 json!({"type": "string", "minLength": 1, "maxLength": 63, "description": "host name inside the zone, one label"}),
             ),
-            Self::Address => (
-                "address",
-                json!({"type": "string", "format": "ipv4", "description": "IPv4 address"}),
-            ),
+            Self::Address => ("address", json!({"type": "string", "format": "ipv4", "description": "IPv4 address"})),
             Self::Ttl => (
                 "ttl",
                 json!({"type": "integer", "minimum": 1, "maximum": MAX_TTL, "description": "time to live in seconds"}),
@@ -200,42 +186,21 @@ pub(super) enum Operation {
     #[serde(rename = "vlan.list")]
     VlanList { switch: String },
     #[serde(rename = "vlan.create")]
-    VlanCreate {
-        switch: String,
-        id: u16,
-        name: String,
-    },
+    VlanCreate { switch: String, id: u16, name: String },
     #[serde(rename = "vlan.rename")]
-    VlanRename {
-        switch: String,
-        id: u16,
-        name: String,
-    },
+    VlanRename { switch: String, id: u16, name: String },
     #[serde(rename = "vlan.delete")]
     VlanDelete { switch: String, id: u16 },
     #[serde(rename = "port.list")]
     PortList { switch: String },
     #[serde(rename = "port.vlan.set")]
-    PortVlanSet {
-        switch: String,
-        port: String,
-        vlan: u16,
-    },
+    PortVlanSet { switch: String, port: String, vlan: u16 },
     #[serde(rename = "dns.records.list")]
     RecordsList { zone: String },
     #[serde(rename = "dns.record.create")]
-    RecordCreate {
-        zone: String,
-        name: String,
-        address: Ipv4Addr,
-        ttl: u32,
-    },
+    RecordCreate { zone: String, name: String, address: Ipv4Addr, ttl: u32 },
     #[serde(rename = "dns.record.delete")]
-    RecordDelete {
-        zone: String,
-        name: String,
-        address: Ipv4Addr,
-    },
+    RecordDelete { zone: String, name: String, address: Ipv4Addr },
     #[serde(rename = "ipam.addresses.list")]
     AddressesList { prefix: String },
     #[serde(rename = "ipam.address.allocate")]
@@ -248,8 +213,8 @@ impl Operation {
     /// Reads a call strictly: unknown, missing or ill-typed arguments and values out of range are errors.
     pub(super) fn parse(tool: &str, arguments: &Map<String, Value>) -> Result<Self, String> {
         // As `{"tool": {arguments}}` this is serde's own shape for an enum, so nothing is matched by hand.
-        let operation: Self = serde_json::from_value(json!({ tool: arguments }))
-            .map_err(|error| format!("`{tool}`: {error}"))?;
+        let operation: Self =
+            serde_json::from_value(json!({ tool: arguments })).map_err(|error| format!("`{tool}`: {error}"))?;
         operation.in_range()?;
         Ok(operation)
     }
@@ -263,9 +228,7 @@ impl Operation {
             | Self::VlanDelete { switch, .. }
             | Self::PortList { switch }
             | Self::PortVlanSet { switch, .. } => switch,
-            Self::RecordsList { zone }
-            | Self::RecordCreate { zone, .. }
-            | Self::RecordDelete { zone, .. } => zone,
+            Self::RecordsList { zone } | Self::RecordCreate { zone, .. } | Self::RecordDelete { zone, .. } => zone,
             Self::AddressesList { prefix }
             | Self::AddressAllocate { prefix, .. }
             | Self::AddressRelease { prefix, .. } => prefix,
@@ -297,19 +260,12 @@ impl Operation {
 }
 
 fn vlan_id(id: u16) -> Result<(), String> {
-    if (1..=4094).contains(&id) {
-        Ok(())
-    } else {
-        Err(format!("VLAN id {id} is not between 1 and 4094"))
-    }
+    if (1..=4094).contains(&id) { Ok(()) } else { Err(format!("VLAN id {id} is not between 1 and 4094")) }
 }
 
 fn text(argument: &str, value: &str, longest: usize) -> Result<(), String> {
     if value.is_empty() || value.chars().count() > longest || value.chars().any(char::is_control) {
-        Err(format!(
-            "{argument} `{}` is not 1 to {longest} printable characters",
-            value.escape_debug()
-        ))
+        Err(format!("{argument} `{}` is not 1 to {longest} printable characters", value.escape_debug()))
     } else {
         Ok(())
     }
@@ -318,17 +274,10 @@ fn text(argument: &str, value: &str, longest: usize) -> Result<(), String> {
 /// One label of a host name: letters, digits and inner hyphens, RFC 1123 section 2.1.
 fn label(name: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if (1..=63).contains(&name.len())
-        && name.chars().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-    {
+    if (1..=63).contains(&name.len()) && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-') {
         Ok(())
     } else {
-        Err(format!(
-            "name `{}` is not one host name label",
-            name.escape_debug()
-        ))
+        Err(format!("name `{}` is not one host name label", name.escape_debug()))
     }
 }
 
@@ -346,22 +295,11 @@ mod tests {
             "zone": "corp.example.com", "address": "192.0.2.9", "ttl": 60, "prefix": "192.0.2.0/24"});
         for tool in TOOLS {
             let schema = Value::Object(tool.input_schema());
-            assert_eq!(
-                schema["additionalProperties"],
-                json!(false),
-                "{}",
-                tool.name
-            );
+            assert_eq!(schema["additionalProperties"], json!(false), "{}", tool.name);
             let names: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-            let exact: Map<String, Value> = names
-                .iter()
-                .map(|name| ((*name).clone(), every[name.as_str()].clone()))
-                .collect();
-            assert!(
-                jsonschema::is_valid(&schema, &json!(exact)),
-                "{}",
-                tool.name
-            );
+            let exact: Map<String, Value> =
+                names.iter().map(|name| ((*name).clone(), every[name.as_str()].clone())).collect();
+            assert!(jsonschema::is_valid(&schema, &json!(exact)), "{}", tool.name);
             Operation::parse(tool.name, &exact).unwrap();
             for name in names {
                 let mut short = exact.clone();
@@ -379,38 +317,14 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_an_error() {
         let cases = [
-            (
-                "vlan.create",
-                json!({"switch": "sw01", "id": 0, "name": "x"}),
-            ),
-            (
-                "vlan.create",
-                json!({"switch": "sw01", "id": 4095, "name": "x"}),
-            ),
-            (
-                "vlan.create",
-                json!({"switch": "sw01", "id": "30", "name": "x"}),
-            ),
-            (
-                "vlan.create",
-                json!({"switch": "sw01", "id": 30, "name": "a\nb"}),
-            ),
-            (
-                "vlan.rename",
-                json!({"switch": "sw01", "id": 30, "name": ""}),
-            ),
-            (
-                "dns.record.create",
-                json!({"zone": "z", "name": "a.b", "address": "192.0.2.1", "ttl": 60}),
-            ),
-            (
-                "dns.record.create",
-                json!({"zone": "z", "name": "a", "address": "192.0.2.256", "ttl": 60}),
-            ),
-            (
-                "dns.record.create",
-                json!({"zone": "z", "name": "a", "address": "192.0.2.1", "ttl": 0}),
-            ),
+            ("vlan.create", json!({"switch": "sw01", "id": 0, "name": "x"})),
+            ("vlan.create", json!({"switch": "sw01", "id": 4095, "name": "x"})),
+            ("vlan.create", json!({"switch": "sw01", "id": "30", "name": "x"})),
+            ("vlan.create", json!({"switch": "sw01", "id": 30, "name": "a\nb"})),
+            ("vlan.rename", json!({"switch": "sw01", "id": 30, "name": ""})),
+            ("dns.record.create", json!({"zone": "z", "name": "a.b", "address": "192.0.2.1", "ttl": 60})),
+            ("dns.record.create", json!({"zone": "z", "name": "a", "address": "192.0.2.256", "ttl": 60})),
+            ("dns.record.create", json!({"zone": "z", "name": "a", "address": "192.0.2.1", "ttl": 0})),
             ("vlan.drop", json!({"switch": "sw01"})),
         ];
         for (tool, value) in cases {

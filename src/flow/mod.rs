@@ -1,0 +1,8 @@
+//! From an approved design to calls: `expand` unrolls and fills it, `progress` says which call is enabled next.
+//! Pure; it neither runs anything nor knows about approvals.
+
+mod expand;
+mod progress;
+
+pub use expand::{ExpandError, bind_args, expand, item_key, resolve_items};
+pub use progress::{NextNode, NodeOutcome, Settled, next_node};
