@@ -9,4 +9,6 @@ pub mod artifact;
 pub mod tool;
 pub mod flow;
 pub mod facts;
+pub mod policy;
+pub mod engagement;
 pub mod lab;

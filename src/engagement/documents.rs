@@ -1,0 +1,173 @@
+//! The current artifacts of an engagement as typed documents, parsed once a version.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::artifact::{
+    ArtifactKind, AutomationFlow, Blueprint, DesignDraft, Digest, DiscoveryReport, ReconciledRecord, SolutionDesign,
+    Spec,
+};
+
+use super::state::State;
+
+/// Stored documents and results by digest.
+pub type Blobs = BTreeMap<Digest, Arc<Value>>;
+
+/// A document that the chain names cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// It is not stored.
+    #[error("{what} {digest} is not in the ledger; restore the ledger from a backup")]
+    Missing {
+        /// What it is.
+        what: String,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// It is not what it should be.
+    #[error("{what} {digest} cannot be read: {reason}")]
+    Unreadable {
+        /// What it is.
+        what: String,
+        /// Its digest.
+        digest: Digest,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The request: everything that drafting needs, copied into the engagement.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestDocument {
+    /// The blueprint, where there is one.
+    pub blueprint: Option<Blueprint>,
+    /// The inputs, in normal form.
+    pub inputs: serde_json::Map<String, Value>,
+    /// A hand-written spec.
+    pub spec: Option<Spec>,
+    /// A hand-written design draft.
+    pub design: Option<DesignDraft>,
+    /// The digest of the record that this starts from.
+    pub baseline: Option<Digest>,
+}
+
+impl RequestDocument {
+    /// What the design is drafted from; nothing for an audit.
+    pub fn design_draft(&self) -> Option<&DesignDraft> {
+        self.design.as_ref().or_else(|| self.blueprint.as_ref().map(|blueprint| &blueprint.design))
+    }
+}
+
+/// The current documents.
+#[derive(Clone, Debug, Default)]
+pub struct Documents {
+    request: Option<(Digest, Arc<RequestDocument>)>,
+    spec: Option<(Digest, Arc<Spec>)>,
+    discovery: Option<(Digest, Arc<DiscoveryReport>)>,
+    design: Option<(Digest, Arc<SolutionDesign>)>,
+    flow: Option<(Digest, Arc<AutomationFlow>)>,
+    record: Option<(Digest, Arc<ReconciledRecord>)>,
+    facts: Option<(Digest, Arc<Value>)>,
+}
+
+impl Documents {
+    /// Parses what has changed since the last time.
+    pub fn refresh(&mut self, state: &State, blobs: &Blobs) -> Result<(), DocumentError> {
+        keep(&mut self.request, Some(state.requested.request), blobs, "request")?;
+        keep(&mut self.spec, state.artifact(ArtifactKind::Spec), blobs, "spec.yaml")?;
+        keep(&mut self.discovery, state.artifact(ArtifactKind::Discovery), blobs, "discovery.report")?;
+        keep(&mut self.design, state.artifact(ArtifactKind::Design), blobs, "solution.design")?;
+        keep(&mut self.flow, state.artifact(ArtifactKind::Flow), blobs, "automation.flow")?;
+        keep(&mut self.record, state.artifact(ArtifactKind::Record), blobs, "reconciled.record")?;
+        self.facts = match &self.discovery {
+            None => None,
+            Some((digest, _)) if self.facts.as_ref().is_some_and(|(known, _)| known == digest) => self.facts.take(),
+            Some((digest, report)) => Some((*digest, Arc::new(facts(report, blobs)?))),
+        };
+        Ok(())
+    }
+
+    /// The request.
+    pub fn request(&self) -> Option<&Arc<RequestDocument>> {
+        self.request.as_ref().map(|(_, request)| request)
+    }
+
+    /// The current spec, approved or not.
+    pub fn spec(&self) -> Option<&Arc<Spec>> {
+        self.spec.as_ref().map(|(_, spec)| spec)
+    }
+
+    /// The current discovery report.
+    pub fn discovery(&self) -> Option<&Arc<DiscoveryReport>> {
+        self.discovery.as_ref().map(|(_, report)| report)
+    }
+
+    /// The current design, approved or not.
+    pub fn design(&self) -> Option<&Arc<SolutionDesign>> {
+        self.design.as_ref().map(|(_, design)| design)
+    }
+
+    /// The current flow.
+    pub fn flow(&self) -> Option<&Arc<AutomationFlow>> {
+        self.flow.as_ref().map(|(_, flow)| flow)
+    }
+
+    /// The reconciled record.
+    pub fn record(&self) -> Option<&Arc<ReconciledRecord>> {
+        self.record.as_ref().map(|(_, record)| record)
+    }
+
+    /// What discovery read, as expressions know it: `facts.READ` or `facts.READ.ITEM`.
+    pub fn facts(&self) -> Option<&Arc<Value>> {
+        self.facts.as_ref().map(|(_, facts)| facts)
+    }
+}
+
+fn keep<T: DeserializeOwned>(
+    slot: &mut Option<(Digest, Arc<T>)>,
+    digest: Option<Digest>,
+    blobs: &Blobs,
+    what: &str,
+) -> Result<(), DocumentError> {
+    match digest {
+        None => *slot = None,
+        Some(digest) if slot.as_ref().is_some_and(|(known, _)| *known == digest) => {}
+        Some(digest) => *slot = Some((digest, Arc::new(read(digest, blobs, what)?))),
+    }
+    Ok(())
+}
+
+/// A stored document as a `T`.
+pub fn read<T: DeserializeOwned>(digest: Digest, blobs: &Blobs, what: &str) -> Result<T, DocumentError> {
+    let value = blobs.get(&digest).ok_or_else(|| DocumentError::Missing { what: what.to_owned(), digest })?;
+    T::deserialize(value.as_ref()).map_err(|error| DocumentError::Unreadable {
+        what: what.to_owned(),
+        digest,
+        reason: error.to_string(),
+    })
+}
+
+fn facts(report: &DiscoveryReport, blobs: &Blobs) -> Result<Value, DocumentError> {
+    let mut facts = serde_json::Map::new();
+    for read in &report.reads {
+        let result = blobs.get(&read.result).ok_or_else(|| DocumentError::Missing {
+            what: format!("the result of {}", read.call),
+            digest: read.result,
+        })?;
+        match &read.item {
+            None => {
+                facts.insert(read.id.to_string(), result.as_ref().clone());
+            }
+            Some(item) => {
+                let of = facts.entry(read.id.to_string()).or_insert_with(|| Value::Object(serde_json::Map::new()));
+                if let Value::Object(map) = of {
+                    map.insert(item.clone(), result.as_ref().clone());
+                }
+            }
+        }
+    }
+    Ok(Value::Object(facts))
+}

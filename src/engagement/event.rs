@@ -1,0 +1,533 @@
+//! The events of an engagement: everything that is remembered of it, in the words of the field.
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    artifact::{
+        Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, OnFailure, Phase, RecordOutcome, StepId, ToolName,
+    },
+    facts::{Identity, Role},
+    flow::NodeOutcome,
+    policy::Spoke,
+};
+
+/// One link of an engagement's chain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The engagement.
+    pub engagement: EngagementId,
+    /// Its place, from 1.
+    pub seq: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Who made it happen.
+    pub actor: Actor,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: Body,
+    /// The hash of the event before; zero for the first.
+    pub prev: Digest,
+    /// SHA-256 over the canonical JSON of everything else.
+    pub hash: Digest,
+}
+
+/// Who made something happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// A person.
+    Person(Identity),
+    /// One of the agents.
+    Agent(Agent),
+    /// The program itself.
+    Program,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person(identity) => write!(f, "{identity}"),
+            Self::Agent(agent) => write!(f, "{agent} agent"),
+            Self::Program => f.write_str("countersign"),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "body")]
+pub enum Body {
+    /// An engagement began.
+    #[serde(rename = "engagement.requested")]
+    Requested(Requested),
+    /// A phase began.
+    #[serde(rename = "phase.entered")]
+    Entered {
+        /// The phase.
+        phase: Phase,
+        /// Why, where a phase was left out or gone back to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A version of an artifact was filed.
+    #[serde(rename = "artifact.filed")]
+    Filed(ArtifactFiled),
+    /// A person was asked.
+    #[serde(rename = "approval.asked")]
+    Asked(Asked),
+    /// A person answered.
+    #[serde(rename = "approval.answered")]
+    Answered(Answered),
+    /// A call was decided and allowed; this is the intent, written before the effect.
+    #[serde(rename = "call.allowed")]
+    Allowed(Box<CallAllowed>),
+    /// A call was decided and did not run.
+    #[serde(rename = "call.refused")]
+    Refused(Box<CallRefused>),
+    /// What came of an allowed call.
+    #[serde(rename = "call.finished")]
+    Finished(CallFinished),
+    /// What became of a node of the flow.
+    #[serde(rename = "step.settled")]
+    Settled(NodeSettled),
+    /// Something that the design does not say.
+    #[serde(rename = "deviation.found")]
+    Deviated(DeviationFound),
+    /// A person had failed nodes tried again.
+    #[serde(rename = "steps.retried")]
+    Retried(Retried),
+    /// A person ended the engagement.
+    #[serde(rename = "engagement.cancelled")]
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// The engagement is over.
+    #[serde(rename = "engagement.closed")]
+    Closed(Closed),
+}
+
+/// How an engagement began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requested {
+    /// The digest of the request document, which holds the blueprint or the hand-written files and the inputs.
+    pub request: Digest,
+    /// One line for lists.
+    pub title: String,
+    /// The blueprint's name, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blueprint: Option<String>,
+    /// The engagement whose record this starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<EngagementId>,
+    /// The trust stage; 1 in this version.
+    pub stage: u8,
+}
+
+/// A version of an artifact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactFiled {
+    /// Which.
+    pub artifact: ArtifactKind,
+    /// Its version, from 1.
+    pub version: u32,
+    /// Its digest.
+    pub digest: Digest,
+    /// The digests of what it was made from.
+    pub made_from: Vec<Digest>,
+}
+
+/// What a person is asked about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum About {
+    /// Gate 1: lock the spec.
+    Gate1,
+    /// Gate 2: lock the design.
+    Gate2,
+    /// One call.
+    Call {
+        /// The node that wants it.
+        node: NodeId,
+        /// The digest of exactly this call.
+        call: Digest,
+    },
+    /// A deviation at a node.
+    Deviation {
+        /// The node.
+        node: NodeId,
+    },
+    /// What the failure of a node means for the rest.
+    Failure {
+        /// The node.
+        node: NodeId,
+    },
+    /// Whether a call whose outcome is unknown took effect.
+    Unknown {
+        /// The node.
+        node: NodeId,
+    },
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gate1 => f.write_str("gate 1 (the spec)"),
+            Self::Gate2 => f.write_str("gate 2 (the design)"),
+            Self::Call { node, .. } => write!(f, "the call of step {node}"),
+            Self::Deviation { node } => write!(f, "a deviation at step {node}"),
+            Self::Failure { node } => write!(f, "the failure of step {node}"),
+            Self::Unknown { node } => write!(f, "the unknown outcome of step {node}"),
+        }
+    }
+}
+
+/// A question to a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// What about.
+    pub about: About,
+    /// The digest of the approval request: what is decided, what it was decided on, and the text shown.
+    pub request: Digest,
+    /// The role that may answer.
+    pub role: Role,
+}
+
+/// What a person answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Yes, to exactly this.
+    Approve,
+    /// No.
+    Reject,
+    /// For a failure: what it means for the rest.
+    Choose(OnFailure),
+    /// For an unknown outcome: whether it took effect.
+    Applied(bool),
+}
+
+/// A person's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// What about.
+    pub about: About,
+    /// The approval request that it answers.
+    pub request: Digest,
+    /// The answer.
+    pub answer: Answer,
+    /// The highest role that the answer was given in.
+    pub role: Role,
+    /// Why; a rejection needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The calls that were approved with it, each for one use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Digest>,
+}
+
+/// Why a call is made; a purpose is served once a version, so a restart finds what was done.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A read of discovery.
+    Discover {
+        /// The read.
+        read: StepId,
+        /// Its item.
+        item: Option<String>,
+    },
+    /// Reads what the baseline's node left.
+    Baseline {
+        /// The baseline's node.
+        node: NodeId,
+    },
+    /// An acceptance check before the build.
+    CheckBefore {
+        /// The check.
+        check: String,
+        /// Its item, from 0.
+        item: u32,
+    },
+    /// A node's before-state, for gate 2.
+    Before {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node's before-state once more, right before the effect.
+    Recheck {
+        /// The node.
+        node: NodeId,
+        /// The attempt, from 1.
+        attempt: u32,
+    },
+    /// The node's own call.
+    Act {
+        /// The node.
+        node: NodeId,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// For a read with `until`: which try, from 1.
+        r#try: u32,
+    },
+    /// The state after the effect.
+    ReadBack {
+        /// The node.
+        node: NodeId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The step's own `verify`.
+    Verify {
+        /// The node.
+        node: NodeId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Takes a node back.
+    Undo {
+        /// The node.
+        node: NodeId,
+    },
+    /// The state after an undo.
+    UndoCheck {
+        /// The node.
+        node: NodeId,
+    },
+    /// The state at the end.
+    Observe {
+        /// The node.
+        node: NodeId,
+    },
+    /// An acceptance check after the build.
+    CheckAfter {
+        /// The check.
+        check: String,
+        /// Its item, from 0.
+        item: u32,
+    },
+    /// A call that someone proposed by hand; never on contract.
+    Proposed {
+        /// Counts proposals, from 1.
+        n: u32,
+    },
+}
+
+impl Purpose {
+    /// The node that it serves.
+    pub fn node(&self) -> Option<&NodeId> {
+        match self {
+            Self::Before { node }
+            | Self::Baseline { node }
+            | Self::Recheck { node, .. }
+            | Self::Act { node, .. }
+            | Self::ReadBack { node, .. }
+            | Self::Verify { node, .. }
+            | Self::Undo { node }
+            | Self::UndoCheck { node }
+            | Self::Observe { node } => Some(node),
+            Self::Discover { .. } | Self::CheckBefore { .. } | Self::CheckAfter { .. } | Self::Proposed { .. } => None,
+        }
+    }
+
+    /// In words, for a log.
+    pub fn words(&self) -> String {
+        let item = |item: &Option<String>| item.as_ref().map_or_else(String::new, |item| format!("/{item}"));
+        match self {
+            Self::Discover { read, item: of } => format!("discover {read}{}", item(of)),
+            Self::Baseline { node } => format!("compare with the baseline's {node}"),
+            Self::CheckBefore { check, .. } => format!("check {check} before the build"),
+            Self::Before { node } => format!("read the state before {node}"),
+            Self::Recheck { node, .. } => format!("read the state again before {node}"),
+            Self::Act { node, attempt: 1, .. } => format!("step {node}"),
+            Self::Act { node, attempt, .. } => format!("step {node}, attempt {attempt}"),
+            Self::ReadBack { node, .. } => format!("read back {node}"),
+            Self::Verify { node, .. } => format!("verify {node}"),
+            Self::Undo { node } => format!("undo {node}"),
+            Self::UndoCheck { node } => format!("read back the undo of {node}"),
+            Self::Observe { node } => format!("observe {node} at the end"),
+            Self::CheckAfter { check, .. } => format!("check {check} after the build"),
+            Self::Proposed { .. } => "proposed by hand".into(),
+        }
+    }
+}
+
+/// The intent to run a call: the decision, the counters it takes and the exact arguments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallAllowed {
+    /// Its id.
+    pub call: CallId,
+    /// The digest of tool, arguments and node: what approvals name.
+    pub digest: Digest,
+    /// Why it is made.
+    pub purpose: Purpose,
+    /// On whose behalf.
+    pub agent: Agent,
+    /// The tool.
+    pub tool: ToolName,
+    /// The target.
+    pub target: String,
+    /// The arguments in normal form.
+    pub args: Map<String, Value>,
+    /// The grant that permits it.
+    pub grant: String,
+    /// The effect counted against the grant's `at_most`, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<String>,
+    /// Whether it uses up an approval of exactly this call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approved: bool,
+    /// The rules that spoke.
+    pub rules: Vec<Spoke>,
+    /// What was decided on: the digests of policies, tools, inventory and people.
+    pub decided_on: Digest,
+}
+
+/// A call that did not run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallRefused {
+    /// Its id.
+    pub call: CallId,
+    /// The digest of tool, arguments and node, where the arguments have a normal form.
+    pub digest: Option<Digest>,
+    /// Why it was wanted.
+    pub purpose: Purpose,
+    /// On whose behalf.
+    pub agent: Agent,
+    /// The tool, as it was named.
+    pub tool: String,
+    /// The arguments, as they were given.
+    pub args: Map<String, Value>,
+    /// How it was refused.
+    pub refused: RefusedAs,
+    /// The rules that spoke; the last one decided.
+    pub rules: Vec<Spoke>,
+    /// What was decided on.
+    pub decided_on: Digest,
+}
+
+/// How a call was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedAs {
+    /// The tool is not known or does not take these arguments.
+    Invalid,
+    /// A rule says no, or none says yes.
+    Denied,
+    /// A person in this role would have to approve it.
+    NeedsApproval(Role),
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallOutcome {
+    /// The tool answered.
+    Ok,
+    /// The tool answered with an error.
+    Error,
+    /// The call never reached the tool.
+    NotSent,
+    /// Nobody knows whether it took effect.
+    Unknown,
+}
+
+/// What came of an allowed call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallFinished {
+    /// The call.
+    pub call: CallId,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// The digest of the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Digest>,
+    /// What the tool or the transport said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What became of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSettled {
+    /// The node.
+    pub node: NodeId,
+    /// The attempt.
+    pub attempt: u32,
+    /// What became of it.
+    pub outcome: NodeOutcome,
+    /// Whether the target is not as it was before.
+    pub changed: bool,
+    /// Why, where it is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Something that the design does not say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviationFound {
+    /// The node.
+    pub node: NodeId,
+    /// What differs, in words.
+    pub what: String,
+    /// What the design was approved on.
+    pub contract: Value,
+    /// What is there.
+    pub actual: Value,
+    /// The calls that show it.
+    pub calls: Vec<CallId>,
+}
+
+/// Failed nodes that a person had tried again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retried {
+    /// The nodes, each with the attempt that begins.
+    pub nodes: BTreeMap<String, u32>,
+    /// The calls that are approved for one more use.
+    pub calls: Vec<Digest>,
+}
+
+/// How an engagement ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Closed {
+    /// The outcome.
+    pub outcome: RecordOutcome,
+    /// One sentence that says why.
+    pub reason: String,
+}
+
+impl Body {
+    /// The word that logs and filters use.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Requested(_) => "engagement.requested",
+            Self::Entered { .. } => "phase.entered",
+            Self::Filed(_) => "artifact.filed",
+            Self::Asked(_) => "approval.asked",
+            Self::Answered(_) => "approval.answered",
+            Self::Allowed(_) => "call.allowed",
+            Self::Refused(_) => "call.refused",
+            Self::Finished(_) => "call.finished",
+            Self::Settled(_) => "step.settled",
+            Self::Deviated(_) => "deviation.found",
+            Self::Retried(_) => "steps.retried",
+            Self::Cancelled { .. } => "engagement.cancelled",
+            Self::Closed(_) => "engagement.closed",
+        }
+    }
+}
