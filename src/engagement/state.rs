@@ -243,6 +243,12 @@ impl State {
                 let version =
                     Filed { version: filed.version, digest: filed.digest, author: event.actor.clone(), at: event.at };
                 self.artifacts.insert(filed.artifact, version);
+                // A new version of an earlier artifact goes back to its phase.
+                match filed.artifact {
+                    ArtifactKind::Spec => self.phase = Phase::Requirements,
+                    ArtifactKind::Design => self.phase = Phase::Design,
+                    ArtifactKind::Discovery | ArtifactKind::Flow | ArtifactKind::Record => {}
+                }
                 self.versions.insert(filed.artifact, filed.version);
             }
             Body::Asked(asked) => {
@@ -314,6 +320,7 @@ impl State {
             }
             Body::Retried(retried) => {
                 self.closed = None;
+                self.phase = Phase::Build;
                 self.artifacts.remove(&ArtifactKind::Record);
                 self.served
                     .retain(|purpose, _| !matches!(purpose, Purpose::CheckAfter { .. } | Purpose::Observe { .. }));

@@ -1,0 +1,508 @@
+//! The build phase, node by node: look, compare, act, read back, settle; and undo where the design says so. What
+//! a node came to is decided by reading its state, never by what the tool said of itself.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    artifact::{Agent, ArtifactKind, FlowNode, NodeId, Phase, ReadCall, Scope, Undo, Verify, fill_args},
+    flow::{NextNode, NodeOutcome, Settled, bind_args, next_node},
+    tool::{Effect, Tool},
+};
+
+use super::{
+    event::{About, CallOutcome, DeviationFound, NodeSettled, Purpose},
+    next::{Next, NextError, Proposal, Reading, View, ask_or_wait, state_call},
+    state::Call,
+};
+
+/// What is to be done next in the build phase.
+pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
+    let spec = view.documents.spec().ok_or(NextError::Missing(ArtifactKind::Spec))?;
+    let Some(flow) = view.documents.flow() else {
+        // Before the flow is filed nothing has run, so a window that is not open yet is simply waited for.
+        return Ok(match &spec.window {
+            Some(window) if now < window.from => Next::WaitUntil(window.from),
+            _ if view.state.cancelled.is_some() => Next::Enter(Phase::AsBuilt, view.state.cancelled.clone()),
+            _ => Next::Draft(ArtifactKind::Flow),
+        });
+    };
+    let halted = match (&view.state.cancelled, &spec.window) {
+        (Some(reason), _) => Some(format!("the engagement was cancelled: {reason}")),
+        (None, Some(window)) if now >= window.until => Some(format!("the window ended at {}", window.until)),
+        _ => None,
+    };
+    // A node that has acted is finished whatever halts the rest: its effect must be looked at.
+    if let Some(node) = flow.nodes.iter().find(|node| !view.state.nodes.contains_key(&node.id) && acted(view, &node.id))
+    {
+        return run(view, node);
+    }
+    Ok(match next_node(flow, &view.state.nodes, halted.as_deref()) {
+        NextNode::Run(node) => return run(view, node),
+        NextNode::Undo(node) => return undo(view, node),
+        NextNode::Ask(node) => ask_or_wait(view.state, About::Failure { node: node.id.clone() }),
+        NextNode::Settle(node, outcome, reason) => settle(view, node, outcome, false, Some(reason)),
+        NextNode::Finished => Next::Enter(Phase::AsBuilt, None),
+    })
+}
+
+fn acted(view: &View<'_>, node: &NodeId) -> bool {
+    view.act_of(node).is_some_and(|(_, call)| call.refused.is_none())
+}
+
+fn settle(view: &View<'_>, node: &FlowNode, outcome: NodeOutcome, changed: bool, reason: Option<String>) -> Next {
+    let attempt = view.state.attempt(&node.id);
+    Next::Settle(NodeSettled { node: node.id.clone(), attempt, outcome, changed, reason })
+}
+
+/// The values that a node's holes read.
+struct Values {
+    inputs: Value,
+    facts: Value,
+    item: Value,
+    steps: Value,
+}
+
+impl Values {
+    fn of(view: &View<'_>, node: &FlowNode) -> Self {
+        let inputs = view.documents.spec().map(|spec| spec.inputs_value()).unwrap_or_default();
+        let facts = view.documents.facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
+        Self { inputs, facts, item: node.item.clone().unwrap_or_default(), steps: steps(view) }
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope::new()
+            .with("inputs", &self.inputs)
+            .with("facts", &self.facts)
+            .with("item", &self.item)
+            .with("steps", &self.steps)
+    }
+}
+
+/// The results of finished steps: `steps.ID.result`, or `steps.ID.ITEM.result` for a `for_each`.
+fn steps(view: &View<'_>) -> Value {
+    let mut steps = Map::new();
+    let Some(flow) = view.documents.flow() else { return Value::Object(steps) };
+    for node in &flow.nodes {
+        let done = view.state.nodes.get(&node.id).is_some_and(|settled| settled.outcome == NodeOutcome::Done);
+        let result = view.act_of(&node.id).and_then(|(_, call)| call.result).and_then(|digest| view.blobs.get(&digest));
+        if let (true, Some(result)) = (done, result) {
+            let entry = json!({"result": result.as_ref()});
+            match node.id.as_str().split_once('/') {
+                None => {
+                    steps.insert(node.step.id.to_string(), entry);
+                }
+                Some((step, item)) => {
+                    let of = steps.entry(step.to_owned()).or_insert_with(|| json!({}));
+                    if let Value::Object(map) = of {
+                        map.insert(item.to_owned(), entry);
+                    }
+                }
+            }
+        }
+    }
+    Value::Object(steps)
+}
+
+/// The arguments of a node, as far as the chain can tell: what it acted with, else what its holes give now.
+pub fn node_args(view: &View<'_>, node: &FlowNode) -> Result<Map<String, Value>, String> {
+    if let Some((_, call)) = view.act_of(&node.id).filter(|(_, call)| call.refused.is_none()) {
+        return Ok(call.args.clone());
+    }
+    let tool = view.toolbox.tool(&node.step.tool).ok_or_else(|| format!("there is no tool `{}`", node.step.tool))?;
+    bind_args(node, tool, &Values::of(view, node).scope(), view.toolbox).map_err(|error| error.to_string())
+}
+
+fn run(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> {
+    let failed = |reason: String| Ok(settle(view, node, NodeOutcome::Failed, false, Some(reason)));
+    if let Some(when) = &node.step.when {
+        match when.holds(&Values::of(view, node).scope()) {
+            Ok(true) => {}
+            Ok(false) => {
+                let reason = format!("its condition does not hold: {when}");
+                return Ok(settle(view, node, NodeOutcome::Skipped, false, Some(reason)));
+            }
+            Err(error) => return failed(error.to_string()),
+        }
+    }
+    let Some(tool) = view.toolbox.tool(&node.step.tool) else {
+        return failed(format!("there is no tool `{}`", node.step.tool));
+    };
+    let args = match node_args(view, node) {
+        Ok(args) => args,
+        Err(reason) => return failed(reason),
+    };
+    if tool.effect == Effect::Read { Ok(read(view, node, &args)) } else { Ok(write(view, node, tool, &args)) }
+}
+
+fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>) -> Next {
+    let attempt = view.state.attempt(&node.id);
+    let tries = node.step.until.as_ref().map_or(1, |until| until.attempts.clamp(1, 64));
+    let purpose = |r#try: u32| Purpose::Act { node: node.id.clone(), attempt, r#try };
+    let call = |r#try: u32| {
+        let tool = node.step.tool.to_string();
+        Next::Call(Proposal { agent: Agent::Build, purpose: purpose(r#try), tool, args: args.clone() })
+    };
+    let mut seen = String::new();
+    for r#try in 1..=tries {
+        match view.reading(&purpose(r#try)) {
+            Reading::Open if r#try == 1 => return call(1),
+            Reading::Open => {
+                // The pause belongs to the gap between two tries; a restart may wait it once more, which is harmless.
+                return match (&node.step.until, view.state.seq) {
+                    (Some(until), _)
+                        if until.every_seconds > 0 && !paused(view, &purpose(r#try - 1), until.every_seconds) =>
+                    {
+                        Next::Pause(until.every_seconds)
+                    }
+                    _ => call(r#try),
+                };
+            }
+            Reading::Again => {
+                return settle(view, node, NodeOutcome::Failed, false, Some("it could not be read".into()));
+            }
+            Reading::Failed(_, reason) => {
+                if let Some(asking) = approval(view, node, &purpose(r#try)) {
+                    return asking.unwrap_or_else(|| call(r#try));
+                }
+                return settle(view, node, NodeOutcome::Failed, false, Some(reason));
+            }
+            Reading::Value(_, result) => match &node.step.until {
+                None => return settle(view, node, NodeOutcome::Done, false, None),
+                Some(until) => {
+                    let values = Values::of(view, node);
+                    match until.expect.holds(&values.scope().with("result", &result)) {
+                        Ok(true) => return settle(view, node, NodeOutcome::Done, false, None),
+                        Ok(false) => seen = format!("{} did not hold in {tries} tries", until.expect),
+                        Err(error) => seen = error.to_string(),
+                    }
+                }
+            },
+        }
+    }
+    settle(view, node, NodeOutcome::Failed, false, Some(seen))
+}
+
+/// Whether the pause after a try is over, by the times of the chain itself.
+fn paused(view: &View<'_>, purpose: &Purpose, seconds: u32) -> bool {
+    view.state
+        .call_for(purpose)
+        .is_none_or(|(_, call)| view.state.last_at.as_second() - call.at.as_second() >= i64::from(seconds))
+}
+
+fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value>) -> Next {
+    let attempt = view.state.attempt(&node.id);
+    let failed = |reason: String| settle(view, node, NodeOutcome::Failed, false, Some(reason));
+    let reader = tool.state.as_ref().and_then(|state| state_call(state, args));
+    let look = |purpose: Purpose| {
+        reader.as_ref().map(|(name, args)| Proposal {
+            agent: Agent::Verifier,
+            purpose,
+            tool: name.to_string(),
+            args: args.clone(),
+        })
+    };
+    let mut before = None;
+    if let Some(proposal) = look(Purpose::Recheck { node: node.id.clone(), attempt }) {
+        match view.reading(&proposal.purpose) {
+            Reading::Open | Reading::Again => return Next::Call(proposal),
+            Reading::Failed(_, reason) => return failed(format!("its state could not be read: {reason}")),
+            Reading::Value(call, result) => match picked(tool, args, &result) {
+                Err(reason) => return failed(reason),
+                Ok(state) => {
+                    if !acted(view, &node.id) {
+                        if after(tool, args, &state).as_ref() == Some(&state) {
+                            let reason = "it is so already".to_owned();
+                            return settle(view, node, NodeOutcome::Unchanged, false, Some(reason));
+                        }
+                        if let Some(next) = deviation(view, node, &state, call) {
+                            return next;
+                        }
+                    }
+                    before = Some(state);
+                }
+            },
+        }
+    }
+    let purpose = Purpose::Act { node: node.id.clone(), attempt, r#try: 1 };
+    let propose = || {
+        let tool = node.step.tool.to_string();
+        Next::Call(Proposal { agent: Agent::Build, purpose: purpose.clone(), tool, args: args.clone() })
+    };
+    let Some((id, call)) = view.state.call_for(&purpose) else { return propose() };
+    if let Some((_, reason)) = &call.refused {
+        return match approval(view, node, &purpose) {
+            Some(asking) => asking.unwrap_or_else(propose),
+            None => failed(format!("the broker refused: {reason}")),
+        };
+    }
+    if call.outcome == Some(CallOutcome::NotSent) {
+        return failed(format!("the tool could not be reached: {}", said(call)));
+    }
+    if call.outcome == Some(CallOutcome::Unknown) && tool.idempotency_key {
+        let resent = call.message.as_deref().is_some_and(|message| message.starts_with(RESENT));
+        if !resent {
+            return Next::Resend(id.clone());
+        }
+    }
+    let unsure = call.outcome == Some(CallOutcome::Unknown);
+    if let (Some(proposal), Some(before)) = (look(Purpose::ReadBack { node: node.id.clone(), attempt }), &before) {
+        return match view.reading(&proposal.purpose) {
+            Reading::Open | Reading::Again => Next::Call(proposal),
+            Reading::Failed(_, reason) => {
+                let reason = format!("it could not be read back: {reason}");
+                settle(view, node, NodeOutcome::Unknown, true, Some(reason))
+            }
+            Reading::Value(_, result) => match picked(tool, args, &result) {
+                Err(reason) => settle(view, node, NodeOutcome::Unknown, true, Some(reason)),
+                Ok(now) => observed(view, node, tool, args, call, before, &now),
+            },
+        };
+    }
+    if unsure && let Some(next) = ask_whether_applied(view, node) {
+        return next;
+    }
+    match call.outcome {
+        Some(CallOutcome::Error) => failed(format!("the tool said: {}", said(call))),
+        _ => verified(view, node, args, call),
+    }
+}
+
+/// What begins the message of a call that was sent again under its own id.
+pub const RESENT: &str = "sent again";
+
+fn said(call: &Call) -> String {
+    call.message.clone().unwrap_or_else(|| "nothing".into())
+}
+
+/// What a read-back shows, compared with what was there and what should be.
+fn observed(
+    view: &View<'_>,
+    node: &FlowNode,
+    tool: &Tool,
+    args: &Map<String, Value>,
+    call: &Call,
+    before: &Value,
+    now: &Value,
+) -> Next {
+    let fail = |changed: bool, reason: String| settle(view, node, NodeOutcome::Failed, changed, Some(reason));
+    let told = match call.outcome {
+        Some(CallOutcome::Ok) => "the tool reported success".to_owned(),
+        Some(CallOutcome::Error) => format!("the tool reported an error ({})", said(call)),
+        _ => "the connection ended before an answer".to_owned(),
+    };
+    match after(tool, args, before) {
+        Some(designed) if designed == *now => match call.outcome {
+            Some(CallOutcome::Ok) => verified(view, node, args, call),
+            _ => {
+                let reason = format!("{told}, but the change is there");
+                settle(view, node, NodeOutcome::Done, true, Some(reason))
+            }
+        },
+        _ if now == before => fail(false, format!("{told}, and nothing changed")),
+        Some(designed) => fail(true, format!("{told}, but {now} is there instead of {designed}")),
+        None => fail(true, format!("{told}; what should be there could not be computed")),
+    }
+}
+
+/// The step's own `verify`, if it has one; else it is done.
+fn verified(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, call: &Call) -> Next {
+    let Some(verify) = &node.step.verify else { return settle(view, node, NodeOutcome::Done, true, None) };
+    let attempt = view.state.attempt(&node.id);
+    let args_value = Value::Object(args.clone());
+    let result = call.result.and_then(|digest| view.blobs.get(&digest)).map(|value| value.as_ref().clone());
+    let mut values = Values::of(view, node);
+    if let (Value::Object(steps), Some(result)) = (&mut values.steps, result) {
+        steps.insert(node.step.id.to_string(), json!({"result": result}));
+    }
+    let scope = values.scope().with("args", &args_value);
+    let reading = match verify_call(verify, &scope) {
+        Ok(args) => args,
+        Err(reason) => return settle(view, node, NodeOutcome::Failed, true, Some(reason)),
+    };
+    let purpose = Purpose::Verify { node: node.id.clone(), attempt };
+    match view.reading(&purpose) {
+        Reading::Open | Reading::Again => {
+            Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: verify.tool.to_string(), args: reading })
+        }
+        Reading::Failed(_, reason) => {
+            settle(view, node, NodeOutcome::Unknown, true, Some(format!("it could not be verified: {reason}")))
+        }
+        Reading::Value(_, result) => match verify.expect.holds(&scope.with("result", &result)) {
+            Ok(true) => settle(view, node, NodeOutcome::Done, true, None),
+            Ok(false) => {
+                let reason = format!("its verification does not hold: {}", verify.expect);
+                settle(view, node, NodeOutcome::Failed, true, Some(reason))
+            }
+            Err(error) => settle(view, node, NodeOutcome::Failed, true, Some(error.to_string())),
+        },
+    }
+}
+
+fn verify_call(verify: &Verify, scope: &Scope<'_>) -> Result<Map<String, Value>, String> {
+    let call = ReadCall { tool: verify.tool.clone(), args: verify.args.clone() };
+    call.fill(scope).map_err(|error| error.to_string())
+}
+
+/// For a call that the broker wants a person for: ask, wait, settle as rejected, or (`Some(None)`) propose it again.
+/// Nothing for a call that was refused for good.
+fn approval(view: &View<'_>, node: &FlowNode, purpose: &Purpose) -> Option<Option<Next>> {
+    view.needs_approval(purpose)?;
+    let digest = view.state.call_for(purpose)?.1.digest?;
+    if let Some(reason) = view.state.rejected_calls.get(&digest) {
+        let reason = format!("a person rejected the call: {reason}");
+        return Some(Some(settle(view, node, NodeOutcome::Failed, false, Some(reason))));
+    }
+    if view.state.approved_calls.get(&digest).is_some_and(|left| *left > 0) {
+        return Some(None);
+    }
+    Some(Some(ask_or_wait(view.state, About::Call { node: node.id.clone(), call: digest })))
+}
+
+/// For a call that nothing can tell whether it took effect: what a person says.
+fn ask_whether_applied(view: &View<'_>, node: &FlowNode) -> Option<Next> {
+    match view.state.applied.get(&node.id) {
+        None => Some(ask_or_wait(view.state, About::Unknown { node: node.id.clone() })),
+        Some(true) => None,
+        Some(false) => {
+            let reason = "a person looked: it did not take effect".to_owned();
+            Some(settle(view, node, NodeOutcome::Failed, false, Some(reason)))
+        }
+    }
+}
+
+/// A before-state other than the one that was approved: record it, ask, and go on only if a person accepts it.
+fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: crate::artifact::CallId) -> Option<Next> {
+    let approved = &node.before.as_ref()?.state;
+    if approved == state {
+        return None;
+    }
+    let known = view.state.deviation_at(&node.id).filter(|deviation| deviation.found.actual == *state);
+    let Some(known) = known else {
+        return Some(Next::Deviate(DeviationFound {
+            node: node.id.clone(),
+            what: "the state is not the one that gate 2 was approved on".into(),
+            contract: approved.clone(),
+            actual: state.clone(),
+            calls: vec![call],
+        }));
+    };
+    match (&known.accepted_by, &known.rejected) {
+        (Some(_), _) => None,
+        (None, Some(reason)) => {
+            let reason = format!("a person rejected the deviation: {reason}");
+            Some(settle(view, node, NodeOutcome::Failed, false, Some(reason)))
+        }
+        (None, None) => Some(ask_or_wait(view.state, About::Deviation { node: node.id.clone() })),
+    }
+}
+
+fn picked(tool: &Tool, args: &Map<String, Value>, result: &Value) -> Result<Value, String> {
+    let args = Value::Object(args.clone());
+    let state = tool.state.as_ref().ok_or("the tool has no state to read")?;
+    state.pick.evaluate(&Scope::new().with("args", &args).with("result", result)).map_err(|error| error.to_string())
+}
+
+fn after(tool: &Tool, args: &Map<String, Value>, before: &Value) -> Option<Value> {
+    let args = Value::Object(args.clone());
+    tool.after.as_ref()?.evaluate(&Scope::new().with("args", &args).with("before", before)).ok()
+}
+
+/// The call that takes a node back: from its outcome and its before-state, never from what the design guessed.
+pub fn undo_call(view: &View<'_>, node: &FlowNode) -> Result<Undo, String> {
+    let tool = view.toolbox.tool(&node.step.tool).ok_or("the tool is gone")?;
+    let rule = tool.undo.as_ref().ok_or("the tool has no undo")?;
+    let (_, call) = view.act_of(&node.id).ok_or("it never ran")?;
+    let args = Value::Object(call.args.clone());
+    let result = call.result.and_then(|digest| view.blobs.get(&digest)).map(|value| value.as_ref().clone());
+    let attempt = view.state.attempt(&node.id);
+    let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt }) {
+        Reading::Value(_, result) => Some(picked(tool, &call.args, &result)?),
+        _ => None,
+    };
+    let mut scope = Scope::new().with("args", &args);
+    if let Some(before) = &before {
+        scope = scope.with("before", before);
+    }
+    if let Some(result) = &result {
+        scope = scope.with("result", result);
+    }
+    let args = fill_args(&rule.args, &scope).map_err(|error| error.to_string())?;
+    Ok(Undo { tool: rule.tool.clone(), args })
+}
+
+fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> {
+    let lost = |reason: String| Ok(settle(view, node, NodeOutcome::UndoFailed, true, Some(reason)));
+    let Some(tool) = view.toolbox.tool(&node.step.tool) else { return lost("the tool is gone".into()) };
+    let taken_back = match undo_call(view, node) {
+        Ok(undo) => undo,
+        Err(reason) => return lost(format!("it cannot be undone: {reason}")),
+    };
+    let purpose = Purpose::Undo { node: node.id.clone() };
+    let Some((_, call)) = view.state.call_for(&purpose) else {
+        let tool = taken_back.tool.to_string();
+        return Ok(Next::Call(Proposal { agent: Agent::Build, purpose, tool, args: taken_back.args }));
+    };
+    if let Some((_, reason)) = &call.refused {
+        return lost(format!("the broker refused the undo: {reason}"));
+    }
+    let undone = |reason: Option<String>| Ok(settle(view, node, NodeOutcome::Undone, false, reason));
+    let acted_with = view.act_of(&node.id).map(|(_, call)| call.args.clone()).unwrap_or_default();
+    let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt: view.state.attempt(&node.id) })
+    {
+        Reading::Value(_, result) => picked(tool, &acted_with, &result).ok(),
+        _ => None,
+    };
+    let reader = tool.state.as_ref().and_then(|state| state_call(state, &acted_with));
+    if let (Some((name, args)), Some(before)) = (reader, before) {
+        let purpose = Purpose::UndoCheck { node: node.id.clone() };
+        return match view.reading(&purpose) {
+            Reading::Open | Reading::Again => {
+                Ok(Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args }))
+            }
+            Reading::Failed(_, reason) => lost(format!("the undo could not be read back: {reason}")),
+            Reading::Value(_, result) => match picked(tool, &acted_with, &result) {
+                Ok(now) if now == before => undone(None),
+                Ok(now) => lost(format!("after the undo {now} is there instead of {before}")),
+                Err(reason) => lost(reason),
+            },
+        };
+    }
+    match call.outcome {
+        Some(CallOutcome::Ok) => undone(Some("not read back: the tool has no state to read".into())),
+        _ => lost(format!("the undo failed: {}", said(call))),
+    }
+}
+
+/// Reads what a node left at the end, where it can be read and something ran.
+pub(super) fn observation(view: &View<'_>, node: &FlowNode) -> Option<Proposal> {
+    let tool = view.toolbox.tool(&node.step.tool).filter(|tool| tool.effect != Effect::Read)?;
+    let settled: &Settled = view.state.nodes.get(&node.id)?;
+    if matches!(settled.outcome, NodeOutcome::NotRun | NodeOutcome::Skipped) {
+        return None;
+    }
+    let args = node_args(view, node).ok()?;
+    let (name, args) = state_call(tool.state.as_ref()?, &args)?;
+    let purpose = Purpose::Observe { node: node.id.clone() };
+    Some(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args })
+}
+
+/// What was read at the end of what a node left.
+pub fn observed_state(view: &View<'_>, node: &FlowNode) -> Option<Value> {
+    let tool = view.toolbox.tool(&node.step.tool)?;
+    let args = node_args(view, node).ok()?;
+    match view.reading(&Purpose::Observe { node: node.id.clone() }) {
+        Reading::Value(_, result) => picked(tool, &args, &result).ok(),
+        _ => None,
+    }
+}
+
+/// What was there right before a node acted.
+pub fn before_state(view: &View<'_>, node: &FlowNode) -> Option<Value> {
+    let tool = view.toolbox.tool(&node.step.tool)?;
+    let args = node_args(view, node).ok()?;
+    match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt: view.state.attempt(&node.id) }) {
+        Reading::Value(_, result) => picked(tool, &args, &result).ok(),
+        _ => node.before.as_ref().map(|before| before.state.clone()),
+    }
+}
