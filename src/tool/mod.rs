@@ -4,6 +4,8 @@
 mod manifest;
 mod pin;
 mod toolbox;
+#[cfg(test)]
+mod shipped_tests;
 
 pub use manifest::{Args, Effect, Manifest, ManifestKind, Server, StateRead, Tool, UndoRule};
 pub use pin::{Pins, ServerPin, tool_definition_digest};
