@@ -2,7 +2,8 @@
 //! and is reached only as an MCP server over stdio, like any tool family of a real network. This module owns that
 //! file, its journal of applied writes and the faults that make the simulation misbehave on request. It never
 //! touches a real device, never imports anything else of this crate, and is never called in place of MCP: what the
-//! rest of the program knows about the lab, it learned through the protocol.
+//! rest of the program knows about the lab, it learned through the protocol. Only `shipped_tests` knows both sides: it
+//! holds the shipped manifest and blueprints against what the lab answers.
 //!
 //! In reading order: [`network`] (what exists and what a call would change), `edit` (a change as data), `tool`
 //! (the twelve tools and their arguments), `fault` (how the lab can misbehave), `state` (one call, decided), `file`
@@ -15,6 +16,8 @@ pub mod network;
 mod server;
 mod state;
 mod tool;
+#[cfg(test)]
+mod shipped_tests;
 
 use std::path::{Path, PathBuf};
 
