@@ -227,6 +227,7 @@ mod tests {
             assert!(Expression::parse(source).is_err(), "{source}");
         }
         assert!(Expression::parse("a.map(x, b.exists(y, x == y))").is_ok());
+        Expression::parse("a.filter(x, x > 1).map(x, x + 1).exists(x, x == 2)").unwrap();
         let many = json!(vec![0; MOST_ITEMS + 1]);
         assert!(Expression::parse("size(a) > 0").unwrap().evaluate(&Scope::new().with("a", &many)).is_err());
         assert!(Expression::parse("missing").unwrap().evaluate(&Scope::new()).is_err());

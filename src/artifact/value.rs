@@ -187,6 +187,12 @@ impl ValueSchema {
         if text.chars().any(char::is_control) {
             return Err("control characters and line breaks are not allowed".into());
         }
+        // Characters that reorder or hide text could make a gate screen read differently from what it says.
+        if text.chars().any(
+            |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'),
+        ) {
+            return Err("invisible and direction-changing characters are not allowed".into());
+        }
         if self.max_length.is_some_and(|most| text.chars().count() as u64 > most) {
             return Err(format!("it is longer than {} characters", self.max_length.unwrap_or_default()));
         }
@@ -286,6 +292,7 @@ mod tests {
             ("{type: string, format: interface}", json!("Gi1/0/1"), Some(json!("Gi1/0/1"))),
             ("{type: string, format: interface}", json!("web/../x"), None),
             ("{type: string}", json!("a\nb"), None),
+            ("{type: string}", json!("a\u{202e}b"), None),
             ("{type: string, maxLength: 3}", json!("abcd"), None),
             ("{type: integer, format: vlan-id}", json!(120), Some(json!(120))),
             ("{type: integer, format: vlan-id}", json!(4095), None),
