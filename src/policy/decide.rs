@@ -2,16 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use cedar_policy::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Phase},
     facts::Role,
-    tool::Tool,
+    tool::{Effect, Tool},
 };
 
-use super::{Catalog, CompiledBoundary};
+use super::{
+    Catalog, CompiledBoundary,
+    request::{Answer, Asked},
+    source::reason_of,
+};
 
 /// May this call run?
 #[derive(Clone, Copy, Debug)]
@@ -95,9 +100,125 @@ pub struct Ruling {
     pub grant: Option<String>,
 }
 
-/// Rules on one call: target, guardrails, boundary and trust stage; contract and limits are the broker's.
-pub fn rule(_catalog: &Catalog, _boundary: &CompiledBoundary, _question: &Question<'_>) -> Ruling {
-    let reason = "no policy has been asked yet, so nothing may run".to_owned();
-    let spoke = Spoke { layer: Layer::Boundary, rule: "boundary.none".into(), reason };
-    Ruling { verdict: Verdict::Deny, spoke: vec![spoke], grant: None }
+/// Rules on one call: target, guardrails, boundary and trust stage. The contract is only heard of in
+/// `on_contract`; it and the limits are the broker's.
+pub fn rule(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_>) -> Ruling {
+    decide(catalog, boundary, question).unwrap_or_else(|spoke| Ruling { verdict: Verdict::Deny, spoke, grant: None })
+}
+
+/// What the boundary alone says to a question: the grant, or the reason.
+pub(super) fn within(
+    catalog: &Catalog,
+    boundary: &CompiledBoundary,
+    question: &Question<'_>,
+) -> Result<String, Vec<Spoke>> {
+    let asked = ask(catalog, question)?;
+    let request = asked.as_it_is().map_err(not_asked)?;
+    ask_boundary(catalog, boundary, question, &asked, &request)
+}
+
+fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_>) -> Result<Ruling, Vec<Spoke>> {
+    let asked = ask(catalog, question)?;
+    let request = asked.as_it_is().map_err(not_asked)?;
+    ask_guardrails(catalog, &asked, &request)?;
+    let grant = ask_boundary(catalog, boundary, question, &asked, &request)?;
+    let reason = reason_of(boundary.permits(), &grant);
+    let mut spoke = vec![Spoke { layer: Layer::Boundary, rule: grant.clone(), reason }];
+    let (verdict, stage) = ask_stage(catalog, question, &asked, &request)?;
+    spoke.extend(stage);
+    Ok(Ruling { verdict, spoke, grant: Some(grant) })
+}
+
+fn ask<'a>(catalog: &'a Catalog, question: &Question<'a>) -> Result<Asked<'a>, Vec<Spoke>> {
+    let name = question.args.get(&question.tool.target).and_then(Value::as_str).unwrap_or_default();
+    let Some(target) = catalog.inventory.target(name) else {
+        let reason = format!("the inventory has no target `{name}`; add it to inventory.yaml or name another");
+        return Err(vec![Spoke { layer: Layer::Boundary, rule: "target.unknown".into(), reason }]);
+    };
+    Asked::new(catalog, question, target).map_err(not_asked)
+}
+
+/// The question does not fit the schema, so no policy could be asked.
+fn not_asked(why: String) -> Vec<Spoke> {
+    let reason = format!("no policy could be asked about this call, so it is refused: {why}");
+    vec![Spoke { layer: Layer::Guardrails, rule: "question.invalid".into(), reason }]
+}
+
+/// The rules of an answer that failed; any of them refuses the call.
+fn failures(layer: Layer, answer: &Answer) -> Vec<Spoke> {
+    let spoke = |(rule, why): &(String, String)| {
+        let reason = format!("the policy `{rule}` failed, so the call is refused: {why}");
+        Spoke { layer, rule: rule.clone(), reason }
+    };
+    answer.failed.iter().map(spoke).collect()
+}
+
+fn ask_guardrails(catalog: &Catalog, asked: &Asked<'_>, request: &Request) -> Result<(), Vec<Spoke>> {
+    let guardrails = catalog.policies.guardrails();
+    let answer = asked.ask(guardrails, request);
+    let mut spoke = failures(Layer::Guardrails, &answer);
+    spoke.extend(answer.rules.into_iter().map(|rule| {
+        let reason = reason_of(guardrails, &rule);
+        Spoke { layer: Layer::Guardrails, rule, reason }
+    }));
+    if spoke.is_empty() { Ok(()) } else { Err(spoke) }
+}
+
+fn ask_boundary(
+    catalog: &Catalog,
+    boundary: &CompiledBoundary,
+    question: &Question<'_>,
+    asked: &Asked<'_>,
+    request: &Request,
+) -> Result<String, Vec<Spoke>> {
+    let answer = asked.ask(boundary.permits(), request);
+    let failed = failures(Layer::Boundary, &answer);
+    if !failed.is_empty() {
+        return Err(failed);
+    }
+    boundary.first(&answer.rules).map(str::to_owned).ok_or_else(|| {
+        let reason = boundary.explain(catalog, question, asked, request);
+        vec![Spoke { layer: Layer::Boundary, rule: "boundary.none".into(), reason }]
+    })
+}
+
+fn ask_stage(
+    catalog: &Catalog,
+    question: &Question<'_>,
+    asked: &Asked<'_>,
+    request: &Request,
+) -> Result<(Verdict, Vec<Spoke>), Vec<Spoke>> {
+    let deny = |rule: &str, reason: String| vec![Spoke { layer: Layer::Stage, rule: rule.into(), reason }];
+    if question.stage != 1 {
+        let reason = format!("trust stage {} is not available yet; run the engagement at stage 1", question.stage);
+        return Err(deny("stage.unavailable", reason));
+    }
+    let stages = catalog.policies.stages();
+    let ask = |request: &Request| {
+        let answer = asked.ask(stages, request);
+        let failed = failures(Layer::Stage, &answer);
+        if !failed.is_empty() {
+            return Err(failed);
+        }
+        let spoke = |rule: String| Spoke { layer: Layer::Stage, reason: reason_of(stages, &rule), rule };
+        Ok(answer.rules.into_iter().map(spoke).collect::<Vec<_>>())
+    };
+    let spoke = ask(request)?;
+    if !spoke.is_empty() {
+        return Ok((Verdict::Allow, spoke));
+    }
+    for role in [Role::Approver, Role::Owner] {
+        let spoke = ask(&asked.request(&[role].into()).map_err(not_asked)?)?;
+        if !spoke.is_empty() {
+            return Ok((Verdict::Escalate(role), spoke));
+        }
+    }
+    let reason = if question.on_contract || question.undo_of.is_some() || question.tool.effect == Effect::Read {
+        format!("no rule of stages.cedar lets this run at trust stage {}, whoever approves it", question.stage)
+    } else {
+        "the call is not the approved design's next step, and no rule of stages.cedar lets anything else be changed; \
+         change the design and go through gate 2 again"
+            .to_owned()
+    };
+    Err(deny("stage.none", reason))
 }

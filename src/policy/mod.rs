@@ -3,17 +3,25 @@
 //! that spoke. Pure: it is asked and answers, and never runs, stores or reads a clock; [`crate::broker`] does the
 //! asking. What is decided here enters Cedar as typed values and never as text.
 
+mod boundary;
+mod clause;
 mod decide;
+mod request;
+mod schema;
+mod source;
+mod syntax;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{CanonicalError, DesignDraft, Digest, Spec, SpecError, digest_bytes, digest_of},
+    artifact::{CanonicalError, DesignDraft, Digest, Spec, SpecError, digest_of},
     facts::{Inventory, People},
     tool::Toolbox,
 };
 
+pub use boundary::CompiledBoundary;
 pub use decide::{Layer, Question, Ruling, Spoke, Verdict, rule};
+pub use source::{Policies, PolicyProblem};
 
 /// What every decision is made on.
 #[derive(Debug)]
@@ -54,52 +62,11 @@ impl Catalog {
     }
 }
 
-/// The guardrails and stages, parsed and checked against the schema of the toolbox.
-#[derive(Debug)]
-pub struct Policies {
-    digest: Digest,
-}
-
-/// A policy file that cannot be used: where, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {message}")]
-pub struct PolicyProblem {
-    /// `guardrails.cedar` or `stages.cedar`.
-    pub file: String,
-    /// Line, from 1.
-    pub line: u64,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-impl Policies {
-    /// Parses both files and checks them against each other and the tools.
-    pub fn load(guardrails: &str, stages: &str, _toolbox: &Toolbox) -> Result<Self, Vec<PolicyProblem>> {
-        Ok(Self { digest: digest_bytes(format!("{guardrails}{stages}").as_bytes()) })
-    }
-
-    /// The digest of the two source texts.
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-}
-
-/// The grants of a spec as Cedar permits.
-#[derive(Debug)]
-pub struct CompiledBoundary {
-    cedar: String,
-}
-
-impl CompiledBoundary {
-    /// Compiles every grant.
-    pub fn compile(_spec: &Spec, _catalog: &Catalog) -> Result<Self, Vec<SpecError>> {
-        Ok(Self { cedar: String::new() })
-    }
-
-    /// The permits as Cedar source, for people and provers.
-    pub fn cedar(&self) -> &str {
-        &self.cedar
-    }
+/// A hint at the known name that is most like `word`; empty where none is.
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let found = similar::get_close_matches(word, &known, 1, 0.6);
+    found.first().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 /// What is wrong with a spec that only tools, inventory and policies can show.

@@ -1,0 +1,211 @@
+//! The boundary of a spec as Cedar: one permit for each grant, and one for the undo that a build grant implies. It
+//! compiles and explains; it never widens what the spec says, and a grant that cannot be compiled is an error.
+
+use cedar_policy::{Policy, PolicyId, PolicySet, Request, pst::BinaryOp};
+
+use crate::{
+    artifact::{Agent, Grant, Spec, SpecError},
+    tool::{Effect, Tool},
+};
+
+use super::{
+    Catalog,
+    clause::{Clause, clauses},
+    decide::Question,
+    nearest,
+    request::Asked,
+    schema::READERS,
+    source::invalid,
+    syntax::{Permit, Principal, binary, context, string},
+};
+
+/// The grants of a spec as Cedar permits.
+#[derive(Debug)]
+pub struct CompiledBoundary {
+    cedar: String,
+    permits: PolicySet,
+    granted: Vec<Granted>,
+}
+
+/// A permit and the grant behind it, in the order of the spec; an undo stands behind its grant.
+#[derive(Debug)]
+struct Granted {
+    id: String,
+    side: Side,
+    grant: Grant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Discover,
+    Build,
+    Undo,
+}
+
+impl Side {
+    fn serves(self, agent: Agent) -> bool {
+        match self {
+            Self::Discover => matches!(agent, Agent::Design | Agent::Verifier),
+            Self::Build | Self::Undo => agent == Agent::Build,
+        }
+    }
+}
+
+impl CompiledBoundary {
+    /// Compiles every grant; the errors say all that is wrong, in the order of the spec.
+    pub fn compile(spec: &Spec, catalog: &Catalog) -> Result<Self, Vec<SpecError>> {
+        let mut compiled = Self { cedar: String::new(), permits: PolicySet::new(), granted: Vec::new() };
+        let mut errors = Vec::new();
+        let boundary = &spec.boundary;
+        for (side, name, grants) in
+            [(Side::Discover, "discover", &boundary.discover), (Side::Build, "build", &boundary.build)]
+        {
+            for (at, grant) in grants.iter().enumerate() {
+                errors.extend(compiled.add(catalog, side, &format!("{name}.{at}"), grant).err().into_iter().flatten());
+            }
+        }
+        // Strict validation has nothing to find in what is built from the same schema; should it, nothing runs.
+        for (id, error) in invalid(catalog.policies.validator(), &compiled.permits) {
+            errors.push(SpecError::new(format!("boundary.{id}"), error.message));
+        }
+        if errors.is_empty() { Ok(compiled) } else { Err(errors) }
+    }
+
+    /// The permits as Cedar source, for people and provers.
+    pub fn cedar(&self) -> &str {
+        &self.cedar
+    }
+
+    /// The permits as they are asked.
+    pub(super) fn permits(&self) -> &PolicySet {
+        &self.permits
+    }
+
+    /// The first grant of the spec among permits that hold.
+    pub(super) fn first(&self, permits: &[String]) -> Option<&str> {
+        self.granted.iter().map(|granted| granted.id.as_str()).find(|id| permits.iter().any(|permit| permit == id))
+    }
+
+    fn add(&mut self, catalog: &Catalog, side: Side, id: &str, grant: &Grant) -> Result<(), Vec<SpecError>> {
+        let path = format!("boundary.{id}");
+        let wrong = |part: &str, message: String| vec![SpecError::new(format!("{path}.{part}"), message)];
+        let Some(tool) = catalog.toolbox.tool(&grant.tool) else {
+            let hint = nearest(grant.tool.as_str(), catalog.toolbox.tools().map(|tool| tool.name.as_str()));
+            return Err(wrong("tool", format!("there is no tool `{}`{hint}", grant.tool)));
+        };
+        if side == Side::Discover && tool.effect != Effect::Read {
+            let message = format!("`{}` changes things; only reading tools may be granted for discovery", tool.name);
+            return Err(wrong("tool", message));
+        }
+        let clauses = clauses(grant, tool, &catalog.inventory).map_err(|whys| {
+            whys.into_iter().map(|(name, why)| SpecError::new(format!("{path}.where.{name}"), why)).collect::<Vec<_>>()
+        })?;
+        let mut conditions: Vec<_> = clauses.into_iter().map(|clause| clause.expr).collect();
+        if side == Side::Build {
+            conditions.insert(0, binary(BinaryOp::Eq, context("undo_of"), string("")));
+        }
+        let reason = words(grant, tool);
+        let principal = match side {
+            Side::Discover => Principal::Group(READERS),
+            Side::Build | Side::Undo => Principal::Agent(Agent::Build.as_str()),
+        };
+        let permit = Permit { id, reason: &reason, principal, tool: tool.name.as_str(), conditions };
+        self.push(permit, side, grant).map_err(|message| wrong("tool", message))?;
+        if let (Side::Build, Some(undo)) = (side, &tool.undo) {
+            let reason = format!("takes back what `{id}` did with `{}`, and nothing else", tool.name);
+            let conditions = vec![binary(BinaryOp::Eq, context("undo_of"), string(id))];
+            let id = undo_id(id);
+            let permit = Permit { id: &id, reason: &reason, principal, tool: undo.tool.as_str(), conditions };
+            let grant = Grant { tool: undo.tool.clone(), constraints: Default::default(), at_most: None };
+            self.push(permit, Side::Undo, &grant).map_err(|message| wrong("tool", message))?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, permit: Permit<'_>, side: Side, grant: &Grant) -> Result<(), String> {
+        let id = permit.id.to_owned();
+        let (policy, source) = permit.build()?;
+        self.permits.add(policy).map_err(|error| error.to_string())?;
+        if !self.cedar.is_empty() {
+            self.cedar.push('\n');
+        }
+        self.cedar.push_str(&source);
+        self.granted.push(Granted { id, side, grant: grant.clone() });
+        Ok(())
+    }
+
+    /// Why nothing permits this call, naming the arguments that fall outside the grant that comes closest.
+    pub(super) fn explain(
+        &self,
+        catalog: &Catalog,
+        question: &Question<'_>,
+        asked: &Asked<'_>,
+        request: &Request,
+    ) -> String {
+        let (tool, agent) = (question.tool, question.agent);
+        if let Some(undone) = question.undo_of {
+            return format!(
+                "no build grant `{undone}` is undone with `{}`; only the manifest's own undo runs",
+                tool.name
+            );
+        }
+        let of_tool = |granted: &&Granted| granted.grant.tool == tool.name && granted.side != Side::Undo;
+        let usable = self.granted.iter().filter(of_tool).filter(|granted| granted.side.serves(agent));
+        let misses = usable.filter_map(|granted| {
+            let clauses = clauses(&granted.grant, tool, &catalog.inventory).ok()?;
+            Some((misses(&clauses, tool, agent, asked, request), granted.id.as_str()))
+        });
+        let closest = misses.min_by_key(|(misses, _)| misses.len());
+        match closest {
+            Some((misses, id)) if !misses.is_empty() => format!("outside the grant {id}: {}", misses.join("; ")),
+            Some((_, id)) => format!("the grant {id} does not hold for this call"),
+            None if self.granted.iter().any(|granted| of_tool(&granted)) => {
+                format!("the spec grants `{}`, but not to the {agent} agent", tool.name)
+            }
+            None => format!("the spec does not grant `{}`", tool.name),
+        }
+    }
+}
+
+/// The id of the permit for the undo of a build grant.
+pub(super) fn undo_id(grant: &str) -> String {
+    format!("{grant}.undo")
+}
+
+/// The clauses that do not hold, in words. Cedar is asked, so that this cannot differ from the decision.
+fn misses(clauses: &[Clause], tool: &Tool, agent: Agent, asked: &Asked<'_>, request: &Request) -> Vec<String> {
+    let permit = |clause: &Clause| -> Option<Policy> {
+        let conditions = vec![clause.expr.clone()];
+        let principal = Principal::Agent(agent.as_str());
+        let permit = Permit { id: &clause.argument, reason: "", principal, tool: tool.name.as_str(), conditions };
+        permit.build().ok().map(|(policy, _)| policy.new_id(PolicyId::new(&clause.argument)))
+    };
+    let policies = PolicySet::from_policies(clauses.iter().filter_map(permit)).unwrap_or_default();
+    let hold = asked.ask(&policies, request).rules;
+    clauses
+        .iter()
+        .filter(|clause| !hold.contains(&clause.argument))
+        .map(|clause| format!("`{}` must be {}", clause.argument, clause.words))
+        .collect()
+}
+
+/// A grant in plain words: the tool's own sentence, then what it does not mention.
+fn words(grant: &Grant, tool: &Tool) -> String {
+    let mentioned = |name: &str| tool.says.contains(&format!("{{{name}}}"));
+    let mut text = tool.sentence(|name| match grant.constraints.get(name) {
+        Some(constraint) => constraint.words(),
+        None => match tool.args.properties.get(name).and_then(|schema| schema.default.as_ref()) {
+            Some(default) => default.as_str().map_or_else(|| default.to_string(), str::to_owned),
+            None => "(nothing)".to_owned(),
+        },
+    });
+    let others = grant.constraints.iter().filter(|(name, _)| !mentioned(name));
+    let others: Vec<String> = others.map(|(name, constraint)| format!("{name} {}", constraint.words())).collect();
+    if !others.is_empty() {
+        text = format!("{text} ({})", others.join("; "));
+    }
+    if let Some(most) = grant.at_most {
+        text = format!("{text}, at most {most} in all");
+    }
+    text
+}

@@ -1,0 +1,192 @@
+//! The Cedar schema that policies are validated against, lowered from the tool manifests, and the entities that
+//! follow from it: agents, actions and their groups. It depends on the toolbox alone, so it is made once and
+//! shared; targets come from the inventory with each question.
+
+use std::{collections::HashMap, str::FromStr};
+
+use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, Schema};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    artifact::{Agent, Format, ToolName, ValueSchema, ValueType},
+    tool::{Effect, Tool, Toolbox},
+};
+
+/// The group of the agents that may only read.
+pub(super) const READERS: &str = "readers";
+
+/// The schema, and for each tool its action with all entities that do not depend on the target.
+#[derive(Debug)]
+pub(super) struct Lowered {
+    pub(super) schema: Schema,
+    pub(super) actions: HashMap<ToolName, Action>,
+    types: Types,
+}
+
+/// A tool as Cedar knows it.
+#[derive(Debug)]
+pub(super) struct Action {
+    pub(super) uid: EntityUid,
+    /// The action, the agents and all their groups.
+    pub(super) entities: Entities,
+}
+
+#[derive(Debug)]
+struct Types {
+    agent: EntityTypeName,
+    group: EntityTypeName,
+    action: EntityTypeName,
+    target: EntityTypeName,
+}
+
+impl Types {
+    fn new() -> Result<Self, String> {
+        let named = |name: &str| EntityTypeName::from_str(name).map_err(|error| error.to_string());
+        Ok(Self {
+            agent: named("Agent")?,
+            group: named("AgentGroup")?,
+            action: named("Action")?,
+            target: named("Target")?,
+        })
+    }
+}
+
+impl Lowered {
+    /// Lowers the manifests. The error is Cedar's; manifests that a toolbox accepts do not cause one.
+    pub(super) fn from_toolbox(toolbox: &Toolbox) -> Result<Self, String> {
+        let schema = Schema::from_json_value(schema_json(toolbox)).map_err(|error| error.to_string())?;
+        let types = Types::new()?;
+        let agents: Vec<Entity> = Agent::ALL.into_iter().map(|agent| types.agent_entity(agent)).collect();
+        let mut actions = HashMap::new();
+        for tool in toolbox.tools() {
+            let uid = types.action(tool.name.as_str());
+            let group = types.action(tool.effect.as_str());
+            let mut entities = agents.clone();
+            entities
+                .push(Entity::with_uid(EntityUid::from_type_name_and_id(types.group.clone(), EntityId::new(READERS))));
+            entities.push(Entity::new_no_attrs(uid.clone(), [group.clone()].into()));
+            entities.push(Entity::with_uid(group));
+            let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
+            actions.insert(tool.name.clone(), Action { uid, entities });
+        }
+        Ok(Self { schema, actions, types })
+    }
+
+    pub(super) fn agent(&self, agent: Agent) -> EntityUid {
+        self.types.agent(agent)
+    }
+
+    pub(super) fn target(&self, name: &str) -> EntityUid {
+        EntityUid::from_type_name_and_id(self.types.target.clone(), EntityId::new(name))
+    }
+}
+
+impl Types {
+    fn agent(&self, agent: Agent) -> EntityUid {
+        EntityUid::from_type_name_and_id(self.agent.clone(), EntityId::new(agent.as_str()))
+    }
+
+    fn action(&self, name: &str) -> EntityUid {
+        EntityUid::from_type_name_and_id(self.action.clone(), EntityId::new(name))
+    }
+
+    fn agent_entity(&self, agent: Agent) -> Entity {
+        let readers = EntityUid::from_type_name_and_id(self.group.clone(), EntityId::new(READERS));
+        let groups = matches!(agent, Agent::Design | Agent::Verifier).then_some(readers);
+        Entity::new_no_attrs(self.agent(agent), groups.into_iter().collect())
+    }
+}
+
+/// Whether an argument names something that the inventory may know: then its groups are in `context.groups`.
+pub(super) fn names_a_target(tool: &Tool, argument: &str, schema: &ValueSchema) -> bool {
+    schema.kind == ValueType::String && (schema.format == Some(Format::Target) || tool.target == argument)
+}
+
+/// Whether an argument is always there once defaults are filled in.
+pub(super) fn always_given(tool: &Tool, argument: &str, schema: &ValueSchema) -> bool {
+    schema.default.is_some() || tool.args.required.iter().any(|name| name == argument)
+}
+
+/// Whether an argument is an address or a block, which Cedar compares as such and not as text.
+pub(super) fn is_address(schema: &ValueSchema) -> bool {
+    schema.kind == ValueType::String && matches!(schema.format, Some(Format::Ip | Format::Cidr))
+}
+
+fn schema_json(toolbox: &Toolbox) -> Value {
+    let mut actions = Map::new();
+    for effect in Effect::ALL {
+        actions.insert(effect.as_str().into(), json!({}));
+        // An action that no tool can have (its name has a space), so that a rule about all destructive calls is
+        // sound in a workspace whose tools only read.
+        actions.insert(format!("any {}", effect.as_str()), action_json(effect, context_json(None)));
+    }
+    for tool in toolbox.tools() {
+        actions.insert(tool.name.to_string(), action_json(tool.effect, context_json(Some(tool))));
+    }
+    let text = json!({"type": "String"});
+    let texts = json!({"type": "Set", "element": text});
+    json!({"": {
+        "entityTypes": {
+            "Agent": {"memberOfTypes": ["AgentGroup"]},
+            "AgentGroup": {"enum": [READERS]},
+            "Target": {"shape": {"type": "Record", "attributes": {
+                "environment": text, "is": text, "tags": texts, "groups": texts,
+            }}},
+        },
+        "actions": actions,
+    }})
+}
+
+fn action_json(effect: Effect, context: Value) -> Value {
+    json!({
+        "memberOf": [{"id": effect.as_str()}],
+        "appliesTo": {"principalTypes": ["Agent"], "resourceTypes": ["Target"], "context": context},
+    })
+}
+
+fn context_json(tool: Option<&Tool>) -> Value {
+    let (mut args, mut groups, mut counts) = (Map::new(), Map::new(), Map::new());
+    let texts = json!({"type": "Set", "element": {"type": "String"}});
+    for (tool, (name, schema)) in tool.iter().flat_map(|tool| tool.args.properties.iter().map(move |arg| (*tool, arg)))
+    {
+        let mut lowered = type_json(schema);
+        if let (false, Value::Object(lowered)) = (always_given(tool, name, schema), &mut lowered) {
+            lowered.insert("required".into(), json!(false));
+        }
+        args.insert(name.clone(), lowered);
+        if names_a_target(tool, name, schema) {
+            groups.insert(name.clone(), texts.clone());
+        }
+        if schema.kind == ValueType::Array {
+            counts.insert(name.clone(), json!({"type": "Long"}));
+        }
+    }
+    let record = |attributes: Map<String, Value>| json!({"type": "Record", "attributes": attributes});
+    json!({"type": "Record", "attributes": {
+        "args": record(args),
+        "groups": record(groups),
+        "counts": record(counts),
+        "phase": {"type": "String"},
+        "stage": {"type": "Long"},
+        "on_contract": {"type": "Boolean"},
+        "undo_of": {"type": "String"},
+        "recovery": {"type": "Boolean"},
+        "window_open": {"type": "Boolean"},
+        "approved_by": texts,
+        "simulated": {"type": "Boolean"},
+    }})
+}
+
+fn type_json(schema: &ValueSchema) -> Value {
+    match schema.kind {
+        ValueType::String if is_address(schema) => json!({"type": "Extension", "name": "ipaddr"}),
+        ValueType::String => json!({"type": "String"}),
+        ValueType::Integer => json!({"type": "Long"}),
+        ValueType::Boolean => json!({"type": "Boolean"}),
+        ValueType::Array => {
+            // A toolbox only accepts lists with items; without them nothing but text could be meant.
+            let element = schema.items.as_deref().map_or_else(|| json!({"type": "String"}), type_json);
+            json!({"type": "Set", "element": element})
+        }
+    }
+}

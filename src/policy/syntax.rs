@@ -1,0 +1,136 @@
+//! Cedar syntax trees, built node by node. Values from a spec become literals and pattern characters of the tree and
+//! are never spliced into text, so no quote, backslash or `*` in them can become policy. Source text is only
+//! ever printed from the tree.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use cedar_policy::{
+    Policy,
+    pst::{
+        self, ActionConstraint, BinaryOp, Clause, Effect, EntityOrSlot, EntityType, EntityUID, Expr, Literal, Name,
+        NonEmpty, PatternElem, PrincipalConstraint, ResourceConstraint, StaticPolicy, Template, UnaryOp, Var,
+    },
+};
+use serde_json::Value;
+
+use crate::artifact::ValueSchema;
+
+use super::schema::is_address;
+
+/// A permit to be built.
+pub(super) struct Permit<'a> {
+    pub(super) id: &'a str,
+    pub(super) reason: &'a str,
+    /// The agent, or the group of agents.
+    pub(super) principal: Principal<'a>,
+    pub(super) tool: &'a str,
+    /// All must hold.
+    pub(super) conditions: Vec<Expr>,
+}
+
+/// For whom a permit is.
+#[derive(Clone, Copy)]
+pub(super) enum Principal<'a> {
+    Agent(&'a str),
+    Group(&'a str),
+}
+
+impl Permit<'_> {
+    /// The policy, and its source with one condition a line.
+    pub(super) fn build(self) -> Result<(Policy, String), String> {
+        self.try_build().map_err(|error| error.to_string())
+    }
+
+    fn try_build(self) -> Result<(Policy, String), pst::PstConstructionError> {
+        let entity = |kind: &str, id: &str| -> Result<EntityUID, pst::PstConstructionError> {
+            Ok(EntityUID { ty: EntityType::from_name(Name::unqualified(kind)?), eid: id.into() })
+        };
+        let principal = match self.principal {
+            Principal::Agent(name) => PrincipalConstraint::Eq(EntityOrSlot::Entity(entity("Agent", name)?)),
+            Principal::Group(name) => PrincipalConstraint::In(EntityOrSlot::Entity(entity("AgentGroup", name)?)),
+        };
+        let action = ActionConstraint::Eq(entity("Action", self.tool)?);
+        let annotations = BTreeMap::from([("id".into(), self.id.into()), ("reason".into(), self.reason.into())]);
+        let head = Template::new(self.id, Effect::Permit, principal, action, ResourceConstraint::Any)
+            .with_annotations(annotations);
+        let clauses: Vec<Clause> = self.conditions.into_iter().map(|expr| Clause::When(Arc::new(expr))).collect();
+        let mut source = head.to_string().trim_end_matches(';').to_owned();
+        for clause in &clauses {
+            source.push('\n');
+            source.push_str(&clause.to_string());
+        }
+        source.push_str(";\n");
+        let policy = StaticPolicy::try_from(head.try_with_clauses(clauses)?)?;
+        Ok((Policy::from_pst(policy.into())?, source))
+    }
+}
+
+/// `context.RECORD.NAME`
+pub(super) fn context_of(record: &str, name: &str) -> Expr {
+    attribute(context(record), name)
+}
+
+/// `context.NAME`
+pub(super) fn context(name: &str) -> Expr {
+    attribute(Expr::Var(Var::Context), name)
+}
+
+/// `context.args has NAME`
+pub(super) fn given(name: &str) -> Expr {
+    Expr::HasAttr { expr: Arc::new(context("args")), attrs: NonEmpty::new(name.into()) }
+}
+
+fn attribute(expr: Expr, name: &str) -> Expr {
+    Expr::GetAttr { expr: Arc::new(expr), attr: name.into() }
+}
+
+pub(super) fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp { op, left: Arc::new(left), right: Arc::new(right) }
+}
+
+pub(super) fn not(expr: Expr) -> Expr {
+    Expr::UnaryOp { op: UnaryOp::Not, expr: Arc::new(expr) }
+}
+
+/// All of them; true for none.
+pub(super) fn all(exprs: Vec<Expr>) -> Expr {
+    let all = exprs.into_iter().reduce(|left, right| binary(BinaryOp::And, left, right));
+    all.unwrap_or(Expr::Literal(Literal::Bool(true)))
+}
+
+pub(super) fn set(exprs: Vec<Expr>) -> Expr {
+    Expr::Set(exprs.into_iter().map(Arc::new).collect())
+}
+
+pub(super) fn long(value: i64) -> Expr {
+    Expr::Literal(Literal::Long(value))
+}
+
+pub(super) fn string(value: &str) -> Expr {
+    Expr::Literal(Literal::String(value.into()))
+}
+
+pub(super) fn address(value: &str) -> Expr {
+    Expr::UnaryOp { op: UnaryOp::Ip, expr: Arc::new(string(value)) }
+}
+
+/// `expr like pattern`, in which `*` is the only wildcard.
+pub(super) fn like(expr: Expr, pattern: &str) -> Expr {
+    let element = |char: char| if char == '*' { PatternElem::Wildcard } else { PatternElem::Char(char) };
+    Expr::Like { expr: Arc::new(expr), pattern: pattern.chars().map(element).collect() }
+}
+
+/// A value in normal form as a literal of the type that its schema is lowered to.
+pub(super) fn literal(schema: &ValueSchema, value: &Value) -> Result<Expr, String> {
+    match value {
+        Value::String(text) if is_address(schema) => Ok(address(text)),
+        Value::String(text) => Ok(string(text)),
+        Value::Bool(bool) => Ok(Expr::Literal(Literal::Bool(*bool))),
+        Value::Number(number) => number.as_i64().map(long).ok_or_else(|| format!("{number} is not a whole number")),
+        Value::Array(items) => {
+            let schema = schema.items.as_deref().ok_or("this list has no item schema")?;
+            items.iter().map(|item| literal(schema, item)).collect::<Result<_, _>>().map(set)
+        }
+        Value::Null | Value::Object(_) => Err(format!("{value} is not a value that an argument can have")),
+    }
+}
