@@ -6,8 +6,6 @@
 #![deny(missing_docs)]
 
 pub mod artifact;
-pub mod facts;
-pub mod policy;
 pub mod tool;
 pub mod flow;
 pub mod facts;

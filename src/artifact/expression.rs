@@ -158,8 +158,9 @@ fn comprehension_depth(node: &IdedExpr) -> usize {
     match &node.expr {
         Expr::Call(call) => deepest(&mut call.args.iter().chain(call.target.as_deref())),
         Expr::Comprehension(inner) => {
-            let parts = [&inner.iter_range, &inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result];
-            1 + deepest(&mut parts.into_iter())
+            // What it ranges over is evaluated once, before it: a chain of comprehensions is not a nest.
+            let parts = [&inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result];
+            comprehension_depth(&inner.iter_range).max(1 + deepest(&mut parts.into_iter()))
         }
         Expr::List(list) => deepest(&mut list.elements.iter()),
         Expr::Map(map) => map.entries.iter().map(entry_depth).max().unwrap_or(0),
