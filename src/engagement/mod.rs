@@ -19,3 +19,17 @@ pub use event::{
 };
 pub use next::{DiscoveryRead, Next, NextError, Proposal, View, next};
 pub use state::{Call, Deviation, Filed, Gate, GateState, State};
+
+use serde_json::{Map, Value, json};
+
+use crate::artifact::{CanonicalError, Digest, EngagementId, NodeId, digest_of};
+
+/// The digest of exactly one call: what its approval names, and what nothing else can be mistaken for.
+pub fn call_digest(
+    engagement: &EngagementId,
+    node: Option<&NodeId>,
+    tool: &str,
+    args: &Map<String, Value>,
+) -> Result<Digest, CanonicalError> {
+    digest_of(&json!({"engagement": engagement, "node": node, "tool": tool, "args": args}))
+}
