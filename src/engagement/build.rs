@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    event::{About, CallOutcome, DeviationFound, NodeSettled, Purpose},
+    event::{About, CallOutcome, CallVoid, DeviationFound, NodeSettled, Purpose},
     next::{Next, NextError, Proposal, Reading, View, ask_or_wait, state_call},
     state::Call,
 };
@@ -253,8 +253,12 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
                 let reason = format!("it could not be read back: {reason}");
                 settle(view, node, NodeOutcome::Unknown, true, Some(reason))
             }
-            Reading::Value(_, result) => match picked(tool, args, &result) {
+            Reading::Value(shown_by, result) => match picked(tool, args, &result) {
                 Err(reason) => settle(view, node, NodeOutcome::Unknown, true, Some(reason)),
+                // Reading back shows that it never happened: a new attempt, in the open, not a silent retry.
+                Ok(now) if unsure && now == *before && attempt < ATTEMPTS && view.state.cancelled.is_none() => {
+                    Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt: attempt + 1, shown_by })
+                }
                 Ok(now) => observed(view, node, tool, args, call, before, &now),
             },
         };
@@ -267,6 +271,9 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
         _ => verified(view, node, args, call),
     }
 }
+
+/// How often a step is begun when reading back shows that its call never took effect.
+const ATTEMPTS: u32 = 3;
 
 /// What begins the message of a call that was sent again under its own id.
 pub const RESENT: &str = "sent again";

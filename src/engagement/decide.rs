@@ -58,6 +58,8 @@ pub enum Command {
     Refuse(Box<CallRefused>),
     /// Write down how a call ended.
     Finish(CallFinished),
+    /// Write down that an unknown call did not take effect.
+    Void(CallVoid),
     /// Write down what became of a node.
     Settle(NodeSettled),
     /// Write down a deviation.
@@ -153,6 +155,16 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
             }
         }
         Command::Finish(finished) => finish(state, finished),
+        Command::Void(void) => {
+            in_phase(state, "another attempt", &[Phase::Build])?;
+            let unknown = state.calls.get(&void.call).is_some_and(|call| call.outcome == Some(CallOutcome::Unknown));
+            let shown = state.calls.get(&void.shown_by).is_some_and(|call| call.outcome == Some(CallOutcome::Ok));
+            if unknown && shown && void.attempt == state.attempt(&void.node) + 1 {
+                Ok(Body::Void(void))
+            } else {
+                Err(Refusal::Call(format!("{} is not an unknown call that was read back", void.call)))
+            }
+        }
         Command::Settle(settled) => {
             in_phase(state, "a step's outcome", &[Phase::Build])?;
             need(state.gate_open(Gate::Two), "gate 2")?;
@@ -192,7 +204,7 @@ fn starts_something(command: &Command) -> bool {
         Command::Ask(asked) => !matches!(asked.about, About::Unknown { .. }),
         Command::Answer { about, .. } => !matches!(about, About::Unknown { .. }),
         Command::Deviate(_) | Command::Cancel { .. } | Command::Retry { .. } => true,
-        Command::Refuse(_) | Command::Finish(_) | Command::Settle(_) | Command::Close(_) => false,
+        Command::Refuse(_) | Command::Finish(_) | Command::Void(_) | Command::Settle(_) | Command::Close(_) => false,
     }
 }
 

@@ -91,6 +91,9 @@ pub enum Body {
     /// What came of an allowed call.
     #[serde(rename = "call.finished")]
     Finished(CallFinished),
+    /// Reading back showed that a call whose outcome was unknown did not take effect.
+    #[serde(rename = "call.void")]
+    Void(CallVoid),
     /// What became of a node of the flow.
     #[serde(rename = "step.settled")]
     Settled(NodeSettled),
@@ -458,6 +461,21 @@ pub struct CallFinished {
     pub message: Option<String>,
 }
 
+/// A call whose outcome was unknown and that reading back showed not to have taken effect: the step begins another
+/// attempt, and an approval that the call had used may be used again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallVoid {
+    /// The call.
+    pub call: CallId,
+    /// The node that it was made for.
+    pub node: NodeId,
+    /// The attempt that begins.
+    pub attempt: u32,
+    /// The call that read the state back.
+    pub shown_by: CallId,
+}
+
 /// What became of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -523,6 +541,7 @@ impl Body {
             Self::Allowed(_) => "call.allowed",
             Self::Refused(_) => "call.refused",
             Self::Finished(_) => "call.finished",
+            Self::Void(_) => "call.void",
             Self::Settled(_) => "step.settled",
             Self::Deviated(_) => "deviation.found",
             Self::Retried(_) => "steps.retried",

@@ -15,7 +15,7 @@ pub use decide::{Command, Refusal, decide};
 pub use documents::{Blobs, DocumentError, Documents, RequestDocument, read as read_document};
 pub use event::{
     About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused,
-    Closed, DeviationFound, Event, NodeSettled, Purpose, RefusedAs, Requested, Retried,
+    CallVoid, Closed, DeviationFound, Event, NodeSettled, Purpose, RefusedAs, Requested, Retried,
 };
 pub use next::{DiscoveryRead, Next, NextError, Proposal, View, next};
 pub use state::{Call, Deviation, Filed, Gate, GateState, State};

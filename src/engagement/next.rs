@@ -18,7 +18,7 @@ use crate::{
 use super::{
     build,
     documents::{Blobs, Documents},
-    event::{About, CallOutcome, Closed, DeviationFound, NodeSettled, Purpose, RefusedAs},
+    event::{About, CallOutcome, CallVoid, Closed, DeviationFound, NodeSettled, Purpose, RefusedAs},
     state::{Gate, GateState, State},
 };
 
@@ -69,6 +69,8 @@ pub enum Next {
     Wait(About),
     /// Wait for the window to open.
     WaitUntil(Timestamp),
+    /// Write down that an unknown call did not take effect, so that the step may begin another attempt.
+    Void(CallVoid),
     /// Write down what became of a node.
     Settle(NodeSettled),
     /// Write down a deviation.

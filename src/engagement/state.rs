@@ -77,6 +77,9 @@ pub struct State {
     pub outside: u64,
     /// Seconds that it waited for people.
     pub waited: i64,
+    /// Seconds of work: the time between events while no question was open, long gaps left out, because a process
+    /// that nobody runs does not work.
+    pub worked: i64,
     /// Why a person ended it.
     pub cancelled: Option<String>,
     /// How it ended.
@@ -91,6 +94,9 @@ pub enum Gate {
     /// Locks the design.
     Two,
 }
+
+/// A longer gap between two events is not work, in seconds.
+const LONGEST_WORK: i64 = 600;
 
 /// Whether a gate is open.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -146,6 +152,8 @@ pub struct Call {
     pub digest: Option<Digest>,
     /// The grant that permitted it.
     pub grant: Option<String>,
+    /// Whether it used up an approval.
+    pub used_approval: bool,
     /// When it was decided.
     pub at: Timestamp,
     /// How it was refused, if it was.
@@ -215,6 +223,7 @@ impl State {
             refused: 0,
             outside: 0,
             waited: 0,
+            worked: 0,
             cancelled: None,
             closed: None,
         })
@@ -232,6 +241,10 @@ impl State {
 
     /// The state after one more event.
     pub fn apply(&mut self, event: &Event) {
+        let gap = event.at.as_second() - self.last_at.as_second();
+        if self.asked.is_none() && (0..=LONGEST_WORK).contains(&gap) {
+            self.worked += gap;
+        }
         self.seq = event.seq;
         self.head = event.hash;
         self.last_at = event.at;
@@ -267,6 +280,7 @@ impl State {
                     args: allowed.args.clone(),
                     digest: Some(allowed.digest),
                     grant: Some(allowed.grant.clone()),
+                    used_approval: allowed.approved,
                     at: event.at,
                     refused: None,
                     outcome: None,
@@ -296,6 +310,7 @@ impl State {
                     args: refused.args.clone(),
                     digest: refused.digest,
                     grant: None,
+                    used_approval: false,
                     at: event.at,
                     refused: Some((refused.refused, reason)),
                     outcome: None,
@@ -312,6 +327,13 @@ impl State {
                     call.outcome = Some(finished.outcome);
                     call.result = finished.result;
                     call.message = finished.message.clone();
+                }
+            }
+            Body::Void(void) => {
+                self.attempts.insert(void.node.clone(), void.attempt);
+                let used = self.calls.get(&void.call).filter(|call| call.used_approval).and_then(|call| call.digest);
+                if let Some(digest) = used {
+                    *self.approved_calls.entry(digest).or_default() += 1;
                 }
             }
             Body::Settled(settled) => self.settled(settled),
