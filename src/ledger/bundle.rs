@@ -1,0 +1,167 @@
+//! A bundle: one engagement as plain files, for whoever verifies it without the workspace. `events.jsonl` has one event
+//! a line, byte for byte as it was hashed; `blobs/HEX.json` has each document and result under the digest of its bytes;
+//! what else lies there (the artifacts as YAML, a page) is for reading and proves nothing.
+
+#![allow(clippy::disallowed_methods, reason = "a bundle is files, and this is what writes them")]
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+use crate::artifact::{Digest, EngagementId};
+
+use super::{
+    chain,
+    error::LedgerError,
+    mentions::mentions,
+    store::Store,
+    verify::{Verification, verify},
+};
+
+const EVENTS: &str = "events.jsonl";
+const BLOBS: &str = "blobs";
+
+/// What a bundle holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// The events in order, as they were hashed.
+    pub events: Vec<Vec<u8>>,
+    /// The documents and results that they name, by the digest that they go by; [`verify`] checks it.
+    pub blobs: BTreeMap<Digest, Vec<u8>>,
+}
+
+impl Bundle {
+    /// All that a store has of an engagement. Nothing is checked but what the store checks: a broken chain can be
+    /// exported and shown to someone.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Missing`] for an unknown id; and whatever reading gives.
+    pub async fn export(store: &dyn Store, id: &EngagementId) -> Result<Self, LedgerError> {
+        let events = store.events(id, 0).await?;
+        if events.is_empty() {
+            return Err(LedgerError::Missing(id.clone()));
+        }
+        let mut named: Vec<Digest> = events
+            .iter()
+            .filter_map(|bytes| chain::read(bytes).ok())
+            .flat_map(|event| mentions(&event))
+            .map(|mention| mention.digest)
+            .collect();
+        named.sort_unstable();
+        named.dedup();
+        let blobs = store.blobs(&named).await?;
+        Ok(Self { events, blobs })
+    }
+
+    /// Verifies it.
+    pub fn verify(&self) -> Verification {
+        verify(&self.events, &|digest| self.blobs.get(digest).cloned())
+    }
+}
+
+/// Writes a bundle to `dir`, which must not exist or be empty, with files of the caller's beside it (path within the
+/// bundle, text). All of it appears at once, or nothing.
+///
+/// # Errors
+///
+/// [`LedgerError::Occupied`] if something is there; [`LedgerError::Io`].
+pub fn write_bundle(
+    dir: &Path,
+    events: &[Vec<u8>],
+    blobs: &BTreeMap<Digest, Vec<u8>>,
+    extra: Vec<(String, String)>,
+) -> Result<(), LedgerError> {
+    let exists = match fs::read_dir(dir) {
+        Ok(mut entries) => match entries.next() {
+            Some(_) => return Err(LedgerError::Occupied(dir.into())),
+            None => true,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(LedgerError::Occupied(dir.into())),
+        Err(source) => return Err(LedgerError::io("read", dir, source)),
+    };
+    let new = sibling(dir)?;
+    let written = fill(&new, events, blobs, extra).and_then(|()| {
+        // An empty directory makes way for the finished one, but not one that was filled meanwhile.
+        let place = if exists { fs::remove_dir(dir) } else { Ok(()) };
+        place.and_then(|()| fs::rename(&new, dir)).map_err(|source| LedgerError::io("write", dir, source))
+    });
+    if written.is_err() {
+        // What could not be finished is of no use; that it cannot be removed either is not the news.
+        let _ = fs::remove_dir_all(&new);
+    }
+    written
+}
+
+/// Reads a bundle. Nothing is checked here: that is [`Bundle::verify`].
+///
+/// # Errors
+///
+/// [`LedgerError::Io`] if it is not there or cannot be read.
+pub fn read_bundle(dir: &Path) -> Result<Bundle, LedgerError> {
+    let read = |path: &Path| fs::read(path).map_err(|source| LedgerError::io("read", path, source));
+    let text = read(&dir.join(EVENTS))?;
+    let mut events: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    // The last line ends too; what stands after its end is not an event if it is nothing.
+    events.pop_if(|last| last.is_empty());
+    let mut blobs = BTreeMap::new();
+    let path = dir.join(BLOBS);
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Bundle { events, blobs }),
+        Err(source) => return Err(LedgerError::io("read", &path, source)),
+    };
+    for entry in entries {
+        let file = entry.map_err(|source| LedgerError::io("read", &path, source))?.path();
+        let hex = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".json"));
+        // Files that systems leave lying about are not blobs, and a blob that is missed is reported as missing.
+        if let Some(digest) = hex.and_then(|hex| format!("sha256:{hex}").parse().ok()) {
+            blobs.insert(digest, read(&file)?);
+        }
+    }
+    Ok(Bundle { events, blobs })
+}
+
+/// Where a bundle is prepared: beside its place, so that a rename suffices.
+fn sibling(dir: &Path) -> Result<PathBuf, LedgerError> {
+    let name = dir.file_name().ok_or_else(|| LedgerError::Occupied(dir.into()))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".new-{}", std::process::id()));
+    Ok(dir.with_file_name(hidden))
+}
+
+fn fill(
+    dir: &Path,
+    events: &[Vec<u8>],
+    blobs: &BTreeMap<Digest, Vec<u8>>,
+    extra: Vec<(String, String)>,
+) -> Result<(), LedgerError> {
+    let write = |path: PathBuf, bytes: &[u8]| {
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+        made.and_then(|()| fs::write(&path, bytes)).map_err(|source| LedgerError::io("write", &path, source))
+    };
+    let mut lines = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum());
+    for event in events {
+        lines.extend_from_slice(event);
+        lines.push(b'\n');
+    }
+    write(dir.join(EVENTS), &lines)?;
+    for (digest, bytes) in blobs {
+        write(dir.join(BLOBS).join(format!("{}.json", digest.hex())), bytes)?;
+    }
+    for (name, text) in extra {
+        let path = Path::new(&name);
+        let inside = path.components().all(|component| matches!(component, Component::Normal(_)));
+        let own = path.starts_with(EVENTS) || path.starts_with(BLOBS);
+        if !inside || own || name.is_empty() {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "this is no place for a file in a bundle");
+            return Err(LedgerError::io("write", path, source));
+        }
+        write(dir.join(path), text.as_bytes())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What can go wrong with a ledger, and what a person can do about it.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    artifact::{Digest, EngagementId},
+    engagement::DocumentError,
+};
+
+use super::chain::ChainError;
+
+/// The ledger cannot do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// Another process was faster, or the id is taken. Nothing was written.
+    #[error("another process wrote to this engagement meanwhile; look at it again with `countersign show {0}`")]
+    Conflict(EngagementId),
+    /// There is no such engagement.
+    #[error("there is no engagement `{0}`; list them with `countersign list`")]
+    Missing(EngagementId),
+    /// What is stored is not what was stored.
+    #[error("{what} in the ledger is damaged: {reason}; restore the workspace from a backup")]
+    Corrupt {
+        /// What is damaged.
+        what: String,
+        /// How that shows.
+        reason: String,
+    },
+    /// The file is not a ledger, or no longer one.
+    #[error("{path} is not a ledger ({reason}); if it was one, restore it from a backup")]
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        reason: String,
+    },
+    /// The file was written by a later version of this program.
+    #[error(
+        "this workspace was written by a newer countersign (ledger format {found}, this one knows {known}); use that one"
+    )]
+    Newer {
+        /// The version of the file.
+        found: i64,
+        /// The last version that this program knows.
+        known: i64,
+    },
+    /// Another process kept the ledger locked for longer than the busy timeout. Nothing was written.
+    #[error("another process keeps the ledger locked; try again")]
+    Busy,
+    /// The database did not do what was asked, for a reason that is not damage: no space, no permission.
+    #[error("the ledger could not {doing}")]
+    Store {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A file or directory could not be used.
+    #[error("could not {doing} {path}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The event or document could not be read back once stored, so it was not stored.
+    #[error("this cannot be written to the ledger")]
+    Unwritable(#[source] ChainError),
+    /// A document that the chain names cannot be used.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// Another process drives the engagement.
+    #[error("another process is running engagement {0}; wait for it or look with `countersign show {0}`")]
+    Claimed(EngagementId),
+    /// A bundle is only written to a place of its own.
+    #[error("{0} is not an empty directory; name a new one")]
+    Occupied(PathBuf),
+}
+
+impl LedgerError {
+    pub(super) fn corrupt(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Corrupt { what: what.into(), reason: reason.into() }
+    }
+
+    pub(super) fn event(engagement: &EngagementId, error: &ChainError) -> Self {
+        Self::corrupt(format!("the chain of engagement {engagement}"), error.to_string())
+    }
+
+    pub(super) fn blob(digest: &Digest, reason: impl Into<String>) -> Self {
+        Self::corrupt(format!("the document {digest}"), reason)
+    }
+
+    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { doing, path: path.into(), source }
+    }
+}

@@ -1,0 +1,59 @@
+//! What the events of a chain name by digest. Pure.
+
+use crate::{
+    artifact::Digest,
+    engagement::{Body, Event},
+};
+
+/// A document or result that an event names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mention {
+    pub(super) digest: Digest,
+    /// In words, for a finding.
+    pub(super) what: String,
+    pub(super) need: Need,
+}
+
+/// What its absence means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing can be shown without it.
+    Must,
+    /// It may be left out of what is handed on; then that is said.
+    May,
+    /// It is taken along where it is stored.
+    Extra,
+}
+
+/// What an event names.
+pub(super) fn mentions(event: &Event) -> Vec<Mention> {
+    let mention = |digest: Digest, need: Need, what: String| Mention { digest, what, need };
+    match &event.body {
+        Body::Requested(requested) => vec![mention(requested.request, Need::Must, "the request".into())],
+        Body::Filed(filed) => {
+            vec![mention(filed.digest, Need::Must, format!("{}, version {}", filed.artifact, filed.version))]
+        }
+        Body::Asked(asked) => {
+            vec![mention(asked.request, Need::Must, format!("the approval request about {}", asked.about))]
+        }
+        Body::Finished(finished) => finished
+            .result
+            .map(|result| mention(result, Need::May, format!("the result of {}", finished.call)))
+            .into_iter()
+            .collect(),
+        Body::Allowed(allowed) => {
+            vec![mention(allowed.decided_on, Need::Extra, format!("what {} was decided on", allowed.call))]
+        }
+        Body::Refused(refused) => {
+            vec![mention(refused.decided_on, Need::Extra, format!("what {} was decided on", refused.call))]
+        }
+        Body::Entered { .. }
+        | Body::Answered(_)
+        | Body::Void(_)
+        | Body::Settled(_)
+        | Body::Deviated(_)
+        | Body::Retried(_)
+        | Body::Cancelled { .. }
+        | Body::Closed(_) => Vec::new(),
+    }
+}

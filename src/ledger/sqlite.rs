@@ -1,0 +1,307 @@
+//! The embedded backend: one SQLite file in write-ahead mode. One task owns the only connection that writes, so that
+//! appends which arrive while a commit is under way share the next one, and a caller that gives up waiting leaves
+//! no half-done transaction. Readers have connections of their own that cannot write.
+//!
+//! The file is not searched for damage when it is opened (`PRAGMA quick_check` reads all of it): SQLite says so when it
+//! reads a bad page, and whatever it does not notice, the chain and the digests do.
+
+mod schema;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use crate::artifact::{Digest, EngagementId};
+
+use super::{
+    error::LedgerError,
+    store::{Append, Filter, Pending, Store, Which, checked, spelled},
+    summary::{Status, Summary},
+};
+
+/// How long a writer waits for another process.
+const BUSY: Duration = Duration::from_secs(5);
+/// How many appends may share a commit.
+const SHARED: usize = 64;
+
+/// A ledger in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    queue: mpsc::Sender<Job>,
+    writer: JoinHandle<()>,
+    readers: SqlitePool,
+}
+
+#[derive(Debug)]
+struct Job {
+    append: Append,
+    answer: oneshot::Sender<Result<(), LedgerError>>,
+}
+
+impl SqliteStore {
+    /// Opens the ledger in a file, which is made if it is not there. Needs a tokio runtime, which it then belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NotALedger`] for a file that is not one or no longer one, [`LedgerError::Newer`] for one that a
+    /// later version of this program wrote, [`LedgerError::Corrupt`], [`LedgerError::Busy`] or [`LedgerError::Store`].
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
+        let path = path.as_ref();
+        schema::create_if_missing(path).await?;
+        let mut connection =
+            options(path).connect().await.map_err(|error| schema::opening(path, failed("be opened")(error)))?;
+        schema::bring_up_to_date(&mut connection, path).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .test_before_acquire(false)
+            .connect_lazy_with(options(path).pragma("query_only", "ON"));
+        let (queue, jobs) = mpsc::channel(4 * SHARED);
+        let writer = tokio::spawn(write(connection, jobs));
+        Ok(Self { path: path.to_owned(), queue, writer, readers })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for what is being written and closes the file. Not needed for durability: what was answered is durable.
+    pub async fn close(self) {
+        drop(self.queue);
+        self.readers.close().await;
+        if let Err(error) = self.writer.await {
+            tracing::warn!(%error, "the ledger's writer did not end well");
+        }
+    }
+
+    async fn append(&self, append: Append) -> Result<(), LedgerError> {
+        append.coherent()?;
+        let (answer, answered) = oneshot::channel();
+        let gone = || failed("write")(sqlx::Error::WorkerCrashed);
+        self.queue.send(Job { append, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    async fn events(&self, id: &EngagementId, after_seq: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+        sqlx::query_scalar("SELECT bytes FROM events WHERE engagement = ? AND seq > ? ORDER BY seq")
+            .bind(id.as_str())
+            .bind(integer(after_seq))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("read events"))
+    }
+
+    async fn blobs(&self, digests: &[Digest]) -> Result<BTreeMap<Digest, Vec<u8>>, LedgerError> {
+        let mut found = BTreeMap::new();
+        for some in digests.chunks(200) {
+            let names: Vec<String> = some.iter().map(Digest::to_string).collect();
+            let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
+                "SELECT digest, bytes FROM blobs WHERE digest IN (SELECT value FROM json_each(?)) ORDER BY digest",
+            )
+            .bind(serde_json::json!(names).to_string())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("read documents"))?;
+            for (name, bytes) in rows {
+                let digest: Digest =
+                    name.parse().map_err(|_| LedgerError::corrupt("the table of documents", "a digest is not one"))?;
+                found.insert(digest, checked(digest, bytes)?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn summaries(&self, filter: Filter) -> Result<Vec<Summary>, LedgerError> {
+        let standing = match filter.which {
+            Which::All => r#"["open","waiting","closed"]"#,
+            Which::Open => r#"["open","waiting"]"#,
+            Which::Waiting => r#"["waiting"]"#,
+            Which::Closed => r#"["closed"]"#,
+        };
+        let lines: Vec<String> = sqlx::query_scalar(
+            "SELECT line FROM summaries WHERE standing IN (SELECT value FROM json_each(?1)) \
+             AND (?2 IS NULL OR requester = ?2) ORDER BY updated_at DESC, engagement LIMIT ?3",
+        )
+        .bind(standing)
+        .bind(filter.requester)
+        .bind(filter.limit.map_or(-1, i64::from))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed("read the list"))?;
+        let parse = |line: String| {
+            serde_json::from_str(&line).map_err(|error| LedgerError::corrupt("the list", error.to_string()))
+        };
+        lines.into_iter().map(parse).collect()
+    }
+
+    async fn find(&self, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
+        // `~` comes after every letter of an id.
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT engagement FROM summaries WHERE engagement >= ?1 AND engagement < ?1 || '~' ORDER BY engagement",
+        )
+        .bind(spelled(prefix))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed("read the list"))?;
+        let parse =
+            |id: String| id.parse().map_err(|_| LedgerError::corrupt("the list", "an engagement id is not one"));
+        ids.into_iter().map(parse).collect()
+    }
+}
+
+impl Store for SqliteStore {
+    fn append(&self, append: Append) -> Pending<'_, ()> {
+        Box::pin(self.append(append))
+    }
+
+    fn events<'a>(&'a self, id: &'a EngagementId, after_seq: u64) -> Pending<'a, Vec<Vec<u8>>> {
+        Box::pin(self.events(id, after_seq))
+    }
+
+    fn blob(&self, digest: Digest) -> Pending<'_, Option<Vec<u8>>> {
+        Box::pin(async move { Ok(self.blobs(&[digest]).await?.remove(&digest)) })
+    }
+
+    fn blobs<'a>(&'a self, digests: &'a [Digest]) -> Pending<'a, BTreeMap<Digest, Vec<u8>>> {
+        Box::pin(self.blobs(digests))
+    }
+
+    fn summaries(&self, filter: Filter) -> Pending<'_, Vec<Summary>> {
+        Box::pin(self.summaries(filter))
+    }
+
+    fn find<'a>(&'a self, prefix: &'a str) -> Pending<'a, Vec<EngagementId>> {
+        Box::pin(self.find(prefix))
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY)
+        .disable_statement_logging()
+}
+
+/// Writes until nobody can ask any more.
+async fn write(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::new();
+    while jobs.recv_many(&mut batch, SHARED).await > 0 {
+        // An append that cannot be written takes none of the others with it: each is tried by itself then.
+        let together = batch.len() > 1 && commit(&mut connection, &batch).await.is_ok();
+        for job in batch.drain(..) {
+            let outcome = if together { Ok(()) } else { commit(&mut connection, std::slice::from_ref(&job)).await };
+            // Whoever asked may have stopped waiting.
+            let _ = job.answer.send(outcome);
+        }
+    }
+    if let Err(error) = connection.close().await {
+        tracing::warn!(%error, "the ledger's file did not close well");
+    }
+}
+
+/// Writes all of them in one transaction, or none.
+async fn commit(connection: &mut SqliteConnection, jobs: &[Job]) -> Result<(), LedgerError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin to write"))?;
+    for job in jobs {
+        if let Err(error) = put(&mut transaction, &job.append).await {
+            transaction.rollback().await.map_err(failed("take back what it wrote"))?;
+            return Err(error);
+        }
+    }
+    transaction.commit().await.map_err(failed("commit"))
+}
+
+async fn put(connection: &mut SqliteConnection, append: &Append) -> Result<(), LedgerError> {
+    let id = append.engagement.as_str();
+    let last: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM events WHERE engagement = ?")
+        .bind(id)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed("read the last event"))?;
+    if last.unwrap_or(0) != integer(append.expected_seq) {
+        return Err(LedgerError::Conflict(append.engagement.clone()));
+    }
+    for (digest, bytes) in &append.blobs {
+        sqlx::query("INSERT INTO blobs (digest, bytes) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING")
+            .bind(digest.to_string())
+            .bind(bytes.as_slice())
+            .execute(&mut *connection)
+            .await
+            .map_err(failed("write a document"))?;
+    }
+    for link in &append.events {
+        sqlx::query("INSERT INTO events (engagement, seq, hash, bytes) VALUES (?, ?, ?, ?)")
+            .bind(id)
+            .bind(integer(link.seq))
+            .bind(link.hash.bytes().as_slice())
+            .bind(link.bytes.as_slice())
+            .execute(&mut *connection)
+            .await
+            .map_err(failed("write an event"))?;
+    }
+    let summary = &append.summary;
+    let standing = match &summary.status {
+        Status::Closed { .. } => "closed",
+        Status::Waiting { .. } => "waiting",
+        Status::Drafting | Status::Running | Status::Cancelled { .. } => "open",
+    };
+    let line = serde_json::to_string(summary).map_err(|error| LedgerError::corrupt("a summary", error.to_string()))?;
+    sqlx::query(
+        "INSERT INTO summaries (engagement, standing, requester, updated_at, line) VALUES (?, ?, ?, ?, ?) \
+         ON CONFLICT (engagement) DO UPDATE SET standing = excluded.standing, requester = excluded.requester, \
+         updated_at = excluded.updated_at, line = excluded.line",
+    )
+    .bind(id)
+    .bind(standing)
+    .bind(summary.requester.as_str())
+    .bind(summary.updated_at.as_microsecond())
+    .bind(line)
+    .execute(connection)
+    .await
+    .map_err(failed("write the list"))?;
+    Ok(())
+}
+
+/// A place as SQLite keeps integers; no chain is so long that it matters.
+fn integer(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+/// What a database error means for whoever asked. The primary result codes are those of <https://sqlite.org/rescode.html>.
+fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> LedgerError {
+    move |error| {
+        let damaged = |reason: String| LedgerError::corrupt("the database file", reason);
+        match &error {
+            sqlx::Error::Database(database) => {
+                let code = database.code().and_then(|code| code.parse::<i32>().ok()).map_or(0, |code| code & 0xff);
+                match code {
+                    // SQLITE_BUSY, SQLITE_LOCKED
+                    5 | 6 => LedgerError::Busy,
+                    // SQLITE_CORRUPT and SQLITE_NOTADB; and, since the statements here are fixed and right for an intact
+                    // schema, SQLITE_ERROR, SQLITE_CONSTRAINT and SQLITE_MISMATCH.
+                    1 | 11 | 19 | 20 | 26 => damaged(database.message().to_owned()),
+                    _ => LedgerError::Store { doing, source: error },
+                }
+            }
+            sqlx::Error::PoolTimedOut => LedgerError::Busy,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
+                damaged(error.to_string())
+            }
+            _ => LedgerError::Store { doing, source: error },
+        }
+    }
+}

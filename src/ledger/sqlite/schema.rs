@@ -1,0 +1,162 @@
+//! The tables of a ledger file and its version, which only goes forward.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use super::{super::error::LedgerError, failed, options};
+
+/// Marks the file as a ledger (`PRAGMA application_id`): "CSgn".
+const APPLICATION: i64 = 0x4353_676e;
+
+/// What brings a file from one version to the next; the number of steps is the version that this program writes.
+const STEPS: &[&str] = &["
+CREATE TABLE events (
+    position   INTEGER PRIMARY KEY,
+    engagement TEXT    NOT NULL,
+    seq        INTEGER NOT NULL,
+    hash       BLOB    NOT NULL,
+    bytes      BLOB    NOT NULL,
+    UNIQUE (engagement, seq)
+) STRICT;
+CREATE TABLE blobs (
+    digest TEXT NOT NULL PRIMARY KEY,
+    bytes  BLOB NOT NULL
+) STRICT;
+CREATE TABLE summaries (
+    engagement TEXT    NOT NULL PRIMARY KEY,
+    standing   TEXT    NOT NULL,
+    requester  TEXT    NOT NULL,
+    updated_at INTEGER NOT NULL,
+    line       TEXT    NOT NULL
+) STRICT;
+CREATE INDEX summaries_by_standing ON summaries (standing, updated_at);
+CREATE TRIGGER events_stay  BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TRIGGER events_last  BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TRIGGER blobs_stay   BEFORE UPDATE ON blobs  BEGIN SELECT RAISE(ABORT, 'documents are append-only'); END;
+CREATE TRIGGER blobs_last   BEFORE DELETE ON blobs  BEGIN SELECT RAISE(ABORT, 'documents are append-only'); END;
+PRAGMA application_id = 0x4353676e;
+PRAGMA user_version = 1;
+"];
+
+/// The version that this program writes.
+fn known() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+/// Makes an empty ledger where there is no file. It is made beside and then given its name, so that a file which is
+/// there is always whole: an empty one was damaged, and is not silently taken for a new ledger.
+pub(super) async fn create_if_missing(path: &Path) -> Result<(), LedgerError> {
+    let not = |reason: &str| Err(LedgerError::NotALedger { path: path.into(), reason: reason.into() });
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() == 0 => return not("it is empty"),
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(LedgerError::io("open", path, source)),
+    }
+    if beside(path, "-wal").exists() {
+        return not("the file is gone, but the write-ahead log beside it is there");
+    }
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let new = beside(path, &format!(".new-{}-{count}", std::process::id()));
+    let made =
+        make(&new).await.and_then(|()| publish(&new, path).map_err(|source| LedgerError::io("make", path, source)));
+    // After a rename it is gone already.
+    let _ = fs::remove_file(&new);
+    made
+}
+
+async fn make(path: &Path) -> Result<(), LedgerError> {
+    let mut connection = options(path).create_if_missing(true).connect().await.map_err(failed("be made"))?;
+    upgrade(&mut connection, 0).await?;
+    write_ahead(&mut connection).await?;
+    connection.close().await.map_err(failed("be made"))
+}
+
+/// Gives the new file its name unless another process made one meanwhile.
+fn publish(new: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(new, path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        // Not every file system has links.
+        Err(_) if !path.exists() => fs::rename(new, path)?,
+        Err(error) => return Err(error),
+    }
+    // Makes the name durable where a directory can be synced; elsewhere there is nothing to do.
+    if let Some(directory) = path.parent()
+        && let Ok(directory) = File::open(directory)
+    {
+        let _ = directory.sync_all();
+    }
+    Ok(())
+}
+
+/// Checks what the file is and brings it to the version that this program writes.
+pub(super) async fn bring_up_to_date(connection: &mut SqliteConnection, path: &Path) -> Result<(), LedgerError> {
+    let version = pragma(connection, "PRAGMA user_version").await.map_err(|error| opening(path, error))?;
+    let application = pragma(connection, "PRAGMA application_id").await.map_err(|error| opening(path, error))?;
+    if application != APPLICATION || version < 1 {
+        return Err(LedgerError::NotALedger { path: path.into(), reason: "it is another program's database".into() });
+    }
+    if version > known() {
+        return Err(LedgerError::Newer { found: version, known: known() });
+    }
+    if version < known() {
+        upgrade(connection, version).await?;
+    }
+    let tables = pragma(
+        connection,
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('events', 'blobs', 'summaries')",
+    );
+    if tables.await? != 3 {
+        return Err(LedgerError::corrupt("the database file", "a table is missing"));
+    }
+    // A copy made with VACUUM INTO has lost it.
+    write_ahead(connection).await
+}
+
+async fn upgrade(connection: &mut SqliteConnection, from: i64) -> Result<(), LedgerError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin to upgrade"))?;
+    // Another process may have been faster.
+    let version = pragma(&mut transaction, "PRAGMA user_version").await?.max(from);
+    for step in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(failed("upgrade"))?;
+    }
+    transaction.commit().await.map_err(failed("upgrade"))
+}
+
+async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), LedgerError> {
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode = WAL")
+        .fetch_one(connection)
+        .await
+        .map_err(failed("turn on write-ahead logging"))?;
+    if mode != "wal" {
+        tracing::warn!(mode, "the ledger's file system has no write-ahead logging; it works, but slower");
+    }
+    Ok(())
+}
+
+async fn pragma(connection: &mut SqliteConnection, statement: &'static str) -> Result<i64, LedgerError> {
+    sqlx::query_scalar(statement).fetch_one(connection).await.map_err(failed("be opened"))
+}
+
+/// Damage that shows while a file is opened means that it is not a ledger, or no longer one.
+pub(super) fn opening(path: &Path, error: LedgerError) -> LedgerError {
+    match error {
+        LedgerError::Corrupt { reason, .. } => LedgerError::NotALedger { path: path.into(), reason },
+        other => other,
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,133 @@
+//! What a ledger's backend must do. One write, all or nothing; everything else reads.
+
+use std::{collections::BTreeMap, pin::Pin};
+
+use crate::artifact::{Digest, EngagementId, digest_bytes};
+
+use super::{error::LedgerError, summary::Summary};
+
+/// What a store answers when it is done.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
+
+/// Events of one engagement with what they name, written together or not at all.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The engagement.
+    pub engagement: EngagementId,
+    /// The place of the last event that the writer knows; 0 for a new engagement.
+    pub expected_seq: u64,
+    /// The events, from `expected_seq + 1` on without gaps.
+    pub events: Vec<Link>,
+    /// Documents and results by digest; those that are stored already are left as they are.
+    pub blobs: Vec<(Digest, Vec<u8>)>,
+    /// What lists show from now on.
+    pub summary: Summary,
+}
+
+/// One event as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its place.
+    pub seq: u64,
+    /// Its canonical bytes.
+    pub bytes: Vec<u8>,
+    /// Its hash.
+    pub hash: Digest,
+}
+
+/// Which engagements a list shows, the last written first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// By where they stand.
+    pub which: Which,
+    /// Only those that this person asked for.
+    pub requester: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+/// Where an engagement stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// Anywhere.
+    #[default]
+    All,
+    /// Not closed.
+    Open,
+    /// Waiting for a person.
+    Waiting,
+    /// Closed.
+    Closed,
+}
+
+/// A ledger's backend. [`Store::append`] is its only write.
+pub trait Store: Send + Sync {
+    /// Writes events, documents and summary in one transaction, durable when it answers.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Conflict`] if the last stored event is not `expected_seq`; nothing is written then, as with any
+    /// other error. A caller that gives up before the answer does not know; it reads what is there.
+    fn append(&self, append: Append) -> Pending<'_, ()>;
+
+    /// The stored bytes of an engagement's events after a place, in order; none for an unknown engagement.
+    fn events<'a>(&'a self, id: &'a EngagementId, after_seq: u64) -> Pending<'a, Vec<Vec<u8>>>;
+
+    /// A document or result.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Corrupt`] if what is stored does not have this digest.
+    fn blob(&self, digest: Digest) -> Pending<'_, Option<Vec<u8>>>;
+
+    /// Those of the documents and results that are stored.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Corrupt`] if one does not have its digest.
+    fn blobs<'a>(&'a self, digests: &'a [Digest]) -> Pending<'a, BTreeMap<Digest, Vec<u8>>>;
+
+    /// What lists show, the last written first.
+    fn summaries(&self, filter: Filter) -> Pending<'_, Vec<Summary>>;
+
+    /// The engagements whose id begins so, in order. What a person mistypes is read as Crockford's base 32 says:
+    /// upper case as lower case, `o` as `0`, `i` and `l` as `1`.
+    fn find<'a>(&'a self, prefix: &'a str) -> Pending<'a, Vec<EngagementId>>;
+}
+
+/// Bytes that were read from a store, if they have the digest that they were asked for by.
+pub(super) fn checked(digest: Digest, bytes: Vec<u8>) -> Result<Vec<u8>, LedgerError> {
+    let is = digest_bytes(&bytes);
+    if is == digest { Ok(bytes) } else { Err(LedgerError::blob(&digest, format!("its bytes hash to {is}"))) }
+}
+
+/// A prefix as ids are written.
+pub(super) fn spelled(prefix: &str) -> String {
+    let letter = |letter: char| match letter.to_ascii_lowercase() {
+        'o' => '0',
+        'i' | 'l' => '1',
+        other => other,
+    };
+    prefix.trim().chars().map(letter).collect()
+}
+
+impl Append {
+    /// Whether the events follow `expected_seq` without gaps and the documents are what their digests say. A store
+    /// asks before it writes: what is wrong here would be damage later.
+    pub(super) fn coherent(&self) -> Result<(), LedgerError> {
+        let mut seq = self.expected_seq;
+        for link in &self.events {
+            seq += 1;
+            if link.seq != seq {
+                let reason = format!("event {} was to be written where {seq} belongs", link.seq);
+                return Err(LedgerError::corrupt(format!("an append to engagement {}", self.engagement), reason));
+            }
+        }
+        for (digest, bytes) in &self.blobs {
+            if digest_bytes(bytes) != *digest {
+                return Err(LedgerError::blob(digest, "it was to be written with other bytes"));
+            }
+        }
+        Ok(())
+    }
+}

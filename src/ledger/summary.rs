@@ -1,0 +1,120 @@
+//! One line about an engagement, for lists and inboxes. A cache of the events: written with them, never trusted by
+//! whoever verifies.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    artifact::{EngagementId, Phase, RecordOutcome},
+    engagement::{About, Actor, State},
+    facts::Role,
+};
+
+/// One line about an engagement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The engagement.
+    pub id: EngagementId,
+    /// Its title.
+    pub title: String,
+    /// The blueprint's name, where there is one.
+    pub blueprint: Option<String>,
+    /// Who asked for it, by name.
+    pub requester: String,
+    /// The phase that it is in.
+    pub phase: Phase,
+    /// Where it stands.
+    pub status: Status,
+    /// The place of its last event.
+    pub seq: u64,
+    /// When it began.
+    pub opened_at: Timestamp,
+    /// When its last event was written.
+    pub updated_at: Timestamp,
+}
+
+/// Where an engagement stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Status {
+    /// The spec is being drafted.
+    Drafting,
+    /// The program goes on as soon as it is run.
+    Running,
+    /// A person must answer.
+    Waiting {
+        /// What about, as it was asked.
+        about: About,
+        /// The same in words.
+        words: String,
+        /// The role that may answer.
+        role: Role,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A person ended it, and what it left is being recorded.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// It is over.
+    Closed {
+        /// How it ended.
+        outcome: RecordOutcome,
+        /// One sentence that says why.
+        reason: String,
+    },
+}
+
+impl Status {
+    /// Where an engagement in this state stands.
+    pub fn of(state: &State) -> Self {
+        if let Some(closed) = &state.closed {
+            return Self::Closed { outcome: closed.outcome, reason: closed.reason.clone() };
+        }
+        if let Some(asked) = &state.asked {
+            return Self::Waiting {
+                about: asked.about.clone(),
+                words: asked.about.to_string(),
+                role: asked.role,
+                since: state.asked_at.unwrap_or(state.last_at),
+            };
+        }
+        match (&state.cancelled, state.phase) {
+            (Some(reason), _) => Self::Cancelled { reason: reason.clone() },
+            (None, Phase::Requirements) => Self::Drafting,
+            (None, _) => Self::Running,
+        }
+    }
+
+    /// The word that filters and lists use.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Drafting => "drafting",
+            Self::Running => "running",
+            Self::Waiting { .. } => "waiting",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+impl Summary {
+    /// The line about an engagement in this state.
+    pub fn of(state: &State) -> Self {
+        Self {
+            id: state.id.clone(),
+            title: state.requested.title.clone(),
+            blueprint: state.requested.blueprint.clone(),
+            requester: match &state.requester {
+                Actor::Person(identity) => identity.name.clone(),
+                other => other.to_string(),
+            },
+            phase: state.phase,
+            status: Status::of(state),
+            seq: state.seq,
+            opened_at: state.opened_at,
+            updated_at: state.last_at,
+        }
+    }
+}

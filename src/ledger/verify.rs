@@ -1,0 +1,199 @@
+//! Verification of an engagement from nothing but its bytes: no store, no clock, no trust in who hands them over. Pure.
+//!
+//! Three questions, in this order for each event: are these the bytes that were hashed, in the place where they were
+//! hashed; is what the event names there and unchanged; and was the event allowed to follow from those before it. The
+//! third is asked only as long as the first has been answered with yes: what follows a broken link proves nothing.
+
+mod rules;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{
+    artifact::{Digest, EngagementId, digest_bytes},
+    engagement::{Body, Event, State},
+};
+
+use super::{
+    chain::{self, ChainError},
+    mentions::{Mention, Need, mentions},
+};
+
+/// What verification found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Whether there is no problem.
+    pub ok: bool,
+    /// How many events there are.
+    pub events: u64,
+    /// The hash of the last event, where it can be read; what to compare with what others have seen.
+    pub head: Option<Digest>,
+    /// What is wrong, the first bad event first.
+    pub problems: Vec<Problem>,
+    /// What is not wrong, and yet to be known.
+    pub notes: Vec<String>,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The place in the chain, from 1.
+    pub seq: u64,
+    /// What is wrong there.
+    pub what: String,
+}
+
+/// Said of everything that is verified without a witness.
+const NOT_WITNESSED: &str = "freshness not witnessed: nothing here shows that the chain has not been cut at its end";
+
+/// Verifies the stored bytes of one engagement's events; `blob` gives the stored bytes of what they name.
+pub fn verify(events: &[Vec<u8>], blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> Verification {
+    let mut walk =
+        Walk { blob, problems: Vec::new(), notes: Vec::new(), link: Link::start(), broken: false, state: None };
+    for (bytes, place) in events.iter().zip(1..) {
+        walk.event(bytes, place);
+    }
+    if events.is_empty() {
+        walk.problem(1, "the chain is empty");
+    }
+    walk.note_open_calls();
+    walk.notes.push(NOT_WITNESSED.into());
+    Verification {
+        ok: walk.problems.is_empty(),
+        events: events.len() as u64,
+        head: walk.link.last.map(|last| last.hash),
+        problems: walk.problems,
+        notes: walk.notes,
+    }
+}
+
+struct Walk<'a> {
+    blob: &'a dyn Fn(&Digest) -> Option<Vec<u8>>,
+    problems: Vec<Problem>,
+    notes: Vec<String>,
+    link: Link,
+    /// Whether a link did not hold.
+    broken: bool,
+    /// What the events fold into, as long as every link has held.
+    state: Option<State>,
+}
+
+/// What the next event must follow.
+struct Link {
+    engagement: Option<EngagementId>,
+    /// The place of the event before.
+    seq: u64,
+    /// The event before, where it can be read.
+    last: Option<Last>,
+}
+
+struct Last {
+    at: Timestamp,
+    hash: Digest,
+}
+
+impl Link {
+    fn start() -> Self {
+        Self { engagement: None, seq: 0, last: None }
+    }
+
+    /// Why an event does not follow.
+    fn breaks(&self, event: &Event) -> Option<String> {
+        if let Some(engagement) = &self.engagement
+            && *engagement != event.engagement
+        {
+            return Some(format!("the event belongs to engagement {}, not to {engagement}", event.engagement));
+        }
+        let expected = self.seq + 1;
+        if event.seq != expected {
+            return Some(ChainError::Seq { expected, found: event.seq }.to_string());
+        }
+        match &self.last {
+            None if self.seq == 0 && event.prev != Digest::ZERO => {
+                Some(ChainError::Prev { seq: event.seq, expected: Digest::ZERO, found: event.prev }.to_string())
+            }
+            None if self.seq == 0 && !matches!(event.body, Body::Requested(_)) => {
+                Some(format!("the chain begins with {}, not with engagement.requested", event.body.kind()))
+            }
+            None => None,
+            Some(last) if event.prev != last.hash => {
+                Some(ChainError::Prev { seq: event.seq, expected: last.hash, found: event.prev }.to_string())
+            }
+            Some(last) if event.at < last.at => {
+                Some(format!("event {} is earlier ({}) than the event before it ({})", event.seq, event.at, last.at))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+impl Walk<'_> {
+    fn problem(&mut self, seq: u64, what: impl Into<String>) {
+        self.problems.push(Problem { seq, what: what.into() });
+    }
+
+    fn event(&mut self, bytes: &[u8], place: u64) {
+        let event = match chain::read(bytes) {
+            Ok(event) => event,
+            Err(error) => {
+                self.broken = true;
+                self.problem(place, error.to_string());
+                self.link.seq += 1;
+                self.link.last = None;
+                return;
+            }
+        };
+        if let Some(what) = self.link.breaks(&event) {
+            self.broken = true;
+            self.problem(place, what);
+        }
+        self.documents(&event, place);
+        if !self.broken {
+            self.rules(&event, place);
+        }
+        self.link = Link {
+            engagement: Some(event.engagement),
+            seq: event.seq,
+            last: Some(Last { at: event.at, hash: event.hash }),
+        };
+    }
+
+    /// Whether what an event names is there and unchanged.
+    fn documents(&mut self, event: &Event, place: u64) {
+        for Mention { digest, what, need } in mentions(event) {
+            match ((self.blob)(&digest).map(|bytes| digest_bytes(&bytes)), need) {
+                (Some(is), _) if is != digest => {
+                    self.problem(place, format!("{what} ({digest}) was changed: its bytes hash to {is}"));
+                }
+                (Some(_), _) | (None, Need::Extra) => {}
+                (None, Need::Must) => self.problem(place, format!("{what} ({digest}) is missing")),
+                (None, Need::May) => self.notes.push(format!("left out: {what} ({digest})")),
+            }
+        }
+    }
+
+    /// Whether an event was allowed to follow from those before it; then it is folded.
+    fn rules(&mut self, event: &Event, place: u64) {
+        let Some(state) = &mut self.state else {
+            self.state = State::begin(event);
+            return;
+        };
+        let blob = self.blob;
+        let document = |digest: &Digest| {
+            let bytes = blob(digest).filter(|bytes| digest_bytes(bytes) == *digest)?;
+            serde_json::from_slice(&bytes).ok()
+        };
+        let breaches = rules::breaches(state, event, &document);
+        state.apply(event);
+        self.problems.extend(breaches.into_iter().map(|what| Problem { seq: place, what }));
+    }
+
+    fn note_open_calls(&mut self) {
+        let Some(state) = self.state.as_ref().filter(|_| !self.broken) else { return };
+        for (id, call) in state.calls.iter().filter(|(_, call)| call.in_doubt()) {
+            let ending = if call.outcome.is_none() { "has no outcome" } else { "has the outcome `unknown`" };
+            let purpose = call.purpose.words();
+            self.notes.push(format!("unknown: {id} ({purpose}) was allowed at {} and {ending}", call.at));
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Whether an event may follow from the state before it. These are the promises that a reader of the chain relies on,
+//! not all that [`crate::engagement`] refuses: a later version may decide differently and still keep them.
+
+use serde_json::Value;
+
+use crate::{
+    artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
+    engagement::{
+        About, Actor, Answer, Answered, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, Event, Gate,
+        Purpose, State,
+    },
+};
+
+/// What is wrong with an event after `state`; `document` gives what is stored, if it is unchanged.
+pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) -> Option<Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    if state.closed.is_some() && !matches!(event.body, Body::Retried(_)) {
+        found.push(format!("{} after the engagement was closed", event.body.kind()));
+    }
+    let by_person = |what: &str| {
+        let person = matches!(event.actor, Actor::Person(_));
+        (!person).then(|| format!("{what} by {}, which is not a person", event.actor))
+    };
+    match &event.body {
+        Body::Requested(_) => found.push("the engagement began before".into()),
+        Body::Entered { phase, .. } => found.extend(entered(state, *phase)),
+        Body::Filed(filed) => found.extend(filed_on(state, filed)),
+        Body::Answered(answered) => {
+            found.extend(by_person("answered"));
+            answered_what_was_asked(state, answered, document, &mut found);
+        }
+        Body::Allowed(allowed) => allowed_within(state, allowed, &mut found),
+        Body::Refused(refused) => found.extend(used(state, &refused.call)),
+        Body::Finished(finished) => found.extend(finished_once(state, finished)),
+        Body::Void(void) => {
+            let unknown = state.calls.get(&void.call).is_some_and(|call| call.outcome == Some(CallOutcome::Unknown));
+            let shown = state.calls.get(&void.shown_by).is_some_and(|call| call.outcome == Some(CallOutcome::Ok));
+            if !unknown || !shown {
+                found.push(format!("{} called void, but nothing that was read back shows it", void.call));
+            }
+        }
+        Body::Retried(_) => {
+            found.extend(by_person("tried again"));
+            found.extend(closed(state, Gate::Two, "steps tried again"));
+        }
+        Body::Cancelled { .. } => found.extend(by_person("cancelled")),
+        Body::Asked(_) | Body::Settled(_) | Body::Deviated(_) | Body::Closed(_) => {}
+    }
+    found
+}
+
+fn closed(state: &State, gate: Gate, what: &str) -> Option<String> {
+    let (number, artifact) = match gate {
+        Gate::One => (1, ArtifactKind::Spec),
+        Gate::Two => (2, ArtifactKind::Design),
+    };
+    (!state.gate_open(gate)).then(|| format!("{what} while gate {number} was not open for the current {artifact}"))
+}
+
+fn entered(state: &State, phase: Phase) -> Option<String> {
+    let what = format!("the {phase} phase entered");
+    match phase {
+        Phase::Requirements | Phase::AsBuilt => None,
+        Phase::Feasibility | Phase::Design => closed(state, Gate::One, &what),
+        Phase::Build => closed(state, Gate::One, &what).or_else(|| closed(state, Gate::Two, &what)),
+    }
+}
+
+fn filed_on(state: &State, filed: &ArtifactFiled) -> Vec<String> {
+    let mut found = Vec::new();
+    let what = format!("{} filed", filed.artifact);
+    let last = state.versions.get(&filed.artifact).copied().unwrap_or(0);
+    if u64::from(filed.version) != u64::from(last) + 1 {
+        found.push(format!("{what} as version {} after version {last}", filed.version));
+    }
+    let (gate, sources): (_, &[ArtifactKind]) = match filed.artifact {
+        ArtifactKind::Spec => (None, &[]),
+        ArtifactKind::Discovery => (Some(Gate::One), &[ArtifactKind::Spec]),
+        ArtifactKind::Design => (Some(Gate::One), &[ArtifactKind::Spec, ArtifactKind::Discovery]),
+        ArtifactKind::Flow => (Some(Gate::Two), &[ArtifactKind::Design]),
+        ArtifactKind::Record => (None, &[ArtifactKind::Spec]),
+    };
+    found.extend(gate.and_then(|gate| closed(state, gate, &what)));
+    for source in sources {
+        if !state.artifact(*source).is_some_and(|digest| filed.made_from.contains(&digest)) {
+            found.push(format!("{what} without naming the current {source} as what it was made from"));
+        }
+    }
+    if filed.artifact == ArtifactKind::Spec && !filed.made_from.contains(&state.requested.request) {
+        found.push(format!("{what} without naming the request as what it was made from"));
+    }
+    found
+}
+
+fn answered_what_was_asked(
+    state: &State,
+    answered: &Answered,
+    document: &dyn Fn(&Digest) -> Option<Value>,
+    found: &mut Vec<String>,
+) {
+    let about = &answered.about;
+    match &state.asked {
+        None => found.push(format!("an answer about {about} to which no question was open")),
+        Some(asked) if asked.about != *about || asked.request != answered.request => found.push(format!(
+            "an answer about {about} ({}), but the open question was about {} ({})",
+            answered.request, asked.about, asked.request
+        )),
+        Some(asked) if answered.role < asked.role => {
+            found.push(format!("an answer about {about} in the role {}, which needs {}", answered.role, asked.role));
+        }
+        Some(_) => {}
+    }
+    if *about != About::Gate2 && !answered.calls.is_empty() {
+        found.push(format!("an answer about {about} that approves other calls with it"));
+    }
+    let kind = match about {
+        About::Gate1 => ArtifactKind::Spec,
+        About::Gate2 => ArtifactKind::Design,
+        About::Call { .. } | About::Deviation { .. } | About::Failure { .. } | About::Unknown { .. } => return,
+    };
+    if answered.answer != Answer::Approve {
+        return;
+    }
+    match state.artifact(kind) {
+        None => found.push(format!("{about} approved, but no {kind} was filed")),
+        Some(artifact) => {
+            // An approval request that is missing or was changed is reported where it was asked.
+            if document(&answered.request).is_some_and(|request| !names(&request, &artifact.to_string())) {
+                found.push(format!(
+                    "{about} approved on {}, which does not name the {kind} that was filed ({artifact})",
+                    answered.request
+                ));
+            }
+        }
+    }
+}
+
+fn allowed_within(state: &State, allowed: &CallAllowed, found: &mut Vec<String>) {
+    let call = &allowed.call;
+    let what = format!("{call} allowed");
+    found.extend(used(state, call));
+    if state.phase == Phase::Requirements {
+        found.push(format!("{what} in the requirements phase"));
+    }
+    found.extend(closed(state, Gate::One, &what));
+    match allowed.agent {
+        Agent::Requirements => found.push(format!("{what} for the requirements agent, which has no tools")),
+        Agent::Build => found.extend(closed(state, Gate::Two, &format!("{what} for the build agent"))),
+        Agent::Design | Agent::Verifier => {}
+    }
+    if allowed.approved && state.approved_calls.get(&allowed.digest).is_none_or(|left| *left == 0) {
+        found.push(format!("{what} as approved, but no unused approval names it"));
+    }
+    if state.rejected_calls.contains_key(&allowed.digest) {
+        found.push(format!("{what}, which a person had rejected"));
+    }
+    let effect = matches!(allowed.purpose, Purpose::Act { .. } | Purpose::Undo { .. });
+    if effect
+        && let Some((earlier, ran)) = state.call_for(&allowed.purpose)
+        && ran.refused.is_none()
+        && ran.outcome != Some(CallOutcome::NotSent)
+    {
+        found.push(format!("{what} for what {earlier} had done ({})", allowed.purpose.words()));
+    }
+}
+
+fn used(state: &State, call: &CallId) -> Option<String> {
+    state.calls.contains_key(call).then(|| format!("{call} is the id of an earlier call"))
+}
+
+fn finished_once(state: &State, finished: &CallFinished) -> Option<String> {
+    let call = &finished.call;
+    match state.calls.get(call) {
+        None => Some(format!("an outcome of {call}, which was never allowed")),
+        Some(earlier) if earlier.refused.is_some() => Some(format!("an outcome of {call}, which was refused")),
+        // What was unknown may become known.
+        Some(earlier) if earlier.in_doubt() => None,
+        Some(_) => Some(format!("a second outcome of {call}")),
+    }
+}
+
+/// Whether a text stands anywhere in a document as a value of its own.
+fn names(document: &Value, text: &str) -> bool {
+    match document {
+        Value::String(string) => string == text,
+        Value::Array(items) => items.iter().any(|item| names(item, text)),
+        Value::Object(fields) => fields.values().any(|field| names(field, text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
