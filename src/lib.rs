@@ -11,4 +11,7 @@ pub mod flow;
 pub mod facts;
 pub mod policy;
 pub mod engagement;
+pub mod ledger;
+pub mod broker;
+pub mod agent;
 pub mod lab;

@@ -11,7 +11,7 @@ use crate::{
 use super::{
     event::{
         About, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused,
-        Closed, DeviationFound, NodeSettled, Purpose, Retried,
+        CallVoid, Closed, DeviationFound, NodeSettled, Purpose, Retried,
     },
     state::{Gate, State},
 };

@@ -1,0 +1,6 @@
+//! The drafters. Here: drafting from a blueprint or from hand-written files, without a model. Pure: what a drafter
+//! reads is in its arguments, and what it writes is only ever a draft that a gate shows to someone.
+
+mod blueprint;
+
+pub use blueprint::{DraftError, draft_design, draft_discovery, draft_spec};

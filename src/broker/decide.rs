@@ -1,0 +1,327 @@
+//! One decision, steps 1 to 7 of the design: tool, gate, guardrails, boundary, contract, stage, limits. No I/O: the
+//! catalog, the state and the time come in, an answer with the rules that spoke comes out.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    artifact::{Agent, Digest, Phase, Spec, ToolName},
+    engagement::{Gate, Next, Proposal, Purpose, State, View, call_digest, next},
+    facts::Role,
+    policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
+    tool::{Effect, Tool},
+};
+
+/// What was decided about a proposal.
+pub(super) enum Decided {
+    /// It may run.
+    Allow(Box<Allowed>),
+    /// It may not, or not without a person.
+    Refuse {
+        /// How.
+        verdict: Refused,
+        /// The call's digest, where the arguments have a normal form.
+        digest: Option<Digest>,
+        /// The rules that spoke; the last one decided.
+        rules: Vec<Spoke>,
+    },
+}
+
+/// How a call is refused.
+pub(super) enum Refused {
+    /// Not a call at all.
+    Invalid,
+    /// No.
+    Denied,
+    /// Only with this role's approval.
+    NeedsApproval(Role),
+}
+
+/// A call that may run.
+pub(super) struct Allowed {
+    pub(super) digest: Digest,
+    pub(super) tool: ToolName,
+    pub(super) target: String,
+    pub(super) args: Map<String, Value>,
+    pub(super) grant: String,
+    pub(super) counts: Option<String>,
+    pub(super) approved: bool,
+    pub(super) rules: Vec<Spoke>,
+}
+
+/// Why a layer says no, on the way through the layers.
+type No = (Refused, Option<Digest>, Spoke);
+
+fn no(layer: Layer, rule: &str, reason: impl Into<String>) -> No {
+    (Refused::Denied, None, Spoke { layer, rule: rule.to_owned(), reason: reason.into() })
+}
+
+/// Decides a proposal at the time `now`.
+pub(super) fn decide(
+    view: &View<'_>,
+    catalog: &Catalog,
+    boundary: Option<&CompiledBoundary>,
+    proposal: &Proposal,
+    now: Timestamp,
+) -> Decided {
+    match layers(view, catalog, boundary, proposal, now) {
+        Ok(allowed) => Decided::Allow(Box::new(allowed)),
+        Err(Stopped::At((verdict, digest, spoke))) => Decided::Refuse { verdict, digest, rules: vec![spoke] },
+        Err(Stopped::Ruled { verdict, digest, rules }) => Decided::Refuse { verdict, digest: Some(digest), rules },
+    }
+}
+
+enum Stopped {
+    At(No),
+    Ruled { verdict: Refused, digest: Digest, rules: Vec<Spoke> },
+}
+
+impl From<No> for Stopped {
+    fn from(no: No) -> Self {
+        Self::At(no)
+    }
+}
+
+fn layers(
+    view: &View<'_>,
+    catalog: &Catalog,
+    boundary: Option<&CompiledBoundary>,
+    proposal: &Proposal,
+    now: Timestamp,
+) -> Result<Allowed, Stopped> {
+    let state = view.state;
+    // 1. A known tool and valid arguments; from here on the same bytes are decided, digested and sent.
+    let (tool, args) = known(catalog, proposal)?;
+    let digest = call_digest(&state.id, proposal.purpose.node(), proposal.tool.as_str(), &args)
+        .map_err(|error| no(Layer::Tool, "tool.arguments", error.to_string()))?;
+    let at = |(refused, _, spoke): No| Stopped::At((refused, Some(digest), spoke));
+    // 2. The phase's gate, and the window.
+    let recovery = recovers(&proposal.purpose) || is_always(view, proposal);
+    let window_open = gate(view, tool, proposal, recovery, now).map_err(at)?;
+    let boundary = boundary.ok_or_else(|| at(no(Layer::Gate, "gate.closed", "there is no approved spec to go by")))?;
+    // 5. Asked before 3 and 4, which hear of it: is this the contract's next enabled call?
+    let exact = Proposal { args: args.clone(), ..proposal.clone() };
+    let on_contract = is_next(view, &exact, now);
+    let undo_of = if matches!(proposal.purpose, Purpose::Undo { .. }) && on_contract {
+        proposal.purpose.node().and_then(|node| view.act_of(node)).and_then(|(_, call)| call.grant.clone())
+    } else {
+        None
+    };
+    let contract = contract_spoke(view, proposal, tool, on_contract).map_err(at)?;
+    // 3, 4 and 6. Guardrails, boundary, stage.
+    let approved = state.approved_calls.get(&digest).is_some_and(|left| *left > 0);
+    let approved_by = if approved { BTreeSet::from([Role::Approver]) } else { BTreeSet::new() };
+    let question = Question {
+        agent: proposal.agent,
+        phase: state.phase,
+        stage: state.requested.stage,
+        tool,
+        args: &args,
+        on_contract,
+        undo_of: undo_of.as_deref(),
+        recovery,
+        window_open,
+        approved_by: &approved_by,
+    };
+    let ruling = rule(catalog, boundary, &question);
+    let mut rules = ruling.spoke;
+    let verdict = match ruling.verdict {
+        Verdict::Deny => Some(Refused::Denied),
+        Verdict::Escalate(role) => Some(Refused::NeedsApproval(role)),
+        Verdict::Allow => step_approval(view, proposal, approved),
+    };
+    let grant = ruling.grant.unwrap_or_default();
+    match verdict {
+        Some(Refused::Denied) => return Err(Stopped::Ruled { verdict: Refused::Denied, digest, rules }),
+        Some(verdict) => {
+            // A count that is used up is said now, not after a person has been asked for nothing.
+            limits(view, &grant, tool, proposal, digest, recovery).map_err(at)?;
+            return Err(Stopped::Ruled { verdict, digest, rules });
+        }
+        None => {}
+    }
+    if grant.is_empty() {
+        return Err(at(no(Layer::Boundary, "boundary.none", "no grant was named, so the call is refused")));
+    }
+    rules.extend(contract);
+    // 7. Counts and limits, reserved with the intent.
+    let counts = limits(view, &grant, tool, proposal, digest, recovery).map_err(at)?;
+    let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let approved = approved && tool.effect != Effect::Read;
+    Ok(Allowed { digest, tool: tool.name.clone(), target, args, grant, counts, approved, rules })
+}
+
+fn known<'a>(catalog: &'a Catalog, proposal: &Proposal) -> Result<(&'a Tool, Map<String, Value>), No> {
+    let invalid =
+        |rule: &str, reason: String| (Refused::Invalid, None, Spoke { layer: Layer::Tool, rule: rule.into(), reason });
+    let name: ToolName = proposal
+        .tool
+        .parse()
+        .map_err(|_| invalid("tool.unknown", format!("there is no tool `{}`", shown(&proposal.tool))))?;
+    let tool = catalog
+        .toolbox
+        .tool(&name)
+        .ok_or_else(|| invalid("tool.unknown", format!("no manifest in tools/ has a tool `{name}`")))?;
+    let args = catalog
+        .toolbox
+        .check_args(tool, &proposal.args)
+        .map_err(|problem| invalid("tool.arguments", problem.to_string()))?;
+    let pinned = catalog.toolbox.manifest_of(&name).and_then(|manifest| catalog.toolbox.pin(&manifest.family));
+    if pinned.is_none_or(|pin| !pin.tools.contains_key(name.as_str())) {
+        let reason = format!("`{name}` is not pinned; look at its server and run `countersign tools pin`");
+        return Err((Refused::Denied, None, Spoke { layer: Layer::Tool, rule: "tool.unpinned".into(), reason }));
+    }
+    Ok((tool, args))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// Step 2. Gives whether the window is open.
+fn gate(view: &View<'_>, tool: &Tool, proposal: &Proposal, recovery: bool, now: Timestamp) -> Result<bool, No> {
+    let state = view.state;
+    if let Some(closed) = &state.closed {
+        return Err(no(Layer::Gate, "engagement.closed", format!("the engagement is closed: {}", closed.reason)));
+    }
+    if let (Some(reason), false) = (&state.cancelled, recovery) {
+        return Err(no(Layer::Gate, "engagement.cancelled", format!("the engagement was cancelled: {reason}")));
+    }
+    if !state.gate_open(Gate::One) {
+        return Err(no(Layer::Gate, "gate.1", "gate 1 is not open: nobody has approved the current spec"));
+    }
+    let phases: &[Phase] = match proposal.agent {
+        Agent::Requirements => {
+            return Err(no(Layer::Gate, "agent.requirements", "the requirements agent has no tools"));
+        }
+        Agent::Design => &[Phase::Feasibility, Phase::Design],
+        Agent::Build => &[Phase::Build],
+        Agent::Verifier => &[Phase::Feasibility, Phase::Design, Phase::Build, Phase::AsBuilt],
+    };
+    if !phases.contains(&state.phase) {
+        let reason = format!("the {} agent has no calls in the {} phase", proposal.agent, state.phase);
+        return Err(no(Layer::Gate, "gate.phase", reason));
+    }
+    if proposal.agent == Agent::Build && !state.gate_open(Gate::Two) {
+        return Err(no(Layer::Gate, "gate.2", "gate 2 is not open: nobody has approved the current design"));
+    }
+    let window_open = match spec(view).and_then(|spec| spec.window) {
+        None => false,
+        Some(window) => {
+            let open = window.from <= now && now < window.until;
+            if !open && !recovery && tool.effect != Effect::Read {
+                let reason = format!("the window is from {} until {}", window.from, window.until);
+                return Err(no(Layer::Gate, "gate.window", reason));
+            }
+            open
+        }
+    };
+    Ok(window_open)
+}
+
+fn spec<'a>(view: &View<'a>) -> Option<&'a Spec> {
+    view.documents.spec().map(AsRef::as_ref)
+}
+
+/// Calls that take back or look, which go on after a window or a limit ends.
+fn recovers(purpose: &Purpose) -> bool {
+    matches!(
+        purpose,
+        Purpose::Undo { .. }
+            | Purpose::UndoCheck { .. }
+            | Purpose::ReadBack { .. }
+            | Purpose::Verify { .. }
+            | Purpose::Observe { .. }
+            | Purpose::CheckAfter { .. }
+    )
+}
+
+fn is_always(view: &View<'_>, proposal: &Proposal) -> bool {
+    let node = proposal.purpose.node().zip(view.documents.flow()).and_then(|(id, flow)| flow.node(id));
+    node.is_some_and(|node| node.step.always)
+}
+
+/// Whether exactly this is what the engagement wants next.
+fn is_next(view: &View<'_>, proposal: &Proposal, now: Timestamp) -> bool {
+    let Ok(Next::Call(wanted)) = next(view, now) else { return false };
+    wanted.agent == proposal.agent
+        && wanted.purpose == proposal.purpose
+        && wanted.tool == proposal.tool
+        && normal(view, &wanted).as_ref() == Some(&proposal.args)
+}
+
+fn normal(view: &View<'_>, proposal: &Proposal) -> Option<Map<String, Value>> {
+    let tool = view.toolbox.tool(&proposal.tool.parse().ok()?)?;
+    view.toolbox.check_args(tool, &proposal.args).ok()
+}
+
+/// Step 5. A step's own call, an undo and a verifier's read must be exactly what comes next.
+fn contract_spoke(view: &View<'_>, proposal: &Proposal, tool: &Tool, on_contract: bool) -> Result<Option<Spoke>, No> {
+    let bound = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. });
+    if bound && !on_contract {
+        let reason = format!("{} is not the approved design's next enabled step", proposal.purpose.words());
+        return Err(no(Layer::Contract, "contract.next", reason));
+    }
+    if proposal.agent != Agent::Build && tool.effect != Effect::Read {
+        return Err(no(Layer::Contract, "agent.reads", format!("the {} agent only reads", proposal.agent)));
+    }
+    let _ = view;
+    Ok(on_contract.then(|| Spoke {
+        layer: Layer::Contract,
+        rule: "contract.next".into(),
+        reason: "it is the next enabled call".into(),
+    }))
+}
+
+/// A step may ask for an approval of its own, whatever the stage lets run.
+fn step_approval(view: &View<'_>, proposal: &Proposal, approved: bool) -> Option<Refused> {
+    let Purpose::Act { node, .. } = &proposal.purpose else { return None };
+    let role = view.documents.flow()?.node(node)?.step.approval.as_deref()?;
+    let role = Role::ALL.into_iter().find(|known| known.as_str() == role).unwrap_or(Role::Owner);
+    (!approved).then_some(Refused::NeedsApproval(role))
+}
+
+/// Step 7. Gives the effect that is counted.
+fn limits(
+    view: &View<'_>,
+    grant: &str,
+    tool: &Tool,
+    proposal: &Proposal,
+    digest: Digest,
+    recovery: bool,
+) -> Result<Option<String>, No> {
+    let state: &State = view.state;
+    let Some(spec) = spec(view) else { return Err(no(Layer::Limits, "limit.none", "there is no spec")) };
+    if !recovery {
+        if state.ran >= u64::from(spec.limits.tool_calls) {
+            let reason = format!("the spec allows {} tool calls and all are used", spec.limits.tool_calls);
+            return Err(no(Layer::Limits, "limit.tool_calls", reason));
+        }
+        if state.worked >= i64::from(spec.limits.minutes) * 60 {
+            let reason = format!("the spec allows {} minutes of running and they are over", spec.limits.minutes);
+            return Err(no(Layer::Limits, "limit.minutes", reason));
+        }
+    }
+    if tool.effect == Effect::Read || grant.ends_with(".undo") {
+        return Ok(None);
+    }
+    // An effect is one node, however often it is tried: a call that is proposed by hand stands for itself.
+    let effect = proposal.purpose.node().map_or_else(|| digest.to_string(), ToString::to_string);
+    let most = grant
+        .strip_prefix("build.")
+        .and_then(|at| at.parse::<usize>().ok())
+        .and_then(|at| spec.boundary.build.get(at))
+        .and_then(|grant| grant.at_most);
+    let used = state.effects.get(grant);
+    let counted = used.is_some_and(|used| used.contains(&effect));
+    if let Some(most) = most
+        && !counted
+        && used.map_or(0, BTreeSet::len) >= most as usize
+    {
+        let reason = format!("the grant allows {most} of these and all are used");
+        return Err(no(Layer::Limits, "limit.at_most", reason));
+    }
+    Ok(Some(effect))
+}

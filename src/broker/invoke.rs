@@ -1,0 +1,312 @@
+//! Writes each decision down, mints the permit for what was allowed, runs it and writes the outcome down.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    artifact::{CallId, Digest, digest_of},
+    engagement::{
+        Actor, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal, RefusedAs, View,
+    },
+    facts::Role,
+    ledger::{Journal, JournalError, LedgerError},
+    policy::{Catalog, CompiledBoundary, Spoke},
+    tool::{Manifest, ServerPin},
+};
+
+use super::{
+    decide::{Decided, Refused, decide},
+    permit::Permit,
+    transport::{Sent, Transports},
+};
+
+/// Where the broker gets what it decides on. It asks again for every decision.
+pub trait Sources: Send + Sync {
+    /// The catalog as its files are now.
+    fn catalog(&self) -> Result<Arc<Catalog>, String>;
+    /// The workspace's folder, for server commands.
+    fn root(&self) -> &Path;
+    /// This program, for server commands that start it.
+    fn program(&self) -> &Path;
+}
+
+/// The one road to a tool.
+pub struct Broker {
+    sources: Arc<dyn Sources>,
+    transports: Transports,
+    rates: Mutex<BTreeMap<String, Arc<DefaultDirectRateLimiter>>>,
+    boundary: Mutex<Option<(Digest, Arc<CompiledBoundary>)>>,
+}
+
+/// What came of a proposal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Invoked {
+    /// The id that the call got.
+    pub call: CallId,
+    /// What came of it.
+    pub told: Told,
+}
+
+/// What the proposer is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// The tool answered.
+    Result(Value),
+    /// The tool answered with an error.
+    ToolError(String),
+    /// It could not be sent.
+    NotSent(String),
+    /// Nobody knows whether it took effect.
+    Unknown(String),
+    /// It was refused.
+    Refused {
+        /// How.
+        refused: RefusedAs,
+        /// The rule that decided.
+        rule: Spoke,
+    },
+}
+
+/// The broker could not decide, or could not write down what it decided. Nothing ran.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The policies, manifests, inventory or people do not load.
+    #[error("{0}")]
+    Catalog(String),
+    /// The chain could not be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The engagement does not allow what was to be written.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A value has no canonical form.
+    #[error("a digest could not be computed")]
+    Digest(#[from] crate::artifact::CanonicalError),
+    /// A server could not be looked at.
+    #[error("{0}")]
+    Server(String),
+}
+
+impl From<JournalError> for BrokerError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Ledger(error) => Self::Ledger(error),
+            JournalError::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
+impl Broker {
+    /// A broker that asks `sources` what to decide on. It starts nothing until something is allowed.
+    pub fn new(sources: Arc<dyn Sources>) -> Self {
+        Self { sources, transports: Transports::default(), rates: Mutex::default(), boundary: Mutex::default() }
+    }
+
+    /// Decides a proposal, and runs it if it is allowed. The decision is durable before anything starts.
+    pub async fn invoke(
+        &self,
+        journal: &mut Journal,
+        actor: Actor,
+        proposal: Proposal,
+    ) -> Result<Invoked, BrokerError> {
+        let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
+        self.wait_for_rate(&catalog, &proposal).await;
+        let boundary = self.boundary(journal, &catalog)?;
+        // The clock is read after the wait: a decision is never older than its call.
+        let now = Timestamp::now();
+        let view = View {
+            state: journal.state(),
+            documents: journal.documents(),
+            blobs: journal.blobs(),
+            toolbox: &catalog.toolbox,
+        };
+        let call = view.state.next_call();
+        let digests = catalog.digests()?;
+        let decided_on = digest_of(&digests)?;
+        // The chain names what was decided on; the ledger keeps it once for all calls that share it.
+        let basis = vec![serde_json::to_value(digests).map_err(|error| BrokerError::Catalog(error.to_string()))?];
+        match decide(&view, &catalog, boundary.as_deref(), &proposal, now) {
+            Decided::Refuse { verdict, digest, rules } => {
+                let refused = match verdict {
+                    Refused::Invalid => RefusedAs::Invalid,
+                    Refused::Denied => RefusedAs::Denied,
+                    Refused::NeedsApproval(role) => RefusedAs::NeedsApproval(role),
+                };
+                let rule = rules.last().cloned().unwrap_or_else(no_rule);
+                let event = CallRefused {
+                    call: call.clone(),
+                    digest,
+                    purpose: proposal.purpose,
+                    agent: proposal.agent,
+                    tool: proposal.tool,
+                    args: proposal.args,
+                    refused,
+                    rules,
+                    decided_on,
+                };
+                journal.act(now, actor, Command::Refuse(Box::new(event)), basis).await?;
+                Ok(Invoked { call, told: Told::Refused { refused, rule } })
+            }
+            Decided::Allow(allowed) => {
+                let event = CallAllowed {
+                    call: call.clone(),
+                    digest: allowed.digest,
+                    purpose: proposal.purpose,
+                    agent: proposal.agent,
+                    tool: allowed.tool.clone(),
+                    target: allowed.target,
+                    args: allowed.args.clone(),
+                    grant: allowed.grant,
+                    counts: allowed.counts,
+                    approved: allowed.approved,
+                    rules: allowed.rules,
+                    decided_on,
+                };
+                journal.act(now, actor, Command::Allow(Box::new(event)), basis).await?;
+                let permit = Permit::mint(journal.state().id.clone(), call.clone(), allowed.tool, allowed.args);
+                let sent = self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
+                let told = self.finish(journal, call.clone(), sent, "").await?;
+                Ok(Invoked { call, told })
+            }
+        }
+    }
+
+    /// Sends a call whose outcome is unknown once more under its own id. Only for tools that answer a second call
+    /// with the same id from memory; the approval, the arguments and the id stay the ones of the intent.
+    pub async fn resend(&self, journal: &mut Journal, call: &CallId) -> Result<Invoked, BrokerError> {
+        let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
+        let not = |why: &str| BrokerError::Refused(Refusal::Call(format!("{call} may not be sent again: {why}")));
+        let known = journal.state().calls.get(call).ok_or_else(|| not("there is no such call"))?;
+        if known.refused.is_some() || known.outcome != Some(CallOutcome::Unknown) {
+            return Err(not("its outcome is known"));
+        }
+        let tool =
+            known.tool_name().and_then(|name| catalog.toolbox.tool(&name)).ok_or_else(|| not("its tool is gone"))?;
+        if !tool.idempotency_key {
+            return Err(not("its tool has no idempotency key"));
+        }
+        let permit = Permit::mint(journal.state().id.clone(), call.clone(), tool.name.clone(), known.args.clone());
+        let sent = self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
+        let told = self.finish(journal, call.clone(), sent, RESENT).await?;
+        Ok(Invoked { call: call.clone(), told })
+    }
+
+    /// Marks a call unknown whose process ended before its outcome was written, after waiting until the server's
+    /// timeout is over, so that a child of the dead process cannot still act while its effect is looked for.
+    pub async fn expire(&self, journal: &mut Journal, call: &CallId) -> Result<(), BrokerError> {
+        let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
+        let known = journal.state().calls.get(call);
+        let timeout = known
+            .and_then(|call| call.tool_name())
+            .and_then(|name| catalog.toolbox.manifest_of(&name))
+            .map_or(30, |manifest| i64::from(manifest.server.timeout_seconds));
+        let reads = known
+            .and_then(|call| call.tool_name())
+            .and_then(|name| catalog.toolbox.tool(&name))
+            .is_some_and(|tool| tool.effect == crate::tool::Effect::Read);
+        let since = known.map_or(0, |call| Timestamp::now().as_second() - call.at.as_second());
+        // The clock may have gone back since: never wait longer than the timeout itself.
+        let left = (timeout - since).clamp(0, timeout);
+        if !reads && left > 0 {
+            tokio::time::sleep(Duration::from_secs(left.unsigned_abs())).await;
+        }
+        let finished = CallFinished {
+            call: call.clone(),
+            outcome: CallOutcome::Unknown,
+            result: None,
+            message: Some("the process ended before the answer was written down".into()),
+        };
+        Ok(journal.act(Timestamp::now(), Actor::Program, Command::Finish(finished), vec![]).await?)
+    }
+
+    /// Starts a family's server only to see what it is, for a person to pin. No tool is run.
+    pub async fn inspect(&self, manifest: &Manifest) -> Result<ServerPin, BrokerError> {
+        self.transports.inspect(manifest, self.sources.as_ref()).await.map_err(BrokerError::Server)
+    }
+
+    /// Ends every server that was started.
+    pub async fn close(&self) {
+        self.transports.close().await;
+    }
+
+    async fn finish(&self, journal: &mut Journal, call: CallId, sent: Sent, prefix: &str) -> Result<Told, BrokerError> {
+        let say = |text: &str| if prefix.is_empty() { text.to_owned() } else { format!("{prefix}: {text}") };
+        let (outcome, value, message) = match &sent {
+            Sent::Result(value) if prefix.is_empty() => (CallOutcome::Ok, Some(value), None),
+            Sent::Result(value) => (CallOutcome::Ok, Some(value), Some(say("answered from the server's memory"))),
+            Sent::Error(text) => (CallOutcome::Error, None, Some(say(text))),
+            // A call that was sent before stays unknown when it cannot be sent again.
+            Sent::NotSent(text) if !prefix.is_empty() => (CallOutcome::Unknown, None, Some(say(text))),
+            Sent::NotSent(text) => (CallOutcome::NotSent, None, Some(text.clone())),
+            Sent::Unknown(text) => (CallOutcome::Unknown, None, Some(say(text))),
+        };
+        let result = value.map(digest_of).transpose()?;
+        let documents = value.cloned().into_iter().collect();
+        let finished = CallFinished { call, outcome, result, message };
+        journal.act(Timestamp::now(), Actor::Program, Command::Finish(finished), documents).await?;
+        Ok(match sent {
+            Sent::Result(value) => Told::Result(value),
+            Sent::Error(text) => Told::ToolError(text),
+            Sent::NotSent(text) => Told::NotSent(text),
+            Sent::Unknown(text) => Told::Unknown(text),
+        })
+    }
+
+    async fn wait_for_rate(&self, catalog: &Catalog, proposal: &Proposal) {
+        let manifest = proposal.tool.parse().ok().and_then(|name| catalog.toolbox.manifest_of(&name));
+        let Some(manifest) = manifest else { return };
+        let rate = {
+            let mut rates = self.rates.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let per_second = NonZeroU32::new(manifest.server.calls_per_second).unwrap_or(NonZeroU32::MIN);
+            let made = || Arc::new(RateLimiter::direct(Quota::per_second(per_second)));
+            Arc::clone(rates.entry(manifest.family.clone()).or_insert_with(made))
+        };
+        rate.until_ready().await;
+    }
+
+    /// The approved spec compiled to permits; nothing while gate 1 is closed.
+    fn boundary(&self, journal: &Journal, catalog: &Catalog) -> Result<Option<Arc<CompiledBoundary>>, BrokerError> {
+        let Some(spec) = crate::engagement::ApprovedSpec::spec(journal.state(), journal.documents()) else {
+            return Ok(None);
+        };
+        // What a boundary compiles to depends on the tools and the inventory as well.
+        let key = digest_of(&(spec.digest(), catalog.digests()?))?;
+        let mut cached = self.boundary.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((known, boundary)) = cached.as_ref()
+            && *known == key
+        {
+            return Ok(Some(Arc::clone(boundary)));
+        }
+        let boundary = CompiledBoundary::compile(&spec, catalog).map_err(|problems| {
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            BrokerError::Catalog(format!("the approved spec no longer fits the tools and the inventory: {first}"))
+        })?;
+        let boundary = Arc::new(boundary);
+        *cached = Some((key, Arc::clone(&boundary)));
+        Ok(Some(boundary))
+    }
+}
+
+fn no_rule() -> Spoke {
+    Spoke { layer: crate::policy::Layer::Boundary, rule: "boundary.none".into(), reason: "nothing permits it".into() }
+}
+
+/// The role that a refused call waits for.
+impl Told {
+    /// The role whose approval would do.
+    pub fn needs(&self) -> Option<Role> {
+        match self {
+            Self::Refused { refused: RefusedAs::NeedsApproval(role), .. } => Some(*role),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The one road: every tool call is decided here, written to the chain before it runs, and run with a permit that
+//! nothing else can make. It owns the transports and the rate limits; it never drafts, and it never decides what
+//! should be done next.
+//!
+//! - `decide.rs` puts the seven steps of one decision together;
+//! - `invoke.rs` writes the decision down and runs what was allowed;
+//! - `permit.rs` is the proof that a transport asks for;
+//! - `transport/` speaks to tool servers and is reachable from nowhere else.
+
+mod decide;
+mod invoke;
+mod permit;
+mod transport;
+
+pub use invoke::{Broker, BrokerError, Invoked, Sources, Told};

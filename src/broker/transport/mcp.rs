@@ -1,0 +1,199 @@
+//! MCP over a child process's standard streams, through `rmcp`. The child gets no environment and is started only
+//! from the executable and arguments that were pinned; a server whose tools are described otherwise than when they
+//! were pinned is not called.
+#![allow(clippy::disallowed_methods, reason = "this file owns starting tool processes")]
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use rmcp::{
+    RoleClient, ServiceExt,
+    model::{CallToolRequestParams, CallToolResponse, RequestMetaObject, RequestParamsMeta},
+    service::{ClientCacheConfig, RunningService, ServiceError},
+    transport::TokioChildProcess,
+};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::{
+    artifact::{Digest, digest_bytes},
+    tool::{Manifest, ServerPin, tool_definition_digest},
+};
+
+use super::{
+    super::{invoke::Sources, permit::Permit},
+    Sent,
+};
+
+/// A larger answer is an error: no tool of a network needs one, and the chain keeps every answer.
+const LARGEST_ANSWER: usize = 4 << 20;
+/// How long a server may take to start and to list its tools.
+const START: Duration = Duration::from_secs(20);
+
+/// A running server.
+pub(super) struct Session {
+    client: RunningService<RoleClient, ()>,
+    pin: ServerPin,
+}
+
+impl Session {
+    /// Starts the server if it is exactly what was pinned.
+    pub(super) async fn start(manifest: &Manifest, pin: &ServerPin, sources: &dyn Sources) -> Result<Self, String> {
+        let family = &manifest.family;
+        let again = "a person must look at it and run `countersign tools pin`";
+        let command = filled(manifest, sources)?;
+        if command != pin.command {
+            return Err(format!("the command of `{family}` is not the one that was pinned; {again}"));
+        }
+        if executable(&command)? != pin.executable {
+            return Err(format!("the program of `{family}` has changed since it was pinned; {again}"));
+        }
+        let client = start(family, &command, sources.root()).await?;
+        let tools = definitions(family, &client).await?;
+        for tool in &manifest.tools {
+            let name = tool.name.as_str();
+            match (pin.tools.get(name), tools.get(name)) {
+                (Some(pinned), Some(now)) if pinned == now => {}
+                (_, None) => return Err(format!("the server of `{family}` no longer has `{name}`; {again}")),
+                _ => {
+                    return Err(format!(
+                        "the server of `{family}` describes `{name}` otherwise than when it was pinned; {again}"
+                    ));
+                }
+            }
+        }
+        Ok(Self { client, pin: pin.clone() })
+    }
+
+    /// Whether it was started as this pin says and still runs.
+    pub(super) fn fits(&self, pin: &ServerPin) -> bool {
+        self.pin == *pin && !self.client.is_transport_closed()
+    }
+
+    /// Sends the call. The session comes back only if it can be used again.
+    pub(super) async fn call(self, permit: Permit, seconds: u32) -> (Sent, Option<Self>) {
+        let Some(call) = permit.consume() else {
+            return (Sent::NotSent("the permit expired before the call could be sent; run again".into()), Some(self));
+        };
+        let mut params = CallToolRequestParams::new(call.tool.to_string()).with_arguments(call.args);
+        let mut meta = RequestMetaObject::new();
+        meta.insert("countersign/call".to_owned(), Value::String(call.key));
+        params.set_meta(meta);
+        // `call_tool_once`: `call_tool` would by itself send a call again when a server asks for more input.
+        let answer = timeout(Duration::from_secs(u64::from(seconds)), self.client.call_tool_once(params)).await;
+        match answer {
+            Err(_) => {
+                // The child is ended so that it cannot act later, while its effect is being looked for.
+                self.end().await;
+                (Sent::Unknown(format!("no answer within {seconds} seconds")), None)
+            }
+            Ok(Ok(CallToolResponse::Complete(result))) => {
+                let text: Vec<&str> =
+                    result.content.iter().filter_map(|part| part.as_text()).map(|t| t.text.as_str()).collect();
+                if result.is_error == Some(true) {
+                    return (Sent::Error(short(&text.join(" "))), Some(self));
+                }
+                let value = result.structured_content.clone().or_else(|| serde_json::from_str(&text.join("")).ok());
+                match value {
+                    Some(value) if value.to_string().len() > LARGEST_ANSWER => {
+                        (Sent::Error("the answer is larger than 4 MiB".into()), Some(self))
+                    }
+                    Some(value) => (Sent::Result(value), Some(self)),
+                    None => (Sent::Error("the answer is not JSON".into()), Some(self)),
+                }
+            }
+            Ok(Ok(_)) => (Sent::Error("the server asked for something instead of answering".into()), Some(self)),
+            Ok(Err(ServiceError::McpError(error))) => (Sent::Error(short(&error.message)), Some(self)),
+            Ok(Err(error)) => {
+                self.end().await;
+                (Sent::Unknown(short(&format!("the connection ended before an answer: {error}"))), None)
+            }
+        }
+    }
+
+    /// Ends the server.
+    pub(super) async fn end(self) {
+        // A child that does not end by itself is killed when its handle is dropped.
+        let _ = timeout(Duration::from_secs(3), self.client.cancel()).await;
+    }
+}
+
+/// What a server is now: its command, its program's digest and its tools' definitions.
+pub(super) async fn inspect(manifest: &Manifest, sources: &dyn Sources) -> Result<ServerPin, String> {
+    let command = filled(manifest, sources)?;
+    let executable = executable(&command)?;
+    let client = start(&manifest.family, &command, sources.root()).await?;
+    let tools = definitions(&manifest.family, &client).await;
+    let _ = timeout(Duration::from_secs(3), client.cancel()).await;
+    let mut tools = tools?;
+    let known: Vec<&str> = manifest.tools.iter().map(|tool| tool.name.as_str()).collect();
+    if let Some(missing) = known.iter().find(|name| !tools.contains_key(**name)) {
+        return Err(format!("the server of `{}` has no tool `{missing}`; correct its manifest", manifest.family));
+    }
+    tools.retain(|name, _| known.contains(&name.as_str()));
+    Ok(ServerPin { command, executable, tools })
+}
+
+async fn start(family: &str, command: &[String], root: &Path) -> Result<RunningService<RoleClient, ()>, String> {
+    let failed = |why: String| format!("the server of `{family}` could not be started: {why}");
+    let (program, args) = command.split_first().ok_or_else(|| failed("its command is empty".into()))?;
+    let mut child = tokio::process::Command::new(program);
+    child.args(args).env_clear().current_dir(root).kill_on_drop(true);
+    let (transport, _) =
+        TokioChildProcess::builder(child).stderr(Stdio::null()).spawn().map_err(|error| failed(error.to_string()))?;
+    let client = timeout(START, ().serve(transport)).await;
+    let client =
+        client.map_err(|_| failed("it did not answer in time".into()))?.map_err(|error| failed(error.to_string()))?;
+    // A remembered list of tools could hide that the server has changed them.
+    client.peer().set_response_cache_config(ClientCacheConfig::disabled()).await;
+    Ok(client)
+}
+
+async fn definitions(
+    family: &str,
+    client: &RunningService<RoleClient, ()>,
+) -> Result<BTreeMap<String, Digest>, String> {
+    let failed = |why: String| format!("the server of `{family}` did not say what its tools are: {why}");
+    let tools = timeout(START, client.list_all_tools()).await.map_err(|_| failed("no answer in time".into()))?;
+    let tools = tools.map_err(|error| failed(error.to_string()))?;
+    let mut found = BTreeMap::new();
+    for tool in tools {
+        let schema = Value::Object(tool.input_schema.as_ref().clone());
+        let digest = tool_definition_digest(&tool.name, tool.description.as_deref(), &schema);
+        let digest = digest.map_err(|error| failed(error.to_string()))?;
+        if found.insert(tool.name.to_string(), digest).is_some() {
+            return Err(failed(format!("`{}` stands twice", tool.name)));
+        }
+    }
+    Ok(found)
+}
+
+/// The server's command with its placeholders filled in.
+fn filled(manifest: &Manifest, sources: &dyn Sources) -> Result<Vec<String>, String> {
+    let path = |path: &Path| {
+        path.to_str().map(str::to_owned).ok_or_else(|| format!("the path {} is not text", path.display()))
+    };
+    let (program, root) = (path(sources.program())?, path(sources.root())?);
+    let fill = |word: &String| word.replace("{countersign}", &program).replace("{workspace}", &root);
+    Ok(manifest.server.command.iter().map(fill).collect())
+}
+
+/// The digest of the program that a command starts. Only a path is taken: a name would be looked up in an
+/// environment that the child does not even get.
+fn executable(command: &[String]) -> Result<Digest, String> {
+    let program = PathBuf::from(command.first().map(String::as_str).unwrap_or_default());
+    if !program.is_absolute() {
+        return Err(format!("`{}` is not an absolute path; write one in the manifest's `command`", program.display()));
+    }
+    let bytes = std::fs::read(&program).map_err(|error| format!("{} cannot be read: {error}", program.display()))?;
+    Ok(digest_bytes(&bytes))
+}
+
+fn short(text: &str) -> String {
+    let text: String = text.chars().take(500).collect();
+    if text.is_empty() { "no message".into() } else { text }
+}

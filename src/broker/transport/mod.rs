@@ -1,0 +1,70 @@
+//! Speaks to tool servers. Everything here takes a permit, except looking at a server for a person to pin it; only
+//! this folder starts a tool process.
+
+mod mcp;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use crate::tool::{Manifest, ServerPin, Toolbox};
+
+use super::{invoke::Sources, permit::Permit};
+
+/// How a sent call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Sent {
+    /// The tool answered.
+    Result(Value),
+    /// The tool answered with an error.
+    Error(String),
+    /// It was never sent.
+    NotSent(String),
+    /// It was sent, and nobody knows what came of it.
+    Unknown(String),
+}
+
+/// The servers that are running, one a family. They start with the first permit for one of their tools.
+#[derive(Default)]
+pub(super) struct Transports {
+    sessions: Mutex<BTreeMap<String, mcp::Session>>,
+}
+
+impl Transports {
+    /// Runs exactly what the permit says, and uses it up.
+    pub(super) async fn run(&self, permit: Permit, toolbox: &Toolbox, sources: &dyn Sources) -> Sent {
+        let Some(manifest) = toolbox.manifest_of(permit.tool()) else {
+            return Sent::NotSent(format!("no manifest has `{}`", permit.tool()));
+        };
+        let Some(pin) = toolbox.pin(&manifest.family) else {
+            return Sent::NotSent(format!("`{}` is not pinned; run `countersign tools pin`", manifest.family));
+        };
+        let mut sessions = self.sessions.lock().await;
+        let session = match sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
+            Some(session) => session,
+            None => match mcp::Session::start(manifest, pin, sources).await {
+                Ok(session) => session,
+                Err(why) => return Sent::NotSent(why),
+            },
+        };
+        let (sent, session) = session.call(permit, manifest.server.timeout_seconds).await;
+        if let Some(session) = session {
+            sessions.insert(manifest.family.clone(), session);
+        }
+        sent
+    }
+
+    /// Starts a server, asks what its tools are, and ends it.
+    pub(super) async fn inspect(&self, manifest: &Manifest, sources: &dyn Sources) -> Result<ServerPin, String> {
+        mcp::inspect(manifest, sources).await
+    }
+
+    /// Ends every server.
+    pub(super) async fn close(&self) {
+        let sessions = std::mem::take(&mut *self.sessions.lock().await);
+        for session in sessions.into_values() {
+            session.end().await;
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Drives engagements: asks the pure core what is next, does it through the drafter and the broker, and writes
+//! down what came of it. Nothing is decided here.
+
+mod answer;
+mod driver;
+mod request;
+mod workspace;
+
+pub use answer::{AnswerError, Choice, Open, answer, cancel, edit, open_question, retry};
+pub use driver::{Driver, DriverError, Progress, Stopped};
+pub use request::{NewRequest, RequestError, file_request};
+pub use workspace::{Workspace, WorkspaceError, init_files};
