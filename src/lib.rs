@@ -11,6 +11,8 @@ pub mod flow;
 pub mod facts;
 pub mod policy;
 pub mod engagement;
+pub mod record;
+pub mod gate;
 pub mod ledger;
 pub mod broker;
 pub mod agent;

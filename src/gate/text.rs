@@ -1,0 +1,98 @@
+//! How text that others wrote is put on a screen: visible, on its own line, and no longer than a person reads. What
+//! could move the cursor, hide or reorder text is shown as what it is.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// The longest value that is shown whole, in characters.
+const LONGEST_VALUE: usize = 80;
+/// The longest sentence that is shown whole, in characters.
+const LONGEST_SENTENCE: usize = 600;
+/// How many names are listed before the rest is counted.
+const MOST_NAMES: usize = 8;
+
+/// The text with everything shown as what it is that would move the cursor, hide or reorder text. Doing it twice
+/// changes nothing.
+pub(super) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            ' ' => shown.push(' '),
+            c if hidden(c) => {
+                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Characters that take no place, reorder others, or look like a space without being one.
+fn hidden(c: char) -> bool {
+    c.is_control()
+        || c.is_whitespace()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The columns that a character takes at most; what may be wide is counted as wide.
+pub(super) fn columns(c: char) -> usize {
+    if u32::from(c) < 0x1100 { 1 } else { 2 }
+}
+
+/// The columns that a text takes at most.
+pub(super) fn width(text: &str) -> usize {
+    text.chars().map(columns).sum()
+}
+
+/// A value, cut where it is long.
+pub(super) fn value(value: &Value) -> String {
+    match value {
+        Value::String(text) => word(text),
+        Value::Null => "nothing".into(),
+        other => word(&other.to_string()),
+    }
+}
+
+/// A short text, cut where it is long.
+pub(super) fn word(text: &str) -> String {
+    cut(text, LONGEST_VALUE)
+}
+
+/// A sentence, cut where it is long.
+pub(super) fn sentence(text: &str) -> String {
+    cut(text, LONGEST_SENTENCE)
+}
+
+/// The text with runs of spaces made one, cut with its length where it is longer than `longest`.
+fn cut(text: &str, longest: usize) -> String {
+    let shown = visible(text);
+    let words: Vec<&str> = shown.split(' ').filter(|word| !word.is_empty()).collect();
+    let shown = words.join(" ");
+    if shown.chars().count() <= longest {
+        return shown;
+    }
+    let kept: String = shown.chars().take(longest).collect();
+    format!("{kept}… ({} characters)", text.chars().count())
+}
+
+/// Names in a row; where they are many, the first ones and how many more.
+pub(super) fn names<T: AsRef<str>>(all: &[T]) -> String {
+    let shown = |names: &[T]| names.iter().map(|name| word(name.as_ref())).collect::<Vec<_>>().join(", ");
+    match all.get(..MOST_NAMES) {
+        Some(first) if all.len() > MOST_NAMES => format!("{} and {} more", shown(first), all.len() - MOST_NAMES),
+        _ => shown(all),
+    }
+}
+
+/// `1 target`, `4 targets`.
+pub(super) fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
