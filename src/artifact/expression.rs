@@ -9,7 +9,10 @@ use std::{
 
 use cel::{
     Context, Env, Program,
-    common::ast::{EntryExpr, Expr, IdedExpr},
+    common::ast::{
+        EntryExpr, Expr, IdedExpr, LiteralValue,
+        operators::{INDEX, OPT_INDEX, OPT_SELECT},
+    },
     extensions,
     objects::{Key, Map},
 };
@@ -108,6 +111,13 @@ impl Expression {
             .collect()
     }
 
+    /// The members of `variable` that it reads, such as `a` in `steps.a.result` and in `steps["a"].result`. Nothing
+    /// where it reads the variable in a way that does not say which members.
+    pub fn members_of(&self, variable: &str) -> Option<BTreeSet<String>> {
+        let mut members = BTreeSet::new();
+        members_of(self.program.expression(), variable, &mut members).then_some(members)
+    }
+
     /// The value over `scope`, as JSON.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluateError> {
         let wrong = |reason: String| EvaluateError { expression: self.source.clone(), reason };
@@ -177,6 +187,47 @@ fn entry_depth(entry: &cel::common::ast::IdedEntryExpr) -> usize {
     }
 }
 
+/// Collects the members of `variable`; false where it stands without a member that can be read off.
+fn members_of(node: &IdedExpr, variable: &str, members: &mut BTreeSet<String>) -> bool {
+    let is_variable = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(name) if name == variable);
+    let mut each = |nodes: &mut dyn Iterator<Item = &IdedExpr>| {
+        nodes.fold(true, |so_far, node| members_of(node, variable, members) && so_far)
+    };
+    match &node.expr {
+        Expr::Ident(name) => name != variable,
+        Expr::Select(select) if is_variable(&select.operand) => {
+            members.insert(select.field.clone());
+            true
+        }
+        Expr::Select(select) => members_of(&select.operand, variable, members),
+        Expr::Call(call) => match call.args.as_slice() {
+            [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(member)), .. }]
+                if matches!(call.func_name.as_str(), INDEX | OPT_INDEX | OPT_SELECT) && is_variable(operand) =>
+            {
+                members.insert(member.inner().to_owned());
+                true
+            }
+            args => each(&mut args.iter().chain(call.target.as_deref())),
+        },
+        Expr::Comprehension(inner) => {
+            let parts = [&inner.iter_range, &inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result];
+            each(&mut parts.into_iter())
+        }
+        Expr::List(list) => each(&mut list.elements.iter()),
+        Expr::Map(map) => each(&mut map.entries.iter().flat_map(entry_nodes)),
+        Expr::Struct(fields) => each(&mut fields.entries.iter().flat_map(entry_nodes)),
+        Expr::Literal(_) | Expr::Unspecified => true,
+    }
+}
+
+fn entry_nodes(entry: &cel::common::ast::IdedEntryExpr) -> impl Iterator<Item = &IdedExpr> {
+    let (key, value) = match &entry.expr {
+        EntryExpr::StructField(field) => (None, &field.value),
+        EntryExpr::MapEntry(entry) => (Some(&entry.key), &entry.value),
+    };
+    key.into_iter().chain([value])
+}
+
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source
@@ -233,6 +284,17 @@ mod tests {
         assert!(Expression::parse("size(a) > 0").unwrap().evaluate(&Scope::new().with("a", &many)).is_err());
         assert!(Expression::parse("missing").unwrap().evaluate(&Scope::new()).is_err());
         assert!(Expression::parse("1").unwrap().holds(&Scope::new()).is_err());
+    }
+
+    #[test]
+    fn an_expression_names_the_members_that_it_reads() {
+        let members = |source: &str| Expression::parse(source).unwrap().members_of("steps");
+        let some = |names: &[&str]| Some(names.iter().map(|name| name.to_string()).collect());
+        assert_eq!(members(r#"steps.a.result + [steps["b-c"].result, {"k": steps.d}][0].x"#), some(&["a", "b-c", "d"]));
+        assert_eq!(members("inputs.steps + [1].map(x, x + steps.e.result.n)[0]"), some(&["e"]));
+        for hidden in ["steps", "steps[inputs.x].result", "steps.map(k, k)", "size(steps) + steps.a"] {
+            assert_eq!(members(hidden), None, "{hidden}");
+        }
     }
 
     #[test]

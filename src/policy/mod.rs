@@ -4,6 +4,8 @@
 //! asking. What is decided here enters Cedar as typed values and never as text.
 
 mod boundary;
+mod check_design;
+mod check_spec;
 mod clause;
 mod decide;
 mod request;
@@ -14,12 +16,14 @@ mod syntax;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{CanonicalError, DesignDraft, Digest, Spec, SpecError, digest_of},
+    artifact::{CanonicalError, Digest, digest_of},
     facts::{Inventory, People},
     tool::Toolbox,
 };
 
 pub use boundary::CompiledBoundary;
+pub use check_design::check_design;
+pub use check_spec::check_spec;
 pub use decide::{Layer, Question, Ruling, Spoke, Verdict, rule};
 pub use source::{Policies, PolicyProblem};
 
@@ -67,14 +71,4 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
     let found = similar::get_close_matches(word, &known, 1, 0.6);
     found.first().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
-}
-
-/// What is wrong with a spec that only tools, inventory and policies can show.
-pub fn check_spec(_spec: &Spec, _catalog: &Catalog) -> Vec<SpecError> {
-    Vec::new()
-}
-
-/// What is wrong with a drafted design under its spec.
-pub fn check_design(_draft: &DesignDraft, _spec: &Spec, _catalog: &Catalog) -> Vec<SpecError> {
-    Vec::new()
 }

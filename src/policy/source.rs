@@ -152,7 +152,7 @@ impl File<'_> {
         if parsed.is_empty() {
             problems.push(self.problem(1, "the file has no rule; an empty policy is not a policy".into()));
         }
-        problems.extend(invalid(validator, &set).into_iter().map(|(id, error)| {
+        problems.extend(invalid(validator, &set, true).into_iter().map(|(id, error)| {
             let line = lines.get(&id).copied().unwrap_or(1);
             let mut problem = self.located(error, line);
             problem.message = format!("`{id}`: {}", problem.message);
@@ -204,9 +204,10 @@ fn unknown_agents(policy: &Policy) -> Vec<String> {
     names.filter(|name| Agent::ALL.iter().all(|agent| agent.as_str() != *name)).map(str::to_owned).collect()
 }
 
-/// What strict validation says against policies: type errors, rules that can never match, and text that hides
-/// what it says.
-pub(super) fn invalid(validator: &Validator, policies: &PolicySet) -> Vec<(PolicyId, DetailedError)> {
+/// What strict validation says against policies: type errors, rules that can never match, and text that reads
+/// otherwise than it is. Mixed scripts are only held against `rules`, in which a name that looks right and is not
+/// would silently match nothing; what a grant names is checked against the inventory and shown at a gate.
+pub(super) fn invalid(validator: &Validator, policies: &PolicySet, rules: bool) -> Vec<(PolicyId, DetailedError)> {
     let result = validator.validate(policies, ValidationMode::Strict);
     let error = |error: &ValidationError| (error.policy_id().clone(), DetailedError::from(error));
     let warning = |warning: &ValidationWarning| {
@@ -217,7 +218,11 @@ pub(super) fn invalid(validator: &Validator, policies: &PolicySet) -> Vec<(Polic
         (warning.policy_id().clone(), detail)
     };
     let mut found: Vec<_> = result.validation_errors().map(error).collect();
-    found.extend(result.validation_warnings().map(warning));
+    let matters = |warning: &&ValidationWarning| {
+        rules
+            || !matches!(warning, ValidationWarning::MixedScriptString(_) | ValidationWarning::MixedScriptIdentifier(_))
+    };
+    found.extend(result.validation_warnings().filter(matters).map(warning));
     for (_, detail) in &mut found {
         // Cedar repeats the policy's id before each message; the caller says it once.
         if let Some((_, message)) = detail.message.split_once("`, ") {

@@ -1,0 +1,132 @@
+//! What is wrong with a spec that only tools, inventory and policies can show: grants that do not compile, checks
+//! that could not be read or that prove nothing, writes that could not be undone or read back. It reports all at
+//! once and decides nothing.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    artifact::{Agent, Check, Phase, Rollback, Scope, Spec, SpecError},
+    tool::{Effect, Tool},
+};
+
+use super::{
+    Catalog, CompiledBoundary,
+    decide::{Question, Ruling, Verdict, rule},
+    nearest,
+};
+
+/// What is wrong with a spec beyond what [`Spec::problems`] says.
+pub fn check_spec(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
+    let mut errors = Vec::new();
+    let boundary = CompiledBoundary::compile(spec, catalog).map_err(|wrong| errors.extend(wrong)).ok();
+    check_writes(spec, catalog, &mut errors);
+    for (at, check) in spec.acceptance.iter().enumerate() {
+        let path = format!("acceptance.{at}");
+        check_acceptance(spec, catalog, boundary.as_ref(), check, &path, &mut errors);
+    }
+    let known = spec.problems();
+    errors.retain(|error| !known.contains(error));
+    errors
+}
+
+fn check_writes(spec: &Spec, catalog: &Catalog, errors: &mut Vec<SpecError>) {
+    for (at, grant) in spec.boundary.build.iter().enumerate() {
+        let Some(tool) = catalog.toolbox.tool(&grant.tool) else { continue };
+        let mut say = |message: String| errors.push(SpecError::new(format!("boundary.build.{at}.tool"), message));
+        if spec.rollback == Rollback::Required && tool.irreversible() {
+            say(format!(
+                "`{}` cannot be undone and the spec says `rollback: required`; take the grant out or say `rollback: \
+                 best_effort`",
+                tool.name
+            ));
+        }
+        if let Some(state) = &tool.state
+            && spec.boundary.discover.iter().all(|grant| grant.tool != state.tool)
+        {
+            say(format!(
+                "its before-state could not be read back; grant `{}` under `boundary.discover` too",
+                state.tool
+            ));
+        }
+    }
+}
+
+fn check_acceptance(
+    spec: &Spec,
+    catalog: &Catalog,
+    boundary: Option<&CompiledBoundary>,
+    check: &Check,
+    path: &str,
+    errors: &mut Vec<SpecError>,
+) {
+    let mut say = |part: &str, message: String| errors.push(SpecError::new(format!("{path}.{part}"), message));
+    let Some(tool) = catalog.toolbox.tool(&check.check.tool) else {
+        let hint = nearest(check.check.tool.as_str(), catalog.toolbox.tools().map(|tool| tool.name.as_str()));
+        return say("check.tool", format!("there is no tool `{}`{hint}", check.check.tool));
+    };
+    if tool.effect != Effect::Read {
+        return say("check.tool", format!("`{}` changes things; a check may only read", tool.name));
+    }
+    let Some(empty) = &tool.empty else {
+        let message = format!(
+            "the manifest of `{}` does not say what an empty answer looks like (`empty`), so a check over it could \
+             pass on nothing",
+            tool.name
+        );
+        return say("check.tool", message);
+    };
+    let inputs = spec.inputs_value();
+    for item in check.items() {
+        let here = |message: String| if check.for_each.is_some() { format!("for {item}: {message}") } else { message };
+        let scope = Scope::new().with("inputs", &inputs).with("item", &item);
+        let args = check.check.fill(&scope).map_err(|error| error.to_string());
+        let args = args.and_then(|args| catalog.toolbox.check_args(tool, &args).map_err(|error| error.to_string()));
+        let args = match args {
+            Ok(args) => args,
+            Err(message) => return say("check", here(message)),
+        };
+        if let Some(ruling) = boundary.map(|boundary| read(catalog, boundary, tool, &args))
+            && ruling.verdict != Verdict::Allow
+        {
+            let reasons: Vec<String> = ruling.spoke.into_iter().map(|spoke| spoke.reason).collect();
+            return say("check", here(format!("the verifier could not read it: {}", reasons.join("; "))));
+        }
+        if satisfied_by_nothing(check, &scope, &args, empty) {
+            let message = "an empty answer would satisfy it, so it proves nothing; also ask for something that is \
+                           there, such as `size(…) > 0`";
+            return say("expect", here(message.to_owned()));
+        }
+    }
+}
+
+/// What would be decided about the verifier's read before anything is built.
+fn read(catalog: &Catalog, boundary: &CompiledBoundary, tool: &Tool, args: &Map<String, Value>) -> Ruling {
+    let question = Question {
+        agent: Agent::Verifier,
+        phase: Phase::Feasibility,
+        stage: 1,
+        tool,
+        args,
+        on_contract: false,
+        undo_of: None,
+        recovery: false,
+        window_open: false,
+        approved_by: &Default::default(),
+    };
+    rule(catalog, boundary, &question)
+}
+
+/// Whether the check holds over an answer that shows nothing, with or without the arguments echoed in it. What
+/// cannot be evaluated over nothing is not satisfied by it.
+fn satisfied_by_nothing(
+    check: &Check,
+    scope: &Scope<'_>,
+    args: &Map<String, Value>,
+    empty: &Map<String, Value>,
+) -> bool {
+    let echoed: Map<String, Value> = args.clone().into_iter().chain(empty.clone()).collect();
+    [echoed, empty.clone()]
+        .into_iter()
+        .map(Value::Object)
+        .any(|result| check.expect.holds(&scope.clone().with("result", &result)).unwrap_or(false))
+}
