@@ -190,8 +190,8 @@ fn entry_depth(entry: &cel::common::ast::IdedEntryExpr) -> usize {
 /// Collects the members of `variable`; false where it stands without a member that can be read off.
 fn members_of(node: &IdedExpr, variable: &str, members: &mut BTreeSet<String>) -> bool {
     let is_variable = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(name) if name == variable);
-    let mut each = |nodes: &mut dyn Iterator<Item = &IdedExpr>| {
-        nodes.fold(true, |so_far, node| members_of(node, variable, members) && so_far)
+    let mut each = |mut nodes: &mut dyn Iterator<Item = &IdedExpr>| {
+        Iterator::all(&mut nodes, |node| members_of(node, variable, members))
     };
     match &node.expr {
         Expr::Ident(name) => name != variable,

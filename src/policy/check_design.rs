@@ -139,7 +139,11 @@ impl<'a> Review<'a> {
             || (sides.build && build.iter().any(|grant| grant.tool == *name));
         if !granted {
             let side = if reads { "boundary.discover" } else { "boundary.build" };
-            self.say(path, format!("the spec does not grant `{name}` under `{side}`; leave it out, or widen the spec and go through gate 1 again"));
+            let message = format!(
+                "the spec does not grant `{name}` under `{side}`; leave it out, or widen the spec and go through gate 1 \
+                 again"
+            );
+            self.say(path, message);
             return None;
         }
         Some(tool)
@@ -172,10 +176,10 @@ impl<'a> Review<'a> {
         }
         let literal: Option<Map<String, Value>> =
             args.iter().map(|(name, arg)| Some((name.clone(), arg.literal()?.clone()))).collect();
-        if let Some(literal) = literal.filter(|_| self.errors.len() == before) {
-            if let Err(message) = self.inside(tool, &literal, sides, phase) {
-                self.say(format!("{path}.with"), message);
-            }
+        if let Some(literal) = literal.filter(|_| self.errors.len() == before)
+            && let Err(message) = self.inside(tool, &literal, sides, phase)
+        {
+            self.say(format!("{path}.with"), message);
         }
     }
 

@@ -72,3 +72,6 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let found = similar::get_close_matches(word, &known, 1, 0.6);
     found.first().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
