@@ -17,3 +17,4 @@ pub mod ledger;
 pub mod broker;
 pub mod agent;
 pub mod lab;
+pub mod runtime;

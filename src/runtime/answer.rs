@@ -1,0 +1,311 @@
+//! What a person says: answers to the open question, edits, cancellations and retries. An answer is refused if what
+//! it was asked on is no longer what there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::{
+    artifact::{
+        ArtifactKind, DesignDraft, Digest, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml,
+    },
+    engagement::{About, Actor, Answer, Command, DocumentError, Refusal, Retried, call_digest, read_document},
+    facts::{Identity, Role},
+    flow::NodeOutcome,
+    gate::{ApprovalRequest, GateError, approval_request, what_changed},
+    ledger::{Journal, JournalError, LedgerError},
+    policy::{Catalog, check_design},
+    tool::Effect,
+};
+
+use super::{
+    driver::{DriverError, file, view},
+    request::spec_problems,
+    workspace::{Workspace, WorkspaceError},
+};
+
+/// The open question, as it was asked and as it would be asked now.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// What was asked.
+    pub asked: ApprovalRequest,
+    /// Its digest.
+    pub digest: Digest,
+    /// What changed since, in words; empty where nothing did.
+    pub changed: Vec<String>,
+}
+
+/// What a person chooses.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Choice {
+    /// Yes; at gate 2 with these destructive calls ticked one by one.
+    Approve {
+        /// The nodes whose destructive calls are ticked.
+        ticked: BTreeSet<String>,
+    },
+    /// No, and why.
+    Reject {
+        /// Why.
+        reason: String,
+    },
+    /// What a failure means for the rest.
+    Failure(OnFailure),
+    /// Whether an unknown call took effect.
+    Applied(bool),
+}
+
+/// An answer that was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// Nothing is open.
+    #[error("nothing is open to answer in {0}; look with `countersign show {0}`")]
+    NothingOpen(String),
+    /// It is not what was shown.
+    #[error("the question changed since it was asked:\n{}\nlook again with `countersign show {id}`", .changed.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"))]
+    Changed {
+        /// What changed.
+        changed: Vec<String>,
+        /// The engagement.
+        id: String,
+    },
+    /// It names another question than the one that is open.
+    #[error("the open question has the digest {open}, not {given}; look again with `countersign show {id}`")]
+    OtherDigest {
+        /// The open question's digest.
+        open: String,
+        /// The digest given.
+        given: String,
+        /// The engagement.
+        id: String,
+    },
+    /// A ticked step has no destructive call.
+    #[error("there is no step `{0}` to tick in this question")]
+    NoSuchTick(String),
+    /// The engagement does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The ledger could not be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A document of the chain is missing.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// Files of the workspace do not load.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The question cannot be asked.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// The text is not a document.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// The document cannot stand.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Problems(Vec<YamlError>),
+    /// There is nothing to edit.
+    #[error("{0} has nothing to edit now: a spec can be edited before the build, a design in the design phase")]
+    NothingToEdit(String),
+    /// It could not be filed.
+    #[error("{0}")]
+    Driver(String),
+}
+
+impl From<JournalError> for AnswerError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Refused(refusal) => Self::Refused(refusal),
+            JournalError::Ledger(error) => Self::Ledger(error),
+        }
+    }
+}
+
+/// The open question of an engagement, if there is one.
+pub fn open_question(journal: &Journal, catalog: &Catalog) -> Result<Option<Open>, AnswerError> {
+    let Some(asked) = &journal.state().asked else { return Ok(None) };
+    let request: ApprovalRequest = read_document(asked.request, journal.blobs(), "approval request")?;
+    let now = approval_request(&view(journal, catalog), catalog, &asked.about)?;
+    let changed = if digest_of(&now).map_err(GateError::from)? == asked.request {
+        Vec::new()
+    } else {
+        let mut changed = what_changed(&request, &now);
+        if changed.is_empty() {
+            changed.push("the text that would be shown".into());
+        }
+        changed
+    };
+    Ok(Some(Open { asked: request, digest: asked.request, changed }))
+}
+
+/// Answers the open question. `seen` is the digest that the person names, where they name one.
+pub async fn answer(
+    workspace: &Workspace,
+    journal: &mut Journal,
+    identity: Identity,
+    choice: Choice,
+    seen: Option<&str>,
+) -> Result<About, AnswerError> {
+    let id = journal.id().to_string();
+    let catalog = workspace.load_catalog()?;
+    let open = open_question(journal, &catalog)?.ok_or_else(|| AnswerError::NothingOpen(id.clone()))?;
+    if let Some(given) = seen {
+        let wanted = given.strip_prefix("sha256:").unwrap_or(given);
+        if wanted.len() < 8 || !open.digest.hex().starts_with(wanted) {
+            return Err(AnswerError::OtherDigest { open: open.digest.short(), given: given.to_owned(), id });
+        }
+    }
+    if !open.changed.is_empty() && !matches!(choice, Choice::Reject { .. }) {
+        return Err(AnswerError::Changed { changed: open.changed, id });
+    }
+    let about = open.asked.about.clone();
+    let (answer, reason, calls) = match choice {
+        Choice::Reject { reason } => (Answer::Reject, Some(reason), Vec::new()),
+        Choice::Failure(on) => (Answer::Choose(on), None, Vec::new()),
+        Choice::Applied(applied) => (Answer::Applied(applied), None, Vec::new()),
+        Choice::Approve { ticked } => {
+            let offered = &open.asked.calls;
+            let known = |tick: &String| offered.iter().any(|call| call.node.as_str() == tick);
+            if let Some(unknown) = ticked.iter().find(|tick| !known(tick)) {
+                return Err(AnswerError::NoSuchTick(unknown.clone()));
+            }
+            let calls = if about == About::Gate2 {
+                offered
+                    .iter()
+                    .filter(|call| !call.destructive || ticked.contains(call.node.as_str()))
+                    .map(|call| call.call)
+                    .collect()
+            } else {
+                Vec::new()
+            };
+            (Answer::Approve, None, calls)
+        }
+    };
+    let roles = catalog.people.roles(&identity);
+    let command = Command::Answer { about: about.clone(), request: open.digest, answer, roles, reason, calls };
+    journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await?;
+    Ok(about)
+}
+
+/// Ends an engagement. What was begun is finished and recorded by the next run.
+pub async fn cancel(
+    workspace: &Workspace,
+    journal: &mut Journal,
+    identity: Identity,
+    reason: String,
+) -> Result<(), AnswerError> {
+    let roles = workspace.load_catalog()?.people.roles(&identity);
+    let command = Command::Cancel { reason, roles };
+    Ok(journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await?)
+}
+
+/// Files a version that a person wrote. The text is checked first; nothing is written if it does not stand.
+pub async fn edit(
+    workspace: &Workspace,
+    journal: &mut Journal,
+    identity: Identity,
+    artifact: ArtifactKind,
+    text: &str,
+) -> Result<Digest, AnswerError> {
+    let catalog = workspace.load_catalog()?;
+    let name = artifact.file_name();
+    let state = journal.state();
+    let placed = |problems: Vec<crate::artifact::SpecError>| {
+        let at = |problem: &crate::artifact::SpecError| YamlError::at(name, text, &problem.path, &problem.message);
+        AnswerError::Problems(problems.iter().map(at).collect())
+    };
+    if catalog.people.roles(&identity).is_empty() {
+        return Err(Refusal::NotInRole(Role::Requester).into());
+    }
+    let actor = Actor::Person(identity);
+    let filed = |error: DriverError| match error {
+        DriverError::Refused(refusal) => AnswerError::Refused(refusal),
+        DriverError::Ledger(error) => AnswerError::Ledger(error),
+        other => AnswerError::Driver(other.to_string()),
+    };
+    let digested = |error: crate::artifact::CanonicalError| AnswerError::Driver(error.to_string());
+    match artifact {
+        ArtifactKind::Spec => {
+            let mut spec: Spec = from_yaml(name, text)?;
+            spec.request = Some(state.requested.request);
+            let problems = spec_problems(&spec, &catalog);
+            if !problems.is_empty() {
+                return Err(placed(problems));
+            }
+            let digest = digest_of(&spec).map_err(digested)?;
+            let command = Command::File { artifact, digest, made_from: vec![state.requested.request] };
+            file(journal, actor, command, &spec).await.map_err(filed)?;
+            Ok(digest)
+        }
+        ArtifactKind::Design => {
+            let nothing = || AnswerError::NothingToEdit(state.id.to_string());
+            let spec = journal.documents().spec().cloned().ok_or_else(nothing)?;
+            let mut design: SolutionDesign = from_yaml(name, text)?;
+            design.spec = state.artifact(ArtifactKind::Spec).ok_or_else(nothing)?;
+            design.discovery = state.artifact(ArtifactKind::Discovery).ok_or_else(nothing)?;
+            let draft = DesignDraft {
+                discover: Vec::new(),
+                feasible_when: Vec::new(),
+                decisions: Vec::new(),
+                components: Vec::new(),
+                steps: design.steps.clone(),
+                acceptance: design.acceptance.clone(),
+            };
+            let mut problems = check_design(&draft, &spec, &catalog);
+            if design.inputs != spec.inputs {
+                problems.push(crate::artifact::SpecError::new("inputs", "they are the spec's; change them there"));
+            }
+            let facts = journal.documents().facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
+            if problems.is_empty()
+                && let Err(error) =
+                    crate::flow::expand(&design, Digest::ZERO, &facts, &BTreeMap::new(), &catalog.toolbox)
+            {
+                problems.push(crate::artifact::SpecError::new("steps", error.to_string()));
+            }
+            if !problems.is_empty() {
+                return Err(placed(problems));
+            }
+            let digest = digest_of(&design).map_err(digested)?;
+            let command = Command::File { artifact, digest, made_from: vec![design.spec, design.discovery] };
+            file(journal, actor, command, &design).await.map_err(filed)?;
+            Ok(digest)
+        }
+        _ => Err(AnswerError::NothingToEdit(state.id.to_string())),
+    }
+}
+
+/// Has failed steps tried again, with what depends on them. Their approved calls are approved for one more use;
+/// destructive ones ask again.
+pub async fn retry(
+    workspace: &Workspace,
+    journal: &mut Journal,
+    identity: Identity,
+) -> Result<Vec<NodeId>, AnswerError> {
+    let catalog = workspace.load_catalog()?;
+    let state = journal.state();
+    let mut nodes = BTreeMap::new();
+    let mut calls = Vec::new();
+    let mut again = Vec::new();
+    let flow = journal.documents().flow().cloned();
+    for node in flow.iter().flat_map(|flow| &flow.nodes) {
+        let Some(settled) = state.nodes.get(&node.id) else { continue };
+        let attempt = match settled.outcome {
+            NodeOutcome::Failed if !settled.changed => state.attempt(&node.id) + 1,
+            NodeOutcome::Undone => state.attempt(&node.id) + 1,
+            NodeOutcome::NotRun => state.attempt(&node.id),
+            _ => continue,
+        };
+        nodes.insert(node.id.to_string(), attempt);
+        again.push(node.id.clone());
+        let writes = catalog.toolbox.tool(&node.step.tool).is_some_and(|tool| tool.effect == Effect::Write);
+        if let (true, None, Some(args)) = (writes, &node.step.approval, node.known_args()) {
+            let digest = call_digest(&state.id, Some(&node.id), node.step.tool.as_str(), &args);
+            let digest = digest.map_err(|error| AnswerError::Driver(error.to_string()))?;
+            if state.approved_calls.get(&digest).is_none_or(|left| *left == 0) {
+                calls.push(digest);
+            }
+        }
+    }
+    let roles = catalog.people.roles(&identity);
+    let command = Command::Retry { retried: Retried { nodes, calls }, roles };
+    journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await?;
+    Ok(again)
+}

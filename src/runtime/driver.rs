@@ -1,0 +1,329 @@
+//! Drives one engagement until it must wait or is over. Each turn asks the pure core what is next, does that one
+//! thing, and writes it down; there is no state here that a crash could lose.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    agent::{DraftError, draft_design, draft_discovery, draft_spec},
+    artifact::{Agent, ArtifactKind, CanonicalError, Digest, NodeId, Phase, digest_of},
+    broker::{Broker, BrokerError, Told},
+    engagement::{
+        About, Actor, Asked, Closed, Command, GateState, Next, NextError, Proposal, Refusal, View, next, read_document,
+    },
+    flow::NodeOutcome,
+    gate::{ApprovalRequest, GateError, approval_request},
+    ledger::{Journal, JournalError, LedgerError},
+    policy::Catalog,
+    record::{ReconcileError, reconcile},
+};
+
+use super::{
+    request::spec_problems,
+    workspace::{Workspace, WorkspaceError},
+};
+
+/// Drives engagements of one workspace.
+pub struct Driver<'a> {
+    workspace: &'a Workspace,
+    broker: &'a Broker,
+}
+
+/// Something that happened, for whoever watches.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// A phase began.
+    Entered(Phase, Option<String>),
+    /// A draft was filed.
+    Filed(ArtifactKind, Digest),
+    /// A call is about to be made.
+    Calling(Proposal),
+    /// What came of it.
+    Called(Proposal, Told),
+    /// A node is settled.
+    Settled(NodeId, NodeOutcome, Option<String>),
+    /// Something that the design does not say.
+    Deviated(NodeId, String),
+    /// Something to know that is neither.
+    Note(String),
+}
+
+/// Why driving stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stopped {
+    /// A person must answer.
+    Waiting(About),
+    /// A person rejected what a blueprint drafted, which would come out the same again: it must be edited.
+    NeedsEdit {
+        /// Which draft.
+        artifact: ArtifactKind,
+        /// Who rejected it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The window opens then.
+    WindowOpens(Timestamp),
+    /// It is over.
+    Closed(Closed),
+}
+
+/// Driving could not go on. What was done is on the chain; running again goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The broker could not decide or write.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The chain could not be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The engagement does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Files of the workspace do not load.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// There is no draft.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// What is next cannot be said.
+    #[error(transparent)]
+    Next(#[from] NextError),
+    /// The question cannot be asked.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// The record cannot be made.
+    #[error(transparent)]
+    Record(#[from] ReconcileError),
+    /// A document has no canonical form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+    /// A drafted document does not stand.
+    #[error("the draft of {0} cannot stand: {1}")]
+    Invalid(ArtifactKind, String),
+    /// What gate 2 approved is not what would run.
+    #[error(
+        "the flow is no longer the one that gate 2 approved, because the tools changed since; \
+         cancel this engagement and request it again"
+    )]
+    FlowChanged,
+}
+
+impl From<JournalError> for DriverError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Refused(refusal) => Self::Refused(refusal),
+            JournalError::Ledger(error) => Self::Ledger(error),
+        }
+    }
+}
+
+/// Everything that the core reads, from a journal and a catalog.
+pub(super) fn view<'a>(journal: &'a Journal, catalog: &'a Catalog) -> View<'a> {
+    View { state: journal.state(), documents: journal.documents(), blobs: journal.blobs(), toolbox: &catalog.toolbox }
+}
+
+impl<'a> Driver<'a> {
+    /// A driver that makes every call through `broker`.
+    pub fn new(workspace: &'a Workspace, broker: &'a Broker) -> Self {
+        Self { workspace, broker }
+    }
+
+    /// Goes on until the engagement must wait or is over. `watch` is told what happens.
+    pub async fn drive(
+        &self,
+        journal: &mut Journal,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Stopped, DriverError> {
+        loop {
+            let now = Timestamp::now();
+            let catalog = self.workspace.load_catalog()?;
+            let step = next(&view(journal, &catalog), now)?;
+            match step {
+                Next::Draft(kind) => {
+                    if let Some(stopped) = self.draft(journal, &catalog, kind, watch).await? {
+                        return Ok(stopped);
+                    }
+                }
+                Next::Enter(phase, reason) => {
+                    act(journal, Command::Enter { phase, reason: reason.clone() }).await?;
+                    watch(Progress::Entered(phase, reason));
+                }
+                Next::Call(proposal) => {
+                    watch(Progress::Calling(proposal.clone()));
+                    let actor = Actor::Agent(proposal.agent);
+                    let invoked = self.broker.invoke(journal, actor, proposal.clone()).await?;
+                    watch(Progress::Called(proposal, invoked.told));
+                }
+                Next::Expire(call) => {
+                    watch(Progress::Note(format!(
+                        "{call} was under way when the process ended; waiting until it cannot still be running"
+                    )));
+                    self.broker.expire(journal, &call).await?;
+                }
+                Next::Resend(call) => {
+                    watch(Progress::Note(format!("sending {call} again under its own id: the server remembers it")));
+                    self.broker.resend(journal, &call).await?;
+                }
+                Next::Pause(seconds) => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
+                Next::Ask(about) => self.ask(journal, &catalog, about).await?,
+                Next::Wait(about) => {
+                    if !self.still_the_question(journal, &catalog, &about)? {
+                        watch(Progress::Note("what the question rests on changed, so it is asked anew".into()));
+                        self.ask(journal, &catalog, about.clone()).await?;
+                    }
+                    return Ok(Stopped::Waiting(about));
+                }
+                Next::WaitUntil(opens) => return Ok(Stopped::WindowOpens(opens)),
+                Next::Void(void) => {
+                    let text = format!("{} did not take effect, as {} shows; trying again", void.call, void.shown_by);
+                    act(journal, Command::Void(void)).await?;
+                    watch(Progress::Note(text));
+                }
+                Next::Settle(settled) => {
+                    let told = Progress::Settled(settled.node.clone(), settled.outcome, settled.reason.clone());
+                    act(journal, Command::Settle(settled)).await?;
+                    watch(told);
+                }
+                Next::Deviate(found) => {
+                    let told = Progress::Deviated(found.node.clone(), found.what.clone());
+                    act(journal, Command::Deviate(found)).await?;
+                    watch(told);
+                }
+                Next::Close(closed) => act(journal, Command::Close(closed)).await?,
+                Next::Closed => {
+                    let closed = journal.state().closed.clone();
+                    return Ok(Stopped::Closed(closed.unwrap_or_else(|| Closed {
+                        outcome: crate::artifact::RecordOutcome::Failed,
+                        reason: "closed without a reason".into(),
+                    })));
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, journal: &mut Journal, catalog: &Catalog, about: About) -> Result<(), DriverError> {
+        let request = approval_request(&view(journal, catalog), catalog, &about)?;
+        let asked = Asked { about, request: digest_of(&request)?, role: request.role };
+        file(journal, Actor::Program, Command::Ask(asked), &request).await
+    }
+
+    fn still_the_question(&self, journal: &Journal, catalog: &Catalog, about: &About) -> Result<bool, DriverError> {
+        let now = digest_of(&approval_request(&view(journal, catalog), catalog, about)?)?;
+        Ok(journal.state().asked.as_ref().is_some_and(|asked| asked.request == now))
+    }
+
+    async fn draft(
+        &self,
+        journal: &mut Journal,
+        catalog: &Catalog,
+        kind: ArtifactKind,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Option<Stopped>, DriverError> {
+        let state = journal.state();
+        let rejected = match kind {
+            ArtifactKind::Spec => &state.gate1,
+            _ => &state.gate2,
+        };
+        if let (GateState::Rejected { by, reason }, ArtifactKind::Spec | ArtifactKind::Design) = (rejected, kind) {
+            return Ok(Some(Stopped::NeedsEdit { artifact: kind, by: by.to_string(), reason: reason.clone() }));
+        }
+        let digest = match kind {
+            ArtifactKind::Spec => self.file_spec(journal, catalog).await?,
+            ArtifactKind::Discovery => self.file_discovery(journal, catalog).await?,
+            ArtifactKind::Design => self.file_design(journal, catalog).await?,
+            ArtifactKind::Flow => self.file_flow(journal, catalog).await?,
+            ArtifactKind::Record => self.file_record(journal, catalog).await?,
+        };
+        watch(Progress::Filed(kind, digest));
+        Ok(None)
+    }
+
+    async fn file_spec(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+        let request = journal.documents().request().cloned().ok_or(NextError::Missing(ArtifactKind::Spec))?;
+        let from = journal.state().requested.request;
+        let spec = draft_spec(&request, from)?;
+        if let Some(problem) = spec_problems(&spec, catalog).first() {
+            return Err(DriverError::Invalid(ArtifactKind::Spec, problem.to_string()));
+        }
+        self.file_artifact(journal, Actor::Agent(Agent::Requirements), ArtifactKind::Spec, &spec, vec![from]).await
+    }
+
+    async fn file_discovery(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+        let spec = approved_spec(journal)?;
+        let report = draft_discovery(&view(journal, catalog), &spec, spec.digest())?;
+        let from = vec![spec.digest()];
+        self.file_artifact(journal, Actor::Agent(Agent::Design), ArtifactKind::Discovery, &report, from).await
+    }
+
+    async fn file_design(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+        let spec = approved_spec(journal)?;
+        let report = journal.state().artifact(ArtifactKind::Discovery);
+        let report = report.ok_or(NextError::Missing(ArtifactKind::Discovery))?;
+        let design = draft_design(&view(journal, catalog), &spec, spec.digest(), report)?;
+        // A design that does not come out as calls is said now, before anyone is asked to approve it.
+        let facts = journal.documents().facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
+        crate::flow::expand(&design, Digest::ZERO, &facts, &Default::default(), &catalog.toolbox)
+            .map_err(|error| DriverError::Invalid(ArtifactKind::Design, error.to_string()))?;
+        let from = vec![spec.digest(), report];
+        self.file_artifact(journal, Actor::Agent(Agent::Design), ArtifactKind::Design, &design, from).await
+    }
+
+    async fn file_flow(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+        let flow = view(journal, catalog).preview()?;
+        let GateState::Open { artifact, request, .. } = journal.state().gate2.clone() else {
+            return Err(Refusal::GateClosed("gate 2").into());
+        };
+        // What runs is what gate 2 showed: the same design and facts give the same flow, unless the tools changed.
+        let approved: ApprovalRequest = read_document(request, journal.blobs(), "approval request")
+            .map_err(|error| DriverError::Ledger(error.into()))?;
+        if approved.flow != Some(digest_of(&flow)?) {
+            return Err(DriverError::FlowChanged);
+        }
+        self.file_artifact(journal, Actor::Agent(Agent::Build), ArtifactKind::Flow, &flow, vec![artifact]).await
+    }
+
+    async fn file_record(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+        let record = reconcile(&view(journal, catalog), Timestamp::now())?;
+        let kinds = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design, ArtifactKind::Flow];
+        let from = kinds.into_iter().filter_map(|kind| journal.state().artifact(kind)).collect();
+        self.file_artifact(journal, Actor::Program, ArtifactKind::Record, &record, from).await
+    }
+
+    async fn file_artifact<T: Serialize>(
+        &self,
+        journal: &mut Journal,
+        actor: Actor,
+        artifact: ArtifactKind,
+        document: &T,
+        made_from: Vec<Digest>,
+    ) -> Result<Digest, DriverError> {
+        let digest = digest_of(document)?;
+        file(journal, actor, Command::File { artifact, digest, made_from }, document).await?;
+        Ok(digest)
+    }
+}
+
+fn approved_spec(journal: &Journal) -> Result<crate::engagement::ApprovedSpec, DriverError> {
+    let spec = crate::engagement::ApprovedSpec::spec(journal.state(), journal.documents());
+    spec.ok_or_else(|| Refusal::GateClosed("gate 1").into())
+}
+
+async fn act(journal: &mut Journal, command: Command) -> Result<(), DriverError> {
+    Ok(journal.act(Timestamp::now(), Actor::Program, command, vec![]).await?)
+}
+
+/// Writes a command's event and the document that it names in one transaction.
+pub(super) async fn file<T: Serialize>(
+    journal: &mut Journal,
+    actor: Actor,
+    command: Command,
+    document: &T,
+) -> Result<(), DriverError> {
+    let value: Value =
+        serde_json::to_value(document).map_err(|error| DriverError::Invalid(ArtifactKind::Spec, error.to_string()))?;
+    Ok(journal.act(Timestamp::now(), actor, command, vec![value]).await?)
+}

@@ -1,0 +1,135 @@
+//! Files a request: checks everything that can be checked before anything is written, then begins the engagement.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    agent::{DraftError, draft_spec},
+    artifact::{ArtifactKind, Blueprint, DesignDraft, Digest, EngagementId, InputError, Spec, SpecError, digest_of},
+    engagement::{Actor, RequestDocument, Requested},
+    facts::{Identity, Role},
+    ledger::{Journal, LedgerError},
+    policy::{Catalog, check_design, check_spec},
+};
+
+use super::workspace::{Workspace, WorkspaceError};
+
+/// What someone asks for.
+#[derive(Clone, Debug, Default)]
+pub struct NewRequest {
+    /// The blueprint to draft from.
+    pub blueprint: Option<Blueprint>,
+    /// Its inputs, as given.
+    pub inputs: Map<String, Value>,
+    /// A hand-written spec.
+    pub spec: Option<Spec>,
+    /// A hand-written design.
+    pub design: Option<DesignDraft>,
+    /// The closed engagement whose record this starts from.
+    pub from: Option<EngagementId>,
+}
+
+/// A request that is not filed.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The inputs do not fit.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// There is nothing to draft from, or it does not come out as a spec.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// The spec or the design says something that cannot stand.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Problems(Vec<SpecError>),
+    /// The baseline is not a closed engagement with a record.
+    #[error("{0} has no reconciled record to start from; it must be closed first")]
+    NoBaseline(EngagementId),
+    /// The person may not.
+    #[error("`{name}` has no role in policies/people.yaml; ask an owner for the role `{role}`")]
+    NotInRole {
+        /// The person.
+        name: String,
+        /// The role.
+        role: Role,
+    },
+    /// The workspace cannot be used.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The request has no canonical form.
+    #[error("the request cannot be written down: {0}")]
+    Unwritable(String),
+}
+
+/// Everything that is wrong with a spec.
+pub(super) fn spec_problems(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
+    let mut problems = spec.problems();
+    if problems.is_empty() {
+        problems = check_spec(spec, catalog);
+    }
+    problems
+}
+
+/// Begins an engagement, or says why not and leaves nothing behind.
+pub async fn file_request(
+    workspace: &Workspace,
+    new: NewRequest,
+    identity: Identity,
+    now: Timestamp,
+) -> Result<Journal, RequestError> {
+    let catalog = workspace.load_catalog()?;
+    if catalog.people.roles(&identity).is_empty() {
+        return Err(RequestError::NotInRole { name: identity.name, role: Role::Requester });
+    }
+    let inputs = match &new.blueprint {
+        Some(blueprint) => blueprint.check_inputs(&new.inputs)?,
+        None => new.inputs,
+    };
+    let baseline = match &new.from {
+        None => None,
+        Some(id) => Some(baseline(workspace, id).await?),
+    };
+    let name = new.blueprint.as_ref().map(|blueprint| blueprint.name.clone());
+    let request = RequestDocument { blueprint: new.blueprint, inputs, spec: new.spec, design: new.design, baseline };
+    let digest = digest_of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let spec = draft_spec(&request, digest)?;
+    let mut problems = spec_problems(&spec, &catalog);
+    match request.design_draft() {
+        Some(draft) if problems.is_empty() => problems = check_design(draft, &spec, &catalog),
+        None if !spec.boundary.build.is_empty() => {
+            problems.push(SpecError::new(
+                "boundary.build",
+                "it grants building, but there is no design; give one with `--design`",
+            ));
+        }
+        _ => {}
+    }
+    if !problems.is_empty() {
+        return Err(RequestError::Problems(problems));
+    }
+    let requested = Requested { request: digest, title: spec.title.clone(), blueprint: name, from: new.from, stage: 1 };
+    let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let id = free_id(workspace).await?;
+    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document]).await?)
+}
+
+async fn baseline(workspace: &Workspace, id: &EngagementId) -> Result<Digest, RequestError> {
+    let journal = Journal::open(workspace.store().clone(), id).await?;
+    let record = journal.state().artifact(ArtifactKind::Record).filter(|_| journal.state().closed.is_some());
+    record.ok_or_else(|| RequestError::NoBaseline(id.clone()))
+}
+
+/// A short id that no engagement has.
+async fn free_id(workspace: &Workspace) -> Result<EngagementId, RequestError> {
+    loop {
+        // An id is no secret; the hasher's own random keys are enough to make it new.
+        let id = EngagementId::from_bits(RandomState::new().build_hasher().finish());
+        if workspace.store().find(id.as_str()).await?.is_empty() {
+            return Ok(id);
+        }
+    }
+}
