@@ -18,3 +18,4 @@ pub mod broker;
 pub mod agent;
 pub mod lab;
 pub mod runtime;
+pub mod cli;

@@ -139,70 +139,76 @@ impl<'a> Driver<'a> {
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Stopped, DriverError> {
         loop {
-            let now = Timestamp::now();
-            let catalog = self.workspace.load_catalog()?;
-            let step = next(&view(journal, &catalog), now)?;
-            match step {
-                Next::Draft(kind) => {
-                    if let Some(stopped) = self.draft(journal, &catalog, kind, watch).await? {
-                        return Ok(stopped);
-                    }
-                }
-                Next::Enter(phase, reason) => {
-                    act(journal, Command::Enter { phase, reason: reason.clone() }).await?;
-                    watch(Progress::Entered(phase, reason));
-                }
-                Next::Call(proposal) => {
-                    watch(Progress::Calling(proposal.clone()));
-                    let actor = Actor::Agent(proposal.agent);
-                    let invoked = self.broker.invoke(journal, actor, proposal.clone()).await?;
-                    watch(Progress::Called(proposal, invoked.told));
-                }
-                Next::Expire(call) => {
-                    watch(Progress::Note(format!(
-                        "{call} was under way when the process ended; waiting until it cannot still be running"
-                    )));
-                    self.broker.expire(journal, &call).await?;
-                }
-                Next::Resend(call) => {
-                    watch(Progress::Note(format!("sending {call} again under its own id: the server remembers it")));
-                    self.broker.resend(journal, &call).await?;
-                }
-                Next::Pause(seconds) => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
-                Next::Ask(about) => self.ask(journal, &catalog, about).await?,
-                Next::Wait(about) => {
-                    if !self.still_the_question(journal, &catalog, &about)? {
-                        watch(Progress::Note("what the question rests on changed, so it is asked anew".into()));
-                        self.ask(journal, &catalog, about.clone()).await?;
-                    }
-                    return Ok(Stopped::Waiting(about));
-                }
-                Next::WaitUntil(opens) => return Ok(Stopped::WindowOpens(opens)),
-                Next::Void(void) => {
-                    let text = format!("{} did not take effect, as {} shows; trying again", void.call, void.shown_by);
-                    act(journal, Command::Void(void)).await?;
-                    watch(Progress::Note(text));
-                }
-                Next::Settle(settled) => {
-                    let told = Progress::Settled(settled.node.clone(), settled.outcome, settled.reason.clone());
-                    act(journal, Command::Settle(settled)).await?;
-                    watch(told);
-                }
-                Next::Deviate(found) => {
-                    let told = Progress::Deviated(found.node.clone(), found.what.clone());
-                    act(journal, Command::Deviate(found)).await?;
-                    watch(told);
-                }
-                Next::Close(closed) => act(journal, Command::Close(closed)).await?,
-                Next::Closed => {
-                    let closed = journal.state().closed.clone();
-                    return Ok(Stopped::Closed(closed.unwrap_or_else(|| Closed {
-                        outcome: crate::artifact::RecordOutcome::Failed,
-                        reason: "closed without a reason".into(),
-                    })));
-                }
+            if let Some(stopped) = self.step(journal, watch).await? {
+                return Ok(stopped);
             }
         }
+    }
+
+    /// Does the one next thing; the answer is why it cannot go on, if it cannot.
+    pub async fn step(
+        &self,
+        journal: &mut Journal,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Option<Stopped>, DriverError> {
+        let now = Timestamp::now();
+        let catalog = self.workspace.load_catalog()?;
+        match next(&view(journal, &catalog), now)? {
+            Next::Draft(kind) => {
+                return self.draft(journal, &catalog, kind, watch).await;
+            }
+            Next::Enter(phase, reason) => {
+                act(journal, Command::Enter { phase, reason: reason.clone() }).await?;
+                watch(Progress::Entered(phase, reason));
+            }
+            Next::Call(proposal) => {
+                watch(Progress::Calling(proposal.clone()));
+                let actor = Actor::Agent(proposal.agent);
+                let invoked = self.broker.invoke(journal, actor, proposal.clone()).await?;
+                watch(Progress::Called(proposal, invoked.told));
+            }
+            Next::Expire(call) => {
+                watch(Progress::Note(format!(
+                    "{call} was under way when the process ended; waiting until it cannot still be running"
+                )));
+                self.broker.expire(journal, &call).await?;
+            }
+            Next::Resend(call) => {
+                watch(Progress::Note(format!("sending {call} again under its own id: the server remembers it")));
+                self.broker.resend(journal, &call).await?;
+            }
+            Next::Pause(seconds) => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
+            Next::Ask(about) => self.ask(journal, &catalog, about).await?,
+            Next::Wait(about) => {
+                if !self.still_the_question(journal, &catalog, &about)? {
+                    watch(Progress::Note("what the question rests on changed, so it is asked anew".into()));
+                    self.ask(journal, &catalog, about.clone()).await?;
+                }
+                return Ok(Some(Stopped::Waiting(about)));
+            }
+            Next::WaitUntil(opens) => return Ok(Some(Stopped::WindowOpens(opens))),
+            Next::Void(void) => {
+                let text = format!("{} did not take effect, as {} shows; trying again", void.call, void.shown_by);
+                act(journal, Command::Void(void)).await?;
+                watch(Progress::Note(text));
+            }
+            Next::Settle(settled) => {
+                let told = Progress::Settled(settled.node.clone(), settled.outcome, settled.reason.clone());
+                act(journal, Command::Settle(settled)).await?;
+                watch(told);
+            }
+            Next::Deviate(found) => {
+                let told = Progress::Deviated(found.node.clone(), found.what.clone());
+                act(journal, Command::Deviate(found)).await?;
+                watch(told);
+            }
+            Next::Close(closed) => act(journal, Command::Close(closed)).await?,
+            Next::Closed => {
+                let closed = journal.state().closed.clone();
+                return Ok(closed.map(Stopped::Closed));
+            }
+        }
+        Ok(None)
     }
 
     async fn ask(&self, journal: &mut Journal, catalog: &Catalog, about: About) -> Result<(), DriverError> {

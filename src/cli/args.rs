@@ -1,0 +1,373 @@
+//! The arguments, with help that shows an example for every command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 waiting for a person, 4 refused by policy,
+            5 verification failed, 6 partly done.
+
+Begin with `countersign demo`, or `countersign init my-network` and `countersign blueprints`.";
+
+/// Runs agents that automate networks, and lets nothing they propose happen until it has been countersigned.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, about, after_help = CODES, max_term_width = 110)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Answer in JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Act as this person of policies/people.yaml (recorded as asserted, with the OS user).
+    #[arg(long = "as", value_name = "NAME", global = true)]
+    pub name: Option<String>,
+    /// The workspace; the current folder or one above it where left out.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub workspace: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the main job from request to record on the simulated lab; needs no account, key or server.
+    #[command(after_help = "Example: countersign demo --yes")]
+    Demo(Demo),
+    /// Lay out a new workspace, with you as its owner.
+    #[command(after_help = "Example: countersign init my-network && cd my-network && countersign blueprints")]
+    Init(Init),
+    /// List the blueprints and what they ask for.
+    #[command(after_help = "Example: countersign blueprints --json")]
+    Blueprints,
+    /// Ask for something, from a blueprint or with a spec and a design of your own.
+    #[command(after_help = "Examples:\n  \
+        countersign request --blueprint vlan --set id=120 --set name=guest\n  \
+        countersign request --blueprint dns --file values.yaml\n  \
+        countersign request --spec my-spec.yaml --design my-design.yaml\n  \
+        countersign request --blueprint vlan --set id=121 --set name=lobby --from k7m2q")]
+    Request(Request),
+    /// Go on with an engagement (or every open one) until it must wait or is done.
+    #[command(after_help = "Examples:\n  countersign run k7m\n  countersign run k7m --retry failed")]
+    Run(Run),
+    /// Say yes to the open question of an engagement: a gate, a call, a deviation.
+    #[command(after_help = "Examples:\n  countersign approve k7m\n  \
+        countersign approve k7m --digest 1f0c2a9b --tick remove-old/sw01")]
+    Approve(Approve),
+    /// Say no to the open question, and why.
+    #[command(after_help = "Example: countersign reject k7m --reason 'VLAN 120 is taken in building B'")]
+    Reject(Reject),
+    /// Say what the failure of a step means, or whether an unknown call took effect.
+    #[command(after_help = "Examples:\n  countersign answer k7m continue\n  countersign answer k7m not-applied")]
+    Answer(AnswerArgs),
+    /// Open the draft in $EDITOR, check it, and file a new version with you as its author.
+    #[command(after_help = "Examples:\n  countersign edit k7m\n  countersign edit k7m --file corrected.yaml")]
+    Edit(Edit),
+    /// End an engagement; what was begun is finished and recorded.
+    #[command(after_help = "Example: countersign cancel k7m --reason 'the change was withdrawn'")]
+    Cancel(Reject),
+    /// List engagements, the last written first.
+    #[command(after_help = "Examples:\n  countersign list\n  countersign list --status waiting --mine")]
+    List(List),
+    /// List what waits for you.
+    #[command(after_help = "Example: countersign inbox --as ada")]
+    Inbox,
+    /// Show where an engagement stands, and the open question as its approver sees it.
+    #[command(after_help = "Examples:\n  countersign show k7m\n  countersign show k7m --artifact spec")]
+    Show(Show),
+    /// Show what happened, event by event.
+    #[command(after_help = "Examples:\n  countersign log k7m\n  countersign log k7m --kind call")]
+    Log(Log),
+    /// Write the artifacts, the events and one page a person can read to a new folder.
+    #[command(after_help = "Example: countersign export k7m ./k7m-record")]
+    Export(Export),
+    /// Check the chain of an engagement, or of an exported folder.
+    #[command(after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record")]
+    Verify(Verify),
+    /// List the tools, or pin what their servers are.
+    #[command(after_help = "Examples:\n  countersign tools list\n  countersign tools pin lab")]
+    Tools(Tools),
+    /// The simulated lab: show it, reset it, make it misbehave, serve it over MCP.
+    #[command(after_help = "Examples:\n  countersign lab show\n  countersign lab fault 'lie:vlan.create@sw03,times=1'")]
+    Lab(Lab),
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Answer every gate with yes, as the demo operator.
+    #[arg(long)]
+    pub yes: bool,
+    /// Where to make the demo workspace; a new temporary folder where left out.
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// A new or empty folder.
+    pub dir: PathBuf,
+}
+
+/// `request`
+#[derive(Debug, Args)]
+pub struct Request {
+    /// The blueprint, see `countersign blueprints`.
+    #[arg(long, conflicts_with_all = ["spec", "design"], required_unless_present = "spec")]
+    pub blueprint: Option<String>,
+    /// A value for one of its inputs; lists are `a,b,c`.
+    #[arg(long = "set", value_name = "NAME=VALUE", requires = "blueprint")]
+    pub set: Vec<String>,
+    /// Values from a YAML file; `--set` wins.
+    #[arg(long, value_name = "FILE", requires = "blueprint")]
+    pub file: Option<PathBuf>,
+    /// A spec of your own.
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
+    /// A design of your own, for that spec.
+    #[arg(long, value_name = "FILE", requires = "spec")]
+    pub design: Option<PathBuf>,
+    /// Start from the record of this closed engagement: drift from it is read first.
+    #[arg(long, value_name = "ID")]
+    pub from: Option<String>,
+    /// Go on with `run` at once.
+    #[arg(long)]
+    pub run: bool,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The engagement; its first letters do. Every open one where left out.
+    pub id: Option<String>,
+    /// Try steps again that failed, were undone or were not reached.
+    #[arg(long, value_name = "WHICH", requires = "id")]
+    pub retry: Option<Retry>,
+    /// Do not ask at gates, even on a terminal.
+    #[arg(long)]
+    pub no_input: bool,
+}
+
+/// What `--retry` takes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Retry {
+    /// Steps that failed, were undone or were not reached.
+    Failed,
+}
+
+/// `approve`
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// The engagement; its first letters do.
+    pub id: String,
+    /// Only if the open question has this digest (its first eight digits do).
+    #[arg(long)]
+    pub digest: Option<String>,
+    /// Approve the destructive call of this step too; once for each.
+    #[arg(long, value_name = "STEP")]
+    pub tick: Vec<String>,
+}
+
+/// `reject` and `cancel`
+#[derive(Debug, Args)]
+pub struct Reject {
+    /// The engagement; its first letters do.
+    pub id: String,
+    /// Why.
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// `answer`
+#[derive(Debug, Args)]
+pub struct AnswerArgs {
+    /// The engagement; its first letters do.
+    pub id: String,
+    /// The answer.
+    pub choice: ChoiceArg,
+}
+
+/// What `answer` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ChoiceArg {
+    /// A failure: run nothing more.
+    Stop,
+    /// A failure: go on with what does not need the step.
+    Continue,
+    /// A failure: take back what was done to the same target.
+    UndoTarget,
+    /// A failure: take everything back.
+    UndoAll,
+    /// An unknown call: it took effect.
+    Applied,
+    /// An unknown call: it did not take effect.
+    NotApplied,
+}
+
+/// `edit`
+#[derive(Debug, Args)]
+pub struct Edit {
+    /// The engagement; its first letters do.
+    pub id: String,
+    /// Take the new version from this file rather than from an editor.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Which draft; the one that is open where left out.
+    #[arg(long)]
+    pub artifact: Option<EditArtifact>,
+}
+
+/// What `edit --artifact` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EditArtifact {
+    /// spec.yaml
+    Spec,
+    /// solution.design
+    Design,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only those that stand so.
+    #[arg(long)]
+    pub status: Option<StatusArg>,
+    /// Only those that you asked for.
+    #[arg(long)]
+    pub mine: bool,
+    /// Only those of this blueprint.
+    #[arg(long)]
+    pub blueprint: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+}
+
+/// What `list --status` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusArg {
+    /// Not closed.
+    Open,
+    /// Waiting for a person.
+    Waiting,
+    /// Closed.
+    Closed,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The engagement; its first letters do.
+    pub id: String,
+    /// Show this artifact instead.
+    #[arg(long)]
+    pub artifact: Option<ArtifactArg>,
+}
+
+/// What `show --artifact` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ArtifactArg {
+    /// spec.yaml
+    Spec,
+    /// discovery.report
+    Discovery,
+    /// solution.design
+    Design,
+    /// automation.flow
+    Flow,
+    /// reconciled.record
+    Record,
+}
+
+/// `log`
+#[derive(Debug, Args)]
+pub struct Log {
+    /// The engagement; its first letters do.
+    pub id: String,
+    /// Only events whose kind begins so, such as `call` or `approval`.
+    #[arg(long)]
+    pub kind: Option<String>,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The engagement; its first letters do.
+    pub id: String,
+    /// A new or empty folder.
+    pub dir: PathBuf,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// An engagement, or a folder that `export` wrote.
+    #[arg(value_name = "ID|DIR")]
+    pub what: String,
+}
+
+/// `tools`
+#[derive(Debug, Args)]
+pub struct Tools {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ToolsCommand,
+}
+
+/// The `tools` commands.
+#[derive(Debug, Subcommand)]
+pub enum ToolsCommand {
+    /// List the tools, what they do and whether they are pinned.
+    List,
+    /// Start each server once, show what it is, and pin it: program, arguments and tool definitions.
+    Pin {
+        /// Only this family.
+        family: Option<String>,
+    },
+}
+
+/// `lab`
+#[derive(Debug, Args)]
+pub struct Lab {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LabCommand,
+    /// The lab's file; the workspace's own where left out.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub state: Option<PathBuf>,
+}
+
+/// The `lab` commands.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Serve the lab over MCP on standard input and output.
+    Serve,
+    /// Show the simulated network and its faults.
+    Show,
+    /// Put the simulated network back as it was at first.
+    Reset,
+    /// Make the lab misbehave.
+    #[command(after_help = faults_help())]
+    Fault {
+        /// Such as `lie:vlan.create@sw03,times=1`.
+        #[arg(required_unless_present = "clear")]
+        fault: Vec<String>,
+        /// Switch all faults off.
+        #[arg(long)]
+        clear: bool,
+    },
+}
+
+fn faults_help() -> String {
+    let rows = crate::lab::FAULTS.iter().map(|(kind, about)| format!("  {kind:<13} {about}"));
+    format!("KIND:TOOL[@TARGET][,times=N][,ms=N]\n\nKinds:\n{}", rows.collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,63 @@
+//! What most commands begin with: the workspace, the person, the engagement.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    broker::Broker,
+    facts::Identity,
+    ledger::Journal,
+    runtime::{Workspace, WorkspaceError},
+};
+
+use super::{args::Global, output::CliError};
+
+/// An opened workspace and who is acting in it.
+pub struct Context {
+    /// The workspace.
+    pub workspace: Arc<Workspace>,
+    name: Option<String>,
+}
+
+impl Context {
+    /// Opens the workspace that the arguments name.
+    pub async fn open(global: &Global) -> Result<Self, CliError> {
+        let from = match &global.workspace {
+            Some(dir) => dir.canonicalize().map_err(|error| CliError::usage(format!("{}: {error}", dir.display())))?,
+            None => current_dir()?,
+        };
+        let workspace = Workspace::open(&from, program()?).await?;
+        Ok(Self { workspace: Arc::new(workspace), name: global.name.clone() })
+    }
+
+    /// Who is acting.
+    pub fn identity(&self) -> Result<Identity, CliError> {
+        Ok(self.workspace.identify(self.name.as_deref(), &os_user()?)?)
+    }
+
+    /// The engagement that a (shortened) id stands for.
+    pub async fn journal(&self, id: &str) -> Result<Journal, CliError> {
+        let id = self.workspace.find(id).await?;
+        Ok(Journal::open(Arc::clone(self.workspace.store()), &id).await?)
+    }
+
+    /// A broker over this workspace. It starts nothing by itself.
+    pub fn broker(&self) -> Broker {
+        Broker::new(Arc::clone(&self.workspace) as Arc<dyn crate::broker::Sources>)
+    }
+}
+
+/// The OS user of this process.
+pub fn os_user() -> Result<String, CliError> {
+    whoami::username().map_err(|error| CliError::failed(format!("the OS user cannot be told: {error}")))
+}
+
+/// This program's own file, which `{countersign}` in a server's command stands for.
+pub fn program() -> Result<PathBuf, CliError> {
+    std::env::current_exe()
+        .map_err(|error| CliError::failed(format!("this program's own file cannot be found: {error}")))
+}
+
+/// The current folder.
+pub fn current_dir() -> Result<PathBuf, CliError> {
+    std::env::current_dir().map_err(|error| CliError::usage(WorkspaceError::Id(error.to_string()).to_string()))
+}

@@ -1,0 +1,121 @@
+//! `countersign edit`: opens a draft in the person's editor, checks it, and files it as a new version of theirs.
+#![allow(clippy::disallowed_methods, reason = "this file owns starting the person's editor on a temporary file")]
+
+use std::path::PathBuf;
+
+use crate::{
+    artifact::{ArtifactKind, to_yaml},
+    engagement::State,
+    facts::Identity,
+    ledger::Journal,
+    runtime::{AnswerError, Workspace, edit},
+};
+
+use super::{
+    args::{Edit, EditArtifact, Global},
+    context::Context,
+    form,
+    output::{CliError, Code, prompt, say, say_json},
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Edit) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let mut journal = context.journal(&args.id).await?;
+    let identity = context.identity()?;
+    let artifact = match args.artifact {
+        Some(EditArtifact::Spec) => ArtifactKind::Spec,
+        Some(EditArtifact::Design) => ArtifactKind::Design,
+        None => open_draft(journal.state())?,
+    };
+    let id = journal.id().clone();
+    let filed = match &args.file {
+        Some(path) => {
+            let text = form::read(path)?;
+            edit(&context.workspace, &mut journal, identity, artifact, &text).await?;
+            true
+        }
+        None => by_hand(&context.workspace, &mut journal, identity, artifact).await?,
+    };
+    let version = journal.state().versions.get(&artifact).copied().unwrap_or(0);
+    if global.json {
+        say_json(&serde_json::json!({"engagement": id, "artifact": artifact, "version": version, "filed": filed}))?;
+    } else if filed {
+        say(format!("{id}: {artifact} version {version} filed. Next: countersign run {id}"));
+    } else {
+        say("Nothing was changed.");
+    }
+    Ok(Code::Done)
+}
+
+/// Edits the draft that is open, at a gate; whether a new version was filed.
+pub async fn interactively(workspace: &Workspace, journal: &mut Journal, identity: Identity) -> Result<bool, CliError> {
+    let artifact = open_draft(journal.state())?;
+    by_hand(workspace, journal, identity, artifact).await
+}
+
+fn open_draft(state: &State) -> Result<ArtifactKind, CliError> {
+    let design = state.artifact(ArtifactKind::Design).is_some();
+    let kind = if design { ArtifactKind::Design } else { ArtifactKind::Spec };
+    match state.artifact(kind) {
+        Some(_) => Ok(kind),
+        None => Err(CliError::usage(format!("{0} has no draft yet; run `countersign run {0}` first", state.id))),
+    }
+}
+
+async fn by_hand(
+    workspace: &Workspace,
+    journal: &mut Journal,
+    identity: Identity,
+    artifact: ArtifactKind,
+) -> Result<bool, CliError> {
+    let digest = journal.state().artifact(artifact);
+    let document = digest.and_then(|digest| journal.blob(&digest)).cloned();
+    let document = document.ok_or_else(|| CliError::failed(format!("{artifact} is not in the ledger")))?;
+    let before = to_yaml(document.as_ref()).map_err(|error| CliError::failed(error.to_string()))?;
+    let path = std::env::temp_dir().join(format!("{}-{}.yaml", journal.id(), artifact.file_name()));
+    std::fs::write(&path, &before).map_err(|error| file_error(&path, &error))?;
+    loop {
+        open(&path)?;
+        let after = std::fs::read_to_string(&path).map_err(|error| file_error(&path, &error))?;
+        if after == before {
+            let _ = std::fs::remove_file(&path);
+            return Ok(false);
+        }
+        match edit(workspace, journal, identity.clone(), artifact, &after).await {
+            Ok(_) => {
+                let _ = std::fs::remove_file(&path);
+                return Ok(true);
+            }
+            Err(error @ (AnswerError::Yaml(_) | AnswerError::Problems(_))) => {
+                // What the person typed is never lost: it stays in the file.
+                say(error.to_string());
+                let again = prompt("[e]dit again? (default: no)").unwrap_or_default();
+                if !again.starts_with(['e', 'y']) {
+                    return Err(CliError::usage(format!(
+                        "{error}\nyour text is in {}; correct it and file it with `countersign edit {} --file`",
+                        path.display(),
+                        journal.id()
+                    )));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn open(path: &PathBuf) -> Result<(), CliError> {
+    let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).unwrap_or_else(|_| "vi".into());
+    let mut words = editor.split_whitespace();
+    let program = words.next().unwrap_or("vi");
+    let status = std::process::Command::new(program).args(words).arg(path).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(CliError::failed(format!("the editor `{editor}` ended with {status}; nothing was filed"))),
+        Err(error) => Err(CliError::usage(format!("the editor `{editor}` could not be started: {error}; set EDITOR"))),
+    }
+}
+
+fn file_error(path: &std::path::Path, error: &std::io::Error) -> CliError {
+    CliError::failed(format!("{}: {error}", path.display()))
+}

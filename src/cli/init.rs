@@ -1,0 +1,52 @@
+//! `countersign init`: lays out a workspace and pins the servers that it ships.
+
+use crate::{
+    broker::Broker,
+    runtime::{Workspace, init_files},
+    tool::{Manifest, Pins},
+};
+
+use super::{
+    args::{Global, Init},
+    context::{Context, os_user},
+    output::{CliError, Code, say, say_json},
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Init) -> Result<Code, CliError> {
+    let user = os_user()?;
+    let owner = global.name.clone().unwrap_or_else(|| user.clone());
+    let written = init_files(&args.dir, &owner, &user)?;
+    let here = Global { workspace: Some(args.dir.clone()), ..global.clone() };
+    let context = Context::open(&here).await?;
+    let broker = context.broker();
+    let pins = pin(&context.workspace, &broker, None).await?;
+    broker.close().await;
+    context.workspace.write_pins(&pins)?;
+    context.workspace.load_catalog()?;
+    if global.json {
+        say_json(&serde_json::json!({"workspace": args.dir, "owner": owner, "files": written}))?;
+        return Ok(Code::Done);
+    }
+    say(format!("Workspace in {}, owner {owner} (OS user {user}):", args.dir.display()));
+    say("  tools/       what can be called, and how it is undone (the simulated lab is pinned)");
+    say("  policies/    who may do what; what is never done; which targets there are");
+    say("  prompts/     the blueprints");
+    say("");
+    say(format!("Next: cd {} && countersign blueprints", args.dir.display()));
+    Ok(Code::Done)
+}
+
+/// Looks at the servers and gives the pins with theirs renewed.
+pub async fn pin(workspace: &Workspace, broker: &Broker, only: Option<&str>) -> Result<Pins, CliError> {
+    let manifests: Vec<Manifest> = workspace.manifests()?;
+    if let Some(family) = only.filter(|family| !manifests.iter().any(|manifest| manifest.family == *family)) {
+        return Err(CliError::usage(format!("there is no tool family `{family}`; see `countersign tools list`")));
+    }
+    let mut pins = workspace.load_catalog().map(|catalog| catalog.toolbox.pins().clone()).unwrap_or_default();
+    pins.servers.retain(|family, _| manifests.iter().any(|manifest| manifest.family == *family));
+    for manifest in manifests.iter().filter(|manifest| only.is_none_or(|family| manifest.family == family)) {
+        pins.servers.insert(manifest.family.clone(), broker.inspect(manifest).await?);
+    }
+    Ok(pins)
+}

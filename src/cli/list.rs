@@ -1,0 +1,137 @@
+//! `countersign list`, `inbox` and `blueprints`.
+
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use crate::{
+    artifact::{InputSchema, value::shown},
+    ledger::{Filter, Status, Summary, Which},
+};
+
+use super::{
+    args::{Global, List, StatusArg},
+    context::Context,
+    output::{CliError, Code, plain, say, say_json},
+};
+
+/// `list`
+pub async fn list(global: &Global, args: List) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let which = match args.status {
+        None => Which::All,
+        Some(StatusArg::Open) => Which::Open,
+        Some(StatusArg::Waiting) => Which::Waiting,
+        Some(StatusArg::Closed) => Which::Closed,
+    };
+    let requester = if args.mine { Some(context.identity()?.name) } else { None };
+    let filter = Filter { which, requester, limit: args.blueprint.is_none().then_some(args.limit) };
+    let mut summaries = context.workspace.store().summaries(filter).await?;
+    if let Some(blueprint) = &args.blueprint {
+        summaries.retain(|summary| summary.blueprint.as_ref() == Some(blueprint));
+        summaries.truncate(args.limit as usize);
+    }
+    show(global, &summaries, "No engagements. Begin with `countersign request`; see `countersign blueprints`.")
+}
+
+/// `inbox`
+pub async fn inbox(global: &Global) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let identity = context.identity()?;
+    let roles = context.workspace.load_catalog()?.people.roles(&identity);
+    let filter = Filter { which: Which::Waiting, ..Filter::default() };
+    let mut summaries = context.workspace.store().summaries(filter).await?;
+    summaries.retain(|summary| match &summary.status {
+        Status::Waiting { role, .. } => roles.iter().any(|has| has >= role),
+        _ => false,
+    });
+    show(global, &summaries, &format!("Nothing waits for {}.", identity.name))
+}
+
+/// `blueprints`
+pub async fn blueprints(global: &Global) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let all = context.workspace.blueprints()?;
+    if global.json {
+        let rows = all.iter().map(|blueprint| {
+            json!({"name": blueprint.name, "title": blueprint.title, "about": blueprint.about, "inputs": blueprint.inputs})
+        });
+        say_json(&rows.collect::<Vec<_>>())?;
+        return Ok(Code::Done);
+    }
+    for blueprint in &all {
+        say(format!("{}: {}", blueprint.name, blueprint.title));
+        for line in blueprint.about.trim().lines() {
+            say(format!("    {line}"));
+        }
+        let mut table = table();
+        for input in &blueprint.inputs {
+            table.add_row(vec![format!("    {}", input.name), input.ask.clone(), default_words(input)]);
+        }
+        say(table.to_string());
+        let set = blueprint.inputs.iter().filter(|input| input.schema.default.is_none()).map(|input| {
+            let example = input.example.as_ref().map_or_else(|| "…".to_owned(), bare);
+            format!(" --set {}={example}", input.name)
+        });
+        say(format!("    countersign request --blueprint {}{}", blueprint.name, set.collect::<String>()));
+        say("");
+    }
+    Ok(Code::Done)
+}
+
+fn default_words(input: &InputSchema) -> String {
+    match &input.schema.default {
+        Some(serde_json::Value::String(text)) if text.is_empty() => "optional".into(),
+        Some(value) => format!("default {}", bare(value)),
+        None => "required".into(),
+    }
+}
+
+/// A value as `--set` takes it.
+fn bare(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(items) => items.iter().map(bare).collect::<Vec<_>>().join(","),
+        other => shown(other),
+    }
+}
+
+/// A table without lines.
+pub fn table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+fn show(global: &Global, summaries: &[Summary], empty: &str) -> Result<Code, CliError> {
+    if global.json {
+        say_json(&summaries)?;
+        return Ok(Code::Done);
+    }
+    if summaries.is_empty() {
+        say(empty);
+        return Ok(Code::Done);
+    }
+    let mut table = table();
+    table.set_header(vec!["id", "phase", "status", "asked by", "written", "title"]);
+    for summary in summaries {
+        table.add_row(vec![
+            summary.id.to_string(),
+            summary.phase.to_string(),
+            status_words(&summary.status),
+            plain(&summary.requester),
+            summary.updated_at.strftime("%Y-%m-%d %H:%MZ").to_string(),
+            plain(&summary.title),
+        ]);
+    }
+    say(table.to_string());
+    Ok(Code::Done)
+}
+
+/// Where an engagement stands, in a few words.
+pub fn status_words(status: &Status) -> String {
+    match status {
+        Status::Waiting { words, role, .. } => format!("waiting for {role}: {words}"),
+        Status::Closed { outcome, .. } => super::show::outcome_words(*outcome).to_owned(),
+        other => other.word().to_owned(),
+    }
+}

@@ -1,0 +1,100 @@
+//! `countersign log`: what happened, event by event.
+
+use crate::engagement::{Answer, Body, CallOutcome, Event, RefusedAs};
+
+use super::{
+    args::{Global, Log},
+    context::Context,
+    output::{CliError, Code, plain, say, say_json},
+    run::outcome_word,
+    show::outcome_words,
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let id = context.workspace.find(&args.id).await?;
+    let mut events = Vec::new();
+    for bytes in context.workspace.store().events(&id, 0).await? {
+        let event: Event = serde_json::from_slice(&bytes).map_err(|error| {
+            CliError::failed(format!("an event cannot be read: {error}; run `countersign verify {id}`"))
+        })?;
+        if args.kind.as_ref().is_none_or(|kind| event.body.kind().starts_with(kind.as_str())) {
+            events.push(event);
+        }
+    }
+    if global.json {
+        say_json(&events)?;
+        return Ok(Code::Done);
+    }
+    for event in &events {
+        say(line(event));
+    }
+    Ok(Code::Done)
+}
+
+/// One event in one line.
+pub fn line(event: &Event) -> String {
+    let at = event.at.strftime("%Y-%m-%d %H:%M:%SZ");
+    let actor = plain(&event.actor.to_string());
+    format!("{:>4}  {at}  {:<20} {}  [{actor}]", event.seq, event.body.kind(), plain(&words(&event.body)))
+}
+
+fn words(body: &Body) -> String {
+    match body {
+        Body::Requested(requested) => requested.title.clone(),
+        Body::Entered { phase, reason } => match reason {
+            Some(reason) => format!("{phase}: {reason}"),
+            None => phase.to_string(),
+        },
+        Body::Filed(filed) => format!("{} version {}, {}", filed.artifact, filed.version, filed.digest.short()),
+        Body::Asked(asked) => format!("{}, {} may answer, {}", asked.about, asked.role, asked.request.short()),
+        Body::Answered(answered) => {
+            let answer = match &answered.answer {
+                Answer::Approve => "approved".to_owned(),
+                Answer::Reject => "rejected".to_owned(),
+                Answer::Choose(choice) => format!("{choice:?}").to_lowercase(),
+                Answer::Applied(true) => "it took effect".to_owned(),
+                Answer::Applied(false) => "it did not take effect".to_owned(),
+            };
+            let reason = answered.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            format!("{} {answer}{reason}, {}", answered.about, answered.request.short())
+        }
+        Body::Allowed(allowed) => {
+            let args = serde_json::to_string(&allowed.args).unwrap_or_default();
+            format!("{} {} {args}: {} [{}]", allowed.call, allowed.tool, allowed.purpose.words(), allowed.grant)
+        }
+        Body::Refused(refused) => {
+            let how = match refused.refused {
+                RefusedAs::Invalid => "invalid".to_owned(),
+                RefusedAs::Denied => "denied".to_owned(),
+                RefusedAs::NeedsApproval(role) => format!("needs the approval of a person with the role {role}"),
+            };
+            let rule =
+                refused.rules.last().map(|rule| format!(": {} [{}]", rule.reason, rule.rule)).unwrap_or_default();
+            let args = serde_json::to_string(&refused.args).unwrap_or_default();
+            format!("{} {} {args} {how}{rule}", refused.call, refused.tool)
+        }
+        Body::Finished(finished) => {
+            let outcome = match finished.outcome {
+                CallOutcome::Ok => "answered",
+                CallOutcome::Error => "answered with an error",
+                CallOutcome::NotSent => "not sent",
+                CallOutcome::Unknown => "outcome unknown",
+            };
+            let message = finished.message.as_ref().map_or_else(String::new, |message| format!(": {message}"));
+            format!("{} {outcome}{message}", finished.call)
+        }
+        Body::Void(void) => {
+            format!("{} did not take effect, as {} shows; attempt {} begins", void.call, void.shown_by, void.attempt)
+        }
+        Body::Settled(settled) => {
+            let reason = settled.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            format!("{} {}{reason}", settled.node, outcome_word(settled.outcome))
+        }
+        Body::Deviated(found) => format!("{}: {}", found.node, found.what),
+        Body::Retried(retried) => retried.nodes.keys().cloned().collect::<Vec<_>>().join(", "),
+        Body::Cancelled { reason } => reason.clone(),
+        Body::Closed(closed) => format!("{}: {}", outcome_words(closed.outcome), closed.reason),
+    }
+}

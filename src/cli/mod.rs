@@ -1,0 +1,80 @@
+//! The command line: one file a command, rendered for people or, with `--json`, for programs. It reads arguments,
+//! the environment and the terminal, asks the runtime, and shows what came of it.
+
+mod answer;
+mod args;
+mod context;
+mod demo;
+mod edit;
+mod export;
+mod form;
+mod init;
+mod lab;
+mod list;
+mod log;
+mod output;
+mod request;
+mod run;
+mod show;
+mod tools;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::{Cli, Command};
+pub use output::{CliError, Code};
+
+/// Runs the program with this process's arguments.
+pub async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; only real usage errors are errors.
+            let _ = error.print();
+            return if error.use_stderr() { Code::Usage.exit() } else { Code::Done.exit() };
+        }
+    };
+    trace();
+    let outcome = run(cli).await;
+    match outcome {
+        Ok(code) => code.exit(),
+        Err(error) => {
+            output::complain(&error);
+            error.code.exit()
+        }
+    }
+}
+
+/// `COUNTERSIGN_LOG=debug` shows what the program does, on standard error, so that standard output stays the answer.
+fn trace() {
+    use tracing_subscriber::EnvFilter;
+    if let Ok(filter) = EnvFilter::try_from_env("COUNTERSIGN_LOG") {
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
+}
+
+async fn run(cli: Cli) -> Result<Code, CliError> {
+    let global = cli.global;
+    match cli.command {
+        Command::Demo(args) => demo::run(&global, args).await,
+        Command::Init(args) => init::run(&global, args).await,
+        Command::Blueprints => list::blueprints(&global).await,
+        Command::Request(args) => request::run(&global, args).await,
+        Command::Run(args) => run::run(&global, args).await,
+        Command::Approve(args) => answer::approve(&global, args).await,
+        Command::Reject(args) => answer::reject(&global, args).await,
+        Command::Answer(args) => answer::choose(&global, args).await,
+        Command::Edit(args) => edit::run(&global, args).await,
+        Command::Cancel(args) => answer::cancel(&global, args).await,
+        Command::List(args) => list::list(&global, args).await,
+        Command::Inbox => list::inbox(&global).await,
+        Command::Show(args) => show::run(&global, args).await,
+        Command::Log(args) => log::run(&global, args).await,
+        Command::Export(args) => export::run(&global, args).await,
+        Command::Verify(args) => verify::run(&global, args).await,
+        Command::Tools(args) => tools::run(&global, args).await,
+        Command::Lab(args) => lab::run(&global, args).await,
+    }
+}

@@ -1,0 +1,227 @@
+//! Where answers go: standard output for the answer, standard error for everything beside it; exit codes and errors.
+
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+
+use crate::{
+    artifact::{RecordOutcome, YamlError},
+    broker::BrokerError,
+    engagement::Refusal,
+    gate::Style,
+    ledger::LedgerError,
+    runtime::{AnswerError, DriverError, RequestError, WorkspaceError},
+};
+
+/// The stable exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Done.
+    Done,
+    /// Failed, not feasible or cancelled.
+    Failed,
+    /// Usage or configuration.
+    Usage,
+    /// Waiting for a person.
+    Waiting,
+    /// Refused by policy.
+    Refused,
+    /// Verification failed.
+    Unverified,
+    /// Partly done.
+    Partly,
+}
+
+impl Code {
+    /// As the process's exit code.
+    pub fn exit(self) -> ExitCode {
+        ExitCode::from(self.number())
+    }
+
+    /// The number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Waiting => 3,
+            Self::Refused => 4,
+            Self::Unverified => 5,
+            Self::Partly => 6,
+        }
+    }
+
+    /// The code of an engagement that ended so.
+    pub fn of(outcome: RecordOutcome) -> Self {
+        match outcome {
+            RecordOutcome::Done | RecordOutcome::NothingToDo => Self::Done,
+            RecordOutcome::PartlyDone => Self::Partly,
+            RecordOutcome::Failed | RecordOutcome::NotFeasible | RecordOutcome::Cancelled => Self::Failed,
+            RecordOutcome::Refused => Self::Refused,
+        }
+    }
+}
+
+/// What a person is told when a command does not do what it was asked.
+#[derive(Debug)]
+pub struct CliError {
+    /// The exit code.
+    pub code: Code,
+    /// What is wrong and what to do next.
+    pub message: String,
+}
+
+impl CliError {
+    /// A usage or configuration error.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: Code::Usage, message: message.into() }
+    }
+
+    /// Something that failed.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { code: Code::Failed, message: message.into() }
+    }
+}
+
+/// The message of an error with what it rests on, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+fn ledger_code(error: &LedgerError) -> Code {
+    match error {
+        LedgerError::Missing(_) => Code::Usage,
+        _ => Code::Failed,
+    }
+}
+
+fn refusal_code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::NotInRole(_) | Refusal::GateClosed(_) => Code::Refused,
+        Refusal::NoReason | Refusal::WrongAnswer(_) | Refusal::NothingAsked(_) | Refusal::Over(_) => Code::Usage,
+        _ => Code::Failed,
+    }
+}
+
+fn workspace_code(error: &WorkspaceError) -> Code {
+    match error {
+        WorkspaceError::Nobody(_) => Code::Refused,
+        WorkspaceError::Ledger(error) => ledger_code(error),
+        _ => Code::Usage,
+    }
+}
+
+macro_rules! coded {
+    ($type:ty, $error:ident => $code:expr) => {
+        impl From<$type> for CliError {
+            fn from($error: $type) -> Self {
+                Self { code: $code, message: chain(&$error) }
+            }
+        }
+    };
+}
+
+coded!(WorkspaceError, error => workspace_code(&error));
+coded!(LedgerError, error => ledger_code(&error));
+coded!(YamlError, error => Code::Usage);
+coded!(crate::lab::LabError, error => Code::Usage);
+coded!(RequestError, error => match &error {
+    RequestError::NotInRole { .. } => Code::Refused,
+    RequestError::Ledger(error) => ledger_code(error),
+    RequestError::Workspace(error) => workspace_code(error),
+    _ => Code::Usage,
+});
+coded!(AnswerError, error => match &error {
+    AnswerError::Refused(refusal) => refusal_code(refusal),
+    AnswerError::Workspace(error) => workspace_code(error),
+    AnswerError::Ledger(error) => ledger_code(error),
+    AnswerError::Changed { .. } => Code::Waiting,
+    AnswerError::Driver(_) | AnswerError::Document(_) | AnswerError::Gate(_) => Code::Failed,
+    _ => Code::Usage,
+});
+coded!(BrokerError, error => match &error {
+    BrokerError::Catalog(_) => Code::Usage,
+    BrokerError::Refused(refusal) => refusal_code(refusal),
+    _ => Code::Failed,
+});
+coded!(DriverError, error => match &error {
+    DriverError::Refused(refusal) => refusal_code(refusal),
+    DriverError::Workspace(error) => workspace_code(error),
+    DriverError::Broker(BrokerError::Catalog(_)) => Code::Usage,
+    DriverError::Ledger(error) => ledger_code(error),
+    _ => Code::Failed,
+});
+
+/// Prints one line of the answer. A reader who stops reading is no error.
+pub fn say(text: impl AsRef<str>) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", text.as_ref());
+    let _ = out.flush();
+}
+
+/// Prints one line beside the answer.
+pub fn aside(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// Prints the answer for a program.
+pub fn say_json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| CliError::failed(error.to_string()))?;
+    say(text);
+    Ok(())
+}
+
+/// Prints an error.
+pub fn complain(error: &CliError) {
+    let mut err = std::io::stderr().lock();
+    for (at, line) in error.message.lines().enumerate() {
+        let _ = writeln!(err, "{}{line}", if at == 0 { "error: " } else { "       " });
+    }
+}
+
+/// Whether a person reads and types here.
+pub fn interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// How screens are rendered here.
+pub fn style() -> Style {
+    let width = terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0));
+    let width = width.clamp(60, 120);
+    let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    if plain { Style::plain(width) } else { Style::colour(width) }
+}
+
+/// Asks a question on the terminal and gives the answer; nothing at the end of the input.
+pub fn prompt(question: &str) -> Option<String> {
+    let mut out = std::io::stdout().lock();
+    let _ = write!(out, "{question} ");
+    let _ = out.flush();
+    drop(out);
+    let mut line = String::new();
+    match std::io::stdin().read_line(&mut line) {
+        Ok(0) | Err(_) => {
+            say("");
+            None
+        }
+        Ok(_) => Some(line.trim().to_owned()),
+    }
+}
+
+/// Text from a person or a device, fit for one line of a terminal: control characters are shown, not obeyed.
+pub fn plain(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}

@@ -1,0 +1,90 @@
+//! `countersign request`.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    artifact::{DesignDraft, Spec, YamlError, from_yaml},
+    runtime::{NewRequest, RequestError, file_request},
+};
+
+use super::{
+    args::{Global, Request, Run},
+    context::Context,
+    form,
+    output::{CliError, Code, interactive, plain, say, say_json},
+    run as drive,
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let identity = context.identity()?;
+    let mut new = NewRequest::default();
+    let mut texts = Vec::new();
+    if let Some(name) = &args.blueprint {
+        let blueprint = context.workspace.blueprint(name)?;
+        let mut inputs = form::given(&blueprint, args.file.as_deref(), &args.set)?;
+        if interactive() && !global.json {
+            form::ask_missing(&blueprint, &mut inputs)?;
+        }
+        new.inputs = inputs;
+        new.blueprint = Some(blueprint);
+    }
+    if let Some(path) = &args.spec {
+        new.spec = Some(document::<Spec>(path, &mut texts)?);
+    }
+    if let Some(path) = &args.design {
+        new.design = Some(document::<DesignDraft>(path, &mut texts)?);
+    }
+    if let Some(id) = &args.from {
+        new.from = Some(context.workspace.find(id).await?);
+    }
+    let journal = file_request(&context.workspace, new, identity, Timestamp::now())
+        .await
+        .map_err(|error| placed(error, &texts))?;
+    let id = journal.id().clone();
+    if args.run {
+        drop(journal);
+        return drive::run(global, Run { id: Some(id.to_string()), retry: None, no_input: false }).await;
+    }
+    if global.json {
+        say_json(&serde_json::json!({"engagement": id, "title": journal.state().requested.title}))?;
+    } else {
+        say(format!("{id}  {}", plain(&journal.state().requested.title)));
+        say(format!("Next: countersign run {id}"));
+    }
+    Ok(Code::Done)
+}
+
+/// A hand-written document; its text is kept, so that what is wrong with it can be shown at its line.
+fn document<T: DeserializeOwned>(path: &Path, texts: &mut Vec<(String, String)>) -> Result<T, CliError> {
+    let name = path.display().to_string();
+    let text = form::read(path)?;
+    let document = from_yaml(&name, &text)?;
+    texts.push((name, text));
+    Ok(document)
+}
+
+/// Problems of hand-written documents with the file and line; the first text is the spec, the second the design.
+fn placed(error: RequestError, texts: &[(String, String)]) -> CliError {
+    let RequestError::Problems(problems) = &error else { return error.into() };
+    if texts.is_empty() {
+        return error.into();
+    }
+    let lines = problems.iter().map(|problem| {
+        let of_spec =
+            ["title", "request", "refs", "baseline", "inputs", "requirements", "boundary", "limits", "window"];
+        let first = problem.path.split('.').next().unwrap_or_default();
+        let in_spec = of_spec.contains(&first)
+            || (first == "acceptance" && problem.path.split('.').nth(1).is_some_and(|at| at.parse::<usize>().is_ok()));
+        let text = if in_spec { texts.first() } else { texts.get(1).or_else(|| texts.first()) };
+        match text {
+            Some((name, text)) => YamlError::at(name, text, &problem.path, &problem.message).to_string(),
+            None => problem.to_string(),
+        }
+    });
+    CliError::usage(lines.collect::<Vec<_>>().join("\n"))
+}

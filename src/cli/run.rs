@@ -1,0 +1,381 @@
+//! `countersign run`: drives an engagement and, on a terminal, asks at its gates and goes on.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{
+    artifact::{EngagementId, OnFailure, Phase},
+    broker::{Broker, Told},
+    engagement::{About, Purpose},
+    facts::Identity,
+    flow::NodeOutcome,
+    gate::{ApprovalRequest, render},
+    ledger::{Claim, Filter, Journal, Which},
+    runtime::{Choice, Driver, Progress, Stopped, Workspace, answer, open_question, retry},
+};
+
+use super::{
+    args::{Global, Run},
+    context::Context,
+    edit,
+    output::{CliError, Code, aside, interactive, plain, prompt, say, say_json, style},
+    show,
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let broker = context.broker();
+    let asks = interactive() && !args.no_input && !global.json;
+    let ids = match &args.id {
+        Some(id) => vec![context.workspace.find(id).await?],
+        None => {
+            let filter = Filter { which: Which::Open, ..Filter::default() };
+            context.workspace.store().summaries(filter).await?.into_iter().map(|summary| summary.id).collect()
+        }
+    };
+    if ids.is_empty() {
+        say("Nothing is open. Begin with `countersign request`; see `countersign blueprints`.");
+        return Ok(Code::Done);
+    }
+    let mut worst = Code::Done;
+    for id in &ids {
+        let _claim = Claim::take(&context.workspace.claims(), id)?;
+        let mut journal = context.journal(id.as_str()).await?;
+        if args.retry.is_some() {
+            let again = retry(&context.workspace, &mut journal, context.identity()?).await?;
+            if !global.json {
+                say(format!("Trying again: {}", again.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+            }
+        }
+        let identity = if asks { Some(context.identity()?) } else { None };
+        let seat = Seat { workspace: &context.workspace, broker: &broker, quiet: global.json };
+        let code = seat.drive(&mut journal, identity.as_ref(), None).await;
+        let code = match code {
+            Ok(code) => code,
+            Err(error) => {
+                broker.close().await;
+                return Err(error);
+            }
+        };
+        if global.json {
+            say_json(&show::status(&context, &journal)?)?;
+        }
+        worst = if worst.number() == 0 || code.number() == 1 { code } else { worst };
+    }
+    broker.close().await;
+    Ok(worst)
+}
+
+/// Where driving is watched from.
+pub struct Seat<'a> {
+    /// The workspace.
+    pub workspace: &'a Workspace,
+    /// Its broker.
+    pub broker: &'a Broker,
+    /// Whether to say nothing on the way.
+    pub quiet: bool,
+}
+
+/// Answers a question instead of the person at the terminal; used by `demo --yes`.
+pub type Answerer<'a> = &'a (dyn Fn(&ApprovalRequest) -> Choice + Sync);
+
+impl Seat<'_> {
+    /// Drives until the engagement must wait or is over. With an identity, questions are asked on the terminal; with
+    /// an answerer as well, it is asked instead.
+    pub async fn drive(
+        &self,
+        journal: &mut Journal,
+        identity: Option<&Identity>,
+        answerer: Option<Answerer<'_>>,
+    ) -> Result<Code, CliError> {
+        self.drive_to(journal, identity, answerer, None).await
+    }
+
+    /// The same, but no further than the beginning of a phase.
+    pub async fn drive_to(
+        &self,
+        journal: &mut Journal,
+        identity: Option<&Identity>,
+        answerer: Option<Answerer<'_>>,
+        phase: Option<Phase>,
+    ) -> Result<Code, CliError> {
+        let driver = Driver::new(self.workspace, self.broker);
+        loop {
+            let mut teller = Teller::new(self.quiet);
+            let stopped = loop {
+                if phase.is_some_and(|phase| journal.state().phase == phase) {
+                    teller.rest();
+                    return Ok(Code::Waiting);
+                }
+                let stopped = driver.step(journal, &mut |progress| teller.tell(progress)).await;
+                match stopped {
+                    Ok(None) => {}
+                    Ok(Some(stopped)) => break stopped,
+                    Err(error) => {
+                        teller.rest();
+                        return Err(error.into());
+                    }
+                }
+            };
+            teller.rest();
+            match stopped {
+                Stopped::Closed(closed) => {
+                    if !self.quiet {
+                        show::ending(journal, &closed);
+                    }
+                    return Ok(Code::of(closed.outcome));
+                }
+                Stopped::WindowOpens(opens) => {
+                    if !self.quiet {
+                        say(format!("The window opens at {opens}. Run this again then."));
+                    }
+                    return Ok(Code::Waiting);
+                }
+                Stopped::NeedsEdit { artifact, by, reason } => {
+                    if !self.quiet {
+                        let id = journal.id();
+                        say(format!("{artifact} was rejected by {}: {}", plain(&by), plain(&reason)));
+                        say(format!("Next: countersign edit {id}, or countersign cancel {id} --reason …"));
+                    }
+                    if let (Some(identity), None) = (identity, answerer)
+                        && prompt("[e]dit it now? (default: no)").is_some_and(|line| line.starts_with(['e', 'y']))
+                    {
+                        edit::interactively(self.workspace, journal, identity.clone()).await?;
+                        continue;
+                    }
+                    return Ok(Code::Waiting);
+                }
+                Stopped::Waiting(about) => {
+                    if !self.ask(journal, &about, identity, answerer).await? {
+                        return Ok(Code::Waiting);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Shows the question and takes an answer; the answer is whether to go on.
+    async fn ask(
+        &self,
+        journal: &mut Journal,
+        about: &About,
+        identity: Option<&Identity>,
+        answerer: Option<Answerer<'_>>,
+    ) -> Result<bool, CliError> {
+        let catalog = self.workspace.load_catalog()?;
+        let Some(open) = open_question(journal, &catalog)? else { return Ok(true) };
+        let id = journal.id().clone();
+        if self.quiet && answerer.is_none() {
+            return Ok(false);
+        }
+        say("");
+        say(render(&open.asked.screen, style()));
+        let Some(identity) = identity else {
+            waiting_hint(&id, about, &open.asked);
+            return Ok(false);
+        };
+        let choice = match answerer {
+            Some(answerer) => {
+                let choice = answerer(&open.asked);
+                say(format!("Answered by {}: {}", identity.name, choice_words(&choice)));
+                choice
+            }
+            None => match self.prompt_for(journal, about, &open.asked, identity).await? {
+                Asked::Choice(choice) => choice,
+                Asked::Edited => return Ok(true),
+                Asked::Left => {
+                    waiting_hint(&id, about, &open.asked);
+                    return Ok(false);
+                }
+            },
+        };
+        answer(self.workspace, journal, identity.clone(), choice, Some(&open.digest.hex())).await?;
+        Ok(true)
+    }
+
+    async fn prompt_for(
+        &self,
+        journal: &mut Journal,
+        about: &About,
+        asked: &ApprovalRequest,
+        identity: &Identity,
+    ) -> Result<Asked, CliError> {
+        let gate = matches!(about, About::Gate1 | About::Gate2);
+        loop {
+            let question = match about {
+                About::Failure { .. } => "[c]ontinue [u]ndo this target undo [a]ll [s]top (default: leave it waiting)",
+                About::Unknown { .. } => "did it take effect? [a]pplied [n]ot applied (default: leave it waiting)",
+                _ if gate => "[a]pprove [r]eject [e]dit [d]iff (default: no, leave it waiting)",
+                _ => "[a]pprove [r]eject (default: no, leave it waiting)",
+            };
+            let Some(line) = prompt(question) else { return Ok(Asked::Left) };
+            let choice = match (about, line.to_lowercase().as_str()) {
+                (_, "") => return Ok(Asked::Left),
+                (About::Failure { .. }, "c" | "continue") => Choice::Failure(OnFailure::Continue),
+                (About::Failure { .. }, "u") => Choice::Failure(OnFailure::UndoTarget),
+                (About::Failure { .. }, "a") => Choice::Failure(OnFailure::UndoAll),
+                (About::Failure { .. }, "s" | "stop") => Choice::Failure(OnFailure::Stop),
+                (About::Unknown { .. }, "a" | "applied") => Choice::Applied(true),
+                (About::Unknown { .. }, "n") => Choice::Applied(false),
+                (About::Failure { .. } | About::Unknown { .. }, _) => continue,
+                (_, "a" | "approve") => Choice::Approve { ticked: tick(asked) },
+                (_, "r" | "reject") => match prompt("why?").filter(|reason| !reason.is_empty()) {
+                    Some(reason) => Choice::Reject { reason },
+                    None => continue,
+                },
+                (_, "e" | "edit") if gate => {
+                    if edit::interactively(self.workspace, journal, identity.clone()).await? {
+                        return Ok(Asked::Edited);
+                    }
+                    continue;
+                }
+                (_, "d" | "diff") if gate => {
+                    say(show::artifact_diff(self.workspace, journal, about).await?);
+                    continue;
+                }
+                _ => continue,
+            };
+            return Ok(Asked::Choice(choice));
+        }
+    }
+}
+
+enum Asked {
+    Choice(Choice),
+    Edited,
+    Left,
+}
+
+/// Destructive calls are ticked one by one, each with its own yes.
+fn tick(asked: &ApprovalRequest) -> BTreeSet<String> {
+    let destructive = asked.calls.iter().filter(|call| call.destructive && asked.about == About::Gate2);
+    destructive
+        .filter(|call| {
+            let question = format!("destructive: {} ({}). Let it run? [y]es (default: no)", call.sentence, call.node);
+            prompt(&question).is_some_and(|line| matches!(line.to_lowercase().as_str(), "y" | "yes"))
+        })
+        .map(|call| call.node.to_string())
+        .collect()
+}
+
+fn choice_words(choice: &Choice) -> String {
+    match choice {
+        Choice::Approve { .. } => "yes".into(),
+        Choice::Reject { reason } => format!("no, {reason}"),
+        Choice::Failure(on) => format!("{on:?}").to_lowercase(),
+        Choice::Applied(applied) => if *applied { "it took effect" } else { "it did not take effect" }.into(),
+    }
+}
+
+fn waiting_hint(id: &EngagementId, about: &About, asked: &ApprovalRequest) {
+    say("");
+    say(format!("Waiting for someone with the role `{}` to answer.", asked.role));
+    match about {
+        About::Failure { .. } => say(format!("Next: countersign answer {id} continue|undo-target|undo-all|stop")),
+        About::Unknown { .. } => say(format!("Next: countersign answer {id} applied|not-applied")),
+        _ => say(format!("Next: countersign approve {id}, or countersign reject {id} --reason …")),
+    }
+}
+
+/// Tells a person what happens, line by line, with a spinner while something takes long.
+struct Teller {
+    quiet: bool,
+    spinner: Option<ProgressBar>,
+}
+
+impl Teller {
+    fn new(quiet: bool) -> Self {
+        Self { quiet, spinner: None }
+    }
+
+    fn rest(&mut self) {
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
+    }
+
+    fn tell(&mut self, progress: Progress) {
+        if self.quiet {
+            return;
+        }
+        match progress {
+            Progress::Calling(proposal) => {
+                let spinner = self.spinner.get_or_insert_with(|| {
+                    let spinner = ProgressBar::new_spinner();
+                    if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
+                        spinner.set_style(style);
+                    }
+                    spinner.enable_steady_tick(Duration::from_millis(100));
+                    spinner
+                });
+                spinner.set_message(plain(&proposal.purpose.words()));
+            }
+            Progress::Called(proposal, told) => {
+                self.rest();
+                if let Some(line) = called(&proposal.purpose, &proposal.tool, &told) {
+                    say(line);
+                }
+            }
+            Progress::Entered(phase, reason) => {
+                self.rest();
+                let reason = reason.map_or_else(String::new, |reason| format!(" ({})", plain(&reason)));
+                say(format!("{}{reason}", heading(phase)));
+            }
+            Progress::Filed(artifact, digest) => {
+                self.rest();
+                say(format!("  filed     {artifact}  {}", digest.short()));
+            }
+            Progress::Settled(node, outcome, reason) => {
+                self.rest();
+                let reason = reason.map_or_else(String::new, |reason| format!(": {}", plain(&reason)));
+                say(format!("  {:<9} {node}{reason}", outcome_word(outcome)));
+            }
+            Progress::Deviated(node, what) => {
+                self.rest();
+                say(format!("  deviation {node}: {}", plain(&what)));
+            }
+            Progress::Note(text) => {
+                self.rest();
+                aside(format!("  note      {}", plain(&text)));
+            }
+        }
+    }
+}
+
+fn heading(phase: Phase) -> String {
+    format!("-- {phase} --")
+}
+
+/// The word of a node's outcome.
+pub fn outcome_word(outcome: NodeOutcome) -> &'static str {
+    match outcome {
+        NodeOutcome::Done => "done",
+        NodeOutcome::Unchanged => "unchanged",
+        NodeOutcome::Skipped => "skipped",
+        NodeOutcome::NotRun => "not run",
+        NodeOutcome::Failed => "failed",
+        NodeOutcome::Unknown => "unknown",
+        NodeOutcome::Undone => "undone",
+        NodeOutcome::UndoFailed => "not undone",
+    }
+}
+
+/// One line for a call. Calls that only look, and do, are not told: their answer is in what follows from them.
+fn called(purpose: &Purpose, tool: &str, told: &Told) -> Option<String> {
+    let what = format!("{} ({})", plain(&purpose.words()), plain(tool));
+    Some(match told {
+        Told::Result(_) => match purpose {
+            Purpose::Act { .. } | Purpose::Undo { .. } | Purpose::Discover { .. } => format!("  called    {what}"),
+            _ => return None,
+        },
+        Told::ToolError(text) => format!("  error     {what}: {}", plain(text)),
+        Told::NotSent(text) => format!("  not sent  {what}: {}", plain(text)),
+        Told::Unknown(text) => format!("  unknown   {what}: {}", plain(text)),
+        Told::Refused { .. } if told.needs().is_some() => {
+            format!("  asks      {what}: a person must approve exactly this call")
+        }
+        Told::Refused { rule, .. } => format!("  refused   {what}: {} [{}]", plain(&rule.reason), rule.rule),
+    })
+}

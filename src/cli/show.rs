@@ -1,0 +1,288 @@
+//! `countersign show`: where an engagement stands, and the open question as its approver sees it.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use similar::TextDiff;
+
+use crate::{
+    artifact::{ArtifactKind, Digest, ReconciledRecord, RecordOutcome, RequirementStatus, TargetOutcome, to_yaml},
+    engagement::{About, Body, Closed, Event, GateState},
+    gate::{ApprovalRequest, render},
+    ledger::{Journal, Status},
+    runtime::{Workspace, open_question},
+};
+
+use super::{
+    args::{ArtifactArg, Global, Show},
+    context::Context,
+    list::status_words,
+    output::{CliError, Code, plain, say, say_json, style},
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let journal = context.journal(&args.id).await?;
+    if let Some(artifact) = args.artifact {
+        return show_artifact(global, &journal, kind(artifact));
+    }
+    if global.json {
+        say_json(&status(&context, &journal)?)?;
+        return Ok(Code::Done);
+    }
+    let state = journal.state();
+    say(format!("{}  {}", state.id, plain(&state.requested.title)));
+    say(format!("  asked by   {}", plain(&state.requester.to_string())));
+    say(format!("  phase      {}", state.phase));
+    say(format!("  status     {}", status_words(&Status::of(state))));
+    for (gate, name) in [(&state.gate1, "gate 1"), (&state.gate2, "gate 2")] {
+        match gate {
+            GateState::Closed => {}
+            GateState::Open { by, .. } => say(format!("  {name}     approved by {}", plain(&by.to_string()))),
+            GateState::Rejected { by, reason } => {
+                say(format!("  {name}     rejected by {}: {}", plain(&by.to_string()), plain(reason)));
+            }
+        }
+    }
+    for (kind, filed) in &state.artifacts {
+        let author = plain(&filed.author.to_string());
+        say(format!("  {:<17} version {}, {}, by {author}", kind.file_name(), filed.version, filed.digest.short()));
+    }
+    for deviation in &state.deviations {
+        let said = match (&deviation.accepted_by, &deviation.rejected) {
+            (Some(by), _) => format!("accepted by {}", plain(&by.to_string())),
+            (None, Some(reason)) => format!("rejected: {}", plain(reason)),
+            (None, None) => "open".into(),
+        };
+        say(format!("  deviation  {}: {} ({said})", deviation.found.node, plain(&deviation.found.what)));
+    }
+    let catalog = context.workspace.load_catalog()?;
+    if let Some(open) = open_question(&journal, &catalog)? {
+        say("");
+        say(render(&open.asked.screen, style()));
+        if !open.changed.is_empty() {
+            say("This question is out of date:");
+            for line in &open.changed {
+                say(format!("  - {line}"));
+            }
+            say(format!("Next: countersign run {} asks it anew.", state.id));
+            return Ok(Code::Done);
+        }
+    }
+    match (journal.documents().record(), &state.closed) {
+        (Some(_), Some(closed)) => ending(&journal, closed),
+        _ => say(format!("Next: {}", next_words(&journal))),
+    }
+    Ok(Code::Done)
+}
+
+/// What a program is told about an engagement.
+#[derive(Debug, Serialize)]
+pub struct StatusAnswer {
+    engagement: String,
+    title: String,
+    blueprint: Option<String>,
+    requester: String,
+    phase: &'static str,
+    status: Status,
+    artifacts: Vec<ArtifactAnswer>,
+    question: Option<ApprovalRequest>,
+    question_digest: Option<Digest>,
+    question_out_of_date: Vec<String>,
+    record: Option<ReconciledRecord>,
+    events: u64,
+    head: Digest,
+}
+
+#[derive(Debug, Serialize)]
+struct ArtifactAnswer {
+    artifact: &'static str,
+    version: u32,
+    digest: Digest,
+}
+
+/// The answer for a program.
+pub fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer, CliError> {
+    let state = journal.state();
+    let open = open_question(journal, &*context.workspace.load_catalog()?)?;
+    Ok(StatusAnswer {
+        engagement: state.id.to_string(),
+        title: state.requested.title.clone(),
+        blueprint: state.requested.blueprint.clone(),
+        requester: state.requester.to_string(),
+        phase: state.phase.as_str(),
+        status: Status::of(state),
+        artifacts: state
+            .artifacts
+            .iter()
+            .map(|(kind, filed)| ArtifactAnswer {
+                artifact: kind.file_name(),
+                version: filed.version,
+                digest: filed.digest,
+            })
+            .collect(),
+        question_digest: open.as_ref().map(|open| open.digest),
+        question_out_of_date: open.as_ref().map(|open| open.changed.clone()).unwrap_or_default(),
+        question: open.map(|open| open.asked),
+        record: journal.documents().record().map(|record| record.as_ref().clone()),
+        events: state.seq,
+        head: state.head,
+    })
+}
+
+fn next_words(journal: &Journal) -> String {
+    let id = journal.id();
+    match &journal.state().asked {
+        Some(asked) => match asked.about {
+            About::Failure { .. } => format!("countersign answer {id} continue|undo-target|undo-all|stop"),
+            About::Unknown { .. } => format!("countersign answer {id} applied|not-applied"),
+            _ => format!("countersign approve {id}, or countersign reject {id} --reason …"),
+        },
+        None => format!("countersign run {id}"),
+    }
+}
+
+fn kind(artifact: ArtifactArg) -> ArtifactKind {
+    match artifact {
+        ArtifactArg::Spec => ArtifactKind::Spec,
+        ArtifactArg::Discovery => ArtifactKind::Discovery,
+        ArtifactArg::Design => ArtifactKind::Design,
+        ArtifactArg::Flow => ArtifactKind::Flow,
+        ArtifactArg::Record => ArtifactKind::Record,
+    }
+}
+
+fn show_artifact(global: &Global, journal: &Journal, kind: ArtifactKind) -> Result<Code, CliError> {
+    let document = journal.state().artifact(kind).and_then(|digest| journal.blob(&digest)).cloned();
+    let document = document.ok_or_else(|| CliError::usage(format!("{} has no {kind} yet", journal.id())))?;
+    if global.json {
+        say_json(document.as_ref())?;
+    } else {
+        say(yaml(&document)?.trim_end());
+    }
+    Ok(Code::Done)
+}
+
+fn yaml(document: &Arc<Value>) -> Result<String, CliError> {
+    to_yaml(document.as_ref()).map_err(|error| CliError::failed(error.to_string()))
+}
+
+/// The whole draft at a gate, or what changed in it since the version before.
+pub async fn artifact_diff(workspace: &Workspace, journal: &Journal, about: &About) -> Result<String, CliError> {
+    let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
+    let mut versions = Vec::new();
+    for bytes in workspace.store().events(journal.id(), 0).await? {
+        if let Ok(Event { body: Body::Filed(filed), .. }) = serde_json::from_slice::<Event>(&bytes)
+            && filed.artifact == kind
+            && let Some(document) = journal.blob(&filed.digest)
+        {
+            versions.push(yaml(document)?);
+        }
+    }
+    Ok(match versions.as_slice() {
+        [] => format!("there is no {kind} yet"),
+        [only] => only.trim_end().to_owned(),
+        [.., before, now] => {
+            let diff = TextDiff::from_lines(before, now);
+            diff.unified_diff().context_radius(2).header("the version before", "this version").to_string()
+        }
+    })
+}
+
+/// The word of an outcome.
+pub fn outcome_words(outcome: RecordOutcome) -> &'static str {
+    match outcome {
+        RecordOutcome::Done => "done",
+        RecordOutcome::NothingToDo => "nothing to do",
+        RecordOutcome::PartlyDone => "partly done",
+        RecordOutcome::Failed => "failed",
+        RecordOutcome::NotFeasible => "not feasible",
+        RecordOutcome::Refused => "refused",
+        RecordOutcome::Cancelled => "cancelled",
+    }
+}
+
+/// How an engagement ended, with its record in a few lines.
+pub fn ending(journal: &Journal, closed: &Closed) {
+    say("");
+    say(format!("{} is {}: {}", journal.id(), outcome_words(closed.outcome), plain(&closed.reason)));
+    if let Some(record) = journal.documents().record() {
+        for line in record_lines(record) {
+            say(line);
+        }
+    }
+    let id = journal.id();
+    let again = matches!(closed.outcome, RecordOutcome::PartlyDone | RecordOutcome::Failed);
+    if again && journal.documents().flow().is_some() {
+        say(format!("Next: countersign run {id} --retry failed, or countersign export {id} DIR"));
+    }
+}
+
+/// A reconciled record in a few lines.
+pub fn record_lines(record: &ReconciledRecord) -> Vec<String> {
+    let mut lines = Vec::new();
+    for requirement in &record.requirements {
+        let status = match requirement.status {
+            RequirementStatus::Met => "met",
+            RequirementStatus::AlreadyMet => "met before",
+            RequirementStatus::NotMet => "NOT MET",
+            RequirementStatus::NotShown => "NOT SHOWN",
+        };
+        let checks = |readings: &[crate::artifact::AcceptanceReading]| {
+            let one = |reading: &crate::artifact::AcceptanceReading| {
+                let held = match reading.holds {
+                    Some(true) => "held",
+                    Some(false) => "did not hold",
+                    None => "not read",
+                };
+                format!("{} {held}", reading.check)
+            };
+            readings.iter().map(one).collect::<Vec<_>>().join(", ")
+        };
+        lines.push(format!("  {:<10} {} {}", status, requirement.id, plain(&requirement.text)));
+        lines.push(format!(
+            "             before: {}; after: {}",
+            checks(&requirement.before),
+            checks(&requirement.after)
+        ));
+    }
+    for target in &record.targets {
+        lines.push(format!("  {:<10} {}", target_word(target.outcome), plain(&target.target)));
+    }
+    let bad =
+        record.steps.iter().filter(|step| !matches!(step.outcome, TargetOutcome::Done | TargetOutcome::Unchanged));
+    for step in bad {
+        let reason = step.reason.clone().unwrap_or_default();
+        lines.push(format!("  {:<10} step {}: {}", target_word(step.outcome), step.node, plain(&reason)));
+    }
+    if record.deviations.is_empty() {
+        lines.push("  deviations none".into());
+    }
+    for deviation in &record.deviations {
+        let by = deviation.accepted_by.clone().unwrap_or_else(|| "nobody".into());
+        lines.push(format!("  deviation  {} (accepted by {})", plain(&deviation.what), plain(&by)));
+    }
+    for residual in &record.residual {
+        lines.push(format!("  note       {}", plain(residual)));
+    }
+    let totals = &record.totals;
+    lines.push(format!(
+        "  {} calls, {} refused, {} approvals; {} s of work, {} s of waiting",
+        totals.calls, totals.refused, totals.approvals, totals.working_seconds, totals.waiting_seconds
+    ));
+    lines
+}
+
+fn target_word(outcome: TargetOutcome) -> &'static str {
+    match outcome {
+        TargetOutcome::Done => "done",
+        TargetOutcome::Unchanged => "unchanged",
+        TargetOutcome::Undone => "undone",
+        TargetOutcome::NotRun => "not run",
+        TargetOutcome::Failed => "failed",
+        TargetOutcome::Unreachable => "no answer",
+        TargetOutcome::Unknown => "unknown",
+    }
+}
