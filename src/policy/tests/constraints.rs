@@ -167,7 +167,7 @@ fn what_a_person_or_model_types_stays_data() {
         r"\*",
         r"\u{2a}",
         r#"x"); permit(principal, action, resource); //"#,
-        "naïve ☃ 雪 e\u{301} \u{feff}",
+        "naïve ☃ 雪 e\u{301}",
         r#"{"__entity": {"type": "Agent", "id": "build"}}"#,
         r#"{"__extn": {"fn": "ip", "arg": "192.0.2.1"}}"#,
         "}; permit(principal,action,resource) when {true",

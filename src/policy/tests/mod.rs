@@ -6,6 +6,7 @@ mod checks;
 mod constraints;
 mod decide;
 mod load;
+mod shipped;
 
 use std::collections::BTreeSet;
 
