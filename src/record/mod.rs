@@ -1,12 +1,23 @@
 //! Reconciles what was designed, built, run and observed into the record that an engagement ends with. It reads the
-//! chain and what was read back, never what a model or a tool said of itself. Pure: a view and the time go in, a
-//! record comes out.
+//! chain and what was read back, never what a model or a tool said of itself, and counts nothing as done that was
+//! not seen. Pure: a view and the time go in, a record comes out.
+
+mod judge;
+mod notes;
+mod requirements;
+mod step;
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod network;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{ArtifactKind, Independence, ReconciledRecord, RecordKind, RecordOutcome, Totals},
-    engagement::View,
+    artifact::{ArtifactKind, ReconciledRecord, RecordKind, Totals},
+    engagement::{Answer, State, View},
 };
 
 /// A record cannot be made.
@@ -20,29 +31,54 @@ pub enum ReconcileError {
 /// The reconciled record of an engagement as its chain stands; `now` ends the working time.
 pub fn reconcile(view: &View<'_>, now: Timestamp) -> Result<ReconciledRecord, ReconcileError> {
     let state = view.state;
-    let spec = state.artifact(ArtifactKind::Spec).ok_or(ReconcileError::Missing(ArtifactKind::Spec))?;
-    let total = (now.as_second() - state.opened_at.as_second()).max(0);
+    let missing = ReconcileError::Missing(ArtifactKind::Spec);
+    let (Some(spec), Some(digest)) = (view.documents.spec(), state.artifact(ArtifactKind::Spec)) else {
+        return Err(missing);
+    };
+    let steps = view.documents.flow().map(|flow| step::reconciled(view, flow)).unwrap_or_default();
+    let requirements = requirements::results(view, spec);
+    let targets = match view.documents.flow() {
+        Some(_) => step::targets(&steps),
+        None => requirements::targets(view, spec),
+    };
+    let changed = notes::something_changed(view, &steps);
+    let (outcome, summary) = judge::verdict(&judge::Case {
+        view,
+        spec,
+        steps: &steps,
+        requirements: &requirements,
+        targets: &targets,
+        changed,
+    });
     Ok(ReconciledRecord {
         kind: RecordKind::Record,
-        spec,
+        spec: digest,
         discovery: state.artifact(ArtifactKind::Discovery),
         design: state.artifact(ArtifactKind::Design),
         flow: state.artifact(ArtifactKind::Flow),
-        outcome: RecordOutcome::Failed,
-        summary: "not reconciled yet".into(),
-        requirements: Vec::new(),
-        targets: Vec::new(),
-        steps: Vec::new(),
-        deviations: Vec::new(),
-        residual: Vec::new(),
-        reading: Independence::None,
-        totals: Totals {
-            calls: state.ran,
-            refused: state.refused,
-            approvals: 0,
-            model_tokens: 0,
-            working_seconds: u64::try_from(total - state.waited).unwrap_or(0),
-            waiting_seconds: u64::try_from(state.waited).unwrap_or(0),
-        },
+        outcome,
+        summary,
+        deviations: notes::deviations(view, &steps),
+        residual: notes::residual(view, spec, &steps, &requirements),
+        reading: notes::independence(view, &steps),
+        requirements,
+        targets,
+        steps: steps.into_iter().map(|step| step.result).collect(),
+        totals: totals(state, now),
     })
+}
+
+fn totals(state: &State, now: Timestamp) -> Totals {
+    let approved = |answer: &Answer| *answer == Answer::Approve;
+    let waiting = state.waited.max(0);
+    let working = now.as_second().saturating_sub(state.opened_at.as_second()).saturating_sub(waiting).max(0);
+    Totals {
+        calls: state.ran,
+        refused: state.refused,
+        approvals: state.answers.iter().filter(|(_, _, answered)| approved(&answered.answer)).count() as u64,
+        // The chain does not count them yet: nothing drafts with a model in this version.
+        model_tokens: 0,
+        working_seconds: working.unsigned_abs(),
+        waiting_seconds: waiting.unsigned_abs(),
+    }
 }

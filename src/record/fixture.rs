@@ -1,0 +1,452 @@
+//! A whole engagement over a small network, driven by `next` and written through `decide`, for tests: what they look
+//! at is a chain that could have been. Reads and writes are answered here; what a test scripts is answered as it says.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{network::Network, reconcile};
+use crate::{
+    artifact::{
+        AcceptanceReading, Agent, ArtifactKind, Blueprint, Digest, DiscoveryKind, DiscoveryReport, Finding, Phase,
+        ReadResult, ReconciledRecord, Scope, SolutionDesign, Spec, Verdict, digest_of, fill, from_yaml,
+    },
+    engagement::{
+        About, Actor, Answer, Asked, Blobs, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, Command,
+        Documents, Event, Next, NextError, Proposal, Purpose, RefusedAs, RequestDocument, Requested, State, View,
+        call_digest, decide, next,
+    },
+    facts::{Identity, IdentityMeans, Role},
+    policy::{Catalog, Layer, Policies, Spoke},
+    tool::{Effect, Pins, Toolbox},
+};
+
+pub(crate) const VLAN: &str = include_str!("../../prompts/blueprints/vlan.yaml");
+pub(crate) const ADDRESS: &str = include_str!("../../prompts/blueprints/address.yaml");
+const LAB: &str = include_str!("../../tools/lab.yaml");
+
+/// What a scripted call does instead.
+#[derive(Clone, Debug)]
+pub(crate) enum Scripted {
+    /// The tool says this error, and does nothing.
+    Error(&'static str),
+    /// The call does not reach the tool.
+    NotSent(&'static str),
+    /// The connection is lost; whether the tool acted is said.
+    Lost {
+        /// Whether it acted.
+        acted: bool,
+    },
+    /// The tool reports success and does nothing.
+    Lie,
+    /// The broker refuses.
+    Refuse(&'static str),
+    /// Before the call someone removes this VLAN from this switch.
+    Vanish(&'static str, i64),
+    /// Before the call someone creates this VLAN on this switch.
+    Appear(&'static str, i64, &'static str),
+}
+
+/// An engagement and the network that it works on.
+pub(crate) struct Chain {
+    pub(crate) catalog: Catalog,
+    pub(crate) events: Vec<Event>,
+    pub(crate) blobs: Blobs,
+    pub(crate) documents: Documents,
+    state: Option<State>,
+    pub(crate) network: Network,
+    script: BTreeMap<String, Vec<Scripted>>,
+    seconds: i64,
+}
+
+pub(crate) fn object(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+pub(crate) fn ada() -> Actor {
+    Actor::Person(Identity { name: "ada".into(), os_user: "ada".into(), means: IdentityMeans::Asserted })
+}
+
+pub(crate) fn catalog() -> Catalog {
+    catalog_of(LAB)
+}
+
+pub(crate) fn catalog_of(manifest: &str) -> Catalog {
+    let manifests = vec![from_yaml("lab.yaml", manifest).unwrap()];
+    let toolbox = Toolbox::new(manifests, Pins::default()).unwrap();
+    let policies = Policies::load(
+        include_str!("../../policies/guardrails.cedar"),
+        include_str!("../../policies/stages.cedar"),
+        &toolbox,
+    );
+    Catalog {
+        policies: policies.unwrap(),
+        inventory: from_yaml("inventory.yaml", include_str!("../../policies/inventory.yaml")).unwrap(),
+        people: from_yaml("people.yaml", include_str!("../../policies/people.yaml")).unwrap(),
+        toolbox,
+    }
+}
+
+impl Chain {
+    /// An engagement for VLAN 120 guest on all four switches.
+    pub(crate) fn vlan() -> Self {
+        Self::request(VLAN, json!({"id": 120, "name": "guest", "ticket": "CHG0031337"}))
+    }
+
+    /// An engagement from a blueprint.
+    pub(crate) fn request(blueprint: &str, inputs: Value) -> Self {
+        let blueprint: Blueprint = from_yaml("blueprint", blueprint).unwrap_or_else(|error| panic!("{error}"));
+        let inputs = blueprint.check_inputs(&object(inputs)).unwrap();
+        let title = blueprint.title.clone();
+        let document = RequestDocument { blueprint: Some(blueprint), inputs, spec: None, design: None, baseline: None };
+        Self::begin(catalog(), document, title)
+    }
+
+    /// An engagement from a hand-written spec.
+    pub(crate) fn spec(spec: &str) -> Self {
+        let spec: Spec = from_yaml("spec.yaml", spec).unwrap_or_else(|error| panic!("{error}"));
+        let inputs = spec.inputs.clone();
+        let title = spec.title.clone();
+        let document = RequestDocument { blueprint: None, inputs, spec: Some(spec), design: None, baseline: None };
+        Self::begin(catalog(), document, title)
+    }
+
+    fn begin(catalog: Catalog, document: RequestDocument, title: String) -> Self {
+        let mut chain = Self {
+            catalog,
+            events: Vec::new(),
+            blobs: Blobs::new(),
+            documents: Documents::default(),
+            state: None,
+            network: Network::new(),
+            script: BTreeMap::new(),
+            seconds: 0,
+        };
+        let request = chain.store(&document);
+        let blueprint = document.blueprint.as_ref().map(|blueprint| blueprint.name.clone());
+        chain.push(ada(), Body::Requested(Requested { request, title, blueprint, from: None, stage: 1 }));
+        chain
+    }
+
+    /// Another manifest for the lab.
+    pub(crate) fn with_manifest(mut self, edit: impl Fn(&str) -> String) -> Self {
+        self.catalog = catalog_of(&edit(LAB));
+        self
+    }
+
+    /// What the calls for a purpose (in its own words) do instead, in order.
+    pub(crate) fn script(mut self, purpose: &str, does: impl IntoIterator<Item = Scripted>) -> Self {
+        self.script.insert(purpose.to_owned(), does.into_iter().collect());
+        self
+    }
+
+    pub(crate) fn store<T: serde::Serialize>(&mut self, document: &T) -> Digest {
+        let value = serde_json::to_value(document).unwrap();
+        let digest = digest_of(&value).unwrap();
+        self.blobs.insert(digest, Arc::new(value));
+        digest
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let begin: Timestamp = "2026-12-01T22:00:00Z".parse().unwrap();
+        begin + jiff::SignedDuration::from_secs(self.seconds)
+    }
+
+    pub(crate) fn wait(&mut self, seconds: i64) {
+        self.seconds += seconds;
+    }
+
+    pub(crate) fn push(&mut self, actor: Actor, body: Body) {
+        self.seconds += 1;
+        let prev = self.events.last().map_or(Digest::ZERO, |event| event.hash);
+        let seq = self.events.len() as u64 + 1;
+        let hash = digest_of(&json!({"prev": prev, "seq": seq, "body": body})).unwrap();
+        let engagement = "k7m2q".parse().unwrap();
+        let event = Event { engagement, seq, at: self.now(), actor, body, prev, hash };
+        match &mut self.state {
+            Some(state) => state.apply(&event),
+            None => self.state = State::begin(&event),
+        }
+        self.events.push(event);
+        self.documents.refresh(self.state.as_ref().unwrap(), &self.blobs).unwrap();
+    }
+
+    pub(crate) fn command(&mut self, actor: Actor, command: Command) {
+        let body = decide(self.state(), command).unwrap_or_else(|refusal| panic!("{refusal}"));
+        self.push(actor, body);
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.state.as_ref().unwrap()
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        let state = self.state();
+        View { state, documents: &self.documents, blobs: &self.blobs, toolbox: &self.catalog.toolbox }
+    }
+
+    pub(crate) fn next(&self) -> Result<Next, NextError> {
+        next(&self.view(), self.now())
+    }
+
+    pub(crate) fn record(&self) -> ReconciledRecord {
+        reconcile(&self.view(), self.now()).unwrap()
+    }
+
+    /// Goes on until a person is asked (`Some`) or it is over (`None`).
+    pub(crate) fn run(&mut self) -> Option<About> {
+        for _ in 0..2000 {
+            match self.next().unwrap_or_else(|error| panic!("{error}")) {
+                Next::Draft(ArtifactKind::Spec) => {
+                    let spec = self.draft_spec();
+                    self.file(ArtifactKind::Spec, &spec, vec![self.state().requested.request]);
+                }
+                Next::Draft(ArtifactKind::Discovery) => self.file_discovery(),
+                Next::Draft(ArtifactKind::Design) => self.file_design(),
+                Next::Draft(ArtifactKind::Flow) => {
+                    let flow = self.view().preview().unwrap();
+                    let design = self.state().artifact(ArtifactKind::Design).unwrap();
+                    self.file(ArtifactKind::Flow, &flow, vec![design]);
+                }
+                Next::Draft(ArtifactKind::Record) => {
+                    let record = self.record();
+                    let spec = self.state().artifact(ArtifactKind::Spec).unwrap();
+                    self.file(ArtifactKind::Record, &record, vec![spec]);
+                }
+                Next::Enter(phase, reason) => self.command(Actor::Program, Command::Enter { phase, reason }),
+                Next::Call(proposal) => self.call(&proposal),
+                Next::Settle(settled) => self.command(Actor::Program, Command::Settle(settled)),
+                Next::Deviate(found) => self.command(Actor::Program, Command::Deviate(found)),
+                Next::Ask(about) | Next::Wait(about) => return Some(about),
+                Next::Close(closed) => self.command(Actor::Program, Command::Close(closed)),
+                Next::Closed => return None,
+                Next::WaitUntil(at) => self.seconds += (at.as_second() - self.now().as_second()).max(0),
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("it does not end");
+    }
+
+    /// Answers what is asked and goes on.
+    pub(crate) fn answer(&mut self, answer: Answer, calls: Vec<Digest>) -> Option<About> {
+        let about = self.run().expect("somebody is asked");
+        self.answer_with(&about, Digest::ZERO, answer, calls);
+        self.run()
+    }
+
+    /// Asks with this request and answers it.
+    pub(crate) fn answer_with(&mut self, about: &About, request: Digest, answer: Answer, calls: Vec<Digest>) {
+        let asked = Asked { about: about.clone(), request, role: Role::Approver };
+        self.command(Actor::Program, Command::Ask(asked));
+        self.wait(60);
+        let reason = (answer == Answer::Reject).then(|| "not like this".to_owned());
+        let roles = [Role::Approver].into();
+        self.command(ada(), Command::Answer { about: about.clone(), request, answer, roles, reason, calls });
+    }
+
+    /// Approves gate 1 and goes on.
+    pub(crate) fn approve_gate1(&mut self) -> Option<About> {
+        self.answer(Answer::Approve, Vec::new())
+    }
+
+    /// Approves gate 2 with every call that is known by then, and goes on.
+    pub(crate) fn approve_gate2(&mut self) -> Option<About> {
+        assert_eq!(self.run(), Some(About::Gate2));
+        let flow = self.view().preview().unwrap();
+        let known = flow.nodes.iter().filter_map(|node| {
+            let args = node.known_args()?;
+            call_digest(&self.state().id, Some(&node.id), node.step.tool.as_str(), &args).ok()
+        });
+        let calls = known.collect();
+        self.answer(Answer::Approve, calls)
+    }
+
+    /// Runs it to its end, saying yes to both gates.
+    pub(crate) fn finish(mut self) -> Self {
+        assert_eq!(self.run(), Some(About::Gate1));
+        if self.approve_gate1().is_some() {
+            assert_eq!(self.approve_gate2(), None);
+        }
+        self
+    }
+
+    pub(crate) fn draft_spec(&self) -> Spec {
+        let request = self.documents.request().unwrap();
+        let mut spec = match (&request.spec, &request.blueprint) {
+            (Some(spec), _) => spec.clone(),
+            (None, Some(blueprint)) => blueprint.draft_spec(&request.inputs).unwrap(),
+            (None, None) => panic!("nothing to draft from"),
+        };
+        spec.request = Some(self.state().requested.request);
+        spec
+    }
+
+    pub(crate) fn file<T: serde::Serialize>(&mut self, artifact: ArtifactKind, document: &T, made_from: Vec<Digest>) {
+        let digest = self.store(document);
+        self.command(Actor::Program, Command::File { artifact, digest, made_from });
+    }
+
+    fn file_discovery(&mut self) {
+        let view = self.view();
+        let spec = self.documents.spec().unwrap();
+        let digest = self.state().artifact(ArtifactKind::Spec).unwrap();
+        let mut reads = Vec::new();
+        for read in view.reads().unwrap() {
+            let Some((id, call)) = self.state().call_for(&read.proposal.purpose) else { continue };
+            let Some(result) = call.result else { continue };
+            let tool = read.proposal.tool.parse().unwrap();
+            let args = call.args.clone();
+            reads.push(ReadResult { id: read.id, item: read.item, tool, args, call: id.clone(), result });
+        }
+        let acceptance: Vec<AcceptanceReading> =
+            spec.acceptance.iter().map(|check| view.acceptance(check, true)).collect();
+        let findings = match reads.first() {
+            Some(read) => vec![Finding { text: "The switches answer".into(), calls: vec![read.call.clone()] }],
+            None => Vec::new(),
+        };
+        let report = DiscoveryReport {
+            kind: DiscoveryKind::Discovery,
+            spec: digest,
+            verdict: Verdict::Feasible,
+            capabilities: Vec::new(),
+            findings,
+            reads,
+            acceptance,
+            drift: Vec::new(),
+            reuse: Vec::new(),
+        };
+        self.file(ArtifactKind::Discovery, &report, vec![digest]);
+    }
+
+    /// Files the report of a discovery that found that it cannot be done.
+    pub(crate) fn file_not_feasible(&mut self, why: &str) {
+        let spec = self.state().artifact(ArtifactKind::Spec).unwrap();
+        let report = DiscoveryReport {
+            kind: DiscoveryKind::Discovery,
+            spec,
+            verdict: Verdict::NotFeasible,
+            capabilities: Vec::new(),
+            findings: vec![Finding { text: why.into(), calls: Vec::new() }],
+            reads: Vec::new(),
+            acceptance: Vec::new(),
+            drift: Vec::new(),
+            reuse: Vec::new(),
+        };
+        self.file(ArtifactKind::Discovery, &report, vec![spec]);
+    }
+
+    fn file_design(&mut self) {
+        let spec = self.documents.spec().unwrap();
+        let request = self.documents.request().unwrap();
+        let draft = request.design_draft().unwrap();
+        let inputs = spec.inputs_value();
+        let facts = self.documents.facts().unwrap();
+        let scope = Scope::new().with("inputs", &inputs).with("facts", facts);
+        let filled = |all: &[Value]| {
+            let all = all.iter().map(|one| fill(one, &["inputs", "facts"], &scope).unwrap()).collect();
+            Value::Array(all)
+        };
+        let of = |kind| self.state().artifact(kind).unwrap();
+        let design = SolutionDesign {
+            kind: Default::default(),
+            spec: of(ArtifactKind::Spec),
+            discovery: of(ArtifactKind::Discovery),
+            inputs: spec.inputs.clone(),
+            decisions: serde_json::from_value(filled(&draft.decisions)).unwrap(),
+            components: serde_json::from_value(filled(&draft.components)).unwrap(),
+            steps: draft.steps.clone(),
+            acceptance: draft.acceptance.clone(),
+        };
+        let made_from = vec![design.spec, design.discovery];
+        self.file(ArtifactKind::Design, &design, made_from);
+    }
+
+    /// The broker and the network in small.
+    pub(crate) fn call(&mut self, proposal: &Proposal) {
+        let words = proposal.purpose.words();
+        let scripted = self.script.get_mut(&words).filter(|left| !left.is_empty()).map(|left| left.remove(0));
+        let state = self.state();
+        let id = state.next_call();
+        let tool = self.catalog.toolbox.tool(&proposal.tool.parse().unwrap()).unwrap();
+        let args = self.catalog.toolbox.check_args(tool, &proposal.args).unwrap_or_else(|error| panic!("{error}"));
+        let digest = call_digest(&state.id, proposal.purpose.node(), &proposal.tool, &args).unwrap();
+        let approved = state.approved_calls.get(&digest).is_some_and(|left| *left > 0);
+        let undo = matches!(proposal.purpose, Purpose::Undo { .. });
+        let asks = tool.effect != Effect::Read && !approved && !undo;
+        let refused = match &scripted {
+            Some(Scripted::Refuse(reason)) => Some((RefusedAs::Denied, (*reason).to_owned())),
+            _ if asks => Some((RefusedAs::NeedsApproval(Role::Approver), "an approver must agree".to_owned())),
+            _ => None,
+        };
+        let actor = Actor::Agent(proposal.agent);
+        let purpose = proposal.purpose.clone();
+        if let Some((refused, reason)) = refused {
+            let rules = vec![Spoke { layer: Layer::Stage, rule: "a-rule".into(), reason }];
+            let refused = CallRefused {
+                call: id,
+                digest: Some(digest),
+                purpose,
+                agent: proposal.agent,
+                tool: proposal.tool.clone(),
+                args,
+                refused,
+                rules,
+                decided_on: Digest::ZERO,
+            };
+            return self.command(actor, Command::Refuse(Box::new(refused)));
+        }
+        let allowed = CallAllowed {
+            call: id.clone(),
+            digest,
+            purpose,
+            agent: proposal.agent,
+            tool: tool.name.clone(),
+            target: args[&tool.target].as_str().unwrap().to_owned(),
+            args: args.clone(),
+            grant: "build.0".into(),
+            counts: None,
+            approved: approved && proposal.agent == Agent::Build,
+            rules: Vec::new(),
+            decided_on: Digest::ZERO,
+        };
+        self.command(actor, Command::Allow(Box::new(allowed)));
+        let (outcome, result, message) = match scripted {
+            Some(Scripted::Error(said)) => (CallOutcome::Error, None, Some(said.to_owned())),
+            Some(Scripted::NotSent(said)) => (CallOutcome::NotSent, None, Some(said.to_owned())),
+            Some(Scripted::Lost { acted }) => {
+                if acted {
+                    let _ = self.network.answer(&proposal.tool, &args);
+                }
+                (CallOutcome::Unknown, None, Some("the connection ended".to_owned()))
+            }
+            Some(Scripted::Lie) => (CallOutcome::Ok, Some(json!({})), None),
+            Some(Scripted::Refuse(_)) => unreachable!(),
+            Some(Scripted::Vanish(switch, id)) => {
+                self.network.vlans.get_mut(switch).unwrap().remove(&id);
+                (CallOutcome::Ok, self.network.answer(&proposal.tool, &args).ok(), None)
+            }
+            Some(Scripted::Appear(switch, id, name)) => {
+                self.network.vlans.get_mut(switch).unwrap().insert(id, name.to_owned());
+                (CallOutcome::Ok, self.network.answer(&proposal.tool, &args).ok(), None)
+            }
+            None => match self.network.answer(&proposal.tool, &args) {
+                Ok(result) => (CallOutcome::Ok, Some(result), None),
+                Err(said) => (CallOutcome::Error, None, Some(said)),
+            },
+        };
+        let result = result.map(|result| self.store(&result));
+        self.command(Actor::Program, Command::Finish(CallFinished { call: id, outcome, result, message }));
+    }
+
+    /// A call that someone proposes by hand and that runs.
+    pub(crate) fn by_hand(&mut self, tool: &str, args: Value) {
+        assert_eq!(self.state().phase, Phase::Build);
+        let args = object(args);
+        let digest = call_digest(&self.state().id, None, tool, &args).unwrap();
+        self.state.as_mut().unwrap().approved_calls.insert(digest, 1);
+        let proposal =
+            Proposal { agent: Agent::Build, purpose: Purpose::Proposed { n: 1 }, tool: tool.to_owned(), args };
+        self.call(&proposal);
+    }
+}

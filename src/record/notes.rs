@@ -1,0 +1,218 @@
+//! What a record says beside results: what nobody designed and who accepted it, what is left to look at, and how
+//! far the reading was independent of the writing.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    artifact::{DeviationRecord, Digest, Independence, RequirementResult, RequirementStatus, Spec, TargetOutcome},
+    engagement::{About, Actor, Answer, Call, CallOutcome, Gate, GateState, Purpose, View},
+    flow::NodeOutcome,
+    tool::Effect,
+};
+
+use super::step::{Reconciled, in_words, number};
+
+/// Whether something is, or may be, not as it was before.
+pub(super) fn something_changed(view: &View<'_>, steps: &[Reconciled<'_>]) -> bool {
+    let by_step = steps.iter().any(|step| {
+        let settled = view.state.nodes.get(&step.node.id);
+        let open = settled.is_none_or(|settled| settled.changed || settled.outcome == NodeOutcome::Unknown);
+        step.wrote && open
+    });
+    by_step || by_hand(view).any(|(_, call)| writes(view, call))
+}
+
+fn by_hand<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a crate::artifact::CallId, &'a Call)> {
+    let ran = |call: &Call| call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent);
+    view.state.calls.iter().filter(move |(_, call)| matches!(call.purpose, Purpose::Proposed { .. }) && ran(call))
+}
+
+fn writes(view: &View<'_>, call: &Call) -> bool {
+    let tool = call.tool_name().and_then(|name| view.toolbox.tool(&name));
+    tool.is_none_or(|tool| tool.effect != Effect::Read)
+}
+
+/// Whatever was found, built or run that the design does not say.
+pub(super) fn deviations(view: &View<'_>, steps: &[Reconciled<'_>]) -> Vec<DeviationRecord> {
+    let found = view.state.deviations.iter().map(|deviation| {
+        let found = &deviation.found;
+        let rejected = deviation.rejected.as_ref().map_or_else(String::new, |why| format!("; rejected: {why}"));
+        DeviationRecord {
+            what: format!(
+                "`{}`: {}: {} instead of {}{rejected}",
+                found.node,
+                found.what,
+                in_words(&found.actual),
+                in_words(&found.contract)
+            ),
+            calls: found.calls.clone(),
+            accepted_by: deviation.accepted_by.as_ref().map(ToString::to_string),
+        }
+    });
+    let mut made: Vec<_> = by_hand(view).collect();
+    made.sort_by_key(|(id, _)| number(id));
+    let made = made.into_iter().map(|(id, call)| {
+        let tool = call.tool_name().and_then(|name| view.toolbox.tool(&name));
+        let said = tool.map_or_else(|| call.tool.clone(), |tool| tool.sentence_for(&call.args));
+        DeviationRecord {
+            what: format!("called by hand: {said}"),
+            calls: vec![id.clone()],
+            accepted_by: call.digest.and_then(|digest| approver(view, digest)),
+        }
+    });
+    let differing = steps.iter().filter(|step| step.differs).map(|step| {
+        let shown = |value: &Option<serde_json::Value>| match value {
+            None => "something that could not be computed".to_owned(),
+            Some(value) => in_words(value),
+        };
+        let purpose = Purpose::Observe { node: step.node.id.clone() };
+        let undone = step.result.outcome == TargetOutcome::Undone
+            || view.state.nodes.get(&step.node.id).is_some_and(|settled| settled.outcome == NodeOutcome::Undone);
+        let expected = if undone { &step.result.before } else { &step.result.designed };
+        DeviationRecord {
+            what: format!(
+                "`{}`: at the end {} is there instead of {}",
+                step.node.id,
+                shown(&step.result.observed),
+                shown(expected)
+            ),
+            calls: view.state.call_for(&purpose).map(|(id, _)| id.clone()).into_iter().collect(),
+            accepted_by: None,
+        }
+    });
+    found.chain(made).chain(differing).collect()
+}
+
+/// Who approved exactly this call.
+fn approver(view: &View<'_>, digest: Digest) -> Option<String> {
+    let names = |about: &About, calls: &[Digest]| match about {
+        About::Call { call, .. } => *call == digest,
+        _ => calls.contains(&digest),
+    };
+    let mut answers = view.state.answers.iter().rev();
+    answers
+        .find(|(_, _, answered)| answered.answer == Answer::Approve && names(&answered.about, &answered.calls))
+        .map(|(actor, ..)| actor.to_string())
+}
+
+/// What is left to look at, in sentences.
+pub(super) fn residual(
+    view: &View<'_>,
+    spec: &Spec,
+    steps: &[Reconciled<'_>],
+    requirements: &[RequirementResult],
+) -> Vec<String> {
+    let mut left = Vec::new();
+    for requirement in requirements {
+        let mixed = requirement.status == RequirementStatus::NotShown;
+        for (before, after) in requirement.before.iter().zip(&requirement.after) {
+            let check = spec.acceptance.iter().find(|check| check.id == before.check);
+            let Some(check) = check.filter(|check| !check.invariant) else { continue };
+            if mixed && before.holds == Some(true) && after.holds == Some(true) && view.documents.flow().is_some() {
+                let id = &check.id;
+                left.push(format!(
+                    "{}: check {id} held before the build, so it proves nothing about the build",
+                    requirement.id
+                ));
+            }
+        }
+        for reading in requirement.before.iter().chain(&requirement.after).filter(|reading| reading.holds.is_none()) {
+            let why = reading.seen.as_deref().unwrap_or("it was not read");
+            left.push(format!("{}: check {} could not be read: {why}", requirement.id, reading.check));
+        }
+    }
+    left.extend(lost_since(view, spec, steps));
+    for step in steps {
+        let why = step.result.reason.as_deref().unwrap_or("no reason is known");
+        match step.result.outcome {
+            TargetOutcome::Unknown => {
+                left.push(format!("`{}` is unknown: {why}; look at {}", step.node.id, where_to(step)));
+            }
+            TargetOutcome::Unreachable => {
+                left.push(format!("`{}` is out of reach: {why}; look at {}", step.node.id, where_to(step)));
+            }
+            TargetOutcome::Failed if step.wrote && view.state.nodes.get(&step.node.id).is_some_and(|s| s.changed) => {
+                left.push(format!("`{}` left a change behind: {why}; look at {}", step.node.id, where_to(step)));
+            }
+            _ => {}
+        }
+    }
+    let blind: BTreeSet<&str> = steps
+        .iter()
+        .filter(|step| step.wrote && step.node.step.verify.is_none())
+        .filter_map(|step| step.tool.filter(|tool| tool.state.is_none()))
+        .map(|tool| tool.name.as_str())
+        .collect();
+    left.extend(blind.iter().map(|tool| format!("what `{tool}` did could not be read back: it has no state to read")));
+    if view.state.outside > 0 {
+        let (n, calls) = (view.state.outside, if view.state.outside == 1 { "call" } else { "calls" });
+        left.push(format!("{n} {calls} outside the boundary or against a rule were refused and did not run"));
+    }
+    if asserted(view) {
+        left.push("approvals are asserted: a name and an operating-system user, not a signature".into());
+    }
+    let used = view.state.calls.values().filter(|call| call.refused.is_none()).filter_map(Call::tool_name);
+    let mut families = used.filter_map(|name| view.toolbox.manifest_of(&name)).peekable();
+    if families.peek().is_some() && families.any(|manifest| manifest.simulated) {
+        left.push("the environment is simulated: nothing outside the simulation was touched".into());
+    }
+    left
+}
+
+/// Checks that held when they were read, of steps whose change was gone when it was looked at last.
+fn lost_since(view: &View<'_>, spec: &Spec, steps: &[Reconciled<'_>]) -> Vec<String> {
+    let Some(design) = view.documents.design() else { return Vec::new() };
+    let mut left = Vec::new();
+    for check in spec.acceptance.iter().filter(|check| view.acceptance(check, false).holds == Some(true)) {
+        let made_by = design.acceptance.get(&check.id);
+        let lost = |step: &&Reconciled<'_>| {
+            step.differs && made_by.is_some_and(|made_by| made_by.contains(&step.node.step.id))
+        };
+        left.extend(steps.iter().filter(lost).map(|step| {
+            let id = &check.id;
+            format!("check {id} held when it was read, but what `{}` left was not there afterwards", step.node.id)
+        }));
+    }
+    left
+}
+
+fn where_to(step: &Reconciled<'_>) -> String {
+    step.target.clone().unwrap_or_else(|| "its target".into())
+}
+
+fn asserted(view: &View<'_>) -> bool {
+    let person = |state: &GateState| matches!(state, GateState::Open { by: Actor::Person(_), .. });
+    let gates = [(Gate::One, &view.state.gate1), (Gate::Two, &view.state.gate2)];
+    gates.iter().any(|(_, state)| person(state))
+        || view.state.answers.iter().any(|(actor, ..)| matches!(actor, Actor::Person(_)))
+}
+
+/// Whether what was written was read back through another tool family than it was written with.
+pub(super) fn independence(view: &View<'_>, steps: &[Reconciled<'_>]) -> Independence {
+    let family = |tool: &str| {
+        let name: crate::artifact::ToolName = tool.parse().ok()?;
+        view.toolbox.manifest_of(&name).map(|manifest| manifest.family.as_str())
+    };
+    let wrote: BTreeSet<&str> =
+        steps.iter().filter(|step| step.wrote).filter_map(|step| family(step.node.step.tool.as_str())).collect();
+    let verifies = |purpose: &Purpose| {
+        matches!(
+            purpose,
+            Purpose::ReadBack { .. } | Purpose::Verify { .. } | Purpose::Observe { .. } | Purpose::CheckAfter { .. }
+        )
+    };
+    let read: BTreeSet<&str> = view
+        .state
+        .served
+        .iter()
+        .filter(|(purpose, _)| verifies(purpose))
+        .filter_map(|(_, id)| view.state.calls.get(id))
+        .filter(|call| call.outcome == Some(CallOutcome::Ok))
+        .filter_map(|call| family(&call.tool))
+        .collect();
+    match (wrote.is_empty() || read.is_empty(), wrote.intersection(&read).next()) {
+        (true, _) => Independence::None,
+        (false, Some(_)) => Independence::SameServer,
+        (false, None) => Independence::Independent,
+    }
+}

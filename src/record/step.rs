@@ -1,0 +1,355 @@
+//! One designed step: what it was to leave, what became of it, and what is there at the end. What the end shows
+//! beats what the step said when it was settled.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    artifact::{
+        ArtifactKind, AutomationFlow, CallId, Check, FlowNode, NodeId, Scope, StepResult, TargetOutcome, TargetResult,
+        ToolName, canonical, fill_args,
+    },
+    engagement::{Call, CallOutcome, Purpose, View, before_state, node_args, observed_state},
+    flow::NodeOutcome,
+    tool::{Effect, Tool},
+};
+
+/// A step with what the rest of the record needs to know of it.
+pub(super) struct Reconciled<'a> {
+    pub node: &'a FlowNode,
+    pub tool: Option<&'a Tool>,
+    pub target: Option<String>,
+    pub result: StepResult,
+    /// Whether its own call ran and changes things.
+    pub wrote: bool,
+    /// Whether something is there at the end that neither the design nor the state before explains.
+    pub differs: bool,
+}
+
+/// Every node of the flow, in its order.
+pub(super) fn reconciled<'a>(view: &View<'a>, flow: &'a AutomationFlow) -> Vec<Reconciled<'a>> {
+    flow.nodes.iter().map(|node| one(view, flow, node)).collect()
+}
+
+/// What became of each target: the worst of its steps. A target that was changed is not called unchanged because
+/// another step found nothing to do there.
+pub(super) fn targets(steps: &[Reconciled<'_>]) -> Vec<TargetResult> {
+    let mut worst: BTreeMap<&str, TargetOutcome> = BTreeMap::new();
+    for step in steps {
+        let Some(target) = &step.target else { continue };
+        let outcome = step.result.outcome;
+        let known = worst.entry(target).or_insert(outcome);
+        *known = match (*known, outcome) {
+            (TargetOutcome::Done, TargetOutcome::Unchanged) => TargetOutcome::Done,
+            (TargetOutcome::Unchanged, TargetOutcome::Done) => TargetOutcome::Done,
+            (one, other) => one.max(other),
+        };
+    }
+    worst.into_iter().map(|(target, outcome)| TargetResult { target: target.to_owned(), outcome }).collect()
+}
+
+fn one<'a>(view: &View<'a>, flow: &'a AutomationFlow, node: &'a FlowNode) -> Reconciled<'a> {
+    let tool = view.toolbox.tool(&node.step.tool);
+    let args = node_args(view, node).ok();
+    let before = before_state(view, node);
+    let designed = tool.zip(args.as_ref()).and_then(|(tool, args)| designed(tool, args, before.as_ref()));
+    let designed = designed.or_else(|| node.after.clone());
+    let act = view.act_of(&node.id).map(|(_, call)| call).filter(|call| call.refused.is_none());
+    let ran = act.is_some_and(|call| call.outcome != Some(CallOutcome::NotSent));
+    let target = node
+        .target
+        .clone()
+        .or_else(|| act.and_then(|call| call.target.clone()))
+        .or_else(|| Some(args.as_ref()?.get(&tool?.target)?.as_str()?.to_owned()));
+    let ending = ending(view, node, tool);
+    let later = ending.state().and_then(|state| changed_again(view, flow, node, state));
+    let story =
+        Story { view, node, tool, before: before.as_ref(), designed: designed.as_ref(), ending: &ending, later };
+    let (outcome, reason) = story.outcome();
+    let differs = story.differs();
+    let result = StepResult {
+        node: node.id.clone(),
+        tool: node.step.tool.clone(),
+        outcome,
+        reason,
+        calls: calls(view, node),
+        before,
+        designed,
+        observed: ending.state().cloned(),
+    };
+    let wrote = ran && tool.is_some_and(|tool| tool.effect != Effect::Read);
+    Reconciled { node, tool, target, result, wrote, differs }
+}
+
+fn designed(tool: &Tool, args: &Map<String, Value>, before: Option<&Value>) -> Option<Value> {
+    let args = Value::Object(args.clone());
+    let mut scope = Scope::new().with("args", &args);
+    if let Some(before) = before {
+        scope = scope.with("before", before);
+    }
+    tool.after.as_ref()?.evaluate(&scope).ok()
+}
+
+/// The calls that were made for a node of the current design, in order.
+fn calls(view: &View<'_>, node: &FlowNode) -> Vec<CallId> {
+    let since = view.state.artifacts.get(&ArtifactKind::Design).map(|filed| filed.at);
+    let of_node = |call: &Call| {
+        call.purpose.node() == Some(&node.id)
+            && !matches!(call.purpose, Purpose::Baseline { .. })
+            && since.is_none_or(|since| call.at >= since)
+    };
+    let made = view.state.calls.iter().filter(|(_, call)| of_node(call)).map(|(id, _)| id.clone());
+    let mut calls: Vec<CallId> = node.before.iter().map(|before| before.call.clone()).chain(made).collect();
+    calls.sort_by_key(number);
+    calls.dedup();
+    calls
+}
+
+/// A state in words: its keys stand in one order, whatever order it was computed in.
+pub(super) fn in_words(state: &Value) -> String {
+    match state {
+        Value::Null => "nothing".into(),
+        state => canonical(state).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default(),
+    }
+}
+
+/// The place of a call in its engagement.
+pub(super) fn number(call: &CallId) -> u64 {
+    call.as_str().trim_start_matches('c').parse().unwrap_or(u64::MAX)
+}
+
+/// What the end shows.
+enum Ending {
+    /// This is there.
+    State(Value),
+    /// It was to be read, and was not.
+    Unread(TargetOutcome, String),
+    /// The tool has no state to read.
+    NoRoad,
+}
+
+impl Ending {
+    fn state(&self) -> Option<&Value> {
+        match self {
+            Self::State(state) => Some(state),
+            Self::Unread(..) | Self::NoRoad => None,
+        }
+    }
+}
+
+fn ending(view: &View<'_>, node: &FlowNode, tool: Option<&Tool>) -> Ending {
+    if tool.is_none_or(|tool| tool.state.is_none()) {
+        return Ending::NoRoad;
+    }
+    if let Some(state) = observed_state(view, node) {
+        return Ending::State(state);
+    }
+    let Some((_, call)) = view.state.call_for(&Purpose::Observe { node: node.id.clone() }) else {
+        return Ending::Unread(TargetOutcome::Unknown, "it was not read at the end".into());
+    };
+    if let Some((_, reason)) = &call.refused {
+        return Ending::Unread(TargetOutcome::Unknown, format!("the broker refused to read it at the end: {reason}"));
+    }
+    let said = call.message.as_deref().unwrap_or("no answer");
+    let (outcome, what) = match call.outcome {
+        Some(CallOutcome::NotSent | CallOutcome::Unknown) | None => {
+            (TargetOutcome::Unreachable, "it could not be reached at the end")
+        }
+        Some(CallOutcome::Error) => (TargetOutcome::Unknown, "it could not be read at the end"),
+        Some(CallOutcome::Ok) => (TargetOutcome::Unknown, "the reading at the end could not be understood"),
+    };
+    Ending::Unread(outcome, format!("{what}: {said}"))
+}
+
+/// A later step that was to change the same state, and left exactly what is there now.
+fn changed_again<'a>(view: &View<'_>, flow: &'a AutomationFlow, node: &FlowNode, now: &Value) -> Option<&'a NodeId> {
+    let place = place(view, node)?;
+    let later = flow.nodes.iter().skip_while(|other| other.id != node.id).skip(1);
+    later
+        .filter(|other| view.state.nodes.get(&other.id).is_some_and(|settled| settled.outcome == NodeOutcome::Done))
+        .filter(|other| self::place(view, other).is_some_and(|other| other == place))
+        .find(|other| {
+            let tool = view.toolbox.tool(&other.step.tool);
+            let args = node_args(view, other).ok();
+            let before = before_state(view, other);
+            tool.zip(args).and_then(|(tool, args)| designed(tool, &args, before.as_ref())).as_ref() == Some(now)
+        })
+        .map(|other| &other.id)
+}
+
+/// Which state a node changes.
+#[derive(PartialEq)]
+struct Place<'a> {
+    /// How it is read.
+    tool: &'a ToolName,
+    args: Map<String, Value>,
+    pick: &'a str,
+    /// The arguments that single it out.
+    singled: Map<String, Value>,
+}
+
+fn place<'a>(view: &View<'a>, node: &FlowNode) -> Option<Place<'a>> {
+    let state = view.toolbox.tool(&node.step.tool)?.state.as_ref()?;
+    let args = node_args(view, node).ok()?;
+    let pick = state.pick.source();
+    let singled = args.iter().filter(|(name, _)| pick.contains(&format!("args.{name}")));
+    let singled = singled.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let args = Value::Object(args.clone());
+    let args = fill_args(&state.args, &Scope::new().with("args", &args)).ok()?;
+    Some(Place { tool: &state.tool, args, pick, singled })
+}
+
+struct Story<'a> {
+    view: &'a View<'a>,
+    node: &'a FlowNode,
+    tool: Option<&'a Tool>,
+    before: Option<&'a Value>,
+    designed: Option<&'a Value>,
+    ending: &'a Ending,
+    later: Option<&'a NodeId>,
+}
+
+type Told = (TargetOutcome, Option<String>);
+
+impl Story<'_> {
+    fn outcome(&self) -> Told {
+        let reason = self.view.state.reasons.get(&self.node.id).cloned();
+        let Some(settled) = self.view.state.nodes.get(&self.node.id) else {
+            return match self.view.act_of(&self.node.id) {
+                Some((_, call)) if call.refused.is_none() => {
+                    (TargetOutcome::Unknown, Some("it was called, and what came of it was not looked at".into()))
+                }
+                _ => (TargetOutcome::NotRun, Some("it was not reached".into())),
+            };
+        };
+        match settled.outcome {
+            NodeOutcome::Done => self.stayed(TargetOutcome::Done, "after", reason),
+            NodeOutcome::Unchanged => self.stayed(TargetOutcome::Unchanged, "before", reason),
+            NodeOutcome::Skipped => (TargetOutcome::Unchanged, reason),
+            NodeOutcome::NotRun => (TargetOutcome::NotRun, reason),
+            NodeOutcome::Failed if !settled.changed && self.out_of_reach() => (TargetOutcome::Unreachable, reason),
+            NodeOutcome::Failed => (TargetOutcome::Failed, self.though_there(reason)),
+            NodeOutcome::Unknown => self.found_out(reason),
+            NodeOutcome::Undone => self.taken_back(reason),
+            NodeOutcome::UndoFailed => {
+                (TargetOutcome::Failed, Some(format!("it was not taken back: {}", reason.unwrap_or_default())))
+            }
+        }
+    }
+
+    /// Whether something is there at the end that neither the design nor the state before explains.
+    fn differs(&self) -> bool {
+        let (Some(settled), Some(now)) = (self.view.state.nodes.get(&self.node.id), self.ending.state()) else {
+            return false;
+        };
+        if self.later.is_some() {
+            return false;
+        }
+        let designed = self.designed == Some(now);
+        let before = self.before == Some(now);
+        match settled.outcome {
+            NodeOutcome::Done | NodeOutcome::Unchanged => !designed,
+            NodeOutcome::Undone => !before,
+            NodeOutcome::Failed | NodeOutcome::Unknown | NodeOutcome::UndoFailed => !designed && !before,
+            NodeOutcome::Skipped | NodeOutcome::NotRun => false,
+        }
+    }
+
+    /// A step that left or found what was designed: it counts only if it is there at the end.
+    fn stayed(&self, as_it_was: TargetOutcome, when: &str, reason: Option<String>) -> Told {
+        if self.tool.is_some_and(|tool| tool.effect == Effect::Read) {
+            return (as_it_was, reason);
+        }
+        match self.ending {
+            Ending::State(now) if self.designed == Some(now) => (as_it_was, reason),
+            Ending::State(_) if self.later.is_some() => {
+                let later = self.later.map(ToString::to_string).unwrap_or_default();
+                (as_it_was, Some(format!("it was seen, and then changed again by `{later}`, as designed")))
+            }
+            Ending::State(Value::Null) => {
+                (TargetOutcome::Failed, Some(format!("it was there {when} the step and is not there now")))
+            }
+            Ending::State(now) => (
+                TargetOutcome::Failed,
+                Some(format!("it was as designed {when} the step, and {} is there now instead", in_words(now))),
+            ),
+            Ending::Unread(outcome, why) => (*outcome, Some(why.clone())),
+            Ending::NoRoad => self.seen_otherwise(as_it_was, reason),
+        }
+    }
+
+    /// A tool without a state to read: the step's own `verify` or an acceptance check must have seen it.
+    fn seen_otherwise(&self, as_it_was: TargetOutcome, reason: Option<String>) -> Told {
+        if self.node.step.verify.is_some() {
+            return (as_it_was, reason);
+        }
+        let design = self.view.documents.design();
+        let spec = self.view.documents.spec();
+        let shown = design.zip(spec).and_then(|(design, spec)| {
+            let proves = |check: &&Check| {
+                design.acceptance.get(&check.id).is_some_and(|steps| steps.contains(&self.node.step.id))
+                    && !check.invariant
+                    && self.view.acceptance(check, true).holds == Some(false)
+                    && self.view.acceptance(check, false).holds == Some(true)
+            };
+            spec.acceptance.iter().find(proves)
+        });
+        match shown {
+            Some(check) => (as_it_was, Some(format!("not read back by itself; seen by check {}", check.id))),
+            None => (TargetOutcome::Unknown, Some("the tool reported success, and nothing could read it back".into())),
+        }
+    }
+
+    /// A step of which nobody knew whether it took effect: the end may show it.
+    fn found_out(&self, reason: Option<String>) -> Told {
+        match self.ending {
+            Ending::State(now) if self.designed == Some(now) && self.before != Some(now) => match self.node.step.verify
+            {
+                None => (TargetOutcome::Done, Some("seen only when it was read at the end".into())),
+                Some(_) => (TargetOutcome::Unknown, reason),
+            },
+            Ending::State(now) if self.before == Some(now) => {
+                (TargetOutcome::Failed, Some("at the end nothing had changed".into()))
+            }
+            Ending::State(now) => {
+                (TargetOutcome::Failed, Some(format!("at the end {} is there instead", in_words(now))))
+            }
+            Ending::Unread(TargetOutcome::Unreachable, why) => (TargetOutcome::Unknown, Some(why.clone())),
+            Ending::Unread(..) | Ending::NoRoad => (TargetOutcome::Unknown, reason),
+        }
+    }
+
+    fn taken_back(&self, reason: Option<String>) -> Told {
+        match self.ending {
+            Ending::State(now) if self.before.is_some_and(|before| before != now) => {
+                (TargetOutcome::Failed, Some(format!("it was taken back, and {} is there now", in_words(now))))
+            }
+            Ending::Unread(outcome, why) => (*outcome, Some(format!("it was taken back, and {why}"))),
+            Ending::State(_) | Ending::NoRoad => (TargetOutcome::Undone, reason),
+        }
+    }
+
+    fn though_there(&self, reason: Option<String>) -> Option<String> {
+        match (self.ending, reason) {
+            (Ending::State(now), Some(reason)) if self.designed == Some(now) && self.before != Some(now) => {
+                Some(format!("{reason}; at the end it is there"))
+            }
+            (_, reason) => reason,
+        }
+    }
+
+    /// Whether a failed step got no answer, neither to its first look nor to its call.
+    fn out_of_reach(&self) -> bool {
+        let attempt = self.view.state.attempt(&self.node.id);
+        let silent = |call: &Call| call.refused.is_none() && !matches!(call.outcome, Some(CallOutcome::Ok));
+        if let Some((_, call)) = self.view.act_of(&self.node.id) {
+            let reads = self.tool.is_some_and(|tool| tool.effect == Effect::Read);
+            let lost = matches!(call.outcome, Some(CallOutcome::NotSent))
+                || reads && matches!(call.outcome, Some(CallOutcome::Unknown) | None);
+            return call.refused.is_none() && lost;
+        }
+        let look = Purpose::Recheck { node: self.node.id.clone(), attempt };
+        self.view.state.call_for(&look).is_some_and(|(_, call)| silent(call))
+    }
+}
