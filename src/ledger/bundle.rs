@@ -165,3 +165,75 @@ fn fill(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing::Story;
+
+    #[test]
+    fn a_bundle_reads_back_as_it_was_and_verifies() {
+        let home = tempfile::tempdir().unwrap();
+        let story = Story::whole("k7m2q");
+        let empty = home.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        for dir in [home.path().join("new"), home.path().join("new/in/side"), empty] {
+            let _ = fs::remove_dir_all(home.path().join("new"));
+            let extra =
+                vec![("artifacts/spec.yaml".into(), "kind: spec\n".into()), ("index.html".into(), String::new())];
+            write_bundle(&dir, &story.bytes(), &story.blobs, extra).unwrap();
+            let bundle = read_bundle(&dir).unwrap();
+            assert_eq!(bundle, Bundle { events: story.bytes(), blobs: story.blobs.clone() });
+            assert!(bundle.verify().ok);
+            assert_eq!(fs::read_to_string(dir.join("artifacts/spec.yaml")).unwrap(), "kind: spec\n");
+            let again = write_bundle(&dir, &[], &BTreeMap::new(), Vec::new()).unwrap_err();
+            assert!(matches!(again, LedgerError::Occupied(_)), "{again}");
+        }
+    }
+
+    #[test]
+    fn what_was_changed_on_the_way_is_found() {
+        let home = tempfile::tempdir().unwrap();
+        let story = Story::whole("k7m2q");
+        type Change = fn(&Path, &Story);
+        let table: &[(&str, Change, u64)] = &[
+            ("a line ending of another system", |dir, _| edit(dir, |text| text.replace('\n', "\r\n")), 1),
+            ("an empty line", |dir, _| edit(dir, |text| text.replacen('\n', "\n\n", 1)), 2),
+            ("an empty line at the end", |dir, _| edit(dir, |text| text + "\n"), 21),
+            ("half a line at the end", |dir, _| edit(dir, |text| text + "{\"actor\":"), 21),
+            ("a blob", |dir, story| fs::write(blob(dir, story), "{}").unwrap(), 1),
+            ("a blob that is gone", |dir, story| fs::remove_file(blob(dir, story)).unwrap(), 1),
+            ("no blobs at all", |dir, _| fs::remove_dir_all(dir.join(BLOBS)).unwrap(), 1),
+        ];
+        for (n, (name, change, place)) in table.iter().enumerate() {
+            let dir = home.path().join(n.to_string());
+            write_bundle(&dir, &story.bytes(), &story.blobs, Vec::new()).unwrap();
+            change(&dir, &story);
+            let found = read_bundle(&dir).unwrap().verify();
+            assert_eq!(found.problems.first().map(|problem| problem.seq), Some(*place), "{name}: {:?}", found.problems);
+        }
+        let missing = read_bundle(&home.path().join("nowhere")).unwrap_err();
+        assert!(matches!(missing, LedgerError::Io { .. }), "{missing}");
+    }
+
+    fn edit(dir: &Path, change: impl FnOnce(String) -> String) {
+        let text = fs::read_to_string(dir.join(EVENTS)).unwrap();
+        fs::write(dir.join(EVENTS), change(text)).unwrap();
+    }
+
+    fn blob(dir: &Path, story: &Story) -> PathBuf {
+        let Some((_, _, crate::engagement::Body::Requested(requested))) = story.events.first() else { panic!() };
+        dir.join(BLOBS).join(format!("{}.json", requested.request.hex()))
+    }
+
+    #[test]
+    fn a_file_of_the_caller_stays_in_the_bundle_and_off_its_own_files() {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["../out", "/tmp/out", "events.jsonl", "blobs/x.json", "", "a/../../out", "."] {
+            let dir = home.path().join("bundle");
+            let refused = write_bundle(&dir, &[], &BTreeMap::new(), vec![(name.into(), "x".into())]);
+            assert!(refused.is_err(), "{name}");
+            assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "{name} left something");
+        }
+    }
+}

@@ -135,3 +135,55 @@ fn place(bytes: &[u8]) -> String {
     let seq = value.as_ref().and_then(|value| value.get("seq")).and_then(Value::as_u64);
     seq.map_or_else(|| "an unknown place".into(), |seq| seq.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        artifact::{Agent, digest_of},
+        engagement::CallAllowed,
+        ledger::testing::{Story, allowed, discover, id, noon},
+    };
+
+    fn with(args: Value) -> Result<Sealed, ChainError> {
+        let Value::Object(args) = args else { panic!("not arguments") };
+        let call = CallAllowed { args, ..allowed(1, Agent::Design, discover(), false) };
+        seal(&id("k7m2q"), 1, noon(), Actor::Program, Body::Allowed(Box::new(call)), Digest::ZERO)
+    }
+
+    #[test]
+    fn the_hash_is_over_the_canonical_form_of_everything_else() {
+        let sealed = Story::whole("k7m2q").sealed();
+        for (place, Sealed { event, bytes }) in sealed.iter().enumerate() {
+            // Computed here from the bytes alone, as a stranger would.
+            let mut rest: Value = serde_json::from_slice(bytes).unwrap();
+            let hash = rest.as_object_mut().unwrap().remove("hash").unwrap();
+            assert_eq!(hash, json!(digest_of(&rest).unwrap()));
+            let before = place.checked_sub(1).map_or(Digest::ZERO, |before| sealed[before].event.hash);
+            assert_eq!(check(bytes, place as u64 + 1, before).unwrap(), *event);
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            assert!(text.starts_with(r#"{"actor":"#) && !text.contains('\n'), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_folded_now_is_what_a_restart_will_fold() {
+        let args = json!({"whole": 1.0, "tiny": 1e-7, "long": 0.1 + 0.2, "big": 1e300, "é\u{1F600}": "\u{7f}\n\"", "zero": -0.0});
+        let sealed = with(args).unwrap();
+        assert_eq!(read(&sealed.bytes).unwrap(), sealed.event);
+        let Body::Allowed(call) = &sealed.event.body else { panic!() };
+        assert_eq!(call.args["whole"], json!(1));
+        // More than a float holds is rounded in canonical form; whoever folds sees what was hashed.
+        let Body::Allowed(call) = with(json!({"n": u64::MAX})).unwrap().event.body else { panic!() };
+        assert_ne!(call.args["n"], json!(u64::MAX));
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_not_sealed() {
+        let nested = (0..200).fold(json!(1), |inner, _| json!([inner]));
+        let refused = with(json!({ "deep": nested })).unwrap_err();
+        assert!(matches!(refused, ChainError::Unreadable { .. }), "{refused}");
+    }
+}

@@ -292,3 +292,6 @@ fn first(event: &Event) -> Result<State, LedgerError> {
         LedgerError::corrupt(format!("the chain of engagement {}", event.engagement), reason)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,3 +23,8 @@ pub use sqlite::SqliteStore;
 pub use store::{Append, Filter, Link, Pending, Store, Which};
 pub use summary::{Status, Summary};
 pub use verify::{Problem, Verification, verify};
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod testing;

@@ -305,3 +305,6 @@ fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> LedgerError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,30 @@ impl Summary {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engagement::{Body, Event},
+        ledger::testing::{Story, person},
+    };
+
+    #[test]
+    fn the_line_of_an_engagement_follows_its_events_and_survives_storage() {
+        let mut cancelled = Story::whole("k7m2q");
+        cancelled.events.truncate(3);
+        cancelled.tell(person("ada"), Body::Cancelled { reason: "not needed any more".into() });
+        let whole = Story::whole("k7m2q");
+        let table = [(1, "drafting"), (2, "drafting"), (3, "waiting"), (5, "running"), (11, "waiting"), (20, "closed")];
+        let told = table.map(|(to, word)| (&whole, to, word)).into_iter().chain([(&cancelled, 4, "cancelled")]);
+        for (story, to, word) in told {
+            let events: Vec<Event> = story.sealed().into_iter().take(to).map(|sealed| sealed.event).collect();
+            let line = Summary::of(&State::replay(&events).unwrap());
+            assert_eq!(line.status.word(), word, "after event {to}");
+            assert_eq!((line.seq, line.requester.as_str()), (to as u64, "ada"));
+            let stored = serde_json::to_string(&line).unwrap();
+            assert_eq!(serde_json::from_str::<Summary>(&stored).unwrap(), line);
+        }
+    }
+}

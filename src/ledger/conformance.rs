@@ -1,0 +1,183 @@
+//! What every backend must do, as one suite. A backend runs [`conformance`] on an empty store of its own.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::json;
+
+use super::{
+    error::LedgerError,
+    store::{Filter, Store, Which},
+    summary::Status,
+    testing::{Story, id, person},
+};
+use crate::artifact::{Digest, EngagementId, digest_of};
+
+/// Runs the suite on an empty store.
+pub(super) async fn conformance(store: Arc<dyn Store>) {
+    what_was_appended_is_read_back_byte_for_byte(&*store).await;
+    an_append_behind_or_ahead_of_the_chain_is_a_conflict(&*store).await;
+    of_two_who_race_one_wins(&store).await;
+    engagements_that_are_written_at_once_do_not_mind_each_other(&store).await;
+    a_failing_append_leaves_nothing(&*store).await;
+    documents_are_stored_once_and_found_by_digest(&*store).await;
+    lists_are_filtered_and_the_last_written_comes_first(&*store).await;
+    ids_are_found_by_how_they_begin(&*store).await;
+}
+
+async fn what_was_appended_is_read_back_byte_for_byte(store: &dyn Store) {
+    let story = Story::whole("aaaaa");
+    let bytes = story.bytes();
+    assert_eq!(store.events(&story.id, 0).await.unwrap(), Vec::<Vec<u8>>::new());
+    store.append(story.append(0, 1)).await.unwrap();
+    store.append(story.append(1, 20)).await.unwrap();
+    assert_eq!(store.events(&story.id, 0).await.unwrap(), bytes);
+    assert_eq!(store.events(&story.id, 17).await.unwrap(), bytes[17..]);
+    assert_eq!(store.events(&story.id, 20).await.unwrap(), Vec::<Vec<u8>>::new());
+    assert_eq!(store.events(&story.id, u64::MAX).await.unwrap(), Vec::<Vec<u8>>::new());
+    assert_eq!(store.events(&id("aaaab"), 0).await.unwrap(), Vec::<Vec<u8>>::new());
+}
+
+async fn an_append_behind_or_ahead_of_the_chain_is_a_conflict(store: &dyn Store) {
+    let story = Story::whole("bbbbb");
+    store.append(story.append(0, 5)).await.unwrap();
+    for (from, to) in [(0, 1), (4, 6), (6, 7)] {
+        let refused = store.append(story.append(from, to)).await.unwrap_err();
+        assert!(matches!(&refused, LedgerError::Conflict(id) if *id == story.id), "{from}: {refused}");
+    }
+    assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes()[..5]);
+    store.append(story.append(5, 6)).await.unwrap();
+}
+
+async fn of_two_who_race_one_wins(store: &Arc<dyn Store>) {
+    let story = Story::whole("ccccc");
+    for seq in 0..20 {
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let (store, append) = (Arc::clone(store), story.append(seq, seq + 1));
+                tokio::spawn(async move { store.append(append).await })
+            })
+            .collect();
+        let mut won = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                Ok(()) => won += 1,
+                Err(error) => assert!(matches!(error, LedgerError::Conflict(_)), "{error}"),
+            }
+        }
+        assert_eq!(won, 1, "event {}", seq + 1);
+    }
+    assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes());
+}
+
+async fn engagements_that_are_written_at_once_do_not_mind_each_other(store: &Arc<dyn Store>) {
+    let name = |n: u64| EngagementId::from_bits(n << 5 | 14).to_string();
+    let tasks: Vec<_> = (0..100)
+        .map(|n| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move {
+                let story = Story::whole(&name(n));
+                // Every tenth is wrong, and must not take the others with it.
+                let (first, wrong) = (story.append(0, 10), n % 10 == 0);
+                let second = story.append(if wrong { 11 } else { 10 }, 20);
+                store.append(first).await.unwrap();
+                assert_eq!(store.append(second).await.is_err(), wrong);
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for n in 0..100 {
+        let length = store.events(&id(&name(n)), 0).await.unwrap().len();
+        assert_eq!(length, if n % 10 == 0 { 10 } else { 20 }, "{n}");
+    }
+}
+
+async fn a_failing_append_leaves_nothing(store: &dyn Store) {
+    let story = Story::whole("ddddd");
+    store.append(story.append(0, 2)).await.unwrap();
+    let before = line(store, "ddddd").await;
+    let document = json!({"only": "in the append that fails"});
+    let digest = digest_of(&document).unwrap();
+
+    let mut late = story.append(3, 6);
+    late.blobs.push((digest, serde_json_canonicalizer::to_vec(&document).unwrap()));
+    let mut gap = story.append(2, 6);
+    gap.blobs.clone_from(&late.blobs);
+    gap.events.remove(1);
+    let mut forged = story.append(2, 6);
+    forged.blobs.push((digest, b"{}".to_vec()));
+    for append in [late, gap, forged] {
+        store.append(append).await.unwrap_err();
+        assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes()[..2]);
+        assert_eq!(store.blob(digest).await.unwrap(), None);
+        assert_eq!(line(store, "ddddd").await, before);
+    }
+    store.append(story.append(2, 6)).await.unwrap();
+}
+
+async fn documents_are_stored_once_and_found_by_digest(store: &dyn Store) {
+    let mut story = Story::begun("eeeee");
+    let extra = story.document(&json!({"é": [1.5, "\u{1F600}", null]}));
+    store.append(story.append(0, 1)).await.unwrap();
+    // The same documents again, in another engagement.
+    let mut other = Story::begun("eeeef");
+    other.blobs.clone_from(&story.blobs);
+    store.append(other.append(0, 1)).await.unwrap();
+    assert_eq!(store.blob(extra).await.unwrap().as_ref(), story.blobs.get(&extra));
+    assert_eq!(store.blob(Digest::ZERO).await.unwrap(), None);
+    let mut wanted: Vec<Digest> = story.blobs.keys().copied().collect();
+    wanted.extend([Digest::ZERO, extra]);
+    assert_eq!(store.blobs(&wanted).await.unwrap(), story.blobs);
+    assert_eq!(store.blobs(&[]).await.unwrap(), BTreeMap::new());
+}
+
+async fn lists_are_filtered_and_the_last_written_comes_first(store: &dyn Store) {
+    let mut ids = Vec::new();
+    // Drafting, waiting, running and closed, asked for by someone whom no other test knows.
+    for (n, (of, to)) in [("fffff", 2), ("ffffg", 3), ("ffffh", 5), ("ffffj", 20)].into_iter().enumerate() {
+        let mut story = Story::whole(of);
+        story.events[0].1 = person("hopper");
+        let late = jiff::SignedDuration::from_hours(n as i64);
+        story.events.iter_mut().for_each(|(at, ..)| *at += late);
+        store.append(story.append(0, to)).await.unwrap();
+        ids.push(of);
+    }
+    let list = async |which, limit| {
+        let filter = Filter { which, requester: Some("hopper".into()), limit };
+        let found = store.summaries(filter).await.unwrap();
+        found.iter().map(|line| format!("{} {}", line.id, line.status.word())).collect::<Vec<_>>()
+    };
+    assert_eq!(list(Which::All, None).await, ["ffffj closed", "ffffh running", "ffffg waiting", "fffff drafting"]);
+    assert_eq!(list(Which::All, Some(2)).await, ["ffffj closed", "ffffh running"]);
+    assert_eq!(list(Which::Open, None).await, ["ffffh running", "ffffg waiting", "fffff drafting"]);
+    assert_eq!(list(Which::Waiting, None).await, ["ffffg waiting"]);
+    assert_eq!(list(Which::Closed, None).await, ["ffffj closed"]);
+    let all = store.summaries(Filter::default()).await.unwrap();
+    assert!(all.len() > ids.len());
+    assert!(all.is_sorted_by(|a, b| a.updated_at >= b.updated_at));
+    let waiting = line(store, "ffffg").await.unwrap();
+    let Status::Waiting { words, .. } = &waiting.status else { panic!("{waiting:?}") };
+    assert_eq!(words, "gate 1 (the spec)");
+    assert_eq!((waiting.seq, waiting.title.as_str()), (3, "Add VLAN 120"));
+}
+
+async fn ids_are_found_by_how_they_begin(store: &dyn Store) {
+    let found =
+        async |prefix: &str| store.find(prefix).await.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+    for of in ["hh012", "hh0zz", "hhzzz"] {
+        store.append(Story::begun(of).append(0, 1)).await.unwrap();
+    }
+    assert_eq!(found("hh").await, ["hh012", "hh0zz", "hhzzz"]);
+    assert_eq!(found("hh0").await, ["hh012", "hh0zz"]);
+    assert_eq!(found(" HHOi ").await, ["hh012"]);
+    assert_eq!(found("hhzzz").await, ["hhzzz"]);
+    for nothing in ["hhzzzz", "hh_", "hh%", "'", "\u{10ffff}"] {
+        assert_eq!(found(nothing).await, [""; 0], "{nothing}");
+    }
+    assert_eq!(found("").await.len(), store.summaries(Filter::default()).await.unwrap().len());
+}
+
+async fn line(store: &dyn Store, of: &str) -> Option<super::Summary> {
+    store.summaries(Filter::default()).await.unwrap().into_iter().find(|line| line.id == id(of))
+}

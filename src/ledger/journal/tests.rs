@@ -1,0 +1,149 @@
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    artifact::{Agent, ArtifactKind, Phase, digest_of},
+    engagement::DocumentError,
+    ledger::{
+        Bundle, Filter, SqliteStore,
+        testing::{Story, allowed, discover, filed, finished, id, noon, person, request, requested, spec},
+    },
+};
+
+async fn store() -> (tempfile::TempDir, Arc<dyn Store>) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path().join("ledger.sqlite")).await.unwrap();
+    (dir, Arc::new(store))
+}
+
+async fn begin(store: &Arc<dyn Store>) -> Journal {
+    let store = Arc::clone(store);
+    Journal::begin(store, id("k7m2q"), person("ada"), noon(), requested(), vec![request()]).await.unwrap()
+}
+
+fn spec_filed() -> (Actor, Body) {
+    (Actor::Agent(Agent::Requirements), filed(ArtifactKind::Spec, 1, &spec(), &[requested().request]))
+}
+
+fn entered(reason: &str) -> (Actor, Body) {
+    (Actor::Program, Body::Entered { phase: Phase::Requirements, reason: Some(reason.into()) })
+}
+
+fn same(one: &Journal, other: &Journal) {
+    assert_eq!(one.state(), other.state());
+    assert_eq!(one.blobs(), other.blobs());
+    assert_eq!(one.documents().spec(), other.documents().spec());
+    assert_eq!(one.documents().request(), other.documents().request());
+}
+
+#[tokio::test]
+async fn a_journal_that_is_opened_again_is_the_one_that_was_written() {
+    let (_dir, store) = store().await;
+    let mut journal = begin(&store).await;
+    assert!(journal.documents().spec().is_none());
+    journal.commit(noon(), vec![spec_filed(), entered("once more")], vec![spec()]).await.unwrap();
+    assert_eq!(journal.documents().spec().unwrap().title, "Add VLAN 120");
+    let result = json!({"whole": 1.0, "vlans": [1, 20]});
+    let mut call = allowed(1, Agent::Design, discover(), false);
+    call.args.insert("ttl".into(), json!(60.0));
+    let call = (Actor::Agent(Agent::Design), Body::Allowed(Box::new(call)));
+    journal.commit(noon(), vec![call], Vec::new()).await.unwrap();
+    journal.commit(noon(), vec![(Actor::Program, finished(1, &result))], vec![result.clone()]).await.unwrap();
+    journal.commit(noon(), Vec::new(), vec![json!("without an event nothing is written")]).await.unwrap();
+    assert_eq!(journal.state().seq, 5);
+    assert_eq!(journal.blob(&digest_of(&result).unwrap()).unwrap()["whole"], json!(1));
+
+    same(&journal, &Journal::open(Arc::clone(&store), journal.id()).await.unwrap());
+    let lines = store.summaries(Filter::default()).await.unwrap();
+    assert_eq!(lines, [Summary::of(journal.state())]);
+    let bundle = Bundle::export(&*store, journal.id()).await.unwrap();
+    assert_eq!(bundle.events.len(), 5);
+    assert_eq!(bundle.blobs.len(), 3);
+    let missing = Journal::open(store, &id("zzzzz")).await.unwrap_err();
+    assert_eq!(missing.to_string(), "there is no engagement `zzzzz`; list them with `countersign list`");
+}
+
+#[tokio::test]
+async fn of_two_journals_the_slower_is_refused_unchanged_and_catches_up() {
+    let (_dir, store) = store().await;
+    let mut fast = begin(&store).await;
+    let mut slow = Journal::open(Arc::clone(&store), fast.id()).await.unwrap();
+    fast.commit(noon(), vec![spec_filed()], vec![spec()]).await.unwrap();
+
+    let before = slow.state().clone();
+    let document = json!({"of": "the slower one"});
+    let refused = slow.commit(noon(), vec![entered("me too")], vec![document.clone()]).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "another process wrote to this engagement meanwhile; look at it again with `countersign show k7m2q`"
+    );
+    assert_eq!(*slow.state(), before);
+    assert!(slow.blob(&digest_of(&document).unwrap()).is_none());
+    assert_eq!(store.blob(digest_of(&document).unwrap()).await.unwrap(), None);
+
+    assert_eq!(slow.catch_up().await.unwrap(), 1);
+    assert_eq!(slow.catch_up().await.unwrap(), 0);
+    same(&slow, &fast);
+    slow.commit(noon(), vec![entered("now")], Vec::new()).await.unwrap();
+    assert_eq!(fast.catch_up().await.unwrap(), 1);
+    same(&slow, &fast);
+
+    let taken = Journal::begin(Arc::clone(&store), id("k7m2q"), person("eve"), noon(), requested(), vec![request()]);
+    assert!(matches!(taken.await.unwrap_err(), LedgerError::Conflict(_)));
+}
+
+#[tokio::test]
+async fn time_never_goes_back_within_a_chain() {
+    let (_dir, store) = store().await;
+    let mut journal = begin(&store).await;
+    let later = noon() + SignedDuration::from_hours(1);
+    for (clock, written) in [(later, later), (noon(), later), (later, later)] {
+        journal.commit(clock, vec![entered("tick")], Vec::new()).await.unwrap();
+        assert_eq!(journal.state().last_at, written);
+    }
+    assert!(Bundle::export(&*store, journal.id()).await.unwrap().verify().ok);
+}
+
+#[tokio::test]
+async fn an_artifact_that_is_not_stored_or_is_not_one_is_not_filed() {
+    let (_dir, store) = store().await;
+    let mut journal = begin(&store).await;
+    let before = journal.state().clone();
+    let refused = journal.commit(noon(), vec![spec_filed()], Vec::new()).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Document(DocumentError::Missing { .. })), "{refused}");
+    let poem = json!({"kind": "poem"});
+    let filed = (Actor::Program, filed(ArtifactKind::Spec, 1, &poem, &[requested().request]));
+    let refused = journal.commit(noon(), vec![filed], vec![poem]).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Document(DocumentError::Unreadable { .. })), "{refused}");
+    assert_eq!(*journal.state(), before);
+    assert_eq!(store.events(journal.id(), 0).await.unwrap().len(), 1);
+    let lost = Journal::begin(Arc::clone(&store), id("zzzzz"), person("ada"), noon(), requested(), Vec::new());
+    assert!(matches!(lost.await.unwrap_err(), LedgerError::Document(_)));
+    assert_eq!(store.find("z").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_chain_that_does_not_hold_is_not_opened() {
+    let (_dir, store) = store().await;
+    // A backend that hands out an event of another engagement, or one whose bytes were changed.
+    let (mut spliced, mut changed) = (Story::begun("aaaaa").append(0, 1), Story::begun("bbbbb").append(0, 1));
+    spliced.events = Story::begun("zzzzz").append(0, 1).events;
+    changed.events[0].bytes[30] ^= 1;
+    for append in [spliced, changed] {
+        let engagement = append.engagement.clone();
+        store.append(append).await.unwrap();
+        let refused = Journal::open(Arc::clone(&store), &engagement).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::Corrupt { .. }), "{refused}");
+        assert!(refused.to_string().contains(&format!("the chain of engagement {engagement}")), "{refused}");
+        assert!(refused.to_string().ends_with("restore the workspace from a backup"), "{refused}");
+    }
+    let mut journal = begin(&store).await;
+    let mut forged = Story::begun("k7m2q");
+    forged.tell(Actor::Program, entered("forged").1);
+    forged.events[0].1 = person("eve");
+    store.append(forged.append(1, 2)).await.unwrap();
+    let before = journal.state().clone();
+    assert!(matches!(journal.catch_up().await.unwrap_err(), LedgerError::Corrupt { .. }));
+    assert_eq!(*journal.state(), before);
+}

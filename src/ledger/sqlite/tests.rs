@@ -1,0 +1,213 @@
+#![allow(clippy::disallowed_methods, reason = "these tests damage files")]
+
+use std::{fs::OpenOptions, io::Write, sync::Arc};
+
+use super::*;
+use crate::ledger::{Journal, conformance::conformance, testing::Story};
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.sqlite");
+    (dir, path)
+}
+
+async fn raw(path: &Path) -> SqliteConnection {
+    options(path).connect().await.unwrap()
+}
+
+/// An engagement with thirty documents beside those that it names.
+fn long(of: &str) -> Story {
+    let mut story = Story::whole(of);
+    for n in 0..30 {
+        story.document(&serde_json::json!({"of": of, "n": n, "text": "x".repeat(n * 100)}));
+    }
+    story
+}
+
+/// A closed ledger with three engagements, all of it in the main file.
+async fn filled(path: &Path) {
+    let store = SqliteStore::open(path).await.unwrap();
+    for of in ["aaaaa", "bbbbb", "ccccc"] {
+        store.append(long(of).append(0, 7)).await.unwrap();
+    }
+    store.close().await;
+    assert!(!path.with_file_name("ledger.sqlite-wal").exists());
+}
+
+#[tokio::test]
+async fn sqlite_conforms() {
+    let (_dir, path) = place();
+    conformance(Arc::new(SqliteStore::open(&path).await.unwrap())).await;
+}
+
+#[tokio::test]
+async fn a_ledger_is_durable_and_append_only_and_leaves_no_other_file() {
+    let (dir, path) = place();
+    filled(&path).await;
+    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["ledger.sqlite"]);
+    let store = SqliteStore::open(&path).await.unwrap();
+    let story = Story::whole("bbbbb");
+    assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes()[..7]);
+    let mut connection = raw(&path).await;
+    for statement in
+        ["UPDATE events SET seq = 99", "DELETE FROM events", "UPDATE blobs SET bytes = x'00'", "DELETE FROM blobs"]
+    {
+        let refused = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
+        assert!(refused.to_string().contains("append-only"), "{statement}: {refused}");
+    }
+    let level: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await.unwrap();
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await.unwrap();
+    assert_eq!((level, mode.as_str()), (2, "wal"));
+    assert!(sqlx::query("DELETE FROM summaries").execute(&store.readers).await.is_err(), "a reader wrote");
+}
+
+#[tokio::test]
+async fn two_processes_that_open_a_new_ledger_at_once_share_it() {
+    let (_dir, path) = place();
+    let opened = (0..8).map(|_| {
+        tokio::spawn({
+            let path = path.clone();
+            async move { SqliteStore::open(path).await }
+        })
+    });
+    let mut stores = Vec::new();
+    for task in opened.collect::<Vec<_>>() {
+        stores.push(task.await.unwrap().unwrap());
+    }
+    let story = Story::whole("aaaaa");
+    let mut seq = 0;
+    for store in &stores {
+        store.append(story.append(seq, seq + 1)).await.unwrap();
+        seq += 1;
+    }
+    for store in &stores {
+        assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes()[..seq]);
+    }
+    let (first, second) = (&stores[0], &stores[1]);
+    let (one, two) = tokio::join!(first.append(story.append(seq, 20)), second.append(story.append(seq, 20)));
+    let lost = one.and(two).unwrap_err();
+    assert!(matches!(lost, LedgerError::Conflict(_)), "{lost}");
+}
+
+#[tokio::test]
+async fn an_append_that_nobody_waits_for_is_whole_or_not_there() {
+    let (_dir, path) = place();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let story = Story::whole("aaaaa");
+    for micros in 0..40 {
+        let seq = store.events(&story.id, 0).await.unwrap().len();
+        if seq >= 20 {
+            break;
+        }
+        let _ =
+            tokio::time::timeout(Duration::from_micros(micros * 20), store.append(story.append(seq, seq + 2))).await;
+        let now = store.events(&story.id, 0).await.unwrap().len();
+        assert!(now == seq || now == seq + 2, "{seq} then {now}");
+        // A later append goes through: nothing is left locked.
+        store.append(Story::begun(EngagementId::from_bits(micros).as_str()).append(0, 1)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_refused() {
+    let (_dir, path) = place();
+    filled(&path).await;
+    let mut connection = raw(&path).await;
+    sqlx::query("PRAGMA user_version = 2").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let refused = SqliteStore::open(&path).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Newer { found: 2, known: 1 }), "{refused}");
+    assert!(refused.to_string().starts_with("this workspace was written by a newer countersign"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_not_a_ledger_is_refused_and_left_alone() {
+    let (_dir, path) = place();
+    for content in ["", "hello", &"garbage ".repeat(2000)] {
+        std::fs::write(&path, content).unwrap();
+        let refused = SqliteStore::open(&path).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::NotALedger { .. }), "{content:.10}: {refused:?}");
+        assert!(refused.to_string().ends_with("restore it from a backup"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    }
+    std::fs::remove_file(&path).unwrap();
+    let mut other = options(&path).create_if_missing(true).connect().await.unwrap();
+    sqlx::query("CREATE TABLE songs (title TEXT)").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    let refused = SqliteStore::open(&path).await.unwrap_err();
+    assert!(refused.to_string().contains("another program's database"), "{refused}");
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(path.with_file_name("ledger.sqlite-wal"), "what is left of a ledger").unwrap();
+    let refused = SqliteStore::open(&path).await.unwrap_err();
+    assert!(refused.to_string().contains("write-ahead log"), "{refused}");
+    assert!(!path.exists());
+}
+
+/// Opens a file that was damaged and reads all of it; whatever comes back must be what was written.
+async fn read_all(path: &Path, stories: &[(Story, Digest)]) -> Result<(), LedgerError> {
+    let store = Arc::new(SqliteStore::open(path).await?);
+    let mut outcome = Ok(());
+    for (story, head) in stories {
+        let opened = Journal::open(Arc::clone(&store) as Arc<dyn Store>, &story.id).await;
+        let read = opened.map(|journal| assert_eq!(journal.state().head, *head, "wrong, and nobody noticed"));
+        let digests: Vec<Digest> = story.blobs.keys().copied().collect();
+        outcome = outcome.and(read).and(store.blobs(&digests).await.map(|_| ()));
+    }
+    let lists = store.summaries(Filter::default()).await.and(store.find("").await.map(|_| ()));
+    Arc::into_inner(store).unwrap().close().await;
+    outcome.and(lists)
+}
+
+#[tokio::test]
+async fn damage_is_an_error_that_says_so_and_never_a_panic_or_a_wrong_answer() {
+    let (dir, path) = place();
+    filled(&path).await;
+    let story = |of| {
+        let story = long(of);
+        let head = story.sealed()[6].event.hash;
+        (story, head)
+    };
+    let stories = ["aaaaa", "bbbbb", "ccccc"].map(story);
+    read_all(&path, &stories).await.unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let pages = whole.len() / 4096;
+    assert!(pages > 20, "{pages}");
+
+    let damaged = dir.path().join("damaged.sqlite");
+    let mut found = 0;
+    let mut look = async |bytes: &[u8], how: String| {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(dir.path().join(format!("damaged.sqlite{suffix}")));
+        }
+        OpenOptions::new().create(true).append(true).open(&damaged).unwrap().write_all(bytes).unwrap();
+        if let Err(error) = read_all(&damaged, &stories).await {
+            let honest = matches!(
+                error,
+                LedgerError::Corrupt { .. }
+                    | LedgerError::NotALedger { .. }
+                    | LedgerError::Missing(_)
+                    | LedgerError::Newer { .. }
+                    | LedgerError::Store { .. }
+            ) || matches!(error, LedgerError::Document(_));
+            assert!(honest, "{how}: {error:?}");
+            found += 1;
+        }
+    };
+    for length in [1, 50, 100, 1000, 4096, 5000, 4096 * 3, 4096 * (pages / 2), whole.len() - 4096, whole.len() - 1] {
+        look(&whole[..length], format!("cut to {length}")).await;
+    }
+    for page in 0..pages {
+        let mut bytes = whole.clone();
+        bytes[page * 4096..(page + 1) * 4096].fill(0xa5);
+        look(&bytes, format!("page {page} overwritten")).await;
+        for step in 0..3 {
+            let at = page * 4096 + (step * 1439 + page * 31) % 4096;
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            look(&bytes, format!("byte {at} flipped")).await;
+        }
+    }
+    assert!(found > pages, "only {found} of {} were noticed", pages * 4 + 10);
+}

@@ -1,0 +1,206 @@
+//! What the tests of this module share: an engagement's story, told from its beginning to its end, to be stored,
+//! sealed and tampered with.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::{
+    chain::{self, Sealed},
+    store::{Append, Link},
+    summary::Summary,
+};
+use crate::{
+    artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, RecordOutcome, canonical, digest_of},
+    engagement::{
+        About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, Closed,
+        Event, NodeSettled, Purpose, Requested, State,
+    },
+    facts::{Identity, IdentityMeans, Role},
+    flow::NodeOutcome,
+};
+
+pub(super) fn id(text: &str) -> EngagementId {
+    text.parse().unwrap()
+}
+
+pub(super) fn noon() -> Timestamp {
+    "2026-12-01T12:00:00Z".parse().unwrap()
+}
+
+pub(super) fn person(name: &str) -> Actor {
+    Actor::Person(Identity { name: name.into(), os_user: name.into(), means: IdentityMeans::Asserted })
+}
+
+pub(super) fn request() -> Value {
+    json!({"blueprint": null, "inputs": {"vlan": 120}, "spec": null, "design": null, "baseline": null})
+}
+
+pub(super) fn requested() -> Requested {
+    Requested {
+        request: digest_of(&request()).unwrap(),
+        title: "Add VLAN 120".into(),
+        blueprint: Some("vlan".into()),
+        from: None,
+        stage: 1,
+    }
+}
+
+pub(super) fn spec() -> Value {
+    json!({
+        "kind": "spec", "title": "Add VLAN 120", "requirements": [{"id": "R1", "text": "VLAN 120 is on sw01"}],
+        "boundary": {"discover": [], "build": []}, "acceptance": [],
+    })
+}
+
+pub(super) fn filed(artifact: ArtifactKind, version: u32, document: &Value, made_from: &[Digest]) -> Body {
+    let digest = digest_of(document).unwrap();
+    Body::Filed(ArtifactFiled { artifact, version, digest, made_from: made_from.to_vec() })
+}
+
+pub(super) fn allowed(n: u64, agent: Agent, purpose: Purpose, approved: bool) -> CallAllowed {
+    CallAllowed {
+        call: CallId::nth(n),
+        digest: digest_of(&purpose).unwrap(),
+        purpose,
+        agent,
+        tool: "switch.vlan.create".parse().unwrap(),
+        target: "sw01".into(),
+        args: Map::from_iter([("vlan".to_owned(), json!(120))]),
+        grant: "build/1".into(),
+        counts: None,
+        approved,
+        rules: Vec::new(),
+        decided_on: digest_of(&json!({"policies": "as they were"})).unwrap(),
+    }
+}
+
+pub(super) fn finished(n: u64, result: &Value) -> Body {
+    let result = Some(digest_of(result).unwrap());
+    Body::Finished(CallFinished { call: CallId::nth(n), outcome: CallOutcome::Ok, result, message: None })
+}
+
+pub(super) fn act() -> Purpose {
+    Purpose::Act { node: node(), attempt: 1, r#try: 1 }
+}
+
+pub(super) fn discover() -> Purpose {
+    Purpose::Discover { read: "vlans".parse().unwrap(), item: None }
+}
+
+fn node() -> NodeId {
+    NodeId::new(&"create-vlan".parse().unwrap(), Some("sw01"))
+}
+
+/// Events that are not sealed yet, and the documents that they name.
+#[derive(Clone)]
+pub(super) struct Story {
+    pub id: EngagementId,
+    pub events: Vec<(Timestamp, Actor, Body)>,
+    pub blobs: BTreeMap<Digest, Vec<u8>>,
+}
+
+impl Story {
+    /// An engagement that was just requested.
+    pub fn begun(of: &str) -> Self {
+        let mut story = Self { id: id(of), events: Vec::new(), blobs: BTreeMap::new() };
+        story.document(&request());
+        story.tell(person("ada"), Body::Requested(requested()));
+        story
+    }
+
+    /// An engagement from its request to its end, 20 events.
+    pub fn whole(of: &str) -> Self {
+        let mut story = Self::begun(of);
+        let program = Actor::Program;
+        let request = requested().request;
+        let (spec_digest, result) = (digest_of(&spec()).unwrap(), json!({"vlans": [1, 20]}));
+        story.document(&spec());
+        story.tell(Actor::Agent(Agent::Requirements), filed(ArtifactKind::Spec, 1, &spec(), &[request]));
+        story.gate(About::Gate1, spec_digest, &[]);
+        story.tell(program.clone(), Body::Entered { phase: Phase::Feasibility, reason: None });
+        let call = allowed(1, Agent::Design, discover(), false);
+        story.tell(Actor::Agent(Agent::Design), Body::Allowed(Box::new(call)));
+        story.document(&result);
+        story.tell(program.clone(), finished(1, &result));
+        let discovery = story.document(&json!({"kind": "discovery"}));
+        story.tell(program.clone(), filed(ArtifactKind::Discovery, 1, &json!({"kind": "discovery"}), &[spec_digest]));
+        story.tell(program.clone(), Body::Entered { phase: Phase::Design, reason: None });
+        let design = story.document(&json!({"kind": "design"}));
+        let from = [spec_digest, discovery];
+        story.tell(Actor::Agent(Agent::Design), filed(ArtifactKind::Design, 1, &json!({"kind": "design"}), &from));
+        story.gate(About::Gate2, design, &[digest_of(&act()).unwrap()]);
+        story.tell(program.clone(), Body::Entered { phase: Phase::Build, reason: None });
+        story.document(&json!({"kind": "flow"}));
+        story.tell(program.clone(), filed(ArtifactKind::Flow, 1, &json!({"kind": "flow"}), &[design]));
+        let call = allowed(2, Agent::Build, act(), true);
+        story.tell(Actor::Agent(Agent::Build), Body::Allowed(Box::new(call)));
+        story.document(&json!({"ok": true}));
+        story.tell(program.clone(), finished(2, &json!({"ok": true})));
+        let settled = NodeSettled { node: node(), attempt: 1, outcome: NodeOutcome::Done, changed: true, reason: None };
+        story.tell(program.clone(), Body::Settled(settled));
+        story.tell(program.clone(), Body::Entered { phase: Phase::AsBuilt, reason: None });
+        story.document(&json!({"kind": "record"}));
+        story.tell(program.clone(), filed(ArtifactKind::Record, 1, &json!({"kind": "record"}), &[spec_digest]));
+        let closed = Closed { outcome: RecordOutcome::Done, reason: "every requirement is met".into() };
+        story.tell(program, Body::Closed(closed));
+        story
+    }
+
+    pub fn tell(&mut self, actor: Actor, body: Body) {
+        let at = noon() + SignedDuration::from_secs(self.events.len() as i64);
+        self.events.push((at, actor, body));
+    }
+
+    pub fn document(&mut self, value: &Value) -> Digest {
+        let digest = digest_of(value).unwrap();
+        self.blobs.insert(digest, canonical(value).unwrap());
+        digest
+    }
+
+    fn gate(&mut self, about: About, artifact: Digest, calls: &[Digest]) {
+        let request = self.document(&json!({"about": about, "artifact": artifact, "shown": "VLAN 120 on sw01"}));
+        self.tell(Actor::Program, Body::Asked(Asked { about: about.clone(), request, role: Role::Approver }));
+        let answered = Answered {
+            about,
+            request,
+            answer: Answer::Approve,
+            role: Role::Owner,
+            reason: None,
+            calls: calls.to_vec(),
+        };
+        self.tell(person("grace"), Body::Answered(answered));
+    }
+
+    /// The events as a chain whose every link holds.
+    pub fn sealed(&self) -> Vec<Sealed> {
+        let (mut prev, mut chain) = (Digest::ZERO, Vec::new());
+        for ((at, actor, body), seq) in self.events.iter().cloned().zip(1..) {
+            let sealed = chain::seal(&self.id, seq, at, actor, body, prev).unwrap();
+            prev = sealed.event.hash;
+            chain.push(sealed);
+        }
+        chain
+    }
+
+    pub fn bytes(&self) -> Vec<Vec<u8>> {
+        self.sealed().into_iter().map(|sealed| sealed.bytes).collect()
+    }
+
+    /// What writes the events after `from`, up to and with `to`.
+    pub fn append(&self, from: usize, to: usize) -> Append {
+        let sealed = self.sealed();
+        let events: Vec<&Event> = sealed.iter().take(to).map(|sealed| &sealed.event).collect();
+        let links = sealed[from..to].iter();
+        Append {
+            engagement: self.id.clone(),
+            expected_seq: from as u64,
+            events: links
+                .map(|sealed| Link { seq: sealed.event.seq, bytes: sealed.bytes.clone(), hash: sealed.event.hash })
+                .collect(),
+            blobs: self.blobs.iter().map(|(digest, bytes)| (*digest, bytes.clone())).collect(),
+            summary: Summary::of(&State::replay(events).unwrap()),
+        }
+    }
+}
