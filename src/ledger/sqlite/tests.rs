@@ -153,7 +153,12 @@ async fn read_all(path: &Path, stories: &[(Story, Digest)]) -> Result<(), Ledger
         let opened = Journal::open(Arc::clone(&store) as Arc<dyn Store>, &story.id).await;
         let read = opened.map(|journal| assert_eq!(journal.state().head, *head, "wrong, and nobody noticed"));
         let digests: Vec<Digest> = story.blobs.keys().copied().collect();
-        outcome = outcome.and(read).and(store.blobs(&digests).await.map(|_| ()));
+        outcome = outcome.and(read).and(store.blobs(&digests).await.map(|found| {
+            assert!(
+                found.iter().all(|(digest, bytes)| story.blobs.get(digest) == Some(bytes)),
+                "wrong, and nobody noticed"
+            );
+        }));
     }
     let lists = store.summaries(Filter::default()).await.and(store.find("").await.map(|_| ()));
     Arc::into_inner(store).unwrap().close().await;
@@ -210,4 +215,30 @@ async fn damage_is_an_error_that_says_so_and_never_a_panic_or_a_wrong_answer() {
         }
     }
     assert!(found > pages, "only {found} of {} were noticed", pages * 4 + 10);
+}
+
+#[tokio::test]
+async fn a_document_that_was_changed_in_the_file_is_named_and_not_handed_out() {
+    let (_dir, path) = place();
+    filled(&path).await;
+    let story = Story::whole("aaaaa");
+    let crate::engagement::Body::Requested(requested) = &story.events[0].2 else { panic!("no request") };
+    let mut connection = raw(&path).await;
+    sqlx::query("DROP TRIGGER blobs_stay").execute(&mut connection).await.unwrap();
+    sqlx::query("UPDATE blobs SET bytes = CAST('{}' AS BLOB) WHERE digest = ?")
+        .bind(requested.request.to_string())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await.unwrap());
+    let refusals = [
+        store.blob(requested.request).await.unwrap_err(),
+        store.blobs(&[requested.request]).await.unwrap_err(),
+        Journal::open(Arc::clone(&store), &story.id).await.unwrap_err(),
+    ];
+    for refused in refusals {
+        assert!(matches!(refused, LedgerError::Corrupt { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(&requested.request.to_string()), "{refused}");
+    }
 }
