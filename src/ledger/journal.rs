@@ -140,7 +140,8 @@ impl Journal {
     ///
     /// [`LedgerError::Conflict`] if another process wrote meanwhile, [`LedgerError::Document`] if an artifact is filed
     /// that is not stored or cannot be read, [`LedgerError::Unwritable`]; and whatever [`Store::append`] gives. The
-    /// journal is then as it was.
+    /// journal is then as it was. It is also as it was when the caller stops waiting, though the write may still
+    /// happen: [`Journal::catch_up`] before the next one.
     pub(crate) async fn commit(
         &mut self,
         at: Timestamp,
