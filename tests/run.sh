@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what the tests need, says what, and runs them: formatting, lints, then every test.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+# A C compiler builds SQLite; `git` is what a workspace is kept in; `script` gives a test a terminal.
+missing=()
+command -v cc >/dev/null || missing+=(build-essential)
+command -v git >/dev/null || missing+=(git)
+command -v script >/dev/null || missing+=(bsdutils)
+if [ ${#missing[@]} -gt 0 ]; then
+  say "installing ${missing[*]}"
+  sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+  $sudo apt-get update -qq
+  $sudo apt-get install -y -qq "${missing[@]}"
+fi
+if ! command -v cargo >/dev/null; then
+  echo "error: cargo is not here; install Rust 1.95 with rustup (https://rustup.rs) and run this again" >&2
+  exit 2
+fi
+rustup component add rustfmt clippy >/dev/null 2>&1 || true
+
+say "formatting"
+cargo fmt --check
+
+say "lints, warnings are errors"
+cargo clippy --all-targets --locked -- -D warnings
+
+say "tests"
+cargo test --locked
