@@ -101,10 +101,31 @@ pub fn approval_request(view: &View<'_>, catalog: &Catalog, about: &About) -> Re
         about: about.clone(),
         version: filed.version,
         artifact: Some(filed.digest),
-        flow: None,
+        flow: if *about == About::Gate2 { Some(crate::artifact::digest_of(&view.preview()?)?) } else { None },
         facts: spec_facts(spec, &catalog.toolbox, &catalog.inventory),
         decided_on: catalog.digests()?,
-        calls: Vec::new(),
+        calls: if *about == About::Gate2 {
+            view.preview()?
+                .nodes
+                .iter()
+                .filter_map(|n| {
+                    Some(OfferedCall {
+                        node: n.id.clone(),
+                        call: crate::engagement::call_digest(
+                            &view.state.id,
+                            Some(&n.id),
+                            n.step.tool.as_str(),
+                            &n.known_args()?,
+                        )
+                        .ok()?,
+                        sentence: String::new(),
+                        destructive: false,
+                    })
+                })
+                .collect()
+        } else {
+            Vec::new()
+        },
         role: Role::Approver,
         screen: Screen::default(),
     })
