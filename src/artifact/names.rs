@@ -109,6 +109,11 @@ impl CallId {
     pub fn nth(n: u64) -> Self {
         Self(format!("c{n}"))
     }
+
+    /// Its place among the engagement's calls.
+    pub fn number(&self) -> u64 {
+        self.0.strip_prefix('c').and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
 }
 
 /// Which of the five documents.

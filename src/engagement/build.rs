@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, FlowNode, NodeId, Phase, ReadCall, Scope, Undo, Verify, fill_args},
+    artifact::{Agent, ArtifactKind, CallId, FlowNode, NodeId, Phase, ReadCall, Scope, Undo, Verify, fill_args},
     flow::{NextNode, NodeOutcome, Settled, bind_args, next_node},
     tool::{Effect, Tool},
 };
@@ -35,10 +35,10 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     // A node that has acted is finished whatever halts the rest: its effect must be looked at.
     if let Some(node) = flow.nodes.iter().find(|node| !view.state.nodes.contains_key(&node.id) && acted(view, &node.id))
     {
-        return run(view, node);
+        return run(view, node, now);
     }
     Ok(match next_node(flow, &view.state.nodes, halted.as_deref()) {
-        NextNode::Run(node) => return run(view, node),
+        NextNode::Run(node) => return run(view, node, now),
         NextNode::Undo(node) => return undo(view, node),
         NextNode::Ask(node) => ask_or_wait(view.state, About::Failure { node: node.id.clone() }),
         NextNode::Settle(node, outcome, reason) => settle(view, node, outcome, false, Some(reason)),
@@ -113,7 +113,7 @@ pub fn node_args(view: &View<'_>, node: &FlowNode) -> Result<Map<String, Value>,
     bind_args(node, tool, &Values::of(view, node).scope(), view.toolbox).map_err(|error| error.to_string())
 }
 
-fn run(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> {
+fn run(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextError> {
     let failed = |reason: String| Ok(settle(view, node, NodeOutcome::Failed, false, Some(reason)));
     if let Some(when) = &node.step.when {
         match when.holds(&Values::of(view, node).scope()) {
@@ -132,7 +132,7 @@ fn run(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> {
         Ok(args) => args,
         Err(reason) => return failed(reason),
     };
-    if tool.effect == Effect::Read { Ok(read(view, node, &args)) } else { Ok(write(view, node, tool, &args)) }
+    if tool.effect == Effect::Read { Ok(read(view, node, &args)) } else { Ok(write(view, node, tool, &args, now)) }
 }
 
 fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>) -> Next {
@@ -190,7 +190,7 @@ fn paused(view: &View<'_>, purpose: &Purpose, seconds: u32) -> bool {
         .is_none_or(|(_, call)| view.state.last_at.as_second() - call.at.as_second() >= i64::from(seconds))
 }
 
-fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value>) -> Next {
+fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value>, now: Timestamp) -> Next {
     let attempt = view.state.attempt(&node.id);
     let failed = |reason: String| settle(view, node, NodeOutcome::Failed, false, Some(reason));
     let reader = tool.state.as_ref().and_then(|state| state_call(state, args));
@@ -207,6 +207,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
         match view.reading(&proposal.purpose) {
             Reading::Open | Reading::Again => return Next::Call(proposal),
             Reading::Failed(_, reason) => return failed(format!("its state could not be read: {reason}")),
+            Reading::Value(call, _) if stale(view, node, &call, now) => return Next::Call(proposal),
             Reading::Value(call, result) => match picked(tool, args, &result) {
                 Err(reason) => return failed(reason),
                 Ok(state) => {
@@ -274,6 +275,24 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
 
 /// How often a step is begun when reading back shows that its call never took effect.
 const ATTEMPTS: u32 = 3;
+
+/// Seconds after which a before-state that was read right before an effect is read again.
+const FRESH: i64 = 120;
+
+/// Whether the state that was read before a node's effect may have changed since: it is old, or a person was asked
+/// in between.
+fn stale(view: &View<'_>, node: &FlowNode, read: &CallId, now: Timestamp) -> bool {
+    if acted(view, &node.id) {
+        return false;
+    }
+    let old = view.state.calls.get(read).is_none_or(|call| now.as_second() - call.at.as_second() > FRESH);
+    let asked_since = view.act_of(&node.id).is_some_and(|(id, call)| {
+        let approved =
+            call.digest.and_then(|digest| view.state.approved_calls.get(&digest)).is_some_and(|left| *left > 0);
+        approved && id.number() > read.number()
+    });
+    old || asked_since
+}
 
 /// What begins the message of a call that was sent again under its own id.
 pub const RESENT: &str = "sent again";
@@ -379,7 +398,7 @@ fn ask_whether_applied(view: &View<'_>, node: &FlowNode) -> Option<Next> {
 }
 
 /// A before-state other than the one that was approved: record it, ask, and go on only if a person accepts it.
-fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: crate::artifact::CallId) -> Option<Next> {
+fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: CallId) -> Option<Next> {
     let approved = &node.before.as_ref()?.state;
     if approved == state {
         return None;
