@@ -122,6 +122,19 @@ pub enum OnFailure {
     Ask,
 }
 
+impl OnFailure {
+    /// In words, for screens and logs.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Stop => "run nothing more",
+            Self::UndoTarget => "take back what was done to the same target",
+            Self::UndoAll => "take everything back",
+            Self::Continue => "go on with what does not need it",
+            Self::Ask => "ask a person",
+        }
+    }
+}
+
 impl Arg {
     /// The value, where it is known.
     pub fn literal(&self) -> Option<&Value> {

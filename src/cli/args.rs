@@ -95,9 +95,23 @@ pub enum Command {
     /// List the tools, or pin what their servers are.
     #[command(after_help = "Examples:\n  countersign tools list\n  countersign tools pin lab")]
     Tools(Tools),
+    /// Not available yet: a conversation that drafts a spec with a model.
+    #[command(hide = true)]
+    Chat(Later),
+    /// Not available yet: trust stages 2 and 3.
+    #[command(hide = true)]
+    Trust(Later),
     /// The simulated lab: show it, reset it, make it misbehave, serve it over MCP.
     #[command(after_help = "Examples:\n  countersign lab show\n  countersign lab fault 'lie:vlan.create@sw03,times=1'")]
     Lab(Lab),
+}
+
+/// A command that a later version has.
+#[derive(Debug, Args)]
+pub struct Later {
+    /// Whatever else was typed.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub rest: Vec<String>,
 }
 
 /// `demo`

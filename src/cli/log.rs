@@ -53,7 +53,7 @@ fn words(body: &Body) -> String {
             let answer = match &answered.answer {
                 Answer::Approve => "approved".to_owned(),
                 Answer::Reject => "rejected".to_owned(),
-                Answer::Choose(choice) => format!("{choice:?}").to_lowercase(),
+                Answer::Choose(choice) => choice.words().to_owned(),
                 Answer::Applied(true) => "it took effect".to_owned(),
                 Answer::Applied(false) => "it did not take effect".to_owned(),
             };

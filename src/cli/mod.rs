@@ -75,6 +75,14 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Export(args) => export::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Tools(args) => tools::run(&global, args).await,
+        Command::Chat(_) => Err(CliError::usage(
+            "not available yet: drafting with a model comes in a later version; \
+             see `countersign blueprints` and use `countersign request --blueprint`",
+        )),
+        Command::Trust(_) => Err(CliError::usage(
+            "not available yet: every engagement runs at trust stage 1, where a person answers both gates; \
+             stages 2 and 3 come in a later version",
+        )),
         Command::Lab(args) => lab::run(&global, args).await,
     }
 }

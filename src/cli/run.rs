@@ -264,7 +264,7 @@ fn choice_words(choice: &Choice) -> String {
     match choice {
         Choice::Approve { .. } => "yes".into(),
         Choice::Reject { reason } => format!("no, {reason}"),
-        Choice::Failure(on) => format!("{on:?}").to_lowercase(),
+        Choice::Failure(on) => on.words().into(),
         Choice::Applied(applied) => if *applied { "it took effect" } else { "it did not take effect" }.into(),
     }
 }
