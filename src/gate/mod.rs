@@ -3,18 +3,27 @@
 //! chain; there is no time in it. Pure: it shows and never decides. Terminal, chat and export render the screen.
 
 mod boundary;
+mod change;
 mod changes;
+mod common;
+mod diff;
+mod gate1;
+mod gate2;
+mod question;
 mod render;
 mod screen;
 mod text;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{ArtifactKind, CanonicalError, Digest, EngagementId, NodeId},
-    engagement::{About, NextError, View},
-    facts::{Facts, Role, spec_facts},
+    artifact::{ArtifactKind, AutomationFlow, CanonicalError, Digest, EngagementId, NodeId, digest_of},
+    engagement::{About, NextError, RefusedAs, View, call_digest},
+    facts::{Facts, Role, spec_facts, with_flow},
     policy::{Catalog, CatalogDigests},
+    tool::Effect,
 };
 
 pub use boundary::boundary_words;
@@ -95,38 +104,82 @@ pub fn approval_request(view: &View<'_>, catalog: &Catalog, about: &About) -> Re
     let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
     let filed = view.state.artifacts.get(&kind).ok_or(GateError::Missing(kind))?;
     let spec = view.documents.spec().ok_or(GateError::Missing(ArtifactKind::Spec))?;
-    Ok(ApprovalRequest {
+    let reach = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
+    let mut request = ApprovalRequest {
         kind: ApprovalRequestKind::ApprovalRequest,
         engagement: view.state.id.clone(),
         about: about.clone(),
         version: filed.version,
         artifact: Some(filed.digest),
-        flow: if *about == About::Gate2 { Some(crate::artifact::digest_of(&view.preview()?)?) } else { None },
-        facts: spec_facts(spec, &catalog.toolbox, &catalog.inventory),
+        flow: None,
+        facts: reach,
         decided_on: catalog.digests()?,
-        calls: if *about == About::Gate2 {
-            view.preview()?
-                .nodes
-                .iter()
-                .filter_map(|n| {
-                    Some(OfferedCall {
-                        node: n.id.clone(),
-                        call: crate::engagement::call_digest(
-                            &view.state.id,
-                            Some(&n.id),
-                            n.step.tool.as_str(),
-                            &n.known_args()?,
-                        )
-                        .ok()?,
-                        sentence: String::new(),
-                        destructive: false,
-                    })
-                })
-                .collect()
-        } else {
-            Vec::new()
-        },
-        role: Role::Approver,
+        calls: Vec::new(),
+        role: role(view, about),
         screen: Screen::default(),
-    })
+    };
+    if *about == About::Gate1 {
+        request.screen = gate1::screen(view, catalog, spec, &request.facts);
+        return Ok(request);
+    }
+    let flow = match view.documents.flow() {
+        Some(flow) => AutomationFlow::clone(flow),
+        None => view.preview()?,
+    };
+    request.flow = Some(digest_of(&flow)?);
+    request.facts = with_flow(&request.facts, &flow, &catalog.toolbox, &catalog.inventory);
+    let (facts, flow) = (&request.facts, &flow);
+    if *about == About::Gate2 {
+        let design = view.documents.design().ok_or(GateError::Missing(ArtifactKind::Design))?;
+        request.calls = offered(view, catalog, flow)?;
+        let calls = &request.calls;
+        request.screen = gate2::screen(&gate2::Design { view, catalog, spec, design, flow, facts, calls });
+    } else {
+        let screen = question::Question { view, catalog, spec, flow, facts, about }.screen()?;
+        request.calls = one_call(view, catalog, flow, about);
+        request.screen = screen;
+    }
+    Ok(request)
+}
+
+/// The calls that gate 2 approves with the design: those that will run and are known to the last byte.
+fn offered(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow) -> Result<Vec<OfferedCall>, GateError> {
+    let mut calls = Vec::new();
+    for node in flow.nodes.iter().filter(|node| node.skipped.is_none() && !node.unchanged()) {
+        let tool = catalog.toolbox.tool(&node.step.tool).filter(|tool| tool.effect != Effect::Read);
+        // A step that names a role is asked about call by call, when it is reached.
+        let (Some(tool), Some(args), None) = (tool, node.known_args(), &node.step.approval) else { continue };
+        calls.push(OfferedCall {
+            node: node.id.clone(),
+            call: call_digest(&view.state.id, Some(&node.id), tool.name.as_str(), &args)?,
+            sentence: question::said(tool, &args),
+            destructive: tool.effect == Effect::Destructive || tool.irreversible(),
+        });
+    }
+    Ok(calls)
+}
+
+fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &About) -> Vec<OfferedCall> {
+    let About::Call { node, call } = about else { return Vec::new() };
+    let tool = flow.node(node).and_then(|node| catalog.toolbox.tool(&node.step.tool));
+    let asked = view.act_of(node).zip(tool).map(|((_, made), tool)| OfferedCall {
+        node: node.clone(),
+        call: *call,
+        sentence: question::said(tool, &made.args),
+        destructive: tool.effect == Effect::Destructive || tool.irreversible(),
+    });
+    asked.into_iter().collect()
+}
+
+/// The role that may answer: an approver, or the one that the refused call or its step names.
+fn role(view: &View<'_>, about: &About) -> Role {
+    let About::Call { node, .. } = about else { return Role::Approver };
+    let needed = match view.act_of(node).and_then(|(_, call)| call.refused.as_ref()) {
+        Some((RefusedAs::NeedsApproval(role), _)) => *role,
+        _ => Role::Approver,
+    };
+    let step = view.documents.flow().and_then(|flow| flow.node(node)).and_then(|node| node.step.approval.as_deref());
+    // A name that is no role is not made easier to satisfy by that.
+    let wanted = step.map(|name| if name == Role::Approver.as_str() { Role::Approver } else { Role::Owner });
+    needed.max(wanted.unwrap_or(Role::Approver))
 }

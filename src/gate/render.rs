@@ -51,18 +51,18 @@ pub fn render(screen: &Screen, style: Style) -> String {
             if gap >= 2 {
                 page.row(Paint::Bold, &format!("{title}{}{banner}", " ".repeat(gap)));
             } else {
-                page.wrap(Paint::Bold, "", "", &title);
-                page.wrap(Paint::Bold, "", "", &banner);
+                page.wrap(Paint::Bold, "", "    ", &title);
+                page.wrap(Paint::Bold, "", "    ", &banner);
             }
         }
-        None => page.wrap(Paint::Bold, "", "", &title),
+        None => page.wrap(Paint::Bold, "", "    ", &title),
     }
-    page.wrap(Paint::Plain, "  ", "  ", &visible(&screen.subject));
+    page.wrap(Paint::Plain, "  ", "    ", &visible(&screen.subject));
     for section in &screen.sections {
         page.section(section);
     }
     page.row(Paint::Plain, "");
-    page.wrap(Paint::Bold, "", "", &visible(&screen.footer));
+    page.wrap(Paint::Bold, "", "    ", &visible(&screen.footer));
     page.text
 }
 

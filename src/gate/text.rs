@@ -52,13 +52,22 @@ pub(super) fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
-/// A value, cut where it is long.
+/// A value inside a sentence, cut where it is long. Text that could read on as the sentence is quoted.
 pub(super) fn value(value: &Value) -> String {
     match value {
-        Value::String(text) => word(text),
+        Value::String(text) => quoted(text),
         Value::Null => "nothing".into(),
         other => word(&other.to_string()),
     }
+}
+
+/// A text inside a sentence: bare where it is one plain word, else in quotes that it cannot close.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._-/:*@+%#=~".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return word(text);
+    }
+    format!("\"{}\"", word(text).replace('"', "\\\""))
 }
 
 /// A short text, cut where it is long.
@@ -85,7 +94,9 @@ fn cut(text: &str, longest: usize) -> String {
 
 /// Names in a row; where they are many, the first ones and how many more.
 pub(super) fn names<T: AsRef<str>>(all: &[T]) -> String {
-    let shown = |names: &[T]| names.iter().map(|name| word(name.as_ref())).collect::<Vec<_>>().join(", ");
+    // Some were cut already; the room for that note keeps them from being cut twice.
+    let name = |name: &T| cut(name.as_ref(), LONGEST_VALUE + 40);
+    let shown = |names: &[T]| names.iter().map(name).collect::<Vec<_>>().join(", ");
     match all.get(..MOST_NAMES) {
         Some(first) if all.len() > MOST_NAMES => format!("{} and {} more", shown(first), all.len() - MOST_NAMES),
         _ => shown(all),

@@ -1,0 +1,85 @@
+//! What every screen has: who asked, when it may run, and which targets it is about.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    artifact::{ArtifactKind, Spec, Window},
+    engagement::View,
+    facts::Facts,
+    policy::Catalog,
+};
+
+use super::{
+    screen::Section,
+    text::{names, quoted, word},
+};
+
+/// What stands beside the title.
+pub(super) fn banner(facts: &Facts) -> Option<String> {
+    facts.simulated.then(|| "SIMULATED environment".to_owned())
+}
+
+/// Who asked, for what and when it may run.
+pub(super) fn head(view: &View<'_>, spec: &Spec) -> Section {
+    let state = view.state;
+    let mut section = Section::default();
+    let version = |kind: ArtifactKind| state.artifacts.get(&kind).map(|filed| filed.version);
+    let mut what = state.id.to_string();
+    if let Some(version) = version(ArtifactKind::Spec) {
+        what = format!("{what}, spec version {version}");
+    }
+    if let Some(version) = version(ArtifactKind::Design) {
+        what = format!("{what}, design version {version}");
+    }
+    section.pair("Engagement", what);
+    section.pair("Asked by", word(&state.requester.to_string()));
+    match (&state.requested.blueprint, &state.requested.from) {
+        (Some(blueprint), _) => section.pair("From", format!("blueprint {}", word(blueprint))),
+        (None, Some(from)) => section.pair("From", format!("the record of {from}")),
+        (None, None) => section.pair("From", "a hand-written spec"),
+    }
+    let refs: Vec<String> = spec.refs.iter().map(|reference| quoted(reference)).collect();
+    section.pair("Tickets", if refs.is_empty() { "none".into() } else { names(&refs) });
+    let window = spec.window.as_ref().map_or_else(|| "none, so it may be built at any time".into(), window);
+    section.pair("Window", window);
+    section
+}
+
+/// A window in words.
+fn window(window: &Window) -> String {
+    format!("{} to {}", moment(&window.from), moment(&window.until))
+}
+
+/// An instant as people write it; seconds only where there are any.
+pub(super) fn moment(at: &Timestamp) -> String {
+    let format = if at.as_second() % 60 == 0 { "%Y-%m-%d %H:%M UTC" } else { "%Y-%m-%d %H:%M:%S UTC" };
+    at.strftime(format).to_string()
+}
+
+/// The targets by environment.
+pub(super) fn targets(heading: &str, facts: &Facts, catalog: &Catalog) -> Section {
+    let mut section = Section::new(heading);
+    let mut by_environment: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut strangers = Vec::new();
+    for name in &facts.targets {
+        match catalog.inventory.target(name) {
+            Some(target) => by_environment.entry(&target.environment).or_default().push(name),
+            None => strangers.push(quoted(name)),
+        }
+    }
+    for (environment, all) in &by_environment {
+        section.text(format!("{} in {}: {}", all.len(), word(environment), names(all)));
+    }
+    if !strangers.is_empty() {
+        section.warn(format!("not in the inventory, so every call to it is refused: {}", names(&strangers)));
+    }
+    if facts.unlisted_targets {
+        section.warn("some targets are not named here: a grant reaches more than can be listed");
+    }
+    if section.lines.is_empty() {
+        section.text("none");
+    }
+    section
+}

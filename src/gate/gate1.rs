@@ -1,0 +1,216 @@
+//! The screen of gate 1: what is wanted, what may be done about it and to what, and how it will be known.
+
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+
+use crate::{
+    artifact::{Arg, ArtifactKind, Check, Digest, Rollback, Scope, Spec, to_yaml},
+    engagement::{About, View, read_document},
+    facts::Facts,
+    policy::Catalog,
+};
+
+use super::{
+    ApprovalRequest,
+    boundary::{boundary_words, widest},
+    common::{banner, head, moment, targets},
+    screen::{Line, Screen, Section},
+    text::{count, names, sentence, value, word},
+};
+
+/// Lines of the difference to the version before that are shown.
+const MOST_CHANGES: usize = 16;
+
+/// What gate 1 shows.
+pub(super) fn screen(view: &View<'_>, catalog: &Catalog, spec: &Spec, facts: &Facts) -> Screen {
+    let mut sections = vec![head(view, spec)];
+    sections.extend(since_last_version(view, spec));
+    sections.push(allowed(spec, catalog));
+    sections.push(targets("TARGETS", facts, catalog));
+    sections.extend(widest_grant(spec, catalog));
+    sections.push(wanted(spec, catalog));
+    sections.push(bounds(view, spec, facts));
+    Screen {
+        title: "GATE 1: is this wanted, and may this much be done?".into(),
+        banner: banner(facts),
+        subject: sentence(&spec.title),
+        sections,
+        footer: "The default answer is no.".into(),
+    }
+}
+
+fn allowed(spec: &Spec, catalog: &Catalog) -> Section {
+    let mut section = Section::new("WHAT MAY BE DONE");
+    for said in boundary_words(spec, catalog) {
+        section.text(said);
+    }
+    section
+}
+
+fn widest_grant(spec: &Spec, catalog: &Catalog) -> Option<Section> {
+    let [wide, worst] = widest(spec, catalog)?;
+    let mut section = Section::new("WIDEST GRANT (not proven by a solver)");
+    section.text(wide);
+    section.text(worst);
+    Some(section)
+}
+
+fn wanted(spec: &Spec, catalog: &Catalog) -> Section {
+    let mut section = Section::new("WHAT MUST BE TRUE IN THE END");
+    for requirement in &spec.requirements {
+        section.text(format!("{}  {}", word(&requirement.id), sentence(&requirement.text)));
+        let covering = spec.acceptance.iter().filter(|check| check.covers.contains(&requirement.id));
+        let mut covered = false;
+        for check in covering {
+            covered = true;
+            let when = if check.invariant { "holds before and after" } else { "fails before, holds after" };
+            section.detail(format!("{} {when}: {}", word(&check.id), reading(check, spec, catalog)));
+            section.detail(format!("   {}", expectation(check, spec)));
+        }
+        if !covered {
+            section.warn(format!("{} has no check, so nothing could show it", word(&requirement.id)));
+        }
+    }
+    section
+}
+
+/// The read of a check in words, for all of its items at once.
+fn reading(check: &Check, spec: &Spec, catalog: &Catalog) -> String {
+    let Some(tool) = catalog.toolbox.tool(&check.check.tool) else {
+        return format!("use `{}`, which no manifest describes", check.check.tool);
+    };
+    let inputs = spec.inputs_value();
+    let filled = |arg: &Arg, item: &Value| match arg {
+        Arg::Literal(literal) => value(literal),
+        Arg::Hole(hole) => {
+            let scope = Scope::new().with("inputs", &inputs).with("item", item);
+            hole.cel.evaluate(&scope).map_or_else(|_| format!("({})", word(hole.cel.source())), |filled| value(&filled))
+        }
+    };
+    tool.sentence(|name| match check.check.args.get(name) {
+        None => {
+            tool.args.properties.get(name).and_then(|schema| schema.default.as_ref()).map_or("nothing".into(), value)
+        }
+        Some(arg) => {
+            let mut each: Vec<String> = check.items().iter().map(|item| filled(arg, item)).collect();
+            each.dedup();
+            match each.as_slice() {
+                [one] => one.clone(),
+                all => format!("each of {}", names(all)),
+            }
+        }
+    })
+}
+
+/// What a check expects, with the inputs that it names filled in.
+fn expectation(check: &Check, spec: &Spec) -> String {
+    let source = check.expect.source();
+    let mut shown = String::new();
+    let mut rest = source;
+    let mut quote = None;
+    while let Some(c) = rest.chars().next() {
+        let named = rest.strip_prefix("inputs.").filter(|_| quote.is_none());
+        let named = named.filter(|_| !shown.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.'));
+        if let Some(after) = named {
+            let end = after.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(after.len());
+            let (name, after) = after.split_at_checked(end).unwrap_or((after, ""));
+            let scalar = spec.inputs.get(name).filter(|value| !value.is_array() && !value.is_object());
+            if let Some(scalar) = scalar.filter(|_| !after.starts_with(['.', '['])) {
+                shown.push_str(&scalar.to_string());
+                rest = after;
+                continue;
+            }
+        }
+        match quote {
+            // What follows a backslash never ends a text.
+            Some(_) if c == '\\' => {
+                let two = rest.char_indices().nth(2).map_or(rest.len(), |(at, _)| at);
+                let (now, after) = rest.split_at_checked(two).unwrap_or((rest, ""));
+                shown.push_str(now);
+                rest = after;
+                continue;
+            }
+            Some(open) if c == open => quote = None,
+            None if c == '"' || c == '\'' => quote = Some(c),
+            _ => {}
+        }
+        shown.push(c);
+        rest = rest.strip_prefix(c).unwrap_or_default();
+    }
+    sentence(&shown)
+}
+
+fn bounds(view: &View<'_>, spec: &Spec, facts: &Facts) -> Section {
+    let mut section = Section { heading: None, lines: Vec::new() };
+    let limits = &spec.limits;
+    section.pair(
+        "Limits",
+        format!(
+            "{} tool calls, {} model tokens, {} minutes of running",
+            limits.tool_calls, limits.model_tokens, limits.minutes
+        ),
+    );
+    let rollback = match spec.rollback {
+        Rollback::Required => "every change must be undoable",
+        Rollback::BestEffort => "undone where there is an undo",
+    };
+    let until = spec.undo_until.as_ref().map_or_else(String::new, |at| format!(", until {}", moment(at)));
+    section.pair("Rollback", format!("{rollback}{until}"));
+    section.pair("Irreversible", irreversible(facts));
+    if let Some(filed) = view.state.artifacts.get(&ArtifactKind::Spec) {
+        section.pair("Digest", format!("spec.yaml version {}, {}", filed.version, filed.digest.short()));
+    }
+    section
+}
+
+/// The tools that cannot be undone, or that there are none.
+pub(super) fn irreversible(facts: &Facts) -> String {
+    let all: Vec<&String> = facts.irreversible.iter().collect();
+    if all.is_empty() { "nothing".into() } else { names(&all) }
+}
+
+fn since_last_version(view: &View<'_>, spec: &Spec) -> Option<Section> {
+    let version = view.state.artifacts.get(&ArtifactKind::Spec)?.version;
+    if version < 2 {
+        return None;
+    }
+    let mut section = Section::new(format!("WHAT CHANGED (this is version {version})"));
+    let Some(last) = last_version(view) else {
+        section.text("The version before is not at hand; read this one as if it were new.");
+        return Some(section);
+    };
+    let (Ok(mut before), Ok(mut after)) = (to_yaml(&last), to_yaml(spec)) else { return Some(section) };
+    // Without a last line break the last line would differ from itself.
+    before.push('\n');
+    after.push('\n');
+    let diff = TextDiff::from_lines(&before, &after);
+    let mut lines: Vec<Line> = Vec::new();
+    for change in diff.iter_all_changes() {
+        let text = change.value().trim_end().to_owned();
+        match change.tag() {
+            ChangeTag::Delete => lines.push(Line::Removed(text)),
+            ChangeTag::Insert => lines.push(Line::Added(text)),
+            ChangeTag::Equal => {}
+        }
+    }
+    let more = lines.len().saturating_sub(MOST_CHANGES);
+    section.lines.extend(lines.into_iter().take(MOST_CHANGES));
+    if more > 0 {
+        section.warn(format!("{} more differ; look at the whole difference before you answer", count(more, "line")));
+    }
+    if section.lines.is_empty() {
+        section.text("Nothing; it was filed again as it was.");
+    }
+    Some(section)
+}
+
+/// The version that was answered last, found through the request that was answered.
+fn last_version(view: &View<'_>) -> Option<Spec> {
+    let current = view.state.artifact(ArtifactKind::Spec);
+    let mut answers = view.state.answers.iter().rev().filter(|(_, _, answered)| answered.about == About::Gate1);
+    let last: Digest = answers.find_map(|(_, _, answered)| {
+        let asked: ApprovalRequest = read_document(answered.request, view.blobs, "request").ok()?;
+        asked.artifact.filter(|artifact| Some(*artifact) != current)
+    })?;
+    read_document(last, view.blobs, "spec.yaml").ok()
+}

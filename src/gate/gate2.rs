@@ -1,0 +1,275 @@
+//! The screen of gate 2: the exact change, how it is taken back, how far it reaches, and the calls that a yes lets
+//! run. The change comes first.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    artifact::{AutomationFlow, DiscoveryReport, Disposition, FlowNode, SolutionDesign, Spec, Verdict},
+    engagement::{CallOutcome, Gate, GateState, Purpose, View},
+    facts::Facts,
+    policy::Catalog,
+    tool::Tool,
+};
+
+use super::{
+    OfferedCall,
+    change::{Group, Kind, groups, on_failure, source_step},
+    common::{banner, head, targets},
+    diff::diff,
+    gate1::irreversible,
+    screen::{Line, Screen, Section},
+    text::{count, names, sentence, word},
+};
+
+/// Calls that are listed by themselves; destructive ones always are.
+const MOST_CALLS: usize = 12;
+
+/// All that the screen is made from.
+pub(super) struct Design<'a> {
+    pub view: &'a View<'a>,
+    pub catalog: &'a Catalog,
+    pub spec: &'a Spec,
+    pub design: &'a SolutionDesign,
+    pub flow: &'a AutomationFlow,
+    pub facts: &'a Facts,
+    pub calls: &'a [OfferedCall],
+}
+
+/// What gate 2 shows.
+pub(super) fn screen(of: &Design<'_>) -> Screen {
+    let groups = groups(of.flow, of.catalog);
+    let mut sections = vec![change(of, &groups), reach(of), head_of(of)];
+    sections.extend(why(of.design));
+    sections.push(acceptance(of));
+    sections.extend(of.view.documents.discovery().and_then(|report| found(report)));
+    sections.push(calls(of.calls));
+    sections.push(digest(of));
+    Screen {
+        title: "GATE 2: may exactly this be done?".into(),
+        banner: banner(of.facts),
+        subject: sentence(&of.spec.title),
+        sections,
+        footer: "The default answer is no.".into(),
+    }
+}
+
+fn head_of(of: &Design<'_>) -> Section {
+    let mut section = head(of.view, of.spec);
+    if of.view.state.gate_open(Gate::One)
+        && let GateState::Open { by, .. } = &of.view.state.gate1
+    {
+        section.pair("Gate 1", format!("approved by {}", word(&by.to_string())));
+    }
+    section
+}
+
+fn change(of: &Design<'_>, groups: &[Group<'_>]) -> Section {
+    let mut section = Section::new("WHAT WILL BE CHANGED");
+    for group in groups {
+        match group.kind {
+            Kind::Change => changed(of, group, &mut section),
+            Kind::Later => later(of, group, &mut section),
+            Kind::Unchanged => {
+                let each = if group.nodes.len() == 1 { "is" } else { "are" };
+                section.text(format!("{} {each} so already: nothing will be called", names(&group.targets())));
+            }
+            Kind::Skipped => {
+                let why = group.first.skipped.as_deref().unwrap_or_default();
+                section.text(format!("left out: {}, because {}", group.headline(), sentence(why)));
+            }
+            Kind::Read => section.text(format!("only read: {}", group.headline())),
+        }
+    }
+    if !groups.iter().any(|group| matches!(group.kind, Kind::Change | Kind::Later)) {
+        section.text("nothing");
+    }
+    section
+}
+
+fn changed(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
+    section.text(group.headline());
+    section.lines.extend(diff(group.first.before.as_ref().map(|before| &before.state), group.first.after.as_ref()));
+    after_call(of, group, section);
+    if group.first.before.is_none() && group.tool.state.is_some() {
+        for node in &group.nodes {
+            let target = word(node.target.as_deref().unwrap_or(node.id.as_str()));
+            section
+                .warn(format!("{target} could not be read, so what is there now is not known: {}", unread(of, node)));
+        }
+    }
+}
+
+fn later(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
+    section.text(group.headline());
+    for (name, arg) in group.first.step.args.iter().filter(|(_, arg)| arg.literal().is_none()) {
+        let step = match arg {
+            crate::artifact::Arg::Hole(hole) => source_step(hole.cel.source()),
+            crate::artifact::Arg::Literal(_) => None,
+        };
+        let when = step.map_or_else(|| "later".into(), |step| format!("when `{step}` has run"));
+        section.detail(format!("{}: decided {when}; you will be asked then", word(name)));
+    }
+    after_call(of, group, section);
+}
+
+/// How a change is taken back, when it is asked about again, and how it is seen.
+fn after_call(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
+    let step = &group.first.step;
+    if !step.needs.is_empty() {
+        let needs: Vec<String> = step.needs.iter().map(|needs| format!("`{needs}`")).collect();
+        section.detail(format!("after {}", names(&needs)));
+    }
+    if let Some(when) = &step.when {
+        section.detail(format!("only if {}", sentence(when.source())));
+    }
+    match group.undo(&of.catalog.toolbox) {
+        Some(undo) => section.detail(format!("taken back by: {undo}")),
+        None => section.warn(format!("it cannot be taken back: {} has no undo", group.tool.name)),
+    }
+    if let Some(role) = &step.approval {
+        section.detail(format!("asked about one by one: it needs the role {}", word(role)));
+    }
+    if let Some(warning) = blind(group.tool, group.first) {
+        section.warn(warning);
+    }
+}
+
+/// Why nothing will show what a call did.
+fn blind(tool: &Tool, node: &FlowNode) -> Option<String> {
+    let seen = tool.state.is_some() && tool.after.is_some() || node.step.verify.is_some();
+    (!seen)
+        .then(|| format!("nothing reads back what it did: {} has no state to read, and the step no check", tool.name))
+}
+
+/// Why the state before a node could not be read.
+fn unread(of: &Design<'_>, node: &FlowNode) -> String {
+    let Some((_, call)) = of.view.state.call_for(&Purpose::Before { node: node.id.clone() }) else {
+        return "no reading of it is granted or was made".into();
+    };
+    match (&call.refused, &call.message, call.outcome) {
+        (Some((_, reason)), ..) => format!("the reading was refused: {}", word(reason)),
+        (None, Some(said), _) => word(said),
+        (None, None, Some(CallOutcome::Ok)) => "the answer could not be understood".into(),
+        (None, None, _) => "there was no answer".into(),
+    }
+}
+
+fn reach(of: &Design<'_>) -> Section {
+    let mut section = targets("HOW FAR IT REACHES", of.facts, of.catalog);
+    let writes = usize::try_from(of.facts.writes.unwrap_or_default()).unwrap_or(usize::MAX);
+    let destructive = match of.facts.destructive {
+        0 => "none of them destructive".to_owned(),
+        n => format!("{n} of them destructive"),
+    };
+    section.text(format!("{}, {destructive}; irreversible: {}", count(writes, "change"), irreversible(of.facts)));
+    let mut meant: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for step in &of.design.steps {
+        meant.entry(on_failure(step.on_failure)).or_default().push(format!("`{}`", step.id));
+    }
+    for (what, steps) in meant {
+        section.text(format!("If {} fails: {what}.", steps.join(" or ")));
+    }
+    let always: Vec<String> =
+        of.design.steps.iter().filter(|step| step.always).map(|step| format!("`{}`", step.id)).collect();
+    if !always.is_empty() {
+        section.text(format!("Run at the end whatever happened: {}.", always.join(", ")));
+    }
+    section
+}
+
+fn why(design: &SolutionDesign) -> Option<Section> {
+    let mut section = Section::new("WHY THIS WAY");
+    for decision in &design.decisions {
+        section.text(sentence(&decision.decision));
+        section.detail(format!("because: {}", sentence(&decision.because)));
+    }
+    for (disposition, word) in [(Disposition::Reuse, "Used as it is"), (Disposition::Skip, "Left out")] {
+        let of = design.components.iter().filter(|component| component.disposition == disposition);
+        let of: Vec<&str> = of.map(|component| component.name.as_str()).collect();
+        if !of.is_empty() {
+            section.text(format!("{word}: {}", names(&of)));
+        }
+    }
+    (!section.lines.is_empty()).then_some(section)
+}
+
+fn acceptance(of: &Design<'_>) -> Section {
+    let mut section = Section::new("WHAT MUST BE TRUE IN THE END");
+    for check in &of.spec.acceptance {
+        let reading = of.view.acceptance(check, true);
+        let steps = of.design.acceptance.get(&check.id).map(Vec::as_slice).unwrap_or_default();
+        let steps: Vec<String> = steps.iter().map(|step| format!("`{step}`")).collect();
+        let by = if steps.is_empty() { String::new() } else { format!(", made true by {}", steps.join(" and ")) };
+        let id = word(&check.id);
+        let covers = names(&check.covers);
+        let seen = word(reading.seen.as_deref().unwrap_or("it was not read"));
+        match (reading.holds, check.invariant) {
+            (Some(false), false) => {
+                section.text(format!("{id} ({covers}) does not hold now and must hold after{by}"));
+            }
+            (Some(true), true) => section.text(format!("{id} ({covers}) holds now and must still hold after")),
+            (Some(true), false) => {
+                section.warn(format!("{id} ({covers}) holds already, so it will prove nothing about this change"));
+            }
+            (Some(false), true) => section.warn(format!("{id} ({covers}) should hold before and after, and does not")),
+            (None, _) => section.warn(format!("{id} ({covers}) could not be read: {seen}")),
+        }
+    }
+    section
+}
+
+fn found(report: &DiscoveryReport) -> Option<Section> {
+    let mut section = Section::new("WHAT WAS FOUND");
+    match report.verdict {
+        Verdict::Feasible => {}
+        Verdict::WithConstraints => section.warn("it can be done with the limits named here"),
+        Verdict::WithChanges => section.warn("it can be done only with another version of the spec"),
+        Verdict::NotFeasible => section.warn("it cannot be done"),
+    }
+    for finding in &report.findings {
+        let calls: Vec<&str> = finding.calls.iter().map(|call| call.as_str()).collect();
+        let cited = if calls.is_empty() { "no call".to_owned() } else { names(&calls) };
+        section.text(format!("{} ({cited})", sentence(&finding.text)));
+    }
+    for drift in &report.drift {
+        section.warn(format!("`{}` is not as it was left ({})", word(&drift.node), drift.call));
+        section.lines.extend(diff(Some(&drift.recorded), Some(&drift.now)));
+    }
+    if !report.reuse.is_empty() {
+        section.text(format!("Already there: {}", names(&report.reuse)));
+    }
+    (!section.lines.is_empty()).then_some(section)
+}
+
+/// The calls that a yes lets run. Destructive ones are ticked one by one, so each of them is on the screen.
+fn calls(calls: &[OfferedCall]) -> Section {
+    let mut section = Section::new(match calls.len() {
+        0 => "A YES LETS NO CALL RUN BY ITSELF".to_owned(),
+        1 => "A YES LETS THIS CALL RUN, ONCE".to_owned(),
+        n => format!("A YES LETS THESE {n} CALLS RUN, EACH ONCE"),
+    });
+    let line = |call: &OfferedCall| Line::Call {
+        sentence: sentence(&call.sentence),
+        digest: call.call.short(),
+        tick: call.destructive,
+    };
+    let (ticked, plain): (Vec<&OfferedCall>, Vec<&OfferedCall>) = calls.iter().partition(|call| call.destructive);
+    section.lines.extend(plain.iter().take(MOST_CALLS).map(|call| line(call)));
+    if plain.len() > MOST_CALLS {
+        let more = plain.len() - MOST_CALLS;
+        section.text(format!("and {}, each one of the changes above", count(more, "more call")));
+    }
+    if !ticked.is_empty() {
+        section.warn("what follows removes something or cannot be taken back; tick each call that may run");
+        section.lines.extend(ticked.iter().map(|call| line(call)));
+    }
+    section
+}
+
+fn digest(of: &Design<'_>) -> Section {
+    let mut section = Section::default();
+    if let Some(filed) = of.view.state.artifacts.get(&crate::artifact::ArtifactKind::Design) {
+        section.pair("Digest", format!("solution.design version {}, {}", filed.version, filed.digest.short()));
+    }
+    section
+}

@@ -1,0 +1,283 @@
+//! The questions of the build phase: one call, a deviation, a failure, an unknown outcome. Each says what is known,
+//! what the answer means, and where to look.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    artifact::{ArtifactKind, AutomationFlow, CallId, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
+    engagement::{About, Call, Purpose, View, before_state, node_args, undo_call},
+    facts::Facts,
+    flow::NodeOutcome,
+    policy::Catalog,
+    tool::{Effect, Tool},
+};
+
+use super::{
+    GateError,
+    change::on_failure,
+    common::{banner, moment},
+    diff::diff,
+    screen::{Screen, Section},
+    text::{names, sentence, value, word},
+};
+
+/// All that a question is made from.
+pub(super) struct Question<'a> {
+    pub view: &'a View<'a>,
+    pub catalog: &'a Catalog,
+    pub spec: &'a Spec,
+    pub flow: &'a AutomationFlow,
+    pub facts: &'a Facts,
+    pub about: &'a About,
+}
+
+impl<'a> Question<'a> {
+    /// What the question shows.
+    pub(super) fn screen(&self) -> Result<Screen, GateError> {
+        match self.about {
+            About::Call { node, .. } => self.call(self.at(node)?),
+            About::Deviation { node } => self.deviation(self.at(node)?),
+            About::Failure { node } => self.failure(self.at(node)?),
+            About::Unknown { node } => self.unknown(self.at(node)?),
+            About::Gate1 | About::Gate2 => Err(self.nothing()),
+        }
+    }
+
+    fn nothing(&self) -> GateError {
+        GateError::NothingToAsk(self.about.clone())
+    }
+
+    fn at(&self, node: &NodeId) -> Result<&'a FlowNode, GateError> {
+        self.flow.node(node).ok_or_else(|| self.nothing())
+    }
+
+    fn tool(&self, node: &FlowNode) -> Result<&'a Tool, GateError> {
+        self.catalog.toolbox.tool(&node.step.tool).ok_or_else(|| self.nothing())
+    }
+
+    fn page(&self, title: &str, footer: &str, mut sections: Vec<Section>) -> Screen {
+        let state = self.view.state;
+        let mut head = Section::default();
+        head.pair("Engagement", format!("{}, {}", state.id, sentence(&self.spec.title)));
+        head.pair("Asked by", word(&state.requester.to_string()));
+        if let Some(filed) = state.artifacts.get(&ArtifactKind::Design) {
+            head.pair("Digest", format!("solution.design version {}, {}", filed.version, filed.digest.short()));
+        }
+        sections.push(head);
+        Screen {
+            title: title.into(),
+            banner: banner(self.facts),
+            subject: self.about.to_string(),
+            sections,
+            footer: footer.into(),
+        }
+    }
+
+    fn call(&self, node: &FlowNode) -> Result<Screen, GateError> {
+        let About::Call { call: digest, .. } = self.about else { return Err(self.nothing()) };
+        let (id, call) = self.view.act_of(&node.id).ok_or_else(|| self.nothing())?;
+        if call.digest != Some(*digest) {
+            return Err(self.nothing());
+        }
+        let tool = self.tool(node)?;
+        let mut what = Section::new("THE CALL");
+        what.text(said(tool, &call.args));
+        what.lines.extend(arguments(&call.args));
+        let mut changes = Section::new("WHAT IT CHANGES");
+        let before = before_state(self.view, node);
+        if tool.effect == Effect::Read {
+            changes.text("nothing: it only reads");
+        } else if tool.state.is_none() {
+            changes.text("it cannot be said beforehand: the tool has no state to read");
+        } else {
+            changes.lines.extend(diff(before.as_ref(), self.designed(tool, &call.args, before.as_ref()).as_ref()));
+        }
+        match self.undo_words(node, tool, &call.args, before.as_ref()) {
+            Some(undo) => changes.detail(format!("taken back by: {undo}")),
+            None if tool.effect == Effect::Read => {}
+            None => changes.warn(format!("it cannot be taken back: {} has no undo", tool.name)),
+        }
+        let mut why = Section::new("WHY YOU ARE ASKED");
+        if tool.effect == Effect::Destructive || tool.irreversible() {
+            why.warn("it removes something, or cannot be taken back");
+        }
+        if node.known_args().is_none() {
+            why.text("At gate 2 it could not be known: it uses what an earlier step answered.");
+        } else if let Some(role) = &node.step.approval {
+            why.text(format!("The design wants each of these calls approved by itself, by the role {}.", word(role)));
+        } else {
+            why.text("Gate 2 did not approve exactly this call.");
+        }
+        if let Some((_, reason)) = &call.refused {
+            why.text(format!("The rule says: {}", sentence(reason)));
+        }
+        why.text(format!("A yes is for this call alone and for one use ({id}, {}).", digest.short()));
+        Ok(self.page("ONE CALL: may it run?", "The default answer is no.", vec![what, changes, why]))
+    }
+
+    fn deviation(&self, node: &FlowNode) -> Result<Screen, GateError> {
+        let found = &self.view.state.deviation_at(&node.id).ok_or_else(|| self.nothing())?.found;
+        let tool = self.tool(node)?;
+        let mut what = Section::new("WHAT IS NOT AS APPROVED");
+        what.text(format!("`{}`: {}", node.id, sentence(&found.what)));
+        what.text("approved on (-), and there now (+):");
+        what.lines.extend(diff(Some(&found.contract), Some(&found.actual)));
+        let calls: Vec<&str> = found.calls.iter().map(CallId::as_str).collect();
+        what.detail(format!("shown by {}", if calls.is_empty() { "no call".into() } else { names(&calls) }));
+        let mut means = Section::new("WHAT A YES MEANS");
+        let args = node_args(self.view, node).unwrap_or_default();
+        means.text(format!("This still runs: {}", said(tool, &args)));
+        means.lines.extend(diff(Some(&found.actual), self.designed(tool, &args, Some(&found.actual)).as_ref()));
+        match self.undo_words(node, tool, &args, Some(&found.actual)) {
+            Some(undo) => means.detail(format!("taken back by: {undo}")),
+            None => means.warn(format!("it cannot be taken back: {} has no undo", tool.name)),
+        }
+        let mut no = Section::new("WHAT A NO MEANS");
+        no.text(format!("The step fails without running; then {}.", on_failure(node.step.on_failure)));
+        let title = "DEVIATION: may it go on from a state that nobody approved?";
+        Ok(self.page(title, "The default answer is no.", vec![what, means, no]))
+    }
+
+    fn failure(&self, node: &FlowNode) -> Result<Screen, GateError> {
+        let state = self.view.state;
+        let tool = self.tool(node)?;
+        let mut what = Section::new("WHAT FAILED");
+        let args = node_args(self.view, node).unwrap_or_default();
+        what.text(format!("`{}`: {}", node.id, said(tool, &args)));
+        let reason = state.reasons.get(&node.id).map_or("no reason is known", String::as_str);
+        what.warn(sentence(reason));
+        let changed = state.nodes.get(&node.id).is_some_and(|settled| settled.changed);
+        what.text(if changed { "Something is changed there." } else { "Nothing is changed there." });
+        let mut so_far = Section::new("WHAT WAS DONE SO FAR");
+        for (outcome, words) in [
+            (NodeOutcome::Done, "done"),
+            (NodeOutcome::Unchanged, "so already"),
+            (NodeOutcome::Skipped, "left out"),
+            (NodeOutcome::Failed, "failed"),
+            (NodeOutcome::Unknown, "unknown"),
+            (NodeOutcome::Undone, "taken back"),
+            (NodeOutcome::UndoFailed, "not taken back"),
+            (NodeOutcome::NotRun, "not run"),
+        ] {
+            let of = |other: &&FlowNode| state.nodes.get(&other.id).is_some_and(|settled| settled.outcome == outcome);
+            let of: Vec<&str> = self.flow.nodes.iter().filter(of).map(|node| node.id.as_str()).collect();
+            if !of.is_empty() {
+                so_far.pair(words, names(&of));
+            }
+        }
+        let open: Vec<&str> = self
+            .flow
+            .nodes
+            .iter()
+            .filter(|other| !state.nodes.contains_key(&other.id))
+            .map(|node| node.id.as_str())
+            .collect();
+        so_far.pair("still to do", if open.is_empty() { "nothing".into() } else { names(&open) });
+        let mut choices = Section::new("WHAT YOU CAN CHOOSE");
+        for (word, choice) in [
+            ("stop", OnFailure::Stop),
+            ("continue", OnFailure::Continue),
+            ("undo_target", OnFailure::UndoTarget),
+            ("undo_all", OnFailure::UndoAll),
+        ] {
+            choices.pair(word, on_failure(choice));
+        }
+        let footer = "Nothing more happens until one is chosen.";
+        Ok(self.page("FAILURE: what does it mean for the rest?", footer, vec![what, so_far, choices]))
+    }
+
+    fn unknown(&self, node: &FlowNode) -> Result<Screen, GateError> {
+        let (id, call) = self.view.act_of(&node.id).ok_or_else(|| self.nothing())?;
+        let tool = self.tool(node)?;
+        let mut sent = Section::new("WHAT WAS SENT");
+        sent.text(said(tool, &call.args));
+        sent.lines.extend(arguments(&call.args));
+        sent.text(format!("as {id}, on {}", moment(&call.at)));
+        let mut why = Section::new("WHY NOBODY KNOWS");
+        why.warn(sentence(&why_unknown(call)));
+        why.text("It is not sent again by itself, because it may have taken effect.");
+        let mut look = Section::new("WHAT TO LOOK AT");
+        match self.look(tool, &call.args) {
+            Some(reading) => look.text(format!("{reading}, and see whether this is there:")),
+            None => look.text(format!(
+                "on {}, see whether it took effect; no tool here can read it",
+                word(call.target.as_deref().unwrap_or("the target"))
+            )),
+        }
+        let before = before_state(self.view, node);
+        if tool.state.is_some() {
+            look.lines.extend(diff(before.as_ref(), self.designed(tool, &call.args, before.as_ref()).as_ref()));
+        }
+        let mut means = Section::new("WHAT YOU CAN ANSWER");
+        means.pair("applied", "it took effect; the step counts as run and is checked as designed");
+        means.pair("not-applied", format!("it did not; the step fails, and {}", on_failure(node.step.on_failure)));
+        let footer = "Nothing more happens until this is answered.";
+        Ok(self.page("UNKNOWN: did this call take effect?", footer, vec![sent, why, look, means]))
+    }
+
+    /// How the state that a call changes is read, in words.
+    fn look(&self, tool: &Tool, args: &Map<String, Value>) -> Option<String> {
+        let state = tool.state.as_ref()?;
+        let reader = self.catalog.toolbox.tool(&state.tool)?;
+        let args = Value::Object(args.clone());
+        let reading = fill_args(&state.args, &Scope::new().with("args", &args)).ok()?;
+        Some(said(reader, &reading))
+    }
+
+    fn designed(&self, tool: &Tool, args: &Map<String, Value>, before: Option<&Value>) -> Option<Value> {
+        let args = Value::Object(args.clone());
+        let mut scope = Scope::new().with("args", &args);
+        if let Some(before) = before {
+            scope = scope.with("before", before);
+        }
+        tool.after.as_ref()?.evaluate(&scope).ok()
+    }
+
+    /// How a node would be taken back from here; nothing where it cannot be.
+    fn undo_words(
+        &self,
+        node: &FlowNode,
+        tool: &Tool,
+        args: &Map<String, Value>,
+        before: Option<&Value>,
+    ) -> Option<String> {
+        let rule = tool.undo.as_ref()?;
+        let undoing = self.catalog.toolbox.tool(&rule.tool)?;
+        let ran = self.view.act_of(&node.id).is_some_and(|(_, call)| call.refused.is_none());
+        if ran && let Ok(undo) = undo_call(self.view, node) {
+            return Some(said(undoing, &undo.args));
+        }
+        let args = Value::Object(args.clone());
+        let mut scope = Scope::new().with("args", &args);
+        if let Some(before) = before {
+            scope = scope.with("before", before);
+        }
+        Some(undoing.sentence(|name| match rule.args.get(name) {
+            None => "nothing".into(),
+            Some(crate::artifact::Arg::Literal(literal)) => value(literal),
+            Some(crate::artifact::Arg::Hole(hole)) => match hole.cel.evaluate(&scope) {
+                Ok(filled) => value(&filled),
+                Err(_) => "(what it answers)".into(),
+            },
+        }))
+    }
+}
+
+/// A call in words, every value shown as one.
+pub(super) fn said(tool: &Tool, args: &Map<String, Value>) -> String {
+    tool.sentence(|name| args.get(name).map_or("nothing".into(), value))
+}
+
+fn arguments(args: &Map<String, Value>) -> Vec<super::Line> {
+    let mut all: Vec<(&String, &Value)> = args.iter().collect();
+    all.sort_by_key(|(name, _)| *name);
+    all.into_iter().map(|(name, given)| super::Line::KeyValue { key: word(name), value: value(given) }).collect()
+}
+
+fn why_unknown(call: &Call) -> String {
+    let said = call.message.clone().unwrap_or_else(|| "the process ended while the call was under way".into());
+    match &call.purpose {
+        Purpose::Act { attempt, .. } if *attempt > 1 => format!("in attempt {attempt}: {said}"),
+        _ => said,
+    }
+}
