@@ -12,7 +12,7 @@ use crate::{
     flow::NodeOutcome,
     gate::{ApprovalRequest, render},
     ledger::{Claim, Filter, Journal, Which},
-    runtime::{Choice, Driver, Progress, Stopped, Workspace, answer, open_question, retry},
+    runtime::{Choice, Driver, Open, Progress, Stopped, Workspace, answer, open_question, retry},
 };
 
 use super::{
@@ -173,7 +173,7 @@ impl Seat<'_> {
         say("");
         say(render(&open.asked.screen, style()));
         let Some(identity) = identity else {
-            waiting_hint(&id, about, &open.asked);
+            waiting_hint(&id, about, &open);
             return Ok(false);
         };
         let choice = match answerer {
@@ -186,7 +186,7 @@ impl Seat<'_> {
                 Asked::Choice(choice) => choice,
                 Asked::Edited => return Ok(true),
                 Asked::Left => {
-                    waiting_hint(&id, about, &open.asked);
+                    waiting_hint(&id, about, &open);
                     return Ok(false);
                 }
             },
@@ -269,13 +269,20 @@ fn choice_words(choice: &Choice) -> String {
     }
 }
 
-fn waiting_hint(id: &EngagementId, about: &About, asked: &ApprovalRequest) {
+fn waiting_hint(id: &EngagementId, about: &About, open: &Open) {
     say("");
-    say(format!("Waiting for someone with the role `{}` to answer.", asked.role));
+    say(format!("Waiting for someone with the role `{}` to answer.", open.asked.role));
+    say(format!("Next: {}", next_words(id, Some(about), Some(open))));
+}
+
+/// The command that comes next. An approval that names the digest cannot be taken for an answer to anything else.
+pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>) -> String {
+    let digest = open.map(|open| format!(" --digest {}", open.digest.short())).unwrap_or_default();
     match about {
-        About::Failure { .. } => say(format!("Next: countersign answer {id} continue|undo-target|undo-all|stop")),
-        About::Unknown { .. } => say(format!("Next: countersign answer {id} applied|not-applied")),
-        _ => say(format!("Next: countersign approve {id}, or countersign reject {id} --reason …")),
+        None => format!("countersign run {id}"),
+        Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop"),
+        Some(About::Unknown { .. }) => format!("countersign answer {id} applied|not-applied"),
+        Some(_) => format!("countersign approve {id}{digest}, or countersign reject {id} --reason …"),
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     context::Context,
     list::status_words,
     output::{CliError, Code, plain, say, say_json, style},
+    run::next_words,
 };
 
 /// Runs the command.
@@ -59,7 +60,8 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         say(format!("  deviation  {}: {} ({said})", deviation.found.node, plain(&deviation.found.what)));
     }
     let catalog = context.workspace.load_catalog()?;
-    if let Some(open) = open_question(&journal, &catalog)? {
+    let open = open_question(&journal, &catalog)?;
+    if let Some(open) = &open {
         say("");
         say(render(&open.asked.screen, style()));
         if !open.changed.is_empty() {
@@ -73,7 +75,10 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     }
     match (journal.documents().record(), &state.closed) {
         (Some(_), Some(closed)) => ending(&journal, closed),
-        _ => say(format!("Next: {}", next_words(&journal))),
+        _ => {
+            let about = state.asked.as_ref().map(|asked| &asked.about);
+            say(format!("Next: {}", next_words(&state.id, about, open.as_ref())));
+        }
     }
     Ok(Code::Done)
 }
@@ -130,18 +135,6 @@ pub fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer, CliE
         events: state.seq,
         head: state.head,
     })
-}
-
-fn next_words(journal: &Journal) -> String {
-    let id = journal.id();
-    match &journal.state().asked {
-        Some(asked) => match asked.about {
-            About::Failure { .. } => format!("countersign answer {id} continue|undo-target|undo-all|stop"),
-            About::Unknown { .. } => format!("countersign answer {id} applied|not-applied"),
-            _ => format!("countersign approve {id}, or countersign reject {id} --reason …"),
-        },
-        None => format!("countersign run {id}"),
-    }
 }
 
 fn kind(artifact: ArtifactArg) -> ArtifactKind {
