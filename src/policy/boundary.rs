@@ -33,6 +33,7 @@ struct Granted {
     id: String,
     side: Side,
     grant: Grant,
+    reason: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +82,10 @@ impl CompiledBoundary {
         &self.permits
     }
 
-    /// The first grant of the spec among permits that hold.
-    pub(super) fn first(&self, permits: &[String]) -> Option<&str> {
-        self.granted.iter().map(|granted| granted.id.as_str()).find(|id| permits.iter().any(|permit| permit == id))
+    /// The first grant of the spec among permits that hold: its id, and what it lets in, in words.
+    pub(super) fn first(&self, permits: &[String]) -> Option<(&str, &str)> {
+        let first = self.granted.iter().find(|granted| permits.contains(&granted.id))?;
+        Some((&first.id, &first.reason))
     }
 
     fn add(&mut self, catalog: &Catalog, side: Side, id: &str, grant: &Grant) -> Result<(), Vec<SpecError>> {
@@ -123,14 +125,14 @@ impl CompiledBoundary {
     }
 
     fn push(&mut self, permit: Permit<'_>, side: Side, grant: &Grant) -> Result<(), String> {
-        let id = permit.id.to_owned();
+        let (id, reason) = (permit.id.to_owned(), permit.reason.to_owned());
         let (policy, source) = permit.build()?;
         self.permits.add(policy).map_err(|error| error.to_string())?;
         if !self.cedar.is_empty() {
             self.cedar.push('\n');
         }
         self.cedar.push_str(&source);
-        self.granted.push(Granted { id, side, grant: grant.clone() });
+        self.granted.push(Granted { id, side, grant: grant.clone(), reason });
         Ok(())
     }
 

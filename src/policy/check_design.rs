@@ -140,8 +140,8 @@ impl<'a> Review<'a> {
         if !granted {
             let side = if reads { "boundary.discover" } else { "boundary.build" };
             let message = format!(
-                "the spec does not grant `{name}` under `{side}`; leave it out, or widen the spec and go through gate 1 \
-                 again"
+                "the spec does not grant `{name}` under `{side}`; leave it out, or widen the spec and go \
+                 through gate 1 again"
             );
             self.say(path, message);
             return None;

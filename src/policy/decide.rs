@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::Request;
+use cedar_policy::{PolicySet, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -15,7 +15,6 @@ use crate::{
 use super::{
     Catalog, CompiledBoundary,
     request::{Answer, Asked},
-    source::reason_of,
 };
 
 /// May this call run?
@@ -114,17 +113,19 @@ pub(super) fn within(
 ) -> Result<String, Vec<Spoke>> {
     let asked = ask(catalog, question)?;
     let request = asked.as_it_is().map_err(not_asked)?;
-    ask_boundary(catalog, boundary, question, &asked, &request)
+    ask_boundary(catalog, boundary, question, &asked, &request).map(|permit| permit.rule)
 }
 
 fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_>) -> Result<Ruling, Vec<Spoke>> {
     let asked = ask(catalog, question)?;
     let request = asked.as_it_is().map_err(not_asked)?;
-    ask_guardrails(catalog, &asked, &request)?;
-    let grant = ask_boundary(catalog, boundary, question, &asked, &request)?;
-    let reason = reason_of(boundary.permits(), &grant);
-    let mut spoke = vec![Spoke { layer: Layer::Boundary, rule: grant.clone(), reason }];
-    let (verdict, stage) = ask_stage(catalog, question, &asked, &request)?;
+    let rules =
+        catalog.policies.about(&question.tool.name).ok_or_else(|| not_asked("no policy knows the tool".into()))?;
+    ask_guardrails(catalog, &rules.guardrails, &asked, &request)?;
+    let permit = ask_boundary(catalog, boundary, question, &asked, &request)?;
+    let grant = permit.rule.clone();
+    let mut spoke = vec![permit];
+    let (verdict, stage) = ask_stage(catalog, &rules.stages, question, &asked, &request)?;
     spoke.extend(stage);
     Ok(Ruling { verdict, spoke, grant: Some(grant) })
 }
@@ -153,12 +154,16 @@ fn failures(layer: Layer, answer: &Answer) -> Vec<Spoke> {
     answer.failed.iter().map(spoke).collect()
 }
 
-fn ask_guardrails(catalog: &Catalog, asked: &Asked<'_>, request: &Request) -> Result<(), Vec<Spoke>> {
-    let guardrails = catalog.policies.guardrails();
+fn ask_guardrails(
+    catalog: &Catalog,
+    guardrails: &PolicySet,
+    asked: &Asked<'_>,
+    request: &Request,
+) -> Result<(), Vec<Spoke>> {
     let answer = asked.ask(guardrails, request);
     let mut spoke = failures(Layer::Guardrails, &answer);
     spoke.extend(answer.rules.into_iter().map(|rule| {
-        let reason = reason_of(guardrails, &rule);
+        let reason = catalog.policies.reason(&rule);
         Spoke { layer: Layer::Guardrails, rule, reason }
     }));
     if spoke.is_empty() { Ok(()) } else { Err(spoke) }
@@ -170,20 +175,22 @@ fn ask_boundary(
     question: &Question<'_>,
     asked: &Asked<'_>,
     request: &Request,
-) -> Result<String, Vec<Spoke>> {
+) -> Result<Spoke, Vec<Spoke>> {
     let answer = asked.ask(boundary.permits(), request);
     let failed = failures(Layer::Boundary, &answer);
     if !failed.is_empty() {
         return Err(failed);
     }
-    boundary.first(&answer.rules).map(str::to_owned).ok_or_else(|| {
-        let reason = boundary.explain(catalog, question, asked, request);
-        vec![Spoke { layer: Layer::Boundary, rule: "boundary.none".into(), reason }]
-    })
+    let spoke = |rule: &str, reason: String| Spoke { layer: Layer::Boundary, rule: rule.into(), reason };
+    match boundary.first(&answer.rules) {
+        Some((grant, words)) => Ok(spoke(grant, words.to_owned())),
+        None => Err(vec![spoke("boundary.none", boundary.explain(catalog, question, asked, request))]),
+    }
 }
 
 fn ask_stage(
     catalog: &Catalog,
+    stages: &PolicySet,
     question: &Question<'_>,
     asked: &Asked<'_>,
     request: &Request,
@@ -193,14 +200,13 @@ fn ask_stage(
         let reason = format!("trust stage {} is not available yet; run the engagement at stage 1", question.stage);
         return Err(deny("stage.unavailable", reason));
     }
-    let stages = catalog.policies.stages();
     let ask = |request: &Request| {
         let answer = asked.ask(stages, request);
         let failed = failures(Layer::Stage, &answer);
         if !failed.is_empty() {
             return Err(failed);
         }
-        let spoke = |rule: String| Spoke { layer: Layer::Stage, reason: reason_of(stages, &rule), rule };
+        let spoke = |rule: String| Spoke { layer: Layer::Stage, reason: catalog.policies.reason(&rule), rule };
         Ok(answer.rules.into_iter().map(spoke).collect::<Vec<_>>())
     };
     let spoke = ask(request)?;

@@ -27,6 +27,8 @@ pub(super) struct Lowered {
 #[derive(Debug)]
 pub(super) struct Action {
     pub(super) uid: EntityUid,
+    /// `Action::"read"`, `Action::"write"` or `Action::"destructive"`.
+    pub(super) group: EntityUid,
     /// The action, the agents and all their groups.
     pub(super) entities: Entities,
 }
@@ -65,9 +67,9 @@ impl Lowered {
             entities
                 .push(Entity::with_uid(EntityUid::from_type_name_and_id(types.group.clone(), EntityId::new(READERS))));
             entities.push(Entity::new_no_attrs(uid.clone(), [group.clone()].into()));
-            entities.push(Entity::with_uid(group));
+            entities.push(Entity::with_uid(group.clone()));
             let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
-            actions.insert(tool.name.clone(), Action { uid, entities });
+            actions.insert(tool.name.clone(), Action { uid, group, entities });
         }
         Ok(Self { schema, actions, types })
     }

@@ -2,21 +2,21 @@
 //! schema of the tools. A file that does not load stops the program; nothing here decides a call.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     str::FromStr,
 };
 
 use cedar_policy::{
-    Effect, Policy, PolicyId, PolicySet, ValidationError, ValidationMode, ValidationWarning, Validator,
-    ffi::DetailedError,
+    ActionConstraint, Effect, Policy, PolicyId, PolicySet, ValidationError, ValidationMode, ValidationWarning,
+    Validator, ffi::DetailedError,
 };
 
 use crate::{
-    artifact::{Agent, Digest, digest_bytes},
+    artifact::{Agent, Digest, ToolName, digest_bytes},
     tool::Toolbox,
 };
 
-use super::schema::Lowered;
+use super::schema::{Action, Lowered};
 
 const GUARDRAILS: &str = "guardrails.cedar";
 const STAGES: &str = "stages.cedar";
@@ -26,9 +26,18 @@ const STAGES: &str = "stages.cedar";
 pub struct Policies {
     lowered: Lowered,
     validator: Validator,
-    guardrails: PolicySet,
-    stages: PolicySet,
+    by_tool: HashMap<ToolName, Rules>,
+    /// The `@reason` of each rule of both files.
+    reasons: BTreeMap<String, String>,
     digest: Digest,
+}
+
+/// The rules whose scope names a tool's action or its group. The others cannot match its calls, so they are not
+/// asked about them; what a call costs does not grow with rules about other tools.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) guardrails: PolicySet,
+    pub(super) stages: PolicySet,
 }
 
 /// A policy file that cannot be used: where, and why.
@@ -67,7 +76,16 @@ impl Policies {
         // Each text is digested by itself, so that no line can move from one file to the other unseen.
         let texts = [guardrails, stages].map(|text| digest_bytes(text.as_bytes()));
         let digest = digest_bytes(texts.map(|digest| *digest.bytes()).as_flattened());
-        Ok(Self { lowered, validator, guardrails: guardrails_set, stages: stages_set, digest })
+        let rules = |action: &Action| Rules {
+            guardrails: in_scope(&guardrails_set, action),
+            stages: in_scope(&stages_set, action),
+        };
+        let by_tool = lowered.actions.iter().map(|(tool, action)| (tool.clone(), rules(action))).collect();
+        let reasons = guardrails_set.policies().chain(stages_set.policies()).map(|policy| {
+            let id: &str = policy.id().as_ref();
+            (id.to_owned(), policy.annotation("reason").unwrap_or_default().to_owned())
+        });
+        Ok(Self { lowered, validator, by_tool, reasons: reasons.collect(), digest })
     }
 
     /// The digest of the two source texts.
@@ -83,18 +101,26 @@ impl Policies {
         &self.validator
     }
 
-    pub(super) fn guardrails(&self) -> &PolicySet {
-        &self.guardrails
+    /// The `@reason` of a rule of either file.
+    pub(super) fn reason(&self, rule: &str) -> String {
+        self.reasons.get(rule).cloned().unwrap_or_default()
     }
 
-    pub(super) fn stages(&self) -> &PolicySet {
-        &self.stages
+    /// The rules about a tool; nothing for a tool that they were not loaded with.
+    pub(super) fn about(&self, tool: &ToolName) -> Option<&Rules> {
+        self.by_tool.get(tool)
     }
 }
 
-/// The `@reason` of a rule.
-pub(super) fn reason_of(policies: &PolicySet, id: &str) -> String {
-    policies.annotation(&PolicyId::new(id), "reason").unwrap_or_default().to_owned()
+/// The policies whose action scope admits `action`; Cedar evaluates the scope before anything that could fail.
+fn in_scope(policies: &PolicySet, action: &Action) -> PolicySet {
+    let admits = |policy: &&Policy| match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(uid) => uid == action.uid,
+        ActionConstraint::In(uids) => uids.iter().any(|uid| *uid == action.uid || *uid == action.group),
+    };
+    // Their ids are distinct already, which is all that could be wrong with a set.
+    PolicySet::from_policies(policies.policies().filter(admits).cloned()).unwrap_or_else(|_| policies.clone())
 }
 
 struct File<'a> {

@@ -178,3 +178,26 @@ fn a_ruling_reads_back_as_it_was_written() {
     assert_eq!(written["verdict"], json!({"escalate": "owner"}));
     assert_eq!(serde_json::from_value::<Ruling>(written).unwrap(), ruling);
 }
+
+#[test]
+fn a_rule_reaches_every_tool_that_its_scope_names_and_no_other() {
+    let scopes: &[(&str, &[&str])] = &[
+        ("action", &["vlan.list", "vlan.create", "vlan.delete", "switch.reset"]),
+        ("action == Action::\"vlan.create\"", &["vlan.create"]),
+        ("action in Action::\"vlan.create\"", &["vlan.create"]),
+        ("action in Action::\"destructive\"", &["vlan.delete", "switch.reset"]),
+        ("action in [Action::\"read\", Action::\"vlan.delete\"]", &["vlan.list", "vlan.delete"]),
+    ];
+    for (scope, reached) in scopes {
+        let forbid = format!("@id(\"x\") @reason(\"y\") forbid(principal, {scope}, resource);");
+        let catalog = catalog_with(&forbid, STAGES);
+        for name in ["vlan.list", "vlan.create", "vlan.delete", "switch.reset"] {
+            let (verdict, rule) = ask(&catalog, name, "sw01", APPROVER, |q| q);
+            assert_eq!(
+                (verdict == Verdict::Deny, rule == "x"),
+                (reached.contains(&name), reached.contains(&name)),
+                "{scope} {name}"
+            );
+        }
+    }
+}
