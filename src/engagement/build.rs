@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, FlowNode, NodeId, Phase, ReadCall, Scope, Undo, Verify, fill_args},
+    artifact::{Agent, ArtifactKind, CallId, FlowNode, NodeId, Phase, ReadCall, Scope, Spec, Undo, Verify, fill_args},
     flow::{NextNode, NodeOutcome, Settled, bind_args, next_node},
     tool::{Effect, Tool},
 };
@@ -140,8 +140,12 @@ fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>) -> Next {
     let tries = node.step.until.as_ref().map_or(1, |until| until.attempts.clamp(1, 64));
     let purpose = |r#try: u32| Purpose::Act { node: node.id.clone(), attempt, r#try };
     let call = |r#try: u32| {
+        // A read that is granted for discovery only is the verifier's, as every other reading of it.
+        let granted = |spec: &Spec| spec.boundary.build.iter().any(|grant| grant.tool == node.step.tool);
+        let agent =
+            if view.documents.spec().is_some_and(|spec| granted(spec)) { Agent::Build } else { Agent::Verifier };
         let tool = node.step.tool.to_string();
-        Next::Call(Proposal { agent: Agent::Build, purpose: purpose(r#try), tool, args: args.clone() })
+        Next::Call(Proposal { agent, purpose: purpose(r#try), tool, args: args.clone() })
     };
     let mut seen = String::new();
     for r#try in 1..=tries {
