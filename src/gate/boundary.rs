@@ -11,7 +11,7 @@ use crate::{
     tool::{Effect, Tool},
 };
 
-use super::text::{count, names, quoted, value, word};
+use super::text::{names, quoted, value, word};
 
 /// What the spec lets whom do, in plain sentences.
 pub fn boundary_words(spec: &Spec, catalog: &Catalog) -> Vec<String> {
@@ -22,7 +22,10 @@ pub fn boundary_words(spec: &Spec, catalog: &Catalog) -> Vec<String> {
             said.push(format!("The build agent may use `{}`, which no manifest describes.", grant.tool));
             continue;
         };
-        let often = often(grant);
+        let often = match grant.at_most {
+            None if tool.effect != Effect::Read => ", as often as the limits allow".to_owned(),
+            _ => often(grant),
+        };
         let sentence = grant_words(grant, tool);
         if tool.effect == Effect::Read {
             said.push(format!("The build agent may read: {sentence}{often}."));
@@ -64,6 +67,7 @@ fn often(grant: &Grant) -> String {
 /// A grant as the tool says a call, with constraints for values; then what the sentence does not mention.
 fn grant_words(grant: &Grant, tool: &Tool) -> String {
     let sentence = tool.sentence(|name| match grant.constraints.get(name) {
+        Some(constraint) if constraint.any => format!("any {name}"),
         Some(constraint) => constraint_words(constraint),
         None => {
             tool.args.properties.get(name).and_then(|schema| schema.default.as_ref()).map_or("nothing".into(), value)
@@ -103,22 +107,34 @@ enum Values {
     Uncounted(String),
 }
 
+/// A grant and how many values each argument may have under it.
+struct Measured<'a> {
+    grant: &'a Grant,
+    tool: &'a Tool,
+    values: Vec<(&'a str, Values)>,
+}
+
+impl Measured<'_> {
+    /// Wider grants have the higher rank: first those with more arguments that cannot be counted.
+    fn rank(&self) -> (usize, u128) {
+        let open = self.values.iter().filter(|(_, values)| matches!(values, Values::Uncounted(_))).count();
+        let counted = self.values.iter().map(|(_, values)| match values {
+            Values::Counted(n) => *n,
+            Values::Uncounted(_) => 1,
+        });
+        (open, counted.fold(1, u128::saturating_mul))
+    }
+}
+
 /// The widest build grant in sentences, and the worst call that it lets through; nothing without build grants.
 pub(super) fn widest(spec: &Spec, catalog: &Catalog) -> Option<[String; 2]> {
-    let grants = spec.boundary.build.iter().filter_map(|grant| Some((grant, catalog.toolbox.tool(&grant.tool)?)));
-    let measured = grants.map(|(grant, tool)| (grant, tool, measure(grant, tool, &catalog.inventory)));
-    // Of equally wide ones the first; of uncountable ones the one with the most open arguments.
-    let rank = |values: &[(&str, Values)]| {
-        let open = values.iter().filter(|(_, values)| matches!(values, Values::Uncounted(_))).count();
-        (open, product(values))
-    };
-    let mut widest: Option<(&Grant, &Tool, Vec<(&str, Values)>)> = None;
-    for (grant, tool, values) in measured {
-        if widest.as_ref().is_none_or(|(_, _, most)| rank(&values) > rank(most)) {
-            widest = Some((grant, tool, values));
-        }
-    }
-    let (grant, tool, values) = widest?;
+    let grants = spec.boundary.build.iter().filter_map(|grant| {
+        let tool = catalog.toolbox.tool(&grant.tool)?;
+        Some(Measured { grant, tool, values: measure(grant, tool, &catalog.inventory) })
+    });
+    // Of equally wide ones the first stays.
+    let Measured { grant, tool, values } =
+        grants.reduce(|widest, other| if other.rank() > widest.rank() { other } else { widest })?;
     let varied: Vec<String> = values
         .iter()
         .filter_map(|(name, values)| match values {
@@ -127,27 +143,19 @@ pub(super) fn widest(spec: &Spec, catalog: &Catalog) -> Option<[String; 2]> {
             Values::Uncounted(how) => Some(format!("{name} {how}")),
         })
         .collect();
-    let fixed = match (values.len() - varied.len(), values.len()) {
-        (0, _) => "nothing is fixed",
-        (fixed, all) if fixed == all => "every value is fixed",
+    let fixed = match values.len() - varied.len() {
+        0 => "nothing is fixed",
+        fixed if fixed == values.len() => "every value is fixed",
         _ => "every other value is fixed",
     };
-    let many = if values.iter().any(|(_, values)| matches!(values, Values::Uncounted(_))) {
-        "more different calls than can be counted".to_owned()
-    } else {
-        count(usize::try_from(product(&values)).unwrap_or(usize::MAX), "different call")
+    let many = match (Measured { grant, tool, values }).rank() {
+        (0, 1) => "1 call".to_owned(),
+        (0, n) => format!("{n} different calls"),
+        _ => "more different calls than can be counted".to_owned(),
     };
     let varied = if varied.is_empty() { String::new() } else { format!("{}; ", varied.join(", ")) };
     let worst = tool.sentence(|name| worst(grant, tool, name, &catalog.inventory));
     Some([format!("{} lets through {many}: {varied}{fixed}.", tool.name), format!("The worst of them: {worst}.")])
-}
-
-fn product(values: &[(&str, Values)]) -> u128 {
-    let counted = values.iter().map(|(_, values)| match values {
-        Values::Counted(n) => *n,
-        Values::Uncounted(_) => 1,
-    });
-    counted.fold(1, u128::saturating_mul)
 }
 
 fn measure<'a>(grant: &Grant, tool: &'a Tool, inventory: &Inventory) -> Vec<(&'a str, Values)> {

@@ -15,6 +15,8 @@ mod screen;
 mod text;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod untrusted_tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -140,6 +140,9 @@ impl<'a> Question<'a> {
 
     fn failure(&self, node: &FlowNode) -> Result<Screen, GateError> {
         let state = self.view.state;
+        if !state.nodes.get(&node.id).is_some_and(|settled| settled.failed) {
+            return Err(self.nothing());
+        }
         let tool = self.tool(node)?;
         let mut what = Section::new("WHAT FAILED");
         let args = node_args(self.view, node).unwrap_or_default();
@@ -187,7 +190,8 @@ impl<'a> Question<'a> {
     }
 
     fn unknown(&self, node: &FlowNode) -> Result<Screen, GateError> {
-        let (id, call) = self.view.act_of(&node.id).ok_or_else(|| self.nothing())?;
+        let made = self.view.act_of(&node.id).filter(|(_, call)| call.in_doubt());
+        let (id, call) = made.ok_or_else(|| self.nothing())?;
         let tool = self.tool(node)?;
         let mut sent = Section::new("WHAT WAS SENT");
         sent.text(said(tool, &call.args));

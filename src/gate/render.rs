@@ -39,6 +39,8 @@ enum Paint {
 
 /// The narrowest width that is kept to.
 const NARROWEST: usize = 40;
+/// Columns that a key may take.
+const WIDEST_KEY: usize = 20;
 
 /// The screen as text; the same text for terminal and export but for colour.
 pub fn render(screen: &Screen, style: Style) -> String {
@@ -66,6 +68,17 @@ pub fn render(screen: &Screen, style: Style) -> String {
     page.text
 }
 
+/// A key: short enough to leave room for what stands beside it.
+fn short(key: &str) -> String {
+    let mut room = WIDEST_KEY;
+    let fits = |c: &char| {
+        let fits = columns(*c) <= room;
+        room = room.saturating_sub(columns(*c));
+        fits
+    };
+    visible(key).chars().take_while(fits).collect()
+}
+
 struct Page {
     style: Style,
     text: String,
@@ -78,7 +91,7 @@ impl Page {
             self.wrap(Paint::Bold, "", "    ", &visible(heading));
         }
         let keys = section.lines.iter().filter_map(|line| match line {
-            Line::KeyValue { key, .. } => Some(width(&visible(key))),
+            Line::KeyValue { key, .. } => Some(width(&short(key))),
             _ => None,
         });
         let keys = keys.max().unwrap_or_default();
@@ -92,7 +105,7 @@ impl Page {
             Line::Text(text) => self.wrap(Paint::Plain, "  ", "    ", &visible(text)),
             Line::Detail(text) => self.wrap(Paint::Plain, "    ", "      ", &visible(text)),
             Line::KeyValue { key, value } => {
-                let key = visible(key);
+                let key = short(key);
                 let gap = " ".repeat(keys.saturating_sub(width(&key)) + 2);
                 let later = " ".repeat(keys + 4);
                 self.wrap(Paint::Plain, &format!("  {key}{gap}"), &later, &visible(value));

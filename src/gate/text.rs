@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::artifact::canonical;
+
 /// The longest value that is shown whole, in characters.
 const LONGEST_VALUE: usize = 80;
 /// The longest sentence that is shown whole, in characters.
@@ -31,14 +33,15 @@ pub(super) fn visible(text: &str) -> String {
     shown
 }
 
-/// Characters that take no place, reorder others, or look like a space without being one.
+/// Characters that take no place, reorder or overprint others, or look like a space without being one.
 fn hidden(c: char) -> bool {
     c.is_control()
         || c.is_whitespace()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}'
             | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}'
+            | '\u{fe20}'..='\u{fe2f}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -57,7 +60,8 @@ pub(super) fn value(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
         Value::Null => "nothing".into(),
-        other => word(&other.to_string()),
+        // The keys of what is nested stand in one order, whatever order it was computed in.
+        other => word(&canonical(other).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()),
     }
 }
 
