@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::fixture::{ADDRESS, Chain, Scripted, ada};
+use super::fixture::{ADDRESS, Chain, Scripted, VLAN, ada};
 use crate::{
     artifact::{Independence, ReconciledRecord, RecordOutcome, TargetOutcome},
     engagement::{About, Answer, Command},
@@ -169,6 +169,46 @@ fn what_is_there_at_the_end_and_nobody_designed_is_a_deviation() {
 
     let failed = Chain::vlan().script("step create/sw03", [Scripted::Error("full")]).finish().record();
     assert_eq!(failed.deviations, [], "what was not built is not a deviation");
+}
+
+#[test]
+fn what_was_taken_back_is_undone_and_not_failed() {
+    let wrong = Chain::vlan().script("read back create/sw03", [Scripted::Appear("sw03", 120, "evil")]);
+    let record = wrong.finish().record();
+    assert!(record.summary.starts_with("3 of 4 targets done, 1 undone (sw03); "), "{}", record.summary);
+    assert_eq!((record.outcome, record.deviations.len()), (RecordOutcome::PartlyDone, 0));
+
+    let back_again = Chain::vlan()
+        .script("read back create/sw03", [Scripted::Appear("sw03", 120, "evil")])
+        .script("observe create/sw03 at the end", [Scripted::Appear("sw03", 120, "ghost")]);
+    let record = back_again.finish().record();
+    let reason = record.steps[2].reason.as_deref();
+    assert_eq!(reason, Some("it was taken back, and {\"id\":120,\"name\":\"ghost\"} is there now"));
+    assert_eq!(record.deviations.len(), 1);
+}
+
+#[test]
+fn a_step_that_a_later_one_was_to_change_again_is_done() {
+    let again = "    - id: again
+      tool: vlan.create
+      needs: [create]
+      for_each: {items: inputs.switches, at_most: 40}
+      with: {switch: {cel: item}, id: {cel: inputs.id}, name: staff}
+  # The steps that make each check true";
+    let blueprint = VLAN
+        .replace("  # The steps that make each check true", again)
+        .replace("v.id == inputs.id && v.name == inputs.name", "v.id == inputs.id && v.name == 'staff'");
+    let mut chain = Chain::request(&blueprint, json!({"id": 120, "name": "guest", "switches": ["sw01"]}));
+    chain.run();
+    chain.approve_gate1();
+    let mut asked = chain.approve_gate2();
+    while asked.is_some() {
+        asked = chain.answer(Answer::Approve, Vec::new());
+    }
+    let record = chain.record();
+    assert_eq!(record.outcome, RecordOutcome::Done, "{record:#?}");
+    let again = "create/sw01: it was seen, and then changed again by `again/sw01`, as designed";
+    assert!(told(&record).1.iter().any(|reason| reason == again), "{:?}", told(&record).1);
 }
 
 #[test]
