@@ -127,7 +127,10 @@ impl Expression {
             context.add_variable_from_value(*name, value);
         }
         let value = self.program.execute(&context).map_err(|error| wrong(error.to_string()))?;
-        value.json().map_err(|_| wrong("the answer is not a JSON value".to_owned()))
+        let mut value = value.json().map_err(|_| wrong("the answer is not a JSON value".to_owned()))?;
+        // CEL maps have no order; without one here the same state would read differently from run to run.
+        value.sort_all_objects();
+        Ok(value)
     }
 
     /// The value over `scope`, which must be true or false.

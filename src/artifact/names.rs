@@ -84,10 +84,40 @@ name! {
     EngagementId, "engagement id", "ids are five letters and digits, such as `k7m2q`",
     |text| text.len() == 5 && text.bytes().all(|b| EngagementId::ALPHABET.contains(&b))
 }
-name! {
-    /// A call's id within its engagement, such as `c12`; the chain cites calls by it.
-    CallId, "call id", "call ids are `c` and a number, such as `c12`",
-    |text| text.strip_prefix('c').is_some_and(|n| !n.is_empty() && n.len() <= 9 && n.bytes().all(|b| b.is_ascii_digit()))
+/// A call's id within its engagement, such as `c12`; the chain cites calls by it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
+pub struct CallId(u32);
+
+impl FromStr for CallId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix('c').filter(|n| !n.starts_with(['0', '+'])).and_then(|n| n.parse().ok());
+        digits.map(Self).ok_or_else(|| NameError {
+            name: text.chars().take(80).collect(),
+            what: "call id",
+            rule: "call ids are `c` and a number from 1, such as `c12`",
+        })
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+impl Serialize for CallId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CallId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl EngagementId {
@@ -105,14 +135,14 @@ impl EngagementId {
 }
 
 impl CallId {
-    /// The id of the engagement's `n`-th call.
+    /// The id of the engagement's `n`-th call, from 1.
     pub fn nth(n: u64) -> Self {
-        Self(format!("c{n}"))
+        Self(u32::try_from(n).unwrap_or(u32::MAX))
     }
 
     /// Its place among the engagement's calls.
-    pub fn number(&self) -> u64 {
-        self.0.strip_prefix('c').and_then(|n| n.parse().ok()).unwrap_or(0)
+    pub fn number(&self) -> u32 {
+        self.0
     }
 }
 

@@ -245,8 +245,8 @@ impl Broker {
             Sent::Result(value) => (CallOutcome::Ok, Some(value), Some(say("answered from the server's memory"))),
             Sent::Error(text) => (CallOutcome::Error, None, Some(say(text))),
             // A call that was sent before stays unknown when it cannot be sent again.
-            Sent::NotSent(text) if !prefix.is_empty() => (CallOutcome::Unknown, None, Some(say(text))),
-            Sent::NotSent(text) => (CallOutcome::NotSent, None, Some(text.clone())),
+            Sent::Held(text) if !prefix.is_empty() => (CallOutcome::Unknown, None, Some(say(text))),
+            Sent::Held(text) => (CallOutcome::NotSent, None, Some(text.clone())),
             Sent::Unknown(text) => (CallOutcome::Unknown, None, Some(say(text))),
         };
         let result = value.map(digest_of).transpose()?;
@@ -256,7 +256,7 @@ impl Broker {
         Ok(match sent {
             Sent::Result(value) => Told::Result(value),
             Sent::Error(text) => Told::ToolError(text),
-            Sent::NotSent(text) => Told::NotSent(text),
+            Sent::Held(text) => Told::NotSent(text),
             Sent::Unknown(text) => Told::Unknown(text),
         })
     }

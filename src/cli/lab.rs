@@ -1,6 +1,6 @@
 //! `countersign lab`: the simulated lab.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -42,7 +42,7 @@ pub async fn run(global: &Global, args: Lab) -> Result<Code, CliError> {
     Ok(Code::Done)
 }
 
-fn show(global: &Global, file: &PathBuf) -> Result<(), CliError> {
+fn show(global: &Global, file: &Path) -> Result<(), CliError> {
     let network = lab::load(file)?;
     let faults = lab::faults(file)?;
     if global.json {

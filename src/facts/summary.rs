@@ -57,7 +57,10 @@ pub fn spec_facts(spec: &Spec, toolbox: &Toolbox, inventory: &Inventory) -> Fact
     let mut facts = empty();
     let mut writes = Some(0u64);
     for grant in &spec.boundary.build {
-        let Some(tool) = toolbox.tool(&grant.tool) else { continue };
+        let Some(tool) = toolbox.tool(&grant.tool) else {
+            facts.simulated = false;
+            continue;
+        };
         let simulated = toolbox.manifest_of(&grant.tool).is_some_and(|manifest| manifest.simulated);
         facts.simulated &= simulated;
         reach(&mut facts, grant.constraints.get(&tool.target), inventory);

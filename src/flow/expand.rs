@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     artifact::{
         Arg, AutomationFlow, Before, Digest, EvaluateError, FlowKind, FlowNode, ForEach, NodeId, Scope, SolutionDesign,
-        Step, StepId, Undo, fill_args,
+        Step, StepId, Undo, canonical, fill_args,
     },
     tool::{ArgsProblem, Effect, Tool, Toolbox},
 };
@@ -84,6 +84,7 @@ pub fn expand(
     }
     let by_id: BTreeMap<&StepId, &Step> = design.steps.iter().map(|step| (&step.id, step)).collect();
     let mut nodes = Vec::new();
+    let mut left = BTreeMap::new();
     for step in in_order(&design.steps)? {
         let tool = toolbox
             .tool(&step.tool)
@@ -105,13 +106,47 @@ pub fn expand(
                     needs.extend(all.map(|other| NodeId::new(needed, other.as_ref().and_then(item_key).as_deref())));
                 }
             }
-            nodes.push(node(step, tool, id, item.clone(), needs, &scope, before, toolbox)?);
+            let mut node = node(step, tool, id, item.clone(), needs, &scope, toolbox)?;
+            look_ahead(&mut node, tool, before, &mut left)?;
+            nodes.push(node);
         }
     }
     Ok(AutomationFlow { kind: FlowKind::Flow, design: digest, nodes })
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call site; a struct would only rename the same eight things")]
+/// Adds what follows from known arguments and the before-state. A step that changes what an earlier step of the same
+/// flow left starts from what that one leaves, not from what was read before both.
+fn look_ahead(
+    node: &mut FlowNode,
+    tool: &Tool,
+    before: &BTreeMap<NodeId, Before>,
+    left: &mut BTreeMap<String, Value>,
+) -> Result<(), ExpandError> {
+    let Some(args) = node.known_args() else { return Ok(()) };
+    node.before = before.get(&node.id).cloned();
+    let place = place(tool, &args);
+    if let (Some(before), Some(earlier)) = (&mut node.before, place.as_ref().and_then(|place| left.get(place))) {
+        before.state = earlier.clone();
+    }
+    complete(node, tool, &args)?;
+    if let (Some(place), Some(after), None) = (place, &node.after, &node.skipped) {
+        left.insert(place, after.clone());
+    }
+    Ok(())
+}
+
+/// What part of the world a write changes: the read that shows it, and the arguments that pick it out of the answer.
+fn place(tool: &Tool, args: &Map<String, Value>) -> Option<String> {
+    let state = tool.state.as_ref()?;
+    let named = state.pick.members_of("args");
+    let picked: BTreeMap<&String, &Value> =
+        args.iter().filter(|(name, _)| named.as_ref().is_none_or(|named| named.contains(*name))).collect();
+    let args = Value::Object(args.clone());
+    let read = fill_args(&state.args, &Scope::new().with("args", &args)).ok()?;
+    let bytes = canonical(&json!([state.tool, read, state.pick, picked])).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
 fn node(
     step: &Step,
     tool: &Tool,
@@ -119,7 +154,6 @@ fn node(
     item: Option<Value>,
     needs: Vec<NodeId>,
     scope: &Scope<'_>,
-    before: &BTreeMap<NodeId, Before>,
     toolbox: &Toolbox,
 ) -> Result<FlowNode, ExpandError> {
     let null = Value::Null;
@@ -150,8 +184,6 @@ fn node(
     if let Some(args) = node.known_args() {
         let args = toolbox.check_args(tool, &args).map_err(|problem| from_args(&node.id, problem))?;
         node.target = args.get(&tool.target).and_then(Value::as_str).map(str::to_owned);
-        node.before = before.get(&node.id).cloned();
-        complete(&mut node, tool, &args)?;
         node.step.args = args.into_iter().map(|(name, value)| (name, Arg::Literal(value))).collect();
     } else if let Some(Arg::Literal(Value::String(target))) = node.step.args.get(&tool.target) {
         node.target = Some(target.clone());
@@ -404,6 +436,22 @@ tools:
         let tool = toolbox.tool(&node.step.tool).unwrap();
         let args = bind_args(node, tool, &Scope::new().with("steps", &steps), &toolbox).unwrap();
         assert_eq!(args["id"], json!(9));
+    }
+
+    #[test]
+    fn a_step_starts_from_what_an_earlier_one_leaves() {
+        let first = "{id: first, tool: vlan.create, with: {switch: sw01, id: 7}}";
+        let again = "{id: again, tool: vlan.create, with: {switch: sw01, id: 7}, needs: [first]}";
+        let other = "{id: other, tool: vlan.create, with: {switch: sw02, id: 7}, needs: [first]}";
+        let design = design(&format!("[{first}, {again}, {other}]"));
+        let read = |id: &str| {
+            (NodeId::new(&id.parse().unwrap(), None), Before { state: Value::Null, call: "c1".parse().unwrap() })
+        };
+        let before = ["first", "again", "other"].map(read).into_iter().collect();
+        let flow = expand(&design, Digest::ZERO, &Value::Null, &before, &toolbox()).unwrap();
+        let state = |at: usize| flow.nodes[at].before.as_ref().unwrap().state.clone();
+        assert_eq!([state(0), state(1), state(2)], [Value::Null, json!({"id": 7}), Value::Null]);
+        assert!(flow.nodes[1].unchanged() && !flow.nodes[2].unchanged());
     }
 
     #[test]

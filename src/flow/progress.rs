@@ -88,44 +88,39 @@ pub fn next_node<'a>(
     let lost = |node: &FlowNode| undo_all || node.target.as_deref().is_some_and(|target| undo_targets.contains(target));
     for node in flow.nodes.iter().rev() {
         let open = settled.get(&node.id).is_some_and(|settled| {
-            settled.changed && matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Failed)
+            // An unknown effect is taken back too: reading after the undo shows whether that worked.
+            settled.changed && matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Failed | NodeOutcome::Unknown)
         });
         if open && lost(node) && !node.step.always {
             return NextNode::Undo(node);
         }
     }
     let stopped_by = causes.iter().find(|(_, on)| matches!(on, OnFailure::Stop | OnFailure::UndoAll));
-    for node in flow.nodes.iter().filter(|node| !settled.contains_key(&node.id)) {
-        if let Some(reason) = &node.skipped {
-            return NextNode::Settle(node, NodeOutcome::Skipped, reason.clone());
-        }
-        if !node.step.always {
-            if let Some(reason) = halted {
-                return NextNode::Settle(node, NodeOutcome::NotRun, reason.to_owned());
-            }
-            if let Some((cause, _)) = stopped_by {
-                return NextNode::Settle(
-                    node,
-                    NodeOutcome::NotRun,
-                    format!("the flow stopped when `{}` failed", cause.id),
-                );
-            }
-            if lost(node) {
-                return NextNode::Settle(node, NodeOutcome::NotRun, "another step on this target failed".into());
-            }
-            let missing = node.needs.iter().find(|needs| {
-                !settled.get(*needs).is_some_and(|settled| {
-                    matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped)
-                })
-            });
-            if let Some(needs) = missing {
-                let reason = format!("it needs `{needs}`, which is not done");
-                return NextNode::Settle(node, NodeOutcome::NotRun, reason);
-            }
-        }
-        return NextNode::Run(node);
+    let Some(node) = flow.nodes.iter().find(|node| !settled.contains_key(&node.id)) else { return NextNode::Finished };
+    if let Some(reason) = &node.skipped {
+        return NextNode::Settle(node, NodeOutcome::Skipped, reason.clone());
     }
-    NextNode::Finished
+    if !node.step.always {
+        if let Some(reason) = halted {
+            return NextNode::Settle(node, NodeOutcome::NotRun, reason.to_owned());
+        }
+        if let Some((cause, _)) = stopped_by {
+            return NextNode::Settle(node, NodeOutcome::NotRun, format!("the flow stopped when `{}` failed", cause.id));
+        }
+        if lost(node) {
+            return NextNode::Settle(node, NodeOutcome::NotRun, "another step on this target failed".into());
+        }
+        let missing = node.needs.iter().find(|needs| {
+            !settled.get(*needs).is_some_and(|settled| {
+                matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped)
+            })
+        });
+        if let Some(needs) = missing {
+            let reason = format!("it needs `{needs}`, which is not done");
+            return NextNode::Settle(node, NodeOutcome::NotRun, reason);
+        }
+    }
+    NextNode::Run(node)
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ fn found(report: &DiscoveryReport) -> Option<Section> {
         Verdict::NotFeasible => section.warn("it cannot be done"),
     }
     for finding in &report.findings {
-        let calls: Vec<&str> = finding.calls.iter().map(|call| call.as_str()).collect();
+        let calls: Vec<String> = finding.calls.iter().map(ToString::to_string).collect();
         let cited = if calls.is_empty() { "no call".to_owned() } else { names(&calls) };
         section.text(format!("{} ({cited})", sentence(&finding.text)));
     }

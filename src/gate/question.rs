@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{ArtifactKind, AutomationFlow, CallId, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
+    artifact::{ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
     engagement::{About, Call, Purpose, View, before_state, node_args, undo_call},
     facts::Facts,
     flow::NodeOutcome,
@@ -122,7 +122,7 @@ impl<'a> Question<'a> {
         what.text(format!("`{}`: {}", node.id, sentence(&found.what)));
         what.text("approved on (-), and there now (+):");
         what.lines.extend(diff(Some(&found.contract), Some(&found.actual)));
-        let calls: Vec<&str> = found.calls.iter().map(CallId::as_str).collect();
+        let calls: Vec<String> = found.calls.iter().map(ToString::to_string).collect();
         what.detail(format!("shown by {}", if calls.is_empty() { "no call".into() } else { names(&calls) }));
         let mut means = Section::new("WHAT A YES MEANS");
         let args = node_args(self.view, node).unwrap_or_default();

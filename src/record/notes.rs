@@ -145,8 +145,9 @@ pub(super) fn residual(
         .collect();
     left.extend(blind.iter().map(|tool| format!("what `{tool}` did could not be read back: it has no state to read")));
     if view.state.outside > 0 {
-        let (n, calls) = (view.state.outside, if view.state.outside == 1 { "call" } else { "calls" });
-        left.push(format!("{n} {calls} outside the boundary or against a rule were refused and did not run"));
+        let n = view.state.outside;
+        let calls = if n == 1 { "call was" } else { "calls were" };
+        left.push(format!("{n} {calls} outside the boundary or against a rule: refused, and nothing was sent"));
     }
     if asserted(view) {
         left.push("approvals are asserted: a name and an operating-system user, not a signature".into());

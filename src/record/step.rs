@@ -116,7 +116,7 @@ pub(super) fn in_words(state: &Value) -> String {
 
 /// The place of a call in its engagement.
 pub(super) fn number(call: &CallId) -> u64 {
-    call.as_str().trim_start_matches('c').parse().unwrap_or(u64::MAX)
+    u64::from(call.number())
 }
 
 /// What the end shows.

@@ -104,18 +104,18 @@ fn each_way_to_go_wrong_has_its_own_words() {
             "create/sw03: its state could not be read: no answer",
         ),
         (
-            "it could not be read back, and the end shows it",
+            "it could not be read back, so it was taken back",
             vec![("read back create/sw03", vec![Error("no answer")])],
-            RecordOutcome::Done,
-            "4 of 4 targets done",
-            "create/sw03: seen only when it was read at the end",
+            RecordOutcome::PartlyDone,
+            "3 of 4 targets done, 1 undone (sw03)",
+            "create/sw03: it could not be read back: no answer",
         ),
         (
             "it could not be read back nor at the end",
             vec![("read back create/sw03", vec![Error("no answer")]), (observe, vec![Error("no answer")])],
             RecordOutcome::PartlyDone,
             "3 of 4 targets done, 1 unknown (sw03)",
-            "create/sw03: it could not be read back: no answer",
+            "create/sw03: it was taken back, and it could not be read at the end: no answer",
         ),
         (
             "someone else was faster",

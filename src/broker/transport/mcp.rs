@@ -77,7 +77,7 @@ impl Session {
     /// Sends the call. The session comes back only if it can be used again.
     pub(super) async fn call(self, permit: Permit, seconds: u32) -> (Sent, Option<Self>) {
         let Some(call) = permit.consume() else {
-            return (Sent::NotSent("the permit expired before the call could be sent; run again".into()), Some(self));
+            return (Sent::Held("the permit expired before the call could be sent; run again".into()), Some(self));
         };
         let mut params = CallToolRequestParams::new(call.tool.to_string()).with_arguments(call.args);
         let mut meta = RequestMetaObject::new();

@@ -20,7 +20,7 @@ pub(super) enum Sent {
     /// The tool answered with an error.
     Error(String),
     /// It was never sent.
-    NotSent(String),
+    Held(String),
     /// It was sent, and nobody knows what came of it.
     Unknown(String),
 }
@@ -35,17 +35,17 @@ impl Transports {
     /// Runs exactly what the permit says, and uses it up.
     pub(super) async fn run(&self, permit: Permit, toolbox: &Toolbox, sources: &dyn Sources) -> Sent {
         let Some(manifest) = toolbox.manifest_of(permit.tool()) else {
-            return Sent::NotSent(format!("no manifest has `{}`", permit.tool()));
+            return Sent::Held(format!("no manifest has `{}`", permit.tool()));
         };
         let Some(pin) = toolbox.pin(&manifest.family) else {
-            return Sent::NotSent(format!("`{}` is not pinned; run `countersign tools pin`", manifest.family));
+            return Sent::Held(format!("`{}` is not pinned; run `countersign tools pin`", manifest.family));
         };
         let mut sessions = self.sessions.lock().await;
         let session = match sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
             Some(session) => session,
             None => match mcp::Session::start(manifest, pin, sources).await {
                 Ok(session) => session,
-                Err(why) => return Sent::NotSent(why),
+                Err(why) => return Sent::Held(why),
             },
         };
         let (sent, session) = session.call(permit, manifest.server.timeout_seconds).await;
