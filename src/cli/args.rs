@@ -95,6 +95,12 @@ pub enum Command {
     /// List the tools, or pin what their servers are.
     #[command(after_help = "Examples:\n  countersign tools list\n  countersign tools pin lab")]
     Tools(Tools),
+    /// Print the JSON Schema of a document, for editors and for writing one by hand.
+    #[command(after_help = "Example: countersign schema spec > spec.schema.json")]
+    Schema {
+        /// The document.
+        document: SchemaArg,
+    },
     /// Not available yet: a conversation that drafts a spec with a model.
     #[command(hide = true)]
     Chat(Later),
@@ -104,6 +110,25 @@ pub enum Command {
     /// The simulated lab: show it, reset it, make it misbehave, serve it over MCP.
     #[command(after_help = "Examples:\n  countersign lab show\n  countersign lab fault 'lie:vlan.create@sw03,times=1'")]
     Lab(Lab),
+}
+
+/// What `schema` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaArg {
+    /// spec.yaml
+    Spec,
+    /// What `request --design` takes.
+    DesignDraft,
+    /// discovery.report
+    Discovery,
+    /// solution.design
+    Design,
+    /// automation.flow
+    Flow,
+    /// reconciled.record
+    Record,
+    /// A tool manifest of tools/.
+    Manifest,
 }
 
 /// A command that a later version has.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::{
     artifact::{ArtifactKind, to_yaml},
     engagement::{Body, Event},
-    gate::{ApprovalRequest, Style, render},
+    gate::{ApprovalRequest, Style, render, sequence_diagram},
     ledger::{Bundle, Journal, write_bundle},
 };
 
@@ -32,6 +32,10 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
             let text = to_yaml(document.as_ref()).map_err(|error| CliError::failed(error.to_string()))?;
             files.push((kind.file_name().to_owned(), text));
         }
+    }
+    if let Some(flow) = journal.documents().flow() {
+        let catalog = context.workspace.load_catalog()?;
+        files.push(("sequence.mmd".to_owned(), sequence_diagram(flow, &catalog.toolbox)));
     }
     files.push(("page.txt".to_owned(), page(&journal, &bundle)?));
     let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();

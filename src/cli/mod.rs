@@ -75,6 +75,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Export(args) => export::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Tools(args) => tools::run(&global, args).await,
+        Command::Schema { document } => schema(document),
         Command::Chat(_) => Err(CliError::usage(
             "not available yet: drafting with a model comes in a later version; \
              see `countersign blueprints` and use `countersign request --blueprint`",
@@ -85,4 +86,21 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         )),
         Command::Lab(args) => lab::run(&global, args).await,
     }
+}
+
+/// Prints the JSON Schema of a document.
+fn schema(document: args::SchemaArg) -> Result<Code, CliError> {
+    use crate::artifact::{AutomationFlow, DesignDraft, DiscoveryReport, ReconciledRecord, SolutionDesign, Spec};
+    use args::SchemaArg;
+    let schema = match document {
+        SchemaArg::Spec => schemars::schema_for!(Spec),
+        SchemaArg::DesignDraft => schemars::schema_for!(DesignDraft),
+        SchemaArg::Discovery => schemars::schema_for!(DiscoveryReport),
+        SchemaArg::Design => schemars::schema_for!(SolutionDesign),
+        SchemaArg::Flow => schemars::schema_for!(AutomationFlow),
+        SchemaArg::Record => schemars::schema_for!(ReconciledRecord),
+        SchemaArg::Manifest => schemars::schema_for!(crate::tool::Manifest),
+    };
+    output::say_json(&schema)?;
+    Ok(Code::Done)
 }

@@ -12,6 +12,7 @@ mod gate2;
 mod question;
 mod render;
 mod screen;
+mod sequence;
 mod text;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use boundary::boundary_words;
 pub use changes::what_changed;
 pub use render::{Style, render};
 pub use screen::{Line, Screen, Section};
+pub use sequence::sequence_diagram;
 
 /// What a person decides on: an approval names the digest of exactly this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
