@@ -12,7 +12,8 @@ use crate::{
     artifact::{Agent, ArtifactKind, CanonicalError, Digest, NodeId, Phase, digest_of},
     broker::{Broker, BrokerError, Told},
     engagement::{
-        About, Actor, Asked, Closed, Command, GateState, Next, NextError, Proposal, Refusal, View, next, read_document,
+        About, Actor, ApprovedDesign, ApprovedSpec, Asked, Closed, Command, GateState, Next, NextError, Proposal,
+        Refusal, View, next, read_document,
     },
     flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request},
@@ -280,7 +281,9 @@ impl<'a> Driver<'a> {
 
     async fn file_flow(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
         let flow = view(journal, catalog).preview()?;
-        let GateState::Open { artifact, request, .. } = journal.state().gate2.clone() else {
+        let design = ApprovedDesign::design(journal.state(), journal.documents());
+        let design = design.ok_or(Refusal::GateClosed("gate 2"))?;
+        let GateState::Open { request, .. } = journal.state().gate2.clone() else {
             return Err(Refusal::GateClosed("gate 2").into());
         };
         // What runs is what gate 2 showed: the same design and facts give the same flow, unless the tools changed.
@@ -289,7 +292,7 @@ impl<'a> Driver<'a> {
         if approved.flow != Some(digest_of(&flow)?) {
             return Err(DriverError::FlowChanged);
         }
-        self.file_artifact(journal, Actor::Agent(Agent::Build), ArtifactKind::Flow, &flow, vec![artifact]).await
+        self.file_artifact(journal, Actor::Agent(Agent::Build), ArtifactKind::Flow, &flow, vec![design.digest()]).await
     }
 
     async fn file_record(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
@@ -313,8 +316,8 @@ impl<'a> Driver<'a> {
     }
 }
 
-fn approved_spec(journal: &Journal) -> Result<crate::engagement::ApprovedSpec, DriverError> {
-    let spec = crate::engagement::ApprovedSpec::spec(journal.state(), journal.documents());
+fn approved_spec(journal: &Journal) -> Result<ApprovedSpec, DriverError> {
+    let spec = ApprovedSpec::spec(journal.state(), journal.documents());
     spec.ok_or_else(|| Refusal::GateClosed("gate 1").into())
 }
 
