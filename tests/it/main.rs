@@ -1,0 +1,13 @@
+//! End to end: the real program in workspaces of its own, by promise and by feature. What a person or a program sees
+//! is what is looked at: exit codes, `--json` answers, files, and the simulated lab with its journal of applied writes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests start the program, write its files and stop at the first surprise"
+)]
+
+mod bench;
+mod blueprints;
