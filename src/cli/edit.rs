@@ -32,7 +32,8 @@ pub async fn run(global: &Global, args: Edit) -> Result<Code, CliError> {
     let filed = match &args.file {
         Some(path) => {
             let text = form::read(path)?;
-            edit(&context.workspace, &mut journal, identity, artifact, &text).await?;
+            let name = path.display().to_string();
+            edit(&context.workspace, &mut journal, identity, artifact, &name, &text).await?;
             true
         }
         None => by_hand(&context.workspace, &mut journal, identity, artifact).await?,
@@ -82,7 +83,7 @@ async fn by_hand(
             let _ = std::fs::remove_file(&path);
             return Ok(false);
         }
-        match edit(workspace, journal, identity.clone(), artifact, &after).await {
+        match edit(workspace, journal, identity.clone(), artifact, artifact.file_name(), &after).await {
             Ok(_) => {
                 let _ = std::fs::remove_file(&path);
                 return Ok(true);

@@ -197,16 +197,17 @@ pub async fn cancel(
     Ok(journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await?)
 }
 
-/// Files a version that a person wrote. The text is checked first; nothing is written if it does not stand.
+/// Files a version that a person wrote, in a file of this name. The text is checked first; nothing is written if it
+/// does not stand.
 pub async fn edit(
     workspace: &Workspace,
     journal: &mut Journal,
     identity: Identity,
     artifact: ArtifactKind,
+    name: &str,
     text: &str,
 ) -> Result<Digest, AnswerError> {
     let catalog = workspace.load_catalog()?;
-    let name = artifact.file_name();
     let state = journal.state();
     let placed = |problems: Vec<crate::artifact::SpecError>| {
         let at = |problem: &crate::artifact::SpecError| YamlError::at(name, text, &problem.path, &problem.message);
