@@ -36,6 +36,13 @@ impl Answer {
         self
     }
 
+    /// Fails unless the command ended in one of these ways.
+    #[track_caller]
+    pub fn code_in(self, codes: &[i32]) -> Self {
+        assert!(codes.contains(&self.code), "{}\n-- out\n{}\n-- err\n{}", self.code, self.out, self.err);
+        self
+    }
+
     /// Fails unless the error says this.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {

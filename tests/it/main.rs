@@ -11,3 +11,6 @@
 
 mod bench;
 mod blueprints;
+mod faults;
+mod gates;
+mod written;

@@ -1,0 +1,281 @@
+//! The lab misbehaves: what is recorded is what is there, never what a tool said of itself.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, outcomes};
+
+/// What one fault leads to.
+struct Case {
+    fault: &'static str,
+    code: i32,
+    /// `sw03` in the record.
+    sw03: &'static str,
+    /// VLAN 120 on sw03 in the end.
+    left: Value,
+    /// What the log says of it.
+    says: &'static str,
+}
+
+/// A vlan request whose third switch misbehaves from gate 2 on.
+fn misbehaves(fault: &str) -> (Bench, String) {
+    let bench = Bench::impatient();
+    let id = bench.request_vlan();
+    bench.to_gate2(&id);
+    bench.fault(fault);
+    bench.approve(&id);
+    (bench, id)
+}
+
+fn check(case: &Case) {
+    let name = case.fault;
+    let (bench, id) = misbehaves(name);
+    let answer = bench.run(&["run", &id, "--json"]);
+    assert_eq!(answer.code, case.code, "{name}\n{}\n{}", answer.out, answer.err);
+    let record = &answer.json()["record"];
+    let sw03 = format!("sw03 {}", case.sw03);
+    assert_eq!(outcomes(&record["targets"], "target"), ["sw01 done", "sw02 done", &sw03, "sw04 done"], "{name}");
+    let met = if case.code == 0 { "met" } else { "not_met" };
+    assert_eq!(record["requirements"][0]["status"], met, "{name}");
+    assert_eq!(bench.vlan("120"), [json!("guest"), json!("guest"), case.left.clone(), json!("guest")], "{name}");
+    let log = bench.run(&["log", &id]).code(0).out;
+    assert!(log.contains(case.says), "{name}: `{}` is not in\n{log}", case.says);
+    bench.holds(&id);
+    if case.code == 0 {
+        return;
+    }
+    // Once the lab behaves again, trying again finishes the job, and the record says so.
+    bench.heal();
+    let end = bench.run(&["run", &id, "--retry", "failed", "--json"]).code(0).json();
+    assert_eq!(end["record"]["outcome"], "done", "{name}");
+    assert_eq!(bench.vlan("120"), ["guest"; 4], "{name}");
+    let record = end["artifacts"].as_array().unwrap().iter().find(|filed| filed["artifact"] == "reconciled.record");
+    assert_eq!(record.unwrap()["version"], 2, "{name}");
+    bench.holds(&id);
+}
+
+#[test]
+fn a_lie_is_found_by_reading_back() {
+    check(&Case {
+        fault: "lie:vlan.create@sw03",
+        code: 6,
+        sw03: "failed",
+        left: Value::Null,
+        says: "the tool reported success, and nothing changed",
+    });
+}
+
+#[test]
+fn half_a_change_is_found_and_taken_back() {
+    check(&Case {
+        fault: "half:vlan.create@sw03",
+        code: 6,
+        sw03: "undone",
+        left: Value::Null,
+        says: "the tool reported success, but",
+    });
+}
+
+#[test]
+fn a_change_that_vanishes_is_not_done() {
+    let (bench, id) = misbehaves("vanish:vlan.create@sw03");
+    let record = &bench.drive(&id, 6)["record"];
+    assert_eq!(record["outcome"], "partly_done");
+    assert_eq!(record["requirements"][0]["status"], "not_met");
+    assert_ne!(outcomes(&record["targets"], "target")[2], "sw03 done");
+    assert_eq!(bench.vlan("120")[2], Value::Null);
+    bench.holds(&id);
+}
+
+#[test]
+fn an_error_fails_its_own_target_and_no_other() {
+    check(&Case {
+        fault: "error:vlan.create@sw03",
+        code: 6,
+        sw03: "failed",
+        left: Value::Null,
+        says: "simulated fault",
+    });
+}
+
+#[test]
+fn an_error_after_the_change_is_done_because_the_change_is_there() {
+    check(&Case {
+        fault: "error-after:vlan.create@sw03",
+        code: 0,
+        sw03: "done",
+        left: json!("guest"),
+        says: "the tool reported an error",
+    });
+}
+
+#[test]
+fn a_server_that_dies_before_the_change_is_tried_again_in_the_open() {
+    check(&Case {
+        fault: "crash-before:vlan.create@sw03,times=1",
+        code: 0,
+        sw03: "done",
+        left: json!("guest"),
+        says: "call.void",
+    });
+}
+
+#[test]
+fn a_server_that_always_dies_fails_its_target_after_three_attempts() {
+    let (bench, id) = misbehaves("crash-before:vlan.create@sw03");
+    let end = bench.drive(&id, 6);
+    assert_eq!(outcomes(&end["record"]["targets"], "target")[2], "sw03 failed");
+    let tried = bench.events(&id, "call.allowed").into_iter();
+    assert_eq!(tried.filter(|event| event["body"]["purpose"]["act"]["node"] == "create/sw03").count(), 3);
+    assert_eq!(bench.vlan("120")[2], Value::Null);
+    bench.holds(&id);
+}
+
+#[test]
+fn a_server_that_dies_after_the_change_is_done_because_the_change_is_there() {
+    check(&Case {
+        fault: "crash-after:vlan.create@sw03",
+        code: 0,
+        sw03: "done",
+        left: json!("guest"),
+        says: "the connection ended before an answer",
+    });
+}
+
+#[test]
+fn a_server_that_answers_too_late_is_ended_and_looked_after() {
+    check(&Case {
+        fault: "slow:vlan.create@sw03,times=1,ms=30000",
+        code: 0,
+        sw03: "done",
+        left: json!("guest"),
+        says: "no answer within 1 seconds",
+    });
+}
+
+#[test]
+fn a_target_that_cannot_be_read_is_not_changed() {
+    let (bench, id) = misbehaves("error:vlan.list@sw03");
+    let record = &bench.drive(&id, 6)["record"];
+    assert_eq!(record["requirements"][0]["status"], "not_shown");
+    assert_ne!(outcomes(&record["targets"], "target")[2], "sw03 done");
+    assert_eq!(bench.vlan("120")[2], Value::Null);
+    assert_eq!(bench.writes().len(), 3);
+    bench.holds(&id);
+}
+
+#[test]
+fn an_address_that_is_allocated_without_an_answer_is_asked_for_under_its_own_id() {
+    for fault in ["crash-after:ipam.address.allocate,times=1", "crash-before:ipam.address.allocate,times=1"] {
+        let bench = Bench::impatient();
+        let id = bench.request(&["--blueprint", "address", "--set", "name=web01"]);
+        bench.to_gate2(&id);
+        bench.fault(fault);
+        let (code, _) = bench.yes_to_all(&id);
+        assert_eq!(code, 0, "{fault}");
+        let writes =
+            ["ipam.address.allocate web01 192.0.2.0/24", "dns.record.create 192.0.2.3 web01 3600 corp.example.com"];
+        assert_eq!(bench.writes(), writes, "{fault}");
+        bench.holds(&id);
+    }
+}
+
+#[test]
+fn undo_all_leaves_the_lab_as_it_was() {
+    for fault in ["error:dns.record.create", "half:dns.record.create", "lie:dns.record.create"] {
+        let bench = Bench::impatient();
+        let before = bench.network();
+        let id = bench.request(&["--blueprint", "address", "--set", "name=web01", "--set", "ttl=300"]);
+        bench.to_gate2(&id);
+        bench.fault(fault);
+        let (code, end) = bench.yes_to_all(&id);
+        assert_eq!(code, 1, "{fault}");
+        let steps = outcomes(&end["record"]["steps"], "node");
+        assert_eq!(steps[0], "allocate undone", "{fault}");
+        assert_ne!(steps[1], "publish done", "{fault}");
+        assert_eq!(bench.network(), before, "{fault}");
+        bench.holds(&id);
+    }
+}
+
+#[test]
+fn a_failure_everywhere_is_a_failure() {
+    let (bench, id) = misbehaves("lie:vlan.create");
+    let end = bench.drive(&id, 1);
+    assert_eq!(end["record"]["outcome"], "failed");
+    assert!(outcomes(&end["record"]["targets"], "target").iter().all(|target| target.ends_with(" failed")));
+    assert!(bench.writes().is_empty());
+    bench.run(&["run", &id]).code(1).shows("--retry failed");
+}
+
+#[test]
+fn an_undo_that_lies_is_found_out() {
+    let (bench, id) = misbehaves("half:vlan.create@sw03");
+    bench.fault("lie:vlan.delete");
+    let end = bench.drive(&id, 6);
+    let target = &outcomes(&end["record"]["targets"], "target")[2];
+    assert!(!target.ends_with("undone") && !target.ends_with("done"), "{target}");
+    assert_eq!(bench.vlan("120")[2], "gu");
+    assert!(end["record"].to_string().contains("after the undo"), "{end}");
+    bench.holds(&id);
+}
+
+#[test]
+fn a_server_that_describes_a_tool_otherwise_is_refused_until_someone_pins_it() {
+    let bench = Bench::impatient();
+    bench.fault("redescribe:vlan.create");
+    let id = bench.request_vlan();
+    bench.drive(&id, 3);
+    bench.approve(&id);
+    let end = bench.drive(&id, 1);
+    assert_eq!(end["record"]["outcome"], "not_feasible");
+    let report = bench.artifact(&id, "discovery").to_string();
+    assert!(report.contains("describes `vlan.create` otherwise") && report.contains("tools pin"), "{report}");
+    assert!(bench.writes().is_empty());
+    // A person who has looked at it pins it; what was pinned is what is asked from then on.
+    bench.run(&["tools", "pin", "lab"]).code(0).shows("vlan.create");
+    let id = bench.request_vlan();
+    bench.to_end(&id, 0);
+}
+
+#[test]
+fn a_banner_with_instructions_changes_nothing() {
+    let bench = Bench::new();
+    bench.fault("inject:vlan.list");
+    let id = bench.request_vlan();
+    let end = bench.to_end(&id, 0);
+    assert_eq!(end["record"]["outcome"], "done");
+    assert_eq!(bench.writes().len(), 4);
+    assert!(bench.writes().iter().all(|write| write.starts_with("vlan.create 120 ")));
+    bench.holds(&id);
+}
+
+#[test]
+fn a_change_since_gate_2_is_a_deviation_that_someone_must_accept() {
+    for (accept, code, left) in [(true, 0, "guest"), (false, 6, "visitors")] {
+        let bench = Bench::new();
+        let id = bench.request_written(
+            &crate::written::SPEC.replace("tool: vlan.create", "tool: vlan.rename"),
+            &crate::written::DESIGN.replace("tool: vlan.create", "tool: vlan.rename"),
+        );
+        bench.tamper(|network| {
+            for switch in ["sw01", "sw02"] {
+                network["switches"][switch]["vlans"]["120"] = json!("old");
+            }
+        });
+        bench.to_gate2(&id);
+        bench.tamper(|network| network["switches"]["sw02"]["vlans"]["120"] = json!("visitors"));
+        bench.approve(&id);
+        let asked = bench.drive(&id, 3);
+        assert_eq!(asked["status"]["about"]["deviation"]["node"], "create/sw02");
+        if accept {
+            bench.approve(&id);
+        } else {
+            bench.run(&["reject", &id, "--reason", "find out who did that"]).code(0);
+        }
+        let end = bench.drive(&id, code);
+        assert_eq!(bench.vlan("120")[1], left);
+        let deviation = &end["record"]["deviations"][0];
+        assert_eq!(deviation["accepted_by"].is_null(), !accept, "{deviation}");
+        bench.holds(&id);
+    }
+}
