@@ -20,8 +20,6 @@ boundary:
     - tool: vlan.create
       where: {switch: {in_group: access-switches}, id: {min: 100, max: 199}, name: {any: true}}
       at_most: 6
-    - {tool: vlan.list, where: {switch: {in_group: access-switches}}}
-    - {tool: port.list, where: {switch: {in_group: access-switches}}}
     - {tool: vlan.delete, where: {switch: {in_group: access-switches}, id: {one_of: [20, 120]}}}
     - {tool: port.vlan.set, where: {switch: {in_group: access-switches}, port: {like: \"Gi1/0/*\"}, vlan: {is: 120}}}
 acceptance:
@@ -246,6 +244,29 @@ fn a_destructive_call_that_is_ticked_runs_without_another_question() {
     bench.drive(&id, 0);
     assert_eq!(bench.vlan("20")[0], Value::Null);
     bench.holds(&id);
+}
+
+#[test]
+fn a_destructive_call_that_is_not_ticked_asks_when_it_is_reached() {
+    for yes in [true, false] {
+        let bench = Bench::new();
+        let id = bench.request_written(SPEC, &destructive());
+        bench.to_gate2(&id);
+        bench.approve(&id);
+        let asked = bench.drive(&id, 3);
+        assert_eq!(asked["status"]["about"]["call"]["node"], "remove");
+        assert_eq!(asked["question"]["calls"][0]["destructive"], true);
+        assert_eq!(bench.vlan("20")[0], "voice");
+        if yes {
+            bench.approve(&id);
+            bench.drive(&id, 0);
+        } else {
+            bench.run(&["reject", &id, "--reason", "keep it"]).code(0);
+            bench.drive(&id, 6);
+        }
+        assert_eq!(bench.vlan("20")[0], if yes { Value::Null } else { json!("voice") });
+        bench.holds(&id);
+    }
 }
 
 #[test]
