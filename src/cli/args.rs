@@ -164,10 +164,10 @@ pub struct Request {
     #[arg(long, conflicts_with_all = ["spec", "design"], required_unless_present = "spec")]
     pub blueprint: Option<String>,
     /// A value for one of its inputs; lists are `a,b,c`.
-    #[arg(long = "set", value_name = "NAME=VALUE", requires = "blueprint")]
+    #[arg(long = "set", value_name = "NAME=VALUE", requires = "blueprint", conflicts_with_all = ["spec", "design"])]
     pub set: Vec<String>,
     /// Values from a YAML file; `--set` wins.
-    #[arg(long, value_name = "FILE", requires = "blueprint")]
+    #[arg(long, value_name = "FILE", requires = "blueprint", conflicts_with_all = ["spec", "design"])]
     pub file: Option<PathBuf>,
     /// A spec of your own.
     #[arg(long, value_name = "FILE")]
