@@ -188,7 +188,8 @@ pub fn say_json<T: Serialize>(value: &T) -> Result<(), CliError> {
 pub fn complain(error: &CliError) {
     let mut err = std::io::stderr().lock();
     for (at, line) in error.message.lines().enumerate() {
-        let _ = writeln!(err, "{}{line}", if at == 0 { "error: " } else { "       " });
+        // A message may quote what was typed, what a file says or what a server answered.
+        let _ = writeln!(err, "{}{}", if at == 0 { "error: " } else { "       " }, plain(line));
     }
 }
 
