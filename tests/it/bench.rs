@@ -11,8 +11,25 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_countersign");
+/// The program under test: a second name for what was built, so that a build meanwhile does not change it under way.
+/// Servers are pinned by their program's digest, so a change would be noticed.
+pub fn program() -> &'static Path {
+    static LINKED: OnceLock<PathBuf> = OnceLock::new();
+    LINKED.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        // Names that runs of these tests left which are over.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let of = name.to_str().and_then(|name| name.strip_prefix("countersign-"));
+            if of.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        let link = folder.join(format!("countersign-{}", std::process::id()));
+        std::fs::hard_link(env!("CARGO_BIN_EXE_countersign"), &link).unwrap();
+        link
+    })
+}
 
 /// A command that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -67,7 +84,7 @@ impl Answer {
 
 /// A command of the program in a folder, with nothing of the caller's environment that it reads.
 pub fn command(folder: &Path) -> std::process::Command {
-    let mut command = std::process::Command::new(PROGRAM);
+    let mut command = std::process::Command::new(program());
     command.current_dir(folder).stdin(Stdio::null());
     for name in ["NO_COLOR", "COUNTERSIGN_LOG", "EDITOR", "VISUAL", "RUST_BACKTRACE"] {
         command.env_remove(name);

@@ -9,8 +9,14 @@
     reason = "tests start the program, write its files and stop at the first surprise"
 )]
 
+mod bad_input;
+mod before_gate1;
 mod bench;
 mod blueprints;
+mod broken;
 mod faults;
 mod gates;
+mod kill;
+mod shapes;
+mod terminal;
 mod written;

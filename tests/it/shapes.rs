@@ -1,0 +1,283 @@
+//! What programs build on: exit codes, JSON shapes, filters, short ids; and what a pipe gets.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Answer, Bench, command, finish, run_in};
+
+/// The fields of an object, sorted.
+fn fields(value: &Value) -> Vec<&str> {
+    let mut fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    fields.sort_unstable();
+    fields
+}
+
+#[test]
+fn exit_codes_are_what_the_help_says() {
+    let bench = Bench::impatient();
+    let help = bench.run(&["--help"]).code(0).out;
+    for line in ["0 done", "1 failed", "2 usage or configuration", "3 waiting for a person", "4 refused by policy"] {
+        assert!(help.contains(line), "{help}");
+    }
+    assert!(help.contains("5 verification failed") && help.contains("6 partly done"), "{help}");
+    bench.run(&["--version"]).code(0).shows("countersign 0.");
+    // 4: what a rule refuses, with nothing changed, is refused and not failed.
+    bench.edit(
+        "policies/inventory.yaml",
+        "environment: lab, tags: [access]",
+        "environment: lab, tags: [access, freeze]",
+    );
+    let id = bench.request_vlan();
+    let end = bench.to_end(&id, 4);
+    assert_eq!(end["record"]["outcome"], "refused");
+    assert!(end["record"]["summary"].as_str().unwrap().contains("freeze"), "{end}");
+    assert!(bench.writes().is_empty());
+    bench.holds(&id);
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let bench = Bench::new();
+    for name in [
+        "demo",
+        "init",
+        "blueprints",
+        "request",
+        "run",
+        "approve",
+        "reject",
+        "answer",
+        "edit",
+        "cancel",
+        "list",
+        "inbox",
+        "show",
+        "log",
+        "export",
+        "verify",
+        "tools",
+        "lab",
+    ] {
+        if name == "blueprints" {
+            bench.run(&[name, "--help"]).code(0);
+            continue;
+        }
+        bench.run(&[name, "--help"]).code(0).shows("Example");
+    }
+    bench.run(&["lab", "fault", "--help"]).code(0).shows("crash-before");
+}
+
+#[test]
+fn lists_filter_by_status_person_and_blueprint() {
+    let bench = Bench::new();
+    bench.people(&[("bob", "requester")]);
+    let of = |args: &[&str]| -> Vec<String> {
+        let rows = bench.json(&[&["list"], args].concat());
+        rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(of(&[]).is_empty());
+    bench.run(&["list"]).code(0).shows("countersign request");
+    bench.run(&["inbox"]).code(0).shows("Nothing waits for ada");
+    bench.run(&["run"]).code(0).shows("countersign request");
+    let drafting = bench.request_vlan();
+    let waiting = bench.request(&["--blueprint", "dns", "--set", "name=a", "--set", "address=192.0.2.10"]);
+    bench.drive(&waiting, 3);
+    let closed = bench.request_vlan();
+    bench.run(&["cancel", &closed, "--reason", "no"]).code(0);
+    bench.drive(&closed, 1);
+    let args = ["--blueprint", "vlan", "--set", "id=130", "--set", "name=x", "--as", "bob"];
+    let bobs = bench.request(&args);
+    assert_eq!(of(&[]), [&bobs, &closed, &waiting, &drafting].map(Clone::clone));
+    assert_eq!(of(&["--limit", "2"]), [&bobs, &closed].map(Clone::clone));
+    assert_eq!(of(&["--status", "open"]), [&bobs, &waiting, &drafting].map(Clone::clone));
+    assert_eq!(of(&["--status", "waiting"]), [waiting.clone()]);
+    assert_eq!(of(&["--status", "closed"]), [closed.clone()]);
+    assert_eq!(of(&["--mine", "--as", "bob"]), [bobs.clone()]);
+    assert_eq!(of(&["--blueprint", "vlan"]), [&bobs, &closed, &drafting].map(Clone::clone));
+    assert_eq!(of(&["--blueprint", "vlan", "--limit", "1"]), [bobs.clone()]);
+    assert_eq!(of(&["--blueprint", "nothing"]), Vec::<String>::new());
+    let row = &bench.list()[2];
+    assert_eq!(
+        fields(row),
+        ["blueprint", "id", "opened_at", "phase", "requester", "seq", "status", "title", "updated_at"]
+    );
+    assert_eq!((&row["requester"], &row["blueprint"]), (&json!("ada"), &json!("dns")));
+    assert_eq!(bench.json(&["inbox"])[0]["id"], json!(waiting));
+    bench.run(&["list"]).code(0).shows("waiting for approver: gate 1 (the spec)");
+    // A run without an id goes on with everything that is open, and says the worst.
+    bench.run(&["run"]).code(3);
+    assert_eq!(of(&["--status", "waiting"]).len(), 3);
+}
+
+#[test]
+fn an_engagement_is_named_by_its_first_letters() {
+    let bench = Bench::new();
+    let ids: Vec<String> = (0..12).map(|_| bench.request_vlan()).collect();
+    let id = &ids[0];
+    let short =
+        (1..=id.len()).map(|n| &id[..n]).find(|short| ids.iter().filter(|id| id.starts_with(short)).count() == 1);
+    assert_eq!(bench.json(&["show", short.unwrap()])["engagement"], json!(id));
+    assert_eq!(bench.json(&["show", &id.to_uppercase()])["engagement"], json!(id));
+    let several = ids.iter().find_map(|id| {
+        let letter = &id[..1];
+        (ids.iter().filter(|other| other.starts_with(letter)).count() > 1).then_some(letter)
+    });
+    if let Some(several) = several {
+        bench.run(&["show", several]).code(2).says("type more of the id");
+    }
+}
+
+#[test]
+fn answers_for_programs_have_stable_fields() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    let gate = bench.drive(&id, 3);
+    let status = [
+        "artifacts",
+        "blueprint",
+        "engagement",
+        "events",
+        "head",
+        "phase",
+        "question",
+        "question_digest",
+        "question_out_of_date",
+        "record",
+        "requester",
+        "status",
+        "title",
+    ];
+    assert_eq!(fields(&gate), status);
+    // Looking again gives the same answer, and changes nothing.
+    assert_eq!(bench.json(&["show", &id]), gate);
+    assert_eq!(bench.drive(&id, 3), gate);
+    let approved = bench.json(&["approve", &id]);
+    assert_eq!(
+        (&approved["engagement"], &approved["about"], &approved["answer"], &approved["by"]["name"]),
+        (&json!(id), &json!("gate1"), &json!("approved"), &json!("ada"))
+    );
+    for (args, says) in [
+        (&["show", &id, "--artifact", "record"][..], "no reconciled.record yet"),
+        (&["show", &id, "--artifact", "flow"], "yet"),
+    ] {
+        bench.run(args).code(2).says(says);
+    }
+    for event in bench.events(&id, "") {
+        assert!(
+            ["engagement", "seq", "at", "actor", "kind", "body", "prev", "hash"]
+                .iter()
+                .all(|name| !event[name].is_null())
+        );
+    }
+    assert!(bench.events(&id, "approval").iter().all(|event| event["kind"].as_str().unwrap().starts_with("approval.")));
+    assert_eq!(bench.events(&id, "nothing"), Vec::<Value>::new());
+    let blueprints = bench.json(&["blueprints"]);
+    let names: Vec<_> = blueprints.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["address", "dns", "vlan"]);
+    let tools = bench.json(&["tools", "list"]);
+    assert_eq!(tools.as_array().unwrap().len(), 12);
+    assert!(tools.as_array().unwrap().iter().all(|tool| tool["pinned"] == true && tool["simulated"] == true));
+    let lab = bench.json(&["lab", "show"]);
+    assert_eq!((&lab["simulated"], &lab["faults"]), (&json!(true), &json!([])));
+    let verified = bench.json(&["verify", &id]);
+    assert_eq!((&verified["ok"], &verified["events"]), (&json!(true), &bench.json(&["show", &id])["events"]));
+}
+
+#[test]
+fn an_error_for_a_program_goes_to_standard_error_and_leaves_standard_output_empty() {
+    let bench = Bench::new();
+    for args in
+        [&["show", "zzzzz", "--json"][..], &["request", "--blueprint", "x", "--json"], &["approve", "zzzzz", "--json"]]
+    {
+        let answer = bench.run(args).code(2);
+        assert!(answer.out.is_empty() && answer.err.starts_with("error: "), "{args:?}");
+    }
+}
+
+#[test]
+fn a_pipe_gets_plain_text_and_a_reader_who_leaves_is_no_error() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    let plain = |answer: &Answer| assert!(!answer.out.contains('\u{1b}') && !answer.err.contains('\u{1b}'));
+    plain(&bench.run(&["run", &id]).code(3));
+    plain(&bench.run(&["show", &id]).code(0));
+    plain(&bench.run(&["list"]).code(0));
+    let mut no_colour = command(&bench.root);
+    no_colour.args(["show", &id]).env("NO_COLOR", "1");
+    plain(&finish(no_colour).code(0));
+    let script =
+        format!("'{}' log {id} | head -1 >/dev/null; echo ${{PIPESTATUS[0]}}", crate::bench::program().display());
+    let mut shell = std::process::Command::new("bash");
+    shell.current_dir(&bench.root).args(["-c", &script]);
+    assert_eq!(finish(shell).code(0).out.trim(), "0");
+}
+
+#[test]
+fn a_gate_shows_what_would_be_done_and_to_what() {
+    let bench = Bench::new();
+    let id =
+        bench.request(&["--blueprint", "vlan", "--set", "id=120", "--set", "name=guest", "--set", "ticket=CHG0031337"]);
+    let shown = bench.run(&["run", &id]).code(3);
+    for part in ["CHG0031337", "120", "guest", "sw01", "sw04", "ada"] {
+        assert!(shown.out.contains(part), "`{part}` is not in\n{}", shown.out);
+    }
+    assert!(shown.out.contains(&format!("countersign approve {id}")), "{}", shown.out);
+    assert!(bench.run(&["show", &id]).code(0).out.contains("CHG0031337"));
+    bench.approve(&id);
+    let shown = bench.run(&["run", &id]).code(3);
+    for part in ["120", "guest", "sw01", "vlan.delete"] {
+        let words = if part == "vlan.delete" { "delete VLAN 120" } else { part };
+        assert!(shown.out.contains(words), "`{words}` is not in\n{}", shown.out);
+    }
+    assert!(shown.out.lines().all(|line| line.chars().count() <= 100), "{}", shown.out);
+}
+
+#[test]
+fn the_workspace_is_found_from_a_folder_below_it_and_by_name() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    assert_eq!(run_in(&bench.root.join("prompts/blueprints"), &["list", "--json"]).code(0).json()[0]["id"], json!(id));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let root = bench.root.to_str().unwrap();
+    run_in(elsewhere.path(), &["--workspace", root, "run", &id]).code(3);
+    run_in(elsewhere.path(), &["run", &id, "--workspace", root]).code(3);
+}
+
+#[test]
+fn init_lays_out_a_workspace_that_runs_and_keeps_its_state_out_of_git() {
+    let home = tempfile::tempdir().unwrap();
+    let answer = run_in(home.path(), &["init", "a network", "--as", "Zoë \"Z\" O'Neil"]).code(0);
+    assert!(answer.out.contains("countersign blueprints"), "{}", answer.out);
+    let root = home.path().join("a network");
+    assert!(std::fs::read_to_string(root.join(".gitignore")).unwrap().contains("/.countersign/"));
+    let id =
+        run_in(&root, &["request", "--blueprint", "dns", "--set", "name=a", "--set", "address=192.0.2.9", "--json"]);
+    let id = id.code(0).json()["engagement"].as_str().unwrap().to_owned();
+    run_in(&root, &["run", &id]).code(3);
+    run_in(&root, &["approve", &id]).code(0).shows("Zoë");
+    run_in(&root, &["run", &id]).code(3);
+    run_in(home.path(), &["init", "a network"]).code(2).says("not empty");
+}
+
+#[test]
+fn the_demo_shows_the_main_job_and_an_attempt_that_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("demo");
+    let answer = run_in(home.path(), &["demo", "--yes", dir.to_str().unwrap()]).code(0);
+    for part in ["simulated", "refused", "outside", "VLAN 10", "countersign verify", "The chain holds", "--yes"] {
+        assert!(answer.out.contains(part), "`{part}` is not in\n{}", answer.out);
+    }
+    assert!(!answer.out.contains("does NOT hold"));
+    let list = run_in(&dir, &["list", "--json"]).code(0).json();
+    assert_eq!(list[0]["status"]["outcome"], "done");
+    let id = list[0]["id"].as_str().unwrap();
+    let refused = run_in(&dir, &["log", id, "--kind", "call.refused", "--json"]).code(0).json();
+    assert_eq!(refused.as_array().unwrap().len(), 1);
+    assert_eq!(refused[0]["body"]["tool"], "vlan.delete");
+    run_in(&dir, &["verify", id]).code(0);
+    run_in(home.path(), &["demo", "--yes", dir.to_str().unwrap()]).code(2).says("not empty");
+    run_in(home.path(), &["demo", "--json"]).code(2);
+    // Without --yes and without a terminal nobody answers, so it waits.
+    let other = home.path().join("other");
+    let answer = run_in(home.path(), &["demo", other.to_str().unwrap()]).code(3);
+    assert!(answer.out.contains("The demo waits."), "{}", answer.out);
+}

@@ -1,0 +1,140 @@
+//! On a terminal: `run` asks at its gates and goes on; the default answer is no.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use crate::bench::{Answer, Bench, program};
+
+/// Runs a command on a terminal of its own, typing these lines.
+fn typed(bench: &Bench, args: &str, lines: &str, editor: Option<&str>) -> Answer {
+    let line = format!("'{}' {args}", program().display());
+    let mut script = Command::new("script");
+    script.current_dir(&bench.root).args(["-qefc", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    match editor {
+        Some(editor) => script.env("EDITOR", editor).env_remove("VISUAL"),
+        None => script.env_remove("EDITOR"),
+    };
+    let mut child = script.spawn().expect("`script` gives a test its terminal");
+    let mut stdin = child.stdin.take().unwrap();
+    let lines = lines.to_owned();
+    // The terminal is kept open until the program ends; it must not see the end of the input before it has asked.
+    let typing = std::thread::spawn(move || {
+        let _ = stdin.write_all(lines.as_bytes());
+        let _ = stdin.flush();
+        stdin
+    });
+    let (done, waited) = std::sync::mpsc::channel();
+    let pid = child.id();
+    std::thread::spawn(move || {
+        if waited.recv_timeout(Duration::from_secs(60)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    let _ = done.send(());
+    drop(typing.join());
+    Answer {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[test]
+fn no_answer_is_no() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    for lines in ["\n", "\u{4}", "x\nyes\n\n"] {
+        let answer = typed(&bench, &format!("run {id}"), lines, None).code(3);
+        assert!(answer.out.contains("[a]pprove [r]eject [e]dit [d]iff"), "{}", answer.out);
+    }
+    assert!(bench.events(&id, "approval.answered").is_empty());
+    let answer = typed(&bench, &format!("run {id} --no-input"), "a\n", None).code(3);
+    assert!(!answer.out.contains("[a]pprove"), "{}", answer.out);
+    typed(&bench, &format!("run {id} --json"), "a\n", None).code(3);
+    assert!(bench.events(&id, "approval.answered").is_empty());
+}
+
+#[test]
+fn a_yes_at_each_gate_goes_on_to_the_end() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    let answer = typed(&bench, &format!("run {id}"), "d\na\na\n", None).code(0);
+    assert!(answer.out.contains("kind: spec"), "[d]iff shows the draft: {}", answer.out);
+    assert_eq!(bench.vlan("120"), ["guest"; 4]);
+    assert_eq!(bench.events(&id, "approval.answered").len(), 2);
+    bench.holds(&id);
+}
+
+#[test]
+fn a_no_needs_a_reason_on_a_terminal_too() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    typed(&bench, &format!("run {id}"), "r\n\nr\nVLAN 120 is taken\n\n", None).code(3);
+    let answered = bench.events(&id, "approval.answered");
+    assert_eq!(answered.len(), 1);
+    assert_eq!(answered[0]["body"]["reason"], "VLAN 120 is taken");
+}
+
+#[test]
+fn a_draft_is_edited_in_the_persons_editor() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    // An editor that leaves the file as it is; one that breaks it; one that takes a switch off.
+    bench.drive(&id, 3);
+    let answer = typed(&bench, &format!("run {id}"), "e\n\n", Some("true")).code(3);
+    assert!(answer.out.contains("[a]pprove"), "{}", answer.out);
+    let broken = typed(&bench, &format!("edit {id}"), "\n", Some("sed -i s/^title:/tilte:/")).code(2);
+    assert!(broken.out.contains("spec.yaml:") && broken.out.contains("your text is in"), "{}", broken.out);
+    typed(&bench, &format!("edit {id}"), "", Some("false")).code(1);
+    typed(&bench, &format!("edit {id}"), "", Some("/nonexistent/editor")).code(2);
+    assert_eq!(bench.events(&id, "artifact.filed").len(), 1);
+    typed(&bench, &format!("run {id}"), "e\nd\na\na\n", Some("sed -i /-.sw04/d")).code(0);
+    assert_eq!(bench.vlan("120")[3], serde_json::Value::Null);
+    assert_eq!(bench.vlan("120")[2], "guest");
+    bench.holds(&id);
+}
+
+#[test]
+fn a_destructive_call_is_ticked_by_a_yes_of_its_own() {
+    let bench = Bench::new();
+    let design = format!(
+        "{}acceptance: {{A1: [create]}}\n",
+        crate::written::DESIGN.split_once("acceptance").unwrap().0.to_owned()
+            + "  - {id: remove, tool: vlan.delete, needs: [create], with: {switch: sw01, id: 20}}\n"
+    );
+    let id = bench.request_written(crate::written::SPEC, &design);
+    let answer = typed(&bench, &format!("run {id}"), "a\na\ny\n", None).code(0);
+    assert!(answer.out.contains("destructive: delete VLAN 20 from sw01"), "{}", answer.out);
+    assert_eq!(bench.vlan("20")[0], serde_json::Value::Null);
+    bench.holds(&id);
+    // No yes to it: it is asked about when it is reached, and no answer is no there too.
+    let bench = Bench::new();
+    let id = bench.request_written(crate::written::SPEC, &design);
+    typed(&bench, &format!("run {id}"), "a\na\n\n\n", None).code(3);
+    assert_eq!(bench.vlan("20")[0], "voice");
+}
+
+#[test]
+fn a_form_asks_for_what_is_missing_and_says_what_does_not_fit() {
+    let bench = Bench::new();
+    let answer = typed(&bench, "request --blueprint vlan", "5000\n120\nguest room\nguest\n", None).code(0);
+    assert!(answer.out.contains("Which VLAN id?") && answer.out.contains("4094"), "{}", answer.out);
+    let id = bench.list()[0]["id"].as_str().unwrap().to_owned();
+    bench.drive(&id, 3);
+    assert_eq!(bench.artifact(&id, "spec")["inputs"]["name"], "guest");
+    typed(&bench, "request --blueprint vlan", "120\n\u{4}", None).code(2);
+    assert_eq!(bench.list().len(), 1);
+}
+
+#[test]
+fn the_demo_asks_at_its_gates() {
+    let bench = Bench::new();
+    let dir = bench.outside("demo");
+    let answer = typed(&bench, &format!("demo '{}'", dir.display()), "a\na\n", None).code(0);
+    assert!(answer.out.contains("simulated") && answer.out.contains("The chain holds"), "{}", answer.out);
+}
