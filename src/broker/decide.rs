@@ -111,8 +111,10 @@ fn layers(
     };
     let contract = contract_spoke(view, proposal, tool, on_contract).map_err(at)?;
     // 3, 4 and 6. Guardrails, boundary, stage.
-    let approved = state.approved_calls.get(&digest).is_some_and(|left| *left > 0);
-    let approved_by = if approved { BTreeSet::from([Role::Approver]) } else { BTreeSet::new() };
+    let approved_in = state.approved_in(&digest);
+    // Whoever approves as an owner approves as an approver too.
+    let approved_by: BTreeSet<Role> =
+        [Role::Approver, Role::Owner].into_iter().filter(|role| approved_in >= Some(*role)).collect();
     let question = Question {
         agent: proposal.agent,
         phase: state.phase,
@@ -130,7 +132,7 @@ fn layers(
     let verdict = match ruling.verdict {
         Verdict::Deny => Some(Refused::Denied),
         Verdict::Escalate(role) => Some(Refused::NeedsApproval(role)),
-        Verdict::Allow => step_approval(view, proposal, approved),
+        Verdict::Allow => step_approval(view, proposal, approved_in),
     };
     let grant = ruling.grant.unwrap_or_default();
     match verdict {
@@ -149,7 +151,7 @@ fn layers(
     // 7. Counts and limits, reserved with the intent.
     let counts = limits(view, &grant, tool, proposal, digest, recovery).map_err(at)?;
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let approved = approved && tool.effect != Effect::Read;
+    let approved = approved_in.is_some() && tool.effect != Effect::Read;
     Ok(Allowed { digest, tool: tool.name.clone(), target, args, grant, counts, approved, rules })
 }
 
@@ -276,11 +278,11 @@ fn contract_spoke(view: &View<'_>, proposal: &Proposal, tool: &Tool, on_contract
 }
 
 /// A step may ask for an approval of its own, whatever the stage lets run.
-fn step_approval(view: &View<'_>, proposal: &Proposal, approved: bool) -> Option<Refused> {
+fn step_approval(view: &View<'_>, proposal: &Proposal, approved_in: Option<Role>) -> Option<Refused> {
     let Purpose::Act { node, .. } = &proposal.purpose else { return None };
     let role = view.documents.flow()?.node(node)?.step.approval.as_deref()?;
     let role = Role::ALL.into_iter().find(|known| known.as_str() == role).unwrap_or(Role::Owner);
-    (!approved).then_some(Refused::NeedsApproval(role))
+    (approved_in < Some(role)).then_some(Refused::NeedsApproval(role))
 }
 
 /// Step 7. Gives the effect that is counted.

@@ -21,9 +21,9 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     let spec = view.documents.spec().ok_or(NextError::Missing(ArtifactKind::Spec))?;
     let Some(flow) = view.documents.flow() else {
         // Before the flow is filed nothing has run, so a window that is not open yet is simply waited for.
-        return Ok(match &spec.window {
-            Some(window) if now < window.from => Next::WaitUntil(window.from),
-            _ if view.state.cancelled.is_some() => Next::Enter(Phase::AsBuilt, view.state.cancelled.clone()),
+        return Ok(match (&view.state.cancelled, &spec.window) {
+            (Some(reason), _) => Next::Enter(Phase::AsBuilt, Some(reason.clone())),
+            (None, Some(window)) if now < window.from => Next::WaitUntil(window.from),
             _ => Next::Draft(ArtifactKind::Flow),
         });
     };
@@ -132,10 +132,10 @@ fn run(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextErr
         Ok(args) => args,
         Err(reason) => return failed(reason),
     };
-    if tool.effect == Effect::Read { Ok(read(view, node, &args)) } else { Ok(write(view, node, tool, &args, now)) }
+    Ok(if tool.effect == Effect::Read { read(view, node, &args, now) } else { write(view, node, tool, &args, now) })
 }
 
-fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>) -> Next {
+fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, now: Timestamp) -> Next {
     let attempt = view.state.attempt(&node.id);
     let tries = node.step.until.as_ref().map_or(1, |until| until.attempts.clamp(1, 64));
     let purpose = |r#try: u32| Purpose::Act { node: node.id.clone(), attempt, r#try };
@@ -152,12 +152,11 @@ fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>) -> Next {
         match view.reading(&purpose(r#try)) {
             Reading::Open if r#try == 1 => return call(1),
             Reading::Open => {
-                // The pause belongs to the gap between two tries; a restart may wait it once more, which is harmless.
-                return match (&node.step.until, view.state.seq) {
-                    (Some(until), _)
-                        if until.every_seconds > 0 && !paused(view, &purpose(r#try - 1), until.every_seconds) =>
-                    {
-                        Next::Pause(until.every_seconds)
+                // The pause belongs to the gap between two tries; a restart waits only what is left of it.
+                return match &node.step.until {
+                    Some(until) if until.every_seconds > 0 => {
+                        let left = left_to_pause(view, &purpose(r#try - 1), until.every_seconds, now);
+                        if left > 0 { Next::Pause(left) } else { call(r#try) }
                     }
                     _ => call(r#try),
                 };
@@ -187,11 +186,11 @@ fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>) -> Next {
     settle(view, node, NodeOutcome::Failed, false, Some(seen))
 }
 
-/// Whether the pause after a try is over, by the times of the chain itself.
-fn paused(view: &View<'_>, purpose: &Purpose, seconds: u32) -> bool {
-    view.state
-        .call_for(purpose)
-        .is_none_or(|(_, call)| view.state.last_at.as_second() - call.at.as_second() >= i64::from(seconds))
+/// How many of the seconds between a try and the next one are left; never more than all of them, whatever the clock
+/// did meanwhile.
+fn left_to_pause(view: &View<'_>, tried: &Purpose, seconds: u32, now: Timestamp) -> u32 {
+    let since = view.state.call_for(tried).map_or(0, |(_, call)| now.as_second() - call.at.as_second());
+    u32::try_from(i64::from(seconds) - since).unwrap_or(0).min(seconds)
 }
 
 fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value>, now: Timestamp) -> Next {
@@ -377,13 +376,14 @@ fn verify_call(verify: &Verify, scope: &Scope<'_>) -> Result<Map<String, Value>,
 /// For a call that the broker wants a person for: ask, wait, settle as rejected, or (`Some(None)`) propose it again.
 /// Nothing for a call that was refused for good.
 fn approval(view: &View<'_>, node: &FlowNode, purpose: &Purpose) -> Option<Option<Next>> {
-    view.needs_approval(purpose)?;
+    let needed = view.needs_approval(purpose)?;
     let digest = view.state.call_for(purpose)?.1.digest?;
     if let Some(reason) = view.state.rejected_calls.get(&digest) {
         let reason = format!("a person rejected the call: {reason}");
         return Some(Some(settle(view, node, NodeOutcome::Failed, false, Some(reason))));
     }
-    if view.state.approved_calls.get(&digest).is_some_and(|left| *left > 0) {
+    // An approval in a lesser role is none: the broker would refuse again, and so would everyone for ever.
+    if view.state.approved_in(&digest).is_some_and(|given| given >= needed) {
         return Some(None);
     }
     Some(Some(ask_or_wait(view.state, About::Call { node: node.id.clone(), call: digest })))

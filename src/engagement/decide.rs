@@ -4,16 +4,17 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Digest, Phase, RecordOutcome},
+    artifact::{ArtifactKind, Digest, OnFailure, Phase, RecordOutcome},
     facts::Role,
 };
 
 use super::{
+    calls,
     event::{
-        About, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused,
-        CallVoid, Closed, DeviationFound, NodeSettled, Purpose, Retried,
+        About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
+        CallRefused, CallVoid, Closed, DeviationFound, NodeSettled, Purpose, RefusedAs, Retried,
     },
-    state::{Gate, State},
+    state::{Gate, GateState, State},
 };
 
 /// Something that someone wants to happen.
@@ -125,9 +126,21 @@ pub enum Refusal {
     /// An answer of the wrong kind.
     #[error("that is not an answer to this question: {0}")]
     WrongAnswer(&'static str),
+    /// Answers, cancellations and retries come from people; no agent can author one.
+    #[error("{0} cannot do this: only a person can")]
+    NotAPerson(String),
     /// The call or node is not in the state that this needs.
     #[error("{0}")]
     Call(String),
+}
+
+/// What [`decide`] says to a command of `actor`. What only a person may do is refused to everyone else.
+pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body, Refusal> {
+    let persons = matches!(command, Command::Answer { .. } | Command::Cancel { .. } | Command::Retry { .. });
+    if persons && !matches!(actor, Actor::Person(_)) {
+        return Err(Refusal::NotAPerson(actor.to_string()));
+    }
+    decide(state, command)
 }
 
 /// The events that a command gives, or why it is refused. The same command in the same state gives the same answer.
@@ -146,7 +159,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
             let answered = Answered { about, request, answer, role: Role::Requester, reason, calls };
             answer_question(state, answered, &roles)
         }
-        Command::Allow(allowed) => allow(state, allowed),
+        Command::Allow(allowed) => calls::allow(state, allowed),
         Command::Refuse(refused) => {
             if refused.call == state.next_call() {
                 Ok(Body::Refused(refused))
@@ -154,27 +167,14 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
                 Err(Refusal::Call(format!("{} is not the next call's id", refused.call)))
             }
         }
-        Command::Finish(finished) => finish(state, finished),
-        Command::Void(void) => {
-            in_phase(state, "another attempt", &[Phase::Build])?;
-            let unknown = state.calls.get(&void.call).is_some_and(|call| call.outcome == Some(CallOutcome::Unknown));
-            let shown = state.calls.get(&void.shown_by).is_some_and(|call| call.outcome == Some(CallOutcome::Ok));
-            if unknown && shown && void.attempt == state.attempt(&void.node) + 1 {
-                Ok(Body::Void(void))
-            } else {
-                Err(Refusal::Call(format!("{} is not an unknown call that was read back", void.call)))
-            }
-        }
-        Command::Settle(settled) => {
-            in_phase(state, "a step's outcome", &[Phase::Build])?;
-            need(state.gate_open(Gate::Two), "gate 2")?;
-            Ok(Body::Settled(settled))
-        }
+        Command::Finish(finished) => calls::finish(state, finished),
+        Command::Void(void) => calls::void(state, void),
+        Command::Settle(settled) => calls::settle(state, settled),
         Command::Deviate(found) => {
             in_phase(state, "a deviation", &[Phase::Build])?;
             Ok(Body::Deviated(found))
         }
-        Command::Retry { retried, roles } => retry(state, retried, &roles),
+        Command::Retry { retried, roles } => calls::retry(state, retried, &roles),
         Command::Cancel { reason, roles } => {
             if reason.trim().is_empty() {
                 return Err(Refusal::NoReason);
@@ -184,14 +184,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
             }
             Ok(Body::Cancelled { reason })
         }
-        Command::Close(closed) => {
-            let unrecorded = matches!(closed.outcome, RecordOutcome::Cancelled | RecordOutcome::Refused);
-            if unrecorded || state.artifacts.contains_key(&ArtifactKind::Record) {
-                Ok(Body::Closed(closed))
-            } else {
-                Err(Refusal::OutOfOrder { what: "closing without a record".into(), phase: state.phase })
-            }
-        }
+        Command::Close(closed) => close(state, closed),
     }
 }
 
@@ -201,10 +194,17 @@ fn starts_something(command: &Command) -> bool {
         Command::Allow(allowed) => !recovers(&allowed.purpose),
         Command::Enter { phase, .. } => *phase != Phase::AsBuilt,
         Command::File { artifact, .. } => *artifact != ArtifactKind::Record,
-        Command::Ask(asked) => !matches!(asked.about, About::Unknown { .. }),
-        Command::Answer { about, .. } => !matches!(about, About::Unknown { .. }),
-        Command::Deviate(_) | Command::Cancel { .. } | Command::Retry { .. } => true,
-        Command::Refuse(_) | Command::Finish(_) | Command::Void(_) | Command::Settle(_) | Command::Close(_) => false,
+        // Other questions are about what was begun, or about a step that runs whatever happened.
+        Command::Ask(Asked { about, .. }) | Command::Answer { about, .. } => {
+            matches!(about, About::Gate1 | About::Gate2)
+        }
+        Command::Cancel { .. } | Command::Retry { .. } => true,
+        Command::Refuse(_)
+        | Command::Finish(_)
+        | Command::Void(_)
+        | Command::Settle(_)
+        | Command::Deviate(_)
+        | Command::Close(_) => false,
     }
 }
 
@@ -223,11 +223,11 @@ fn recovers(purpose: &Purpose) -> bool {
     )
 }
 
-fn need(open: bool, gate: &'static str) -> Result<(), Refusal> {
+pub(super) fn need(open: bool, gate: &'static str) -> Result<(), Refusal> {
     if open { Ok(()) } else { Err(Refusal::GateClosed(gate)) }
 }
 
-fn in_phase(state: &State, what: &str, phases: &[Phase]) -> Result<(), Refusal> {
+pub(super) fn in_phase(state: &State, what: &str, phases: &[Phase]) -> Result<(), Refusal> {
     if phases.contains(&state.phase) {
         Ok(())
     } else {
@@ -249,11 +249,22 @@ fn enter(state: &State, phase: Phase, reason: Option<String>) -> Result<Body, Re
             need(state.gate_open(Gate::One), "gate 1")?;
             need(state.gate_open(Gate::Two), "gate 2")?;
         }
-        // Leaving out design or build must be explained.
-        (_, Phase::AsBuilt) if state.phase != Phase::AsBuilt && reason.is_some() => {}
-        (Phase::Build, Phase::AsBuilt) => {}
-        (Phase::AsBuilt, Phase::Build) => need(state.gate_open(Gate::One) && state.gate_open(Gate::Two), "gate 2")?,
+        // Leaving out design or build must be explained, and follow from what was found.
+        (Phase::Feasibility | Phase::Design, Phase::AsBuilt) => {
+            if reason.is_none() || state.artifact(ArtifactKind::Discovery).is_none() {
+                return Err(out_of_order());
+            }
+        }
+        (Phase::Build, Phase::AsBuilt) => {
+            if reason.is_none() && state.artifact(ArtifactKind::Flow).is_none() {
+                return Err(out_of_order());
+            }
+            calls::all_settled(state)?;
+        }
         _ => return Err(out_of_order()),
+    }
+    if phase == Phase::AsBuilt {
+        calls::none_under_way(state)?;
     }
     Ok(Body::Entered { phase, reason })
 }
@@ -288,9 +299,14 @@ fn file(state: &State, artifact: ArtifactKind, digest: Digest, made_from: Vec<Di
             in_phase(state, &what, &[Phase::Build])?;
             need(state.gate_open(Gate::Two), "gate 2")?;
             from(ArtifactKind::Design)?;
+            // One design gives one flow; what ran is compared with it.
+            if state.artifact(ArtifactKind::Flow).is_some() {
+                return Err(Refusal::OutOfOrder { what: "filing another flow".into(), phase: state.phase });
+            }
         }
         ArtifactKind::Record => {
             in_phase(state, &what, &[Phase::AsBuilt])?;
+            calls::none_under_way(state)?;
             from(ArtifactKind::Spec)?;
         }
     }
@@ -300,24 +316,49 @@ fn file(state: &State, artifact: ArtifactKind, digest: Digest, made_from: Vec<Di
 
 fn ask(state: &State, asked: Asked) -> Result<Body, Refusal> {
     let what = format!("asking about {}", asked.about);
+    let gate = |phase: Phase, artifact: ArtifactKind, gate: &GateState| {
+        in_phase(state, &what, &[phase])?;
+        // A version is asked about until it is answered; after a no, only another version is.
+        if state.artifact(artifact).is_some() && *gate == GateState::Closed {
+            Ok(())
+        } else {
+            Err(Refusal::OutOfOrder { what: what.clone(), phase: state.phase })
+        }
+    };
     match &asked.about {
-        About::Gate1 => {
-            in_phase(state, &what, &[Phase::Requirements])?;
-            if state.artifact(ArtifactKind::Spec).is_none() || state.gate_open(Gate::One) {
-                return Err(Refusal::OutOfOrder { what, phase: state.phase });
-            }
-        }
-        About::Gate2 => {
-            in_phase(state, &what, &[Phase::Design])?;
-            if state.artifact(ArtifactKind::Design).is_none() || state.gate_open(Gate::Two) {
-                return Err(Refusal::OutOfOrder { what, phase: state.phase });
-            }
-        }
-        About::Call { .. } | About::Deviation { .. } | About::Failure { .. } | About::Unknown { .. } => {
+        About::Gate1 => gate(Phase::Requirements, ArtifactKind::Spec, &state.gate1)?,
+        About::Gate2 => gate(Phase::Design, ArtifactKind::Design, &state.gate2)?,
+        about => {
             in_phase(state, &what, &[Phase::Build])?;
+            if !there_is(state, about) {
+                return Err(Refusal::Call(format!("there is nothing to ask about {about}")));
+            }
         }
     }
     Ok(Body::Asked(asked))
+}
+
+/// Whether what a question is about has happened and is open: an answer given ahead would decide what nobody saw.
+fn there_is(state: &State, about: &About) -> bool {
+    match about {
+        About::Gate1 | About::Gate2 => true,
+        About::Call { node, call } => state.calls.values().any(|known| {
+            let waits = matches!(known.refused, Some((RefusedAs::NeedsApproval(_), _)));
+            let rejected = state.rejected_calls.contains_key(call);
+            waits && !rejected && known.digest == Some(*call) && known.purpose.node() == Some(node)
+        }),
+        About::Deviation { node } => state
+            .deviation_at(node)
+            .is_some_and(|deviation| deviation.accepted_by.is_none() && deviation.rejected.is_none()),
+        About::Failure { node } => {
+            state.nodes.get(node).is_some_and(|settled| settled.failed && settled.chosen.is_none())
+        }
+        About::Unknown { node } => {
+            let act = Purpose::Act { node: node.clone(), attempt: state.attempt(node), r#try: 1 };
+            let unknown = state.call_for(&act).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Unknown));
+            unknown && !state.applied.contains_key(node)
+        }
+    }
 }
 
 fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>) -> Result<Body, Refusal> {
@@ -332,6 +373,7 @@ fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>
             About::Gate1 | About::Gate2 | About::Call { .. } | About::Deviation { .. },
             Answer::Approve | Answer::Reject,
         ) => Ok(()),
+        (About::Failure { .. }, Answer::Choose(OnFailure::Ask)) => Err("asking is what led here; choose what happens"),
         (About::Failure { .. }, Answer::Choose(_)) | (About::Unknown { .. }, Answer::Applied(_)) => Ok(()),
         (About::Failure { .. }, _) => Err("choose what the failure means: stop, continue, undo_target or undo_all"),
         (About::Unknown { .. }, _) => Err("say whether the call took effect: applied or not-applied"),
@@ -348,56 +390,19 @@ fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>
     Ok(Body::Answered(answered))
 }
 
-fn allow(state: &State, allowed: Box<CallAllowed>) -> Result<Body, Refusal> {
-    let wrong = |why: String| Err(Refusal::Call(why));
-    if allowed.call != state.next_call() {
-        return wrong(format!("{} is not the next call's id", allowed.call));
+fn close(state: &State, closed: Closed) -> Result<Body, Refusal> {
+    calls::none_under_way(state)?;
+    let recorded = state.artifact(ArtifactKind::Record).is_some();
+    // Only what ended before anything could be built needs no record.
+    let without = state.phase < Phase::Build
+        && match closed.outcome {
+            RecordOutcome::Cancelled => state.cancelled.is_some(),
+            RecordOutcome::Refused => true,
+            _ => false,
+        };
+    if recorded || without {
+        Ok(Body::Closed(closed))
+    } else {
+        Err(Refusal::OutOfOrder { what: "closing without a record".into(), phase: state.phase })
     }
-    in_phase(state, "a tool call", &[Phase::Feasibility, Phase::Design, Phase::Build, Phase::AsBuilt])?;
-    need(state.gate_open(Gate::One), "gate 1")?;
-    match allowed.agent {
-        Agent::Requirements => return wrong("the requirements agent has no tools".into()),
-        Agent::Design | Agent::Verifier => {}
-        Agent::Build => {
-            in_phase(state, "a call of the build agent", &[Phase::Build])?;
-            need(state.gate_open(Gate::Two), "gate 2")?;
-        }
-    }
-    let effectful = matches!(allowed.purpose, Purpose::Act { .. } | Purpose::Undo { .. });
-    if effectful
-        && let Some((id, call)) = state.call_for(&allowed.purpose)
-        && call.refused.is_none()
-        && call.outcome != Some(CallOutcome::NotSent)
-    {
-        return wrong(format!("{} ran already as {id}", allowed.purpose.words()));
-    }
-    if allowed.approved && state.approved_calls.get(&allowed.digest).is_none_or(|left| *left == 0) {
-        return wrong("no unused approval names exactly this call".into());
-    }
-    if let Some(reason) = state.rejected_calls.get(&allowed.digest) {
-        return wrong(format!("a person rejected exactly this call: {reason}"));
-    }
-    Ok(Body::Allowed(allowed))
-}
-
-fn finish(state: &State, finished: CallFinished) -> Result<Body, Refusal> {
-    match state.calls.get(&finished.call) {
-        None => Err(Refusal::Call(format!("there is no call {}", finished.call))),
-        Some(call) if call.in_doubt() => Ok(Body::Finished(finished)),
-        Some(_) => Err(Refusal::Call(format!("{} is over already", finished.call))),
-    }
-}
-
-fn retry(state: &State, retried: Retried, roles: &BTreeSet<Role>) -> Result<Body, Refusal> {
-    if !roles.contains(&Role::Approver) && !roles.contains(&Role::Owner) {
-        return Err(Refusal::NotInRole(Role::Approver));
-    }
-    let open = state.gate_open(Gate::One) && state.gate_open(Gate::Two);
-    if !open || !matches!(state.phase, Phase::Build | Phase::AsBuilt) {
-        return Err(Refusal::OutOfOrder { what: "trying steps again".into(), phase: state.phase });
-    }
-    if retried.nodes.is_empty() {
-        return Err(Refusal::Call("no step failed in a way that can be tried again".into()));
-    }
-    Ok(Body::Retried(retried))
 }

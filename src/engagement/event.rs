@@ -178,6 +178,18 @@ pub enum About {
     },
 }
 
+impl About {
+    /// The node that it is about.
+    pub fn node(&self) -> Option<&NodeId> {
+        match self {
+            Self::Gate1 | Self::Gate2 => None,
+            Self::Call { node, .. } | Self::Deviation { node } | Self::Failure { node } | Self::Unknown { node } => {
+                Some(node)
+            }
+        }
+    }
+}
+
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,15 +3,28 @@
 
 mod approved;
 mod build;
+mod calls;
 mod decide;
 mod documents;
 mod event;
+mod fold;
 mod next;
 mod state;
 
+#[cfg(test)]
+mod next_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod testing;
+
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use build::{RESENT, before_state, node_args, observed_state, undo_call};
-pub use decide::{Command, Refusal, decide};
+pub use decide::{Command, Refusal, decide, decide_for};
 pub use documents::{Blobs, DocumentError, Documents, RequestDocument, read as read_document};
 pub use event::{
     About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused,

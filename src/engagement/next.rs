@@ -11,6 +11,7 @@ use crate::{
         AcceptanceReading, Agent, ArtifactKind, AutomationFlow, Before, CallId, Check, FlowNode, NodeId, Phase,
         ReadCall, RecordOutcome, Scope, ToolName,
     },
+    facts::Role,
     flow::{ExpandError, expand, item_key, resolve_items},
     tool::{Effect, StateRead, Toolbox},
 };
@@ -452,9 +453,11 @@ impl<'a> View<'a> {
     }
 
     /// Whether the last call for a purpose waits for a person, and in which role.
-    pub(super) fn needs_approval(&self, purpose: &Purpose) -> Option<RefusedAs> {
-        let (_, call) = self.state.call_for(purpose)?;
-        call.refused.as_ref().map(|(refused, _)| *refused).filter(|r| matches!(r, RefusedAs::NeedsApproval(_)))
+    pub(super) fn needs_approval(&self, purpose: &Purpose) -> Option<Role> {
+        match self.state.call_for(purpose)?.1.refused {
+            Some((RefusedAs::NeedsApproval(role), _)) => Some(role),
+            _ => None,
+        }
     }
 
     /// The purpose of a node's own call.

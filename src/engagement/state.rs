@@ -8,13 +8,11 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, ToolName},
-    flow::{NodeOutcome, Settled},
+    facts::Role,
+    flow::Settled,
 };
 
-use super::event::{
-    About, Actor, Answer, Answered, Asked, Body, CallOutcome, Closed, DeviationFound, Event, NodeSettled, Purpose,
-    RefusedAs, Requested,
-};
+use super::event::{Actor, Answered, Asked, CallOutcome, Closed, DeviationFound, Purpose, RefusedAs, Requested};
 
 /// What the events of one engagement add up to.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +53,8 @@ pub struct State {
     pub effects: BTreeMap<String, BTreeSet<String>>,
     /// Calls that a person approved, each with the uses that are left.
     pub approved_calls: BTreeMap<Digest, u32>,
+    /// The highest role that each of them was approved in.
+    pub approved_roles: BTreeMap<Digest, Role>,
     /// Calls that a person rejected, with the reason.
     pub rejected_calls: BTreeMap<Digest, String>,
     /// Every node that is settled.
@@ -94,9 +94,6 @@ pub enum Gate {
     /// Locks the design.
     Two,
 }
-
-/// A longer gap between two events is not work, in seconds.
-const LONGEST_WORK: i64 = 600;
 
 /// Whether a gate is open.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -190,192 +187,15 @@ impl Call {
 }
 
 impl State {
-    /// The state after the first event, if it is one that begins an engagement.
-    pub fn begin(event: &Event) -> Option<Self> {
-        let Body::Requested(requested) = &event.body else { return None };
-        Some(Self {
-            id: event.engagement.clone(),
-            seq: event.seq,
-            head: event.hash,
-            opened_at: event.at,
-            last_at: event.at,
-            requested: requested.clone(),
-            requester: event.actor.clone(),
-            phase: Phase::Requirements,
-            artifacts: BTreeMap::new(),
-            versions: BTreeMap::new(),
-            gate1: GateState::Closed,
-            gate2: GateState::Closed,
-            asked: None,
-            asked_at: None,
-            calls: BTreeMap::new(),
-            served: BTreeMap::new(),
-            effects: BTreeMap::new(),
-            approved_calls: BTreeMap::new(),
-            rejected_calls: BTreeMap::new(),
-            nodes: BTreeMap::new(),
-            reasons: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            deviations: Vec::new(),
-            answers: Vec::new(),
-            applied: BTreeMap::new(),
-            ran: 0,
-            refused: 0,
-            outside: 0,
-            waited: 0,
-            worked: 0,
-            cancelled: None,
-            closed: None,
-        })
-    }
-
-    /// The state that a whole history folds into; nothing if it does not begin as an engagement does.
-    pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Self> {
-        let mut events = events.into_iter();
-        let mut state = Self::begin(events.next()?)?;
-        for event in events {
-            state.apply(event);
-        }
-        Some(state)
-    }
-
-    /// The state after one more event.
-    pub fn apply(&mut self, event: &Event) {
-        let gap = event.at.as_second() - self.last_at.as_second();
-        if self.asked.is_none() && (0..=LONGEST_WORK).contains(&gap) {
-            self.worked += gap;
-        }
-        self.seq = event.seq;
-        self.head = event.hash;
-        self.last_at = event.at;
-        match &event.body {
-            Body::Requested(_) => {}
-            Body::Entered { phase, .. } => self.phase = *phase,
-            Body::Filed(filed) => {
-                self.void_after(filed.artifact);
-                let version =
-                    Filed { version: filed.version, digest: filed.digest, author: event.actor.clone(), at: event.at };
-                self.artifacts.insert(filed.artifact, version);
-                // A new version of an earlier artifact goes back to its phase.
-                match filed.artifact {
-                    ArtifactKind::Spec => self.phase = Phase::Requirements,
-                    ArtifactKind::Design => self.phase = Phase::Design,
-                    ArtifactKind::Discovery | ArtifactKind::Flow | ArtifactKind::Record => {}
-                }
-                self.versions.insert(filed.artifact, filed.version);
-            }
-            Body::Asked(asked) => {
-                if self.asked.is_none() {
-                    self.asked_at = Some(event.at);
-                }
-                self.asked = Some(asked.clone());
-            }
-            Body::Answered(answered) => self.answered(&event.actor, event.at, answered),
-            Body::Allowed(allowed) => {
-                let call = Call {
-                    purpose: allowed.purpose.clone(),
-                    agent: allowed.agent,
-                    tool: allowed.tool.to_string(),
-                    target: Some(allowed.target.clone()),
-                    args: allowed.args.clone(),
-                    digest: Some(allowed.digest),
-                    grant: Some(allowed.grant.clone()),
-                    used_approval: allowed.approved,
-                    at: event.at,
-                    refused: None,
-                    outcome: None,
-                    result: None,
-                    message: None,
-                };
-                self.calls.insert(allowed.call.clone(), call);
-                self.served.insert(allowed.purpose.clone(), allowed.call.clone());
-                self.ran += 1;
-                if let Some(effect) = &allowed.counts {
-                    self.effects.entry(allowed.grant.clone()).or_default().insert(effect.clone());
-                }
-                if allowed.approved
-                    && let Some(left) = self.approved_calls.get_mut(&allowed.digest)
-                {
-                    *left = left.saturating_sub(1);
-                }
-            }
-            Body::Refused(refused) => {
-                let reason = refused.rules.last().map(|spoke| spoke.reason.clone()).unwrap_or_default();
-                let outside = refused.refused == RefusedAs::Denied;
-                let call = Call {
-                    purpose: refused.purpose.clone(),
-                    agent: refused.agent,
-                    tool: refused.tool.clone(),
-                    target: None,
-                    args: refused.args.clone(),
-                    digest: refused.digest,
-                    grant: None,
-                    used_approval: false,
-                    at: event.at,
-                    refused: Some((refused.refused, reason)),
-                    outcome: None,
-                    result: None,
-                    message: None,
-                };
-                self.calls.insert(refused.call.clone(), call);
-                self.served.insert(refused.purpose.clone(), refused.call.clone());
-                self.refused += u64::from(!matches!(refused.refused, RefusedAs::NeedsApproval(_)));
-                self.outside += u64::from(outside);
-            }
-            Body::Finished(finished) => {
-                if let Some(call) = self.calls.get_mut(&finished.call) {
-                    call.outcome = Some(finished.outcome);
-                    call.result = finished.result;
-                    call.message = finished.message.clone();
-                }
-            }
-            Body::Void(void) => {
-                self.attempts.insert(void.node.clone(), void.attempt);
-                let used = self.calls.get(&void.call).filter(|call| call.used_approval).and_then(|call| call.digest);
-                if let Some(digest) = used {
-                    *self.approved_calls.entry(digest).or_default() += 1;
-                }
-            }
-            Body::Settled(settled) => self.settled(settled),
-            Body::Deviated(found) => {
-                self.deviations.push(Deviation { found: found.clone(), accepted_by: None, rejected: None });
-            }
-            Body::Retried(retried) => {
-                self.closed = None;
-                self.phase = Phase::Build;
-                self.artifacts.remove(&ArtifactKind::Record);
-                self.served
-                    .retain(|purpose, _| !matches!(purpose, Purpose::CheckAfter { .. } | Purpose::Observe { .. }));
-                self.nodes.retain(|node, _| !retried.nodes.contains_key(node.as_str()));
-                self.reasons.retain(|node, _| !retried.nodes.contains_key(node.as_str()));
-                self.served.retain(|purpose, _| {
-                    let again = purpose.node().is_some_and(|node| retried.nodes.contains_key(node.as_str()));
-                    !(again && matches!(purpose, Purpose::Undo { .. } | Purpose::UndoCheck { .. }))
-                });
-                for (node, attempt) in &retried.nodes {
-                    if let Ok(node) = serde_json::from_value(Value::String(node.clone())) {
-                        self.attempts.insert(node, *attempt);
-                    }
-                }
-                for call in &retried.calls {
-                    self.rejected_calls.remove(call);
-                    *self.approved_calls.entry(*call).or_default() += 1;
-                }
-            }
-            Body::Cancelled { reason } => {
-                self.cancelled = Some(reason.clone());
-                self.close_question(event.at);
-            }
-            Body::Closed(closed) => {
-                self.closed = Some(closed.clone());
-                self.close_question(event.at);
-            }
-        }
-    }
-
     /// The attempt that a node is in.
     pub fn attempt(&self, node: &NodeId) -> u32 {
         self.attempts.get(node).copied().unwrap_or(1)
+    }
+
+    /// The highest role that a call was approved in, while an approval of it is unused.
+    pub fn approved_in(&self, call: &Digest) -> Option<Role> {
+        let left = self.approved_calls.get(call).is_some_and(|left| *left > 0);
+        self.approved_roles.get(call).copied().filter(|_| left)
     }
 
     /// The last call that served a purpose.
@@ -406,119 +226,5 @@ impl State {
     /// The last deviation at a node.
     pub fn deviation_at(&self, node: &NodeId) -> Option<&Deviation> {
         self.deviations.iter().rev().find(|deviation| deviation.found.node == *node)
-    }
-
-    /// A new version of an artifact voids every later one, the gates that stood on them and what was read for them.
-    fn void_after(&mut self, kind: ArtifactKind) {
-        self.artifacts.retain(|other, _| *other < kind);
-        match kind {
-            ArtifactKind::Spec => {
-                self.gate1 = GateState::Closed;
-                self.gate2 = GateState::Closed;
-                self.served.clear();
-                self.nodes.clear();
-                self.reasons.clear();
-                self.approved_calls.clear();
-            }
-            ArtifactKind::Design => {
-                self.gate2 = GateState::Closed;
-                self.served.retain(|purpose, _| {
-                    matches!(
-                        purpose,
-                        Purpose::Discover { .. }
-                            | Purpose::CheckBefore { .. }
-                            | Purpose::Baseline { .. }
-                            | Purpose::Proposed { .. }
-                    )
-                });
-                self.nodes.clear();
-                self.reasons.clear();
-                self.approved_calls.clear();
-            }
-            ArtifactKind::Discovery | ArtifactKind::Flow | ArtifactKind::Record => {}
-        }
-        if kind <= ArtifactKind::Design {
-            self.asked = None;
-            self.asked_at = None;
-        }
-    }
-
-    fn close_question(&mut self, at: Timestamp) {
-        self.asked = None;
-        if let Some(since) = self.asked_at.take() {
-            self.waited += (at.as_second() - since.as_second()).max(0);
-        }
-    }
-
-    fn answered(&mut self, actor: &Actor, at: Timestamp, answered: &Answered) {
-        self.close_question(at);
-        self.answers.push((actor.clone(), at, answered.clone()));
-        let reason = || answered.reason.clone().unwrap_or_default();
-        let approved = answered.answer == Answer::Approve;
-        if approved {
-            for call in &answered.calls {
-                *self.approved_calls.entry(*call).or_default() += 1;
-            }
-        }
-        match &answered.about {
-            About::Gate1 | About::Gate2 => {
-                let kind = if answered.about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
-                let gate = match self.artifact(kind) {
-                    Some(artifact) if approved => {
-                        GateState::Open { artifact, request: answered.request, by: actor.clone() }
-                    }
-                    _ => GateState::Rejected { by: actor.clone(), reason: reason() },
-                };
-                match answered.about {
-                    About::Gate1 => self.gate1 = gate,
-                    _ => self.gate2 = gate,
-                }
-            }
-            About::Call { call, .. } if approved => {
-                self.rejected_calls.remove(call);
-                if answered.calls.is_empty() {
-                    *self.approved_calls.entry(*call).or_default() += 1;
-                }
-            }
-            About::Call { call, .. } => {
-                self.rejected_calls.insert(*call, reason());
-            }
-            About::Deviation { node } => {
-                let open = self.deviations.iter_mut().rev().find(|deviation| deviation.found.node == *node);
-                if let Some(deviation) = open {
-                    if approved {
-                        deviation.accepted_by = Some(actor.clone());
-                    } else {
-                        deviation.rejected = Some(reason());
-                    }
-                }
-            }
-            About::Failure { node } => {
-                if let (Answer::Choose(choice), Some(settled)) = (&answered.answer, self.nodes.get_mut(node)) {
-                    settled.chosen = Some(*choice);
-                }
-            }
-            About::Unknown { node } => {
-                if let Answer::Applied(applied) = answered.answer {
-                    self.applied.insert(node.clone(), applied);
-                }
-            }
-        }
-    }
-
-    fn settled(&mut self, settled: &NodeSettled) {
-        let failed = matches!(settled.outcome, NodeOutcome::Failed | NodeOutcome::Unknown);
-        let entry = self.nodes.entry(settled.node.clone()).or_insert(Settled {
-            outcome: settled.outcome,
-            failed,
-            changed: settled.changed,
-            chosen: None,
-        });
-        entry.outcome = settled.outcome;
-        entry.changed = settled.changed;
-        entry.failed |= failed;
-        if let Some(reason) = &settled.reason {
-            self.reasons.insert(settled.node.clone(), reason.clone());
-        }
     }
 }

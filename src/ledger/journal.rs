@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Digest, EngagementId, canonical, digest_bytes},
-    engagement::{Actor, Blobs, Body, Command, Documents, Event, Refusal, Requested, State, decide},
+    engagement::{Actor, Blobs, Body, Command, Documents, Event, Refusal, Requested, State, decide_for},
 };
 
 use super::{
@@ -121,7 +121,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError::Refused`] if [`decide`] refuses it, else as [`Store::append`].
+    /// [`JournalError::Refused`] if [`decide_for`] refuses it, else as [`Store::append`].
     pub async fn act(
         &mut self,
         at: Timestamp,
@@ -129,7 +129,7 @@ impl Journal {
         command: Command,
         documents: Vec<Value>,
     ) -> Result<(), JournalError> {
-        let body = decide(&self.state, command)?;
+        let body = decide_for(&self.state, &actor, command)?;
         Ok(self.commit(at, vec![(actor, body)], documents).await?)
     }
 

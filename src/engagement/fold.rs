@@ -1,0 +1,348 @@
+//! How the events of an engagement fold into its state. Nothing is decided here: an event that was written is believed.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    artifact::{ArtifactKind, Digest, NodeId, Phase},
+    facts::Role,
+    flow::{NodeOutcome, Settled},
+};
+
+use super::{
+    event::{About, Actor, Answer, Answered, Body, Event, NodeSettled, Purpose, RefusedAs, Retried},
+    state::{Call, Deviation, Filed, GateState, State},
+};
+
+/// A longer gap between two events is not work, in seconds.
+const LONGEST_WORK: i64 = 600;
+
+impl State {
+    /// The state after the first event, if it is one that begins an engagement.
+    pub fn begin(event: &Event) -> Option<Self> {
+        let Body::Requested(requested) = &event.body else { return None };
+        Some(Self {
+            id: event.engagement.clone(),
+            seq: event.seq,
+            head: event.hash,
+            opened_at: event.at,
+            last_at: event.at,
+            requested: requested.clone(),
+            requester: event.actor.clone(),
+            phase: Phase::Requirements,
+            artifacts: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            gate1: GateState::Closed,
+            gate2: GateState::Closed,
+            asked: None,
+            asked_at: None,
+            calls: BTreeMap::new(),
+            served: BTreeMap::new(),
+            effects: BTreeMap::new(),
+            approved_calls: BTreeMap::new(),
+            approved_roles: BTreeMap::new(),
+            rejected_calls: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            deviations: Vec::new(),
+            answers: Vec::new(),
+            applied: BTreeMap::new(),
+            ran: 0,
+            refused: 0,
+            outside: 0,
+            waited: 0,
+            worked: 0,
+            cancelled: None,
+            closed: None,
+        })
+    }
+
+    /// The state that a whole history folds into; nothing if it does not begin as an engagement does.
+    pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Self> {
+        let mut events = events.into_iter();
+        let mut state = Self::begin(events.next()?)?;
+        for event in events {
+            state.apply(event);
+        }
+        Some(state)
+    }
+
+    /// The state after one more event.
+    pub fn apply(&mut self, event: &Event) {
+        let gap = event.at.as_second() - self.last_at.as_second();
+        if self.asked.is_none() && (0..=LONGEST_WORK).contains(&gap) {
+            self.worked += gap;
+        }
+        self.seq = event.seq;
+        self.head = event.hash;
+        self.last_at = event.at;
+        match &event.body {
+            Body::Requested(_) => {}
+            Body::Entered { phase, .. } => {
+                self.phase = *phase;
+                self.close_question(event.at);
+            }
+            Body::Filed(filed) => {
+                self.void_after(filed.artifact, event.at);
+                let version =
+                    Filed { version: filed.version, digest: filed.digest, author: event.actor.clone(), at: event.at };
+                self.artifacts.insert(filed.artifact, version);
+                // A new version of an earlier artifact goes back to its phase.
+                match filed.artifact {
+                    ArtifactKind::Spec => self.phase = Phase::Requirements,
+                    ArtifactKind::Design => self.phase = Phase::Design,
+                    ArtifactKind::Discovery | ArtifactKind::Flow | ArtifactKind::Record => {}
+                }
+                self.versions.insert(filed.artifact, filed.version);
+            }
+            Body::Asked(asked) => {
+                if self.asked.is_none() {
+                    self.asked_at = Some(event.at);
+                }
+                self.asked = Some(asked.clone());
+            }
+            Body::Answered(answered) => self.answered(&event.actor, event.at, answered),
+            Body::Allowed(allowed) => {
+                let call = Call {
+                    purpose: allowed.purpose.clone(),
+                    agent: allowed.agent,
+                    tool: allowed.tool.to_string(),
+                    target: Some(allowed.target.clone()),
+                    args: allowed.args.clone(),
+                    digest: Some(allowed.digest),
+                    grant: Some(allowed.grant.clone()),
+                    used_approval: allowed.approved,
+                    at: event.at,
+                    refused: None,
+                    outcome: None,
+                    result: None,
+                    message: None,
+                };
+                self.calls.insert(allowed.call.clone(), call);
+                self.served.insert(allowed.purpose.clone(), allowed.call.clone());
+                self.ran += 1;
+                if let Some(effect) = &allowed.counts {
+                    self.effects.entry(allowed.grant.clone()).or_default().insert(effect.clone());
+                }
+                if allowed.approved
+                    && let Some(left) = self.approved_calls.get_mut(&allowed.digest)
+                {
+                    *left = left.saturating_sub(1);
+                }
+            }
+            Body::Refused(refused) => {
+                let reason = refused.rules.last().map(|spoke| spoke.reason.clone()).unwrap_or_default();
+                let outside = refused.refused == RefusedAs::Denied;
+                let call = Call {
+                    purpose: refused.purpose.clone(),
+                    agent: refused.agent,
+                    tool: refused.tool.clone(),
+                    target: None,
+                    args: refused.args.clone(),
+                    digest: refused.digest,
+                    grant: None,
+                    used_approval: false,
+                    at: event.at,
+                    refused: Some((refused.refused, reason)),
+                    outcome: None,
+                    result: None,
+                    message: None,
+                };
+                self.calls.insert(refused.call.clone(), call);
+                // What was done stays what its purpose is known by, whatever is proposed after it.
+                let effect = matches!(refused.purpose, Purpose::Act { .. } | Purpose::Undo { .. });
+                if !effect || self.call_for(&refused.purpose).is_none_or(|(_, known)| known.refused.is_some()) {
+                    self.served.insert(refused.purpose.clone(), refused.call.clone());
+                }
+                self.refused += u64::from(!matches!(refused.refused, RefusedAs::NeedsApproval(_)));
+                self.outside += u64::from(outside);
+            }
+            Body::Finished(finished) => {
+                if let Some(call) = self.calls.get_mut(&finished.call) {
+                    call.outcome = Some(finished.outcome);
+                    call.result = finished.result;
+                    call.message = finished.message.clone();
+                }
+            }
+            Body::Void(void) => {
+                self.attempts.insert(void.node.clone(), void.attempt);
+                self.applied.remove(&void.node);
+                let used = self.calls.get(&void.call).filter(|call| call.used_approval).and_then(|call| call.digest);
+                if let Some(digest) = used {
+                    *self.approved_calls.entry(digest).or_default() += 1;
+                }
+            }
+            Body::Settled(settled) => {
+                self.settled(settled);
+                if self.asked.as_ref().is_some_and(|asked| asked.about.node() == Some(&settled.node)) {
+                    self.close_question(event.at);
+                }
+            }
+            Body::Deviated(found) => {
+                self.deviations.push(Deviation { found: found.clone(), accepted_by: None, rejected: None });
+            }
+            Body::Retried(retried) => self.retried(retried, event.at),
+            Body::Cancelled { reason } => {
+                self.cancelled = Some(reason.clone());
+                self.close_question(event.at);
+            }
+            Body::Closed(closed) => {
+                self.closed = Some(closed.clone());
+                self.close_question(event.at);
+            }
+        }
+    }
+
+    /// A new version of an artifact voids every later one, the gates that stood on them and what was read for them.
+    fn void_after(&mut self, kind: ArtifactKind, at: Timestamp) {
+        self.artifacts.retain(|other, _| *other < kind);
+        match kind {
+            ArtifactKind::Spec => {
+                self.gate1 = GateState::Closed;
+                self.gate2 = GateState::Closed;
+                self.served.clear();
+                self.nodes.clear();
+                self.reasons.clear();
+                self.approved_calls.clear();
+                self.approved_roles.clear();
+            }
+            ArtifactKind::Design => {
+                self.gate2 = GateState::Closed;
+                self.served.retain(|purpose, _| {
+                    matches!(
+                        purpose,
+                        Purpose::Discover { .. }
+                            | Purpose::CheckBefore { .. }
+                            | Purpose::Baseline { .. }
+                            | Purpose::Proposed { .. }
+                    )
+                });
+                self.nodes.clear();
+                self.reasons.clear();
+                self.approved_calls.clear();
+                self.approved_roles.clear();
+            }
+            ArtifactKind::Discovery | ArtifactKind::Flow | ArtifactKind::Record => {}
+        }
+        if kind <= ArtifactKind::Design {
+            self.close_question(at);
+        }
+    }
+
+    fn close_question(&mut self, at: Timestamp) {
+        self.asked = None;
+        if let Some(since) = self.asked_at.take() {
+            self.waited += (at.as_second() - since.as_second()).max(0);
+        }
+    }
+
+    fn answered(&mut self, actor: &Actor, at: Timestamp, answered: &Answered) {
+        self.close_question(at);
+        self.answers.push((actor.clone(), at, answered.clone()));
+        let reason = || answered.reason.clone().unwrap_or_default();
+        let approved = answered.answer == Answer::Approve;
+        if approved {
+            for call in &answered.calls {
+                self.approve(*call, answered.role);
+            }
+        }
+        match &answered.about {
+            About::Gate1 | About::Gate2 => {
+                let kind = if answered.about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
+                let gate = match self.artifact(kind) {
+                    Some(artifact) if approved => {
+                        GateState::Open { artifact, request: answered.request, by: actor.clone() }
+                    }
+                    _ => GateState::Rejected { by: actor.clone(), reason: reason() },
+                };
+                match answered.about {
+                    About::Gate1 => self.gate1 = gate,
+                    _ => self.gate2 = gate,
+                }
+            }
+            About::Call { call, .. } if approved => {
+                self.rejected_calls.remove(call);
+                if answered.calls.is_empty() {
+                    self.approve(*call, answered.role);
+                }
+            }
+            About::Call { call, .. } => {
+                self.rejected_calls.insert(*call, reason());
+            }
+            About::Deviation { node } => {
+                let open = self.deviations.iter_mut().rev().find(|deviation| deviation.found.node == *node);
+                if let Some(deviation) = open {
+                    if approved {
+                        deviation.accepted_by = Some(actor.clone());
+                    } else {
+                        deviation.rejected = Some(reason());
+                    }
+                }
+            }
+            About::Failure { node } => {
+                if let (Answer::Choose(choice), Some(settled)) = (&answered.answer, self.nodes.get_mut(node)) {
+                    settled.chosen = Some(*choice);
+                }
+            }
+            About::Unknown { node } => {
+                if let Answer::Applied(applied) = answered.answer {
+                    self.applied.insert(node.clone(), applied);
+                }
+            }
+        }
+    }
+
+    fn approve(&mut self, call: Digest, role: Role) {
+        *self.approved_calls.entry(call).or_default() += 1;
+        let known = self.approved_roles.entry(call).or_insert(role);
+        *known = (*known).max(role);
+    }
+
+    /// The nodes begin again: what they came to and what was read of the whole is forgotten, what they did is not.
+    fn retried(&mut self, retried: &Retried, at: Timestamp) {
+        let again = |node: &NodeId| retried.nodes.contains_key(node.as_str());
+        self.closed = None;
+        self.phase = Phase::Build;
+        self.artifacts.remove(&ArtifactKind::Record);
+        self.close_question(at);
+        self.served.retain(|purpose, _| match purpose {
+            Purpose::CheckAfter { .. } | Purpose::Observe { .. } => false,
+            Purpose::Undo { node } | Purpose::UndoCheck { node } => !again(node),
+            _ => true,
+        });
+        self.nodes.retain(|node, _| !again(node));
+        self.reasons.retain(|node, _| !again(node));
+        self.applied.retain(|node, _| !again(node));
+        for deviation in self.deviations.iter_mut().filter(|deviation| again(&deviation.found.node)) {
+            deviation.rejected = None;
+        }
+        for (node, attempt) in &retried.nodes {
+            if let Ok(node) = serde_json::from_value(Value::String(node.clone())) {
+                self.attempts.insert(node, *attempt);
+            }
+        }
+        for call in &retried.calls {
+            self.rejected_calls.remove(call);
+            self.approve(*call, Role::Approver);
+        }
+    }
+
+    fn settled(&mut self, settled: &NodeSettled) {
+        let failed = matches!(settled.outcome, NodeOutcome::Failed | NodeOutcome::Unknown);
+        let entry = self.nodes.entry(settled.node.clone()).or_insert(Settled {
+            outcome: settled.outcome,
+            failed,
+            changed: settled.changed,
+            chosen: None,
+        });
+        entry.outcome = settled.outcome;
+        entry.changed = settled.changed;
+        entry.failed |= failed;
+        if let Some(reason) = &settled.reason {
+            self.reasons.insert(settled.node.clone(), reason.clone());
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What a step comes to when tools lie, fail, vanish or find something else than was approved.
+
+use crate::{artifact::OnFailure, facts::Role};
+
+use super::{
+    super::{About, Answer, Next, Purpose},
+    CREATE, LATER, NOTE, TAKE,
+    world::{Fault, Rest, Run},
+};
+
+/// A failure of `create/sw01`, what the two nodes come to with `on_failure: continue`, why, and what took effect.
+type Case = (&'static str, &'static [Fault], [&'static str; 2], &'static str, &'static [&'static str]);
+
+#[test]
+fn what_a_step_came_to_is_read_and_never_believed() {
+    use Fault::*;
+    const AT: &str = "step create/sw01";
+    const BEFORE: &str = "read the state again before create/sw01";
+    const AFTER: &str = "read back create/sw01";
+    const BOTH: &[&str] = &["create 120 on sw01", "create 120 on sw02"];
+    const OTHER: &[&str] = &["create 120 on sw02"];
+    let done = ["create/sw01 Done", "create/sw02 Done"];
+    let failed = ["create/sw01 Failed", "create/sw02 Done"];
+    let unknown = ["create/sw01 Unknown", "create/sw02 Done"];
+    let cases: [Case; 14] = [
+        (AT, &[Lie], failed, "the tool reported success, and nothing changed", OTHER),
+        (AT, &[Half], failed, "is there instead of", BOTH),
+        (AT, &[Error], failed, "the tool reported an error (it said), and nothing changed", OTHER),
+        (AT, &[ErrorButDone], done, "the tool reported an error (it said), but the change is there", BOTH),
+        (AT, &[LostButDone], done, "the connection ended before an answer, but the change is there", BOTH),
+        (AT, &[Lost], done, "", BOTH),
+        (AT, &[NotSent], failed, "the tool could not be reached", OTHER),
+        (AT, &[Refused], failed, "the broker refused: because", OTHER),
+        (BEFORE, &[Lost, Lost], done, "", BOTH),
+        (BEFORE, &[Lost, Lost, Lost], failed, "its state could not be read", OTHER),
+        (BEFORE, &[Error], failed, "its state could not be read", OTHER),
+        (AFTER, &[Lost, NotSent], done, "", BOTH),
+        (AFTER, &[Lost, Lost, Lost], unknown, "it could not be read back", BOTH),
+        (AFTER, &[Lie], unknown, "", BOTH),
+    ];
+    let step = format!("{CREATE}, on_failure: continue");
+    for (at, faults, nodes, reason, effects) in cases {
+        let run = Run::new(&[&step]).fault(at, faults).finished();
+        assert_eq!(run.nodes(), nodes, "{at} {faults:?}: {:#?}", run.told());
+        assert!(run.reason("create/sw01").contains(reason), "{at} {faults:?}: {}", run.reason("create/sw01"));
+        let done: Vec<&str> = run.effects().into_keys().collect();
+        assert_eq!(done, effects, "{at} {faults:?}");
+        assert!(run.effects().values().all(|times| *times == 1), "{at} {faults:?}");
+    }
+}
+
+#[test]
+fn a_call_that_is_lost_again_and_again_is_given_up() {
+    let mut run = Run::new(&[&format!("{CREATE}, on_failure: continue")]);
+    for at in ["step create/sw01", "step create/sw01, attempt 2", "step create/sw01, attempt 3"] {
+        run = run.fault(at, &[Fault::Lost]);
+    }
+    let run = run.finished();
+    assert_eq!(run.nodes(), ["create/sw01 Failed", "create/sw02 Done"]);
+    assert_eq!(run.reason("create/sw01"), "the connection ended before an answer, and nothing changed");
+}
+
+#[test]
+fn each_on_failure_does_what_it_says() {
+    let both = ["create 120 on sw01", "create 120 on sw02"];
+    let cases: [(&str, &[&str], &[&str]); 5] = [
+        ("stop", &["create/sw01 Failed", "create/sw02 NotRun"], &both[..1]),
+        ("continue", &["create/sw01 Failed", "create/sw02 Done"], &both),
+        ("undo_target", &["create/sw01 Undone", "create/sw02 Done"], &[both[0], both[1], "delete 120 from sw01"]),
+        ("undo_all", &["create/sw01 Undone", "create/sw02 NotRun"], &[both[0], "delete 120 from sw01"]),
+        ("ask", &["create/sw01 Failed", "create/sw02 NotRun"], &both[..1]),
+    ];
+    for (on, nodes, effects) in cases {
+        let run = Run::new(&[&format!("{CREATE}, on_failure: {on}")]);
+        let run = run.fault("step create/sw01", &[Fault::Half]).finished();
+        assert_eq!(run.nodes(), nodes, "{on}");
+        assert_eq!(run.effects().into_keys().collect::<Vec<_>>(), effects, "{on}");
+    }
+    for (choice, nodes) in [
+        (OnFailure::UndoTarget, ["create/sw01 Undone", "create/sw02 Done"]),
+        (OnFailure::UndoAll, ["create/sw01 Undone", "create/sw02 NotRun"]),
+        (OnFailure::Continue, ["create/sw01 Failed", "create/sw02 Done"]),
+    ] {
+        let run = Run::new(&[&format!("{CREATE}, on_failure: ask")]).fault("step create/sw01", &[Fault::Half]);
+        let run = run.answering("the failure of step create/sw01", Answer::Choose(choice)).finished();
+        assert_eq!(run.nodes(), nodes, "{choice:?}");
+    }
+}
+
+#[test]
+fn undo_that_does_not_show_is_not_an_undo() {
+    for fault in [Fault::Lie, Fault::Error, Fault::Lost, Fault::NotSent, Fault::Refused] {
+        let run = Run::new(&[&format!("{CREATE}, on_failure: undo_all")]).fault("step create/sw01", &[Fault::Half]);
+        let run = run.fault("undo create/sw01", std::slice::from_ref(&fault)).finished();
+        assert_eq!(run.nodes(), ["create/sw01 UndoFailed", "create/sw02 NotRun"], "{fault:?}");
+    }
+    for fault in [Fault::ErrorButDone, Fault::LostButDone] {
+        let run = Run::new(&[&format!("{CREATE}, on_failure: undo_all")]).fault("step create/sw01", &[Fault::Half]);
+        let run = run.fault("undo create/sw01", std::slice::from_ref(&fault)).finished();
+        assert_eq!(run.nodes(), ["create/sw01 Undone", "create/sw02 NotRun"], "{fault:?}");
+    }
+}
+
+/// At gate 2 there was nothing; when the build begins someone else's VLAN is there.
+fn surprised(answer: Answer) -> Run {
+    let run = Run::new(&[&format!("{CREATE}, on_failure: continue")]);
+    let mut run = run.answering("a deviation at step create/sw01", answer).run_to(|next| *next == next_flow());
+    run.world.vlans.insert(("sw01".into(), 120), "theirs".into());
+    run
+}
+
+fn next_flow() -> Next {
+    Next::Draft(crate::artifact::ArtifactKind::Flow)
+}
+
+#[test]
+fn another_state_than_the_approved_one_waits_for_a_person() {
+    let rejected = surprised(Answer::Reject).finished();
+    assert_eq!(rejected.nodes(), ["create/sw01 Failed", "create/sw02 Done"]);
+    assert_eq!(rejected.reason("create/sw01"), "a person rejected the deviation: no");
+    assert_eq!(rejected.world.done, ["create 120 on sw02"]);
+
+    let accepted = surprised(Answer::Approve).finished();
+    assert_eq!(accepted.story.state.deviations.len(), 1);
+    assert!(accepted.told().iter().any(|told| told.contains(": step create/sw01 ")), "{:#?}", accepted.told());
+}
+
+#[test]
+fn what_changes_while_a_person_thinks_is_seen() {
+    // A deviation is accepted, but by then there is yet another state.
+    let asks = |next: &Next| matches!(next, Next::Wait(About::Deviation { .. }));
+    let mut run = surprised(Answer::Approve).run_to(asks);
+    run.reply(&About::Deviation { node: super::super::testing::node("create/sw01") });
+    run.story.clock += 600;
+    run.world.vlans.insert(("sw01".into(), 120), "others".into());
+    assert_eq!(run.finished().story.state.deviations.len(), 2);
+
+    // A call waits for its approval; meanwhile the state that gate 2 was approved on is gone, or the work is done.
+    let asked = || {
+        let mut run = Run::new(&[CREATE]);
+        run.needs.insert("step create/sw01".into(), Role::Approver);
+        run.run_to(|next| matches!(next, Next::Wait(About::Call { .. })))
+    };
+    let mut run = asked();
+    run.world.vlans.insert(("sw01".into(), 120), "theirs".into());
+    let run = run.run_to(|next| matches!(next, Next::Wait(About::Deviation { .. })));
+    assert!(run.world.done.is_empty());
+    let mut run = asked();
+    run.world.vlans.insert(("sw01".into(), 120), "guest".into());
+    let run = run.finished();
+    assert_eq!(run.nodes(), ["create/sw01 Unchanged", "create/sw02 Done"]);
+}
+
+#[test]
+fn what_is_so_already_is_left_alone() {
+    let mut run = Run::new(&[CREATE]);
+    run.world.vlans.insert(("sw01".into(), 120), "guest".into());
+    let run = run.finished();
+    assert_eq!(run.nodes(), ["create/sw01 Unchanged", "create/sw02 Done"]);
+    assert_eq!(run.world.done, ["create 120 on sw02"]);
+}
+
+#[test]
+fn a_condition_is_decided_when_what_it_reads_is_known() {
+    let early = Run::new(&[&format!("{CREATE}, when: item != \"sw01\"")]).finished();
+    assert_eq!(early.nodes(), ["create/sw01 Skipped", "create/sw02 Done"]);
+    for (limit, says) in [(100, "later Done"), (150, "later Skipped")] {
+        let late = Run::new(&[TAKE, &format!("{LATER}, when: steps.take.result.id > {limit}")]).finished();
+        assert_eq!(late.nodes(), [says, "take Done"]);
+    }
+}
+
+#[test]
+fn a_value_that_comes_late_must_satisfy_its_constraint() {
+    let narrow = LATER.replace("max: 200", "max: 140");
+    let run = Run::new(&[TAKE, &narrow]).finished();
+    assert_eq!(run.nodes(), ["later Failed", "take Done"]);
+    assert_eq!(run.world.done, ["take 150"]);
+    let failed = Run::new(&[TAKE, LATER]).fault("step take", &[Fault::Error]).finished();
+    assert_eq!(failed.nodes(), ["later NotRun", "take Failed"]);
+}
+
+#[test]
+fn a_person_who_looked_decides_what_nothing_can_tell() {
+    let run = |fault: Fault| Run::new(&[NOTE]).fault("step note", &[fault]).finished();
+    assert_eq!(run(Fault::LostButDone).nodes(), ["note Done"]);
+    let not = run(Fault::Lost);
+    assert_eq!(
+        (not.nodes(), not.reason("note")),
+        (vec!["note Failed".into()], "a person looked: it did not take effect")
+    );
+}
+
+#[test]
+fn a_read_is_tried_until_it_holds_with_a_pause_between() {
+    let wait = "id: wait, tool: job.status, with: {switch: sw01}, \
+                until: {expect: result.ready, attempts: 3, every_seconds: 60}";
+    for (busy, says, pauses) in [(0, "wait Done", 0), (2, "wait Done", 2), (3, "wait Failed", 2)] {
+        let mut run = Run::new(&[wait]);
+        run.world.busy = busy;
+        let began = run.story.clock;
+        let run = run.finished();
+        assert_eq!(run.nodes(), [says], "{busy}");
+        let took = run.story.clock - began;
+        assert!((pauses * 60..pauses * 60 + 60).contains(&took), "{busy}: {took} seconds");
+    }
+}
+
+#[test]
+fn an_approval_counts_in_the_role_that_it_was_given_in() {
+    let mut run = Run::new(&[CREATE]);
+    run.needs.insert("step create/sw01".into(), Role::Owner);
+    run.as_role = Role::Approver;
+    let mut run = run.run_to(|next| matches!(next, Next::Wait(About::Call { .. })));
+    run.reply(&asked(&run));
+    // An approver's yes is not an owner's: the question comes again, and nothing spins.
+    assert!(matches!(run.rest(), Rest::Asked(About::Call { .. })));
+    run.as_role = Role::Owner;
+    let run = run.finished();
+    assert_eq!(run.nodes(), ["create/sw01 Done", "create/sw02 Done"]);
+    let purpose = Purpose::Act { node: super::super::testing::node("create/sw01"), attempt: 1, r#try: 1 };
+    assert!(run.story.state.call_for(&purpose).unwrap().1.used_approval);
+}
+
+fn asked(run: &Run) -> About {
+    run.story.state.asked.as_ref().unwrap().about.clone()
+}

@@ -1,0 +1,327 @@
+//! Single rules of [`decide`](super::decide) and of the fold, each told as the mishap that it prevents. Whether
+//! every command has the right answer in every situation is in `table_tests.rs`.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::{
+    artifact::{Agent, ArtifactKind, CallId, OnFailure, Phase, RecordOutcome},
+    facts::Role,
+    flow::NodeOutcome,
+};
+
+use super::{
+    About, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, Refusal, RefusedAs, Retried,
+    testing::{Story, act, allow, answer, ask, digest, file, finish, intent, node, refuse, settle},
+};
+
+fn read_back(id: &str, attempt: u32) -> Purpose {
+    Purpose::ReadBack { node: node(id), attempt }
+}
+
+fn close(outcome: RecordOutcome) -> Command {
+    Command::Close(Closed { outcome, reason: "because".into() })
+}
+
+fn cancel() -> Command {
+    Command::Cancel { reason: "wrong ticket".into(), roles: [Role::Requester].into() }
+}
+
+fn retry(nodes: &[(&str, u32)]) -> Command {
+    let nodes = nodes.iter().map(|(node, attempt)| ((*node).to_owned(), *attempt)).collect::<BTreeMap<_, _>>();
+    Command::Retry { retried: Retried { nodes, calls: Vec::new() }, roles: [Role::Approver].into() }
+}
+
+fn void(call: u64, id: &str, attempt: u32, shown_by: u64) -> Command {
+    Command::Void(CallVoid { call: CallId::nth(call), node: node(id), attempt, shown_by: CallId::nth(shown_by) })
+}
+
+fn deviation(id: &str) -> Command {
+    let (what, contract, actual) = ("it differs".into(), json!(1), json!(2));
+    Command::Deviate(DeviationFound { node: node(id), what, contract, actual, calls: vec![] })
+}
+
+fn is_call(refusal: Option<Refusal>) -> bool {
+    matches!(refusal, Some(Refusal::Call(_)))
+}
+
+fn is_out_of_order(refusal: Option<Refusal>) -> bool {
+    matches!(refusal, Some(Refusal::OutOfOrder { .. }))
+}
+
+#[test]
+fn nothing_ends_while_a_call_is_under_way() {
+    let acting = Story::building().allow(Agent::Build, act("a", 1));
+    let leave = Command::Enter { phase: Phase::AsBuilt, reason: Some("enough".into()) };
+    assert!(is_call(acting.refusal(leave)));
+    assert!(is_call(acting.refusal(settle(&acting.state, "a", NodeOutcome::Done, true))));
+    let observing = Story::building().enter(Phase::AsBuilt);
+    let observing = observing.allow(Agent::Verifier, Purpose::Observe { node: node("a") });
+    assert!(is_call(observing.refusal(file(&observing.state, ArtifactKind::Record))));
+    let reading = Story::gate_1_open().enter(Phase::Feasibility);
+    let read = Purpose::CheckBefore { check: "A1".into(), item: 0 };
+    let cancelled = reading.allow(Agent::Verifier, read).then(cancel());
+    assert!(is_call(cancelled.refusal(close(RecordOutcome::Cancelled))));
+    assert_eq!(cancelled.finish(CallOutcome::Unknown).refusal(close(RecordOutcome::Cancelled)), None);
+}
+
+#[test]
+fn what_was_perhaps_sent_is_never_called_not_sent() {
+    let unknown = Story::building().call(Agent::Build, act("a", 1), CallOutcome::Unknown);
+    assert!(is_call(unknown.refusal(finish(&CallId::nth(1), CallOutcome::NotSent))));
+    for outcome in [CallOutcome::Ok, CallOutcome::Error, CallOutcome::Unknown] {
+        assert_eq!(unknown.refusal(finish(&CallId::nth(1), outcome)), None);
+    }
+}
+
+#[test]
+fn only_the_call_that_was_read_back_is_void_and_only_once() {
+    let story = Story::building()
+        .call(Agent::Verifier, Purpose::Recheck { node: node("b"), attempt: 1 }, CallOutcome::Ok)
+        .call(Agent::Build, act("a", 1), CallOutcome::Unknown)
+        .call(Agent::Verifier, read_back("a", 1), CallOutcome::Ok);
+    for wrong in [void(2, "b", 2, 3), void(2, "a", 2, 1), void(2, "a", 3, 3), void(3, "a", 2, 3), void(9, "a", 2, 3)] {
+        assert!(is_call(story.refusal(wrong.clone())), "{wrong:?}");
+    }
+    let story = story.then(void(2, "a", 2, 3));
+    assert!(is_call(story.refusal(void(2, "a", 3, 3))), "a void call gave its approval back already");
+    assert!(is_call(story.refusal(finish(&CallId::nth(2), CallOutcome::Ok))), "a void call has its outcome");
+}
+
+#[test]
+fn an_effect_is_the_build_agents_alone() {
+    for agent in [Agent::Design, Agent::Verifier] {
+        for story in [Story::to_design(), Story::building()] {
+            assert!(story.refusal(allow(&story.state, agent, act("a", 1))).is_some(), "{agent}");
+            assert!(story.refusal(allow(&story.state, agent, Purpose::Undo { node: node("a") })).is_some(), "{agent}");
+        }
+    }
+    let read = Purpose::Discover { read: "vlans".parse().unwrap(), item: None };
+    let story = Story::building();
+    assert!(story.refusal(allow(&story.state, Agent::Design, read)).is_some(), "discovery is over");
+}
+
+#[test]
+fn a_node_acts_once_in_its_attempt_and_on_a_flow() {
+    let story = Story::to_build();
+    assert!(is_call(story.refusal(allow(&story.state, Agent::Build, act("a", 1)))), "there is no flow");
+    let story = Story::building();
+    assert!(is_call(story.refusal(allow(&story.state, Agent::Build, act("a", 2)))), "attempt 2 has not begun");
+    let mut again = intent(&story.state, Agent::Build, act("a", 1));
+    again.purpose = Purpose::Act { node: node("a"), attempt: 1, r#try: 2 };
+    assert!(is_call(story.refusal(Command::Allow(Box::new(again)))), "only a read is tried twice");
+    let story = story.settle("a", NodeOutcome::NotRun, false);
+    assert!(is_call(story.refusal(allow(&story.state, Agent::Build, act("a", 1)))), "it is settled");
+    let undo = Purpose::Undo { node: node("a") };
+    assert!(is_call(story.refusal(allow(&story.state, Agent::Build, undo))), "it did nothing to take back");
+}
+
+#[test]
+fn a_refused_proposal_does_not_hide_what_was_done() {
+    let story = Story::building().call(Agent::Build, act("a", 1), CallOutcome::Ok);
+    let again = refuse(&story.state, Agent::Build, act("a", 1), RefusedAs::Denied);
+    let story = story.then(again);
+    assert_eq!(story.state.call_for(&act("a", 1)).unwrap().0, &CallId::nth(1));
+    assert!(is_call(story.refusal(allow(&story.state, Agent::Build, act("a", 1)))));
+}
+
+#[test]
+fn what_a_node_came_to_is_rewritten_only_by_its_undo() {
+    let done = Story::done();
+    for outcome in [NodeOutcome::Done, NodeOutcome::Failed, NodeOutcome::NotRun, NodeOutcome::Unknown] {
+        assert!(is_call(done.refusal(settle(&done.state, "a", outcome, false))), "{outcome:?}");
+    }
+    assert!(is_call(done.refusal(settle(&done.state, "b", NodeOutcome::Undone, false))), "b never changed anything");
+    assert!(is_call(done.refusal(settle(&done.state, "a", NodeOutcome::Undone, false))), "nothing took it back");
+    let undone = Story::undone();
+    assert!(is_call(undone.refusal(settle(&undone.state, "a", NodeOutcome::UndoFailed, true))));
+    let again = Purpose::Undo { node: node("a") };
+    assert!(is_call(undone.refusal(allow(&undone.state, Agent::Build, again))));
+    let Command::Settle(mut later) = settle(&undone.state, "b", NodeOutcome::Failed, false) else { panic!() };
+    later.attempt = 2;
+    assert!(is_call(undone.refusal(Command::Settle(later))), "b is in its first attempt");
+}
+
+#[test]
+fn what_a_node_came_to_rests_on_a_call() {
+    let story = Story::building();
+    for (outcome, changed) in [(NodeOutcome::Done, false), (NodeOutcome::Unknown, true), (NodeOutcome::Failed, true)] {
+        assert!(is_call(story.refusal(settle(&story.state, "a", outcome, changed))), "{outcome:?}");
+    }
+    let early = Story::to_build();
+    assert!(is_call(early.refusal(settle(&early.state, "a", NodeOutcome::NotRun, false))), "there is no flow");
+}
+
+#[test]
+fn the_build_is_not_left_while_an_effect_is_unsettled() {
+    let leave = |reason: Option<&str>| Command::Enter { phase: Phase::AsBuilt, reason: reason.map(str::to_owned) };
+    let unknown = Story::building().call(Agent::Build, act("a", 1), CallOutcome::Unknown);
+    assert!(is_call(unknown.refusal(leave(Some("enough")))));
+    let settled = unknown.settle("a", NodeOutcome::Unknown, true);
+    assert_eq!(settled.refusal(leave(None)), None);
+    let undo = Purpose::Undo { node: node("a") };
+    let undoing = Story::done().call(Agent::Build, undo, CallOutcome::Ok);
+    assert!(is_call(undoing.refusal(leave(None))));
+    assert_eq!(Story::undone().refusal(leave(None)), None);
+    let early = Story::to_build();
+    assert!(is_out_of_order(early.refusal(leave(None))), "leaving out the build must be explained");
+    assert_eq!(early.refusal(leave(Some("cancelled"))), None);
+}
+
+#[test]
+fn only_what_left_nothing_behind_is_tried_again() {
+    let story = Story::done()
+        .settle("failed", NodeOutcome::Failed, false)
+        .came_to("half", NodeOutcome::Failed, true)
+        .came_to("lost", NodeOutcome::Unknown, true)
+        .settle("later", NodeOutcome::NotRun, false);
+    for wrong in [("a", 2), ("half", 2), ("lost", 2), ("nobody", 1), ("failed", 1), ("failed", 3), ("later", 2)] {
+        assert!(is_call(story.refusal(retry(&[wrong]))), "{wrong:?}");
+    }
+    assert_eq!(story.refusal(retry(&[("failed", 2), ("later", 1)])), None);
+}
+
+#[test]
+fn an_end_without_a_record_needs_a_reason_that_is_on_the_chain() {
+    let early = Story::gate_1_open().enter(Phase::Feasibility);
+    assert!(is_out_of_order(early.refusal(close(RecordOutcome::Cancelled))), "nobody cancelled it");
+    assert_eq!(early.refusal(close(RecordOutcome::Refused)), None);
+    assert_eq!(early.then(cancel()).refusal(close(RecordOutcome::Cancelled)), None);
+    let built = Story::done();
+    assert!(is_out_of_order(built.refusal(close(RecordOutcome::Refused))), "what was built must be recorded");
+    assert!(is_out_of_order(built.then(cancel()).refusal(close(RecordOutcome::Cancelled))));
+}
+
+#[test]
+fn phases_are_left_out_only_once_someone_has_looked() {
+    let leave = || Command::Enter { phase: Phase::AsBuilt, reason: Some("not feasible".into()) };
+    let unread = Story::gate_1_open();
+    assert!(is_out_of_order(unread.refusal(leave())));
+    let unread = unread.enter(Phase::Feasibility);
+    assert!(is_out_of_order(unread.refusal(leave())));
+    assert_eq!(unread.file(ArtifactKind::Discovery).refusal(leave()), None);
+    let recorded = Story::done().enter(Phase::AsBuilt).file(ArtifactKind::Record);
+    assert!(is_out_of_order(recorded.refusal(Command::Enter { phase: Phase::Build, reason: Some("again".into()) })));
+}
+
+#[test]
+fn one_design_gives_one_flow() {
+    let story = Story::building();
+    assert!(is_out_of_order(story.refusal(file(&story.state, ArtifactKind::Flow))));
+}
+
+#[test]
+fn a_rejected_version_is_not_asked_about_again() {
+    let spec = Story::begin(digest("request")).file(ArtifactKind::Spec).ask(About::Gate1).answer(Answer::Reject);
+    assert!(is_out_of_order(spec.refusal(ask(About::Gate1))));
+    assert_eq!(spec.file(ArtifactKind::Spec).refusal(ask(About::Gate1)), None);
+    let design = Story::to_design().file(ArtifactKind::Design).ask(About::Gate2).answer(Answer::Reject);
+    assert!(is_out_of_order(design.refusal(ask(About::Gate2))));
+    assert_eq!(design.file(ArtifactKind::Design).refusal(ask(About::Gate2)), None);
+    let story = Story::building();
+    let call = intent(&story.state, Agent::Build, act("a", 1)).digest;
+    let wanting = refuse(&story.state, Agent::Build, act("a", 1), RefusedAs::NeedsApproval(Role::Approver));
+    let about = About::Call { node: node("a"), call };
+    let rejected = story.then(wanting).ask(about.clone()).answer(Answer::Reject);
+    assert!(is_call(rejected.refusal(ask(about))));
+}
+
+#[test]
+fn nobody_is_asked_about_what_has_not_happened() {
+    let story = Story::done();
+    let about = |id: &str| {
+        let id = node(id);
+        let call = digest("some call");
+        [
+            About::Call { node: id.clone(), call },
+            About::Deviation { node: id.clone() },
+            About::Failure { node: id.clone() },
+            About::Unknown { node: id },
+        ]
+    };
+    for about in about("a").into_iter().chain(about("b")) {
+        assert!(is_call(story.refusal(ask(about.clone()))), "{about}");
+    }
+}
+
+#[test]
+fn asking_is_not_what_a_failure_can_mean() {
+    let story = Story::building().settle("a", NodeOutcome::Failed, false).ask(About::Failure { node: node("a") });
+    let choose = |on| answer(&story.state, Answer::Choose(on), &[Role::Approver]);
+    assert!(matches!(story.refusal(choose(OnFailure::Ask)), Some(Refusal::WrongAnswer(_))));
+    assert_eq!(story.refusal(choose(OnFailure::Stop)), None);
+}
+
+#[test]
+fn a_cancelled_engagement_may_still_ask_what_clears_it_up() {
+    let failed = Story::building().came_to("a", NodeOutcome::Failed, true).then(cancel());
+    let asked = failed.ask(About::Failure { node: node("a") });
+    let story = asked.answer(Answer::Choose(OnFailure::UndoAll)).then(deviation("last"));
+    let story = story.ask(About::Deviation { node: node("last") }).answer(Answer::Approve);
+    assert!(matches!(story.refusal(cancel()), Some(Refusal::Cancelled(_))));
+    let wanting = refuse(&story.state, Agent::Build, act("last", 1), RefusedAs::NeedsApproval(Role::Approver));
+    let call = intent(&story.state, Agent::Build, act("last", 1)).digest;
+    story.then(wanting).ask(About::Call { node: node("last"), call }).answer(Answer::Approve);
+}
+
+#[test]
+fn what_a_person_saw_of_one_call_is_not_said_of_the_next() {
+    let asked = |story: Story| story.ask(About::Unknown { node: node("a") });
+    let story = Story::building().call(Agent::Build, act("a", 1), CallOutcome::Unknown);
+    let story = asked(story).answer(Answer::Applied(false)).settle("a", NodeOutcome::Failed, false);
+    let story = story.then(retry(&[("a", 2)])).call(Agent::Build, act("a", 2), CallOutcome::Unknown);
+    assert_eq!(story.state.applied, BTreeMap::new());
+    asked(story);
+}
+
+#[test]
+fn a_rejected_deviation_is_asked_about_again_when_a_person_tries_again() {
+    let asked = Story::building().then(deviation("a")).ask(About::Deviation { node: node("a") });
+    let story = asked.answer(Answer::Reject).settle("a", NodeOutcome::Failed, false).then(retry(&[("a", 2)]));
+    let again = story.state.deviation_at(&node("a")).unwrap();
+    assert_eq!((&again.accepted_by, &again.rejected), (&None, &None));
+}
+
+#[test]
+fn a_question_ends_with_what_it_was_about() {
+    let asked = || {
+        let story = Story::building();
+        let wanting = refuse(&story.state, Agent::Build, act("a", 1), RefusedAs::NeedsApproval(Role::Approver));
+        let call = intent(&story.state, Agent::Build, act("a", 1)).digest;
+        story.then(wanting).ask(About::Call { node: node("a"), call })
+    };
+    assert_eq!(asked().settle("a", NodeOutcome::NotRun, false).state.asked, None, "the window ended meanwhile");
+    assert!(asked().settle("b", NodeOutcome::NotRun, false).state.asked.is_some());
+    let failed = Story::building().settle("a", NodeOutcome::Failed, false).ask(About::Failure { node: node("a") });
+    assert_eq!(failed.then(retry(&[("a", 2)])).state.asked, None);
+    let reason = Some("leave it".to_owned());
+    assert_eq!(asked().then(Command::Enter { phase: Phase::AsBuilt, reason }).state.asked, None);
+}
+
+#[test]
+fn waiting_for_a_person_who_edits_is_waiting() {
+    let mut story = Story::begin(digest("request")).file(ArtifactKind::Spec).ask(About::Gate1);
+    story.clock += 5_000;
+    let story = story.file(ArtifactKind::Spec);
+    assert_eq!((story.state.waited, story.state.worked), (5_001, 2));
+}
+
+#[test]
+fn an_approval_keeps_the_role_that_it_was_given_in() {
+    let story = Story::to_design().file(ArtifactKind::Design).ask(About::Gate2);
+    let call = intent(&story.state, Agent::Build, act("a", 1)).digest;
+    let Command::Answer { about, request, answer: yes, reason, .. } = answer(&story.state, Answer::Approve, &[]) else {
+        panic!()
+    };
+    let roles = [Role::Approver].into();
+    let story = story.then(Command::Answer { about, request, answer: yes, roles, reason, calls: vec![call] });
+    let story = story.enter(Phase::Build).file(ArtifactKind::Flow);
+    assert_eq!(story.state.approved_in(&call), Some(Role::Approver));
+    let wanting = refuse(&story.state, Agent::Build, act("a", 1), RefusedAs::NeedsApproval(Role::Owner));
+    let story = story.then(wanting).ask(About::Call { node: node("a"), call });
+    let owner = answer(&story.state, Answer::Approve, &[Role::Owner]);
+    let story = story.then(owner);
+    assert_eq!(story.state.approved_in(&call), Some(Role::Owner));
+    assert_eq!(story.state.approved_in(&digest("another")), None);
+}

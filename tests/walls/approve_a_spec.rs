@@ -1,0 +1,22 @@
+// Only a state whose gate is open gives an approved document.
+use std::sync::Arc;
+
+use countersign::{
+    artifact::{Digest, Spec},
+    engagement::{Approved, ApprovedSpec},
+};
+
+fn made(spec: Spec) -> ApprovedSpec {
+    Approved { document: Arc::new(spec), digest: Digest::ZERO }
+}
+
+fn changed(mut approved: ApprovedSpec, spec: Spec) {
+    approved.title = "another".into();
+    approved.document = Arc::new(spec);
+}
+
+fn read(text: &str) -> ApprovedSpec {
+    serde_json::from_str(text).unwrap()
+}
+
+fn main() {}
