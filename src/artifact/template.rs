@@ -60,7 +60,7 @@ fn fill_at(tree: &Value, known: &BTreeSet<&str>, scope: &Scope<'_>, path: &str) 
 }
 
 /// The variables that any expression of a document may read; other names are a comprehension's own.
-const OUTER: [&str; 7] = ["inputs", "facts", "item", "steps", "result", "args", "before"];
+const OUTER: [&str; 8] = ["inputs", "facts", "item", "steps", "result", "args", "before", "left"];
 
 fn holds_a_hole(value: &Value) -> bool {
     match value {

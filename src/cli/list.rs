@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::{
     artifact::{InputSchema, value::shown},
+    facts::Role,
     ledger::{Filter, Status, Summary, Which},
 };
 
@@ -42,6 +43,7 @@ pub async fn inbox(global: &Global) -> Result<Code, CliError> {
     let mut summaries = context.workspace.store().summaries(filter).await?;
     summaries.retain(|summary| match &summary.status {
         Status::Waiting { role, .. } => roles.iter().any(|has| has >= role),
+        Status::Rejected { .. } => roles.contains(&Role::Requester),
         _ => false,
     });
     show(global, &summaries, &format!("Nothing waits for {}.", identity.name))
@@ -131,6 +133,7 @@ fn show(global: &Global, summaries: &[Summary], empty: &str) -> Result<Code, Cli
 pub fn status_words(status: &Status) -> String {
     match status {
         Status::Waiting { words, role, .. } => format!("waiting for {role}: {words}"),
+        Status::Rejected { artifact, .. } => format!("rejected: {artifact} waits for an edit"),
         Status::Closed { outcome, .. } => super::show::outcome_words(*outcome).to_owned(),
         other => other.word().to_owned(),
     }

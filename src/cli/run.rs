@@ -133,6 +133,13 @@ impl Seat<'_> {
                     }
                     return Ok(Code::Waiting);
                 }
+                Stopped::Unreachable(reason) => {
+                    return Err(CliError::failed(format!(
+                        "{}\nnothing was sent; put that right and go on with `countersign run {}`",
+                        plain(&reason),
+                        journal.id()
+                    )));
+                }
                 Stopped::NeedsEdit { artifact, by, reason } => {
                     if !self.quiet {
                         let id = journal.id();

@@ -75,6 +75,9 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     }
     match (journal.documents().record(), &state.closed) {
         (Some(_), Some(closed)) => ending(&journal, closed),
+        _ if matches!(Status::of(state), Status::Rejected { .. }) => {
+            say(format!("Next: countersign edit {0}, or countersign cancel {0} --reason …", state.id));
+        }
         _ => {
             let about = state.asked.as_ref().map(|asked| &asked.about);
             say(format!("Next: {}", next_words(&state.id, about, open.as_ref())));

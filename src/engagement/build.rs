@@ -5,15 +5,17 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, FlowNode, NodeId, Phase, ReadCall, Scope, Spec, Undo, Verify, fill_args},
-    flow::{NextNode, NodeOutcome, Settled, bind_args, next_node},
+    artifact::{Agent, ArtifactKind, CallId, FlowNode, NodeId, Phase, Scope, Spec},
+    flow::{NextNode, NodeOutcome, bind_args, next_node},
     tool::{Effect, Tool},
 };
 
 use super::{
     event::{About, CallOutcome, CallVoid, DeviationFound, NodeSettled, Purpose},
+    look::{after, observed, picked, verified},
     next::{Next, NextError, Proposal, Reading, View, ask_or_wait, state_call},
     state::Call,
+    undo,
 };
 
 /// What is to be done next in the build phase.
@@ -39,7 +41,7 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     }
     Ok(match next_node(flow, &view.state.nodes, halted.as_deref()) {
         NextNode::Run(node) => return run(view, node, now),
-        NextNode::Undo(node) => return undo(view, node),
+        NextNode::Undo(node) => return undo::undo(view, node),
         NextNode::Ask(node) => ask_or_wait(view.state, About::Failure { node: node.id.clone() }),
         NextNode::Settle(node, outcome, reason) => settle(view, node, outcome, false, Some(reason)),
         NextNode::Finished => Next::Enter(Phase::AsBuilt, None),
@@ -50,27 +52,33 @@ fn acted(view: &View<'_>, node: &NodeId) -> bool {
     view.act_of(node).is_some_and(|(_, call)| call.refused.is_none())
 }
 
-fn settle(view: &View<'_>, node: &FlowNode, outcome: NodeOutcome, changed: bool, reason: Option<String>) -> Next {
+pub(super) fn settle(
+    view: &View<'_>,
+    node: &FlowNode,
+    outcome: NodeOutcome,
+    changed: bool,
+    reason: Option<String>,
+) -> Next {
     let attempt = view.state.attempt(&node.id);
     Next::Settle(NodeSettled { node: node.id.clone(), attempt, outcome, changed, reason })
 }
 
 /// The values that a node's holes read.
-struct Values {
+pub(super) struct Values {
     inputs: Value,
     facts: Value,
     item: Value,
-    steps: Value,
+    pub(super) steps: Value,
 }
 
 impl Values {
-    fn of(view: &View<'_>, node: &FlowNode) -> Self {
+    pub(super) fn of(view: &View<'_>, node: &FlowNode) -> Self {
         let inputs = view.documents.spec().map(|spec| spec.inputs_value()).unwrap_or_default();
         let facts = view.documents.facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
         Self { inputs, facts, item: node.item.clone().unwrap_or_default(), steps: steps(view) }
     }
 
-    fn scope(&self) -> Scope<'_> {
+    pub(super) fn scope(&self) -> Scope<'_> {
         Scope::new()
             .with("inputs", &self.inputs)
             .with("facts", &self.facts)
@@ -300,77 +308,8 @@ fn stale(view: &View<'_>, node: &FlowNode, read: &CallId, now: Timestamp) -> boo
 /// What begins the message of a call that was sent again under its own id.
 pub const RESENT: &str = "sent again";
 
-fn said(call: &Call) -> String {
+pub(super) fn said(call: &Call) -> String {
     call.message.clone().unwrap_or_else(|| "nothing".into())
-}
-
-/// What a read-back shows, compared with what was there and what should be.
-fn observed(
-    view: &View<'_>,
-    node: &FlowNode,
-    tool: &Tool,
-    args: &Map<String, Value>,
-    call: &Call,
-    before: &Value,
-    now: &Value,
-) -> Next {
-    let fail = |changed: bool, reason: String| settle(view, node, NodeOutcome::Failed, changed, Some(reason));
-    let told = match call.outcome {
-        Some(CallOutcome::Ok) => "the tool reported success".to_owned(),
-        Some(CallOutcome::Error) => format!("the tool reported an error ({})", said(call)),
-        _ => "the connection ended before an answer".to_owned(),
-    };
-    match after(tool, args, before) {
-        Some(designed) if designed == *now => match call.outcome {
-            Some(CallOutcome::Ok) => verified(view, node, args, call),
-            _ => {
-                let reason = format!("{told}, but the change is there");
-                settle(view, node, NodeOutcome::Done, true, Some(reason))
-            }
-        },
-        _ if now == before => fail(false, format!("{told}, and nothing changed")),
-        Some(designed) => fail(true, format!("{told}, but {now} is there instead of {designed}")),
-        None => fail(true, format!("{told}; what should be there could not be computed")),
-    }
-}
-
-/// The step's own `verify`, if it has one; else it is done.
-fn verified(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, call: &Call) -> Next {
-    let Some(verify) = &node.step.verify else { return settle(view, node, NodeOutcome::Done, true, None) };
-    let attempt = view.state.attempt(&node.id);
-    let args_value = Value::Object(args.clone());
-    let result = call.result.and_then(|digest| view.blobs.get(&digest)).map(|value| value.as_ref().clone());
-    let mut values = Values::of(view, node);
-    if let (Value::Object(steps), Some(result)) = (&mut values.steps, result) {
-        steps.insert(node.step.id.to_string(), json!({"result": result}));
-    }
-    let scope = values.scope().with("args", &args_value);
-    let reading = match verify_call(verify, &scope) {
-        Ok(args) => args,
-        Err(reason) => return settle(view, node, NodeOutcome::Failed, true, Some(reason)),
-    };
-    let purpose = Purpose::Verify { node: node.id.clone(), attempt };
-    match view.reading(&purpose) {
-        Reading::Open | Reading::Again => {
-            Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: verify.tool.to_string(), args: reading })
-        }
-        Reading::Failed(_, reason) => {
-            settle(view, node, NodeOutcome::Unknown, true, Some(format!("it could not be verified: {reason}")))
-        }
-        Reading::Value(_, result) => match verify.expect.holds(&scope.with("result", &result)) {
-            Ok(true) => settle(view, node, NodeOutcome::Done, true, None),
-            Ok(false) => {
-                let reason = format!("its verification does not hold: {}", verify.expect);
-                settle(view, node, NodeOutcome::Failed, true, Some(reason))
-            }
-            Err(error) => settle(view, node, NodeOutcome::Failed, true, Some(error.to_string())),
-        },
-    }
-}
-
-fn verify_call(verify: &Verify, scope: &Scope<'_>) -> Result<Map<String, Value>, String> {
-    let call = ReadCall { tool: verify.tool.clone(), args: verify.args.clone() };
-    call.fill(scope).map_err(|error| error.to_string())
 }
 
 /// For a call that the broker wants a person for: ask, wait, settle as rejected, or (`Some(None)`) propose it again.
@@ -424,115 +363,5 @@ fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: CallId) -> O
             Some(settle(view, node, NodeOutcome::Failed, false, Some(reason)))
         }
         (None, None) => Some(ask_or_wait(view.state, About::Deviation { node: node.id.clone() })),
-    }
-}
-
-fn picked(tool: &Tool, args: &Map<String, Value>, result: &Value) -> Result<Value, String> {
-    let args = Value::Object(args.clone());
-    let state = tool.state.as_ref().ok_or("the tool has no state to read")?;
-    state.pick.evaluate(&Scope::new().with("args", &args).with("result", result)).map_err(|error| error.to_string())
-}
-
-fn after(tool: &Tool, args: &Map<String, Value>, before: &Value) -> Option<Value> {
-    let args = Value::Object(args.clone());
-    tool.after.as_ref()?.evaluate(&Scope::new().with("args", &args).with("before", before)).ok()
-}
-
-/// The call that takes a node back: from its outcome and its before-state, never from what the design guessed.
-pub fn undo_call(view: &View<'_>, node: &FlowNode) -> Result<Undo, String> {
-    let tool = view.toolbox.tool(&node.step.tool).ok_or("the tool is gone")?;
-    let rule = tool.undo.as_ref().ok_or("the tool has no undo")?;
-    let (_, call) = view.act_of(&node.id).ok_or("it never ran")?;
-    let args = Value::Object(call.args.clone());
-    let result = call.result.and_then(|digest| view.blobs.get(&digest)).map(|value| value.as_ref().clone());
-    let attempt = view.state.attempt(&node.id);
-    let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt }) {
-        Reading::Value(_, result) => Some(picked(tool, &call.args, &result)?),
-        _ => None,
-    };
-    let mut scope = Scope::new().with("args", &args);
-    if let Some(before) = &before {
-        scope = scope.with("before", before);
-    }
-    if let Some(result) = &result {
-        scope = scope.with("result", result);
-    }
-    let args = fill_args(&rule.args, &scope).map_err(|error| error.to_string())?;
-    Ok(Undo { tool: rule.tool.clone(), args })
-}
-
-fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> {
-    let lost = |reason: String| Ok(settle(view, node, NodeOutcome::UndoFailed, true, Some(reason)));
-    let Some(tool) = view.toolbox.tool(&node.step.tool) else { return lost("the tool is gone".into()) };
-    let taken_back = match undo_call(view, node) {
-        Ok(undo) => undo,
-        Err(reason) => return lost(format!("it cannot be undone: {reason}")),
-    };
-    let purpose = Purpose::Undo { node: node.id.clone() };
-    let Some((_, call)) = view.state.call_for(&purpose) else {
-        let tool = taken_back.tool.to_string();
-        return Ok(Next::Call(Proposal { agent: Agent::Build, purpose, tool, args: taken_back.args }));
-    };
-    if let Some((_, reason)) = &call.refused {
-        return lost(format!("the broker refused the undo: {reason}"));
-    }
-    let undone = |reason: Option<String>| Ok(settle(view, node, NodeOutcome::Undone, false, reason));
-    let acted_with = view.act_of(&node.id).map(|(_, call)| call.args.clone()).unwrap_or_default();
-    let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt: view.state.attempt(&node.id) })
-    {
-        Reading::Value(_, result) => picked(tool, &acted_with, &result).ok(),
-        _ => None,
-    };
-    let reader = tool.state.as_ref().and_then(|state| state_call(state, &acted_with));
-    if let (Some((name, args)), Some(before)) = (reader, before) {
-        let purpose = Purpose::UndoCheck { node: node.id.clone() };
-        return match view.reading(&purpose) {
-            Reading::Open | Reading::Again => {
-                Ok(Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args }))
-            }
-            Reading::Failed(_, reason) => lost(format!("the undo could not be read back: {reason}")),
-            Reading::Value(_, result) => match picked(tool, &acted_with, &result) {
-                Ok(now) if now == before => undone(None),
-                Ok(now) => lost(format!("after the undo {now} is there instead of {before}")),
-                Err(reason) => lost(reason),
-            },
-        };
-    }
-    match call.outcome {
-        Some(CallOutcome::Ok) => undone(Some("not read back: the tool has no state to read".into())),
-        _ => lost(format!("the undo failed: {}", said(call))),
-    }
-}
-
-/// Reads what a node left at the end, where it can be read and something ran.
-pub(super) fn observation(view: &View<'_>, node: &FlowNode) -> Option<Proposal> {
-    let tool = view.toolbox.tool(&node.step.tool).filter(|tool| tool.effect != Effect::Read)?;
-    let settled: &Settled = view.state.nodes.get(&node.id)?;
-    if matches!(settled.outcome, NodeOutcome::NotRun | NodeOutcome::Skipped) {
-        return None;
-    }
-    let args = node_args(view, node).ok()?;
-    let (name, args) = state_call(tool.state.as_ref()?, &args)?;
-    let purpose = Purpose::Observe { node: node.id.clone() };
-    Some(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args })
-}
-
-/// What was read at the end of what a node left.
-pub fn observed_state(view: &View<'_>, node: &FlowNode) -> Option<Value> {
-    let tool = view.toolbox.tool(&node.step.tool)?;
-    let args = node_args(view, node).ok()?;
-    match view.reading(&Purpose::Observe { node: node.id.clone() }) {
-        Reading::Value(_, result) => picked(tool, &args, &result).ok(),
-        _ => None,
-    }
-}
-
-/// What was there right before a node acted.
-pub fn before_state(view: &View<'_>, node: &FlowNode) -> Option<Value> {
-    let tool = view.toolbox.tool(&node.step.tool)?;
-    let args = node_args(view, node).ok()?;
-    match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt: view.state.attempt(&node.id) }) {
-        Reading::Value(_, result) => picked(tool, &args, &result).ok(),
-        _ => node.before.as_ref().map(|before| before.state.clone()),
     }
 }

@@ -55,6 +55,7 @@ impl State {
             outside: 0,
             waited: 0,
             worked: 0,
+            idle: true,
             cancelled: None,
             closed: None,
         })
@@ -73,9 +74,14 @@ impl State {
     /// The state after one more event.
     pub fn apply(&mut self, event: &Event) {
         let gap = event.at.as_second() - self.last_at.as_second();
-        if self.asked.is_none() && (0..=LONGEST_WORK).contains(&gap) {
+        if self.asked.is_none() && !self.idle && (0..=LONGEST_WORK).contains(&gap) {
             self.worked += gap;
         }
+        self.idle = match &event.body {
+            Body::Answered(_) | Body::Closed(_) | Body::Cancelled { .. } | Body::Retried(_) => true,
+            Body::Filed(_) => matches!(event.actor, Actor::Person(_)),
+            _ => false,
+        };
         self.seq = event.seq;
         self.head = event.hash;
         self.last_at = event.at;

@@ -8,8 +8,10 @@ mod decide;
 mod documents;
 mod event;
 mod fold;
+mod look;
 mod next;
 mod state;
+mod undo;
 
 #[cfg(test)]
 mod next_tests;
@@ -23,15 +25,17 @@ mod table_tests;
 mod testing;
 
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
-pub use build::{RESENT, before_state, node_args, observed_state, undo_call};
+pub use build::{RESENT, node_args};
 pub use decide::{Command, Refusal, decide, decide_for};
 pub use documents::{Blobs, DocumentError, Documents, RequestDocument, read as read_document};
 pub use event::{
     About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused,
     CallVoid, Closed, DeviationFound, Event, NodeSettled, Purpose, RefusedAs, Requested, Retried,
 };
+pub use look::{before_state, observed_state};
 pub use next::{DiscoveryRead, Next, NextError, Proposal, View, next};
 pub use state::{Call, Deviation, Filed, Gate, GateState, State};
+pub use undo::undo_call;
 
 use serde_json::{Map, Value, json};
 

@@ -20,7 +20,8 @@ use super::{
     build,
     documents::{Blobs, Documents},
     event::{About, CallOutcome, CallVoid, Closed, DeviationFound, NodeSettled, Purpose, RefusedAs},
-    state::{Gate, GateState, State},
+    look,
+    state::{Call, Gate, GateState, State},
 };
 
 /// Everything that the answer is read from.
@@ -197,7 +198,7 @@ fn as_built(view: &View<'_>) -> Result<Next, NextError> {
         }
         if let Some(flow) = view.documents.flow() {
             for node in &flow.nodes {
-                if let Some(proposal) = build::observation(view, node)
+                if let Some(proposal) = look::observation(view, node)
                     && let Some(next) = view.pending(proposal)
                 {
                     return Ok(next);
@@ -461,7 +462,7 @@ impl<'a> View<'a> {
     }
 
     /// The purpose of a node's own call.
-    pub fn act_of(&self, node: &NodeId) -> Option<(&CallId, &super::state::Call)> {
+    pub fn act_of(&self, node: &NodeId) -> Option<(&CallId, &Call)> {
         let attempt = self.state.attempt(node);
         (1..=64).rev().find_map(|r#try| self.state.call_for(&Purpose::Act { node: node.clone(), attempt, r#try }))
     }

@@ -80,6 +80,8 @@ pub struct State {
     /// Seconds of work: the time between events while no question was open, long gaps left out, because a process
     /// that nobody runs does not work.
     pub worked: i64,
+    /// Whether the last event leaves the next move to a person or to whoever runs the program.
+    pub idle: bool,
     /// Why a person ended it.
     pub cancelled: Option<String>,
     /// How it ended.

@@ -211,7 +211,9 @@ fn complete(node: &mut FlowNode, tool: &Tool, args: &Map<String, Value>) -> Resu
             Arg::Literal(_) => true,
             Arg::Hole(hole) => {
                 let variables = hole.cel.variables();
-                !variables.contains("result") && (state.is_some() || !variables.contains("before"))
+                !variables.contains("result")
+                    && !variables.contains("left")
+                    && (state.is_some() || !variables.contains("before"))
             }
         });
         if known && !node.unchanged() {

@@ -165,7 +165,7 @@ fn what_is_decided_later_is_asked_later() {
         &shown(&request),
         &[
             "allocate the lowest free address of 192.0.2.0/24 to web01",
-            "taken back by: release (the address that it answers) of 192.0.2.0/24",
+            "taken back by: release (decided then) of 192.0.2.0/24",
             "create the A record web01 for (decided by `allocate`) in corp.example.com with a TTL of 3600",
             "address: decided when `allocate` has run; you will be asked then",
             "after `allocate`",

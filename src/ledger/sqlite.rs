@@ -256,7 +256,7 @@ async fn put(connection: &mut SqliteConnection, append: &Append) -> Result<(), L
     let summary = &append.summary;
     let standing = match &summary.status {
         Status::Closed { .. } => "closed",
-        Status::Waiting { .. } => "waiting",
+        Status::Waiting { .. } | Status::Rejected { .. } => "waiting",
         Status::Drafting | Status::Running | Status::Cancelled { .. } => "open",
     };
     let line = serde_json::to_string(summary).map_err(|error| LedgerError::corrupt("a summary", error.to_string()))?;

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{EngagementId, Phase, RecordOutcome},
-    engagement::{About, Actor, State},
+    artifact::{ArtifactKind, EngagementId, Phase, RecordOutcome},
+    engagement::{About, Actor, GateState, State},
     facts::Role,
 };
 
@@ -52,6 +52,13 @@ pub enum Status {
         /// Since when.
         since: Timestamp,
     },
+    /// A person rejected the draft, and someone must edit it or cancel.
+    Rejected {
+        /// Which draft.
+        artifact: ArtifactKind,
+        /// Why.
+        reason: String,
+    },
     /// A person ended it, and what it left is being recorded.
     Cancelled {
         /// Why.
@@ -80,6 +87,14 @@ impl Status {
                 since: state.asked_at.unwrap_or(state.last_at),
             };
         }
+        let draft = match state.phase {
+            Phase::Requirements => Some((ArtifactKind::Spec, &state.gate1)),
+            Phase::Design => Some((ArtifactKind::Design, &state.gate2)),
+            Phase::Feasibility | Phase::Build | Phase::AsBuilt => None,
+        };
+        if let (None, Some((artifact, GateState::Rejected { reason, .. }))) = (&state.cancelled, draft) {
+            return Self::Rejected { artifact, reason: reason.clone() };
+        }
         match (&state.cancelled, state.phase) {
             (Some(reason), _) => Self::Cancelled { reason: reason.clone() },
             (None, Phase::Requirements) => Self::Drafting,
@@ -93,6 +108,7 @@ impl Status {
             Self::Drafting => "drafting",
             Self::Running => "running",
             Self::Waiting { .. } => "waiting",
+            Self::Rejected { .. } => "rejected",
             Self::Cancelled { .. } => "cancelled",
             Self::Closed { .. } => "closed",
         }

@@ -249,11 +249,17 @@ impl Story<'_> {
         let designed = self.designed == Some(now);
         let before = self.before == Some(now);
         match settled.outcome {
+            NodeOutcome::Done if self.unforeseen() => false,
             NodeOutcome::Done | NodeOutcome::Unchanged => !designed,
             NodeOutcome::Undone => !before,
             NodeOutcome::Failed | NodeOutcome::Unknown | NodeOutcome::UndoFailed => !designed && !before,
             NodeOutcome::Skipped | NodeOutcome::NotRun => false,
         }
+    }
+
+    /// Whether what the step would leave could not be said beforehand.
+    fn unforeseen(&self) -> bool {
+        self.designed.is_none() && self.tool.is_some_and(|tool| tool.after.is_none())
     }
 
     /// A step that left or found what was designed: it counts only if it is there at the end.
@@ -263,6 +269,9 @@ impl Story<'_> {
         }
         match self.ending {
             Ending::State(now) if self.designed == Some(now) => (as_it_was, reason),
+            Ending::State(now) if self.unforeseen() && self.before != Some(now) => {
+                self.seen_otherwise(as_it_was, reason)
+            }
             Ending::State(_) if self.later.is_some() => {
                 let later = self.later.map(ToString::to_string).unwrap_or_default();
                 (as_it_was, Some(format!("it was seen, and then changed again by `{later}`, as designed")))

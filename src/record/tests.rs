@@ -87,7 +87,7 @@ fn each_way_to_go_wrong_has_its_own_words() {
             vec![("step create/sw03", vec![Lost { acted: true }])],
             RecordOutcome::Done,
             "4 of 4 targets done",
-            "create/sw03: the connection ended before an answer, but the change is there",
+            "create/sw03: its outcome was unknown (the connection ended), but the change is there",
         ),
         (
             "the call does not reach the switch",

@@ -68,6 +68,8 @@ pub enum Stopped {
     },
     /// The window opens then.
     WindowOpens(Timestamp),
+    /// A tool server could not be used, and nothing was sent; running again goes on from here.
+    Unreachable(String),
     /// It is over.
     Closed(Closed),
 }

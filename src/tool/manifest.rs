@@ -102,7 +102,8 @@ pub struct Tool {
     /// For a write: how to read the state that it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateRead>,
-    /// For a write: the state that it leaves, over `args` and `before`; `null` where nothing is left.
+    /// For a write: the state that it leaves, over `args` and `before`; `null` where nothing is left. Left out where it
+    /// cannot be said beforehand: then reading back shows only whether something changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Expression>,
     /// For a write: how it is undone.
@@ -146,7 +147,7 @@ pub struct StateRead {
 pub struct UndoRule {
     /// The undoing tool.
     pub tool: ToolName,
-    /// Its arguments, over `args`, `before` and `result`.
+    /// Its arguments, over `args`, `before`, `left` (the state read back after the call) and `result`.
     #[serde(rename = "with")]
     pub args: BTreeMap<String, Arg>,
 }

@@ -54,7 +54,8 @@ fn the_manifest_says_of_every_tool_what_people_and_policies_need() {
         };
         assert_eq!(tool.effect, by_name, "{}", tool.name);
         assert_eq!(tool.empty.is_some(), tool.effect == Effect::Read, "{}", tool.name);
-        assert_eq!(tool.state.is_none(), tool.effect == Effect::Read || tool.idempotency_key, "{}", tool.name);
+        assert_eq!(tool.state.is_none(), tool.effect == Effect::Read, "{}", tool.name);
+        assert_eq!(tool.after.is_none(), tool.effect == Effect::Read || tool.idempotency_key, "{}", tool.name);
         assert_eq!(tool.irreversible(), tool.name.as_str() == "ipam.address.release", "{}", tool.name);
         assert_eq!(tool.idempotency_key, tool.name.as_str() == "ipam.address.allocate", "{}", tool.name);
         for argument in tool.args.properties.keys() {

@@ -205,8 +205,8 @@ fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
         if tool.undo.is_some() || tool.state.is_some() || tool.after.is_some() {
             found.push(("effect".into(), "a read has no `state`, `after` or `undo`".into()));
         }
-    } else if tool.state.is_some() != tool.after.is_some() {
-        found.push(("state".into(), "`state` and `after` stand together".into()));
+    } else if tool.state.is_none() && tool.after.is_some() {
+        found.push(("after".into(), "`after` stands beside a `state` that shows it".into()));
     }
     if let Some(state) = &tool.state {
         if lookup(&state.tool).is_none_or(|reader| reader.effect != Effect::Read) {
@@ -219,7 +219,7 @@ fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
         if lookup(&undo.tool).is_none_or(|undoer| undoer.effect == Effect::Read) {
             found.push(("undo.tool".into(), format!("`{}` is not a writing tool", undo.tool)));
         }
-        found.extend(holes(&undo.args, &["args", "before", "result"]).map(|why| ("undo.with".into(), why)));
+        found.extend(holes(&undo.args, &["args", "before", "left", "result"]).map(|why| ("undo.with".into(), why)));
     }
     if let Some(after) = &tool.after {
         found.extend(only_reads(after, &["args", "before"]).map(|why| ("after".into(), why)));
@@ -235,7 +235,7 @@ fn plain_name(name: &str) -> bool {
 
 /// Says so if the expression reads a document variable that is not allowed here.
 fn only_reads(expression: &Expression, allowed: &[&str]) -> Option<String> {
-    let outer = ["inputs", "facts", "item", "steps", "result", "args", "before"];
+    let outer = ["inputs", "facts", "item", "steps", "result", "args", "before", "left"];
     let wrong = expression
         .variables()
         .into_iter()

@@ -137,7 +137,7 @@ fn a_server_that_dies_after_the_change_is_done_because_the_change_is_there() {
         code: 0,
         sw03: "done",
         left: json!("guest"),
-        says: "the connection ended before an answer",
+        says: "its outcome was unknown",
     });
 }
 

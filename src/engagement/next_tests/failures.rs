@@ -27,7 +27,7 @@ fn what_a_step_came_to_is_read_and_never_believed() {
         (AT, &[Half], failed, "is there instead of", BOTH),
         (AT, &[Error], failed, "the tool reported an error (it said), and nothing changed", OTHER),
         (AT, &[ErrorButDone], done, "the tool reported an error (it said), but the change is there", BOTH),
-        (AT, &[LostButDone], done, "the connection ended before an answer, but the change is there", BOTH),
+        (AT, &[LostButDone], done, "its outcome was unknown (it said), but the change is there", BOTH),
         (AT, &[Lost], done, "", BOTH),
         (AT, &[NotSent], failed, "the tool could not be reached", OTHER),
         (AT, &[Refused], failed, "the broker refused: because", OTHER),
@@ -57,7 +57,7 @@ fn a_call_that_is_lost_again_and_again_is_given_up() {
     }
     let run = run.finished();
     assert_eq!(run.nodes(), ["create/sw01 Failed", "create/sw02 Done"]);
-    assert_eq!(run.reason("create/sw01"), "the connection ended before an answer, and nothing changed");
+    assert_eq!(run.reason("create/sw01"), "its outcome was unknown (it said), and nothing changed");
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! Takes a node back, and reads whether that worked.
+
+use serde_json::Value;
+
+use crate::{
+    artifact::{Agent, FlowNode, Scope, Undo, fill_args},
+    flow::NodeOutcome,
+};
+
+use super::{
+    build::{said, settle},
+    event::{CallOutcome, Purpose},
+    look::picked,
+    next::{Next, NextError, Proposal, Reading, View, state_call},
+};
+
+/// The call that takes a node back: from its outcome and its before-state, never from what the design guessed.
+pub fn undo_call(view: &View<'_>, node: &FlowNode) -> Result<Undo, String> {
+    let tool = view.toolbox.tool(&node.step.tool).ok_or("the tool is gone")?;
+    let rule = tool.undo.as_ref().ok_or("the tool has no undo")?;
+    let (_, call) = view.act_of(&node.id).ok_or("it never ran")?;
+    let args = Value::Object(call.args.clone());
+    let result = call.result.and_then(|digest| view.blobs.get(&digest)).map(|value| value.as_ref().clone());
+    let attempt = view.state.attempt(&node.id);
+    let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt }) {
+        Reading::Value(_, result) => Some(picked(tool, &call.args, &result)?),
+        _ => None,
+    };
+    let left = match view.reading(&Purpose::ReadBack { node: node.id.clone(), attempt }) {
+        Reading::Value(_, result) => Some(picked(tool, &call.args, &result)?),
+        _ => None,
+    };
+    let mut scope = Scope::new().with("args", &args);
+    if let Some(left) = &left {
+        scope = scope.with("left", left);
+    }
+    if let Some(before) = &before {
+        scope = scope.with("before", before);
+    }
+    if let Some(result) = &result {
+        scope = scope.with("result", result);
+    }
+    let args = fill_args(&rule.args, &scope).map_err(|error| error.to_string())?;
+    Ok(Undo { tool: rule.tool.clone(), args })
+}
+
+/// Takes a node back, one thing at a time.
+pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> {
+    let lost = |reason: String| Ok(settle(view, node, NodeOutcome::UndoFailed, true, Some(reason)));
+    let Some(tool) = view.toolbox.tool(&node.step.tool) else { return lost("the tool is gone".into()) };
+    let taken_back = match undo_call(view, node) {
+        Ok(undo) => undo,
+        Err(reason) => return lost(format!("it cannot be undone: {reason}")),
+    };
+    let purpose = Purpose::Undo { node: node.id.clone() };
+    let Some((_, call)) = view.state.call_for(&purpose) else {
+        let tool = taken_back.tool.to_string();
+        return Ok(Next::Call(Proposal { agent: Agent::Build, purpose, tool, args: taken_back.args }));
+    };
+    if let Some((_, reason)) = &call.refused {
+        return lost(format!("the broker refused the undo: {reason}"));
+    }
+    let acted_with = view.act_of(&node.id).map(|(_, call)| call.args.clone()).unwrap_or_default();
+    let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt: view.state.attempt(&node.id) })
+    {
+        Reading::Value(_, result) => picked(tool, &acted_with, &result).ok(),
+        _ => None,
+    };
+    let reader = tool.state.as_ref().and_then(|state| state_call(state, &acted_with));
+    if let (Some((name, args)), Some(before)) = (reader, before) {
+        let purpose = Purpose::UndoCheck { node: node.id.clone() };
+        return match view.reading(&purpose) {
+            Reading::Open | Reading::Again => {
+                Ok(Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args }))
+            }
+            Reading::Failed(_, reason) => lost(format!("the undo could not be read back: {reason}")),
+            Reading::Value(_, result) => match picked(tool, &acted_with, &result) {
+                Ok(now) if now == before => Ok(settle(view, node, NodeOutcome::Undone, false, None)),
+                Ok(now) => lost(format!("after the undo {now} is there instead of {before}")),
+                Err(reason) => lost(reason),
+            },
+        };
+    }
+    // No state can be read, so nothing shows that it is gone: no evidence is never a pass.
+    match call.outcome {
+        Some(CallOutcome::Ok) => lost("the undo reported success, and nothing could read whether it worked".into()),
+        _ => lost(format!("the undo failed: {}", said(call))),
+    }
+}
