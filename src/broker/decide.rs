@@ -109,7 +109,7 @@ fn layers(
     } else {
         None
     };
-    let contract = contract_spoke(view, proposal, tool, on_contract).map_err(at)?;
+    let contract = contract_spoke(proposal, tool, on_contract).map_err(at)?;
     // 3, 4 and 6. Guardrails, boundary, stage.
     let approved_in = state.approved_in(&digest);
     // Whoever approves as an owner approves as an approver too.
@@ -245,6 +245,15 @@ fn is_always(view: &View<'_>, proposal: &Proposal) -> bool {
     node.is_some_and(|node| node.step.always)
 }
 
+/// The purpose that a refused proposal is written down under. A purpose that the program itself does not serve with
+/// exactly this call now is only a claim: taken for an answer it would fail steps and undos that were never tried.
+pub(super) fn refused_purpose(view: &View<'_>, proposal: &Proposal, now: Timestamp) -> Purpose {
+    match next(view, now) {
+        Ok(Next::Call(wanted)) if wanted == *proposal => proposal.purpose.clone(),
+        _ => Purpose::Proposed { n: u32::try_from(view.state.next_call().number()).unwrap_or(u32::MAX) },
+    }
+}
+
 /// Whether exactly this is what the engagement wants next.
 fn is_next(view: &View<'_>, proposal: &Proposal, now: Timestamp) -> bool {
     let Ok(Next::Call(wanted)) = next(view, now) else { return false };
@@ -260,16 +269,24 @@ fn normal(view: &View<'_>, proposal: &Proposal) -> Option<Map<String, Value>> {
 }
 
 /// Step 5. A step's own call, an undo and a verifier's read must be exactly what comes next.
-fn contract_spoke(view: &View<'_>, proposal: &Proposal, tool: &Tool, on_contract: bool) -> Result<Option<Spoke>, No> {
-    let bound = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. });
+fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool) -> Result<Option<Spoke>, No> {
+    // Whatever serves a purpose counts as evidence for it, so only the program's own next call may claim one.
+    let bound = !matches!(proposal.purpose, Purpose::Proposed { .. });
     if bound && !on_contract {
-        let reason = format!("{} is not the approved design's next enabled step", proposal.purpose.words());
+        let reason = match proposal.purpose {
+            Purpose::Act { .. } | Purpose::Undo { .. } => "the approved design's next enabled step",
+            _ => "what this engagement reads next",
+        };
+        let reason = format!("{} with this tool and these arguments is not {reason}", proposal.purpose.words());
         return Err(no(Layer::Contract, "contract.next", reason));
+    }
+    if proposal.agent == Agent::Verifier && !on_contract {
+        let reason = "the verifier is the platform's own reader; nobody proposes calls in its name";
+        return Err(no(Layer::Contract, "agent.verifier", reason));
     }
     if proposal.agent != Agent::Build && tool.effect != Effect::Read {
         return Err(no(Layer::Contract, "agent.reads", format!("the {} agent only reads", proposal.agent)));
     }
-    let _ = view;
     Ok(on_contract.then(|| Spoke {
         layer: Layer::Contract,
         rule: "contract.next".into(),

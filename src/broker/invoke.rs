@@ -24,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Decided, Refused, decide},
+    decide::{Decided, Refused, decide, refused_purpose},
     permit::Permit,
     transport::{Sent, Transports},
 };
@@ -142,10 +142,11 @@ impl Broker {
                     Refused::NeedsApproval(role) => RefusedAs::NeedsApproval(role),
                 };
                 let rule = rules.last().cloned().unwrap_or_else(no_rule);
+                let purpose = refused_purpose(&view, &proposal, now);
                 let event = CallRefused {
                     call: call.clone(),
                     digest,
-                    purpose: proposal.purpose,
+                    purpose,
                     agent: proposal.agent,
                     tool: proposal.tool,
                     args: proposal.args,

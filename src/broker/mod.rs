@@ -11,5 +11,7 @@ mod decide;
 mod invoke;
 mod permit;
 mod transport;
+#[cfg(test)]
+mod tests;
 
 pub use invoke::{Broker, BrokerError, Invoked, Sources, Told};

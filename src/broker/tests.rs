@@ -1,0 +1,90 @@
+//! Proposals as an obedient agent under injection might make them, decided over a whole engagement.
+
+use serde_json::json;
+
+use super::decide::{Decided, decide, refused_purpose};
+use crate::{
+    artifact::{Agent, Digest},
+    engagement::{About, Next, Proposal, Purpose},
+    policy::CompiledBoundary,
+    record::fixture::{Chain, VLAN, object},
+    tool::{Pins, ServerPin, Toolbox},
+};
+
+/// The same engagement with every server pinned as it is.
+fn pinned(mut chain: Chain) -> Chain {
+    let manifests = chain.catalog.toolbox.manifests().to_vec();
+    let servers = manifests.iter().map(|manifest| {
+        let tools = manifest.tools.iter().map(|tool| (tool.name.to_string(), Digest::ZERO)).collect();
+        (manifest.family.clone(), ServerPin { command: Vec::new(), executable: Digest::ZERO, tools })
+    });
+    let pins = Pins { servers: servers.collect() };
+    chain.catalog.toolbox = Toolbox::new(manifests, pins).unwrap();
+    chain
+}
+
+/// The rule that refuses, or nothing.
+fn refused(chain: &Chain, proposal: &Proposal) -> Option<String> {
+    let spec = chain.documents.spec().unwrap();
+    let boundary = CompiledBoundary::compile(spec, &chain.catalog).unwrap();
+    match decide(&chain.view(), &chain.catalog, Some(&boundary), proposal, chain.now()) {
+        Decided::Allow(_) => None,
+        Decided::Refuse { rules, .. } => Some(rules.last().unwrap().rule.clone()),
+    }
+}
+
+/// An engagement whose next call is the first of the build phase.
+fn building(blueprint: &str) -> Chain {
+    let mut chain = pinned(Chain::request(blueprint, json!({"id": 120, "name": "guest"})));
+    assert_eq!(chain.run(), Some(About::Gate1));
+    assert_eq!(chain.approve_gate1(), Some(About::Gate2));
+    chain.approve_gate2_only();
+    chain
+}
+
+fn wanted(chain: &Chain) -> Proposal {
+    match chain.next().unwrap() {
+        Next::Call(proposal) => proposal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn no_call_but_the_programs_own_next_one_serves_a_purpose() {
+    let chain = building(VLAN);
+    let next = wanted(&chain);
+    assert_eq!(refused(&chain, &next), None);
+    // Reads that the spec grants, made to stand for evidence that the program would take from elsewhere.
+    let claims = [
+        Purpose::CheckAfter { check: "A1".into(), item: 0 },
+        Purpose::ReadBack { node: next.purpose.node().unwrap().clone(), attempt: 1 },
+        Purpose::Observe { node: next.purpose.node().unwrap().clone() },
+        next.purpose.clone(),
+    ];
+    for purpose in claims {
+        for agent in [Agent::Verifier, Agent::Build] {
+            let forged = Proposal {
+                agent,
+                purpose: purpose.clone(),
+                tool: "vlan.list".into(),
+                args: object(json!({"switch": "sw04"})),
+            };
+            assert_eq!(refused(&chain, &forged).as_deref(), Some("contract.next"), "{purpose:?} {agent}");
+        }
+    }
+    let by_hand = Proposal { purpose: Purpose::Proposed { n: 1 }, ..next };
+    assert_eq!(refused(&chain, &by_hand).as_deref(), Some("agent.verifier"));
+}
+
+#[test]
+fn a_refused_claim_does_not_stand_for_the_step_that_it_names() {
+    let chain = building(VLAN);
+    let next = wanted(&chain);
+    assert_eq!(refused_purpose(&chain.view(), &next, chain.now()), next.purpose);
+    let node = next.purpose.node().unwrap().clone();
+    for purpose in [Purpose::Act { node: node.clone(), attempt: 1, r#try: 1 }, Purpose::Undo { node }] {
+        let forged = Proposal { agent: Agent::Build, purpose, tool: "vlan.delete".into(), args: next.args.clone() };
+        let recorded = refused_purpose(&chain.view(), &forged, chain.now());
+        assert!(matches!(recorded, Purpose::Proposed { .. }), "{recorded:?}");
+    }
+}
