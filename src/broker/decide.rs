@@ -170,9 +170,10 @@ fn known<'a>(catalog: &'a Catalog, proposal: &Proposal) -> Result<(&'a Tool, Map
         .toolbox
         .check_args(tool, &proposal.args)
         .map_err(|problem| invalid("tool.arguments", problem.to_string()))?;
-    let pinned = catalog.toolbox.manifest_of(&name).and_then(|manifest| catalog.toolbox.pin(&manifest.family));
-    if pinned.is_none_or(|pin| !pin.tools.contains_key(name.as_str())) {
-        let reason = format!("`{name}` is not pinned; look at its server and run `countersign tools pin`");
+    if !catalog.toolbox.is_pinned(&name) {
+        let reason = format!(
+            "`{name}` is not pinned, or its manifest has changed since; look at both and run `countersign tools pin`"
+        );
         return Err((Refused::Denied, None, Spoke { layer: Layer::Tool, rule: "tool.unpinned".into(), reason }));
     }
     Ok((tool, args))

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::decide::{Decided, decide, refused_purpose};
 use crate::{
-    artifact::{Agent, Digest},
+    artifact::{Agent, Digest, digest_of},
     engagement::{About, Next, Proposal, Purpose},
     policy::CompiledBoundary,
     record::fixture::{Chain, VLAN, object},
@@ -16,7 +16,10 @@ fn pinned(mut chain: Chain) -> Chain {
     let manifests = chain.catalog.toolbox.manifests().to_vec();
     let servers = manifests.iter().map(|manifest| {
         let tools = manifest.tools.iter().map(|tool| (tool.name.to_string(), Digest::ZERO)).collect();
-        (manifest.family.clone(), ServerPin { command: Vec::new(), executable: Digest::ZERO, tools })
+        (
+            manifest.family.clone(),
+            ServerPin { command: Vec::new(), executable: Digest::ZERO, tools, manifest: digest_of(manifest).ok() },
+        )
     });
     let pins = Pins { servers: servers.collect() };
     chain.catalog.toolbox = Toolbox::new(manifests, pins).unwrap();

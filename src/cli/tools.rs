@@ -27,8 +27,7 @@ fn list(global: &Global, context: &Context) -> Result<Code, CliError> {
     if global.json {
         let rows = toolbox.manifests().iter().flat_map(|manifest| {
             manifest.tools.iter().map(move |tool| {
-                let pinned =
-                    toolbox.pin(&manifest.family).is_some_and(|pin| pin.tools.contains_key(tool.name.as_str()));
+                let pinned = toolbox.is_pinned(&tool.name);
                 json!({"tool": tool.name, "about": tool.about, "effect": tool.effect, "family": manifest.family,
                        "simulated": manifest.simulated, "pinned": pinned, "irreversible": tool.irreversible()})
             })
@@ -38,8 +37,11 @@ fn list(global: &Global, context: &Context) -> Result<Code, CliError> {
     }
     for manifest in toolbox.manifests() {
         let simulated = if manifest.simulated { " (simulated)" } else { "" };
-        let pinned =
-            if toolbox.pin(&manifest.family).is_some() { "pinned" } else { "NOT PINNED, nothing of it can run" };
+        let pinned = match toolbox.pin(&manifest.family) {
+            None => "NOT PINNED, nothing of it can run",
+            Some(_) if manifest.tools.iter().all(|tool| toolbox.is_pinned(&tool.name)) => "pinned",
+            Some(_) => "CHANGED SINCE IT WAS PINNED, nothing of it can run until it is pinned again",
+        };
         say(format!("{}{simulated}: {} [{pinned}]", manifest.family, manifest.about.trim()));
         let mut table = table();
         for tool in &manifest.tools {
@@ -72,6 +74,10 @@ async fn renew(global: &Global, context: &Context, family: Option<&str>) -> Resu
         let old = before.servers.get(family);
         if old.is_none_or(|old| old.executable != pin.executable) {
             changes.push(format!("{family}: program {}", pin.executable.short()));
+        }
+        if old.is_none_or(|old| old.manifest != pin.manifest) {
+            let digest = pin.manifest.as_ref().map(crate::artifact::Digest::short).unwrap_or_default();
+            changes.push(format!("{family}: manifest {digest}"));
         }
         if old.is_none_or(|old| old.command != pin.command) {
             changes.push(format!("{family}: command {}", pin.command.join(" ")));

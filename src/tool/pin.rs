@@ -26,6 +26,10 @@ pub struct ServerPin {
     pub executable: Digest,
     /// The digest of each tool's name, description and input schema.
     pub tools: BTreeMap<String, Digest>,
+    /// The digest of the manifest, which says what a tool's call does and how it is taken back. A pin without one was
+    /// written by an earlier version; nothing runs on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Digest>,
 }
 
 /// The digest of a tool as its server describes it.

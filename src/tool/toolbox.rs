@@ -1,6 +1,6 @@
 //! All manifests together: found by name, checked at load, and the one place where arguments get their normal form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,8 @@ pub struct Toolbox {
     manifests: Vec<Manifest>,
     validators: BTreeMap<ToolName, jsonschema::Validator>,
     pins: Pins,
+    /// The tools whose manifest is, to the byte, the one that was pinned.
+    pinned: BTreeSet<ToolName>,
 }
 
 /// A manifest that cannot be used: where, and why.
@@ -74,7 +76,18 @@ impl Toolbox {
                 }
             }
         }
-        if problems.is_empty() { Ok(Self { manifests, validators, pins }) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let as_pinned = manifests.iter().filter_map(|manifest| {
+            let pin = pins.servers.get(&manifest.family)?;
+            let same = pin.manifest.is_some() && pin.manifest == digest_of(manifest).ok();
+            same.then(|| {
+                manifest.tools.iter().map(|tool| &tool.name).filter(|name| pin.tools.contains_key(name.as_str()))
+            })
+        });
+        let pinned = as_pinned.flatten().cloned().collect();
+        Ok(Self { manifests, validators, pins, pinned })
     }
 
     /// All manifests.
@@ -100,6 +113,11 @@ impl Toolbox {
     /// What a family's server was pinned as.
     pub fn pin(&self, family: &str) -> Option<&ServerPin> {
         self.pins.servers.get(family)
+    }
+
+    /// Whether a tool is pinned: its server is, and its manifest says what it said then.
+    pub fn is_pinned(&self, name: &ToolName) -> bool {
+        self.pinned.contains(name)
     }
 
     /// All pins.
@@ -247,6 +265,26 @@ fn only_reads(expression: &Expression, allowed: &[&str]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::artifact::from_yaml;
+
+    #[test]
+    fn a_tool_is_pinned_only_while_its_manifest_is_what_it_was() {
+        let manifest: Manifest = from_yaml("m", MANIFEST).unwrap();
+        let name = manifest.tools[0].name.clone();
+        let pin = |digest: Option<Digest>| ServerPin {
+            command: vec!["sample".into()],
+            executable: Digest::ZERO,
+            tools: [(name.to_string(), Digest::ZERO)].into(),
+            manifest: digest,
+        };
+        let pinned = |text: &str, digest: Option<Digest>| {
+            let pins = Pins { servers: [("sample".to_owned(), pin(digest))].into() };
+            Toolbox::new(vec![from_yaml("m", text).unwrap()], pins).unwrap().is_pinned(&name)
+        };
+        let digest = digest_of(&manifest).unwrap();
+        assert!(pinned(MANIFEST, Some(digest)));
+        assert!(!pinned(&MANIFEST.replace("effect: write", "effect: read"), Some(digest)));
+        assert!(!pinned(MANIFEST, None));
+    }
 
     const MANIFEST: &str = "
 kind: tools

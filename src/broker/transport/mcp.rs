@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
-    artifact::{Digest, digest_bytes},
+    artifact::{Digest, digest_bytes, digest_of},
     tool::{Manifest, ServerPin, tool_definition_digest},
 };
 
@@ -135,7 +135,8 @@ pub(super) async fn inspect(manifest: &Manifest, sources: &dyn Sources) -> Resul
         return Err(format!("the server of `{}` has no tool `{missing}`; correct its manifest", manifest.family));
     }
     tools.retain(|name, _| known.contains(&name.as_str()));
-    Ok(ServerPin { command, executable, tools })
+    let manifest = digest_of(manifest).map_err(|error| error.to_string())?;
+    Ok(ServerPin { command, executable, tools, manifest: Some(manifest) })
 }
 
 async fn start(family: &str, command: &[String], root: &Path) -> Result<RunningService<RoleClient, ()>, String> {
