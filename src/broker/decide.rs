@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, Digest, Phase, Spec, ToolName},
-    engagement::{Gate, Next, Proposal, Purpose, State, View, call_digest, next},
+    artifact::{Agent, Digest, FlowNode, Phase, Spec, ToolName},
+    engagement::{Call, CallOutcome, Gate, Next, Proposal, Purpose, State, View, call_digest, next},
     facts::Role,
     policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
     tool::{Effect, Tool},
@@ -241,9 +241,18 @@ fn recovers(purpose: &Purpose) -> bool {
     )
 }
 
+/// Whether this is an `always` step that clears up: one on a target that this engagement has touched. Any other is a
+/// step like the rest, or a design could put its work past windows, limits and freezes by calling it `always`.
 fn is_always(view: &View<'_>, proposal: &Proposal) -> bool {
-    let node = proposal.purpose.node().zip(view.documents.flow()).and_then(|(id, flow)| flow.node(id));
-    node.is_some_and(|node| node.step.always)
+    let Some(flow) = view.documents.flow() else { return false };
+    let Some(node) = proposal.purpose.node().and_then(|id| flow.node(id)) else { return false };
+    let touched = |other: &FlowNode| {
+        let ran = |call: &Call| call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent);
+        let changes = view.toolbox.tool(&other.step.tool).is_none_or(|tool| tool.effect != Effect::Read);
+        let (act, target) = (view.act_of(&other.id), node.target.as_deref());
+        changes && act.is_some_and(|(_, call)| ran(call) && target.is_some() && call.target.as_deref() == target)
+    };
+    node.step.always && flow.nodes.iter().any(touched)
 }
 
 /// The purpose that a refused proposal is written down under. A purpose that the program itself does not serve with

@@ -91,3 +91,18 @@ fn a_refused_claim_does_not_stand_for_the_step_that_it_names() {
         assert!(matches!(recorded, Purpose::Proposed { .. }), "{recorded:?}");
     }
 }
+
+#[test]
+fn an_always_step_is_recovery_only_where_something_was_touched() {
+    let always = VLAN.replace("      on_failure:", "      always: true\n      on_failure:");
+    assert_ne!(always, VLAN);
+    let mut chain = building(&always);
+    while wanted(&chain).agent == Agent::Verifier {
+        let next = wanted(&chain);
+        chain.call(&next);
+    }
+    let act = wanted(&chain);
+    assert_eq!(refused(&chain, &act), None);
+    chain.catalog.inventory.targets.iter_mut().for_each(|target| drop(target.tags.insert("freeze".into())));
+    assert_eq!(refused(&chain, &act).as_deref(), Some("frozen"));
+}
