@@ -139,7 +139,7 @@ fn layers(
         Some(Refused::Denied) => return Err(Stopped::Ruled { verdict: Refused::Denied, digest, rules }),
         Some(verdict) => {
             // A count that is used up is said now, not after a person has been asked for nothing.
-            limits(view, &grant, tool, proposal, digest, recovery).map_err(at)?;
+            limits(view, &grant, tool, proposal, digest, recovery, now).map_err(at)?;
             return Err(Stopped::Ruled { verdict, digest, rules });
         }
         None => {}
@@ -149,7 +149,7 @@ fn layers(
     }
     rules.extend(contract);
     // 7. Counts and limits, reserved with the intent.
-    let counts = limits(view, &grant, tool, proposal, digest, recovery).map_err(at)?;
+    let counts = limits(view, &grant, tool, proposal, digest, recovery, now).map_err(at)?;
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
     let approved = approved_in.is_some() && tool.effect != Effect::Read;
     Ok(Allowed { digest, tool: tool.name.clone(), target, args, grant, counts, approved, rules })
@@ -320,9 +320,19 @@ fn limits(
     proposal: &Proposal,
     digest: Digest,
     recovery: bool,
+    now: Timestamp,
 ) -> Result<Option<String>, No> {
     let state: &State = view.state;
     let Some(spec) = spec(view) else { return Err(no(Layer::Limits, "limit.none", "there is no spec")) };
+    if let (Purpose::Undo { .. }, Some(until)) = (&proposal.purpose, spec.undo_until)
+        && now >= until
+    {
+        return Err(no(
+            Layer::Limits,
+            "limit.undo_until",
+            format!("the spec lets changes be taken back until {until}"),
+        ));
+    }
     if !recovery {
         if state.ran >= u64::from(spec.limits.tool_calls) {
             let reason = format!("the spec allows {} tool calls and all are used", spec.limits.tool_calls);

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::decide::{Decided, decide, refused_purpose};
 use crate::{
     artifact::{Agent, Digest, digest_of},
-    engagement::{About, Next, Proposal, Purpose},
+    engagement::{About, Actor, Command, Next, Proposal, Purpose},
     policy::CompiledBoundary,
-    record::fixture::{Chain, VLAN, object},
+    record::fixture::{Chain, Scripted, VLAN, object},
     tool::{Pins, ServerPin, Toolbox},
 };
 
@@ -50,6 +50,19 @@ fn wanted(chain: &Chain) -> Proposal {
         Next::Call(proposal) => proposal,
         other => panic!("{other:?}"),
     }
+}
+
+/// Goes on until a call for such a purpose is next.
+fn go_to(chain: &mut Chain, is: impl Fn(&Purpose) -> bool) -> Proposal {
+    for _ in 0..100 {
+        match chain.next().unwrap() {
+            Next::Call(proposal) if is(&proposal.purpose) => return proposal,
+            Next::Call(proposal) => chain.call(&proposal),
+            Next::Settle(settled) => chain.command(Actor::Program, Command::Settle(settled)),
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("it is never next");
 }
 
 #[test]
@@ -97,12 +110,20 @@ fn an_always_step_is_recovery_only_where_something_was_touched() {
     let always = VLAN.replace("      on_failure:", "      always: true\n      on_failure:");
     assert_ne!(always, VLAN);
     let mut chain = building(&always);
-    while wanted(&chain).agent == Agent::Verifier {
-        let next = wanted(&chain);
-        chain.call(&next);
-    }
-    let act = wanted(&chain);
+    let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
     assert_eq!(refused(&chain, &act), None);
     chain.catalog.inventory.targets.iter_mut().for_each(|target| drop(target.tags.insert("freeze".into())));
     assert_eq!(refused(&chain, &act).as_deref(), Some("frozen"));
+}
+
+#[test]
+fn nothing_is_taken_back_after_the_time_that_the_spec_says() {
+    for (until, rule) in [("2100-01-01T00:00:00Z", None), ("2026-12-01T22:00:00Z", Some("limit.undo_until"))] {
+        let spec = VLAN.replace("  rollback: required", &format!("  rollback: required\n  undo_until: {until}"));
+        assert_ne!(spec, VLAN);
+        let spec = spec.replace("on_failure: undo_target", "on_failure: undo_all");
+        let mut chain = building(&spec).script("step create/sw02", [Scripted::Error("no")]);
+        let undo = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Undo { .. }));
+        assert_eq!(refused(&chain, &undo).as_deref(), rule);
+    }
 }
