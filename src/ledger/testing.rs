@@ -15,7 +15,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, RecordOutcome, canonical, digest_of},
     engagement::{
         About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, Closed,
-        Event, NodeSettled, Purpose, Requested, State,
+        Event, NodeSettled, Purpose, Requested, State, call_digest,
     },
     facts::{Identity, IdentityMeans, Role},
     flow::NodeOutcome,
@@ -62,18 +62,27 @@ pub(super) fn filed(artifact: ArtifactKind, version: u32, document: &Value, made
 pub(super) fn allowed(n: u64, agent: Agent, purpose: Purpose, approved: bool) -> CallAllowed {
     CallAllowed {
         call: CallId::nth(n),
-        digest: digest_of(&purpose).unwrap(),
+        digest: digest_for("k7m2q", &purpose),
         purpose,
         agent,
         tool: "switch.vlan.create".parse().unwrap(),
         target: "sw01".into(),
-        args: Map::from_iter([("vlan".to_owned(), json!(120))]),
+        args: args(),
         grant: "build/1".into(),
         counts: None,
         approved,
         rules: Vec::new(),
         decided_on: digest_of(&json!({"policies": "as they were"})).unwrap(),
     }
+}
+
+fn args() -> Map<String, Value> {
+    Map::from_iter([("vlan".to_owned(), json!(120))])
+}
+
+/// The digest of the story's call for a purpose.
+pub(super) fn digest_for(of: &str, purpose: &Purpose) -> Digest {
+    call_digest(&id(of), purpose.node(), "switch.vlan.create", &args()).unwrap()
 }
 
 pub(super) fn finished(n: u64, result: &Value) -> Body {
@@ -120,7 +129,7 @@ impl Story {
         story.tell(Actor::Agent(Agent::Requirements), filed(ArtifactKind::Spec, 1, &spec(), &[request]));
         story.gate(About::Gate1, spec_digest, &[]);
         story.tell(program.clone(), Body::Entered { phase: Phase::Feasibility, reason: None });
-        let call = allowed(1, Agent::Design, discover(), false);
+        let call = CallAllowed { digest: digest_for(of, &discover()), ..allowed(1, Agent::Design, discover(), false) };
         story.tell(Actor::Agent(Agent::Design), Body::Allowed(Box::new(call)));
         story.document(&result);
         story.tell(program.clone(), finished(1, &result));
@@ -130,11 +139,11 @@ impl Story {
         let design = story.document(&json!({"kind": "design"}));
         let from = [spec_digest, discovery];
         story.tell(Actor::Agent(Agent::Design), filed(ArtifactKind::Design, 1, &json!({"kind": "design"}), &from));
-        story.gate(About::Gate2, design, &[digest_of(&act()).unwrap()]);
+        story.gate(About::Gate2, design, &[digest_for(of, &act())]);
         story.tell(program.clone(), Body::Entered { phase: Phase::Build, reason: None });
         story.document(&json!({"kind": "flow"}));
         story.tell(program.clone(), filed(ArtifactKind::Flow, 1, &json!({"kind": "flow"}), &[design]));
-        let call = allowed(2, Agent::Build, act(), true);
+        let call = CallAllowed { digest: digest_for(of, &act()), ..allowed(2, Agent::Build, act(), true) };
         story.tell(Actor::Agent(Agent::Build), Body::Allowed(Box::new(call)));
         story.document(&json!({"ok": true}));
         story.tell(program.clone(), finished(2, &json!({"ok": true})));
@@ -160,7 +169,10 @@ impl Story {
     }
 
     fn gate(&mut self, about: About, artifact: Digest, calls: &[Digest]) {
-        let request = self.document(&json!({"about": about, "artifact": artifact, "shown": "VLAN 120 on sw01"}));
+        let request = self.document(&json!({
+            "engagement": self.id, "about": about, "artifact": artifact, "shown": "VLAN 120 on sw01",
+            "flow": digest_of(&json!({"kind": "flow"})).unwrap(), "calls": calls,
+        }));
         self.tell(Actor::Program, Body::Asked(Asked { about: about.clone(), request, role: Role::Approver }));
         let answered = Answered {
             about,

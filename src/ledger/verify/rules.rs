@@ -7,7 +7,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
     engagement::{
         About, Actor, Answer, Answered, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, Event, Gate,
-        Purpose, State,
+        GateState, Purpose, State, call_digest,
     },
 };
 
@@ -24,7 +24,10 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
     match &event.body {
         Body::Requested(_) => found.push("the engagement began before".into()),
         Body::Entered { phase, .. } => found.extend(entered(state, *phase)),
-        Body::Filed(filed) => found.extend(filed_on(state, filed)),
+        Body::Filed(filed) => {
+            found.extend(filed_on(state, filed));
+            found.extend(other_flow(state, filed, document));
+        }
         Body::Answered(answered) => {
             found.extend(by_person("answered"));
             answered_what_was_asked(state, answered, document, &mut found);
@@ -39,12 +42,22 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
                 found.push(format!("{} called void, but nothing that was read back shows it", void.call));
             }
         }
-        Body::Retried(_) => {
+        Body::Retried(retried) => {
             found.extend(by_person("tried again"));
+            for call in retried.calls.iter().filter(|call| !state.agreed_to(call)) {
+                found.push(format!("tried again with an approval of {call}, which nobody had given"));
+            }
             found.extend(closed(state, Gate::Two, "steps tried again"));
         }
         Body::Cancelled { .. } => found.extend(by_person("cancelled")),
-        Body::Asked(_) | Body::Settled(_) | Body::Deviated(_) | Body::Closed(_) => {}
+        Body::Closed(closed) => {
+            let record = state.artifact(ArtifactKind::Record).and_then(|record| document(&record));
+            let outcome = record.as_ref().and_then(|record| record.get("outcome"));
+            if outcome.is_some_and(|outcome| serde_json::to_value(closed.outcome).ok().as_ref() != Some(outcome)) {
+                found.push("closed otherwise than its record says".into());
+            }
+        }
+        Body::Asked(_) | Body::Settled(_) | Body::Deviated(_) => {}
     }
     found
 }
@@ -92,6 +105,15 @@ fn filed_on(state: &State, filed: &ArtifactFiled) -> Vec<String> {
     found
 }
 
+/// What runs is what gate 2 was approved on: the flow that the approval request names.
+fn other_flow(state: &State, filed: &ArtifactFiled, document: &dyn Fn(&Digest) -> Option<Value>) -> Option<String> {
+    let GateState::Open { request, .. } = &state.gate2 else { return None };
+    let request = document(request).filter(|_| filed.artifact == ArtifactKind::Flow)?;
+    let flow = request.get("flow")?;
+    (*flow != Value::String(filed.digest.to_string()))
+        .then(|| format!("{} filed that is not the one that gate 2 was approved on", filed.artifact))
+}
+
 fn answered_what_was_asked(
     state: &State,
     answered: &Answered,
@@ -113,6 +135,21 @@ fn answered_what_was_asked(
     if *about != About::Gate2 && !answered.calls.is_empty() {
         found.push(format!("an answer about {about} that approves other calls with it"));
     }
+    if let Some(request) = document(&answered.request) {
+        let says = |field: &str, value: &dyn Fn() -> Option<Value>| {
+            request.get(field).is_none_or(|said| Some(said) == value().as_ref())
+        };
+        if !says("engagement", &|| serde_json::to_value(&state.id).ok()) {
+            found.push(format!("an answer about {about} on a question of another engagement"));
+        }
+        if !says("about", &|| serde_json::to_value(about).ok()) {
+            found.push(format!("an answer about {about} on a question about something else"));
+        }
+        let offered = request.get("calls").cloned().unwrap_or_default();
+        for call in answered.calls.iter().filter(|call| !names(&offered, &call.to_string())) {
+            found.push(format!("an answer about {about} that approves {call}, which was not offered"));
+        }
+    }
     let kind = match about {
         About::Gate1 => ArtifactKind::Spec,
         About::Gate2 => ArtifactKind::Design,
@@ -125,7 +162,8 @@ fn answered_what_was_asked(
         None => found.push(format!("{about} approved, but no {kind} was filed")),
         Some(artifact) => {
             // An approval request that is missing or was changed is reported where it was asked.
-            if document(&answered.request).is_some_and(|request| !names(&request, &artifact.to_string())) {
+            let named = |request: Value| request.get("artifact") == Some(&Value::String(artifact.to_string()));
+            if document(&answered.request).is_some_and(|request| !named(request)) {
                 found.push(format!(
                     "{about} approved on {}, which does not name the {kind} that was filed ({artifact})",
                     answered.request
@@ -139,6 +177,10 @@ fn allowed_within(state: &State, allowed: &CallAllowed, found: &mut Vec<String>)
     let call = &allowed.call;
     let what = format!("{call} allowed");
     found.extend(used(state, call));
+    let digest = call_digest(&state.id, allowed.purpose.node(), allowed.tool.as_str(), &allowed.args);
+    if digest.ok() != Some(allowed.digest) {
+        found.push(format!("{what} under a digest that is not the digest of its step, tool and arguments"));
+    }
     if state.phase == Phase::Requirements {
         found.push(format!("{what} in the requirements phase"));
     }

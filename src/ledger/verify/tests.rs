@@ -7,7 +7,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Phase, canonical, digest_of},
     engagement::{About, Actor, Answer, CallFinished, CallOutcome, Purpose, Retried},
     facts::Role,
-    ledger::testing::{Story, act, allowed, filed, person, spec},
+    ledger::testing::{Story, act, allowed, digest_for, filed, person, spec},
 };
 
 fn check(events: &[Vec<u8>], blobs: &BTreeMap<Digest, Vec<u8>>) -> Verification {
@@ -278,6 +278,56 @@ fn a_story_that_no_rule_allows_is_found_though_every_link_holds() {
             17,
             "what c2 had done",
         ),
+        (
+            "other arguments under an approved digest",
+            |s| drop(call(s, 15).args.insert("vlan".into(), json!(1))),
+            15,
+            "not the digest of its step, tool and arguments",
+        ),
+        (
+            "another flow than the one that was approved",
+            |s| {
+                let flow = json!({"kind": "flow", "nodes": []});
+                s.document(&flow);
+                let Body::Filed(filed) = &mut s.events[13].2 else { panic!() };
+                filed.digest = digest_of(&flow).unwrap();
+            },
+            14,
+            "not the one that gate 2 was approved on",
+        ),
+        ("a call that was not offered", |s| answer(s, 12).calls.push(Digest::ZERO), 12, "was not offered"),
+        (
+            "a question of another engagement",
+            |s| {
+                let spec = digest_of(&spec()).unwrap();
+                let request = s.document(&json!({"engagement": "zzzzz", "about": About::Gate1, "artifact": spec}));
+                let Body::Asked(asked) = &mut s.events[2].2 else { panic!() };
+                asked.request = request;
+                answer(s, 4).request = request;
+            },
+            4,
+            "a question of another engagement",
+        ),
+        (
+            "a retry that approves what nobody did",
+            |s| {
+                let nodes = BTreeMap::from([("create-vlan/sw01".to_owned(), 2)]);
+                s.tell(person("grace"), Body::Retried(Retried { nodes, calls: vec![Digest::ZERO] }));
+            },
+            21,
+            "which nobody had given",
+        ),
+        (
+            "an end that its record does not say",
+            |s| {
+                let record = json!({"kind": "record", "outcome": "failed"});
+                s.document(&record);
+                let Body::Filed(filed) = &mut s.events[18].2 else { panic!() };
+                filed.digest = digest_of(&record).unwrap();
+            },
+            20,
+            "otherwise than its record says",
+        ),
         ("an id twice", |s| call(s, 15).call = CallId::nth(1), 15, "the id of an earlier call"),
         (
             "an outcome of no call",
@@ -383,10 +433,10 @@ fn an_unknown_outcome_may_become_known_and_a_closed_engagement_may_be_retried() 
     let unknown = CallFinished { call: CallId::nth(2), outcome: CallOutcome::Unknown, result: None, message: None };
     story.events.insert(15, (story.events[14].0, Actor::Program, Body::Finished(unknown)));
     let nodes = BTreeMap::from([("create-vlan/sw01".to_owned(), 2)]);
-    story.tell(person("grace"), Body::Retried(Retried { nodes, calls: vec![digest_of(&act()).unwrap()] }));
+    story.tell(person("grace"), Body::Retried(Retried { nodes, calls: vec![digest_for("k7m2q", &act())] }));
     let again = Purpose::Act { node: act().node().unwrap().clone(), attempt: 2, r#try: 1 };
     let mut again = allowed(3, Agent::Build, again, true);
-    again.digest = digest_of(&act()).unwrap();
+    again.digest = digest_for("k7m2q", &act());
     story.tell(Actor::Program, Body::Allowed(Box::new(again)));
     let verification = check(&story.bytes(), &story.blobs);
     assert!(verification.ok, "{:?}", verification.problems);
