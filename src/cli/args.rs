@@ -60,7 +60,7 @@ pub enum Command {
     Run(Run),
     /// Say yes to the open question of an engagement: a gate, a call, a deviation.
     #[command(after_help = "Examples:\n  countersign approve k7m\n  \
-        countersign approve k7m --digest 1f0c2a9b --tick remove-old/sw01")]
+        countersign approve k7m --digest 1f0c2a9b… --tick remove-old/sw01")]
     Approve(Approve),
     /// Say no to the open question, and why.
     #[command(after_help = "Example: countersign reject k7m --reason 'VLAN 120 is taken in building B'")]
@@ -208,7 +208,7 @@ pub enum Retry {
 pub struct Approve {
     /// The engagement; its first letters do.
     pub id: String,
-    /// Only if the open question has this digest (its first eight digits do).
+    /// Only if the open question has this digest (all of it, as `show` and `run` print it).
     #[arg(long)]
     pub digest: Option<String>,
     /// Approve the destructive call of this step too; once for each.

@@ -284,7 +284,7 @@ fn waiting_hint(id: &EngagementId, about: &About, open: &Open) {
 
 /// The command that comes next. An approval that names the digest cannot be taken for an answer to anything else.
 pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>) -> String {
-    let digest = open.map(|open| format!(" --digest {}", open.digest.short())).unwrap_or_default();
+    let digest = open.map(|open| format!(" --digest {}", open.digest.hex())).unwrap_or_default();
     match about {
         None => format!("countersign run {id}"),
         Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop"),
