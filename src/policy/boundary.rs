@@ -99,6 +99,10 @@ impl CompiledBoundary {
             let message = format!("`{}` changes things; only reading tools may be granted for discovery", tool.name);
             return Err(wrong("tool", message));
         }
+        if tool.effect == Effect::Read && grant.at_most.is_some() {
+            let message = format!("`{}` only reads, and reads are not counted; take it out (see `limits`)", tool.name);
+            return Err(wrong("at_most", message));
+        }
         let clauses = clauses(grant, tool, &catalog.inventory).map_err(|whys| {
             whys.into_iter().map(|(name, why)| SpecError::new(format!("{path}.where.{name}"), why)).collect::<Vec<_>>()
         })?;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{
-        Agent, Arg, Boundary, DesignDraft, Expression, ForEach, Phase, Spec, SpecError, Step, StepId, ToolName,
+        Agent, Arg, Boundary, DesignDraft, Expression, ForEach, Phase, Scope, Spec, SpecError, Step, StepId, ToolName,
     },
     facts::Role,
     tool::{Effect, Tool},
@@ -102,6 +102,10 @@ impl<'a> Review<'a> {
                 let sides = Sides { discover: true, build: false };
                 if let Some(tool) = self.granted(&format!("{path}.verify.tool"), &verify.tool, sides) {
                     self.args(&format!("{path}.verify"), tool, &verify.args, sides, Phase::Build);
+                    if self.proves_nothing(&verify.expect, tool) {
+                        let message = "it holds whatever is read, so it proves nothing; ask for what the step leaves";
+                        self.say(format!("{path}.verify.expect"), message);
+                    }
                 }
             }
             let roles = [Role::Approver, Role::Owner].map(Role::as_str);
@@ -113,6 +117,13 @@ impl<'a> Review<'a> {
             }
             self.for_each(&path, step.for_each.as_ref());
         }
+    }
+
+    /// Whether an expectation does not look at what was read, or is satisfied by an answer that shows nothing.
+    fn proves_nothing(&self, expect: &Expression, tool: &Tool) -> bool {
+        let (inputs, empty) = (self.spec.inputs_value(), Value::Object(tool.empty.clone().unwrap_or_default()));
+        let scope = Scope::new().with("inputs", &inputs).with("result", &empty);
+        !expect.variables().contains("result") || expect.holds(&scope).unwrap_or(false)
     }
 
     fn for_each(&mut self, path: &str, for_each: Option<&ForEach>) {

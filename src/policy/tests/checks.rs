@@ -191,6 +191,18 @@ fn a_design_that_the_spec_does_not_carry_is_refused() {
             "steps.0.verify.with",
             "outside the grant discover.0",
         ),
+        (
+            "with: {switch: sw01}, expect: 'size(result.vlans) > 0'}\n  - id: look-again",
+            "with: {switch: sw01}, expect: 'true'}\n  - id: look-again",
+            "steps.0.verify.expect",
+            "it proves nothing",
+        ),
+        (
+            "with: {switch: sw01}, expect: 'size(result.vlans) > 0'}\n  - id: look-again",
+            "with: {switch: sw01}, expect: 'size(result.vlans) >= 0'}\n  - id: look-again",
+            "steps.0.verify.expect",
+            "it proves nothing",
+        ),
         ("verify: {tool: vlan.list", "verify: {tool: vlan.create", "steps.0.verify.tool", "only a reading tool"),
         (
             create,
