@@ -102,7 +102,14 @@ pub fn write_bundle(
 ///
 /// [`LedgerError::Io`] if it is not there or cannot be read.
 pub fn read_bundle(dir: &Path) -> Result<Bundle, LedgerError> {
-    let read = |path: &Path| fs::read(path).map_err(|source| LedgerError::io("read", path, source));
+    let read = |path: &Path| {
+        // A link or a pipe could lead anywhere, or never end.
+        let plain = fs::symlink_metadata(path).and_then(|metadata| match metadata.is_file() {
+            true => fs::read(path),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file")),
+        });
+        plain.map_err(|source| LedgerError::io("read", path, source))
+    };
     let text = read(&dir.join(EVENTS))?;
     let mut events: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     // The last line ends too; what stands after its end is not an event if it is nothing.
@@ -212,6 +219,11 @@ mod tests {
             let found = read_bundle(&dir).unwrap().verify();
             assert_eq!(found.problems.first().map(|problem| problem.seq), Some(*place), "{name}: {:?}", found.problems);
         }
+        let dir = home.path().join("link");
+        write_bundle(&dir, &story.bytes(), &story.blobs, Vec::new()).unwrap();
+        fs::rename(dir.join(EVENTS), home.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(home.path().join("elsewhere"), dir.join(EVENTS)).unwrap();
+        assert!(read_bundle(&dir).is_err());
         let missing = read_bundle(&home.path().join("nowhere")).unwrap_err();
         assert!(matches!(missing, LedgerError::Io { .. }), "{missing}");
     }
