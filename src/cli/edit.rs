@@ -74,7 +74,8 @@ async fn by_hand(
     let document = digest.and_then(|digest| journal.blob(&digest)).cloned();
     let document = document.ok_or_else(|| CliError::failed(format!("{artifact} is not in the ledger")))?;
     let before = to_yaml(document.as_ref()).map_err(|error| CliError::failed(error.to_string()))?;
-    let path = std::env::temp_dir().join(format!("{}-{}.yaml", journal.id(), artifact.file_name()));
+    // In the workspace, where nobody else can put a link or another text in its place.
+    let path = workspace.state_folder().join(format!("{}-{}.yaml", journal.id(), artifact.file_name()));
     std::fs::write(&path, &before).map_err(|error| file_error(&path, &error))?;
     loop {
         open(&path)?;
