@@ -98,15 +98,9 @@ impl Session {
                     return (Sent::Error(short(&text.join(" "))), Some(self));
                 }
                 let value = result.structured_content.clone().or_else(|| serde_json::from_str(&text.join("")).ok());
-                match value {
-                    Some(value) if value.to_string().len() > LARGEST_ANSWER => {
-                        (Sent::Error("the answer is larger than 4 MiB".into()), Some(self))
-                    }
-                    Some(value) => (Sent::Result(value), Some(self)),
-                    None => (Sent::Error("the answer is not JSON".into()), Some(self)),
-                }
+                (answered(value), Some(self))
             }
-            Ok(Ok(_)) => (Sent::Error("the server asked for something instead of answering".into()), Some(self)),
+            Ok(Ok(_)) => (Sent::Unknown("the server asked for something instead of answering".into()), Some(self)),
             Ok(Err(ServiceError::McpError(error))) => (Sent::Error(short(&error.message)), Some(self)),
             Ok(Err(error)) => {
                 self.end().await;
@@ -119,6 +113,17 @@ impl Session {
     pub(super) async fn end(self) {
         // A child that does not end by itself is killed when its handle is dropped.
         let _ = timeout(Duration::from_secs(3), self.client.cancel()).await;
+    }
+}
+
+/// What an answer that is no error says. One that cannot be used is not an error of the tool: it may have acted.
+fn answered(value: Option<Value>) -> Sent {
+    match value {
+        Some(value) if value.to_string().len() > LARGEST_ANSWER => {
+            Sent::Unknown("the answer is larger than 4 MiB".into())
+        }
+        Some(value) => Sent::Result(value),
+        None => Sent::Unknown("the answer is not JSON".into()),
     }
 }
 
@@ -197,4 +202,19 @@ fn executable(command: &[String]) -> Result<Digest, String> {
 fn short(text: &str) -> String {
     let text: String = text.chars().take(500).collect();
     if text.is_empty() { "no message".into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_used_does_not_say_that_nothing_happened() {
+        assert_eq!(answered(Some(json!({"ok": true}))), Sent::Result(json!({"ok": true})));
+        for useless in [None, Some(json!("x".repeat(LARGEST_ANSWER)))] {
+            assert!(matches!(answered(useless), Sent::Unknown(_)));
+        }
+    }
 }
