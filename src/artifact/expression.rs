@@ -27,6 +27,9 @@ const DEEPEST: usize = 2;
 /// Items that one list or map may have when an expression reads it.
 const MOST_ITEMS: usize = 10_000;
 
+/// The variables that any expression of a document may read; other names are a comprehension's own.
+pub(super) const DOCUMENT: [&str; 7] = ["inputs", "facts", "item", "steps", "result", "args", "before", "left"];
+
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
     // Both are the crate's own and can only clash with each other; a clash would show in every test.
@@ -88,6 +91,13 @@ impl Expression {
         let program = ENVIRONMENT.compile(source).map_err(|errors| {
             wrong(errors.errors.first().map_or_else(|| "it does not parse".to_owned(), |error| error.msg.clone()))
         })?;
+        // What follows `//` is on the screen and not in the expression.
+        if source.contains("//") {
+            return Err(wrong("`//` begins a comment, which would read as part of it; take it out".into()));
+        }
+        if let Some(problem) = misleading(program.expression()) {
+            return Err(wrong(problem));
+        }
         let depth = comprehension_depth(program.expression());
         if depth > DEEPEST {
             return Err(wrong(format!("{depth} comprehensions are nested, at most {DEEPEST} may be")));
@@ -164,6 +174,31 @@ fn to_cel(value: &Value) -> Option<cel::Value> {
         }
         Value::Array(_) | Value::Object(_) => return None,
     })
+}
+
+/// Why an expression may not stand though it parses: it gives a document's variable another meaning, so that it reads
+/// otherwise than it is, or makes a list of a length that nothing bounds.
+fn misleading(node: &IdedExpr) -> Option<String> {
+    let mut nodes: Vec<&IdedExpr> = Vec::new();
+    match &node.expr {
+        Expr::Call(call) if call.func_name.ends_with("range") => {
+            return Some(format!("`{}` makes lists of any length; read a list instead", call.func_name));
+        }
+        Expr::Call(call) => nodes.extend(call.args.iter().chain(call.target.as_deref())),
+        Expr::Comprehension(inner) => {
+            let names = [Some(&inner.iter_var), inner.iter_var2.as_ref()];
+            if let Some(name) = names.into_iter().flatten().find(|name| DOCUMENT.contains(&name.as_str())) {
+                return Some(format!("`{name}` is a variable of the document; call the item something else"));
+            }
+            nodes.extend([&inner.iter_range, &inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result]);
+        }
+        Expr::List(list) => nodes.extend(&list.elements),
+        Expr::Map(map) => nodes.extend(map.entries.iter().flat_map(entry_nodes)),
+        Expr::Struct(fields) => nodes.extend(fields.entries.iter().flat_map(entry_nodes)),
+        Expr::Select(select) => nodes.push(&select.operand),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+    nodes.into_iter().find_map(misleading)
 }
 
 fn comprehension_depth(node: &IdedExpr) -> usize {
@@ -287,6 +322,18 @@ mod tests {
         assert!(Expression::parse("size(a) > 0").unwrap().evaluate(&Scope::new().with("a", &many)).is_err());
         assert!(Expression::parse("missing").unwrap().evaluate(&Scope::new()).is_err());
         assert!(Expression::parse("1").unwrap().holds(&Scope::new()).is_err());
+    }
+
+    #[test]
+    fn what_reads_otherwise_than_it_is_is_refused() {
+        for source in [
+            "result.a.exists(inputs, inputs.id == 1)",
+            "{'k': [1].map(result, result)}.k == result.a",
+            "size(result.a) > 0 // && result.a.exists(v, v.id == 120)",
+            "size(lists.range(300000000)) > 0",
+        ] {
+            assert!(Expression::parse(source).is_err(), "{source}");
+        }
     }
 
     #[test]

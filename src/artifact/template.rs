@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::{
-    expression::{Expression, Scope},
+    expression::{DOCUMENT, Expression, Scope},
     spec::SpecError,
 };
 
@@ -34,7 +34,7 @@ fn fill_at(tree: &Value, known: &BTreeSet<&str>, scope: &Scope<'_>, path: &str) 
             if !expression
                 .variables()
                 .iter()
-                .all(|name| known.contains(name.as_str()) || !OUTER.contains(&name.as_str()))
+                .all(|name| known.contains(name.as_str()) || !DOCUMENT.contains(&name.as_str()))
             {
                 return Ok(tree.clone());
             }
@@ -58,9 +58,6 @@ fn fill_at(tree: &Value, known: &BTreeSet<&str>, scope: &Scope<'_>, path: &str) 
         _ => Ok(tree.clone()),
     }
 }
-
-/// The variables that any expression of a document may read; other names are a comprehension's own.
-const OUTER: [&str; 8] = ["inputs", "facts", "item", "steps", "result", "args", "before", "left"];
 
 fn holds_a_hole(value: &Value) -> bool {
     match value {
