@@ -188,9 +188,7 @@ impl ValueSchema {
             return Err("control characters and line breaks are not allowed".into());
         }
         // Characters that reorder or hide text could make a gate screen read differently from what it says.
-        if text.chars().any(
-            |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'),
-        ) {
+        if text.chars().any(hides) {
             return Err("invisible and direction-changing characters are not allowed".into());
         }
         if self.max_length.is_some_and(|most| text.chars().count() as u64 > most) {
@@ -209,6 +207,11 @@ impl ValueType {
             Self::Array => "a list",
         }
     }
+}
+
+/// Whether a character takes no place or changes the direction of what follows.
+pub fn hides(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn normal_form(format: Format, text: &str) -> Result<String, String> {

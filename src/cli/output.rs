@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    artifact::{RecordOutcome, YamlError},
+    artifact::{RecordOutcome, YamlError, value::hides},
     broker::BrokerError,
     engagement::Refusal,
     gate::Style,
@@ -224,5 +224,17 @@ pub fn prompt(question: &str) -> Option<String> {
 
 /// Text from a person or a device, fit for one line of a terminal: control characters are shown, not obeyed.
 pub fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_control() || hides(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn what_could_move_the_cursor_or_turn_the_text_is_shown() {
+        assert_eq!(plain("sw01\u{1b}[2K\u{9b}31m\u{202e}x"), "sw01\\u{1b}[2K\\u{9b}31m\\u{202e}x");
+    }
 }

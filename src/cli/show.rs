@@ -233,11 +233,11 @@ pub fn record_lines(record: &ReconciledRecord) -> Vec<String> {
                     Some(false) => "did not hold",
                     None => "not read",
                 };
-                format!("{} {held}", reading.check)
+                format!("{} {held}", plain(&reading.check))
             };
             readings.iter().map(one).collect::<Vec<_>>().join(", ")
         };
-        lines.push(format!("  {:<10} {} {}", status, requirement.id, plain(&requirement.text)));
+        lines.push(format!("  {:<10} {} {}", status, plain(&requirement.id), plain(&requirement.text)));
         lines.push(format!(
             "             before: {}; after: {}",
             checks(&requirement.before),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     artifact::{
         Arg, AutomationFlow, Before, Digest, EvaluateError, FlowKind, FlowNode, ForEach, NodeId, Scope, SolutionDesign,
-        Step, StepId, Undo, canonical, fill_args,
+        Step, StepId, Undo, canonical, fill_args, value::hides,
     },
     tool::{ArgsProblem, Effect, Tool, Toolbox},
 };
@@ -281,6 +281,10 @@ pub fn resolve_items(step: &StepId, each: &ForEach, scope: &Scope<'_>) -> Result
     for item in &list {
         let key = item_key(item)
             .ok_or_else(|| wrong(format!("{item} has no name; use text, a number, or an object with a `name`")))?;
+        // The key becomes part of a node's name, which is printed; a device may have written it.
+        if key.chars().any(|c| c.is_control() || hides(c)) {
+            return Err(wrong("an item's name holds control or invisible characters".into()));
+        }
         if !keys.insert(key) {
             return Err(wrong(format!("{item} stands twice")));
         }
@@ -466,6 +470,7 @@ tools:
             (format!("[{}]", CREATE.replace("vlan.create", "vlan.make")), "no tool"),
             (format!("[{}]", CREATE.replace("at_most: 4", "at_most: 1")), "at most 1"),
             (format!("[{}]", CREATE.replace("inputs.on", "inputs.id")), "not a list"),
+            (format!("[{}]", CREATE.replace("inputs.on", r#""['a\\u001b[31m']""#)), "control or invisible"),
             (
                 format!(
                     "[{}]",
