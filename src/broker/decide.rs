@@ -255,6 +255,47 @@ fn is_always(view: &View<'_>, proposal: &Proposal) -> bool {
     node.step.always && flow.nodes.iter().any(touched)
 }
 
+/// Whether a call that was allowed once may still be sent under its own id: pins, gates, window, guardrails, boundary
+/// and stage as they are now. The counts were taken with its intent. The error says why not.
+pub(super) fn still_allowed(
+    view: &View<'_>,
+    catalog: &Catalog,
+    boundary: Option<&CompiledBoundary>,
+    call: &Call,
+    now: Timestamp,
+) -> Result<(), String> {
+    let why = |(_, _, spoke): No| spoke.reason;
+    let (agent, purpose, tool) = (call.agent, call.purpose.clone(), call.tool.clone());
+    let proposal = Proposal { agent, purpose, tool, args: call.args.clone() };
+    let (tool, args) = known(catalog, &proposal).map_err(why)?;
+    if args != call.args {
+        return Err("its tool takes these arguments otherwise now".into());
+    }
+    let recovery = recovers(&proposal.purpose);
+    let window_open = gate(view, tool, &proposal, recovery, now).map_err(why)?;
+    let boundary = boundary.ok_or("there is no approved spec to go by")?;
+    let approved_by = call.digest.filter(|_| call.used_approval).and_then(|digest| view.state.agreed_in(&digest));
+    let undone = || proposal.purpose.node().and_then(|node| view.act_of(node)).and_then(|(_, act)| act.grant.clone());
+    let undo_of = matches!(proposal.purpose, Purpose::Undo { .. }).then(undone).flatten();
+    let question = Question {
+        agent: proposal.agent,
+        phase: view.state.phase,
+        stage: view.state.requested.stage,
+        tool,
+        args: &args,
+        on_contract: true,
+        undo_of: undo_of.as_deref(),
+        recovery,
+        window_open,
+        approved_by: &approved_by.into_iter().collect(),
+    };
+    let ruling = rule(catalog, boundary, &question);
+    match ruling.verdict {
+        Verdict::Allow => Ok(()),
+        _ => Err(ruling.spoke.last().map_or_else(|| "no rule allows it now".into(), |spoke| spoke.reason.clone())),
+    }
+}
+
 /// The purpose that a refused proposal is written down under. A purpose that the program itself does not serve with
 /// exactly this call now is only a claim: taken for an answer it would fail steps and undos that were never tried.
 pub(super) fn refused_purpose(view: &View<'_>, proposal: &Proposal, now: Timestamp) -> Purpose {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Decided, Refused, decide, refused_purpose},
+    decide::{Decided, Refused, decide, refused_purpose, still_allowed},
     permit::Permit,
     transport::{Sent, Transports},
 };
@@ -121,8 +121,8 @@ impl Broker {
         let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
         self.wait_for_rate(&catalog, &proposal).await;
         let boundary = self.boundary(journal, &catalog)?;
-        // The clock is read after the wait: a decision is never older than its call.
-        let now = Timestamp::now();
+        // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
+        let now = Timestamp::now().max(journal.state().last_at);
         let view = View {
             state: journal.state(),
             documents: journal.documents(),
@@ -195,8 +195,23 @@ impl Broker {
         if !tool.idempotency_key {
             return Err(not("its tool has no idempotency key"));
         }
-        let permit = Permit::mint(journal.state().id.clone(), call.clone(), tool.name.clone(), known.args.clone());
-        let sent = self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
+        // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
+        let boundary = self.boundary(journal, &catalog)?;
+        let view = View {
+            state: journal.state(),
+            documents: journal.documents(),
+            blobs: journal.blobs(),
+            toolbox: &catalog.toolbox,
+        };
+        let now = Timestamp::now().max(view.state.last_at);
+        let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, now) {
+            Err(why) => Sent::NotSent(format!("not done, {why}")),
+            Ok(()) => {
+                let name = tool.name.clone();
+                let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, known.args.clone());
+                self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await
+            }
+        };
         let told = self.finish(journal, call.clone(), sent, RESENT).await?;
         Ok(Invoked { call: call.clone(), told })
     }
@@ -251,9 +266,16 @@ impl Broker {
             Sent::Unknown(text) => (CallOutcome::Unknown, None, Some(say(text))),
         };
         let result = value.map(digest_of).transpose()?;
-        let documents = value.cloned().into_iter().collect();
+        let documents: Vec<Value> = value.cloned().into_iter().collect();
         let finished = CallFinished { call, outcome, result, message };
-        journal.act(Timestamp::now(), Actor::Program, Command::Finish(finished), documents).await?;
+        loop {
+            let command = Command::Finish(finished.clone());
+            match journal.act(Timestamp::now(), Actor::Program, command, documents.clone()).await {
+                // A person cancelled or answered meanwhile: what is known of an effect is written down after that.
+                Err(JournalError::Ledger(LedgerError::Conflict(_))) if journal.catch_up().await? > 0 => {}
+                written => break written?,
+            }
+        }
         Ok(match sent {
             Sent::Result(value) => Told::Result(value),
             Sent::Error(text) => Told::ToolError(text),

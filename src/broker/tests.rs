@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::decide::{Decided, decide, refused_purpose};
+use super::decide::{Decided, Refused, decide, refused_purpose, still_allowed};
 use crate::{
     artifact::{Agent, Digest, digest_of},
-    engagement::{About, Actor, Command, Next, Proposal, Purpose},
-    policy::CompiledBoundary,
-    record::fixture::{Chain, Scripted, VLAN, object},
+    engagement::{About, Actor, Answer, Asked, CallRefused, Command, Next, Proposal, Purpose, RefusedAs},
+    facts::Role,
+    policy::{CompiledBoundary, Policies},
+    record::fixture::{ADDRESS, Chain, Scripted, VLAN, ada, object},
     tool::{Pins, ServerPin, Toolbox},
 };
 
@@ -38,7 +39,11 @@ fn refused(chain: &Chain, proposal: &Proposal) -> Option<String> {
 
 /// An engagement whose next call is the first of the build phase.
 fn building(blueprint: &str) -> Chain {
-    let mut chain = pinned(Chain::request(blueprint, json!({"id": 120, "name": "guest"})));
+    begun(Chain::request(blueprint, json!({"id": 120, "name": "guest"})))
+}
+
+fn begun(chain: Chain) -> Chain {
+    let mut chain = pinned(chain);
     assert_eq!(chain.run(), Some(About::Gate1));
     assert_eq!(chain.approve_gate1(), Some(About::Gate2));
     chain.approve_gate2_only();
@@ -126,4 +131,74 @@ fn nothing_is_taken_back_after_the_time_that_the_spec_says() {
         let undo = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Undo { .. }));
         assert_eq!(refused(&chain, &undo).as_deref(), rule);
     }
+}
+
+#[test]
+fn a_rule_that_wants_an_owner_is_not_satisfied_by_an_approver() {
+    let stages = include_str!("../../policies/stages.cedar").replace(r#"contains("approver")"#, r#"contains("owner")"#);
+    let mut chain = building(VLAN);
+    let policies = Policies::load(include_str!("../../policies/guardrails.cedar"), &stages, &chain.catalog.toolbox);
+    chain.catalog.policies = policies.unwrap();
+    let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
+    let needs = |chain: &Chain| {
+        let spec = chain.documents.spec().unwrap();
+        let boundary = CompiledBoundary::compile(spec, &chain.catalog).unwrap();
+        match decide(&chain.view(), &chain.catalog, Some(&boundary), &act, chain.now()) {
+            Decided::Refuse { verdict: Refused::NeedsApproval(role), digest, rules } => {
+                Some((role, digest.unwrap(), rules))
+            }
+            _ => None,
+        }
+    };
+    // Gate 2 was answered by an approver, so an owner is asked for this call, once.
+    let (role, digest, rules) = needs(&chain).unwrap();
+    assert_eq!(role, Role::Owner);
+    let refused = CallRefused {
+        call: chain.state().next_call(),
+        digest: Some(digest),
+        purpose: act.purpose.clone(),
+        agent: act.agent,
+        tool: act.tool.clone(),
+        args: act.args.clone(),
+        refused: RefusedAs::NeedsApproval(role),
+        rules,
+        decided_on: Digest::ZERO,
+    };
+    chain.command(Actor::Agent(Agent::Build), Command::Refuse(Box::new(refused)));
+    let about = About::Call { node: act.purpose.node().unwrap().clone(), call: digest };
+    // What was read before somebody is asked is read once more first.
+    let again = wanted(&chain);
+    chain.call(&again);
+    assert_eq!(chain.next().unwrap(), Next::Ask(about.clone()));
+    let asked = Asked { about: about.clone(), request: Digest::ZERO, role };
+    chain.command(Actor::Program, Command::Ask(asked));
+    let (request, roles) = (Digest::ZERO, Role::ALL.into());
+    let answer = Command::Answer { about, request, answer: Answer::Approve, roles, reason: None, calls: Vec::new() };
+    chain.command(ada(), answer);
+    assert!(needs(&chain).is_none());
+}
+
+#[test]
+fn an_unknown_call_is_sent_again_only_while_it_may_still_run() {
+    let chain = Chain::request(ADDRESS, json!({"name": "web01"}));
+    let mut chain = begun(chain.script("step allocate", [Scripted::Lost { acted: false }]));
+    let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
+    chain.call(&act);
+    assert!(matches!(chain.next().unwrap(), Next::Resend(_)));
+    let again = |chain: &Chain| {
+        let boundary = CompiledBoundary::compile(chain.documents.spec().unwrap(), &chain.catalog).unwrap();
+        let call = chain.view().act_of(act.purpose.node().unwrap()).unwrap().1.clone();
+        still_allowed(&chain.view(), &chain.catalog, Some(&boundary), &call, chain.now())
+    };
+    assert_eq!(again(&chain), Ok(()));
+    let frozen = |chain: &mut Chain, freeze: bool| {
+        for target in &mut chain.catalog.inventory.targets {
+            target.tags = freeze.then(|| "freeze".to_owned()).into_iter().collect();
+        }
+    };
+    frozen(&mut chain, true);
+    assert!(again(&chain).unwrap_err().contains("frozen"));
+    frozen(&mut chain, false);
+    chain.command(ada(), Command::Cancel { reason: "not now".into(), roles: Role::ALL.into() });
+    assert!(again(&chain).unwrap_err().contains("cancelled"));
 }
