@@ -205,7 +205,7 @@ impl Broker {
         };
         let now = Timestamp::now().max(view.state.last_at);
         let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, now) {
-            Err(why) => Sent::NotSent(format!("not done, {why}")),
+            Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
                 let name = tool.name.clone();
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, known.args.clone());

@@ -12,7 +12,9 @@ use crate::{
     flow::Settled,
 };
 
-use super::event::{Actor, Answered, Asked, CallOutcome, Closed, DeviationFound, Purpose, RefusedAs, Requested};
+use super::event::{
+    About, Actor, Answer, Answered, Asked, CallOutcome, Closed, DeviationFound, Purpose, RefusedAs, Requested,
+};
 
 /// What the events of one engagement add up to.
 #[derive(Clone, Debug, PartialEq)]
@@ -223,6 +225,32 @@ impl State {
             Gate::Two => (&self.gate2, ArtifactKind::Design),
         };
         matches!(state, GateState::Open { artifact, .. } if Some(*artifact) == self.artifact(kind))
+    }
+
+    /// The role in which a person last agreed to a call; nothing where nobody did, or someone rejected it since.
+    pub fn agreed_in(&self, call: &Digest) -> Option<Role> {
+        if self.rejected_calls.contains_key(call) {
+            return None;
+        }
+        // An earlier answer than the last one about gate 2 was about another design.
+        for (.., answered) in self.answers.iter().rev() {
+            let named = match &answered.about {
+                About::Call { call: asked, .. } => asked == call,
+                _ => answered.calls.contains(call),
+            };
+            if named && answered.answer == Answer::Approve {
+                return Some(answered.role);
+            }
+            if answered.about == About::Gate2 {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Whether a person agreed to a call and nobody rejected it since.
+    pub fn agreed_to(&self, call: &Digest) -> bool {
+        self.agreed_in(call).is_some()
     }
 
     /// The last deviation at a node.

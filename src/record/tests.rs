@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::fixture::{ADDRESS, Chain, Scripted, VLAN, ada};
 use crate::{
-    artifact::{Independence, ReconciledRecord, RecordOutcome, TargetOutcome},
-    engagement::{About, Answer, Command},
+    artifact::{Digest, Independence, ReconciledRecord, RecordOutcome, TargetOutcome},
+    engagement::{About, Answer, Command, Retried, decide},
     facts::Role,
 };
 
@@ -387,5 +387,20 @@ fn a_requirement_is_met_only_by_checks_that_could_fail() {
         let before: Vec<_> = covering.iter().map(|(_, before, _)| reading(*before)).collect();
         let after: Vec<_> = covering.iter().map(|(.., after)| reading(*after)).collect();
         assert_eq!(status(&checks.iter().collect::<Vec<_>>(), &before, &after), expected, "{covering:?}");
+    }
+}
+
+#[test]
+fn trying_again_approves_no_call_that_nobody_agreed_to() {
+    let mut chain = Chain::vlan().script("step create/sw02", [Scripted::Error("no")]);
+    assert_eq!(chain.run(), Some(About::Gate1));
+    assert_eq!(chain.approve_gate1(), Some(About::Gate2));
+    assert_eq!(chain.approve_gate2(), None);
+    let agreed = chain.state().answers.last().unwrap().2.calls[1];
+    for (call, fits) in [(agreed, true), (Digest::ZERO, false)] {
+        let nodes = [("create/sw02".to_owned(), 2)].into();
+        let retried = Retried { nodes, calls: vec![call] };
+        let command = Command::Retry { retried, roles: [Role::Approver].into() };
+        assert_eq!(decide(chain.state(), command).is_ok(), fits, "{call}");
     }
 }

@@ -301,7 +301,8 @@ pub async fn retry(
         if let (true, None, Some(args)) = (writes, &node.step.approval, node.known_args()) {
             let digest = call_digest(&state.id, Some(&node.id), node.step.tool.as_str(), &args);
             let digest = digest.map_err(|error| AnswerError::Driver(error.to_string()))?;
-            if state.approved_calls.get(&digest).is_none_or(|left| *left == 0) {
+            let used = state.approved_calls.get(&digest).is_none_or(|left| *left == 0);
+            if used && state.agreed_to(&digest) {
                 calls.push(digest);
             }
         }
