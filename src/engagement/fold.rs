@@ -34,6 +34,7 @@ impl State {
             phase: Phase::Requirements,
             artifacts: BTreeMap::new(),
             versions: BTreeMap::new(),
+            filed: BTreeMap::new(),
             gate1: GateState::Closed,
             gate2: GateState::Closed,
             asked: None,
@@ -103,6 +104,7 @@ impl State {
                     ArtifactKind::Discovery | ArtifactKind::Flow | ArtifactKind::Record => {}
                 }
                 self.versions.insert(filed.artifact, filed.version);
+                self.filed.entry(filed.artifact).or_default().push(filed.digest);
             }
             Body::Asked(asked) => {
                 if self.asked.is_none() {

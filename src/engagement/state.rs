@@ -39,6 +39,8 @@ pub struct State {
     pub artifacts: BTreeMap<ArtifactKind, Filed>,
     /// How many versions of each artifact were filed, void ones included.
     pub versions: BTreeMap<ArtifactKind, u32>,
+    /// The digest of every version of each artifact in order, void ones included.
+    pub filed: BTreeMap<ArtifactKind, Vec<Digest>>,
     /// The gates.
     pub gate1: GateState,
     /// The second gate.

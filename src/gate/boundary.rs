@@ -87,7 +87,10 @@ pub(super) fn constraint_words(constraint: &Constraint) -> String {
     parts.extend(rest.is.take().as_ref().map(value));
     parts.extend(rest.like.take().map(|pattern| format!("like {}", quoted(&pattern))));
     if let Some(choices) = rest.one_of.take() {
-        parts.push(format!("one of {}", listed(&choices)));
+        parts.push(match choices.as_slice() {
+            [one] => value(one),
+            all => format!("one of {}", listed(all)),
+        });
     }
     if let Some(allowed) = rest.subset_of.take() {
         parts.push(format!("only {}", listed(&allowed)));
@@ -127,7 +130,7 @@ impl Measured<'_> {
 }
 
 /// The widest build grant in sentences, and the worst call that it lets through; nothing without build grants.
-pub(super) fn widest(spec: &Spec, catalog: &Catalog) -> Option<[String; 2]> {
+pub(super) fn widest(spec: &Spec, catalog: &Catalog) -> Option<Vec<String>> {
     let grants = spec.boundary.build.iter().filter_map(|grant| {
         let tool = catalog.toolbox.tool(&grant.tool)?;
         Some(Measured { grant, tool, values: measure(grant, tool, &catalog.inventory) })
@@ -145,17 +148,16 @@ pub(super) fn widest(spec: &Spec, catalog: &Catalog) -> Option<[String; 2]> {
         .collect();
     let fixed = match values.len() - varied.len() {
         0 => "nothing is fixed",
-        fixed if fixed == values.len() => "every value is fixed",
         _ => "every other value is fixed",
     };
+    let worst = tool.sentence(|name| worst(grant, tool, name, &catalog.inventory));
     let many = match (Measured { grant, tool, values }).rank() {
-        (0, 1) => "1 call".to_owned(),
+        (0, 1) => return Some(vec![format!("{} lets through exactly one call: {worst}.", tool.name)]),
         (0, n) => format!("{n} different calls"),
         _ => "more different calls than can be counted".to_owned(),
     };
     let varied = if varied.is_empty() { String::new() } else { format!("{}; ", varied.join(", ")) };
-    let worst = tool.sentence(|name| worst(grant, tool, name, &catalog.inventory));
-    Some([format!("{} lets through {many}: {varied}{fixed}.", tool.name), format!("The worst of them: {worst}.")])
+    Some(vec![format!("{} lets through {many}: {varied}{fixed}.", tool.name), format!("The worst of them: {worst}.")])
 }
 
 fn measure<'a>(grant: &Grant, tool: &'a Tool, inventory: &Inventory) -> Vec<(&'a str, Values)> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{ArtifactKind, Spec, Window},
-    engagement::View,
+    engagement::{Actor, Filed, View},
     facts::Facts,
     policy::Catalog,
 };
@@ -25,7 +25,7 @@ pub(super) fn banner(facts: &Facts) -> Option<String> {
 pub(super) fn head(view: &View<'_>, spec: &Spec) -> Section {
     let state = view.state;
     let mut section = Section::default();
-    let version = |kind: ArtifactKind| state.artifacts.get(&kind).map(|filed| filed.version);
+    let version = |kind: ArtifactKind| state.artifacts.get(&kind).map(version);
     let mut what = state.id.to_string();
     if let Some(version) = version(ArtifactKind::Spec) {
         what = format!("{what}, spec version {version}");
@@ -35,16 +35,31 @@ pub(super) fn head(view: &View<'_>, spec: &Spec) -> Section {
     }
     section.pair("Engagement", what);
     section.pair("Asked by", word(&state.requester.to_string()));
-    match (&state.requested.blueprint, &state.requested.from) {
-        (Some(blueprint), _) => section.pair("From", format!("blueprint {}", word(blueprint))),
-        (None, Some(from)) => section.pair("From", format!("the record of {from}")),
-        (None, None) => section.pair("From", "a hand-written spec"),
+    match &state.requested.blueprint {
+        Some(blueprint) => section.pair("From", format!("blueprint {}", word(blueprint))),
+        None => section.pair("From", "a hand-written spec"),
+    }
+    if let Some(from) = &state.requested.from {
+        let drift = match view.documents.discovery() {
+            None => "is read first",
+            Some(_) => "was looked for",
+        };
+        section.pair("Starts from", format!("{from}, and drift from its record {drift}"));
     }
     let refs: Vec<String> = spec.refs.iter().map(|reference| quoted(reference)).collect();
     section.pair("Tickets", if refs.is_empty() { "none".into() } else { names(&refs) });
     let window = spec.window.as_ref().map_or_else(|| "none, so it may be built at any time".into(), window);
     section.pair("Window", window);
     section
+}
+
+/// A version and, where a person wrote it, who.
+fn version(filed: &Filed) -> String {
+    match (&filed.author, filed.version) {
+        (author @ Actor::Person(_), 1) => format!("1, written by {}", word(&author.to_string())),
+        (author @ Actor::Person(_), version) => format!("{version}, edited by {}", word(&author.to_string())),
+        (Actor::Agent(_) | Actor::Program, version) => version.to_string(),
+    }
 }
 
 /// A window in words.

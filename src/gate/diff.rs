@@ -49,18 +49,22 @@ fn state_lines(state: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// A value of a state: text bare where it can be nothing but text, else quoted; what is nested in one line.
 fn state_value(value: &Value) -> String {
+    word(&state_text(value))
+}
+
+/// A value of a state, whole: text bare where it can be nothing but text, else quoted; what is nested in one line.
+pub(super) fn state_text(value: &Value) -> String {
     let plain = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-'))
             && !matches!(text, "true" | "false" | "null" | "nothing")
     };
     match value {
-        Value::String(text) if plain(text) => word(text),
+        Value::String(text) if plain(text) => text.clone(),
         other => {
             let text = canonical(other).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            word(&visible(&text.unwrap_or_default()))
+            visible(&text.unwrap_or_default())
         }
     }
 }

@@ -1,30 +1,26 @@
 //! The screen of gate 1: what is wanted, what may be done about it and to what, and how it will be known.
 
 use serde_json::Value;
-use similar::{ChangeTag, TextDiff};
 
 use crate::{
-    artifact::{Arg, ArtifactKind, Check, Digest, Rollback, Scope, Spec, to_yaml},
-    engagement::{About, View, read_document},
+    artifact::{Arg, ArtifactKind, Check, Rollback, Scope, Spec},
+    engagement::{About, View},
     facts::Facts,
     policy::Catalog,
 };
 
 use super::{
-    ApprovalRequest,
     boundary::{boundary_words, widest},
     common::{banner, head, moment, targets},
-    screen::{Line, Screen, Section},
-    text::{count, names, sentence, value, word},
+    screen::{Screen, Section},
+    since::since_last_version,
+    text::{names, sentence, value, word},
 };
-
-/// Lines of the difference to the version before that are shown.
-const MOST_CHANGES: usize = 16;
 
 /// What gate 1 shows.
 pub(super) fn screen(view: &View<'_>, catalog: &Catalog, spec: &Spec, facts: &Facts) -> Screen {
     let mut sections = vec![head(view, spec)];
-    sections.extend(since_last_version(view, spec));
+    sections.extend(since_last_version(view, ArtifactKind::Spec, &About::Gate1, &[]));
     sections.push(allowed(spec, catalog));
     sections.push(targets("TARGETS", facts, catalog));
     sections.extend(widest_grant(spec, catalog));
@@ -48,10 +44,10 @@ fn allowed(spec: &Spec, catalog: &Catalog) -> Section {
 }
 
 fn widest_grant(spec: &Spec, catalog: &Catalog) -> Option<Section> {
-    let [wide, worst] = widest(spec, catalog)?;
     let mut section = Section::new("WIDEST GRANT (not proven by a solver)");
-    section.text(wide);
-    section.text(worst);
+    for said in widest(spec, catalog)? {
+        section.text(said);
+    }
     Some(section)
 }
 
@@ -158,7 +154,7 @@ fn bounds(view: &View<'_>, spec: &Spec, facts: &Facts) -> Section {
     section.pair("Rollback", format!("{rollback}{until}"));
     section.pair("Irreversible", irreversible(facts));
     if let Some(filed) = view.state.artifacts.get(&ArtifactKind::Spec) {
-        section.pair("Digest", format!("spec.yaml version {}, {}", filed.version, filed.digest.short()));
+        section.pair("Artifact", format!("spec.yaml version {}, {}", filed.version, filed.digest.short()));
     }
     section
 }
@@ -167,50 +163,4 @@ fn bounds(view: &View<'_>, spec: &Spec, facts: &Facts) -> Section {
 pub(super) fn irreversible(facts: &Facts) -> String {
     let all: Vec<&String> = facts.irreversible.iter().collect();
     if all.is_empty() { "nothing".into() } else { names(&all) }
-}
-
-fn since_last_version(view: &View<'_>, spec: &Spec) -> Option<Section> {
-    let version = view.state.artifacts.get(&ArtifactKind::Spec)?.version;
-    if version < 2 {
-        return None;
-    }
-    let mut section = Section::new(format!("WHAT CHANGED (this is version {version})"));
-    let Some(last) = last_version(view) else {
-        section.text("The version before is not at hand; read this one as if it were new.");
-        return Some(section);
-    };
-    let (Ok(mut before), Ok(mut after)) = (to_yaml(&last), to_yaml(spec)) else { return Some(section) };
-    // Without a last line break the last line would differ from itself.
-    before.push('\n');
-    after.push('\n');
-    let diff = TextDiff::from_lines(&before, &after);
-    let mut lines: Vec<Line> = Vec::new();
-    for change in diff.iter_all_changes() {
-        let text = change.value().trim_end().to_owned();
-        match change.tag() {
-            ChangeTag::Delete => lines.push(Line::Removed(text)),
-            ChangeTag::Insert => lines.push(Line::Added(text)),
-            ChangeTag::Equal => {}
-        }
-    }
-    let more = lines.len().saturating_sub(MOST_CHANGES);
-    section.lines.extend(lines.into_iter().take(MOST_CHANGES));
-    if more > 0 {
-        section.warn(format!("{} more differ; look at the whole difference before you answer", count(more, "line")));
-    }
-    if section.lines.is_empty() {
-        section.text("Nothing; it was filed again as it was.");
-    }
-    Some(section)
-}
-
-/// The version that was answered last, found through the request that was answered.
-fn last_version(view: &View<'_>) -> Option<Spec> {
-    let current = view.state.artifact(ArtifactKind::Spec);
-    let mut answers = view.state.answers.iter().rev().filter(|(_, _, answered)| answered.about == About::Gate1);
-    let last: Digest = answers.find_map(|(_, _, answered)| {
-        let asked: ApprovalRequest = read_document(answered.request, view.blobs, "request").ok()?;
-        asked.artifact.filter(|artifact| Some(*artifact) != current)
-    })?;
-    read_document(last, view.blobs, "spec.yaml").ok()
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    artifact::{AutomationFlow, DiscoveryReport, Disposition, FlowNode, SolutionDesign, Spec, Verdict},
-    engagement::{CallOutcome, Gate, GateState, Purpose, View},
+    artifact::{ArtifactKind, AutomationFlow, DiscoveryReport, Disposition, FlowNode, SolutionDesign, Spec, Verdict},
+    engagement::{About, CallOutcome, Gate, GateState, Purpose, View},
     facts::Facts,
     policy::Catalog,
     tool::Tool,
@@ -18,6 +18,7 @@ use super::{
     diff::diff,
     gate1::irreversible,
     screen::{Line, Screen, Section},
+    since::since_last_version,
     text::{count, names, sentence, word},
 };
 
@@ -33,17 +34,21 @@ pub(super) struct Design<'a> {
     pub flow: &'a AutomationFlow,
     pub facts: &'a Facts,
     pub calls: &'a [OfferedCall],
+    /// Nodes whose call a policy refuses, with the reason.
+    pub forbidden: &'a [(&'a FlowNode, String)],
 }
 
 /// What gate 2 shows.
 pub(super) fn screen(of: &Design<'_>) -> Screen {
     let groups = groups(of.flow, of.catalog);
-    let mut sections = vec![change(of, &groups), reach(of), head_of(of)];
+    let mut sections = vec![change(of, &groups)];
+    sections.extend(since_last_version(of.view, ArtifactKind::Design, &About::Gate2, &["spec", "discovery"]));
+    sections.extend([reach(of), head_of(of)]);
     sections.extend(why(of.design));
     sections.push(acceptance(of));
     sections.extend(of.view.documents.discovery().and_then(|report| found(report)));
     sections.push(calls(of.calls));
-    sections.push(digest(of));
+    sections.push(artifact(of));
     Screen {
         title: "GATE 2: may exactly this be done?".into(),
         banner: banner(of.facts),
@@ -83,7 +88,30 @@ fn change(of: &Design<'_>, groups: &[Group<'_>]) -> Section {
     if !groups.iter().any(|group| matches!(group.kind, Kind::Change | Kind::Later)) {
         section.text("nothing");
     }
+    let refused = refused(of);
+    let more: usize = refused.iter().skip(MOST_CALLS).map(|(_, nodes)| nodes.len()).sum();
+    for (reason, nodes) in refused.into_iter().take(MOST_CALLS) {
+        section.warn(format!("{} will be refused: {}", names(&nodes), sentence(reason)));
+    }
+    if more > 0 {
+        section.warn(format!("{} will be refused too", count(more, "more call")));
+    }
     section
+}
+
+/// The calls that a policy refuses, by reason: each by its target, or by its node where its target has several.
+fn refused<'a>(of: &Design<'a>) -> Vec<(&'a str, Vec<String>)> {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for (node, reason) in of.forbidden {
+        let alone =
+            |target: &&str| of.flow.nodes.iter().filter(|other| other.target.as_deref() == Some(target)).count() == 1;
+        let name = node.target.as_deref().filter(alone).map_or_else(|| format!("`{}`", node.id), word);
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((reason, vec![name])),
+        }
+    }
+    reasons
 }
 
 fn changed(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
@@ -157,9 +185,11 @@ fn unread(of: &Design<'_>, node: &FlowNode) -> String {
 fn reach(of: &Design<'_>) -> Section {
     let mut section = targets("HOW FAR IT REACHES", of.facts, of.catalog);
     let writes = usize::try_from(of.facts.writes.unwrap_or_default()).unwrap_or(usize::MAX);
-    let destructive = match of.facts.destructive {
-        0 => "none of them destructive".to_owned(),
-        n => format!("{n} of them destructive"),
+    let destructive = match (writes, of.facts.destructive) {
+        (1, 0) => "not destructive".to_owned(),
+        (1, _) => "destructive".to_owned(),
+        (_, 0) => "none of them destructive".to_owned(),
+        (_, n) => format!("{n} of them destructive"),
     };
     section.text(format!("{}, {destructive}; irreversible: {}", count(writes, "change"), irreversible(of.facts)));
     let mut meant: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -244,11 +274,12 @@ fn found(report: &DiscoveryReport) -> Option<Section> {
 /// The calls that a yes lets run. Destructive ones are ticked one by one, so each of them is on the screen.
 fn calls(calls: &[OfferedCall]) -> Section {
     let mut section = Section::new(match calls.len() {
-        0 => "A YES LETS NO CALL RUN BY ITSELF".to_owned(),
-        1 => "A YES LETS THIS CALL RUN, ONCE".to_owned(),
-        n => format!("A YES LETS THESE {n} CALLS RUN, EACH ONCE"),
+        0 => "A YES LETS NO CALL TAKE EFFECT BY ITSELF".to_owned(),
+        1 => "A YES LETS THIS CALL TAKE EFFECT, ONCE".to_owned(),
+        n => format!("A YES LETS THESE {n} CALLS TAKE EFFECT, EACH ONCE"),
     });
     let line = |call: &OfferedCall| Line::Call {
+        node: word(call.node.as_str()),
         sentence: sentence(&call.sentence),
         digest: call.call.short(),
         tick: call.destructive,
@@ -266,10 +297,10 @@ fn calls(calls: &[OfferedCall]) -> Section {
     section
 }
 
-fn digest(of: &Design<'_>) -> Section {
+fn artifact(of: &Design<'_>) -> Section {
     let mut section = Section::default();
-    if let Some(filed) = of.view.state.artifacts.get(&crate::artifact::ArtifactKind::Design) {
-        section.pair("Digest", format!("solution.design version {}, {}", filed.version, filed.digest.short()));
+    if let Some(filed) = of.view.state.artifacts.get(&ArtifactKind::Design) {
+        section.pair("Artifact", format!("solution.design version {}, {}", filed.version, filed.digest.short()));
     }
     section
 }

@@ -11,8 +11,10 @@ mod gate1;
 mod gate2;
 mod question;
 mod render;
+mod ruled;
 mod screen;
 mod sequence;
+mod since;
 mod text;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,7 @@ mod untrusted_tests;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{ArtifactKind, AutomationFlow, CanonicalError, Digest, EngagementId, NodeId, digest_of},
+    artifact::{ArtifactKind, AutomationFlow, CanonicalError, Digest, EngagementId, FlowNode, NodeId, Spec, digest_of},
     engagement::{About, NextError, RefusedAs, View, call_digest},
     facts::{Facts, Role, spec_facts, with_flow},
     policy::{Catalog, CatalogDigests},
@@ -135,9 +137,11 @@ pub fn approval_request(view: &View<'_>, catalog: &Catalog, about: &About) -> Re
     let (facts, flow) = (&request.facts, &flow);
     if *about == About::Gate2 {
         let design = view.documents.design().ok_or(GateError::Missing(ArtifactKind::Design))?;
-        request.calls = offered(view, catalog, flow)?;
+        let Offer { calls, forbidden } = offered(view, catalog, spec, flow)?;
+        request.calls = calls;
         let calls = &request.calls;
-        request.screen = gate2::screen(&gate2::Design { view, catalog, spec, design, flow, facts, calls });
+        let forbidden = &forbidden;
+        request.screen = gate2::screen(&gate2::Design { view, catalog, spec, design, flow, facts, calls, forbidden });
     } else {
         let screen = question::Question { view, catalog, spec, flow, facts, about }.screen()?;
         request.calls = one_call(view, catalog, flow, about);
@@ -146,21 +150,43 @@ pub fn approval_request(view: &View<'_>, catalog: &Catalog, about: &About) -> Re
     Ok(request)
 }
 
-/// The calls that gate 2 approves with the design: those that will run and are known to the last byte.
-fn offered(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow) -> Result<Vec<OfferedCall>, GateError> {
-    let mut calls = Vec::new();
+/// What gate 2 can promise, and what it cannot.
+struct Offer<'a> {
+    /// The calls that a yes lets run.
+    calls: Vec<OfferedCall>,
+    /// The nodes whose call is refused whoever says yes, with the reason.
+    forbidden: Vec<(&'a FlowNode, String)>,
+}
+
+/// The calls that gate 2 approves with the design: those that will run, are known to the last byte, and that no
+/// policy forbids.
+fn offered<'a>(
+    view: &View<'_>,
+    catalog: &Catalog,
+    spec: &Spec,
+    flow: &'a AutomationFlow,
+) -> Result<Offer<'a>, GateError> {
+    let mut offer = Offer { calls: Vec::new(), forbidden: Vec::new() };
+    let policies = ruled::Policed::new(view, catalog, spec);
     for node in flow.nodes.iter().filter(|node| node.skipped.is_none() && !node.unchanged()) {
         let tool = catalog.toolbox.tool(&node.step.tool).filter(|tool| tool.effect != Effect::Read);
+        let (Some(tool), Some(args)) = (tool, node.known_args()) else { continue };
+        if let Some(reason) = policies.forbid(tool, &args) {
+            offer.forbidden.push((node, reason));
+            continue;
+        }
         // A step that names a role is asked about call by call, when it is reached.
-        let (Some(tool), Some(args), None) = (tool, node.known_args(), &node.step.approval) else { continue };
-        calls.push(OfferedCall {
+        if node.step.approval.is_some() {
+            continue;
+        }
+        offer.calls.push(OfferedCall {
             node: node.id.clone(),
             call: call_digest(&view.state.id, Some(&node.id), tool.name.as_str(), &args)?,
             sentence: question::said(tool, &args),
             destructive: tool.effect == Effect::Destructive || tool.irreversible(),
         });
     }
-    Ok(calls)
+    Ok(offer)
 }
 
 fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &About) -> Vec<OfferedCall> {

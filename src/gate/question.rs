@@ -61,7 +61,7 @@ impl<'a> Question<'a> {
         head.pair("Engagement", format!("{}, {}", state.id, sentence(&self.spec.title)));
         head.pair("Asked by", word(&state.requester.to_string()));
         if let Some(filed) = state.artifacts.get(&ArtifactKind::Design) {
-            head.pair("Digest", format!("solution.design version {}, {}", filed.version, filed.digest.short()));
+            head.pair("Artifact", format!("solution.design version {}, {}", filed.version, filed.digest.short()));
         }
         sections.push(head);
         Screen {

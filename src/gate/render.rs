@@ -114,9 +114,13 @@ impl Page {
             Line::Added(text) => self.wrap(Paint::Green, "    + ", "        ", &visible(text)),
             Line::Kept(text) => self.wrap(Paint::Dim, "      ", "        ", &visible(text)),
             Line::Warning(text) => self.wrap(Paint::Yellow, "  ! ", "    ", &visible(text)),
-            Line::Call { sentence, digest, tick } => {
-                let first = if *tick { "  [ ] " } else { "  " };
-                self.wrap(Paint::Plain, first, "      ", &format!("{}  {}", visible(digest), visible(sentence)));
+            Line::Call { node, sentence, digest, tick } => {
+                let call = format!("{}  {}", visible(digest), visible(sentence));
+                if *tick {
+                    self.wrap(Paint::Plain, "  [ ] ", "      ", &format!("{}  {call}", visible(node)));
+                } else {
+                    self.wrap(Paint::Plain, "  ", "      ", &call);
+                }
             }
         }
     }

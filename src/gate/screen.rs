@@ -57,6 +57,8 @@ pub enum Line {
     Warning(String),
     /// A call that the answer lets run.
     Call {
+        /// The node that makes it; an answer names it where the call is ticked by itself.
+        node: String,
         /// The call in plain words.
         sentence: String,
         /// The first digits of its digest.

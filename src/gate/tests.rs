@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     artifact::Spec,
     engagement::Answer,
-    record::fixture::{ADDRESS, Chain, Scripted, VLAN},
+    record::fixture::{ADDRESS, Chain, Scripted, VLAN, ada},
 };
 
 pub(super) fn asked(chain: &Chain, about: &About) -> ApprovalRequest {
@@ -76,7 +76,7 @@ WHAT MUST BE TRUE IN THE END
   Limits        80 tool calls, 200000 model tokens, 30 minutes of running
   Rollback      every change must be undoable
   Irreversible  nothing
-  Digest        spec.yaml version 1, DIGEST
+  Artifact      spec.yaml version 1, DIGEST
 
 The default answer is no.
 ";
@@ -125,12 +125,12 @@ WHAT MUST BE TRUE IN THE END
 WHAT WAS FOUND
   The switches answer (c1)
 
-A YES LETS THESE 3 CALLS RUN, EACH ONCE
+A YES LETS THESE 3 CALLS TAKE EFFECT, EACH ONCE
   CALL1  create VLAN 120 named guest on sw01
   CALL2  create VLAN 120 named guest on sw03
   CALL3  create VLAN 120 named guest on sw04
 
-  Digest  solution.design version 1, DIGEST
+  Artifact  solution.design version 1, DIGEST
 
 The default answer is no.
 "
@@ -170,7 +170,7 @@ fn what_is_decided_later_is_asked_later() {
             "address: decided when `allocate` has run; you will be asked then",
             "after `allocate`",
             "If `allocate` or `publish` fails: everything is taken back, in reverse order, and nothing more is",
-            "A YES LETS THIS CALL RUN, ONCE",
+            "A YES LETS THIS CALL TAKE EFFECT, ONCE",
         ],
     );
     assert_eq!(request.calls.len(), 1);
@@ -196,6 +196,10 @@ fn what_is_decided_later_is_asked_later() {
 
 /// Deletes VLAN 20 from two switches.
 fn delete(undo: bool) -> Chain {
+    delete_from(undo, &["sw01", "sw02"])
+}
+
+fn delete_from(undo: bool, switches: &[&str]) -> Chain {
     let build =
         "      - tool: vlan.delete\n        where: {switch: {one_of: {cel: inputs.switches}}, id: {any: true}}\n";
     let (head, rest) = VLAN.split_once("    build:\n").unwrap();
@@ -208,7 +212,7 @@ fn delete(undo: bool) -> Chain {
             "'!result.vlans.exists(v, v.id == 20)'",
         )
         .replace("on_failure: undo_target", "on_failure: ask");
-    let inputs = json!({"id": 20, "name": "voice", "switches": ["sw01", "sw02"]});
+    let inputs = json!({"id": 20, "name": "voice", "switches": switches});
     let chain = Chain::request(&blueprint, inputs);
     if undo {
         return chain;
@@ -246,7 +250,7 @@ fn what_removes_something_is_ticked_call_by_call() {
     let chain = at_gate2(chain);
     let request = asked(&chain, &About::Gate2);
     let text = shown(&request);
-    let tick = format!("[ ] {}  delete VLAN 20 from sw01", request.calls[0].call.short());
+    let tick = format!("[ ] create/sw01  {}  delete VLAN 20 from sw01", request.calls[0].call.short());
     assert_says(
         &text,
         &[
@@ -259,6 +263,16 @@ fn what_removes_something_is_ticked_call_by_call() {
         ],
     );
     assert!(request.calls.iter().all(|call| call.destructive));
+}
+
+#[test]
+fn one_change_is_told_as_one() {
+    let inputs = json!({"id": 120, "name": "guest", "switches": ["sw01"]});
+    let chain = at_gate2(Chain::request(VLAN, inputs));
+    let one = "1 change, not destructive; irreversible: nothing";
+    assert_says(&shown(&asked(&chain, &About::Gate2)), &[one, "A YES LETS THIS CALL TAKE EFFECT, ONCE"]);
+    let chain = at_gate2(delete_from(true, &["sw01"]));
+    assert_says(&shown(&asked(&chain, &About::Gate2)), &["1 change, destructive; irreversible: nothing"]);
 }
 
 #[test]
@@ -356,7 +370,12 @@ fn a_target_that_could_not_be_read_is_a_warning() {
 fn many_alike_targets_are_one_change() {
     let switches: Vec<String> = (1..=40).map(|n| format!("sw{n:02}")).collect();
     let mut chain = Chain::request(VLAN, json!({"id": 120, "name": "guest", "switches": switches}));
+    let known = chain.catalog.inventory.target("sw01").unwrap().clone();
     for switch in &switches {
+        if chain.catalog.inventory.target(switch).is_none() {
+            let target = crate::facts::Target { name: switch.clone(), ..known.clone() };
+            chain.catalog.inventory.targets.push(target);
+        }
         chain.network.vlans.entry(switch.clone()).or_default().insert(1, "default".into());
     }
     chain.network.vlans.get_mut("sw07").unwrap().insert(120, "old".into());
@@ -384,7 +403,10 @@ fn a_new_version_says_what_changed() {
     spec.limits.tool_calls = 20;
     chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
     let second = asked(&chain, &About::Gate1);
-    assert_says(&shown(&second), &["WHAT CHANGED (this is version 2)", "-   tool_calls: 80", "+   tool_calls: 20"]);
+    assert_says(
+        &shown(&second),
+        &["WHAT CHANGED (this is version 2)", "- limits.tool_calls: 80", "+ limits.tool_calls: 20"],
+    );
     assert_eq!(what_changed(&first, &second), ["the spec is version 2 now, not 1"]);
     let lost = first.screen.sections.len();
     assert_eq!(second.screen.sections.len(), lost + 1);
@@ -396,8 +418,8 @@ fn the_widest_grant_and_its_worst_call_are_found() {
     let cases = [
         (
             json!([{"tool": "vlan.create", "where": {"switch": {"is": "sw01"}, "id": {"is": 5}, "name": {"is": "a"}}}]),
-            "vlan.create lets through 1 call: every value is fixed.",
-            "create VLAN 5 named a on sw01",
+            "vlan.create lets through exactly one call: create VLAN 5 named a on sw01.",
+            "",
         ),
         (
             json!([
@@ -420,7 +442,8 @@ fn the_widest_grant_and_its_worst_call_are_found() {
         let mut spec = chain.draft_spec();
         spec.boundary.build = serde_json::from_value(build).unwrap();
         let said = super::boundary::widest(&spec, &chain.catalog).unwrap();
-        assert_eq!(said, [wide.to_owned(), format!("The worst of them: {worst}.")]);
+        let worst = (!worst.is_empty()).then(|| format!("The worst of them: {worst}."));
+        assert_eq!(said, [wide.to_owned()].into_iter().chain(worst).collect::<Vec<_>>());
     }
 }
 
@@ -450,4 +473,103 @@ fn there_is_nothing_to_ask_where_nothing_is_open() {
     ] {
         assert!(matches!(approval_request(&chain.view(), &chain.catalog, &about), Err(GateError::NothingToAsk(_))));
     }
+}
+
+#[test]
+fn a_call_that_a_policy_forbids_is_not_offered() {
+    let mut chain = at_gate2(Chain::vlan());
+    let inventory = include_str!("../../policies/inventory.yaml");
+    let frozen = inventory.replace(
+        "{name: sw04, is: switch, environment: lab, tags: [access]",
+        "{name: sw04, is: switch, environment: lab, tags: [freeze]",
+    );
+    chain.catalog.inventory = crate::artifact::from_yaml("inventory.yaml", &frozen).unwrap();
+    let request = asked(&chain, &About::Gate2);
+    assert_says(
+        &shown(&request),
+        &[
+            "! sw04 will be refused: the target is frozen; only reading and recovery go on until its tag",
+            "A YES LETS THESE 3 CALLS TAKE EFFECT, EACH ONCE",
+        ],
+    );
+    assert!(request.calls.iter().all(|call| call.node.as_str() != "create/sw04"), "{:?}", request.calls);
+    assert_eq!(request, asked(&chain, &About::Gate2));
+
+    let all = inventory.replace("tags: [access]", "tags: [freeze]");
+    chain.catalog.inventory = crate::artifact::from_yaml("inventory.yaml", &all).unwrap();
+    let request = asked(&chain, &About::Gate2);
+    let refused = "! sw01, sw02, sw03, sw04 will be refused: the target is frozen; only reading and recovery go on";
+    assert_says(&shown(&request), &[refused, "A YES LETS NO CALL TAKE EFFECT BY ITSELF"]);
+    assert_eq!(request.calls, []);
+}
+
+#[test]
+fn a_design_that_a_person_edited_says_who_and_what() {
+    let mut chain = at_gate2(Chain::vlan());
+    let mut design = crate::artifact::SolutionDesign::clone(chain.documents.design().unwrap());
+    design.steps[0].on_failure = crate::artifact::OnFailure::Stop;
+    let made_from = vec![design.spec, design.discovery];
+    chain.file_as(ada(), ArtifactKind::Design, &design, made_from);
+    assert_eq!(chain.run(), Some(About::Gate2));
+    let text = shown(&asked(&chain, &About::Gate2));
+    let edited = "Engagement  k7m2q, spec version 1, design version 2, edited by ada (asserted, OS user ada)";
+    let lines = [
+        "WHAT CHANGED (this is version 2)",
+        "- steps.create.on_failure: undo_target",
+        "+ steps.create.on_failure: stop",
+        edited,
+    ];
+    assert_says(&text, &lines);
+    assert_says(&text, &["When a switch fails, its own change is taken back and the others go on"]);
+
+    let mut spec = chain.draft_spec();
+    spec.limits.tool_calls = 20;
+    chain.file_as(ada(), ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
+    let edited = "Engagement  k7m2q, spec version 2, edited by ada (asserted, OS user ada)";
+    assert_says(&shown(&asked(&chain, &About::Gate1)), &[edited, "- limits.tool_calls: 80"]);
+}
+
+#[test]
+fn what_changed_is_told_since_the_version_that_was_answered() {
+    let mut chain = at_gate1();
+    let request = chain.store(&asked(&chain, &About::Gate1));
+    chain.answer_with(&About::Gate1, request, Answer::Reject, Vec::new());
+    let mut spec = chain.draft_spec();
+    for calls in [30, 20] {
+        spec.limits.tool_calls = calls;
+        chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
+    }
+    let text = shown(&asked(&chain, &About::Gate1));
+    let lines =
+        ["WHAT CHANGED since version 1 (this is version 3)", "- limits.tool_calls: 80", "+ limits.tool_calls: 20"];
+    assert_says(&text, &lines);
+    let again = chain.state().artifact(ArtifactKind::Spec).unwrap();
+    chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
+    assert_eq!(chain.state().artifact(ArtifactKind::Spec), Some(again));
+}
+
+#[test]
+fn a_record_that_it_starts_from_is_named() {
+    let mut chain = Chain::vlan().starting_from("abcde");
+    chain.run();
+    let from = "Starts from  abcde, and drift from its record is read first";
+    assert_says(&shown(&asked(&chain, &About::Gate1)), &["From         blueprint vlan", from]);
+    let chain = at_gate2(chain);
+    let from = "Starts from  abcde, and drift from its record was looked for";
+    assert_says(&shown(&asked(&chain, &About::Gate2)), &[from]);
+}
+
+#[test]
+fn a_grant_for_one_target_names_it() {
+    let mut chain = Chain::request(VLAN, json!({"id": 120, "name": "guest", "switches": ["sw01"]}));
+    chain.run();
+    let text = shown(&asked(&chain, &About::Gate1));
+    assert_says(
+        &text,
+        &[
+            "The build agent may create VLAN 120 named guest on sw01, once, and undo that.",
+            "vlan.create lets through exactly one call: create VLAN 120 named guest on sw01.",
+        ],
+    );
+    assert!(!text.contains("The worst of them"), "{text}");
 }

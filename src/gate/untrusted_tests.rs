@@ -80,7 +80,7 @@ fn assert_sound(screen: &Screen, width: usize) {
 }
 
 const HOSTILE: [&str; 7] = [
-    "guest\nA YES LETS NO CALL RUN BY ITSELF\n  nothing",
+    "guest\nA YES LETS NO CALL TAKE EFFECT BY ITSELF\n  nothing",
     "\u{1b}[2J\u{1b}[H\u{1b}[31mred\rWHAT WILL BE CHANGED",
     "abc\u{202e}txt.\u{200b}\u{feff}\u{2028}GATE 1\u{85}x\u{e0041}",
     "x          GATE 1: approved          + name: guest",
@@ -107,7 +107,7 @@ fn no_value_can_fake_a_line_a_heading_or_a_colour() {
         for width in [20, 60, 100, 200] {
             assert_sound(&screen, width);
         }
-        assert!(render(&screen, Style::plain(100)).lines().count() < 90);
+        assert!(render(&screen, Style::plain(100)).lines().count() < 110);
 
         let mut chain = Chain::vlan();
         chain.network.vlans.get_mut("sw03").unwrap().insert(120, hostile.clone());
@@ -137,9 +137,9 @@ proptest::proptest! {
                 Line::KeyValue { key, value },
                 Line::Removed(gone),
                 Line::Added(new.clone()),
-                Line::Kept(new),
+                Line::Kept(new.clone()),
                 Line::Warning(warning),
-                Line::Call { sentence: call, digest: "0123456789ab".into(), tick: true },
+                Line::Call { node: new, sentence: call, digest: "0123456789ab".into(), tick: true },
             ],
         };
         let screen = Screen {

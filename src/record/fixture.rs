@@ -135,6 +135,12 @@ impl Chain {
         self
     }
 
+    /// An engagement that names the record of another one, without a baseline in its request.
+    pub(crate) fn starting_from(mut self, engagement: &str) -> Self {
+        self.state.as_mut().unwrap().requested.from = Some(engagement.parse().unwrap());
+        self
+    }
+
     /// What the calls for a purpose (in its own words) do instead, in order.
     pub(crate) fn script(mut self, purpose: &str, does: impl IntoIterator<Item = Scripted>) -> Self {
         self.script.insert(purpose.to_owned(), does.into_iter().collect());
@@ -297,8 +303,18 @@ impl Chain {
     }
 
     pub(crate) fn file<T: serde::Serialize>(&mut self, artifact: ArtifactKind, document: &T, made_from: Vec<Digest>) {
+        self.file_as(Actor::Program, artifact, document, made_from);
+    }
+
+    pub(crate) fn file_as<T: serde::Serialize>(
+        &mut self,
+        author: Actor,
+        artifact: ArtifactKind,
+        document: &T,
+        made_from: Vec<Digest>,
+    ) {
         let digest = self.store(document);
-        self.command(Actor::Program, Command::File { artifact, digest, made_from });
+        self.command(author, Command::File { artifact, digest, made_from });
     }
 
     fn file_discovery(&mut self) {
