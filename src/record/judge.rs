@@ -6,7 +6,7 @@ use crate::{
     flow::NodeOutcome,
 };
 
-use super::step::Reconciled;
+use super::step::{Left, Reconciled};
 
 /// All that the verdict rests on.
 pub(super) struct Case<'a> {
@@ -25,9 +25,9 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
     let state = case.view.state;
     if let Some(reason) = &state.cancelled {
         return if case.changed {
-            (RecordOutcome::PartlyDone, format!("cancelled: {reason}; {counted}"))
+            (RecordOutcome::PartlyDone, format!("ended early ({reason}); {counted}"))
         } else {
-            (RecordOutcome::Cancelled, format!("cancelled, and nothing is changed: {reason}"))
+            (RecordOutcome::Cancelled, format!("{reason}; nothing is changed"))
         };
     }
     let built = case.view.documents.flow().is_some();
@@ -36,11 +36,12 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
         && matches!(report.verdict, Verdict::NotFeasible | Verdict::WithChanges)
     {
         let found: Vec<&str> = report.findings.iter().map(|finding| finding.text.as_str()).collect();
-        let what = match report.verdict {
-            Verdict::WithChanges => "not feasible without another version of the spec",
-            _ => "not feasible",
+        let found = if found.is_empty() { "discovery names no reason".to_owned() } else { found.join("; ") };
+        let said = match report.verdict {
+            Verdict::WithChanges => format!("it needs another version of the spec: {found}"),
+            _ => found,
         };
-        return (RecordOutcome::NotFeasible, format!("{what}: {}", found.join("; ")));
+        return (RecordOutcome::NotFeasible, said);
     }
     let met = case.requirements.iter().all(|requirement| is_met(requirement.status));
     if case.spec.boundary.build.is_empty() {
@@ -60,16 +61,14 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
         return (RecordOutcome::Done, counted);
     }
     let some = case.steps.iter().any(|step| step.result.outcome == TargetOutcome::Done && step.wrote);
-    if some
-        || case
-            .requirements
-            .iter()
-            .any(|requirement| requirement.status == RequirementStatus::Met && !only_kept(case, requirement))
-    {
+    let shown =
+        |requirement: &RequirementResult| requirement.status == RequirementStatus::Met && !only_kept(case, requirement);
+    // What is met while nothing of this engagement is there was not done by it.
+    if some || case.changed && case.requirements.iter().any(shown) {
         return (RecordOutcome::PartlyDone, counted);
     }
     match refused(case) {
-        Some(reason) => (RecordOutcome::Refused, format!("refused, and nothing is changed: {reason}")),
+        Some(reason) => (RecordOutcome::Refused, format!("{reason}; nothing is changed")),
         None => (RecordOutcome::Failed, counted),
     }
 }
@@ -108,7 +107,25 @@ fn counted(case: &Case<'_>) -> String {
         parts.push(targets(case.targets));
     }
     parts.push(requirements(case.requirements));
+    parts.extend(left_behind(case, Left::Something).map(|steps| format!("left behind: {steps}")));
+    parts.extend(left_behind(case, Left::Perhaps).map(|steps| format!("perhaps left behind: {steps}")));
     parts.join("; ")
+}
+
+/// The steps that are not done and that left something.
+fn left_behind(case: &Case<'_>, left: Left) -> Option<String> {
+    let in_place =
+        |step: &&Reconciled<'_>| matches!(step.result.outcome, TargetOutcome::Done | TargetOutcome::Unchanged);
+    let of = case.steps.iter().filter(|step| step.left == left && !in_place(step));
+    let names: Vec<String> = of.map(|step| format!("`{}`", step.node.id)).collect();
+    (!names.is_empty()).then(|| listed(&names))
+}
+
+/// The first few names, and that there are more.
+fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let shown = names.iter().take(5).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > 5 { ", …" } else { "" };
+    format!("{shown}{more}")
 }
 
 fn targets(targets: &[TargetResult]) -> String {
@@ -130,9 +147,7 @@ fn targets(targets: &[TargetResult]) -> String {
     ] {
         let names: Vec<&str> = of(outcome).map(|target| target.target.as_str()).collect();
         if !names.is_empty() {
-            let shown = names.iter().take(5).copied().collect::<Vec<_>>().join(", ");
-            let more = if names.len() > 5 { ", …" } else { "" };
-            parts.push(format!("{} {word} ({shown}{more})", names.len()));
+            parts.push(format!("{} {word} ({})", names.len(), listed(&names)));
         }
     }
     parts.join(", ")

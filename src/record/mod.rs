@@ -39,7 +39,7 @@ pub fn reconcile(view: &View<'_>, now: Timestamp) -> Result<ReconciledRecord, Re
     let requirements = requirements::results(view, spec);
     let targets = match view.documents.flow() {
         Some(_) => step::targets(&steps),
-        None => requirements::targets(view, spec),
+        None => requirements::targets(view, spec, spec.boundary.build.is_empty()),
     };
     let changed = notes::something_changed(view, &steps);
     let (outcome, summary) = judge::verdict(&judge::Case {

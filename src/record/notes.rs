@@ -10,16 +10,11 @@ use crate::{
     tool::Effect,
 };
 
-use super::step::{Reconciled, in_words, number};
+use super::step::{Left, Reconciled, in_words, number};
 
 /// Whether something is, or may be, not as it was before.
 pub(super) fn something_changed(view: &View<'_>, steps: &[Reconciled<'_>]) -> bool {
-    let by_step = steps.iter().any(|step| {
-        let settled = view.state.nodes.get(&step.node.id);
-        let open = settled.is_none_or(|settled| settled.changed || settled.outcome == NodeOutcome::Unknown);
-        step.wrote && open
-    });
-    by_step || by_hand(view).any(|(_, call)| writes(view, call))
+    steps.iter().any(|step| step.left != Left::Nothing) || by_hand(view).any(|(_, call)| writes(view, call))
 }
 
 fn by_hand<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a crate::artifact::CallId, &'a Call)> {
@@ -131,8 +126,15 @@ pub(super) fn residual(
             TargetOutcome::Unreachable => {
                 left.push(format!("`{}` is out of reach: {why}; look at {}", step.node.id, where_to(step)));
             }
-            TargetOutcome::Failed if step.wrote && view.state.nodes.get(&step.node.id).is_some_and(|s| s.changed) => {
+            TargetOutcome::Failed if step.left == Left::Something => {
                 left.push(format!("`{}` left a change behind: {why}; look at {}", step.node.id, where_to(step)));
+            }
+            TargetOutcome::Failed if step.left == Left::Perhaps => {
+                left.push(format!(
+                    "`{}` may have left a change behind: {why}; look at {}",
+                    step.node.id,
+                    where_to(step)
+                ));
             }
             _ => {}
         }
@@ -157,6 +159,8 @@ pub(super) fn residual(
     if families.peek().is_some() && families.any(|manifest| manifest.simulated) {
         left.push("the environment is simulated: nothing outside the simulation was touched".into());
     }
+    let mut said = BTreeSet::new();
+    left.retain(|note| said.insert(note.clone()));
     left
 }
 

@@ -54,8 +54,9 @@ pub(super) fn status(
     }
 }
 
-/// The targets that the checks read, where nothing was built: as wanted, not, or out of reach.
-pub(super) fn targets(view: &View<'_>, spec: &Spec) -> Vec<TargetResult> {
+/// The targets that the checks read, where nothing was built: as wanted already or not reached; for an audit also
+/// not as wanted, or out of reach.
+pub(super) fn targets(view: &View<'_>, spec: &Spec, audit: bool) -> Vec<TargetResult> {
     let mut worst: BTreeMap<String, TargetOutcome> = BTreeMap::new();
     let inputs = spec.inputs_value();
     for check in &spec.acceptance {
@@ -81,5 +82,6 @@ pub(super) fn targets(view: &View<'_>, spec: &Spec) -> Vec<TargetResult> {
             *known = (*known).max(outcome);
         }
     }
-    worst.into_iter().map(|(target, outcome)| TargetResult { target, outcome }).collect()
+    let of = |outcome| if audit || outcome == TargetOutcome::Unchanged { outcome } else { TargetOutcome::NotRun };
+    worst.into_iter().map(|(target, outcome)| TargetResult { target, outcome: of(outcome) }).collect()
 }

@@ -25,6 +25,19 @@ pub(super) struct Reconciled<'a> {
     pub wrote: bool,
     /// Whether something is there at the end that neither the design nor the state before explains.
     pub differs: bool,
+    /// What its call left.
+    pub left: Left,
+}
+
+/// Whether what a step did is still there at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing is left: it changed nothing, or the end is as it was before.
+    Nothing,
+    /// Nothing could show it, so something may be left.
+    Perhaps,
+    /// Something is there that was not there before.
+    Something,
 }
 
 /// Every node of the flow, in its order.
@@ -79,7 +92,20 @@ fn one<'a>(view: &View<'a>, flow: &'a AutomationFlow, node: &'a FlowNode) -> Rec
         observed: ending.state().cloned(),
     };
     let wrote = ran && tool.is_some_and(|tool| tool.effect != Effect::Read);
-    Reconciled { node, tool, target, result, wrote, differs }
+    let left = if wrote { left(view, node, &result, &ending) } else { Left::Nothing };
+    Reconciled { node, tool, target, result, wrote, differs, left }
+}
+
+fn left(view: &View<'_>, node: &FlowNode, result: &StepResult, ending: &Ending) -> Left {
+    let settled = view.state.nodes.get(&node.id);
+    let open = settled.is_none_or(|settled| settled.changed || settled.outcome == NodeOutcome::Unknown);
+    match ending.state() {
+        Some(now) if result.before.as_ref() == Some(now) => Left::Nothing,
+        _ if !open => Left::Nothing,
+        Some(_) => Left::Something,
+        None if result.outcome == TargetOutcome::Done => Left::Something,
+        None => Left::Perhaps,
+    }
 }
 
 fn designed(tool: &Tool, args: &Map<String, Value>, before: Option<&Value>) -> Option<Value> {
@@ -232,9 +258,7 @@ impl Story<'_> {
             NodeOutcome::Failed => (TargetOutcome::Failed, self.though_there(reason)),
             NodeOutcome::Unknown => self.found_out(reason),
             NodeOutcome::Undone => self.taken_back(reason),
-            NodeOutcome::UndoFailed => {
-                (TargetOutcome::Failed, Some(format!("it was not taken back: {}", reason.unwrap_or_default())))
-            }
+            NodeOutcome::UndoFailed => self.undo_not_confirmed(reason),
         }
     }
 
@@ -336,6 +360,25 @@ impl Story<'_> {
             }
             Ending::Unread(outcome, why) => (*outcome, Some(format!("it was taken back, and {why}"))),
             Ending::State(_) | Ending::NoRoad => (TargetOutcome::Undone, reason),
+        }
+    }
+
+    /// A step whose undo was not seen to have worked: the end may show it.
+    fn undo_not_confirmed(&self, reason: Option<String>) -> Told {
+        let why = reason.unwrap_or_else(|| "no reason is known".into());
+        match self.ending {
+            Ending::State(now) if self.before == Some(now) => {
+                let seen = format!("its undo could not be confirmed ({why}); at the end it is as it was before");
+                (TargetOutcome::Undone, Some(seen))
+            }
+            Ending::State(now) => {
+                let there = in_words(now);
+                (TargetOutcome::Failed, Some(format!("it was not taken back: {why}; at the end {there} is there")))
+            }
+            Ending::Unread(_, unread) => {
+                (TargetOutcome::Unknown, Some(format!("its undo could not be confirmed: {why}; {unread}")))
+            }
+            Ending::NoRoad => (TargetOutcome::Unknown, Some(format!("its undo could not be confirmed: {why}"))),
         }
     }
 

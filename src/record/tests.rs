@@ -132,7 +132,7 @@ fn each_way_to_go_wrong_has_its_own_words() {
                 })
                 .into(),
             RecordOutcome::Refused,
-            "refused, and nothing is changed: the broker refused: frozen",
+            "the broker refused: frozen; nothing is changed",
             "create/sw01: the broker refused: frozen",
         ),
         (
@@ -257,7 +257,7 @@ fn a_cancelled_engagement_says_what_it_left() {
     assert_eq!(early.run(), None);
     let record = early.record();
     assert_eq!(record.outcome, RecordOutcome::Cancelled);
-    assert_eq!(record.summary, "cancelled, and nothing is changed: wrong ticket");
+    assert_eq!(record.summary, "wrong ticket; nothing is changed");
 
     let mut late = Chain::vlan();
     late.run();
@@ -271,7 +271,7 @@ fn a_cancelled_engagement_says_what_it_left() {
     assert_eq!(late.run(), None);
     let record = late.record();
     assert_eq!(record.outcome, RecordOutcome::PartlyDone);
-    assert!(record.summary.starts_with("cancelled: wrong ticket; 1 of 4 targets done, 3 not reached"), "{record:?}");
+    assert!(record.summary.starts_with("ended early (wrong ticket); 1 of 4 targets done, 3 not reached"), "{record:?}");
 }
 
 #[test]
@@ -307,7 +307,42 @@ fn a_discovery_that_rules_it_out_is_not_feasible() {
     assert_eq!(chain.run(), None);
     let record = chain.record();
     assert_eq!(record.outcome, RecordOutcome::NotFeasible);
-    assert_eq!(record.summary, "not feasible: sw02 has VLAN 120 staff");
+    assert_eq!(record.summary, "sw02 has VLAN 120 staff");
+    assert!(record.targets.iter().all(|target| target.outcome == TargetOutcome::NotRun), "{:?}", record.targets);
+    assert!(!record.residual.iter().any(|left| left.contains("left a change behind")), "{:?}", record.residual);
+}
+
+#[test]
+fn an_undo_that_nothing_confirmed_is_said_as_such_and_the_end_may_show_it() {
+    use Scripted::*;
+    let wrong = "read back create/sw03";
+    let check = "read back the undo of create/sw03";
+    let observe = "observe create/sw03 at the end";
+    let behind = |record: &ReconciledRecord| record.residual.iter().any(|left| left.contains("left a change behind"));
+    let broken = || Chain::vlan().script(wrong, [Error("no answer")]).script(check, [const { Error("no answer") }; 9]);
+
+    let record = broken().finish().record();
+    let (targets, reasons) = told(&record);
+    assert_eq!(targets[2], "sw03 undone", "{reasons:?}");
+    assert!(reasons[0].starts_with("create/sw03: its undo could not be confirmed ("), "{reasons:?}");
+    assert!(reasons[0].ends_with("at the end it is as it was before"), "{reasons:?}");
+    assert!(!behind(&record) && !record.summary.contains("left behind"), "{record:#?}");
+
+    let record = broken().script("undo create/sw03", [Lie]).finish().record();
+    let (targets, reasons) = told(&record);
+    assert_eq!(targets[2], "sw03 failed", "{reasons:?}");
+    assert!(reasons[0].starts_with("create/sw03: it was not taken back: "), "{reasons:?}");
+    assert!(behind(&record) && record.summary.contains("; left behind: `create/sw03`"), "{record:#?}");
+
+    let record = broken().script(observe, [const { Error("no answer") }; 9]).finish().record();
+    let (targets, reasons) = told(&record);
+    assert_eq!(targets[2], "sw03 unknown", "{reasons:?}");
+    assert!(reasons[0].starts_with("create/sw03: its undo could not be confirmed: "), "{reasons:?}");
+    assert!(record.summary.contains("; perhaps left behind: `create/sw03`"), "{}", record.summary);
+    let mut notes = record.residual.clone();
+    notes.sort();
+    notes.dedup();
+    assert_eq!(notes.len(), record.residual.len());
 }
 
 const AUDIT: &str = "
