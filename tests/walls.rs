@@ -1,4 +1,10 @@
 //! The walls: what code outside cannot even write, and what each module may know of the others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on stops, and says where"
+)]
 
 use std::{
     collections::BTreeSet,
@@ -102,23 +108,19 @@ fn bare(text: &str) -> String {
             rest = &comment[comment.find('\n').unwrap_or(comment.len())..];
         } else if let Some(comment) = from.strip_prefix("/*") {
             rest = comment.split_once("*/").map_or("", |(_, after)| after);
-        } else if from.starts_with('"') {
+        } else if let Some(text) = from.strip_prefix('"') {
             let hashes = before.len() - before.trim_end_matches('#').len();
             let raw = before[..before.len() - hashes].ends_with('r');
-            let end = if raw {
-                let close = format!("\"{}", "#".repeat(hashes));
-                from[1..].find(&close).map_or(from.len(), |end| 1 + end + close.len())
-            } else {
-                let mut escaped = false;
-                let end = from[1..].find(|c| {
-                    let ends = c == '"' && !escaped;
-                    escaped = c == '\\' && !escaped;
-                    ends
-                });
-                end.map_or(from.len(), |end| end + 2)
+            let close = format!("\"{}", "#".repeat(hashes));
+            let mut escaped = false;
+            let ends = |c: char| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
             };
+            let (end, long) = if raw { (text.find(&close), close.len()) } else { (text.find(ends), 1) };
             code.push_str("\"\"");
-            rest = &from[end..];
+            rest = &text[end.map_or(text.len(), |end| end + long)..];
         } else if let Some(quoted) = from.strip_prefix('\'').filter(|quoted| character(quoted).is_some()) {
             rest = &quoted[character(quoted).unwrap_or(0)..];
         } else {
@@ -213,8 +215,11 @@ fn every_module_uses_only_those_above_it() {
 
 #[test]
 fn nothing_but_the_broker_knows_of_permits_and_transports() {
+    // What stands above the broker cannot reach it anyway; Cedar's permits, in `policy`, are something else.
+    let order = order();
+    let at = |name: &str| order.iter().position(|module| module == name);
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|source| source.module() != "broker") {
+    for source in sources().iter().filter(|source| at(source.module()) > at("broker")) {
         let words = source.code.split(|c: char| !c.is_alphanumeric() && c != '_');
         for word in words.filter(|word| matches!(*word, "Permit" | "Transports")) {
             wrong.push(format!("{} mentions `{word}`", source.path));
@@ -224,7 +229,7 @@ fn nothing_but_the_broker_knows_of_permits_and_transports() {
 }
 
 #[test]
-fn a_permit_is_not_copied_written_down_or_made_in_two_places() {
+fn a_permit_is_not_copied_or_made_in_two_places_and_no_approval_is_read() {
     let sources = sources();
     let permit = sources.iter().find(|source| source.path == "broker/permit.rs").unwrap();
     let (before, fields) = permit.code.split_once("struct Permit {").unwrap();
@@ -233,6 +238,10 @@ fn a_permit_is_not_copied_written_down_or_made_in_two_places() {
     for named in ["Clone for Permit", "Serialize for Permit", "Copy for Permit", "Default for Permit"] {
         assert!(!permit.code.contains(named), "{named}");
     }
+    let approved = sources.iter().find(|source| source.path == "engagement/approved.rs").unwrap();
+    let (before, _) = approved.code.split_once("struct Approved<T> {").unwrap();
+    let derived = before.rsplit_once("#[derive").unwrap().1.split_once(']').unwrap().0;
+    assert_eq!(derived, "(Debug, Clone)", "an approval is never read from anywhere");
     let minting = sources.iter().filter(|source| !source.test && source.own().contains("Permit::mint("));
     let minting: Vec<&str> = minting.map(|source| source.path.as_str()).collect();
     assert_eq!(minting, ["broker/invoke.rs"]);
@@ -241,11 +250,15 @@ fn a_permit_is_not_copied_written_down_or_made_in_two_places() {
 const PURE: [&str; 8] = ["artifact", "tool", "flow", "facts", "policy", "engagement", "record", "gate"];
 const PURE_FILES: [&str; 3] = ["ledger/chain.rs", "ledger/verify.rs", "ledger/mentions.rs"];
 /// Each is the start of a path or a word.
-const IMPURE: [&str; 15] = [
+const IMPURE: [&str; 18] = [
     "async ",
     ".await",
     "std::fs",
-    "std::net",
+    // Addresses are values; sockets are not.
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "ToSocketAddrs",
     "std::process",
     "std::env",
     "std::thread",

@@ -339,7 +339,7 @@ fn history(rolls: &[u16], reached: &RefCell<Reached>) -> Result<(), TestCaseErro
         *seen.kinds.entry(body.kind()).or_default() += 1;
         phases.push(story.state.phase.as_str());
         keeper.enter(&command, &body, &before, &story.state).map_err(TestCaseError::fail)?;
-        if story.events.len() % 16 == 0 {
+        if story.events.len().is_multiple_of(16) {
             replays(&story)?;
         }
     }

@@ -275,6 +275,7 @@ allow verifier: check after             ...... ... ..... ................ ++oo
 allow verifier: by hand                 .....x +++ +++++ +++++++++++++++x ++oo
 allow build: act, approved              ...... ... ..... ccccccc+cccccccc ..oo
 allow build: act, another approved      ...... ... ..... cccccccccccccccc ..oo
+allow verifier: act, only reading       ...... ... ..... c+cccc++c+cccccc ..oo
 allow build: act in the next attempt    ...... ... ..... cccccccccccccccc ..oo
 allow build: act under another id       cccccc ccc ccccc cccccccccccccccc ccoo
 refuse a call                           ++++++ +++ +++++ ++++++++++++++++ ++oo

@@ -165,7 +165,7 @@ pub(in crate::engagement) fn commands(state: &State) -> Vec<(String, Command)> {
     row("at a".into(), deviate());
     let again = |nodes: &[(&str, u32)], role: Role| {
         let nodes: BTreeMap<String, u32> = nodes.iter().map(|(node, attempt)| ((*node).into(), *attempt)).collect();
-        Command::Retry { retried: Retried { nodes, calls: vec![call] }, roles: [role].into() }
+        Command::Retry { retried: Retried { nodes, calls: Vec::new() }, roles: [role].into() }
     };
     row("a".into(), again(&[("a", 2)], Role::Approver));
     row("a and b".into(), again(&[("a", 2), ("b", 1)], Role::Owner));

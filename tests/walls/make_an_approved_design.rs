@@ -9,8 +9,4 @@ fn made(design: SolutionDesign) -> ApprovedDesign {
     Approved { document: Arc::new(design), digest: Digest::ZERO }
 }
 
-fn from(design: SolutionDesign) -> ApprovedDesign {
-    design.into()
-}
-
 fn main() {}

@@ -10,13 +10,4 @@ fn made(spec: Spec) -> ApprovedSpec {
     Approved { document: Arc::new(spec), digest: Digest::ZERO }
 }
 
-fn changed(mut approved: ApprovedSpec, spec: Spec) {
-    approved.title = "another".into();
-    approved.document = Arc::new(spec);
-}
-
-fn read(text: &str) -> ApprovedSpec {
-    serde_json::from_str(text).unwrap()
-}
-
 fn main() {}
