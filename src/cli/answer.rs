@@ -1,26 +1,78 @@
 //! `countersign approve`, `reject`, `answer` and `cancel`.
 
+use std::collections::BTreeSet;
+
 use crate::{
     artifact::OnFailure,
-    engagement::About,
-    runtime::{Choice, answer, cancel as cancel_engagement},
+    engagement::{About, Refusal},
+    gate::render,
+    runtime::{AnswerError, Choice, answer, cancel as cancel_engagement, open_question},
 };
 
 use super::{
     args::{AnswerArgs, Approve, ChoiceArg, Global, Reject},
     context::Context,
-    output::{CliError, Code, say, say_json},
+    output::{CliError, Code, agreed, interactive, plain, say, say_json, style},
+    run::{next_words, say_unticked, tick, unticked},
 };
 
-/// `approve`
+/// `approve`. Nothing is approved that was not shown: either the digest says what was seen, or it is shown now.
 pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
-    let ticked = args.tick.into_iter().collect();
-    give(global, &args.id, Choice::Approve { ticked }, args.digest.as_deref(), "approved").await
+    let context = Context::open(global).await?;
+    let mut journal = context.journal(&args.id).await?;
+    let identity = context.identity()?;
+    let id = journal.id().clone();
+    let catalog = context.workspace.load_catalog()?;
+    let open = open_question(&journal, &catalog)?.ok_or_else(|| AnswerError::NothingOpen(id.to_string()))?;
+    if !catalog.people.roles(&identity).iter().any(|role| *role >= open.asked.role) {
+        return Err(AnswerError::from(Refusal::NotInRole(open.asked.role)).into());
+    }
+    let mut ticked: BTreeSet<String> = args.tick.into_iter().collect();
+    let other_kind = matches!(open.asked.about, About::Failure { .. } | About::Unknown { .. });
+    let seen = match args.digest {
+        Some(digest) => digest,
+        // What is no yes-or-no question, or is out of date, is refused with the reason for that.
+        None if other_kind || !open.changed.is_empty() => open.digest.hex(),
+        None if interactive() && !global.json => {
+            say(render(&open.asked.screen, style()));
+            if !agreed("[a]pprove (default: no, leave it waiting)", &["a", "approve", "y", "yes"]) {
+                say(format!("Nothing was approved; {id} still waits."));
+                return Ok(Code::Waiting);
+            }
+            ticked.extend(tick(&open.asked, &ticked));
+            open.digest.hex()
+        }
+        None => {
+            let command = next_words(&id, Some(&open.asked.about), Some(&open));
+            return Err(CliError::usage(format!(
+                "a yes names what was seen: look with `countersign show {id}`, then answer with its digest:\n{command}"
+            )));
+        }
+    };
+    let choice = Choice::Approve { ticked: ticked.clone() };
+    let about = answer(&context.workspace, &mut journal, identity.clone(), choice, Some(&seen)).await?;
+    let environments: Vec<&String> = open.asked.facts.environments.iter().collect();
+    let title = &journal.state().requested.title;
+    let unticked = unticked(&open.asked, &ticked);
+    if global.json {
+        say_json(&serde_json::json!({
+            "engagement": id, "about": about, "answer": "approved", "by": identity, "title": title,
+            "environments": environments, "digest": open.digest, "not_ticked": unticked,
+        }))?;
+        return Ok(Code::Done);
+    }
+    say(format!("{id}: {about} approved by {}", plain(&identity.to_string())));
+    let places = environments.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ");
+    let places = if places.is_empty() { String::new() } else { format!(", in {places}") };
+    say(format!("  {}{places}, digest {}", plain(title), open.digest.short()));
+    say_unticked(&unticked);
+    say(format!("Next: countersign run {id}"));
+    Ok(Code::Done)
 }
 
 /// `reject`
 pub async fn reject(global: &Global, args: Reject) -> Result<Code, CliError> {
-    give(global, &args.id, Choice::Reject { reason: args.reason }, None, "rejected").await
+    give(global, &args.id, Choice::Reject { reason: args.reason }, "rejected").await
 }
 
 /// `answer`
@@ -33,7 +85,7 @@ pub async fn choose(global: &Global, args: AnswerArgs) -> Result<Code, CliError>
         ChoiceArg::Applied => Choice::Applied(true),
         ChoiceArg::NotApplied => Choice::Applied(false),
     };
-    give(global, &args.id, choice, None, "answered").await
+    give(global, &args.id, choice, "answered").await
 }
 
 /// `cancel`
@@ -50,11 +102,11 @@ pub async fn cancel(global: &Global, args: Reject) -> Result<Code, CliError> {
     Ok(Code::Done)
 }
 
-async fn give(global: &Global, id: &str, choice: Choice, seen: Option<&str>, word: &str) -> Result<Code, CliError> {
+async fn give(global: &Global, id: &str, choice: Choice, word: &str) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let mut journal = context.journal(id).await?;
     let identity = context.identity()?;
-    let about: About = answer(&context.workspace, &mut journal, identity.clone(), choice, seen).await?;
+    let about: About = answer(&context.workspace, &mut journal, identity.clone(), choice, None).await?;
     let id = journal.id();
     if global.json {
         say_json(&serde_json::json!({"engagement": id, "about": about, "answer": word, "by": identity}))?;

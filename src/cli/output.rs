@@ -218,8 +218,19 @@ pub fn prompt(question: &str) -> Option<String> {
             say("");
             None
         }
-        Ok(_) => Some(line.trim().to_owned()),
+        Ok(_) => {
+            // A terminal shows the line break that was typed; a pipe does not.
+            if !std::io::stdin().is_terminal() {
+                say("");
+            }
+            Some(line.trim().to_owned())
+        }
     }
+}
+
+/// Asks whether to go on; everything but one of these words is a no.
+pub fn agreed(question: &str, words: &[&str]) -> bool {
+    prompt(question).is_some_and(|line| words.contains(&line.to_lowercase().as_str()))
 }
 
 /// Text from a person or a device, fit for one line of a terminal: control characters are shown, not obeyed.

@@ -19,7 +19,7 @@ use super::{
     args::{Global, Run},
     context::Context,
     edit,
-    output::{CliError, Code, aside, interactive, plain, prompt, say, say_json, style},
+    output::{CliError, Code, agreed, aside, interactive, plain, prompt, say, say_json, style},
     show,
 };
 
@@ -147,7 +147,7 @@ impl Seat<'_> {
                         say(format!("Next: countersign edit {id}, or countersign cancel {id} --reason …"));
                     }
                     if let (Some(identity), None) = (identity, answerer)
-                        && prompt("[e]dit it now? (default: no)").is_some_and(|line| line.starts_with(['e', 'y']))
+                        && agreed("[e]dit it now? (default: leave it waiting)", &["e", "edit", "y", "yes"])
                     {
                         edit::interactively(self.workspace, journal, identity.clone()).await?;
                         continue;
@@ -198,7 +198,12 @@ impl Seat<'_> {
                 }
             },
         };
+        let unticked = match &choice {
+            Choice::Approve { ticked } => unticked(&open.asked, ticked),
+            _ => Vec::new(),
+        };
         answer(self.workspace, journal, identity.clone(), choice, Some(&open.digest.hex())).await?;
+        say_unticked(&unticked);
         Ok(true)
     }
 
@@ -214,8 +219,8 @@ impl Seat<'_> {
             let question = match about {
                 About::Failure { .. } => "[c]ontinue [u]ndo this target undo [a]ll [s]top (default: leave it waiting)",
                 About::Unknown { .. } => "did it take effect? [a]pplied [n]ot applied (default: leave it waiting)",
-                _ if gate => "[a]pprove [r]eject [e]dit [d]iff (default: no, leave it waiting)",
-                _ => "[a]pprove [r]eject (default: no, leave it waiting)",
+                _ if gate => "[a]pprove [r]eject [e]dit [d]iff (default: leave it waiting)",
+                _ => "[a]pprove [r]eject (default: leave it waiting)",
             };
             let Some(line) = prompt(question) else { return Ok(Asked::Left) };
             let choice = match (about, line.to_lowercase().as_str()) {
@@ -226,8 +231,15 @@ impl Seat<'_> {
                 (About::Failure { .. }, "s" | "stop") => Choice::Failure(OnFailure::Stop),
                 (About::Unknown { .. }, "a" | "applied") => Choice::Applied(true),
                 (About::Unknown { .. }, "n") => Choice::Applied(false),
-                (About::Failure { .. } | About::Unknown { .. }, _) => continue,
-                (_, "a" | "approve") => Choice::Approve { ticked: tick(asked) },
+                (About::Failure { .. }, _) => {
+                    say("please answer c, u, a or s");
+                    continue;
+                }
+                (About::Unknown { .. }, _) => {
+                    say("please answer a or n");
+                    continue;
+                }
+                (_, "a" | "approve") => Choice::Approve { ticked: tick(asked, &BTreeSet::new()) },
                 (_, "r" | "reject") => match prompt("why?").filter(|reason| !reason.is_empty()) {
                     Some(reason) => Choice::Reject { reason },
                     None => continue,
@@ -242,7 +254,10 @@ impl Seat<'_> {
                     say(show::artifact_diff(self.workspace, journal, about).await?);
                     continue;
                 }
-                _ => continue,
+                _ => {
+                    say(if gate { "please answer a, r, e or d" } else { "please answer a or r" });
+                    continue;
+                }
             };
             return Ok(Asked::Choice(choice));
         }
@@ -256,15 +271,34 @@ enum Asked {
 }
 
 /// Destructive calls are ticked one by one, each with its own yes.
-fn tick(asked: &ApprovalRequest) -> BTreeSet<String> {
-    let destructive = asked.calls.iter().filter(|call| call.destructive && asked.about == About::Gate2);
-    destructive
+pub fn tick(asked: &ApprovalRequest, ticked: &BTreeSet<String>) -> BTreeSet<String> {
+    let open = unticked(asked, ticked);
+    asked
+        .calls
+        .iter()
+        .filter(|call| open.contains(&call.node.to_string()))
         .filter(|call| {
-            let question = format!("destructive: {} ({}). Let it run? [y]es (default: no)", call.sentence, call.node);
-            prompt(&question).is_some_and(|line| matches!(line.to_lowercase().as_str(), "y" | "yes"))
+            let (sentence, node) = (plain(&call.sentence), &call.node);
+            let question =
+                format!("destructive: {sentence} ({node}). Let it run? [y]es (default: no, ask when it is reached)");
+            agreed(&question, &["y", "yes"])
         })
         .map(|call| call.node.to_string())
         .collect()
+}
+
+/// The destructive calls of gate 2 that a yes with these ticks does not let run.
+pub fn unticked(asked: &ApprovalRequest, ticked: &BTreeSet<String>) -> Vec<String> {
+    let destructive = asked.calls.iter().filter(|call| call.destructive && asked.about == About::Gate2);
+    destructive.map(|call| call.node.to_string()).filter(|node| !ticked.contains(node)).collect()
+}
+
+/// Says what was left out of a yes.
+pub fn say_unticked(nodes: &[String]) {
+    if !nodes.is_empty() {
+        let each = if nodes.len() == 1 { "it" } else { "each" };
+        say(format!("  not ticked: {}; {each} is asked about again when it is reached", nodes.join(", ")));
+    }
 }
 
 fn choice_words(choice: &Choice) -> String {
@@ -289,7 +323,11 @@ pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>)
         None => format!("countersign run {id}"),
         Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop"),
         Some(About::Unknown { .. }) => format!("countersign answer {id} applied|not-applied"),
-        Some(_) => format!("countersign approve {id}{digest}, or countersign reject {id} --reason …"),
+        Some(_) => {
+            let destructive = open.map(|open| unticked(&open.asked, &BTreeSet::new())).unwrap_or_default();
+            let ticks = destructive.iter().map(|node| format!(" --tick {node}")).collect::<String>();
+            format!("countersign approve {id}{digest}{ticks}, or countersign reject {id} --reason …")
+        }
     }
 }
 

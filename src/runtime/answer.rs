@@ -61,7 +61,7 @@ pub enum AnswerError {
     #[error("nothing is open to answer in {0}; look with `countersign show {0}`")]
     NothingOpen(String),
     /// It is not what was shown.
-    #[error("the question changed since it was asked:\n{}\nlook again with `countersign show {id}`", .changed.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"))]
+    #[error("the question changed since it was asked:\n{}\n`countersign run {id}` asks it anew, `countersign show {id}` shows what was asked", .changed.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"))]
     Changed {
         /// What changed.
         changed: Vec<String>,
@@ -71,6 +71,19 @@ pub enum AnswerError {
     /// It names another question than the one that is open.
     #[error("the open question has the digest {open}, not {given}; look again with `countersign show {id}`")]
     OtherDigest {
+        /// The open question's digest.
+        open: String,
+        /// The digest given.
+        given: String,
+        /// The engagement.
+        id: String,
+    },
+    /// The digest given says too little.
+    #[error(
+        "`{given}` is too short: at least 8 digits of the digest are needed; the open question has {open}; look with \
+         `countersign show {id}`"
+    )]
+    ShortDigest {
         /// The open question's digest.
         open: String,
         /// The digest given.
@@ -150,6 +163,9 @@ pub async fn answer(
     if let Some(given) = seen {
         let wanted = given.strip_prefix("sha256:").unwrap_or(given);
         // All of it: whoever may write both drafts can make two whose first digits are the same.
+        if wanted.len() < open.digest.hex().len() {
+            return Err(AnswerError::ShortDigest { open: open.digest.hex(), given: given.to_owned(), id });
+        }
         if wanted != open.digest.hex() {
             return Err(AnswerError::OtherDigest { open: open.digest.hex(), given: given.to_owned(), id });
         }

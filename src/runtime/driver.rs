@@ -23,6 +23,7 @@ use crate::{
 };
 
 use super::{
+    answer::{AnswerError, open_question},
     request::spec_problems,
     workspace::{Workspace, WorkspaceError},
 };
@@ -183,8 +184,9 @@ impl<'a> Driver<'a> {
             Next::Pause(seconds) => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
             Next::Ask(about) => self.ask(journal, &catalog, about).await?,
             Next::Wait(about) => {
-                if !self.still_the_question(journal, &catalog, &about)? {
-                    watch(Progress::Note("what the question rests on changed, so it is asked anew".into()));
+                if let Some(changed) = changed_question(journal, &catalog)? {
+                    let what = changed.join("; ");
+                    watch(Progress::Note(format!("what the question rests on changed, so it is asked anew: {what}")));
                     self.ask(journal, &catalog, about.clone()).await?;
                 }
                 return Ok(Some(Stopped::Waiting(about)));
@@ -218,11 +220,6 @@ impl<'a> Driver<'a> {
         let request = approval_request(&view(journal, catalog), catalog, &about)?;
         let asked = Asked { about, request: digest_of(&request)?, role: request.role };
         file(journal, Actor::Program, Command::Ask(asked), &request).await
-    }
-
-    fn still_the_question(&self, journal: &Journal, catalog: &Catalog, about: &About) -> Result<bool, DriverError> {
-        let now = digest_of(&approval_request(&view(journal, catalog), catalog, about)?)?;
-        Ok(journal.state().asked.as_ref().is_some_and(|asked| asked.request == now))
     }
 
     async fn draft(
@@ -316,6 +313,16 @@ impl<'a> Driver<'a> {
         file(journal, actor, Command::File { artifact, digest, made_from }, document).await?;
         Ok(digest)
     }
+}
+
+/// What changed about the open question since it was asked; nothing where it still stands.
+fn changed_question(journal: &Journal, catalog: &Catalog) -> Result<Option<Vec<String>>, DriverError> {
+    let open = open_question(journal, catalog).map_err(|error| match error {
+        AnswerError::Gate(error) => DriverError::Gate(error),
+        AnswerError::Document(error) => DriverError::Ledger(error.into()),
+        other => DriverError::Invalid(ArtifactKind::Design, other.to_string()),
+    })?;
+    Ok(open.map(|open| open.changed).filter(|changed| !changed.is_empty()))
 }
 
 fn approved_spec(journal: &Journal) -> Result<ApprovedSpec, DriverError> {

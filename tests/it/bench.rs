@@ -190,10 +190,23 @@ impl Bench {
         self.run(&["run", id, "--json"]).code(code).json()
     }
 
+    /// The digest of the open question; what a person would have seen.
+    #[track_caller]
+    pub fn question(&self, id: &str) -> String {
+        let digest = &self.json(&["show", id])["question_digest"];
+        digest.as_str().unwrap_or_else(|| panic!("nothing is open in {id}")).to_owned()
+    }
+
+    /// Approves the open question with its digest, and with these arguments.
+    #[track_caller]
+    pub fn approving(&self, id: &str, args: &[&str]) -> Answer {
+        self.run(&[&["approve", id, "--digest", &self.question(id)], args].concat())
+    }
+
     /// Approves the open question.
     #[track_caller]
     pub fn approve(&self, id: &str) {
-        self.run(&["approve", id]).code(0);
+        self.approving(id, &[]).code(0);
     }
 
     /// Runs an engagement to gate 2, approving gate 1.

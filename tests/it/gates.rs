@@ -157,6 +157,31 @@ fn an_approval_can_name_the_digest_that_was_seen() {
 }
 
 #[test]
+fn nothing_is_approved_unseen() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    bench.drive(&id, 3);
+    let refused = bench.run(&["approve", &id]).code(2).says(&format!("countersign show {id}"));
+    let short = &bench.question(&id)["sha256:".len()..][..12];
+    assert!(refused.err.contains(&format!("countersign approve {id} --digest {short}")), "{}", refused.err);
+    bench.run(&["approve", &id, "--json"]).code(2);
+    bench.run(&["approve", &id, "--digest", &short[..7]]).code(2).says("at least 8 digits");
+    assert!(bench.events(&id, "approval.answered").is_empty());
+    bench.approving(&id, &[]).code(0).shows("Create VLAN 120 guest").shows("in lab").shows(short);
+}
+
+#[test]
+fn a_question_that_is_asked_anew_says_what_changed() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    bench.drive(&id, 3);
+    bench.edit("policies/inventory.yaml", "tags: [access]", "tags: [access, lab]");
+    bench.run(&["approve", &id]).code(3).says("inventory").says(&format!("countersign run {id}"));
+    let run = bench.run(&["run", &id]).code(3);
+    assert!(run.err.contains("asked anew") && run.err.contains("inventory"), "{}", run.err);
+}
+
+#[test]
 fn only_people_with_the_role_may_answer() {
     let bench = Bench::new();
     bench.people(&[("req", "requester"), ("app", "approver")]);
@@ -171,7 +196,7 @@ fn only_people_with_the_role_may_answer() {
     assert_eq!(bench.json(&["inbox", "--as", "req"]), json!([]));
     assert_eq!(bench.json(&["inbox", "--as", "app"])[0]["id"], json!(id));
     assert!(bench.events(&id, "approval.answered").is_empty());
-    bench.run(&["approve", &id, "--as", "app"]).code(0).shows("app (asserted");
+    bench.approving(&id, &["--as", "app"]).code(0).shows("app (asserted");
     let answered = bench.events(&id, "approval.answered").pop().unwrap();
     assert_eq!((&answered["actor"]["person"]["name"], &answered["body"]["role"]), (&json!("app"), &json!("approver")));
     assert_eq!(answered["actor"]["person"]["means"], "asserted");
@@ -206,7 +231,8 @@ fn two_answers_at_the_same_time_are_one_answer() {
     let bench = Bench::new();
     let id = bench.request_vlan();
     bench.drive(&id, 3);
-    let mut children: Vec<_> = (0..6).map(|_| bench.start(&["approve", &id])).collect();
+    let digest = bench.question(&id);
+    let mut children: Vec<_> = (0..6).map(|_| bench.start(&["approve", &id, "--digest", &digest])).collect();
     let codes: Vec<_> = children.iter_mut().map(|child| child.wait().unwrap().code().unwrap()).collect();
     assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
     assert_eq!(bench.events(&id, "approval.answered").len(), 1);
@@ -221,7 +247,7 @@ fn an_answer_of_another_kind_is_refused() {
     for choice in ["stop", "continue", "undo-target", "undo-all", "applied", "not-applied"] {
         bench.run(&["answer", &id, choice]).code(2).says("approve or reject");
     }
-    bench.run(&["approve", &id, "--tick", "create/sw01"]).code(2).says("create/sw01");
+    bench.approving(&id, &["--tick", "create/sw01"]).code(2).says("create/sw01");
     assert!(bench.events(&id, "approval.answered").is_empty());
 }
 

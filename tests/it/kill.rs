@@ -154,13 +154,14 @@ fn a_killed_answer_was_given_or_was_not() {
         let bench = Bench::new();
         let id = bench.request(&["--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.10"]);
         bench.drive(&id, 3);
-        let mut child = bench.start(&["approve", &id]);
+        let digest = bench.question(&id);
+        let mut child = bench.start(&["approve", &id, "--digest", &digest]);
         std::thread::sleep(Duration::from_millis(wait));
         let _ = child.kill();
         child.wait().unwrap();
         bench.holds(&id);
         let answered = bench.events(&id, "approval.answered").len();
-        let again = bench.run(&["approve", &id]).code_in(&[0, 2]).code;
+        let again = bench.run(&["approve", &id, "--digest", &digest]).code_in(&[0, 2]).code;
         assert_eq!(again == 0, answered == 0);
         assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
     }

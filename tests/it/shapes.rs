@@ -150,7 +150,7 @@ fn answers_for_programs_have_stable_fields() {
     // Looking again gives the same answer, and changes nothing.
     assert_eq!(bench.json(&["show", &id]), gate);
     assert_eq!(bench.drive(&id, 3), gate);
-    let approved = bench.json(&["approve", &id]);
+    let approved = bench.json(&["approve", &id, "--digest", &bench.question(&id)]);
     assert_eq!(
         (&approved["engagement"], &approved["about"], &approved["answer"], &approved["by"]["name"]),
         (&json!(id), &json!("gate1"), &json!("approved"), &json!("ada"))
@@ -252,8 +252,9 @@ fn init_lays_out_a_workspace_that_runs_and_keeps_its_state_out_of_git() {
     let id =
         run_in(&root, &["request", "--blueprint", "dns", "--set", "name=a", "--set", "address=192.0.2.9", "--json"]);
     let id = id.code(0).json()["engagement"].as_str().unwrap().to_owned();
-    run_in(&root, &["run", &id]).code(3);
-    run_in(&root, &["approve", &id]).code(0).shows("Zoë");
+    let asked = run_in(&root, &["run", &id, "--json"]).code(3).json();
+    let digest = asked["question_digest"].as_str().unwrap();
+    run_in(&root, &["approve", &id, "--digest", digest]).code(0).shows("Zoë");
     run_in(&root, &["run", &id]).code(3);
     run_in(home.path(), &["init", "a network"]).code(2).says("not empty");
 }

@@ -49,7 +49,8 @@ fn no_answer_is_no() {
     let bench = Bench::new();
     let id = bench.request_vlan();
     for lines in ["\n", "\u{4}", "x\nyes\n\n"] {
-        let answer = typed(&bench, &format!("run {id}"), lines, None).code(3);
+        let answer = typed(&bench, &format!("run {id}"), lines, None).code(3).shows("leave it waiting");
+        assert_eq!(answer.out.contains("please answer a, r, e or d"), lines.starts_with('x'), "{}", answer.out);
         assert!(answer.out.contains("[a]pprove [r]eject [e]dit [d]iff"), "{}", answer.out);
     }
     assert!(bench.events(&id, "approval.answered").is_empty());
@@ -137,4 +138,20 @@ fn the_demo_asks_at_its_gates() {
     let dir = bench.outside("demo");
     let answer = typed(&bench, &format!("demo '{}'", dir.display()), "a\na\n", None).code(0);
     assert!(answer.out.contains("simulated") && answer.out.contains("The chain holds"), "{}", answer.out);
+}
+
+#[test]
+fn approve_shows_what_is_asked_and_takes_no_answer_for_a_no() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    bench.drive(&id, 3);
+    for lines in ["\n", "\u{4}", "maybe\n"] {
+        typed(&bench, &format!("approve {id}"), lines, None).code(3).shows("GATE 1").shows("still waits");
+    }
+    assert!(bench.events(&id, "approval.answered").is_empty());
+    typed(&bench, &format!("approve {id}"), "a\n", None)
+        .code(0)
+        .shows("Create VLAN 120 guest")
+        .shows("countersign run");
+    assert_eq!(bench.events(&id, "approval.answered").len(), 1);
 }

@@ -239,8 +239,8 @@ fn a_destructive_call_that_is_ticked_runs_without_another_question() {
     let bench = Bench::new();
     let id = bench.request_written(SPEC, &destructive());
     bench.to_gate2(&id);
-    bench.run(&["approve", &id, "--tick", "rmove"]).code(2).says("`rmove`");
-    bench.run(&["approve", &id, "--tick", "remove"]).code(0);
+    bench.approving(&id, &["--tick", "rmove"]).code(2).says("`rmove`");
+    bench.approving(&id, &["--tick", "remove"]).code(0);
     bench.drive(&id, 0);
     assert_eq!(bench.vlan("20")[0], Value::Null);
     bench.holds(&id);
