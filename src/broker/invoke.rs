@@ -20,7 +20,7 @@ use crate::{
     facts::Role,
     ledger::{Journal, JournalError, LedgerError},
     policy::{Catalog, CompiledBoundary, Spoke},
-    tool::{Manifest, ServerPin},
+    tool::{Manifest, ServerSeen},
 };
 
 use super::{
@@ -245,7 +245,7 @@ impl Broker {
     }
 
     /// Starts a family's server only to see what it is, for a person to pin. No tool is run.
-    pub async fn inspect(&self, manifest: &Manifest) -> Result<ServerPin, BrokerError> {
+    pub async fn inspect(&self, manifest: &Manifest) -> Result<ServerSeen, BrokerError> {
         self.transports.inspect(manifest, self.sources.as_ref()).await.map_err(BrokerError::Server)
     }
 

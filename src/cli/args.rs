@@ -93,7 +93,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record")]
     Verify(Verify),
     /// List the tools, or pin what their servers are.
-    #[command(after_help = "Examples:\n  countersign tools list\n  countersign tools pin lab")]
+    #[command(after_help = "Examples:\n  countersign tools list\n  countersign tools pin lab --yes")]
     Tools(Tools),
     /// Print the JSON Schema of a document, for editors and for writing one by hand.
     #[command(after_help = "Example: countersign schema spec > spec.schema.json")]
@@ -367,10 +367,13 @@ pub struct Tools {
 pub enum ToolsCommand {
     /// List the tools, what they do and whether they are pinned.
     List,
-    /// Start each server once, show what it is, and pin it: program, arguments and tool definitions.
+    /// Start each server once, show what has changed about it, and pin it: program, arguments and tool definitions.
     Pin {
         /// Only this family.
         family: Option<String>,
+        /// Pin what is shown without asking.
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -11,12 +11,13 @@ use crate::{
     engagement::{Actor, Proposal, Purpose},
     ledger::{Bundle, Claim, Journal},
     runtime::{Choice, NewRequest, file_request, init_files},
+    tool::Pins,
 };
 
 use super::{
     args::{Demo, Global},
     context::{Context, os_user},
-    init::pin,
+    init::{look, renewed},
     output::{CliError, Code, plain, say},
     run::Seat,
     verify,
@@ -35,7 +36,7 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
     let here = Global { workspace: Some(dir.clone()), name: Some(OPERATOR.into()), ..global.clone() };
     let context = Context::open(&here).await?;
     let broker = context.broker();
-    let pins = pin(&context.workspace, &broker, None).await?;
+    let pins = renewed(Pins::default(), look(&context.workspace, &broker, None).await?);
     context.workspace.write_pins(&pins)?;
 
     say("This demo runs on a simulated lab: four switches, a DNS zone and an IPAM, kept in a file.");
@@ -64,7 +65,7 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
         say(line);
     }
     say("");
-    say(format!("Look around: cd {} && countersign log {id}", dir.display()));
+    say(format!("Look around: countersign --workspace {} log {id}", dir.display()));
     Ok(if verification.ok { code } else { Code::Unverified })
 }
 

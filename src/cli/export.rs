@@ -40,6 +40,7 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
     files.push(("page.txt".to_owned(), page(&journal, &bundle)?));
     let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
     write_bundle(&args.dir, &bundle.events, &bundle.blobs, files)?;
+    let names = [names, vec!["events.jsonl".to_owned(), "blobs/".to_owned()]].concat();
     if global.json {
         say_json(&serde_json::json!({"engagement": journal.id(), "folder": args.dir, "files": names}))?;
     } else {

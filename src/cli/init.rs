@@ -1,9 +1,11 @@
 //! `countersign init`: lays out a workspace and pins the servers that it ships.
 
+use std::collections::BTreeMap;
+
 use crate::{
     broker::Broker,
     runtime::{Workspace, init_files},
-    tool::{Manifest, Pins},
+    tool::{Manifest, Pins, ServerSeen},
 };
 
 use super::{
@@ -20,7 +22,7 @@ pub async fn run(global: &Global, args: Init) -> Result<Code, CliError> {
     let here = Global { workspace: Some(args.dir.clone()), ..global.clone() };
     let context = Context::open(&here).await?;
     let broker = context.broker();
-    let pins = pin(&context.workspace, &broker, None).await?;
+    let pins = renewed(Pins::default(), look(&context.workspace, &broker, None).await?);
     broker.close().await;
     context.workspace.write_pins(&pins)?;
     context.workspace.load_catalog()?;
@@ -37,16 +39,25 @@ pub async fn run(global: &Global, args: Init) -> Result<Code, CliError> {
     Ok(Code::Done)
 }
 
-/// Looks at the servers and gives the pins with theirs renewed.
-pub async fn pin(workspace: &Workspace, broker: &Broker, only: Option<&str>) -> Result<Pins, CliError> {
+/// What the servers are now, by family.
+pub async fn look(
+    workspace: &Workspace,
+    broker: &Broker,
+    only: Option<&str>,
+) -> Result<BTreeMap<String, ServerSeen>, CliError> {
     let manifests: Vec<Manifest> = workspace.manifests()?;
     if let Some(family) = only.filter(|family| !manifests.iter().any(|manifest| manifest.family == *family)) {
         return Err(CliError::usage(format!("there is no tool family `{family}`; see `countersign tools list`")));
     }
-    let mut pins = workspace.load_catalog().map(|catalog| catalog.toolbox.pins().clone()).unwrap_or_default();
-    pins.servers.retain(|family, _| manifests.iter().any(|manifest| manifest.family == *family));
+    let mut seen = BTreeMap::new();
     for manifest in manifests.iter().filter(|manifest| only.is_none_or(|family| manifest.family == family)) {
-        pins.servers.insert(manifest.family.clone(), broker.inspect(manifest).await?);
+        seen.insert(manifest.family.clone(), broker.inspect(manifest).await?);
     }
-    Ok(pins)
+    Ok(seen)
+}
+
+/// The pins with what was seen in place of what was pinned.
+pub fn renewed(mut pins: Pins, seen: BTreeMap<String, ServerSeen>) -> Pins {
+    pins.servers.extend(seen.into_iter().map(|(family, seen)| (family, seen.pin)));
+    pins
 }

@@ -23,23 +23,53 @@ pub async fn run(global: &Global, args: Lab) -> Result<Code, CliError> {
         LabCommand::Show => show(global, &file)?,
         LabCommand::Reset => {
             lab::reset(&file)?;
-            say("The simulated network is as it was at first.");
+            if global.json {
+                say_json(&json!({"simulated": true, "reset": true}))?;
+            } else {
+                say("The simulated network is as it was at first.");
+            }
         }
         LabCommand::Fault { fault, clear } => {
             if clear {
                 lab::clear_faults(&file)?;
             }
+            let mut new = Vec::new();
             for text in fault {
-                lab::set_fault(&file, text.parse()?)?;
+                new.push(known(&file, text.parse()?)?);
+            }
+            for fault in new {
+                lab::set_fault(&file, fault)?;
             }
             let faults = lab::faults(&file)?;
-            say(format!("{} faults are on in the simulated lab", faults.len()));
+            if global.json {
+                say_json(&json!({"simulated": true, "faults": faults}))?;
+                return Ok(Code::Done);
+            }
+            say(match faults.len() {
+                0 => "No faults are on in the simulated lab".to_owned(),
+                1 => "1 fault is on in the simulated lab".to_owned(),
+                n => format!("{n} faults are on in the simulated lab"),
+            });
             for fault in faults {
                 say(format!("  {fault}"));
             }
         }
     }
     Ok(Code::Done)
+}
+
+/// The fault, if its target is in the simulated network: one that is not would never fire.
+fn known(file: &Path, fault: lab::Fault) -> Result<lab::Fault, CliError> {
+    let network = lab::load(file)?;
+    let names = network.switches.keys().map(ToString::to_string);
+    let names = names.chain(network.zones.keys().map(ToString::to_string));
+    let names: Vec<String> = names.chain(network.prefixes.keys().map(ToString::to_string)).collect();
+    match fault.target() {
+        Some(target) if !names.iter().any(|name| name == target) => {
+            Err(CliError::usage(format!("`{target}` is not in the simulated network; it has {}", names.join(", "))))
+        }
+        _ => Ok(fault),
+    }
 }
 
 fn show(global: &Global, file: &Path) -> Result<(), CliError> {

@@ -32,16 +32,22 @@ pub async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too; only real usage errors are errors.
-            let _ = error.print();
+            if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+                let message = error.to_string();
+                output::complain(&CliError::usage(message.trim_start_matches("error: ").trim_end()), true);
+            } else {
+                let _ = error.print();
+            }
             return if error.use_stderr() { Code::Usage.exit() } else { Code::Done.exit() };
         }
     };
     trace();
+    let json = cli.global.json;
     let outcome = run(cli).await;
     match outcome {
         Ok(code) => code.exit(),
         Err(error) => {
-            output::complain(&error);
+            output::complain(&error, json);
             error.code.exit()
         }
     }

@@ -54,6 +54,14 @@ impl Code {
         }
     }
 
+    /// The worse of two, where several engagements were run.
+    pub fn worse(self, other: Self) -> Self {
+        let order =
+            [Self::Done, Self::Waiting, Self::Partly, Self::Refused, Self::Unverified, Self::Usage, Self::Failed];
+        let rank = |code| order.iter().position(|known| *known == code);
+        if rank(other) > rank(self) { other } else { self }
+    }
+
     /// The code of an engagement that ended so.
     pub fn of(outcome: RecordOutcome) -> Self {
         match outcome {
@@ -103,7 +111,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn ledger_code(error: &LedgerError) -> Code {
     match error {
-        LedgerError::Missing(_) => Code::Usage,
+        LedgerError::Missing(_) | LedgerError::Occupied(_) => Code::Usage,
         _ => Code::Failed,
     }
 }
@@ -145,7 +153,8 @@ coded!(RequestError, error => match &error {
     _ => Code::Usage,
 });
 coded!(AnswerError, error => match &error {
-    AnswerError::Refused(refusal) => refusal_code(refusal),
+    AnswerError::Refused(refusal) | AnswerError::NotNow { refusal, .. } => refusal_code(refusal),
+    AnswerError::NothingToRetry(_) => Code::Usage,
     AnswerError::Workspace(error) => workspace_code(error),
     AnswerError::Ledger(error) => ledger_code(error),
     AnswerError::Changed { .. } => Code::Waiting,
@@ -185,8 +194,13 @@ pub fn say_json<T: Serialize>(value: &T) -> Result<(), CliError> {
 }
 
 /// Prints an error.
-pub fn complain(error: &CliError) {
+pub fn complain(error: &CliError, json: bool) {
     let mut err = std::io::stderr().lock();
+    if json {
+        let error = serde_json::json!({"error": {"code": error.code.number(), "message": error.message}});
+        let _ = writeln!(err, "{error}");
+        return;
+    }
     for (at, line) in error.message.lines().enumerate() {
         // A message may quote what was typed, what a file says or what a server answered.
         let _ = writeln!(err, "{}{}", if at == 0 { "error: " } else { "       " }, plain(line));
@@ -200,7 +214,9 @@ pub fn interactive() -> bool {
 
 /// How screens are rendered here.
 pub fn style() -> Style {
-    let width = terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0));
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    let width = columns.or_else(terminal).unwrap_or(100);
     let width = width.clamp(60, 120);
     let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
     if plain { Style::plain(width) } else { Style::colour(width) }
@@ -231,6 +247,14 @@ pub fn prompt(question: &str) -> Option<String> {
 /// Asks whether to go on; everything but one of these words is a no.
 pub fn agreed(question: &str, words: &[&str]) -> bool {
     prompt(question).is_some_and(|line| words.contains(&line.to_lowercase().as_str()))
+}
+
+/// So many of something, in words.
+pub fn count(number: impl Into<u64>, one: &str) -> String {
+    match number.into() {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
+    }
 }
 
 /// Text from a person or a device, fit for one line of a terminal: control characters are shown, not obeyed.

@@ -12,14 +12,14 @@ use crate::{
     flow::NodeOutcome,
     gate::{ApprovalRequest, render},
     ledger::{Claim, Filter, Journal, Which},
-    runtime::{Choice, Driver, Open, Progress, Stopped, Workspace, answer, open_question, retry},
+    runtime::{Choice, Driver, DriverError, Open, Progress, Stopped, Workspace, answer, open_question, retry},
 };
 
 use super::{
     args::{Global, Run},
     context::Context,
     edit,
-    output::{CliError, Code, agreed, aside, interactive, plain, prompt, say, say_json, style},
+    output::{CliError, Code, agreed, aside, complain, interactive, plain, prompt, say, say_json, style},
     show,
 };
 
@@ -36,36 +36,77 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
         }
     };
     if ids.is_empty() {
-        say("Nothing is open. Begin with `countersign request`; see `countersign blueprints`.");
+        if global.json {
+            say_json(&serde_json::json!([]))?;
+        } else {
+            say("Nothing is open. Begin with `countersign request`; see `countersign blueprints`.");
+        }
         return Ok(Code::Done);
     }
     let mut worst = Code::Done;
+    let mut answers = Vec::new();
     for id in &ids {
-        let _claim = Claim::take(&context.workspace.claims(), id)?;
-        let mut journal = context.journal(id.as_str()).await?;
-        if args.retry.is_some() {
-            let again = retry(&context.workspace, &mut journal, context.identity()?).await?;
-            if !global.json {
-                say(format!("Trying again: {}", again.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+        let code = match one(global, &context, &broker, id, args.retry.is_some(), asks).await {
+            Ok((code, answer)) => {
+                answers.extend(answer);
+                code
             }
-        }
-        let identity = if asks { Some(context.identity()?) } else { None };
-        let seat = Seat { workspace: &context.workspace, broker: &broker, quiet: global.json };
-        let code = seat.drive(&mut journal, identity.as_ref(), None).await;
-        let code = match code {
-            Ok(code) => code,
+            // What stops one engagement is no reason to leave the others.
+            Err(error) if args.id.is_none() => {
+                complain(&error, global.json);
+                error.code
+            }
             Err(error) => {
                 broker.close().await;
                 return Err(error);
             }
         };
-        if global.json {
-            say_json(&show::status(&context, &journal)?)?;
-        }
-        worst = if worst.number() == 0 || code.number() == 1 { code } else { worst };
+        worst = worst.worse(code);
     }
     broker.close().await;
+    if global.json {
+        match (args.id, answers.first()) {
+            (Some(_), Some(answer)) => say_json(answer)?,
+            _ => say_json(&answers)?,
+        }
+    }
     Ok(worst)
+}
+
+/// Runs one engagement; for a program, with where it stands then.
+async fn one(
+    global: &Global,
+    context: &Context,
+    broker: &Broker,
+    id: &EngagementId,
+    again: bool,
+    asks: bool,
+) -> Result<(Code, Option<show::StatusAnswer>), CliError> {
+    let _claim = Claim::take(&context.workspace.claims(), id)?;
+    let mut journal = context.journal(id.as_str()).await?;
+    if again {
+        let again = retry(&context.workspace, &mut journal, context.identity()?).await?;
+        if !global.json {
+            say(format!("Trying again: {}", again.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+        }
+    }
+    let identity = if asks { Some(context.identity()?) } else { None };
+    let seat = Seat { workspace: &context.workspace, broker, quiet: global.json };
+    let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
+    let answer = if global.json { Some(show::status(context, &journal)?) } else { None };
+    Ok((code, answer))
+}
+
+/// What stopped a draft, with what can be done about it.
+fn stopped_by(error: DriverError, id: &EngagementId) -> CliError {
+    let draft = matches!(&error, DriverError::Invalid(..) | DriverError::Draft(_) | DriverError::Next(_));
+    let mut error = CliError::from(error);
+    if draft {
+        error.message.push_str(&format!(
+            "\ncorrect it with `countersign edit {id}`, or end it with `countersign cancel {id} --reason …`"
+        ));
+    }
+    error
 }
 
 /// Where driving is watched from.
@@ -115,7 +156,7 @@ impl Seat<'_> {
                     Ok(Some(stopped)) => break stopped,
                     Err(error) => {
                         teller.rest();
-                        return Err(error.into());
+                        return Err(stopped_by(error, journal.id()));
                     }
                 }
             };

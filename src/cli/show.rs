@@ -11,14 +11,14 @@ use crate::{
     engagement::{About, Body, Closed, Event, GateState},
     gate::{ApprovalRequest, render},
     ledger::{Journal, Status},
-    runtime::{Workspace, open_question},
+    runtime::{Workspace, open_question, retryable},
 };
 
 use super::{
     args::{ArtifactArg, Global, Show},
     context::Context,
     list::status_words,
-    output::{CliError, Code, plain, say, say_json, style},
+    output::{CliError, Code, count, plain, say, say_json, style},
     run::next_words,
 };
 
@@ -73,12 +73,13 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
             return Ok(Code::Done);
         }
     }
-    match (journal.documents().record(), &state.closed) {
-        (Some(_), Some(closed)) => ending(&journal, closed),
-        _ if matches!(Status::of(state), Status::Rejected { .. }) => {
+    let rejected = |gate: &GateState| matches!(gate, GateState::Rejected { .. });
+    match &state.closed {
+        Some(closed) => ending(&journal, closed),
+        None if state.cancelled.is_none() && (rejected(&state.gate1) || rejected(&state.gate2)) => {
             say(format!("Next: countersign edit {0}, or countersign cancel {0} --reason …", state.id));
         }
-        _ => {
+        None => {
             let about = state.asked.as_ref().map(|asked| &asked.about);
             say(format!("Next: {}", next_words(&state.id, about, open.as_ref())));
         }
@@ -211,8 +212,10 @@ pub fn ending(journal: &Journal, closed: &Closed) {
     }
     let id = journal.id();
     let again = matches!(closed.outcome, RecordOutcome::PartlyDone | RecordOutcome::Failed);
-    if again && journal.documents().flow().is_some() {
+    if again && !retryable(journal).is_empty() {
         say(format!("Next: countersign run {id} --retry failed, or countersign export {id} DIR"));
+    } else {
+        say(format!("Next: countersign export {id} DIR"));
     }
 }
 
@@ -265,8 +268,12 @@ pub fn record_lines(record: &ReconciledRecord) -> Vec<String> {
     }
     let totals = &record.totals;
     lines.push(format!(
-        "  {} calls, {} refused, {} approvals; {} s of work, {} s of waiting",
-        totals.calls, totals.refused, totals.approvals, totals.working_seconds, totals.waiting_seconds
+        "  {}, {} refused, {}; {} s of work, {} s of waiting",
+        count(totals.calls, "call"),
+        totals.refused,
+        count(totals.approvals, "approval"),
+        totals.working_seconds,
+        totals.waiting_seconds
     ));
     lines
 }

@@ -2,14 +2,17 @@
 
 use serde_json::json;
 
-use crate::facts::Role;
+use crate::{artifact::Digest, 
+    facts::Role,
+    tool::{ServerPin, ServerSeen},
+};
 
 use super::{
     args::{Global, Tools, ToolsCommand},
     context::Context,
-    init::pin,
+    init::{look, renewed},
     list::table,
-    output::{CliError, Code, say, say_json},
+    output::{CliError, Code, agreed, interactive, plain, say, say_json},
 };
 
 /// Runs the command.
@@ -17,7 +20,7 @@ pub async fn run(global: &Global, args: Tools) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     match args.command {
         ToolsCommand::List => list(global, &context),
-        ToolsCommand::Pin { family } => renew(global, &context, family.as_deref()).await,
+        ToolsCommand::Pin { family, yes } => renew(global, &context, family.as_deref(), yes).await,
     }
 }
 
@@ -57,47 +60,90 @@ fn list(global: &Global, context: &Context) -> Result<Code, CliError> {
     Ok(Code::Done)
 }
 
-async fn renew(global: &Global, context: &Context, family: Option<&str>) -> Result<Code, CliError> {
+async fn renew(global: &Global, context: &Context, family: Option<&str>, yes: bool) -> Result<Code, CliError> {
     let identity = context.identity()?;
     let catalog = context.workspace.load_catalog()?;
     if !catalog.people.roles(&identity).contains(&Role::Owner) {
-        let message = format!("pinning tools needs the role `owner`; {} does not have it", identity.name);
+        let message = format!(
+            "pinning tools needs the role `owner`, which {} does not have; ask someone who has it",
+            identity.name
+        );
         return Err(CliError { code: Code::Refused, message });
     }
     let before = catalog.toolbox.pins().clone();
     let broker = context.broker();
-    let pins = pin(&context.workspace, &broker, family).await;
+    let seen = look(&context.workspace, &broker, family).await;
     broker.close().await;
-    let pins = pins?;
-    let mut changes = Vec::new();
-    for (family, pin) in &pins.servers {
-        let old = before.servers.get(family);
-        if old.is_none_or(|old| old.executable != pin.executable) {
-            changes.push(format!("{family}: program {}", pin.executable.short()));
+    let seen = seen?;
+    let mut pins = before.clone();
+    // A server whose manifest is gone cannot be called; its pin says nothing any more.
+    let known = |family: &String| catalog.toolbox.manifests().iter().any(|manifest| manifest.family == *family);
+    pins.servers.retain(|family, _| known(family));
+    let mut changes: Vec<String> = Vec::new();
+    for family in before.servers.keys().filter(|family| !known(family)) {
+        changes.push(format!("{family}: has no manifest any more, so its pin is taken out"));
+    }
+    for (family, seen) in &seen {
+        changes.extend(differences(family, before.servers.get(family), seen));
+    }
+    let pins = renewed(pins, seen);
+    if changes.is_empty() {
+        if global.json {
+            say_json(&json!({"pins": pins, "changes": changes, "written": false}))?;
+        } else {
+            say("Nothing changed; every server is what it was pinned as.");
         }
-        if old.is_none_or(|old| old.manifest != pin.manifest) {
-            let digest = pin.manifest.as_ref().map(crate::artifact::Digest::short).unwrap_or_default();
-            changes.push(format!("{family}: manifest {digest}"));
-        }
-        if old.is_none_or(|old| old.command != pin.command) {
-            changes.push(format!("{family}: command {}", pin.command.join(" ")));
-        }
-        for (tool, digest) in &pin.tools {
-            if old.and_then(|old| old.tools.get(tool)) != Some(digest) {
-                changes.push(format!("{family}: {tool} {}", digest.short()));
-            }
+        return Ok(Code::Done);
+    }
+    if !global.json {
+        say("What changes in tools/pins.yaml:");
+        for change in &changes {
+            say(format!("  {}", plain(change)));
         }
     }
-    context.workspace.write_pins(&pins)?;
+    let agreed = yes || (interactive() && !global.json && agreed("pin this? [y]es (default: no)", &["y", "yes"]));
+    if agreed {
+        context.workspace.write_pins(&pins)?;
+    }
     if global.json {
-        say_json(&json!({"pins": pins, "changes": changes}))?;
-    } else if changes.is_empty() {
-        say("Nothing changed; every server is what it was pinned as.");
+        say_json(&json!({"pins": pins, "changes": changes, "written": agreed}))?;
+    } else if agreed {
+        say("Pinned.");
     } else {
-        say("Pinned (tools/pins.yaml):");
-        for change in changes {
-            say(format!("  {change}"));
-        }
+        let of = family.map(|family| format!(" {family}")).unwrap_or_default();
+        say(format!("Nothing was pinned. Next: countersign tools pin{of} --yes"));
     }
-    Ok(Code::Done)
+    Ok(if agreed { Code::Done } else { Code::Waiting })
+}
+
+/// What is otherwise about a server than when it was pinned, line by line.
+fn differences(family: &str, old: Option<&ServerPin>, seen: &ServerSeen) -> Vec<String> {
+    let mut lines = Vec::new();
+    let new = &seen.pin;
+    if old.is_none_or(|old| old.executable != new.executable) {
+        let before = old.map_or_else(|| "not pinned".to_owned(), |old| old.executable.short());
+        lines.push(format!("{family}: program {before} -> {}", new.executable.short()));
+    }
+    if old.is_none_or(|old| old.command != new.command) {
+        let before = old.map_or_else(|| "not pinned".to_owned(), |old| old.command.join(" "));
+        lines.push(format!("{family}: command {before} -> {}", new.command.join(" ")));
+    }
+    if old.is_none_or(|old| old.manifest != new.manifest) {
+        let short = |digest: Option<&Digest>| digest.map_or_else(|| "not pinned".to_owned(), Digest::short);
+        let before = short(old.and_then(|old| old.manifest.as_ref()));
+        lines.push(format!("{family}: manifest {before} -> {}", short(new.manifest.as_ref())));
+    }
+    for (tool, digest) in &new.tools {
+        let how = match old.and_then(|old| old.tools.get(tool)) {
+            Some(pinned) if pinned == digest => continue,
+            Some(_) => "is described otherwise now",
+            None => "is new",
+        };
+        let about = seen.descriptions.get(tool).map(String::as_str).unwrap_or_default();
+        lines.push(format!("{family}: {tool} {how}: {about}"));
+    }
+    for tool in old.iter().flat_map(|old| old.tools.keys()).filter(|tool| !new.tools.contains_key(*tool)) {
+        lines.push(format!("{family}: {tool} is no longer among its tools"));
+    }
+    lines
 }

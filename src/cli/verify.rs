@@ -2,25 +2,39 @@
 
 use std::path::Path;
 
-use crate::ledger::{Bundle, Verification, read_bundle};
+use crate::{
+    artifact::{ArtifactKind, digest_of, from_yaml},
+    engagement::{Body, Event, State},
+    ledger::{Bundle, Problem, Verification, read_bundle},
+};
 
 use super::{
     args::{Global, Verify},
     context::Context,
-    output::{CliError, Code, plain, say, say_json},
+    output::{CliError, Code, count, plain, say, say_json},
 };
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     let folder = Path::new(&args.what);
-    let bundle = if folder.is_dir() {
+    let exported = folder.is_dir();
+    let bundle = if exported {
+        if !folder.join("events.jsonl").exists() && !folder.join("blobs").exists() {
+            return Err(CliError::usage(format!(
+                "{} is no folder that `countersign export` wrote: it has no events.jsonl",
+                folder.display()
+            )));
+        }
         read_bundle(folder).map_err(unverified)?
     } else {
         let context = Context::open(global).await?;
         let id = context.workspace.find(&args.what).await?;
         Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?
     };
-    let verification = bundle.verify();
+    let mut verification = bundle.verify();
+    if exported {
+        check_files(folder, &bundle, &mut verification);
+    }
     if global.json {
         say_json(&verification)?;
     } else {
@@ -29,6 +43,43 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         }
     }
     Ok(if verification.ok { Code::Done } else { Code::Unverified })
+}
+
+/// Whether the artifacts that lie beside the events, for people to read, are the ones that the chain ends with.
+fn check_files(folder: &Path, bundle: &Bundle, verification: &mut Verification) {
+    let events: Option<Vec<Event>> = bundle.events.iter().map(|bytes| serde_json::from_slice(bytes).ok()).collect();
+    let Some(events) = events else { return };
+    let Some(state) = State::replay(&events) else { return };
+    for kind in ArtifactKind::ALL {
+        let name = kind.file_name();
+        let text = std::fs::read_to_string(folder.join(name)).ok();
+        let what = match (state.artifact(kind), text) {
+            (None, None) => continue,
+            (None, Some(_)) => format!("{name} lies in the folder, but the chain has no {kind}"),
+            (Some(_), None) => format!("{name} is missing from the folder or cannot be read"),
+            (Some(digest), Some(text)) => {
+                let value = from_yaml::<serde_json::Value>(name, &text);
+                match value.map(|value| digest_of(&value)) {
+                    Ok(Ok(is)) if is == digest => continue,
+                    Ok(Ok(is)) => {
+                        format!("{name} was changed: it has the digest {}, not {}", is.short(), digest.short())
+                    }
+                    Ok(Err(error)) => format!("{name} was changed: {error}"),
+                    Err(error) => format!("{name} was changed: {error}"),
+                }
+            }
+        };
+        let filed = |event: &&Event| matches!(&event.body, Body::Filed(filed) if filed.artifact == kind);
+        let seq = events.iter().rev().find(filed).map_or(state.seq, |event| event.seq);
+        verification.problems.push(Problem { seq, what });
+    }
+    verification.ok = verification.problems.is_empty();
+    let others: Vec<&str> =
+        ["page.txt", "sequence.mmd"].into_iter().filter(|name| folder.join(name).exists()).collect();
+    if !others.is_empty() {
+        let (are, were) = if others.len() == 1 { ("is", "was") } else { ("are", "were") };
+        verification.notes.push(format!("{} {are} for reading and {were} not checked", others.join(" and ")));
+    }
 }
 
 fn unverified(error: crate::ledger::LedgerError) -> CliError {
@@ -43,9 +94,9 @@ pub fn lines(verification: &Verification) -> Vec<String> {
     let mut lines = Vec::new();
     let head = verification.head.map_or_else(|| "none".to_owned(), |head| head.to_string());
     if verification.ok {
-        lines.push(format!("The chain holds: {} events, head {head}", verification.events));
+        lines.push(format!("The chain holds: {}, head {head}", count(verification.events, "event")));
     } else {
-        lines.push("The chain does NOT hold:".into());
+        lines.push("This does NOT hold:".into());
     }
     for problem in &verification.problems {
         lines.push(format!("  event {}: {}", problem.seq, plain(&problem.what)));

@@ -40,9 +40,9 @@ pub struct Person {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// File requests, run and cancel engagements.
+    /// File requests, edit drafts and cancel engagements.
     Requester,
-    /// Answer gates and questions.
+    /// Answer gates and questions, edit drafts and have failed steps tried again.
     Approver,
     /// Everything, and pin tools.
     Owner,

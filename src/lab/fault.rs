@@ -73,6 +73,11 @@ impl Fault {
         self.tool == tool && self.target.as_deref().is_none_or(|only| only == target)
     }
 
+    /// The only target that it is for, if it is not for all.
+    pub fn target(&self) -> Option<&str> {
+        self.target.as_deref()
+    }
+
     /// The tool that misbehaves.
     pub(super) fn tool(&self) -> &str {
         &self.tool

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{
-        ArtifactKind, DesignDraft, Digest, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml,
+        ArtifactKind, DesignDraft, Digest, FlowNode, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of,
+        from_yaml,
     },
-    engagement::{About, Actor, Answer, Command, DocumentError, Refusal, Retried, call_digest, read_document},
+    engagement::{About, Actor, Answer, Command, DocumentError, Gate, Refusal, Retried, call_digest, read_document},
     facts::{Identity, Role},
     flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request, what_changed},
@@ -80,7 +81,7 @@ pub enum AnswerError {
     },
     /// The digest given says too little.
     #[error(
-        "`{given}` is too short: at least 8 digits of the digest are needed; the open question has {open}; look with \
+        "`{given}` is too short: the whole digest is needed, because first digits can be made alike; the open question has {open}; look with \
          `countersign show {id}`"
     )]
     ShortDigest {
@@ -94,9 +95,20 @@ pub enum AnswerError {
     /// A ticked step has no destructive call.
     #[error("there is no step `{0}` to tick in this question")]
     NoSuchTick(String),
+    /// No step failed in a way that could be tried again.
+    #[error("no step of {0} can be tried again; look with `countersign show {0}`")]
+    NothingToRetry(String),
     /// The engagement does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The engagement does not allow it as it stands.
+    #[error("{refusal}; see where it stands with `countersign show {id}`")]
+    NotNow {
+        /// Why not.
+        refusal: Refusal,
+        /// The engagement.
+        id: String,
+    },
     /// The ledger could not be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -123,12 +135,22 @@ pub enum AnswerError {
     Driver(String),
 }
 
-impl From<JournalError> for AnswerError {
-    fn from(error: JournalError) -> Self {
-        match error {
-            JournalError::Refused(refusal) => Self::Refused(refusal),
-            JournalError::Ledger(error) => Self::Ledger(error),
-        }
+/// A refusal with what to do about it, where it does not say that itself.
+fn not_now(error: JournalError, id: &str) -> AnswerError {
+    match error {
+        JournalError::Ledger(error) => AnswerError::Ledger(error),
+        JournalError::Refused(refusal) => refused(refusal, id),
+    }
+}
+
+fn refused(refusal: Refusal, id: &str) -> AnswerError {
+    match refusal {
+        Refusal::Cancelled(_)
+        | Refusal::GateClosed(_)
+        | Refusal::OutOfOrder { .. }
+        | Refusal::NotMadeFrom(_)
+        | Refusal::Call(_) => AnswerError::NotNow { refusal, id: id.to_owned() },
+        other => AnswerError::Refused(other),
     }
 }
 
@@ -198,7 +220,8 @@ pub async fn answer(
     };
     let roles = catalog.people.roles(&identity);
     let command = Command::Answer { about: about.clone(), request: open.digest, answer, roles, reason, calls };
-    journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await?;
+    let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
+    done.map_err(|error| not_now(error, &id))?;
     Ok(about)
 }
 
@@ -210,8 +233,13 @@ pub async fn cancel(
     reason: String,
 ) -> Result<(), AnswerError> {
     let roles = workspace.load_catalog()?.people.roles(&identity);
+    if !roles.contains(&Role::Requester) {
+        return Err(Refusal::NotInRole(Role::Requester).into());
+    }
+    let id = journal.id().to_string();
     let command = Command::Cancel { reason, roles };
-    Ok(journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await?)
+    let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
+    done.map_err(|error| not_now(error, &id))
 }
 
 /// Files a version that a person wrote, in a file of this name. The text is checked first; nothing is written if it
@@ -230,12 +258,15 @@ pub async fn edit(
         let at = |problem: &crate::artifact::SpecError| YamlError::at(name, text, &problem.path, &problem.message);
         AnswerError::Problems(problems.iter().map(at).collect())
     };
-    if catalog.people.roles(&identity).is_empty() {
+    // Whoever may ask for it or may say yes to it may also say it better.
+    let roles = catalog.people.roles(&identity);
+    if !roles.contains(&Role::Requester) && !roles.contains(&Role::Approver) {
         return Err(Refusal::NotInRole(Role::Requester).into());
     }
     let actor = Actor::Person(identity);
+    let named = state.id.to_string();
     let filed = |error: DriverError| match error {
-        DriverError::Refused(refusal) => AnswerError::Refused(refusal),
+        DriverError::Refused(refusal) => refused(refusal, &named),
         DriverError::Ledger(error) => AnswerError::Ledger(error),
         other => AnswerError::Driver(other.to_string()),
     };
@@ -302,15 +333,11 @@ pub async fn retry(
     let mut nodes = BTreeMap::new();
     let mut calls = Vec::new();
     let mut again = Vec::new();
-    let flow = journal.documents().flow().cloned();
-    for node in flow.iter().flat_map(|flow| &flow.nodes) {
-        let Some(settled) = state.nodes.get(&node.id) else { continue };
-        let attempt = match settled.outcome {
-            NodeOutcome::Failed if !settled.changed => state.attempt(&node.id) + 1,
-            NodeOutcome::Undone => state.attempt(&node.id) + 1,
-            NodeOutcome::NotRun => state.attempt(&node.id),
-            _ => continue,
-        };
+    let found = retryable(journal);
+    if found.is_empty() {
+        return Err(AnswerError::NothingToRetry(state.id.to_string()));
+    }
+    for (node, attempt) in found {
         nodes.insert(node.id.to_string(), attempt);
         again.push(node.id.clone());
         let writes = catalog.toolbox.tool(&node.step.tool).is_some_and(|tool| tool.effect == Effect::Write);
@@ -325,6 +352,27 @@ pub async fn retry(
     }
     let roles = catalog.people.roles(&identity);
     let command = Command::Retry { retried: Retried { nodes, calls }, roles };
-    journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await?;
+    let id = journal.id().to_string();
+    let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
+    done.map_err(|error| not_now(error, &id))?;
     Ok(again)
+}
+
+/// The nodes that a retry would begin again, each with its attempt; none where a retry would be refused.
+pub fn retryable(journal: &Journal) -> Vec<(&FlowNode, u32)> {
+    let state = journal.state();
+    let over = state.cancelled.is_some() || !state.gate_open(Gate::One) || !state.gate_open(Gate::Two);
+    let nodes = journal.documents().flow().filter(|_| !over).into_iter().flat_map(|flow| &flow.nodes);
+    nodes
+        .filter_map(|node| {
+            let settled = state.nodes.get(&node.id)?;
+            let attempt = match settled.outcome {
+                NodeOutcome::Failed if !settled.changed => state.attempt(&node.id) + 1,
+                NodeOutcome::Undone => state.attempt(&node.id) + 1,
+                NodeOutcome::NotRun => state.attempt(&node.id),
+                _ => return None,
+            };
+            Some((node, attempt))
+        })
+        .collect()
 }

@@ -47,7 +47,9 @@ pub enum RequestError {
     #[error("{0} has no reconciled record to start from; it must be closed first")]
     NoBaseline(EngagementId),
     /// The person may not.
-    #[error("`{name}` has no role in policies/people.yaml; ask an owner for the role `{role}`")]
+    #[error(
+        "this needs the role `{role}`, which `{name}` does not have; ask an owner to add it in policies/people.yaml"
+    )]
     NotInRole {
         /// The person.
         name: String,
@@ -82,7 +84,7 @@ pub async fn file_request(
     now: Timestamp,
 ) -> Result<Journal, RequestError> {
     let catalog = workspace.load_catalog()?;
-    if catalog.people.roles(&identity).is_empty() {
+    if !catalog.people.roles(&identity).contains(&Role::Requester) {
         return Err(RequestError::NotInRole { name: identity.name, role: Role::Requester });
     }
     let inputs = match &new.blueprint {

@@ -8,5 +8,5 @@ mod toolbox;
 mod shipped_tests;
 
 pub use manifest::{Args, Effect, Manifest, ManifestKind, Server, StateRead, Tool, UndoRule};
-pub use pin::{Pins, ServerPin, tool_definition_digest};
+pub use pin::{Pins, ServerPin, ServerSeen, tool_definition_digest};
 pub use toolbox::{ArgsProblem, ManifestProblem, Toolbox};

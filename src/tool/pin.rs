@@ -20,9 +20,9 @@ pub struct Pins {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerPin {
-    /// Program and arguments, with nothing left to fill in.
+    /// Program and arguments as the manifest has them: what `{countersign}` and `{workspace}` stand for may move.
     pub command: Vec<String>,
-    /// The digest of the executable's bytes.
+    /// The digest of the bytes of the program that the command starts here.
     pub executable: Digest,
     /// The digest of each tool's name, description and input schema.
     pub tools: BTreeMap<String, Digest>,
@@ -30,6 +30,15 @@ pub struct ServerPin {
     /// written by an earlier version; nothing runs on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Digest>,
+}
+
+/// What a server is, for a person to look at before it is pinned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerSeen {
+    /// What it would be pinned as.
+    pub pin: ServerPin,
+    /// How it describes each of its tools.
+    pub descriptions: BTreeMap<String, String>,
 }
 
 /// The digest of a tool as its server describes it.

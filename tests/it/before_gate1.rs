@@ -14,7 +14,7 @@ fn marked(bench: &Bench) -> PathBuf {
     std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     bench.edit("tools/lab.yaml", "\"{countersign}\", \"lab\"", "\"{workspace}/lab.sh\", \"lab\"");
-    bench.run(&["tools", "pin"]).code(0).shows("lab.sh");
+    bench.run(&["tools", "pin", "--yes"]).code(0).shows("lab.sh");
     std::fs::remove_file(&mark).expect("pinning starts the server");
     mark
 }
@@ -117,7 +117,7 @@ fn a_program_that_is_not_the_one_that_was_pinned_is_not_started() {
         assert!(bench.writes().is_empty());
         bench.holds(&id);
         // A person who has looked pins what there is; then it runs.
-        bench.run(&["tools", "pin"]).code(0);
+        bench.run(&["tools", "pin", "--yes"]).code(0);
         let id = bench.request_vlan();
         bench.to_gate2(&id);
     }
@@ -133,7 +133,7 @@ fn a_server_gets_nothing_of_the_environment() {
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     bench.edit("tools/lab.yaml", "\"{countersign}\", \"lab\"", "\"{workspace}/lab.sh\", \"lab\"");
     let mut pin = command(&bench.root);
-    pin.args(["tools", "pin"]).env("LAB_TOKEN", "s3cret").env("SSH_AUTH_SOCK", "/tmp/agent");
+    pin.args(["tools", "pin", "--yes"]).env("LAB_TOKEN", "s3cret").env("SSH_AUTH_SOCK", "/tmp/agent");
     crate::bench::finish(pin).code(0);
     let seen = std::fs::read_to_string(seen).unwrap();
     assert!(!seen.contains("s3cret") && !seen.contains("SSH_AUTH_SOCK") && !seen.contains("HOME="), "{seen}");
@@ -151,11 +151,28 @@ fn a_server_that_is_not_there_is_said_so_and_nothing_is_pinned() {
         let other = Bench::new();
         other.edit("tools/lab.yaml", "\"{countersign}\", \"lab\", \"serve\"", command);
         let kept = other.read("tools/pins.yaml");
-        other.run(&["tools", "pin"]).code_in(&[1, 2]).says(says);
+        other.run(&["tools", "pin", "--yes"]).code_in(&[1, 2]).says(says);
         assert_eq!(other.read("tools/pins.yaml"), kept);
     }
     bench.run(&["tools", "pin", "lba"]).code(2).says("countersign tools list");
-    bench.run(&["tools", "pin"]).code(0).shows("Nothing changed");
+    bench.run(&["tools", "pin", "--yes"]).code(0).shows("Nothing changed");
     assert_eq!(bench.read("tools/pins.yaml"), pins);
     assert_eq!(bench.json(&["tools", "list"])[0]["pinned"], json!(true));
+}
+
+#[test]
+fn pinning_shows_what_changes_and_writes_it_only_after_a_yes() {
+    let bench = Bench::new();
+    let pins = bench.read("tools/pins.yaml");
+    assert!(!pins.contains(bench.root.to_str().unwrap()) && pins.contains("{workspace}"), "{pins}");
+    bench.fault("redescribe:vlan.create");
+    let shown = bench.run(&["tools", "pin"]).code(3).shows("lab: vlan.create is described otherwise now: ");
+    assert!(shown.out.contains("countersign tools pin --yes"), "{}", shown.out);
+    assert_eq!(bench.run(&["tools", "pin", "--json"]).code(3).json()["written"], json!(false));
+    assert_eq!(bench.read("tools/pins.yaml"), pins);
+    bench.run(&["tools", "pin", "--yes"]).code(0).shows("Pinned");
+    assert_ne!(bench.read("tools/pins.yaml"), pins);
+    bench.heal();
+    bench.edit("tools/lab.yaml", "\"serve\", \"--state\"", "\"serve\", \"--json\", \"--state\"");
+    bench.run(&["tools", "pin"]).code(3).shows("lab: command {countersign} lab serve --state").shows(" -> ");
 }

@@ -138,6 +138,12 @@ fn a_ledger_that_is_gone_is_not_taken_for_an_empty_one_by_verify() {
     let bench = Bench::new();
     let id = bench.request_vlan();
     std::fs::remove_file(bench.root.join(".countersign/ledger.db")).unwrap();
+    // What a command that was cut short left beside the file is no ledger by itself, and is said to be none.
+    let answer = bench.run(&["verify", &id]).code_in(&[1, 2, 5]);
+    assert!(answer.code != 1 || answer.err.contains("backup"), "{}", answer.err);
+    for beside in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        let _ = std::fs::remove_file(bench.root.join(".countersign").join(beside));
+    }
     bench.run(&["verify", &id]).code_in(&[2, 5]);
     bench.run(&["show", &id]).code(2).says("countersign list");
 }
@@ -183,6 +189,32 @@ fn one_flipped_byte_of_an_export_is_found_and_its_event_named() {
     run_in(elsewhere.path(), &["verify", folder.to_str().unwrap()]).code(5).shows("event ");
     std::fs::remove_file(&path).unwrap();
     run_in(elsewhere.path(), &["verify", folder.to_str().unwrap()]).code(5).says("events.jsonl");
+}
+
+#[test]
+fn the_artifacts_of_an_export_are_held_against_its_chain() {
+    let bench = Bench::new();
+    let id = bench.request(&["--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.10"]);
+    bench.to_end(&id, 0);
+    let folder = bench.outside("exported");
+    bench.run(&["export", &id, folder.to_str().unwrap()]).code(0).shows("events.jsonl").shows("blobs/");
+    let verify = || run_in(&bench.root, &["verify", folder.to_str().unwrap()]);
+    verify().code(0).shows("page.txt and sequence.mmd are for reading and were not checked");
+    for name in ["spec.yaml", "discovery.report", "solution.design", "automation.flow", "reconciled.record"] {
+        let path = folder.join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Another layout of the same document is the same document.
+        std::fs::write(&path, format!("# a comment\n{text}")).unwrap();
+        verify().code(0);
+        std::fs::write(&path, text.replacen("kind:", "knid:", 1)).unwrap();
+        verify().code(5).shows(&format!("{name} was changed"));
+        std::fs::remove_file(&path).unwrap();
+        verify().code(5).shows(&format!("{name} is missing"));
+        std::fs::write(&path, text).unwrap();
+    }
+    verify().code(0);
+    let elsewhere = tempfile::tempdir().unwrap();
+    run_in(elsewhere.path(), &["verify", "."]).code(2).says("countersign export");
 }
 
 #[test]

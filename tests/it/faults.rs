@@ -232,7 +232,7 @@ fn a_server_that_describes_a_tool_otherwise_is_refused_until_someone_pins_it() {
     assert!(report.contains("describes `vlan.create` otherwise") && report.contains("tools pin"), "{report}");
     assert!(bench.writes().is_empty());
     // A person who has looked at it pins it; what was pinned is what is asked from then on.
-    bench.run(&["tools", "pin", "lab"]).code(0).shows("vlan.create");
+    bench.run(&["tools", "pin", "lab", "--yes"]).code(0).shows("vlan.create");
     let id = bench.request_vlan();
     bench.to_end(&id, 0);
 }

@@ -325,3 +325,50 @@ fn tools_that_change_after_gate_2_run_nothing_that_was_not_approved() {
     bench.drive(&id, 1);
     bench.holds(&id);
 }
+
+#[test]
+fn each_role_may_do_what_it_is_for_and_no_more() {
+    let bench = Bench::new();
+    bench.people(&[("req", "requester"), ("app", "approver")]);
+    let vlan = ["request", "--blueprint", "vlan", "--set", "id=121", "--set", "name=x", "--as"];
+    bench.run(&[&vlan[..], &["app"]].concat()).code(4).says("`requester`");
+    bench.run(&[&vlan[..], &["req"]].concat()).code(0);
+    let id = bench.request_vlan();
+    bench.drive(&id, 3);
+    let spec = bench.run(&["show", &id, "--artifact", "spec"]).code(0).out;
+    bench.write("again.yaml", &spec);
+    for name in ["req", "app"] {
+        bench.run(&["edit", &id, "--file", "again.yaml", "--as", name]).code(0);
+    }
+    bench.run(&["cancel", &id, "--reason", "no", "--as", "app"]).code(4).says("`requester`");
+    bench.run(&["cancel", &id, "--reason", "no", "--as", "req"]).code(0);
+    bench.drive(&id, 1);
+}
+
+#[test]
+fn what_comes_next_is_what_can_be_done() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    bench.run(&["run", &id, "--retry", "failed"]).code(2).says(&format!("countersign show {id}"));
+    bench.drive(&id, 3);
+    bench.run(&["reject", &id, "--reason", "no"]).code(0);
+    bench.run(&["show", &id]).code(0).shows(&format!("Next: countersign edit {id}"));
+    bench.run(&["cancel", &id, "--reason", "no"]).code(0);
+    for args in [&["run", &id][..], &["show", &id]] {
+        let answer = bench.run(args);
+        assert!(!answer.out.contains("--retry") && !answer.out.contains("Next: countersign run"), "{}", answer.out);
+    }
+    bench.run(&["run", &id, "--retry", "failed"]).code(2).says(&format!("countersign show {id}"));
+    let done = bench.request(&["--blueprint", "dns", "--set", "name=a", "--set", "address=192.0.2.9"]);
+    bench.to_end(&done, 0);
+    let answer = bench.run(&["show", &done]).code(0);
+    assert!(!answer.out.contains("--retry") && !answer.out.contains("Next: countersign run"), "{}", answer.out);
+    bench.run(&["run", &done, "--retry", "failed"]).code(2).says(&format!("countersign show {done}"));
+    bench.write("spec.yaml", &bench.run(&["show", &done, "--artifact", "spec"]).out);
+    let late = bench.request_vlan();
+    bench.to_gate2(&late);
+    bench.approve(&late);
+    bench.fault("error:vlan.create");
+    bench.drive(&late, 1);
+    bench.run(&["edit", &late, "--file", "spec.yaml", "--artifact", "spec"]).code_in(&[1, 2]).says("countersign ");
+}

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::{
     artifact::{Digest, digest_bytes, digest_of},
-    tool::{Manifest, ServerPin, tool_definition_digest},
+    tool::{Manifest, ServerPin, ServerSeen, tool_definition_digest},
 };
 
 use super::{
@@ -46,14 +46,14 @@ impl Session {
         let family = &manifest.family;
         let again = "a person must look at it and run `countersign tools pin`";
         let command = filled(manifest, sources)?;
-        if command != pin.command {
+        if manifest.server.command != pin.command {
             return Err(format!("the command of `{family}` is not the one that was pinned; {again}"));
         }
         if executable(&command)? != pin.executable {
             return Err(format!("the program of `{family}` has changed since it was pinned; {again}"));
         }
         let client = start(family, &command, sources.root()).await?;
-        let tools = definitions(family, &client).await?;
+        let (tools, _) = definitions(family, &client).await?;
         for tool in &manifest.tools {
             let name = tool.name.as_str();
             match (pin.tools.get(name), tools.get(name)) {
@@ -128,20 +128,22 @@ fn answered(value: Option<Value>) -> Sent {
 }
 
 /// What a server is now: its command, its program's digest and its tools' definitions.
-pub(super) async fn inspect(manifest: &Manifest, sources: &dyn Sources) -> Result<ServerPin, String> {
+pub(super) async fn inspect(manifest: &Manifest, sources: &dyn Sources) -> Result<ServerSeen, String> {
     let command = filled(manifest, sources)?;
     let executable = executable(&command)?;
     let client = start(&manifest.family, &command, sources.root()).await?;
     let tools = definitions(&manifest.family, &client).await;
     let _ = timeout(Duration::from_secs(3), client.cancel()).await;
-    let mut tools = tools?;
+    let (mut tools, mut descriptions) = tools?;
     let known: Vec<&str> = manifest.tools.iter().map(|tool| tool.name.as_str()).collect();
     if let Some(missing) = known.iter().find(|name| !tools.contains_key(**name)) {
         return Err(format!("the server of `{}` has no tool `{missing}`; correct its manifest", manifest.family));
     }
     tools.retain(|name, _| known.contains(&name.as_str()));
-    let manifest = digest_of(manifest).map_err(|error| error.to_string())?;
-    Ok(ServerPin { command, executable, tools, manifest: Some(manifest) })
+    descriptions.retain(|name, _| known.contains(&name.as_str()));
+    let written = Some(digest_of(manifest).map_err(|error| error.to_string())?);
+    let pin = ServerPin { command: manifest.server.command.clone(), executable, tools, manifest: written };
+    Ok(ServerSeen { pin, descriptions })
 }
 
 async fn start(family: &str, command: &[String], root: &Path) -> Result<RunningService<RoleClient, ()>, String> {
@@ -162,11 +164,11 @@ async fn start(family: &str, command: &[String], root: &Path) -> Result<RunningS
 async fn definitions(
     family: &str,
     client: &RunningService<RoleClient, ()>,
-) -> Result<BTreeMap<String, Digest>, String> {
+) -> Result<(BTreeMap<String, Digest>, BTreeMap<String, String>), String> {
     let failed = |why: String| format!("the server of `{family}` did not say what its tools are: {why}");
     let tools = timeout(START, client.list_all_tools()).await.map_err(|_| failed("no answer in time".into()))?;
     let tools = tools.map_err(|error| failed(error.to_string()))?;
-    let mut found = BTreeMap::new();
+    let (mut found, mut descriptions) = (BTreeMap::new(), BTreeMap::new());
     for tool in tools {
         let schema = Value::Object(tool.input_schema.as_ref().clone());
         let digest = tool_definition_digest(&tool.name, tool.description.as_deref(), &schema);
@@ -174,8 +176,9 @@ async fn definitions(
         if found.insert(tool.name.to_string(), digest).is_some() {
             return Err(failed(format!("`{}` stands twice", tool.name)));
         }
+        descriptions.insert(tool.name.to_string(), tool.description.as_deref().unwrap_or_default().to_owned());
     }
-    Ok(found)
+    Ok((found, descriptions))
 }
 
 /// The server's command with its placeholders filled in.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::tool::{Manifest, ServerPin, Toolbox};
+use crate::tool::{Manifest, ServerSeen, Toolbox};
 
 use super::{invoke::Sources, permit::Permit};
 
@@ -56,7 +56,7 @@ impl Transports {
     }
 
     /// Starts a server, asks what its tools are, and ends it.
-    pub(super) async fn inspect(&self, manifest: &Manifest, sources: &dyn Sources) -> Result<ServerPin, String> {
+    pub(super) async fn inspect(&self, manifest: &Manifest, sources: &dyn Sources) -> Result<ServerSeen, String> {
         mcp::inspect(manifest, sources).await
     }
 
