@@ -37,4 +37,4 @@ pub use spec::{Check, Limits, ReadCall, Requirement, Rollback, Spec, SpecError, 
 pub use step::{Arg, ForEach, Hole, OnFailure, Step, Until, Verify};
 pub use template::{TemplateError, fill};
 pub use value::{Format, ValueSchema, ValueType};
-pub use yaml::{YamlError, from_yaml, locate, to_yaml};
+pub use yaml::{YamlError, from_yaml, locate, plain_words, to_yaml};

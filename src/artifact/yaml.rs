@@ -38,7 +38,7 @@ pub fn from_yaml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, YamlE
         let place = format!("line {line} column {column}: ");
         let message = message.strip_prefix(&place).unwrap_or(&message).to_owned();
         let message = message.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(&message).to_owned();
-        YamlError { name: name.to_owned(), line, column, message }
+        YamlError { name: name.to_owned(), line, column, message: plain_words(&message) }
     };
     let options = || {
         serde_saphyr::options! {
@@ -55,6 +55,74 @@ pub fn from_yaml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, YamlE
         return Err(YamlError::at(name, text, &path, message));
     }
     serde_saphyr::from_str_with_options(text, options()).map_err(located)
+}
+
+/// What a parser says, in words for whoever wrote the document rather than the program.
+pub fn plain_words(message: &str) -> String {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let quoted = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
+    let choices = |text: &str| text.replace('`', "").replace("one of ", "").replace(" or ", ", ");
+    if let Some((what, expected)) = message.split_once(", expected ") {
+        if what.starts_with("unknown variant") {
+            return format!("`{}` cannot stand here; write {}", quoted(what), one_of(&choices(expected)));
+        }
+        if what.starts_with("unknown field") {
+            return format!("there is no field `{}` here; the fields are {}", quoted(what), choices(expected));
+        }
+        if let Some(found) = what.strip_prefix("invalid type: ").or_else(|| what.strip_prefix("invalid value: ")) {
+            return format!("{} is expected here, not {}", kind_words(expected), kind_words(found));
+        }
+    }
+    if message.starts_with("missing field") {
+        return format!("the field `{}` is missing", quoted(message));
+    }
+    if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
+        return format!("duplicate key `{}`: it stands twice", rest.split(", set ").next().unwrap_or(rest));
+    }
+    if let Some(kind) = message.strip_prefix("invalid ") {
+        match kind {
+            "u8" | "u16" | "u32" | "u64" | "usize" => {
+                return "write a whole number, 0 or more, that is not too large".into();
+            }
+            "i8" | "i16" | "i32" | "i64" | "isize" => return "write a whole number that is not too large".into(),
+            "f32" | "f64" => return "write a number".into(),
+            _ if kind.starts_with("boolean") => return "write true or false".into(),
+            _ => {}
+        }
+    }
+    match message {
+        "unexpected end of input" => "the text ends where more is expected; the document is empty or cut off".into(),
+        "expected string scalar" => "text is expected here".into(),
+        "expected mapping start" => "fields (`name: value`) are expected here".into(),
+        "expected sequence start" => "a list is expected here".into(),
+        _ if message.starts_with("unexpected character") => "this character cannot stand here".into(),
+        _ if message.starts_with("data did not match any variant") => "this is none of the forms that fit here".into(),
+        _ if message.starts_with("failed to parse") => {
+            "this is not a time; write one such as 2026-12-01T22:00:00Z".into()
+        }
+        _ => message.to_owned(),
+    }
+}
+
+fn one_of(choices: &str) -> String {
+    if choices.contains(", ") { format!("one of {choices}") } else { format!("`{choices}`") }
+}
+
+/// What serde calls a kind of value, in the words of whoever writes documents.
+fn kind_words(kind: &str) -> String {
+    match kind {
+        "a string" => "text".into(),
+        "a sequence" | "sequence" => "a list".into(),
+        "a map" | "map" => "a mapping".into(),
+        "unit value" | "null" => "nothing".into(),
+        "a boolean" => "true or false".into(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".into(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".into(),
+        _ if kind.starts_with("struct ") => "a mapping of fields".into(),
+        _ => {
+            kind.trim_start_matches("integer ").trim_start_matches("string ").trim_start_matches("boolean ").to_owned()
+        }
+    }
 }
 
 /// Writes a document as YAML.
@@ -196,6 +264,31 @@ mod tests {
         ] {
             let error = from_yaml::<Sample>("sample.yaml", text).unwrap_err();
             assert!(error.line >= line && error.message.contains(says), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn errors_are_in_plain_words() {
+        for (text, says) in [
+            ("name: a\nnmae: b\n", "there is no field `nmae` here; the fields are name, count"),
+            ("count: 1\n", "the field `name` is missing"),
+            ("", "the text ends"),
+            ("name: [a]\n", "text is expected here"),
+            ("name: a\ncount: x\n", "write a whole number"),
+            ("- a\n", "are expected here"),
+        ] {
+            let message = from_yaml::<Sample>("sample.yaml", text).unwrap_err().message;
+            assert!(message.contains(says), "{text:?}: {message}");
+        }
+        let table = [
+            ("unknown variant `x`, expected one of a, b", "`x` cannot stand here; write one of a, b"),
+            ("unknown variant `x`, expected `a` or `b`", "`x` cannot stand here; write one of a, b"),
+            ("unknown variant `x`, expected one of spec", "`x` cannot stand here; write `spec`"),
+            ("invalid u32", "write a whole number, 0 or more, that is not too large"),
+            ("invalid type: integer `5`, expected a string", "text is expected here, not `5`"),
+        ];
+        for (message, says) in table {
+            assert_eq!(plain_words(message), says);
         }
     }
 

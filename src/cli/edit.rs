@@ -15,7 +15,7 @@ use super::{
     args::{Edit, EditArtifact, Global},
     context::Context,
     form,
-    output::{CliError, Code, prompt, say, say_json},
+    output::{CliError, Code, agreed, interactive, say, say_json},
 };
 
 /// Runs the command.
@@ -35,6 +35,13 @@ pub async fn run(global: &Global, args: Edit) -> Result<Code, CliError> {
             let name = path.display().to_string();
             edit(&context.workspace, &mut journal, identity, artifact, &name, &text).await?;
             true
+        }
+        None if !interactive() => {
+            return Err(CliError::usage(format!(
+                "an editor needs a terminal; write the new version to a file, beginning with `countersign show {id} \
+                 --artifact {}`, and give it with `--file FILE`",
+                if artifact == ArtifactKind::Spec { "spec" } else { "design" }
+            )));
         }
         None => by_hand(&context.workspace, &mut journal, identity, artifact).await?,
     };
@@ -74,8 +81,9 @@ async fn by_hand(
     let document = digest.and_then(|digest| journal.blob(&digest)).cloned();
     let document = document.ok_or_else(|| CliError::failed(format!("{artifact} is not in the ledger")))?;
     let before = to_yaml(document.as_ref()).map_err(|error| CliError::failed(error.to_string()))?;
-    // In the workspace, where nobody else can put a link or another text in its place.
-    let path = workspace.state_folder().join(format!("{}-{}.yaml", journal.id(), artifact.file_name()));
+    let name = artifact.file_name();
+    let name = if name.ends_with(".yaml") { name.to_owned() } else { format!("{name}.yaml") };
+    let path = workspace.state_folder().join(format!("{}-{name}", journal.id()));
     std::fs::write(&path, &before).map_err(|error| file_error(&path, &error))?;
     loop {
         open(&path)?;
@@ -84,7 +92,7 @@ async fn by_hand(
             let _ = std::fs::remove_file(&path);
             return Ok(false);
         }
-        match edit(workspace, journal, identity.clone(), artifact, artifact.file_name(), &after).await {
+        match edit(workspace, journal, identity.clone(), artifact, &path.display().to_string(), &after).await {
             Ok(_) => {
                 let _ = std::fs::remove_file(&path);
                 return Ok(true);
@@ -92,10 +100,10 @@ async fn by_hand(
             Err(error @ (AnswerError::Yaml(_) | AnswerError::Problems(_))) => {
                 // What the person typed is never lost: it stays in the file.
                 say(error.to_string());
-                let again = prompt("[e]dit again? (default: no)").unwrap_or_default();
-                if !again.starts_with(['e', 'y']) {
+                if !agreed("[e]dit again? (default: no, leave it)", &["e", "edit", "y", "yes"]) {
                     return Err(CliError::usage(format!(
-                        "{error}\nyour text is in {}; correct it and file it with `countersign edit {} --file`",
+                        "nothing was filed; your text is in {0}; correct it and file it with\ncountersign edit {1} --file \
+                         {0}",
                         path.display(),
                         journal.id()
                     )));
@@ -107,7 +115,8 @@ async fn by_hand(
 }
 
 fn open(path: &PathBuf) -> Result<(), CliError> {
-    let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).unwrap_or_else(|_| "vi".into());
+    let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into());
     let mut words = editor.split_whitespace();
     let program = words.next().unwrap_or("vi");
     let status = std::process::Command::new(program).args(words).arg(path).status();

@@ -1,7 +1,7 @@
 //! Inputs from `--set`, a file, or a form on the terminal that asks for what is missing, one checked question at a
 //! time.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use serde_json::{Map, Value};
 
@@ -15,11 +15,15 @@ pub fn given(blueprint: &Blueprint, file: Option<&Path>, set: &[String]) -> Resu
         Some(path) => from_yaml::<Map<String, Value>>(&path.display().to_string(), &read(path)?)?,
         None => Map::new(),
     };
+    let mut named = BTreeSet::new();
     for word in set {
         let (name, value) = word
             .split_once('=')
             .ok_or_else(|| CliError::usage(format!("`--set {word}` has no `=`; write `--set NAME=VALUE`")))?;
         let input = input(blueprint, name)?;
+        if !named.insert(name) {
+            return Err(CliError::usage(format!("`--set {name}=…` is given twice; give it once")));
+        }
         let value = input.schema.from_word(value).map_err(|why| CliError::usage(format!("input `{name}`: {why}")))?;
         inputs.insert(name.to_owned(), value);
     }

@@ -24,6 +24,10 @@ pub async fn list(global: &Global, args: List) -> Result<Code, CliError> {
         Some(StatusArg::Waiting) => Which::Waiting,
         Some(StatusArg::Closed) => Which::Closed,
     };
+    // A name that nobody has is refused, though looking needs no role.
+    if global.name.is_some() {
+        context.identity()?;
+    }
     let requester = if args.mine { Some(context.identity()?.name) } else { None };
     let filter = Filter { which, requester, limit: args.blueprint.is_none().then_some(args.limit) };
     let mut summaries = context.workspace.store().summaries(filter).await?;
@@ -31,7 +35,13 @@ pub async fn list(global: &Global, args: List) -> Result<Code, CliError> {
         summaries.retain(|summary| summary.blueprint.as_ref() == Some(blueprint));
         summaries.truncate(args.limit as usize);
     }
-    show(global, &summaries, "No engagements. Begin with `countersign request`; see `countersign blueprints`.")
+    let filtered = args.status.is_some() || args.mine || args.blueprint.is_some() || args.limit == 0;
+    let empty = if filtered {
+        "No engagement matches; `countersign list` shows all."
+    } else {
+        "No engagements. Begin with `countersign request`; see `countersign blueprints`."
+    };
+    show(global, &summaries, empty)
 }
 
 /// `inbox`

@@ -27,6 +27,9 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
         say_json(&events)?;
         return Ok(Code::Done);
     }
+    if events.is_empty() {
+        say(format!("No event matches; `countersign log {id}` shows all."));
+    }
     for event in &events {
         say(line(event));
     }

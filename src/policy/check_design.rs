@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{
-        Agent, Arg, Boundary, DesignDraft, Expression, ForEach, Phase, Scope, Spec, SpecError, Step, StepId, ToolName,
+        Agent, Arg, Boundary, Component, Decision, DesignDraft, Expression, ForEach, Phase, Scope, Spec, SpecError,
+        Step, StepId, ToolName, fill, plain_words,
     },
     facts::Role,
     tool::{Effect, Tool},
@@ -35,6 +36,7 @@ pub fn check_design(draft: &DesignDraft, spec: &Spec, catalog: &Catalog) -> Vec<
     review.steps();
     review.order();
     review.acceptance();
+    review.known_now();
     review.errors
 }
 
@@ -269,6 +271,82 @@ impl<'a> Review<'a> {
         }
     }
 
+    /// What reads only the inputs is evaluated now: an input that is missing would stop the draft after gate 1.
+    fn known_now(&mut self) {
+        let (draft, inputs) = (self.draft, self.spec.inputs_value());
+        let scope = &Scope::new().with("inputs", &inputs);
+        for (what, values) in [("decisions", &draft.decisions), ("components", &draft.components)] {
+            for (at, value) in values.iter().enumerate() {
+                let path = format!("{what}.{at}");
+                match fill(value, &["inputs"], scope) {
+                    Err(error) if error.0.path.is_empty() => self.say(path, error.0.message),
+                    Err(error) => self.say(format!("{path}.{}", error.0.path), error.0.message),
+                    Ok(value) if has_hole(&value) => {}
+                    Ok(value) => {
+                        let wrong = match what {
+                            "decisions" => serde_json::from_value::<Decision>(value).err(),
+                            _ => serde_json::from_value::<Component>(value).err(),
+                        };
+                        if let Some(wrong) = wrong {
+                            self.say(path, plain_words(&wrong.to_string()));
+                        }
+                    }
+                }
+            }
+        }
+        for (at, read) in draft.discover.iter().enumerate() {
+            let path = format!("discover.{at}");
+            self.items_now(&path, read.for_each.as_ref(), scope);
+            self.args_now(&path, &read.tool, &read.args, scope);
+        }
+        for (at, step) in draft.steps.iter().enumerate() {
+            let path = format!("steps.{at}");
+            let when = step.when.as_ref().map(|when| known_now(when).then(|| when.holds(scope)));
+            if let Some(Some(Err(error))) = &when {
+                self.say(format!("{path}.when"), error.to_string());
+            }
+            // What a step that does not run would have read need not be there.
+            if !matches!(when, None | Some(Some(Ok(true)))) {
+                continue;
+            }
+            self.items_now(&path, step.for_each.as_ref(), scope);
+            self.args_now(&path, &step.tool, &step.args, scope);
+            if let Some(verify) = &step.verify {
+                self.args_now(&format!("{path}.verify"), &verify.tool, &verify.args, scope);
+            }
+        }
+    }
+
+    fn items_now(&mut self, path: &str, for_each: Option<&ForEach>, scope: &Scope<'_>) {
+        let Some(each) = for_each.filter(|each| known_now(&each.items)) else { return };
+        let path = format!("{path}.for_each.items");
+        match each.items.evaluate(scope) {
+            Err(error) => self.say(path, error.to_string()),
+            Ok(Value::Array(_)) => {}
+            Ok(other) => self.say(path, format!("`{}` gives {other}; a list is needed", each.items)),
+        }
+    }
+
+    fn args_now(&mut self, path: &str, tool: &ToolName, args: &BTreeMap<String, Arg>, scope: &Scope<'_>) {
+        let schemas = self.catalog.toolbox.tool(tool).map(|tool| &tool.args.properties);
+        for (name, arg) in args {
+            let Arg::Hole(hole) = arg else { continue };
+            if !known_now(&hole.cel) {
+                continue;
+            }
+            let path = format!("{path}.with.{name}");
+            match hole.cel.evaluate(scope) {
+                Err(error) => self.say(path, error.to_string()),
+                Ok(value) => {
+                    let schema = schemas.and_then(|schemas| schemas.get(name));
+                    if let Some(Err(why)) = schema.map(|schema| schema.normalise(&value)) {
+                        self.say(path, why);
+                    }
+                }
+            }
+        }
+    }
+
     fn acceptance(&mut self) {
         let steps: BTreeSet<&StepId> = self.draft.steps.iter().map(|step| &step.id).collect();
         for (check, made_by) in &self.draft.acceptance {
@@ -287,6 +365,23 @@ impl<'a> Review<'a> {
                 self.say(format!("acceptance.{}", check.id), message);
             }
         }
+    }
+}
+
+/// What is known only once something was read or run.
+const LATER: [&str; 6] = ["facts", "item", "steps", "result", "args", "before"];
+
+/// Whether an expression can be evaluated as soon as there are inputs.
+fn known_now(expression: &Expression) -> bool {
+    let variables = expression.variables();
+    LATER.iter().all(|name| !variables.contains(*name))
+}
+
+fn has_hole(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.contains_key("cel") || map.values().any(has_hole),
+        Value::Array(items) => items.iter().any(has_hole),
+        _ => false,
     }
 }
 

@@ -75,6 +75,18 @@ fn check_acceptance(
         );
         return say("check.tool", message);
     };
+    let members: Vec<&str> = empty.keys().chain(tool.args.properties.keys()).map(String::as_str).collect();
+    let read_of = check.expect.members_of("result").unwrap_or_default();
+    if let Some(name) = read_of.iter().find(|name| !members.contains(&name.as_str())) {
+        let mut known: Vec<&str> = Vec::new();
+        members.into_iter().for_each(|member| {
+            if !known.contains(&member) {
+                known.push(member)
+            }
+        });
+        let message = format!("an answer of {} has no `{name}`; it has {}", tool.name, known.join(", "));
+        return say("expect", message);
+    }
     let inputs = spec.inputs_value();
     for item in check.items() {
         let here = |message: String| if check.for_each.is_some() { format!("for {item}: {message}") } else { message };

@@ -111,12 +111,39 @@ pub async fn file_request(
         _ => {}
     }
     if !problems.is_empty() {
+        if request.blueprint.is_some() {
+            problems = said_once(problems, &request.inputs);
+        }
         return Err(RequestError::Problems(problems));
     }
     let requested = Requested { request: digest, title: spec.title.clone(), blueprint: name, from: new.from, stage: 1 };
     let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let id = free_id(workspace).await?;
     Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document]).await?)
+}
+
+/// A target that the inventory does not know shows wherever a blueprint uses the input that names it; it is said once,
+/// of the input.
+fn said_once(problems: Vec<SpecError>, inputs: &Map<String, Value>) -> Vec<SpecError> {
+    let mut said: Vec<SpecError> = Vec::new();
+    for problem in problems {
+        let unknown = problem.message.strip_prefix("the inventory has no target `");
+        let unknown = unknown.and_then(|rest| rest.split('`').next());
+        let names = |value: &Value| match value {
+            Value::String(text) => Some(text.as_str()) == unknown,
+            Value::Array(items) => items.iter().any(|item| item.as_str().is_some() && item.as_str() == unknown),
+            _ => false,
+        };
+        let input = unknown.and_then(|_| inputs.iter().find(|(_, value)| names(value)));
+        let problem = match input {
+            Some((name, _)) => SpecError::new(format!("input `{name}`"), problem.message),
+            None => problem,
+        };
+        if !said.contains(&problem) {
+            said.push(problem);
+        }
+    }
+    said
 }
 
 async fn baseline(workspace: &Workspace, id: &EngagementId) -> Result<Digest, RequestError> {

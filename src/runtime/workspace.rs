@@ -293,8 +293,10 @@ impl CatalogFiles {
             return Err(WorkspaceError::Problems(vec![format!("policies/inventory.yaml: `{twice}` stands twice")]));
         }
         let people: People = from_yaml("policies/people.yaml", &self.people)?;
-        let policies = Policies::load(&self.guardrails, &self.stages, &toolbox)
-            .map_err(|problems| WorkspaceError::Problems(problems.iter().map(ToString::to_string).collect()))?;
+        let policies = Policies::load(&self.guardrails, &self.stages, &toolbox).map_err(|problems| {
+            let named = problems.iter().map(|problem| format!("policies/{problem}"));
+            WorkspaceError::Problems(named.collect())
+        })?;
         Ok(Catalog { toolbox, inventory, people, policies })
     }
 }

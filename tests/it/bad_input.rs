@@ -32,7 +32,7 @@ fn refused(bench: &Bench, args: &[&str], says: &[&str]) {
 #[test]
 fn inputs_that_do_not_fit_are_refused() {
     let bench = Bench::new();
-    let table: [(&[&str], &[&str]); 12] = [
+    let table: [(&[&str], &[&str]); 13] = [
         (&["--blueprint", "vlna"], &["`vlna`", "address, dns, vlan"]),
         (&["--blueprint", "vlan"], &["missing: id, name", "--set"]),
         (&["--blueprint", "vlan", "--set", "id=120"], &["missing: name"]),
@@ -41,6 +41,7 @@ fn inputs_that_do_not_fit_are_refused() {
         (&["--blueprint", "vlan", "--set", "id=1", "--set", "name=x"], &["`id`", "2 to 4094"]),
         (&["--blueprint", "vlan", "--set", "id=9007199254740993", "--set", "name=x"], &["`id`"]),
         (&["--blueprint", "vlan", "--set", "id=120", "--set", "nmae=x"], &["`nmae`", "id, name, switches, ticket"]),
+        (&["--blueprint", "vlan", "--set", "id=120", "--set", "id=121", "--set", "name=x"], &["given twice"]),
         (&["--blueprint", "vlan", "--set", "id"], &["has no `=`", "NAME=VALUE"]),
         (&["--blueprint", "vlan", "--set", "id=120", "--set", "name=x", "--set", "switches="], &["too few"]),
         (&["--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.300"], &["`address`"]),
@@ -55,7 +56,13 @@ fn inputs_that_do_not_fit_are_refused() {
 fn targets_that_the_inventory_does_not_know_are_refused() {
     let bench = Bench::new();
     let vlan = ["--blueprint", "vlan", "--set", "id=120", "--set", "name=x", "--set"];
-    refused(&bench, &[&vlan[..], &["switches=sw01,sw99"]].concat(), &["sw99"]);
+    refused(
+        &bench,
+        &[&vlan[..], &["switches=sw01,sw99"]].concat(),
+        &["input `switches`: the inventory has no target `sw99`"],
+    );
+    let once = bench.run(&[&["request"], &vlan[..], &["switches=sw01,sw99"]].concat()).code(2);
+    assert_eq!(once.err.matches("sw99").count(), 1, "{}", once.err);
     refused(&bench, &[&vlan[..], &["switches=sw01,sw01"]].concat(), &["twice"]);
     let dns = ["--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.3", "--set"];
     refused(&bench, &[&dns[..], &["zone=evil.example.org"]].concat(), &["evil.example.org"]);
@@ -177,6 +184,11 @@ fn a_spec_that_cannot_stand_is_refused_at_its_line() {
         ("result.vlans.exists(v,", "result.vlans.all(v,", &["spec.yaml:22", "empty answer"]),
         ("result.vlans.exists(v, v.id == 120 && v.name == \"guest\")", "'true'", &["spec.yaml:22", "`result`"]),
         ("result.vlans.exists(v, v.id == 120 && v.name == \"guest\")", "'result.vlans ='", &["spec.yaml:22"]),
+        (
+            "result.vlans.exists(v, v.id == 120 && v.name == \"guest\")",
+            "result.vlanz.exists(v, v.id == 120)",
+            &["spec.yaml:22", "an answer of vlan.list has no `vlanz`; it has", "vlans"],
+        ),
         ("covers: [R1]", "covers: [R9]", &["spec.yaml:", "R9"]),
         ("rollback: required", "rollback: maybe", &["spec.yaml:23", "maybe"]),
         (
@@ -232,6 +244,16 @@ fn a_design_that_cannot_stand_is_refused_at_its_line() {
         ("id: 120, name", "id: {cel: 'steps.create.result.id'}, name", &["design.yaml:", "its own result"]),
         ("id: 120, name", "id: {cel: '1 +'}, name", &["design.yaml:5"]),
         ("id: 120, name", "id: {cel: item, run: x}, name", &["design.yaml:5"]),
+        ("id: 120, name", "id: {cel: inputs.vlan}, name", &["design.yaml:5", "inputs.vlan"]),
+        ("at_most: 2}", "at_most: 2}\n    when: inputs.wanted", &["design.yaml:5", "inputs.wanted"]),
+        ("[\"sw01\", \"sw02\"]", "inputs.switches", &["design.yaml:4", "inputs.switches"]),
+        ("[\"sw01\", \"sw02\"]", "\"sw01\"", &["design.yaml:4", "a list is needed"]),
+        ("acceptance:", "decisions:\n  - {wat: {cel: inputs.name}}\nacceptance:", &["design.yaml:7", "inputs.name"]),
+        (
+            "acceptance:",
+            "components:\n  - {name: x, disposition: bild}\nacceptance:",
+            &["design.yaml:7", "`bild`", "build"],
+        ),
         ("A1: [create]", "A1: [creat]", &["design.yaml:6", "creat"]),
         ("A1: [create]", "A1: []", &["design.yaml:6", "A1"]),
         ("A1: [create]", "A9: [create]", &["design.yaml:", "A9"]),
@@ -295,6 +317,14 @@ fn arguments_that_do_not_fit_together_are_usage_errors() {
         let answer = bench.run(&["show", id]).code(2);
         assert!(!answer.err.contains('\u{1b}'), "{:?}", answer.err);
     }
+    bench.run(&["lab", "fault", "lie:vlan.create@sw99"]).code(2).says("`sw99`").says("sw01");
+    for (args, says) in [
+        (&["list", "--blueprint", "bogus"][..], "No engagement matches"),
+        (&["list", "--limit", "0"], "No engagement matches"),
+    ] {
+        bench.run(args).code(0).shows(says);
+    }
+    bench.run(&["list", "--as", "nobody"]).code(4).says("`nobody`");
     for fault in ["lie", "fib:vlan.create", "lie:vlan.list", "lie:vlan.create,times=0"] {
         bench.run(&["lab", "fault", fault]).code(2).says("is not a fault");
     }

@@ -86,7 +86,7 @@ impl Answer {
 pub fn command(folder: &Path) -> std::process::Command {
     let mut command = std::process::Command::new(program());
     command.current_dir(folder).stdin(Stdio::null());
-    for name in ["NO_COLOR", "COUNTERSIGN_LOG", "EDITOR", "VISUAL", "RUST_BACKTRACE"] {
+    for name in ["NO_COLOR", "COUNTERSIGN_LOG", "EDITOR", "VISUAL", "COLUMNS", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
     command

@@ -189,7 +189,7 @@ fn an_error_for_a_program_goes_to_standard_error_and_leaves_standard_output_empt
         [&["show", "zzzzz", "--json"][..], &["request", "--blueprint", "x", "--json"], &["approve", "zzzzz", "--json"]]
     {
         let answer = bench.run(args).code(2);
-        assert!(answer.out.is_empty() && answer.err.starts_with("error: "), "{args:?}");
+        assert!(answer.out.is_empty() && answer.err.starts_with("{\"error\":{\"code\":2,"), "{args:?}");
     }
 }
 
@@ -281,4 +281,51 @@ fn the_demo_shows_the_main_job_and_an_attempt_that_is_refused() {
     let other = home.path().join("other");
     let answer = run_in(home.path(), &["demo", other.to_str().unwrap()]).code(3);
     assert!(answer.out.contains("The demo waits."), "{}", answer.out);
+}
+
+#[test]
+fn running_all_goes_on_where_one_is_locked_and_answers_with_an_array() {
+    let bench = Bench::new();
+    let (first, second) =
+        (bench.request_vlan(), bench.request(&["--blueprint", "dns", "--set", "name=a", "--set", "address=192.0.2.9"]));
+    let claims = bench.root.join(".countersign/claims");
+    std::fs::create_dir_all(&claims).unwrap();
+    let lock = std::fs::File::create(claims.join(format!("{first}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let answer = bench.run(&["run", "--json"]).code(1);
+    let error: serde_json::Value = serde_json::from_str(&answer.err).unwrap();
+    assert_eq!(error["error"]["code"], 1);
+    assert!(error["error"]["message"].as_str().unwrap().contains(&first), "{error}");
+    let answers = answer.json();
+    assert_eq!((answers.as_array().unwrap().len(), &answers[0]["engagement"]), (1, &json!(second)));
+    drop(lock);
+    assert_eq!(bench.run(&["run", "--json"]).code(3).json().as_array().unwrap().len(), 2);
+    assert!(bench.drive(&first, 3).is_object());
+    assert_eq!(Bench::new().run(&["run", "--json"]).code(0).json(), json!([]));
+}
+
+#[test]
+fn the_lab_answers_programs_and_counts_in_words() {
+    let bench = Bench::new();
+    assert_eq!(bench.json(&["lab", "fault", "lie:vlan.create@sw03"])["faults"], json!(["lie:vlan.create@sw03"]));
+    bench.run(&["lab", "fault", "error:vlan.rename"]).code(0).shows("2 faults are on");
+    bench.run(&["lab", "fault", "--clear"]).code(0).shows("No faults are on");
+    bench.run(&["lab", "fault", "error:vlan.rename"]).code(0).shows("1 fault is on");
+    assert_eq!(bench.json(&["lab", "reset"])["reset"], true);
+}
+
+#[test]
+fn what_needs_a_terminal_says_so_and_columns_are_honoured() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    bench.drive(&id, 3);
+    bench.run(&["edit", &id]).code(2).says("--file FILE").says(&format!("countersign show {id} --artifact spec"));
+    bench.run(&["log", &id, "--kind", "bogus"]).code(0).shows("No event matches");
+    let widest = |columns: &str| {
+        let mut show = crate::bench::command(&bench.root);
+        show.args(["show", &id]).env("COLUMNS", columns);
+        let shown = crate::bench::finish(show).code(0).out;
+        shown.split("GATE 1").nth(1).unwrap().lines().map(|line| line.chars().count()).max().unwrap()
+    };
+    assert!(widest("70") < widest("120"));
 }
