@@ -213,6 +213,7 @@ pub fn interactive() -> bool {
 }
 
 /// How screens are rendered here.
+#[allow(clippy::disallowed_methods, reason = "the command line reads how wide its caller wants it")]
 pub fn style() -> Style {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
     let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
