@@ -301,7 +301,7 @@ pub(super) fn still_allowed(
 pub(super) fn refused_purpose(view: &View<'_>, proposal: &Proposal, now: Timestamp) -> Purpose {
     match next(view, now) {
         Ok(Next::Call(wanted)) if wanted == *proposal => proposal.purpose.clone(),
-        _ => Purpose::Proposed { n: u32::try_from(view.state.next_call().number()).unwrap_or(u32::MAX) },
+        _ => Purpose::Proposed { n: view.state.next_call().number() },
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::{artifact::Digest, 
+use crate::{
+    artifact::Digest,
     facts::Role,
     tool::{ServerPin, ServerSeen},
 };

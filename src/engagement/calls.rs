@@ -215,7 +215,7 @@ pub(super) fn retry(state: &State, retried: Retried, roles: &BTreeSet<Role>) -> 
     }
     // Trying again renews an approval that someone gave; it never stands for one.
     if let Some(call) = retried.calls.iter().find(|call| !state.agreed_to(call)) {
-        return wrong(&format!("nobody agreed to the call {}, so it cannot be approved again", call.short()));
+        return wrong(format!("nobody agreed to the call {}, so it cannot be approved again", call.short()));
     }
     if retried.nodes.is_empty() {
         return wrong("no step failed in a way that can be tried again");

@@ -331,7 +331,7 @@ impl Bench {
     pub fn people(&self, people: &[(&str, &str)]) {
         let mut text = self.read("policies/people.yaml");
         for (name, role) in people {
-            let _ = write!(text, "  - {{name: {name}, os_users: [], roles: [{role}]}}\n");
+            let _ = writeln!(text, "  - {{name: {name}, os_users: [], roles: [{role}]}}");
         }
         self.write("policies/people.yaml", &text);
     }

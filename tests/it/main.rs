@@ -1,6 +1,7 @@
 //! End to end: the real program in workspaces of its own, by promise and by feature. What a person or a program sees
 //! is what is looked at: exit codes, `--json` answers, files, and the simulated lab with its journal of applied writes.
 #![allow(
+    clippy::cloned_ref_to_slice_refs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
