@@ -175,11 +175,11 @@ impl Seat<'_> {
                     return Ok(Code::Waiting);
                 }
                 Stopped::Unreachable(reason) => {
-                    return Err(CliError::failed(format!(
-                        "{}\nnothing was sent; put that right and go on with `countersign run {}`",
-                        plain(&reason),
-                        journal.id()
-                    )));
+                    if !self.quiet {
+                        say(format!("A tool could not be used: {}", plain(&reason)));
+                        say(format!("Nothing was sent. Put that right; next: countersign run {}", journal.id()));
+                    }
+                    return Ok(Code::Failed);
                 }
                 Stopped::NeedsEdit { artifact, by, reason } => {
                     if !self.quiet {

@@ -161,6 +161,8 @@ pub struct Call {
     pub at: Timestamp,
     /// How it was refused, if it was.
     pub refused: Option<(RefusedAs, String)>,
+    /// The rule that refused it.
+    pub rule: Option<String>,
     /// How it ended, if it did.
     pub outcome: Option<CallOutcome>,
     /// The digest of the result.

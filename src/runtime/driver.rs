@@ -168,7 +168,17 @@ impl<'a> Driver<'a> {
             Next::Call(proposal) => {
                 watch(Progress::Calling(proposal.clone()));
                 let actor = Actor::Agent(proposal.agent);
+                let acts = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. });
                 let invoked = self.broker.invoke(journal, actor, proposal.clone()).await?;
+                // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
+                let held = match &invoked.told {
+                    Told::NotSent(reason) => Some(reason.clone()),
+                    Told::Refused { rule, .. } if rule.rule == "tool.unpinned" => Some(rule.reason.clone()),
+                    _ => None,
+                };
+                if let (Some(reason), false) = (held, acts) {
+                    return Ok(Some(Stopped::Unreachable(reason)));
+                }
                 watch(Progress::Called(proposal, invoked.told));
             }
             Next::Expire(call) => {

@@ -133,6 +133,7 @@ impl Bench {
     pub fn impatient() -> Self {
         let bench = Self::new();
         bench.edit("tools/lab.yaml", "timeout_seconds: 5", "timeout_seconds: 1");
+        bench.run(&["tools", "pin", "--yes"]).code(0);
         bench
     }
 

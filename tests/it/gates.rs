@@ -153,7 +153,7 @@ fn an_approval_can_name_the_digest_that_was_seen() {
         assert!(refused.err.contains(&hex[..12]) && refused.err.contains("countersign show"), "{}", refused.err);
     }
     assert!(bench.events(&id, "approval.answered").is_empty());
-    bench.run(&["approve", &id, "--digest", &hex[..8]]).code(0);
+    bench.run(&["approve", &id, "--digest", &hex]).code(0);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn nothing_is_approved_unseen() {
     let short = &bench.question(&id)["sha256:".len()..][..12];
     assert!(refused.err.contains(&format!("countersign approve {id} --digest {short}")), "{}", refused.err);
     bench.run(&["approve", &id, "--json"]).code(2);
-    bench.run(&["approve", &id, "--digest", &short[..7]]).code(2).says("at least 8 digits");
+    bench.run(&["approve", &id, "--digest", &short[..7]]).code(2).says("the whole digest is needed");
     assert!(bench.events(&id, "approval.answered").is_empty());
     bench.approving(&id, &[]).code(0).shows("Create VLAN 120 guest").shows("in lab").shows(short);
 }
