@@ -102,7 +102,16 @@ fn building(state: &State, dice: &mut Dice<'_>) -> Command {
     let served = |purpose: &Purpose| state.call_for(purpose).map(|(id, _)| id.clone());
     let known = state.nodes.get(&n);
     let unknown = state.call_for(&act).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Unknown));
-    match (known, served(&act), dice.roll(10)) {
+    let calls: Vec<CallId> = state.calls.keys().cloned().collect();
+    match (known, served(&act), dice.roll(12)) {
+        // Any call called void on the word of any other, or any outcome written late.
+        (_, _, 10) if !calls.is_empty() => {
+            let (call, shown_by) = (dice.pick(&calls), dice.pick(&calls));
+            Command::Void(CallVoid { call, node: n, attempt: attempt + 1, shown_by })
+        }
+        (_, _, 11) if !calls.is_empty() => {
+            finish(&dice.pick(&calls), dice.pick(&[CallOutcome::Ok, CallOutcome::NotSent]))
+        }
         (_, _, 0) => Command::Enter { phase: Phase::AsBuilt, reason: None },
         (_, _, 1) => retry(state, dice),
         (None, _, 2) => settle(state, id, NodeOutcome::NotRun, false),
