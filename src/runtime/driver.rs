@@ -13,7 +13,7 @@ use crate::{
     broker::{Broker, BrokerError, Told},
     engagement::{
         About, Actor, ApprovedDesign, ApprovedSpec, Asked, Closed, Command, GateState, Next, NextError, Proposal,
-        Refusal, View, next, read_document,
+        Purpose, Refusal, View, next, read_document,
     },
     flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request},

@@ -326,7 +326,15 @@ fn what_needs_a_terminal_says_so_and_columns_are_honoured() {
         let mut show = crate::bench::command(&bench.root);
         show.args(["show", &id]).env("COLUMNS", columns);
         let shown = crate::bench::finish(show).code(0).out;
-        shown.split("GATE 1").nth(1).unwrap().lines().filter(|line| !line.starts_with("Next:")).map(|line| line.chars().count()).max().unwrap()
+        shown
+            .split("GATE 1")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .filter(|line| !line.starts_with("Next:"))
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap()
     };
     assert!(widest("70") < widest("120"));
 }
