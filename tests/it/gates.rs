@@ -153,7 +153,7 @@ fn an_approval_can_name_the_digest_that_was_seen() {
         assert!(refused.err.contains(&hex[..12]) && refused.err.contains("countersign show"), "{}", refused.err);
     }
     assert!(bench.events(&id, "approval.answered").is_empty());
-    bench.run(&["approve", &id, "--digest", &hex]).code(0);
+    bench.run(&["approve", &id, "--digest", hex]).code(0);
 }
 
 #[test]
