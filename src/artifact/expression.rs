@@ -22,6 +22,8 @@ use serde_json::Value;
 
 /// Longest source of one expression, in bytes.
 const LONGEST: usize = 4096;
+/// Operators and brackets in one expression.
+const MOST_OPERATORS: usize = 200;
 /// Comprehensions (`exists`, `all`, `map`, `filter`) that may stand inside one another.
 const DEEPEST: usize = 2;
 /// Items that one list or map may have when an expression reads it.
@@ -87,6 +89,11 @@ impl Expression {
         let wrong = |reason: String| ExpressionError { source_text: source.chars().take(200).collect(), reason };
         if source.len() > LONGEST {
             return Err(wrong(format!("it is longer than {LONGEST} bytes")));
+        }
+        // The parser descends into each of these; far more than anyone writes would end the program, not the parse.
+        let operators = source.chars().filter(|c| "+-*/%!?&|([{".contains(*c)).count();
+        if operators > MOST_OPERATORS {
+            return Err(wrong(format!("it has more than {MOST_OPERATORS} operators and brackets")));
         }
         let program = ENVIRONMENT.compile(source).map_err(|errors| {
             wrong(errors.errors.first().map_or_else(|| "it does not parse".to_owned(), |error| error.msg.clone()))
@@ -313,7 +320,14 @@ mod tests {
 
     #[test]
     fn what_is_unbounded_or_wrong_is_refused() {
-        for source in ["", "1 +", "a.map(x, b.map(y, c.map(z, x + y + z)))", &"1+".repeat(4000)] {
+        for source in [
+            "",
+            "1 +",
+            "a.map(x, b.map(y, c.map(z, x + y + z)))",
+            &"1+".repeat(4000),
+            &format!("1{}", "+1".repeat(800)),
+            &"(".repeat(1900),
+        ] {
             assert!(Expression::parse(source).is_err(), "{source}");
         }
         assert!(Expression::parse("a.map(x, b.exists(y, x == y))").is_ok());
