@@ -35,7 +35,7 @@ fn before_gate_1_no_server_is_started_and_the_environment_is_not_read() {
     let lab = bench.root.join(".countersign/lab.json");
     let aside = bench.outside("lab.json");
     std::fs::rename(&lab, &aside).unwrap();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     let mut run =
         command(&bench.root).args(["run", &id, "--json"]).stdout(std::process::Stdio::null()).spawn().unwrap();
     while run.try_wait().unwrap().is_none() {
@@ -64,7 +64,7 @@ fn before_gate_1_no_server_is_started_and_the_environment_is_not_read() {
 fn cancelled_before_gate_1_nothing_is_ever_started() {
     let bench = Bench::new();
     let mark = marked(&bench);
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.drive(&id, 3);
     bench.run(&["cancel", &id, "--reason", "no"]).code(0);
     bench.drive(&id, 1);
@@ -106,7 +106,7 @@ fn a_program_that_is_not_the_one_that_was_pinned_is_not_started() {
         let bench = Bench::new();
         let mark = marked(&bench);
         tamper(&bench);
-        let id = bench.request_vlan();
+        let id = bench.request_one();
         bench.drive(&id, 3);
         bench.approve(&id);
         let end = bench.drive(&id, 1);
@@ -118,7 +118,7 @@ fn a_program_that_is_not_the_one_that_was_pinned_is_not_started() {
         bench.holds(&id);
         // A person who has looked pins what there is; then it runs.
         bench.run(&["tools", "pin", "--yes"]).code(0);
-        let id = bench.request_vlan();
+        let id = bench.request_one();
         bench.to_gate2(&id);
     }
 }

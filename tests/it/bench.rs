@@ -117,24 +117,30 @@ impl Bench {
     /// A new workspace. One is laid out for all; each test has a copy, which works as it is wherever it lies.
     pub fn new() -> Self {
         static LAID_OUT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-        let (_, first) = LAID_OUT.get_or_init(|| {
+        Self::copy_of(LAID_OUT.get_or_init(|| {
             let home = tempfile::tempdir().unwrap();
             let root = home.path().canonicalize().unwrap().join("first");
             run_in(home.path(), &["init", "first", "--as", "ada"]).code(0);
             (home, root)
-        });
-        let home = tempfile::tempdir().unwrap();
-        let root = home.path().canonicalize().unwrap().join("workspace");
-        copy(first, &root);
-        Self { _home: home, root }
+        }))
     }
 
     /// A new workspace in which a call that is not answered is given up after one second.
     pub fn impatient() -> Self {
-        let bench = Self::new();
-        bench.edit("tools/lab.yaml", "timeout_seconds: 5", "timeout_seconds: 1");
-        bench.run(&["tools", "pin", "--yes"]).code(0);
-        bench
+        static LAID_OUT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+        Self::copy_of(LAID_OUT.get_or_init(|| {
+            let bench = Self::new();
+            bench.edit("tools/lab.yaml", "timeout_seconds: 5", "timeout_seconds: 1");
+            bench.run(&["tools", "pin", "--yes"]).code(0);
+            (bench._home, bench.root)
+        }))
+    }
+
+    fn copy_of((_, first): &(TempDir, PathBuf)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().canonicalize().unwrap().join("workspace");
+        copy(first, &root);
+        Self { _home: home, root }
     }
 
     /// A folder outside the workspace that goes with it.
@@ -173,6 +179,12 @@ impl Bench {
     #[track_caller]
     pub fn request_vlan(&self) -> String {
         self.request(&["--blueprint", "vlan", "--set", "id=120", "--set", "name=guest"])
+    }
+
+    /// The same for one switch, where it does not matter how many there are.
+    #[track_caller]
+    pub fn request_one(&self) -> String {
+        self.request(&["--blueprint", "vlan", "--set", "id=120", "--set", "name=guest", "--set", "switches=sw01"])
     }
 
     /// Files a request with a hand-written spec and design.

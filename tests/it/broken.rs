@@ -86,7 +86,7 @@ fn files_that_do_not_load_stop_the_program_at_their_line() {
 #[test]
 fn policies_that_stop_loading_stop_what_is_under_way() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.to_gate2(&id);
     bench.approve(&id);
     bench.edit("policies/guardrails.cedar", "forbid (", "forbid(forbid (");
@@ -110,7 +110,7 @@ fn a_ledger_that_is_damaged_is_said_to_be_and_never_written_to() {
     ];
     for (what, damage) in table {
         let bench = Bench::new();
-        let id = bench.request_vlan();
+        let id = bench.request_one();
         bench.to_gate2(&id);
         let file = bench.root.join(ledger);
         // A command that reads folds in what the last one left beside the file.
@@ -136,7 +136,7 @@ fn a_ledger_that_is_damaged_is_said_to_be_and_never_written_to() {
 #[test]
 fn a_ledger_that_is_gone_is_not_taken_for_an_empty_one_by_verify() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     std::fs::remove_file(bench.root.join(".countersign/ledger.db")).unwrap();
     // What a command that was cut short left beside the file is no ledger by itself, and is said to be none.
     let answer = bench.run(&["verify", &id]).code_in(&[1, 2, 5]);
@@ -242,7 +242,7 @@ fn one_engagement_is_run_by_one_process_at_a_time() {
 #[test]
 fn a_lab_file_that_is_damaged_fails_the_reads_and_nothing_else() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.drive(&id, 3);
     bench.approve(&id);
     let file = bench.root.join(".countersign/lab.json");

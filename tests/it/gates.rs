@@ -11,7 +11,7 @@ fn digest(gate: &Value) -> String {
 #[test]
 fn a_rejection_needs_a_reason_and_then_someone_must_edit() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.drive(&id, 3);
     bench.run(&["reject", &id]).code(2).says("--reason");
     bench.run(&["reject", &id, "--reason", "  "]).code(2).says("--reason");
@@ -53,7 +53,7 @@ fn a_spec_can_be_edited_after_it_was_rejected_and_the_new_version_is_the_persons
 #[test]
 fn an_edit_closes_what_was_approved() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.to_gate2(&id);
     // In the design phase, a new version of the spec takes the engagement back to gate 1.
     let spec = bench.run(&["show", &id, "--artifact", "spec"]).code(0).out;
@@ -115,7 +115,7 @@ fn an_approval_is_refused_when_what_it_was_asked_on_has_changed() {
     ];
     for (file, from, to, says) in table {
         let bench = Bench::new();
-        let id = bench.request_vlan();
+        let id = bench.request_one();
         let asked = digest(&bench.drive(&id, 3));
         bench.edit(file, from, to);
         let refused = bench.run(&["approve", &id]).code(3);
@@ -135,7 +135,7 @@ fn an_approval_is_refused_when_what_it_was_asked_on_has_changed() {
 #[test]
 fn a_rejection_stands_even_if_something_has_changed() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.drive(&id, 3);
     bench.edit("policies/inventory.yaml", "tags: [access]", "tags: [access, lab]");
     bench.run(&["reject", &id, "--reason", "not now"]).code(0);
@@ -144,11 +144,11 @@ fn a_rejection_stands_even_if_something_has_changed() {
 #[test]
 fn an_approval_can_name_the_digest_that_was_seen() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     let digest = digest(&bench.drive(&id, 3));
     let hex = digest.strip_prefix("sha256:").unwrap();
     let other = if hex.starts_with('0') { "1".repeat(64) } else { "0".repeat(64) };
-    for wrong in [other.as_str(), &hex[..7], "sha256:", "", "nonsense"] {
+    for wrong in [other.as_str(), &hex[..63], &hex[..8], "sha256:", "", "nonsense"] {
         let refused = bench.run(&["approve", &id, "--digest", wrong]).code(2);
         assert!(refused.err.contains(&hex[..12]) && refused.err.contains("countersign show"), "{}", refused.err);
     }
@@ -185,7 +185,7 @@ fn a_question_that_is_asked_anew_says_what_changed() {
 fn only_people_with_the_role_may_answer() {
     let bench = Bench::new();
     bench.people(&[("req", "requester"), ("app", "approver")]);
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.drive(&id, 3);
     bench.run(&["approve", &id, "--as", "req"]).code(4).says("`approver`");
     bench.run(&["reject", &id, "--reason", "no", "--as", "req"]).code(4).says("`approver`");
@@ -206,7 +206,7 @@ fn only_people_with_the_role_may_answer() {
 fn someone_who_was_taken_off_the_list_may_no_longer_answer() {
     let bench = Bench::new();
     bench.people(&[("app", "approver")]);
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.drive(&id, 3);
     bench.edit("policies/people.yaml", "  - {name: app, os_users: [], roles: [approver]}\n", "");
     bench.run(&["approve", &id, "--as", "app"]).code(4).says("`app`");
@@ -216,7 +216,7 @@ fn someone_who_was_taken_off_the_list_may_no_longer_answer() {
 #[test]
 fn a_second_answer_is_refused() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.run(&["approve", &id]).code(2).says("nothing is open");
     bench.drive(&id, 3);
     bench.approve(&id);
@@ -229,7 +229,7 @@ fn a_second_answer_is_refused() {
 #[test]
 fn two_answers_at_the_same_time_are_one_answer() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.drive(&id, 3);
     let digest = bench.question(&id);
     let mut children: Vec<_> = (0..6).map(|_| bench.start(&["approve", &id, "--digest", &digest])).collect();
@@ -242,7 +242,7 @@ fn two_answers_at_the_same_time_are_one_answer() {
 #[test]
 fn an_answer_of_another_kind_is_refused() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.drive(&id, 3);
     for choice in ["stop", "continue", "undo-target", "undo-all", "applied", "not-applied"] {
         bench.run(&["answer", &id, choice]).code(2).says("approve or reject");
@@ -255,7 +255,18 @@ fn an_answer_of_another_kind_is_refused() {
 fn cancelling_ends_an_engagement_in_every_phase() {
     let bench = Bench::new();
     let cancel = |id: &str| bench.run(&["cancel", id, "--reason", "the change was withdrawn"]).code(0);
-    let new = |vlan: &str| bench.request(&["--blueprint", "vlan", "--set", &format!("id={vlan}"), "--set", "name=x"]);
+    let new = |vlan: &str| {
+        bench.request(&[
+            "--blueprint",
+            "vlan",
+            "--set",
+            &format!("id={vlan}"),
+            "--set",
+            "name=x",
+            "--set",
+            "switches=sw01",
+        ])
+    };
     // Before anything was drafted, at gate 1, after it, and at gate 2.
     let prepare: [fn(&Bench, &str); 4] = [
         |_, _| {},
@@ -308,7 +319,7 @@ fn cancelling_in_the_middle_of_the_build_records_what_was_done() {
 #[test]
 fn tools_that_change_after_gate_2_run_nothing_that_was_not_approved() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     bench.to_gate2(&id);
     bench.approve(&id);
     // Another undo makes another flow than the one that was approved.

@@ -26,7 +26,7 @@ fn exit_codes_are_what_the_help_says() {
         "environment: lab, tags: [access]",
         "environment: lab, tags: [access, freeze]",
     );
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     let end = bench.to_end(&id, 4);
     assert_eq!(end["record"]["outcome"], "refused");
     assert!(end["record"]["summary"].as_str().unwrap().contains("freeze"), "{end}");
@@ -78,10 +78,10 @@ fn lists_filter_by_status_person_and_blueprint() {
     bench.run(&["list"]).code(0).shows("countersign request");
     bench.run(&["inbox"]).code(0).shows("Nothing waits for ada");
     bench.run(&["run"]).code(0).shows("countersign request");
-    let drafting = bench.request_vlan();
+    let drafting = bench.request_one();
     let waiting = bench.request(&["--blueprint", "dns", "--set", "name=a", "--set", "address=192.0.2.10"]);
     bench.drive(&waiting, 3);
-    let closed = bench.request_vlan();
+    let closed = bench.request_one();
     bench.run(&["cancel", &closed, "--reason", "no"]).code(0);
     bench.drive(&closed, 1);
     let args = ["--blueprint", "vlan", "--set", "id=130", "--set", "name=x", "--as", "bob"];
@@ -89,11 +89,11 @@ fn lists_filter_by_status_person_and_blueprint() {
     assert_eq!(of(&[]), [&bobs, &closed, &waiting, &drafting].map(Clone::clone));
     assert_eq!(of(&["--limit", "2"]), [&bobs, &closed].map(Clone::clone));
     assert_eq!(of(&["--status", "open"]), [&bobs, &waiting, &drafting].map(Clone::clone));
-    assert_eq!(of(&["--status", "waiting"]), [waiting.clone()]);
-    assert_eq!(of(&["--status", "closed"]), [closed.clone()]);
-    assert_eq!(of(&["--mine", "--as", "bob"]), [bobs.clone()]);
+    assert_eq!(of(&["--status", "waiting"]), [waiting.as_str()]);
+    assert_eq!(of(&["--status", "closed"]), [closed.as_str()]);
+    assert_eq!(of(&["--mine", "--as", "bob"]), [bobs.as_str()]);
     assert_eq!(of(&["--blueprint", "vlan"]), [&bobs, &closed, &drafting].map(Clone::clone));
-    assert_eq!(of(&["--blueprint", "vlan", "--limit", "1"]), [bobs.clone()]);
+    assert_eq!(of(&["--blueprint", "vlan", "--limit", "1"]), [bobs.as_str()]);
     assert_eq!(of(&["--blueprint", "nothing"]), Vec::<String>::new());
     let row = &bench.list()[2];
     assert_eq!(
@@ -111,7 +111,7 @@ fn lists_filter_by_status_person_and_blueprint() {
 #[test]
 fn an_engagement_is_named_by_its_first_letters() {
     let bench = Bench::new();
-    let ids: Vec<String> = (0..12).map(|_| bench.request_vlan()).collect();
+    let ids: Vec<String> = (0..12).map(|_| bench.request_one()).collect();
     let id = &ids[0];
     let short =
         (1..=id.len()).map(|n| &id[..n]).find(|short| ids.iter().filter(|id| id.starts_with(short)).count() == 1);
@@ -129,7 +129,7 @@ fn an_engagement_is_named_by_its_first_letters() {
 #[test]
 fn answers_for_programs_have_stable_fields() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     let gate = bench.drive(&id, 3);
     let status = [
         "artifacts",
@@ -196,7 +196,7 @@ fn an_error_for_a_program_goes_to_standard_error_and_leaves_standard_output_empt
 #[test]
 fn a_pipe_gets_plain_text_and_a_reader_who_leaves_is_no_error() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     let plain = |answer: &Answer| assert!(!answer.out.contains('\u{1b}') && !answer.err.contains('\u{1b}'));
     plain(&bench.run(&["run", &id]).code(3));
     plain(&bench.run(&["show", &id]).code(0));
@@ -235,7 +235,7 @@ fn a_gate_shows_what_would_be_done_and_to_what() {
 #[test]
 fn the_workspace_is_found_from_a_folder_below_it_and_by_name() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     assert_eq!(run_in(&bench.root.join("prompts/blueprints"), &["list", "--json"]).code(0).json()[0]["id"], json!(id));
     let elsewhere = tempfile::tempdir().unwrap();
     let root = bench.root.to_str().unwrap();

@@ -47,7 +47,7 @@ fn typed(bench: &Bench, args: &str, lines: &str, editor: Option<&str>) -> Answer
 #[test]
 fn no_answer_is_no() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     for lines in ["\n", "\u{4}", "x\nyes\n\n"] {
         let answer = typed(&bench, &format!("run {id}"), lines, None).code(3).shows("leave it waiting");
         assert_eq!(answer.out.contains("please answer a, r, e or d"), lines.starts_with('x'), "{}", answer.out);
@@ -74,7 +74,7 @@ fn a_yes_at_each_gate_goes_on_to_the_end() {
 #[test]
 fn a_no_needs_a_reason_on_a_terminal_too() {
     let bench = Bench::new();
-    let id = bench.request_vlan();
+    let id = bench.request_one();
     typed(&bench, &format!("run {id}"), "r\n\nr\nVLAN 120 is taken\n\n", None).code(3);
     let answered = bench.events(&id, "approval.answered");
     assert_eq!(answered.len(), 1);

@@ -183,7 +183,6 @@ fn each_on_failure_means_what_it_says() {
 fn on_failure_ask_asks_and_does_what_it_is_told() {
     let table = [
         ("continue", 6, [json!("guest"), json!("gu")]),
-        ("stop", 6, [json!("guest"), json!("gu")]),
         ("undo-target", 6, [json!("guest"), Value::Null]),
         ("undo-all", 1, [Value::Null, Value::Null]),
     ];
