@@ -11,9 +11,11 @@ use crate::{
 };
 
 use super::{
-    event::{About, CallOutcome, CallVoid, DeviationFound, NodeSettled, Purpose},
+    event::{CallOutcome, CallVoid, DeviationFound, NodeSettled},
     look::{after, observed, picked, verified},
     next::{Next, NextError, Proposal, Reading, View, ask_or_wait, state_call},
+    purpose::Purpose,
+    question::About,
     state::Call,
     undo,
 };

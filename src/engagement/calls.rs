@@ -11,7 +11,8 @@ use crate::{
 
 use super::{
     decide::{Refusal, in_phase, need},
-    event::{Body, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose, Retried},
+    event::{Body, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Retried},
+    purpose::Purpose,
     state::{Call, Gate, State},
 };
 

@@ -11,9 +11,11 @@ use crate::{
 use super::{
     calls,
     event::{
-        About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
-        CallRefused, CallVoid, Closed, DeviationFound, NodeSettled, Purpose, RefusedAs, Retried,
+        Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed,
+        DeviationFound, NodeSettled, RefusedAs, Retried,
     },
+    purpose::Purpose,
+    question::{About, Answer, Answered, Asked},
     state::{Gate, GateState, State},
 };
 

@@ -12,7 +12,9 @@ use crate::{
 };
 
 use super::{
-    event::{About, Actor, Answer, Answered, Body, Event, NodeSettled, Purpose, RefusedAs, Retried},
+    event::{Actor, Body, Event, NodeSettled, RefusedAs, Retried},
+    purpose::Purpose,
+    question::{About, Answer, Answered},
     state::{Call, Deviation, Filed, GateState, State},
 };
 

@@ -11,8 +11,9 @@ use crate::{
 
 use super::{
     build::{Values, node_args, said, settle},
-    event::{CallOutcome, Purpose},
+    event::CallOutcome,
     next::{Next, Proposal, Reading, View, state_call},
+    purpose::Purpose,
     state::Call,
 };
 

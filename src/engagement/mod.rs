@@ -10,6 +10,8 @@ mod event;
 mod fold;
 mod look;
 mod next;
+mod purpose;
+mod question;
 mod state;
 mod undo;
 
@@ -29,11 +31,13 @@ pub use build::{RESENT, node_args};
 pub use decide::{Command, Refusal, decide, decide_for};
 pub use documents::{Blobs, DocumentError, Documents, RequestDocument, read as read_document};
 pub use event::{
-    About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused,
-    CallVoid, Closed, DeviationFound, Event, NodeSettled, Purpose, RefusedAs, Requested, Retried,
+    Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed, DeviationFound,
+    Event, NodeSettled, RefusedAs, Requested, Retried,
 };
 pub use look::{before_state, observed_state};
 pub use next::{DiscoveryRead, Next, NextError, Proposal, View, next};
+pub use purpose::Purpose;
+pub use question::{About, Answer, Answered, Asked};
 pub use state::{Call, Deviation, Filed, Gate, GateState, State};
 pub use undo::undo_call;
 

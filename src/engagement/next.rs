@@ -19,8 +19,10 @@ use crate::{
 use super::{
     build,
     documents::{Blobs, Documents},
-    event::{About, CallOutcome, CallVoid, Closed, DeviationFound, NodeSettled, Purpose, RefusedAs},
+    event::{CallOutcome, CallVoid, Closed, DeviationFound, NodeSettled, RefusedAs},
     look,
+    purpose::Purpose,
+    question::About,
     state::{Call, Gate, GateState, State},
 };
 

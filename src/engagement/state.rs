@@ -12,8 +12,10 @@ use crate::{
     flow::Settled,
 };
 
-use super::event::{
-    About, Actor, Answer, Answered, Asked, CallOutcome, Closed, DeviationFound, Purpose, RefusedAs, Requested,
+use super::{
+    event::{Actor, CallOutcome, Closed, DeviationFound, RefusedAs, Requested},
+    purpose::Purpose,
+    question::{About, Answer, Answered, Asked},
 };
 
 /// What the events of one engagement add up to.

@@ -9,9 +9,10 @@ use crate::{
 
 use super::{
     build::{said, settle},
-    event::{CallOutcome, Purpose},
+    event::CallOutcome,
     look::picked,
     next::{Next, NextError, Proposal, Reading, View, state_call},
+    purpose::Purpose,
 };
 
 /// The call that takes a node back: from its outcome and its before-state, never from what the design guessed.

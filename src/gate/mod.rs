@@ -20,6 +20,8 @@ mod text;
 mod tests;
 #[cfg(test)]
 mod untrusted_tests;
+#[cfg(test)]
+mod version_tests;
 
 use serde::{Deserialize, Serialize};
 

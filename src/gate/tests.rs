@@ -4,9 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    artifact::Spec,
     engagement::Answer,
-    record::fixture::{ADDRESS, Chain, Scripted, VLAN, ada},
+    record::fixture::{ADDRESS, Chain, Scripted, VLAN},
 };
 
 pub(super) fn asked(chain: &Chain, about: &About) -> ApprovalRequest {
@@ -31,7 +30,7 @@ pub(super) fn at_gate2(mut chain: Chain) -> Chain {
     chain
 }
 
-fn assert_says(text: &str, lines: &[&str]) {
+pub(super) fn assert_says(text: &str, lines: &[&str]) {
     for line in lines {
         assert!(text.lines().any(|shown| shown.trim_start() == *line), "`{line}` is missing:\n{text}");
     }
@@ -394,25 +393,6 @@ fn many_alike_targets_are_one_change() {
 }
 
 #[test]
-fn a_new_version_says_what_changed() {
-    let mut chain = at_gate1();
-    let first = asked(&chain, &About::Gate1);
-    let request = chain.store(&first);
-    chain.answer_with(&About::Gate1, request, Answer::Reject, Vec::new());
-    let mut spec: Spec = chain.draft_spec();
-    spec.limits.tool_calls = 20;
-    chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
-    let second = asked(&chain, &About::Gate1);
-    assert_says(
-        &shown(&second),
-        &["WHAT CHANGED (this is version 2)", "- limits.tool_calls: 80", "+ limits.tool_calls: 20"],
-    );
-    assert_eq!(what_changed(&first, &second), ["the spec is version 2 now, not 1"]);
-    let lost = first.screen.sections.len();
-    assert_eq!(second.screen.sections.len(), lost + 1);
-}
-
-#[test]
 fn the_widest_grant_and_its_worst_call_are_found() {
     let chain = at_gate1();
     let cases = [
@@ -501,62 +481,6 @@ fn a_call_that_a_policy_forbids_is_not_offered() {
     let refused = "! sw01, sw02, sw03, sw04 will be refused: the target is frozen; only reading and recovery go on";
     assert_says(&shown(&request), &[refused, "A YES LETS NO CALL TAKE EFFECT BY ITSELF"]);
     assert_eq!(request.calls, []);
-}
-
-#[test]
-fn a_design_that_a_person_edited_says_who_and_what() {
-    let mut chain = at_gate2(Chain::vlan());
-    let mut design = crate::artifact::SolutionDesign::clone(chain.documents.design().unwrap());
-    design.steps[0].on_failure = crate::artifact::OnFailure::Stop;
-    let made_from = vec![design.spec, design.discovery];
-    chain.file_as(ada(), ArtifactKind::Design, &design, made_from);
-    assert_eq!(chain.run(), Some(About::Gate2));
-    let text = shown(&asked(&chain, &About::Gate2));
-    let edited = "Engagement  k7m2q, spec version 1, design version 2, edited by ada (asserted, OS user ada)";
-    let lines = [
-        "WHAT CHANGED (this is version 2)",
-        "- steps.create.on_failure: undo_target",
-        "+ steps.create.on_failure: stop",
-        edited,
-    ];
-    assert_says(&text, &lines);
-    assert_says(&text, &["When a switch fails, its own change is taken back and the others go on"]);
-
-    let mut spec = chain.draft_spec();
-    spec.limits.tool_calls = 20;
-    chain.file_as(ada(), ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
-    let edited = "Engagement  k7m2q, spec version 2, edited by ada (asserted, OS user ada)";
-    assert_says(&shown(&asked(&chain, &About::Gate1)), &[edited, "- limits.tool_calls: 80"]);
-}
-
-#[test]
-fn what_changed_is_told_since_the_version_that_was_answered() {
-    let mut chain = at_gate1();
-    let request = chain.store(&asked(&chain, &About::Gate1));
-    chain.answer_with(&About::Gate1, request, Answer::Reject, Vec::new());
-    let mut spec = chain.draft_spec();
-    for calls in [30, 20] {
-        spec.limits.tool_calls = calls;
-        chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
-    }
-    let text = shown(&asked(&chain, &About::Gate1));
-    let lines =
-        ["WHAT CHANGED since version 1 (this is version 3)", "- limits.tool_calls: 80", "+ limits.tool_calls: 20"];
-    assert_says(&text, &lines);
-    let again = chain.state().artifact(ArtifactKind::Spec).unwrap();
-    chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
-    assert_eq!(chain.state().artifact(ArtifactKind::Spec), Some(again));
-}
-
-#[test]
-fn a_record_that_it_starts_from_is_named() {
-    let mut chain = Chain::vlan().starting_from("abcde");
-    chain.run();
-    let from = "Starts from  abcde, and drift from its record is read first";
-    assert_says(&shown(&asked(&chain, &About::Gate1)), &["From         blueprint vlan", from]);
-    let chain = at_gate2(chain);
-    let from = "Starts from  abcde, and drift from its record was looked for";
-    assert_says(&shown(&asked(&chain, &About::Gate2)), &[from]);
 }
 
 #[test]

@@ -1,0 +1,131 @@
+//! Why a call is made.
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{NodeId, StepId};
+
+/// Why a call is made; a purpose is served once a version, so a restart finds what was done.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A read of discovery.
+    Discover {
+        /// The read.
+        read: StepId,
+        /// Its item.
+        item: Option<String>,
+    },
+    /// Reads what the baseline's node left.
+    Baseline {
+        /// The baseline's node.
+        node: NodeId,
+    },
+    /// An acceptance check before the build.
+    CheckBefore {
+        /// The check.
+        check: String,
+        /// Its item, from 0.
+        item: u32,
+    },
+    /// A node's before-state, for gate 2.
+    Before {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node's before-state once more, right before the effect.
+    Recheck {
+        /// The node.
+        node: NodeId,
+        /// The attempt, from 1.
+        attempt: u32,
+    },
+    /// The node's own call.
+    Act {
+        /// The node.
+        node: NodeId,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// For a read with `until`: which try, from 1.
+        r#try: u32,
+    },
+    /// The state after the effect.
+    ReadBack {
+        /// The node.
+        node: NodeId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The step's own `verify`.
+    Verify {
+        /// The node.
+        node: NodeId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Takes a node back.
+    Undo {
+        /// The node.
+        node: NodeId,
+    },
+    /// The state after an undo.
+    UndoCheck {
+        /// The node.
+        node: NodeId,
+    },
+    /// The state at the end.
+    Observe {
+        /// The node.
+        node: NodeId,
+    },
+    /// An acceptance check after the build.
+    CheckAfter {
+        /// The check.
+        check: String,
+        /// Its item, from 0.
+        item: u32,
+    },
+    /// A call that someone proposed by hand; never on contract.
+    Proposed {
+        /// Counts proposals, from 1.
+        n: u32,
+    },
+}
+
+impl Purpose {
+    /// The node that it serves.
+    pub fn node(&self) -> Option<&NodeId> {
+        match self {
+            Self::Before { node }
+            | Self::Baseline { node }
+            | Self::Recheck { node, .. }
+            | Self::Act { node, .. }
+            | Self::ReadBack { node, .. }
+            | Self::Verify { node, .. }
+            | Self::Undo { node }
+            | Self::UndoCheck { node }
+            | Self::Observe { node } => Some(node),
+            Self::Discover { .. } | Self::CheckBefore { .. } | Self::CheckAfter { .. } | Self::Proposed { .. } => None,
+        }
+    }
+
+    /// In words, for a log.
+    pub fn words(&self) -> String {
+        let item = |item: &Option<String>| item.as_ref().map_or_else(String::new, |item| format!("/{item}"));
+        match self {
+            Self::Discover { read, item: of } => format!("discover {read}{}", item(of)),
+            Self::Baseline { node } => format!("compare with the baseline's {node}"),
+            Self::CheckBefore { check, .. } => format!("check {check} before the build"),
+            Self::Before { node } => format!("read the state before {node}"),
+            Self::Recheck { node, .. } => format!("read the state again before {node}"),
+            Self::Act { node, attempt: 1, .. } => format!("step {node}"),
+            Self::Act { node, attempt, .. } => format!("step {node}, attempt {attempt}"),
+            Self::ReadBack { node, .. } => format!("read back {node}"),
+            Self::Verify { node, .. } => format!("verify {node}"),
+            Self::Undo { node } => format!("undo {node}"),
+            Self::UndoCheck { node } => format!("read back the undo of {node}"),
+            Self::Observe { node } => format!("observe {node} at the end"),
+            Self::CheckAfter { check, .. } => format!("check {check} after the build"),
+            Self::Proposed { .. } => "proposed by hand".into(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What a screen says of the versions before, and of the record that an engagement starts from.
+
+use super::{
+    tests::{asked, assert_says, at_gate1, at_gate2, shown},
+    *,
+};
+use crate::{
+    artifact::Spec,
+    engagement::Answer,
+    record::fixture::{Chain, ada},
+};
+
+#[test]
+fn a_new_version_says_what_changed() {
+    let mut chain = at_gate1();
+    let first = asked(&chain, &About::Gate1);
+    let request = chain.store(&first);
+    chain.answer_with(&About::Gate1, request, Answer::Reject, Vec::new());
+    let mut spec: Spec = chain.draft_spec();
+    spec.limits.tool_calls = 20;
+    chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
+    let second = asked(&chain, &About::Gate1);
+    assert_says(
+        &shown(&second),
+        &["WHAT CHANGED (this is version 2)", "- limits.tool_calls: 80", "+ limits.tool_calls: 20"],
+    );
+    assert_eq!(what_changed(&first, &second), ["the spec is version 2 now, not 1"]);
+    let lost = first.screen.sections.len();
+    assert_eq!(second.screen.sections.len(), lost + 1);
+}
+
+#[test]
+fn a_design_that_a_person_edited_says_who_and_what() {
+    let mut chain = at_gate2(Chain::vlan());
+    let mut design = crate::artifact::SolutionDesign::clone(chain.documents.design().unwrap());
+    design.steps[0].on_failure = crate::artifact::OnFailure::Stop;
+    let made_from = vec![design.spec, design.discovery];
+    chain.file_as(ada(), ArtifactKind::Design, &design, made_from);
+    assert_eq!(chain.run(), Some(About::Gate2));
+    let text = shown(&asked(&chain, &About::Gate2));
+    let edited = "Engagement  k7m2q, spec version 1, design version 2, edited by ada (asserted, OS user ada)";
+    let lines = [
+        "WHAT CHANGED (this is version 2)",
+        "- steps.create.on_failure: undo_target",
+        "+ steps.create.on_failure: stop",
+        edited,
+    ];
+    assert_says(&text, &lines);
+    assert_says(&text, &["When a switch fails, its own change is taken back and the others go on"]);
+
+    let mut spec = chain.draft_spec();
+    spec.limits.tool_calls = 20;
+    chain.file_as(ada(), ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
+    let edited = "Engagement  k7m2q, spec version 2, edited by ada (asserted, OS user ada)";
+    assert_says(&shown(&asked(&chain, &About::Gate1)), &[edited, "- limits.tool_calls: 80"]);
+}
+
+#[test]
+fn what_changed_is_told_since_the_version_that_was_answered() {
+    let mut chain = at_gate1();
+    let request = chain.store(&asked(&chain, &About::Gate1));
+    chain.answer_with(&About::Gate1, request, Answer::Reject, Vec::new());
+    let mut spec = chain.draft_spec();
+    for calls in [30, 20] {
+        spec.limits.tool_calls = calls;
+        chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
+    }
+    let text = shown(&asked(&chain, &About::Gate1));
+    let lines =
+        ["WHAT CHANGED since version 1 (this is version 3)", "- limits.tool_calls: 80", "+ limits.tool_calls: 20"];
+    assert_says(&text, &lines);
+    let again = chain.state().artifact(ArtifactKind::Spec).unwrap();
+    chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
+    assert_eq!(chain.state().artifact(ArtifactKind::Spec), Some(again));
+}
+
+#[test]
+fn a_record_that_it_starts_from_is_named() {
+    let mut chain = Chain::vlan().starting_from("abcde");
+    chain.run();
+    let from = "Starts from  abcde, and drift from its record is read first";
+    assert_says(&shown(&asked(&chain, &About::Gate1)), &["From         blueprint vlan", from]);
+    let chain = at_gate2(chain);
+    let from = "Starts from  abcde, and drift from its record was looked for";
+    assert_says(&shown(&asked(&chain, &About::Gate2)), &[from]);
+}
