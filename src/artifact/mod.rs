@@ -11,6 +11,7 @@ mod flow;
 mod grant;
 mod names;
 mod record;
+mod showable;
 mod spec;
 mod step;
 mod template;
@@ -32,6 +33,7 @@ pub use record::{
     DeviationRecord, Independence, ReconciledRecord, RecordKind, RecordOutcome, RequirementResult, RequirementStatus,
     StepResult, TargetOutcome, TargetResult, Totals,
 };
+pub use showable::too_much_to_show;
 pub(crate) use spec::fill_args;
 pub use spec::{Check, Limits, ReadCall, Requirement, Rollback, Spec, SpecError, SpecKind, Window};
 pub use step::{Arg, ForEach, Hole, OnFailure, Step, Until, Verify};

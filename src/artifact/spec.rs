@@ -198,7 +198,7 @@ impl Spec {
 
     /// What is wrong with the spec by itself; what needs tools or the inventory is checked in [`crate::policy`].
     pub fn problems(&self) -> Vec<SpecError> {
-        let mut found = Vec::new();
+        let mut found = super::showable::too_much_to_show(self);
         let mut say = |path: String, message: String| found.push(SpecError { path, message });
         if self.title.trim().is_empty() || self.title.contains('\n') {
             say("title".into(), "write one line that says what is wanted".into());

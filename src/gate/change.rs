@@ -8,7 +8,7 @@ use crate::{
     tool::{Effect, Tool, Toolbox},
 };
 
-use super::text::{names, value, word};
+use super::text::{MOST_NAMES, first_names, names, sentence, value, word};
 
 /// What a node is to a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,8 +87,13 @@ impl Group<'_> {
         let sentence = self.sentence();
         match self.nodes.len() {
             1 => sentence,
-            n => format!("on {} ({n} alike): {sentence}", names(&self.targets())),
+            n => format!("on {} ({n} alike): {sentence}", first_names(&self.targets())),
         }
+    }
+
+    /// Every target, where the headline cannot list them all.
+    pub(super) fn all_targets(&self) -> Option<String> {
+        (self.nodes.len() > MOST_NAMES).then(|| names(&self.targets()))
     }
 
     /// The call in words; `each` stands for the target where there are several.
@@ -142,6 +147,14 @@ pub(super) fn arg_words(arg: Option<&Arg>) -> String {
             Some(step) => format!("(decided by `{step}`)"),
             None => "(decided later)".into(),
         },
+    }
+}
+
+/// An argument in words; what is computed is shown as it is written.
+pub(super) fn hole_words(arg: &Arg) -> String {
+    match arg {
+        Arg::Literal(literal) => value(literal),
+        Arg::Hole(hole) => format!("({})", sentence(hole.cel.source())),
     }
 }
 

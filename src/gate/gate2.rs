@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     OfferedCall,
-    change::{Group, Kind, groups, on_failure, source_step},
+    change::{Group, Kind, groups, hole_words, on_failure, source_step},
     common::{banner, head, targets},
     diff::diff,
     gate1::irreversible,
@@ -82,7 +82,10 @@ fn change(of: &Design<'_>, groups: &[Group<'_>]) -> Section {
                 let why = group.first.skipped.as_deref().unwrap_or_default();
                 section.text(format!("left out: {}, because {}", group.headline(), sentence(why)));
             }
-            Kind::Read => section.text(format!("only read: {}", group.headline())),
+            Kind::Read => {
+                section.text(format!("only read: {}", group.headline()));
+                checked(group, &mut section);
+            }
         }
     }
     if !groups.iter().any(|group| matches!(group.kind, Kind::Change | Kind::Later)) {
@@ -115,7 +118,7 @@ fn refused<'a>(of: &Design<'a>) -> Vec<(&'a str, Vec<String>)> {
 }
 
 fn changed(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
-    section.text(group.headline());
+    headline(group, section);
     section.lines.extend(diff(group.first.before.as_ref().map(|before| &before.state), group.first.after.as_ref()));
     after_call(of, group, section);
     if group.first.before.is_none() && group.tool.state.is_some() {
@@ -127,8 +130,15 @@ fn changed(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
     }
 }
 
-fn later(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
+fn headline(group: &Group<'_>, section: &mut Section) {
     section.text(group.headline());
+    if let Some(all) = group.all_targets() {
+        section.detail(format!("on: {all}"));
+    }
+}
+
+fn later(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
+    headline(group, section);
     for (name, arg) in group.first.step.args.iter().filter(|(_, arg)| arg.literal().is_none()) {
         let step = match arg {
             crate::artifact::Arg::Hole(hole) => source_step(hole.cel.source()),
@@ -154,11 +164,28 @@ fn after_call(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
         Some(undo) => section.detail(format!("taken back by: {undo}")),
         None => section.warn(format!("it cannot be taken back: {} has no undo", group.tool.name)),
     }
+    checked(group, section);
     if let Some(role) = &step.approval {
         section.detail(format!("asked about one by one: it needs the role {}", word(role)));
     }
     if let Some(warning) = blind(group.tool, group.first) {
         section.warn(warning);
+    }
+}
+
+/// What a step waits for, and how it is checked by itself.
+fn checked(group: &Group<'_>, section: &mut Section) {
+    let step = &group.first.step;
+    if let Some(until) = &step.until {
+        let often = format!("at most {} times, {} seconds apart", until.attempts, until.every_seconds);
+        section.detail(format!("read until {} ({often})", sentence(until.expect.source())));
+    }
+    if let Some(verify) = &step.verify {
+        let args: Vec<String> =
+            verify.args.iter().map(|(name, arg)| format!("{} {}", word(name), hole_words(arg))).collect();
+        let with = if args.is_empty() { String::new() } else { format!(" with {}", args.join(", ")) };
+        let holds = sentence(verify.expect.source());
+        section.detail(format!("checked after by: {}{with}; this must hold: {holds}", verify.tool));
     }
 }
 

@@ -389,7 +389,30 @@ fn many_alike_targets_are_one_change() {
             "and 28 more calls, each one of the changes above",
         ],
     );
-    assert!(text.lines().count() < 65, "{text}");
+    assert!(text.lines().count() < 75, "{text}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let all = words.join(" ");
+    let alike: Vec<&str> = switches.iter().map(String::as_str).filter(|switch| *switch != "sw07").collect();
+    assert!(all.contains(&format!("on: {}", alike.join(", "))), "every target of a change is on the screen:\n{text}");
+}
+
+#[test]
+fn how_a_step_is_checked_by_itself_is_shown() {
+    let mut chain = Chain::vlan();
+    chain.run();
+    chain.approve_gate1();
+    let mut design = chain.documents.design().unwrap().as_ref().clone();
+    let verify = json!({
+        "tool": "vlan.list", "with": {"switch": {"cel": "item"}}, "expect": "result.vlans.exists(v, v.id == 120)"
+    });
+    design.steps[0].verify = Some(serde_json::from_value(verify).unwrap());
+    let from = vec![design.spec, design.discovery];
+    chain.file(ArtifactKind::Design, &design, from);
+    let text = shown(&asked(&chain, &About::Gate2));
+    assert_says(
+        &text,
+        &["checked after by: vlan.list with switch (item); this must hold: result.vlans.exists(v, v.id =="],
+    );
 }
 
 #[test]

@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use crate::artifact::canonical;
 
-/// The longest value that is shown whole, in characters.
-const LONGEST_VALUE: usize = 80;
-/// The longest sentence that is shown whole, in characters.
-const LONGEST_SENTENCE: usize = 600;
-/// How many names are listed before the rest is counted.
-const MOST_NAMES: usize = 8;
+/// The longest name that is shown whole, in characters.
+const LONGEST_NAME: usize = 80;
+/// The longest sentence or value that is shown whole. What a spec or a design may hold is shorter (see
+/// `policy::check_shown`), so only what tools and devices said is ever cut.
+const LONGEST_SENTENCE: usize = 20_000;
+/// How many names a headline lists before the rest is counted.
+pub(super) const MOST_NAMES: usize = 8;
 
 /// The text with everything shown as what it is that would move the cursor, hide or reorder text. Doing it twice
 /// changes nothing.
@@ -55,13 +56,13 @@ pub(super) fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
-/// A value inside a sentence, cut where it is long. Text that could read on as the sentence is quoted.
+/// A value inside a sentence. Text that could read on as the sentence is quoted.
 pub(super) fn value(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
         Value::Null => "nothing".into(),
         // The keys of what is nested stand in one order, whatever order it was computed in.
-        other => word(&canonical(other).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()),
+        other => sentence(&canonical(other).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()),
     }
 }
 
@@ -69,14 +70,14 @@ pub(super) fn value(value: &Value) -> String {
 pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "._-/:*@+%#=~".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
-        return word(text);
+        return sentence(text);
     }
-    format!("\"{}\"", word(text).replace('"', "\\\""))
+    format!("\"{}\"", sentence(text).replace('"', "\\\""))
 }
 
 /// A short text, cut where it is long.
 pub(super) fn word(text: &str) -> String {
-    cut(text, LONGEST_VALUE)
+    cut(text, LONGEST_NAME)
 }
 
 /// A sentence, cut where it is long.
@@ -96,14 +97,16 @@ fn cut(text: &str, longest: usize) -> String {
     format!("{kept}… ({} characters)", text.chars().count())
 }
 
-/// Names in a row; where they are many, the first ones and how many more.
+/// Names in a row, all of them.
 pub(super) fn names<T: AsRef<str>>(all: &[T]) -> String {
-    // Some were cut already; the room for that note keeps them from being cut twice.
-    let name = |name: &T| cut(name.as_ref(), LONGEST_VALUE + 40);
-    let shown = |names: &[T]| names.iter().map(name).collect::<Vec<_>>().join(", ");
+    all.iter().map(|name| sentence(name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+/// Names in a headline: where they are many, the first ones and how many more. The same screen lists them all.
+pub(super) fn first_names<T: AsRef<str>>(all: &[T]) -> String {
     match all.get(..MOST_NAMES) {
-        Some(first) if all.len() > MOST_NAMES => format!("{} and {} more", shown(first), all.len() - MOST_NAMES),
-        _ => shown(all),
+        Some(first) if all.len() > MOST_NAMES => format!("{} and {} more", names(first), all.len() - MOST_NAMES),
+        _ => names(all),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{
         Agent, Arg, Boundary, Component, Decision, DesignDraft, Expression, ForEach, Phase, Scope, Spec, SpecError,
-        Step, StepId, ToolName, fill, plain_words,
+        Step, StepId, ToolName, fill, plain_words, too_much_to_show,
     },
     facts::Role,
     tool::{Effect, Tool},
@@ -31,7 +31,7 @@ pub fn check_design(draft: &DesignDraft, spec: &Spec, catalog: &Catalog) -> Vec<
             return vec![SpecError::new("", message)];
         }
     };
-    let mut review = Review { draft, spec, catalog, boundary, errors: Vec::new() };
+    let mut review = Review { draft, spec, catalog, boundary, errors: too_much_to_show(draft) };
     review.reads();
     review.steps();
     review.order();
