@@ -277,13 +277,13 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
             },
         };
     }
-    if unsure && let Some(next) = ask_whether_applied(view, node) {
+    // An error is the tool's word: it may have acted before it said so, and nothing here can read whether it did.
+    if (unsure || call.outcome == Some(CallOutcome::Error))
+        && let Some(next) = ask_whether_applied(view, node)
+    {
         return next;
     }
-    match call.outcome {
-        Some(CallOutcome::Error) => failed(format!("the tool said: {}", said(call))),
-        _ => verified(view, node, args, call),
-    }
+    verified(view, node, args, call)
 }
 
 /// How often a step is begun when reading back shows that its call never took effect.
@@ -330,7 +330,7 @@ fn approval(view: &View<'_>, node: &FlowNode, purpose: &Purpose) -> Option<Optio
     Some(Some(ask_or_wait(view.state, About::Call { node: node.id.clone(), call: digest })))
 }
 
-/// For a call that nothing can tell whether it took effect: what a person says.
+/// For a call of which nothing can tell whether it took effect: what a person says.
 fn ask_whether_applied(view: &View<'_>, node: &FlowNode) -> Option<Next> {
     match view.state.applied.get(&node.id) {
         None => Some(ask_or_wait(view.state, About::Unknown { node: node.id.clone() })),

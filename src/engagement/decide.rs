@@ -357,7 +357,8 @@ fn there_is(state: &State, about: &About) -> bool {
         }
         About::Unknown { node } => {
             let act = Purpose::Act { node: node.clone(), attempt: state.attempt(node), r#try: 1 };
-            let unknown = state.call_for(&act).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Unknown));
+            let open = [Some(CallOutcome::Unknown), Some(CallOutcome::Error)];
+            let unknown = state.call_for(&act).is_some_and(|(_, call)| open.contains(&call.outcome));
             unknown && !state.applied.contains_key(node)
         }
     }

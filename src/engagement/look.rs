@@ -56,9 +56,15 @@ pub(super) fn observed(
     }
 }
 
+/// Why a step counts as run whose outcome nothing but a person could tell.
+const LOOKED: &str = "a person looked: it took effect";
+
 /// The step's own `verify`, if it has one; else it is done.
 pub(super) fn verified(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, call: &Call) -> Next {
-    let Some(verify) = &node.step.verify else { return settle(view, node, NodeOutcome::Done, true, None) };
+    let Some(verify) = &node.step.verify else {
+        let looked = view.state.applied.contains_key(&node.id).then(|| LOOKED.to_owned());
+        return settle(view, node, NodeOutcome::Done, true, looked);
+    };
     let attempt = view.state.attempt(&node.id);
     let args_value = Value::Object(args.clone());
     let result = call.result.and_then(|digest| view.blobs.get(&digest)).map(|value| value.as_ref().clone());

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
-    engagement::{About, Call, Purpose, View, before_state, node_args, undo_call},
+    engagement::{About, Call, CallOutcome, Purpose, View, before_state, node_args, undo_call},
     facts::Facts,
     flow::NodeOutcome,
     policy::Catalog,
@@ -190,7 +190,8 @@ impl<'a> Question<'a> {
     }
 
     fn unknown(&self, node: &FlowNode) -> Result<Screen, GateError> {
-        let made = self.view.act_of(&node.id).filter(|(_, call)| call.in_doubt());
+        let told = |call: &Call| matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::NotSent));
+        let made = self.view.act_of(&node.id).filter(|(_, call)| call.refused.is_none() && !told(call));
         let (id, call) = made.ok_or_else(|| self.nothing())?;
         let tool = self.tool(node)?;
         let mut sent = Section::new("WHAT WAS SENT");
@@ -280,6 +281,10 @@ fn arguments(args: &Map<String, Value>) -> Vec<super::Line> {
 
 fn why_unknown(call: &Call) -> String {
     let said = call.message.clone().unwrap_or_else(|| "the process ended while the call was under way".into());
+    let said = match call.outcome {
+        Some(CallOutcome::Error) => format!("the tool answered an error ({said}), and may have acted before it did"),
+        _ => said,
+    };
     match &call.purpose {
         Purpose::Act { attempt, .. } if *attempt > 1 => format!("in attempt {attempt}: {said}"),
         _ => said,

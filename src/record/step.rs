@@ -330,7 +330,10 @@ impl Story<'_> {
         });
         match shown {
             Some(check) => (as_it_was, Some(format!("not read back by itself; seen by check {}", check.id))),
-            None => (TargetOutcome::Unknown, Some("the tool reported success, and nothing could read it back".into())),
+            None => {
+                let nothing = || "the tool reported success, and nothing could read it back".to_owned();
+                (TargetOutcome::Unknown, Some(reason.unwrap_or_else(nothing)))
+            }
         }
     }
 

@@ -192,6 +192,18 @@ fn a_person_who_looked_decides_what_nothing_can_tell() {
 }
 
 #[test]
+fn an_error_where_nothing_can_be_read_back_is_asked_about() {
+    let asks = |next: &Next| matches!(next, Next::Wait(About::Unknown { .. }));
+    for (fault, says, reason) in [
+        (Fault::Error, "note Failed", "a person looked: it did not take effect"),
+        (Fault::ErrorButDone, "note Done", "a person looked: it took effect"),
+    ] {
+        let run = Run::new(&[NOTE]).fault("step note", std::slice::from_ref(&fault)).run_to(asks).finished();
+        assert_eq!((run.nodes(), run.reason("note")), (vec![says.into()], reason), "{fault:?}");
+    }
+}
+
+#[test]
 fn a_read_is_tried_until_it_holds_with_a_pause_between() {
     let wait = "id: wait, tool: job.status, with: {switch: sw01}, \
                 until: {expect: result.ready, attempts: 3, every_seconds: 60}";
