@@ -161,6 +161,8 @@ fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, now: Timest
     for r#try in 1..=tries {
         match view.reading(&purpose(r#try)) {
             Reading::Open if r#try == 1 => return call(1),
+            // It was begun and never answered, as after a crash: reading again does nothing twice.
+            Reading::Again => return call(r#try),
             Reading::Open => {
                 // The pause belongs to the gap between two tries; a restart waits only what is left of it.
                 return match &node.step.until {
@@ -170,9 +172,6 @@ fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, now: Timest
                     }
                     _ => call(r#try),
                 };
-            }
-            Reading::Again => {
-                return settle(view, node, NodeOutcome::Failed, false, Some("it could not be read".into()));
             }
             Reading::Failed(_, reason) => {
                 if let Some(asking) = approval(view, node, &purpose(r#try)) {

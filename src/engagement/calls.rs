@@ -107,7 +107,8 @@ fn effect(state: &State, allowed: &CallAllowed) -> Result<(), Refusal> {
         _ => return Ok(()),
     }
     match state.call_for(&allowed.purpose) {
-        Some((id, call)) if call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent) => {
+        Some((_, call)) if call.refused.is_some() || call.outcome == Some(CallOutcome::NotSent) => Ok(()),
+        Some((id, call)) if !state.reads_again(allowed, call) => {
             wrong(format!("{} ran already as {id}", allowed.purpose.words()))
         }
         _ => Ok(()),

@@ -48,6 +48,12 @@ fn a_lost_answer_is_asked_for_again_where_the_server_remembers() {
 }
 
 #[test]
+fn a_read_that_is_cut_off_is_read_again() {
+    let run = cut_everywhere(Run::new(&[CREATE, "id: look, tool: job.status, needs: [create], with: {switch: sw01}"]));
+    assert_eq!(run.nodes(), ["create/sw01 Done", "create/sw02 Done", "look Done"]);
+}
+
+#[test]
 fn a_run_with_failures_and_undo_is_cut_anywhere_too() {
     let undo = format!("{CREATE}, on_failure: undo_target");
     let run = Run::new(&[&undo]).fault("step create/sw02", &[Fault::Half]);

@@ -229,7 +229,12 @@ impl Bookkeeper {
                     *self.used.entry(allowed.digest).or_default() += 1;
                     self.used_by.insert(allowed.call.clone(), allowed.digest);
                 }
-                self.effect(&allowed.purpose, &allowed.call).map_err(|what| format!("{what}: {command:?}"))?;
+                // A read that was never answered may be made again; what a step changes is changed once.
+                let read = allowed.counts.is_none() && matches!(allowed.purpose, Purpose::Act { .. });
+                let acted = allowed.purpose.node().is_some_and(|node| self.acts.contains_key(node.as_str()));
+                if acted || !read {
+                    self.effect(&allowed.purpose, &allowed.call).map_err(|what| format!("{what}: {command:?}"))?;
+                }
             }
             Body::Finished(finished) => {
                 let known = self.ends.insert(finished.call.clone(), finished.outcome);

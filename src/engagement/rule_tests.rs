@@ -51,6 +51,30 @@ fn is_out_of_order(refusal: Option<Refusal>) -> bool {
 }
 
 #[test]
+fn only_a_read_that_was_never_answered_is_made_again() {
+    let read = |story: &Story| {
+        let mut call = intent(&story.state, Agent::Build, act("a", 1));
+        call.counts = None;
+        Command::Allow(Box::new(call))
+    };
+    let begun = Story::building();
+    let begun = begun.clone().then(read(&begun));
+    for (outcome, refused) in [
+        (CallOutcome::Unknown, false),
+        (CallOutcome::NotSent, false),
+        (CallOutcome::Ok, true),
+        (CallOutcome::Error, true),
+    ] {
+        let over = begun.clone().finish(outcome);
+        assert_eq!(is_call(over.refusal(read(&over))), refused, "{outcome:?}");
+    }
+    assert!(is_call(begun.refusal(read(&begun))));
+    // What may have changed something is not made again because its tool is called a read now.
+    let wrote = Story::building().call(Agent::Build, act("a", 1), CallOutcome::Unknown);
+    assert!(is_call(wrote.refusal(read(&wrote))));
+}
+
+#[test]
 fn nothing_ends_while_a_call_is_under_way() {
     let acting = Story::building().allow(Agent::Build, act("a", 1));
     let leave = Command::Enter { phase: Phase::AsBuilt, reason: Some("enough".into()) };

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    event::{Actor, CallOutcome, Closed, DeviationFound, RefusedAs, Requested},
+    event::{Actor, CallAllowed, CallOutcome, Closed, DeviationFound, RefusedAs, Requested},
     purpose::Purpose,
     question::{About, Answer, Answered, Asked},
 };
@@ -231,6 +231,14 @@ impl State {
             Gate::Two => (&self.gate2, ArtifactKind::Design),
         };
         matches!(state, GateState::Open { artifact, .. } if Some(*artifact) == self.artifact(kind))
+    }
+
+    /// Whether a step's call is a read that was begun before and never answered, and so may be made again: reading
+    /// twice does nothing twice.
+    pub fn reads_again(&self, allowed: &CallAllowed, earlier: &Call) -> bool {
+        let Purpose::Act { node, .. } = &allowed.purpose else { return false };
+        let acted = self.effects.values().any(|effects| effects.contains(node.as_str()));
+        allowed.counts.is_none() && !acted && earlier.outcome == Some(CallOutcome::Unknown)
     }
 
     /// The role in which a person last agreed to a call; nothing where nobody did, or someone rejected it since.

@@ -20,6 +20,7 @@ use crate::{
     ledger::{Journal, JournalError, LedgerError},
     policy::Catalog,
     record::{ReconcileError, reconcile},
+    tool::Effect,
 };
 
 use super::{
@@ -168,7 +169,9 @@ impl<'a> Driver<'a> {
             Next::Call(proposal) => {
                 watch(Progress::Calling(proposal.clone()));
                 let actor = Actor::Agent(proposal.agent);
-                let acts = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. });
+                let tool = proposal.tool.parse().ok().and_then(|name| catalog.toolbox.tool(&name));
+                let acts = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. })
+                    && tool.is_none_or(|tool| tool.effect != Effect::Read);
                 let invoked = self.broker.invoke(journal, actor, proposal.clone()).await?;
                 // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
                 let held = match &invoked.told {

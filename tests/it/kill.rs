@@ -7,7 +7,10 @@ use std::{
 
 use countersign::ledger::{SqliteStore, Store};
 
-use crate::bench::Bench;
+use crate::{
+    bench::{Bench, outcomes},
+    written::{DESIGN, SPEC},
+};
 
 /// Counts events without starting the program, which would take longer than what is to be cut through.
 struct Watch {
@@ -114,6 +117,30 @@ fn killed_right_after_an_intent_is_written_a_call_has_an_outcome_in_the_end() {
     assert_eq!(begun["body"]["tool"], "vlan.create");
     bench.drive(&id, 0);
     assert_eq!(bench.writes().len(), 4);
+    bench.holds(&id);
+}
+
+#[test]
+fn killed_while_a_step_reads_it_reads_again() {
+    let bench = Bench::new();
+    let steps = "  - {id: look, tool: port.list, needs: [create], with: {switch: sw01}}\n";
+    let design = DESIGN.replace("acceptance:", &format!("{steps}acceptance:"));
+    let id = bench.request_written(SPEC, &design);
+    bench.to_gate2(&id);
+    bench.fault("slow:port.list,times=1,ms=4000");
+    bench.approve(&id);
+    let begun = || bench.events(&id, "call.allowed").into_iter().filter(|event| event["body"]["tool"] == "port.list");
+    let mut child = bench.start(&["run", &id]);
+    let since = Instant::now();
+    while begun().count() == 0 {
+        assert!(since.elapsed() < Duration::from_secs(60), "it never reads");
+    }
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None, "it was killed under way");
+    let end = bench.drive(&id, 0);
+    assert_eq!(begun().count(), 2);
+    assert_eq!(outcomes(&end["record"]["steps"], "node")[2], "look done");
+    assert_eq!(bench.writes(), ["vlan.create 120 guest sw01", "vlan.create 120 guest sw02"]);
     bench.holds(&id);
 }
 

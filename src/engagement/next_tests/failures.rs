@@ -204,6 +204,24 @@ fn an_error_where_nothing_can_be_read_back_is_asked_about() {
 }
 
 #[test]
+fn a_read_that_is_never_answered_is_made_again_a_few_times() {
+    use Fault::*;
+    let look = "id: look, tool: job.status, with: {switch: sw01}";
+    let cases: [(&[Fault], &str, usize); 5] = [
+        (&[Lost], "look Done", 2),
+        (&[NotSent, Lost], "look Done", 3),
+        (&[Lost, Lost, Lost], "look Failed", 3),
+        (&[Error], "look Failed", 1),
+        (&[Refused], "look Failed", 1),
+    ];
+    for (faults, says, calls) in cases {
+        let run = Run::new(&[look]).fault("step look", faults).finished();
+        let made = run.story.state.calls.values().filter(|call| call.tool == "job.status").count();
+        assert_eq!((run.nodes(), made), (vec![says.into()], calls), "{faults:?}: {:#?}", run.told());
+    }
+}
+
+#[test]
 fn a_read_is_tried_until_it_holds_with_a_pause_between() {
     let wait = "id: wait, tool: job.status, with: {switch: sw01}, \
                 until: {expect: result.ready, attempts: 3, every_seconds: 60}";

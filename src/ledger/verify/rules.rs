@@ -201,6 +201,7 @@ fn allowed_within(state: &State, allowed: &CallAllowed, found: &mut Vec<String>)
         && let Some((earlier, ran)) = state.call_for(&allowed.purpose)
         && ran.refused.is_none()
         && ran.outcome != Some(CallOutcome::NotSent)
+        && !state.reads_again(allowed, ran)
     {
         found.push(format!("{what} for what {earlier} had done ({})", allowed.purpose.words()));
     }
