@@ -29,14 +29,11 @@ pub enum DraftError {
 
 /// The spec of a request.
 pub fn draft_spec(request: &RequestDocument, digest: Digest) -> Result<Spec, DraftError> {
-    let mut spec = match (&request.spec, &request.blueprint) {
-        (Some(spec), _) => spec.clone(),
-        (None, Some(blueprint)) => blueprint.draft_spec(&request.inputs)?,
-        (None, None) => return Err(DraftError::NothingToDraftFrom("neither a blueprint nor a spec")),
-    };
-    spec.request = Some(digest);
-    spec.baseline = request.baseline;
-    Ok(spec)
+    if let Some(spec) = &request.spec {
+        return Ok(Spec { request: Some(digest), baseline: request.baseline, ..spec.clone() });
+    }
+    let nothing = DraftError::NothingToDraftFrom("neither a blueprint nor a spec");
+    Ok(request.expansion(digest).ok_or(nothing)??)
 }
 
 /// What the reads showed, with a verdict that follows from the draft's own conditions.

@@ -82,7 +82,7 @@ name! {
 name! {
     /// An engagement's short, typeable id, such as `k7m2q`.
     EngagementId, "engagement id", "ids are five letters and digits, such as `k7m2q`",
-    |text| text.len() == 5 && text.bytes().all(|b| EngagementId::ALPHABET.contains(&b))
+    |text| text == EngagementId::TRUST || text.len() == 5 && text.bytes().all(|b| EngagementId::ALPHABET.contains(&b))
 }
 /// A call's id within its engagement, such as `c12`; the chain cites calls by it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
@@ -123,6 +123,15 @@ impl<'de> Deserialize<'de> for CallId {
 impl EngagementId {
     /// Crockford's base 32 in lower case: no letter that a person mistakes for a digit.
     pub const ALPHABET: &'static [u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+    /// The name of the ledger's own chain of trust stages. Its letters are not all in [`Self::ALPHABET`], so no
+    /// engagement can have it.
+    pub const TRUST: &'static str = "trust";
+
+    /// The id under which the ledger's own chain of trust stages is kept.
+    pub fn trust() -> Self {
+        Self(Self::TRUST.to_owned())
+    }
 
     /// An id from random bits; the caller checks that it is free.
     pub fn from_bits(bits: u64) -> Self {

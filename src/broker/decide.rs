@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Digest, FlowNode, Phase, Spec, ToolName},
-    engagement::{Call, CallOutcome, Gate, Next, Proposal, Purpose, State, View, call_digest, next},
+    engagement::{Call, CallOutcome, Gate, GateState, Next, Proposal, Purpose, State, View, call_digest, next},
     facts::Role,
-    policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
+    policy::{ApprovedOn, Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
     tool::{Effect, Tool},
 };
 
@@ -64,9 +64,10 @@ pub(super) fn decide(
     catalog: &Catalog,
     boundary: Option<&CompiledBoundary>,
     proposal: &Proposal,
+    stage: u8,
     now: Timestamp,
 ) -> Decided {
-    match layers(view, catalog, boundary, proposal, now) {
+    match layers(view, catalog, boundary, proposal, stage, now) {
         Ok(allowed) => Decided::Allow(Box::new(allowed)),
         Err(Stopped::At((verdict, digest, spoke))) => Decided::Refuse { verdict, digest, rules: vec![spoke] },
         Err(Stopped::Ruled { verdict, digest, rules }) => Decided::Refuse { verdict, digest: Some(digest), rules },
@@ -89,6 +90,7 @@ fn layers(
     catalog: &Catalog,
     boundary: Option<&CompiledBoundary>,
     proposal: &Proposal,
+    stage: u8,
     now: Timestamp,
 ) -> Result<Allowed, Stopped> {
     let state = view.state;
@@ -101,6 +103,7 @@ fn layers(
     let recovery = recovers(&proposal.purpose) || is_always(view, proposal);
     let window_open = gate(view, tool, proposal, recovery, now).map_err(at)?;
     let boundary = boundary.ok_or_else(|| at(no(Layer::Gate, "gate.closed", "there is no approved spec to go by")))?;
+    let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
     // 5. Asked before 3 and 4, which hear of it: is this the contract's next enabled call?
     let exact = Proposal { args: args.clone(), ..proposal.clone() };
     let on_contract = is_next(view, &exact, now);
@@ -111,14 +114,14 @@ fn layers(
     };
     let contract = contract_spoke(proposal, tool, on_contract).map_err(at)?;
     // 3, 4 and 6. Guardrails, boundary, stage.
-    let approved_in = state.approved_in(&digest);
+    let approved_in = state.approved_in(&digest, now);
     // Whoever approves as an owner approves as an approver too.
     let approved_by: BTreeSet<Role> =
         [Role::Approver, Role::Owner].into_iter().filter(|role| approved_in >= Some(*role)).collect();
     let question = Question {
         agent: proposal.agent,
         phase: state.phase,
-        stage: state.requested.stage,
+        stage,
         tool,
         args: &args,
         on_contract,
@@ -135,14 +138,17 @@ fn layers(
         Verdict::Allow => step_approval(view, proposal, approved_in),
     };
     let grant = ruling.grant.unwrap_or_default();
-    match verdict {
-        Some(Refused::Denied) => return Err(Stopped::Ruled { verdict: Refused::Denied, digest, rules }),
-        Some(verdict) => {
-            // A count that is used up is said now, not after a person has been asked for nothing.
-            limits(view, &grant, tool, proposal, digest, recovery, now).map_err(at)?;
-            return Err(Stopped::Ruled { verdict, digest, rules });
-        }
-        None => {}
+    if let Some(verdict @ Refused::Denied) = verdict {
+        return Err(Stopped::Ruled { verdict, digest, rules });
+    }
+    // The rules speak first, because they say best what is wrong; then whether exactly this was ever approved.
+    if !recovery {
+        still_as_approved(view, catalog, tool, &target).map_err(at)?;
+    }
+    if let Some(verdict) = verdict {
+        // A count that is used up is said now, not after a person has been asked for nothing.
+        limits(view, &grant, tool, proposal, digest, recovery, now).map_err(at)?;
+        return Err(Stopped::Ruled { verdict, digest, rules });
     }
     if grant.is_empty() {
         return Err(at(no(Layer::Boundary, "boundary.none", "no grant was named, so the call is refused")));
@@ -150,7 +156,6 @@ fn layers(
     rules.extend(contract);
     // 7. Counts and limits, reserved with the intent.
     let counts = limits(view, &grant, tool, proposal, digest, recovery, now).map_err(at)?;
-    let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
     let approved = approved_in.is_some() && tool.effect != Effect::Read;
     Ok(Allowed { digest, tool: tool.name.clone(), target, args, grant, counts, approved, rules })
 }
@@ -224,6 +229,26 @@ fn gate(view: &View<'_>, tool: &Tool, proposal: &Proposal, recovery: bool, now: 
     Ok(window_open)
 }
 
+/// Whether tool and target are still what the open gates were approved on.
+fn still_as_approved(view: &View<'_>, catalog: &Catalog, tool: &Tool, target: &str) -> Result<(), No> {
+    let gates = [(Gate::One, &view.state.gate1, "gate 1"), (Gate::Two, &view.state.gate2, "gate 2")];
+    for (gate, state, name) in gates {
+        let GateState::Open { request, .. } = state else { continue };
+        let request = view.blobs.get(request).map(AsRef::as_ref);
+        if view.state.gate_open(gate)
+            && let Some(what) = ApprovedOn::voided(request, &tool.name, target, catalog)
+        {
+            let id = &view.state.id;
+            let reason = format!(
+                "{what} since {name} was approved, which voids it; put it back, or file the artifact again with \
+                 `countersign edit {id}` and have it approved as things are now"
+            );
+            return Err(no(Layer::Gate, "approval.void", reason));
+        }
+    }
+    Ok(())
+}
+
 fn spec<'a>(view: &View<'a>) -> Option<&'a Spec> {
     view.documents.spec().map(AsRef::as_ref)
 }
@@ -262,6 +287,7 @@ pub(super) fn still_allowed(
     catalog: &Catalog,
     boundary: Option<&CompiledBoundary>,
     call: &Call,
+    stage: u8,
     now: Timestamp,
 ) -> Result<(), String> {
     let why = |(_, _, spoke): No| spoke.reason;
@@ -280,7 +306,7 @@ pub(super) fn still_allowed(
     let question = Question {
         agent: proposal.agent,
         phase: view.state.phase,
-        stage: view.state.requested.stage,
+        stage,
         tool,
         args: &args,
         on_contract: true,

@@ -10,15 +10,16 @@ use std::{
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     artifact::{CallId, Digest, digest_of},
     engagement::{
-        Actor, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal, RefusedAs, View,
+        Actor, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal, RefusedAs,
+        Standing, View,
     },
     facts::Role,
-    ledger::{Journal, JournalError, LedgerError},
+    ledger::{Journal, JournalError, LedgerError, TrustBook},
     policy::{Catalog, CompiledBoundary, Spoke},
     tool::{Manifest, ServerSeen},
 };
@@ -121,6 +122,7 @@ impl Broker {
         let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
         self.wait_for_rate(&catalog, &proposal).await;
         let boundary = self.boundary(journal, &catalog)?;
+        let trust = TrustBook::open(journal.store().clone()).await?;
         // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
         let now = Timestamp::now().max(journal.state().last_at);
         let view = View {
@@ -130,11 +132,11 @@ impl Broker {
             toolbox: &catalog.toolbox,
         };
         let call = view.state.next_call();
-        let digests = catalog.digests()?;
-        let decided_on = digest_of(&digests)?;
+        let standing = Standing::of(&view, &catalog.inventory, trust.trust());
         // The chain names what was decided on; the ledger keeps it once for all calls that share it.
-        let basis = vec![serde_json::to_value(digests).map_err(|error| BrokerError::Catalog(error.to_string()))?];
-        match decide(&view, &catalog, boundary.as_deref(), &proposal, now) {
+        let basis = json!({"catalog": catalog.digests()?, "standing": standing, "trust": trust.trust().head()});
+        let (decided_on, basis) = (digest_of(&basis)?, vec![basis]);
+        match decide(&view, &catalog, boundary.as_deref(), &proposal, standing.stage, now) {
             Decided::Refuse { verdict, digest, rules } => {
                 let refused = match verdict {
                     Refused::Invalid => RefusedAs::Invalid,
@@ -197,6 +199,7 @@ impl Broker {
         }
         // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
         let boundary = self.boundary(journal, &catalog)?;
+        let trust = TrustBook::open(journal.store().clone()).await?;
         let view = View {
             state: journal.state(),
             documents: journal.documents(),
@@ -204,7 +207,8 @@ impl Broker {
             toolbox: &catalog.toolbox,
         };
         let now = Timestamp::now().max(view.state.last_at);
-        let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, now) {
+        let stage = Standing::of(&view, &catalog.inventory, trust.trust()).stage;
+        let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, stage, now) {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
                 let name = tool.name.clone();

@@ -31,7 +31,7 @@ fn pinned(mut chain: Chain) -> Chain {
 fn refused(chain: &Chain, proposal: &Proposal) -> Option<String> {
     let spec = chain.documents.spec().unwrap();
     let boundary = CompiledBoundary::compile(spec, &chain.catalog).unwrap();
-    match decide(&chain.view(), &chain.catalog, Some(&boundary), proposal, chain.now()) {
+    match decide(&chain.view(), &chain.catalog, Some(&boundary), proposal, 1, chain.now()) {
         Decided::Allow(_) => None,
         Decided::Refuse { rules, .. } => Some(rules.last().unwrap().rule.clone()),
     }
@@ -124,6 +124,26 @@ fn an_always_step_is_recovery_only_where_something_was_touched() {
 }
 
 #[test]
+fn what_was_approved_on_another_target_or_tool_is_void() {
+    let mut chain = building(VLAN);
+    let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
+    assert_eq!(refused(&chain, &act), None);
+    let switch = act.args["switch"].as_str().unwrap().to_owned();
+    let entries = chain.catalog.inventory.clone();
+    let entry = chain.catalog.inventory.targets.iter_mut().find(|target| target.name == switch).unwrap();
+    entry.tags.insert("edge".into());
+    assert_eq!(refused(&chain, &act).as_deref(), Some("approval.void"), "the inventory entry is another");
+    chain.catalog.inventory = entries;
+    assert_eq!(refused(&chain, &act), None, "as it was approved");
+    // Pinned anew by a person, and still not what was approved.
+    let (mut manifests, mut pins) = (chain.catalog.toolbox.manifests().to_vec(), chain.catalog.toolbox.pins().clone());
+    manifests[0].server.timeout_seconds += 1;
+    pins.servers.get_mut(&manifests[0].family).unwrap().manifest = digest_of(&manifests[0]).ok();
+    chain.catalog.toolbox = Toolbox::new(manifests, pins).unwrap();
+    assert_eq!(refused(&chain, &act).as_deref(), Some("approval.void"), "the server is another");
+}
+
+#[test]
 fn nothing_is_taken_back_after_the_time_that_the_spec_says() {
     for (until, rule) in [("2100-01-01T00:00:00Z", None), ("2026-12-01T22:00:00Z", Some("limit.undo_until"))] {
         let spec = VLAN.replace("  rollback: required", &format!("  rollback: required\n  undo_until: {until}"));
@@ -145,7 +165,7 @@ fn a_rule_that_wants_an_owner_is_not_satisfied_by_an_approver() {
     let needs = |chain: &Chain| {
         let spec = chain.documents.spec().unwrap();
         let boundary = CompiledBoundary::compile(spec, &chain.catalog).unwrap();
-        match decide(&chain.view(), &chain.catalog, Some(&boundary), &act, chain.now()) {
+        match decide(&chain.view(), &chain.catalog, Some(&boundary), &act, 1, chain.now()) {
             Decided::Refuse { verdict: Refused::NeedsApproval(role), digest, rules } => {
                 Some((role, digest.unwrap(), rules))
             }
@@ -172,10 +192,18 @@ fn a_rule_that_wants_an_owner_is_not_satisfied_by_an_approver() {
     let again = wanted(&chain);
     chain.call(&again);
     assert_eq!(chain.next().unwrap(), Next::Ask(about.clone()));
-    let asked = Asked { about: about.clone(), request: Digest::ZERO, role };
+    let asked = Asked::new(about.clone(), Digest::ZERO, role);
     chain.command(Actor::Program, Command::Ask(asked));
     let (request, roles) = (Digest::ZERO, Role::ALL.into());
-    let answer = Command::Answer { about, request, answer: Answer::Approve, roles, reason: None, calls: Vec::new() };
+    let answer = Command::Answer {
+        about,
+        request,
+        answer: Answer::Approve,
+        roles,
+        reason: None,
+        calls: Vec::new(),
+        expires: None,
+    };
     chain.command(ada(), answer);
     assert!(needs(&chain).is_none());
 }
@@ -190,7 +218,7 @@ fn an_unknown_call_is_sent_again_only_while_it_may_still_run() {
     let again = |chain: &Chain| {
         let boundary = CompiledBoundary::compile(chain.documents.spec().unwrap(), &chain.catalog).unwrap();
         let call = chain.view().act_of(act.purpose.node().unwrap()).unwrap().1.clone();
-        still_allowed(&chain.view(), &chain.catalog, Some(&boundary), &call, chain.now())
+        still_allowed(&chain.view(), &chain.catalog, Some(&boundary), &call, 1, chain.now())
     };
     assert_eq!(again(&chain), Ok(()));
     let frozen = |chain: &mut Chain, freeze: bool| {

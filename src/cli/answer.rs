@@ -1,19 +1,17 @@
 //! `countersign approve`, `reject`, `answer` and `cancel`.
 
-use std::collections::BTreeSet;
-
 use crate::{
     artifact::OnFailure,
     engagement::{About, Refusal},
     gate::render,
-    runtime::{AnswerError, Choice, answer, cancel as cancel_engagement, open_question},
+    runtime::{AnswerError, Choice, Yes, answer, cancel as cancel_engagement, open_question},
 };
 
 use super::{
     args::{AnswerArgs, Approve, ChoiceArg, Global, Reject},
     context::Context,
     output::{CliError, Code, agreed, interactive, plain, say, say_json, style},
-    run::{next_words, say_unticked, tick, unticked},
+    run::{left_out, next_words, say_left_out, tick},
 };
 
 /// `approve`. Nothing is approved that was not shown: either the digest says what was seen, or it is shown now.
@@ -23,11 +21,12 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
     let identity = context.identity()?;
     let id = journal.id().clone();
     let catalog = context.workspace.load_catalog()?;
-    let open = open_question(&journal, &catalog)?.ok_or_else(|| AnswerError::NothingOpen(id.to_string()))?;
+    let open = open_question(&journal, &catalog).await?.ok_or_else(|| AnswerError::NothingOpen(id.to_string()))?;
     if !catalog.people.roles(&identity).iter().any(|role| *role >= open.asked.role) {
         return Err(AnswerError::from(Refusal::NotInRole(open.asked.role)).into());
     }
-    let mut ticked: BTreeSet<String> = args.tick.into_iter().collect();
+    let only = (!args.only.is_empty()).then(|| args.only.into_iter().collect());
+    let mut yes = Yes { ticked: args.tick.into_iter().collect(), only, reason: args.reason };
     let other_kind = matches!(open.asked.about, About::Failure { .. } | About::Unknown { .. });
     let seen = match args.digest {
         Some(digest) => digest,
@@ -39,7 +38,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
                 say(format!("Nothing was approved; {id} still waits."));
                 return Ok(Code::Waiting);
             }
-            ticked.extend(tick(&open.asked, &ticked));
+            yes.ticked.extend(tick(&open.asked, &yes));
             open.digest.hex()
         }
         None => {
@@ -49,15 +48,15 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
             )));
         }
     };
-    let choice = Choice::Approve { ticked: ticked.clone() };
+    let choice = Choice::Approve(yes.clone());
     let about = answer(&context.workspace, &mut journal, identity.clone(), choice, Some(&seen)).await?;
     let environments: Vec<&String> = open.asked.facts.environments.iter().collect();
     let title = &journal.state().requested.title;
-    let unticked = unticked(&open.asked, &ticked);
+    let left = left_out(&open.asked, &yes);
     if global.json {
         say_json(&serde_json::json!({
             "engagement": id, "about": about, "answer": "approved", "by": identity, "title": title,
-            "environments": environments, "digest": open.digest, "not_ticked": unticked,
+            "environments": environments, "digest": open.digest, "not_approved": left,
         }))?;
         return Ok(Code::Done);
     }
@@ -65,7 +64,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
     let places = environments.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ");
     let places = if places.is_empty() { String::new() } else { format!(", in {places}") };
     say(format!("  {}{places}, digest {}", plain(title), open.digest.short()));
-    say_unticked(&unticked);
+    say_left_out(&left);
     say(format!("Next: countersign run {id}"));
     Ok(Code::Done)
 }

@@ -104,9 +104,12 @@ pub enum Command {
     /// Not available yet: a conversation that drafts a spec with a model.
     #[command(hide = true)]
     Chat(Later),
-    /// Not available yet: trust stages 2 and 3.
-    #[command(hide = true)]
-    Trust(Later),
+    /// Show how far each blueprint is trusted in each environment, or trust it with more or less.
+    #[command(after_help = "Examples:\n  countersign trust show\n  \
+        countersign trust set dns@lab 2 --reason 'ten clean runs'\n\n\
+        Stages: 1 assisted, 2 supervised, 3 autonomous within policy. Raising needs the role that\n\
+        policies/people.yaml names (`raise_trust`, owner where left out); lowering needs none.")]
+    Trust(Trust),
     /// The simulated lab: show it, reset it, make it misbehave, serve it over MCP.
     #[command(after_help = "Examples:\n  countersign lab show\n  countersign lab fault 'lie:vlan.create@sw03,times=1'")]
     Lab(Lab),
@@ -137,6 +140,31 @@ pub struct Later {
     /// Whatever else was typed.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub rest: Vec<String>,
+}
+
+/// `trust`
+#[derive(Debug, Args)]
+pub struct Trust {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TrustCommand,
+}
+
+/// What `trust` does.
+#[derive(Debug, Subcommand)]
+pub enum TrustCommand {
+    /// List the scopes and their stages, and who set them.
+    Show,
+    /// Give a scope another stage.
+    Set {
+        /// A blueprint in an environment, such as `dns@lab`.
+        scope: String,
+        /// 1 assisted, 2 supervised, 3 autonomous within policy.
+        stage: u8,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 /// `demo`
@@ -214,6 +242,12 @@ pub struct Approve {
     /// Approve the destructive call of this step too; once for each.
     #[arg(long, value_name = "STEP")]
     pub tick: Vec<String>,
+    /// At gate 2: approve only the call of this step; once for each. The others ask again when they are reached.
+    #[arg(long, value_name = "STEP")]
+    pub only: Vec<String>,
+    /// Why; needed to accept a deviation.
+    #[arg(long)]
+    pub reason: Option<String>,
 }
 
 /// `reject` and `cancel`

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::{
     artifact::{Agent, Phase},
     broker::{Broker, Told},
-    engagement::{Actor, Proposal, Purpose},
+    engagement::{About, Actor, Proposal, Purpose},
     ledger::{Bundle, Claim, Journal},
-    runtime::{Choice, NewRequest, file_request, init_files},
+    runtime::{Choice, NewRequest, Yes, file_request, init_files},
     tool::Pins,
 };
 
@@ -84,8 +84,11 @@ async fn request(context: &Context) -> Result<Journal, CliError> {
 async fn drive(context: &Context, broker: &Broker, journal: &mut Journal, yes: bool) -> Result<Code, CliError> {
     let _claim = Claim::take(&context.workspace.claims(), journal.id())?;
     let identity = context.identity()?;
-    let say_yes = |asked: &crate::gate::ApprovalRequest| Choice::Approve {
-        ticked: asked.calls.iter().filter(|call| call.destructive).map(|call| call.node.to_string()).collect(),
+    let say_yes = |asked: &crate::gate::ApprovalRequest| {
+        let ticked = asked.calls.iter().filter(|call| call.destructive).map(|call| call.node.to_string()).collect();
+        let reason =
+            matches!(asked.about, About::Deviation { .. }).then(|| "the demo goes on whatever it meets".into());
+        Choice::Approve(Yes { ticked, only: None, reason })
     };
     let seat = Seat { workspace: context.workspace.as_ref(), broker, quiet: false };
     let answerer: Option<super::run::Answerer<'_>> = if yes { Some(&say_yes) } else { None };

@@ -98,6 +98,9 @@ fn words(body: &Body) -> String {
         Body::Deviated(found) => format!("{}: {}", found.node, found.what),
         Body::Retried(retried) => retried.nodes.keys().cloned().collect::<Vec<_>>().join(", "),
         Body::Cancelled { reason } => reason.clone(),
+        Body::TrustSet(set) => {
+            format!("{}@{}: stage {} to {}, {}", set.name, set.scope.environment, set.from, set.stage, set.reason)
+        }
         Body::Closed(closed) => format!("{}: {}", outcome_words(closed.outcome), closed.reason),
     }
 }

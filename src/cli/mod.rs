@@ -17,6 +17,7 @@ mod request;
 mod run;
 mod show;
 mod tools;
+mod trust;
 mod verify;
 
 use std::process::ExitCode;
@@ -86,10 +87,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
             "not available yet: drafting with a model comes in a later version; \
              see `countersign blueprints` and use `countersign request --blueprint`",
         )),
-        Command::Trust(_) => Err(CliError::usage(
-            "not available yet: every engagement runs at trust stage 1, where a person answers both gates; \
-             stages 2 and 3 come in a later version",
-        )),
+        Command::Trust(args) => trust::run(&global, args).await,
         Command::Lab(args) => lab::run(&global, args).await,
     }
 }

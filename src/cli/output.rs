@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::{
     artifact::{RecordOutcome, YamlError, value::hides},
     broker::BrokerError,
-    engagement::Refusal,
+    engagement::{Refusal, TrustRefusal},
     gate::Style,
-    ledger::LedgerError,
+    ledger::{LedgerError, TrustError},
     runtime::{AnswerError, DriverError, RequestError, WorkspaceError},
 };
 
@@ -118,7 +118,7 @@ fn ledger_code(error: &LedgerError) -> Code {
 
 fn refusal_code(refusal: &Refusal) -> Code {
     match refusal {
-        Refusal::NotInRole(_) | Refusal::GateClosed(_) => Code::Refused,
+        Refusal::NotInRole(_) | Refusal::SameHands(_) | Refusal::GateClosed(_) => Code::Refused,
         Refusal::NoReason | Refusal::WrongAnswer(_) | Refusal::NothingAsked(_) | Refusal::Over(_) => Code::Usage,
         _ => Code::Failed,
     }
@@ -144,6 +144,11 @@ macro_rules! coded {
 
 coded!(WorkspaceError, error => workspace_code(&error));
 coded!(LedgerError, error => ledger_code(&error));
+coded!(TrustError, error => match &error {
+    TrustError::Refused(TrustRefusal::NotInRole(_) | TrustRefusal::NotAPerson(_)) => Code::Refused,
+    TrustError::Refused(_) => Code::Usage,
+    TrustError::Ledger(error) => ledger_code(error),
+});
 coded!(YamlError, error => Code::Usage);
 coded!(crate::lab::LabError, error => Code::Usage);
 coded!(RequestError, error => match &error {

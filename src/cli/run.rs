@@ -10,9 +10,9 @@ use crate::{
     engagement::{About, Purpose},
     facts::Identity,
     flow::NodeOutcome,
-    gate::{ApprovalRequest, render},
+    gate::{ApprovalRequest, OfferedCall, render},
     ledger::{Claim, Filter, Journal, Which},
-    runtime::{Choice, Driver, DriverError, Open, Progress, Stopped, Workspace, answer, open_question, retry},
+    runtime::{Choice, Driver, DriverError, Open, Progress, Stopped, Workspace, Yes, answer, open_question, retry},
 };
 
 use super::{
@@ -93,7 +93,7 @@ async fn one(
     let identity = if asks { Some(context.identity()?) } else { None };
     let seat = Seat { workspace: &context.workspace, broker, quiet: global.json };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
-    let answer = if global.json { Some(show::status(context, &journal)?) } else { None };
+    let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };
     Ok((code, answer))
 }
 
@@ -213,7 +213,7 @@ impl Seat<'_> {
         answerer: Option<Answerer<'_>>,
     ) -> Result<bool, CliError> {
         let catalog = self.workspace.load_catalog()?;
-        let Some(open) = open_question(journal, &catalog)? else { return Ok(true) };
+        let Some(open) = open_question(journal, &catalog).await? else { return Ok(true) };
         let id = journal.id().clone();
         if self.quiet && answerer.is_none() {
             return Ok(false);
@@ -239,12 +239,12 @@ impl Seat<'_> {
                 }
             },
         };
-        let unticked = match &choice {
-            Choice::Approve { ticked } => unticked(&open.asked, ticked),
+        let left = match &choice {
+            Choice::Approve(yes) => left_out(&open.asked, yes),
             _ => Vec::new(),
         };
         answer(self.workspace, journal, identity.clone(), choice, Some(&open.digest.hex())).await?;
-        say_unticked(&unticked);
+        say_left_out(&left);
         Ok(true)
     }
 
@@ -256,10 +256,12 @@ impl Seat<'_> {
         identity: &Identity,
     ) -> Result<Asked, CliError> {
         let gate = matches!(about, About::Gate1 | About::Gate2);
+        let several = *about == About::Gate2 && asked.calls.len() > 1;
         loop {
             let question = match about {
                 About::Failure { .. } => "[c]ontinue [u]ndo this target undo [a]ll [s]top (default: leave it waiting)",
                 About::Unknown { .. } => "did it take effect? [a]pplied [n]ot applied (default: leave it waiting)",
+                _ if several => "[a]pprove [s]ome [r]eject [e]dit [d]iff (default: leave it waiting)",
                 _ if gate => "[a]pprove [r]eject [e]dit [d]iff (default: leave it waiting)",
                 _ => "[a]pprove [r]eject (default: leave it waiting)",
             };
@@ -280,7 +282,14 @@ impl Seat<'_> {
                     say("please answer a or n");
                     continue;
                 }
-                (_, "a" | "approve") => Choice::Approve { ticked: tick(asked, &BTreeSet::new()) },
+                (About::Deviation { .. }, "a" | "approve") => {
+                    match prompt("why?").filter(|reason| !reason.is_empty()) {
+                        reason @ Some(_) => Choice::Approve(Yes { reason, ..Yes::default() }),
+                        None => continue,
+                    }
+                }
+                (_, "a" | "approve") => Choice::Approve(Yes { ticked: tick(asked, &Yes::default()), ..Yes::default() }),
+                (About::Gate2, "s" | "some") if several => Choice::Approve(some(asked)),
                 (_, "r" | "reject") => match prompt("why?").filter(|reason| !reason.is_empty()) {
                     Some(reason) => Choice::Reject { reason },
                     None => continue,
@@ -312,12 +321,13 @@ enum Asked {
 }
 
 /// Destructive calls are ticked one by one, each with its own yes.
-pub fn tick(asked: &ApprovalRequest, ticked: &BTreeSet<String>) -> BTreeSet<String> {
-    let open = unticked(asked, ticked);
-    asked
-        .calls
-        .iter()
-        .filter(|call| open.contains(&call.node.to_string()))
+pub fn tick(asked: &ApprovalRequest, given: &Yes) -> BTreeSet<String> {
+    let open = |call: &&OfferedCall| call.destructive && !given.ticked.contains(call.node.as_str());
+    let chosen = |call: &&OfferedCall| given.only.as_ref().is_none_or(|only| only.contains(call.node.as_str()));
+    let offered = asked.calls.iter().filter(|_| asked.about == About::Gate2);
+    offered
+        .filter(open)
+        .filter(chosen)
         .filter(|call| {
             let (sentence, node) = (plain(&call.sentence), &call.node);
             let question =
@@ -328,23 +338,43 @@ pub fn tick(asked: &ApprovalRequest, ticked: &BTreeSet<String>) -> BTreeSet<Stri
         .collect()
 }
 
-/// The destructive calls of gate 2 that a yes with these ticks does not let run.
-pub fn unticked(asked: &ApprovalRequest, ticked: &BTreeSet<String>) -> Vec<String> {
-    let destructive = asked.calls.iter().filter(|call| call.destructive && asked.about == About::Gate2);
-    destructive.map(|call| call.node.to_string()).filter(|node| !ticked.contains(node)).collect()
+/// Asks of every call by itself whether it is approved now.
+fn some(asked: &ApprovalRequest) -> Yes {
+    let yes = |call: &&OfferedCall| {
+        let what = if call.destructive { "destructive: " } else { "" };
+        let question = format!(
+            "{what}{} ({}). Let it run? [y]es (default: no, ask when it is reached)",
+            plain(&call.sentence),
+            call.node
+        );
+        agreed(&question, &["y", "yes"])
+    };
+    let only: BTreeSet<String> = asked.calls.iter().filter(yes).map(|call| call.node.to_string()).collect();
+    let ticked = asked.calls.iter().filter(|call| call.destructive).map(|call| call.node.to_string());
+    Yes { ticked: ticked.filter(|node| only.contains(node)).collect(), only: Some(only), reason: None }
+}
+
+/// The steps of gate 2 whose calls a yes leaves out.
+pub fn left_out(asked: &ApprovalRequest, yes: &Yes) -> Vec<String> {
+    let approved = |call: &OfferedCall| {
+        let node = call.node.as_str();
+        (!call.destructive || yes.ticked.contains(node)) && yes.only.as_ref().is_none_or(|only| only.contains(node))
+    };
+    let offered = asked.calls.iter().filter(|_| asked.about == About::Gate2);
+    offered.filter(|call| !approved(call)).map(|call| call.node.to_string()).collect()
 }
 
 /// Says what was left out of a yes.
-pub fn say_unticked(nodes: &[String]) {
+pub fn say_left_out(nodes: &[String]) {
     if !nodes.is_empty() {
         let each = if nodes.len() == 1 { "it" } else { "each" };
-        say(format!("  not ticked: {}; {each} is asked about again when it is reached", nodes.join(", ")));
+        say(format!("  not approved yet: {}; {each} is asked about again when it is reached", nodes.join(", ")));
     }
 }
 
 fn choice_words(choice: &Choice) -> String {
     match choice {
-        Choice::Approve { .. } => "yes".into(),
+        Choice::Approve(_) => "yes".into(),
         Choice::Reject { reason } => format!("no, {reason}"),
         Choice::Failure(on) => on.words().into(),
         Choice::Applied(applied) => if *applied { "it took effect" } else { "it did not take effect" }.into(),
@@ -365,7 +395,7 @@ pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>)
         Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop"),
         Some(About::Unknown { .. }) => format!("countersign answer {id} applied|not-applied"),
         Some(_) => {
-            let destructive = open.map(|open| unticked(&open.asked, &BTreeSet::new())).unwrap_or_default();
+            let destructive = open.map(|open| left_out(&open.asked, &Yes::default())).unwrap_or_default();
             let ticks = destructive.iter().map(|node| format!(" --tick {node}")).collect::<String>();
             format!("countersign approve {id}{digest}{ticks}, or countersign reject {id} --reason …")
         }

@@ -30,7 +30,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         return show_artifact(global, &journal, kind(artifact));
     }
     if global.json {
-        say_json(&status(&context, &journal)?)?;
+        say_json(&status(&context, &journal).await?)?;
         return Ok(Code::Done);
     }
     let state = journal.state();
@@ -60,7 +60,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         say(format!("  deviation  {}: {} ({said})", deviation.found.node, plain(&deviation.found.what)));
     }
     let catalog = context.workspace.load_catalog()?;
-    let open = open_question(&journal, &catalog)?;
+    let open = open_question(&journal, &catalog).await?;
     if let Some(open) = &open {
         say("");
         say(render(&open.asked.screen, style()));
@@ -113,9 +113,9 @@ struct ArtifactAnswer {
 }
 
 /// The answer for a program.
-pub fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer, CliError> {
+pub async fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer, CliError> {
     let state = journal.state();
-    let open = open_question(journal, &*context.workspace.load_catalog()?)?;
+    let open = open_question(journal, &*context.workspace.load_catalog()?).await?;
     Ok(StatusAnswer {
         engagement: state.id.to_string(),
         title: state.requested.title.clone(),

@@ -16,7 +16,7 @@ use super::{
     next::{Next, NextError, Proposal, Reading, View, ask_or_wait, state_call},
     purpose::Purpose,
     question::About,
-    state::Call,
+    state::{Call, Deviation},
     undo,
 };
 
@@ -174,7 +174,7 @@ fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, now: Timest
                 };
             }
             Reading::Failed(_, reason) => {
-                if let Some(asking) = approval(view, node, &purpose(r#try)) {
+                if let Some(asking) = approval(view, node, &purpose(r#try), now) {
                     return asking.unwrap_or_else(|| call(r#try));
                 }
                 return settle(view, node, NodeOutcome::Failed, false, Some(reason));
@@ -228,7 +228,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
                             let reason = "it is so already".to_owned();
                             return settle(view, node, NodeOutcome::Unchanged, false, Some(reason));
                         }
-                        if let Some(next) = deviation(view, node, &state, call) {
+                        if let Some(next) = deviation(view, node, &state, call, now) {
                             return next;
                         }
                     }
@@ -244,7 +244,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
     };
     let Some((id, call)) = view.state.call_for(&purpose) else { return propose() };
     if let Some((_, reason)) = &call.refused {
-        return match approval(view, node, &purpose) {
+        return match approval(view, node, &purpose, now) {
             Some(asking) => asking.unwrap_or_else(propose),
             None => failed(format!("the broker refused: {reason}")),
         };
@@ -315,7 +315,7 @@ pub(super) fn said(call: &Call) -> String {
 
 /// For a call that the broker wants a person for: ask, wait, settle as rejected, or (`Some(None)`) propose it again.
 /// Nothing for a call that was refused for good.
-fn approval(view: &View<'_>, node: &FlowNode, purpose: &Purpose) -> Option<Option<Next>> {
+fn approval(view: &View<'_>, node: &FlowNode, purpose: &Purpose, now: Timestamp) -> Option<Option<Next>> {
     let needed = view.needs_approval(purpose)?;
     let digest = view.state.call_for(purpose)?.1.digest?;
     if let Some(reason) = view.state.rejected_calls.get(&digest) {
@@ -323,7 +323,7 @@ fn approval(view: &View<'_>, node: &FlowNode, purpose: &Purpose) -> Option<Optio
         return Some(Some(settle(view, node, NodeOutcome::Failed, false, Some(reason))));
     }
     // An approval in a lesser role is none: the broker would refuse again, and so would everyone for ever.
-    if view.state.approved_in(&digest).is_some_and(|given| given >= needed) {
+    if view.state.approved_in(&digest, now).is_some_and(|given| given >= needed) {
         return Some(None);
     }
     Some(Some(ask_or_wait(view.state, About::Call { node: node.id.clone(), call: digest })))
@@ -342,12 +342,15 @@ fn ask_whether_applied(view: &View<'_>, node: &FlowNode) -> Option<Next> {
 }
 
 /// A before-state other than the one that was approved: record it, ask, and go on only if a person accepts it.
-fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: CallId) -> Option<Next> {
+fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: CallId, now: Timestamp) -> Option<Next> {
     let approved = &node.before.as_ref()?.state;
     if approved == state {
         return None;
     }
     let known = view.state.deviation_at(&node.id).filter(|deviation| deviation.found.actual == *state);
+    // What was accepted for a while is found anew when the while is over and nothing was done yet.
+    let over = |deviation: &Deviation| deviation.accepted_until.is_some_and(|until| now >= until);
+    let known = known.filter(|deviation| acted(view, &node.id) || !over(deviation));
     let Some(known) = known else {
         return Some(Next::Deviate(DeviationFound {
             node: node.id.clone(),

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::{
     artifact::{ArtifactKind, Digest, OnFailure, Phase, RecordOutcome},
     facts::Role,
@@ -15,7 +17,7 @@ use super::{
         DeviationFound, NodeSettled, RefusedAs, Retried,
     },
     purpose::Purpose,
-    question::{About, Answer, Answered, Asked},
+    question::{About, Answer, Answered, Asked, PolicyAnswer},
     state::{Gate, GateState, State},
 };
 
@@ -54,6 +56,17 @@ pub enum Command {
         reason: Option<String>,
         /// The calls that are approved with it.
         calls: Vec<Digest>,
+        /// When what is approved with it is no longer approved.
+        expires: Option<Timestamp>,
+    },
+    /// Answer yes as `gates.cedar` says; only at trust stage 3, and only to a gate or about a deviation.
+    Rule {
+        /// What about.
+        about: About,
+        /// The approval request that the policy was asked about.
+        request: Digest,
+        /// What it said.
+        policy: PolicyAnswer,
     },
     /// Write down that a call may run, before it does.
     Allow(Box<CallAllowed>),
@@ -123,7 +136,7 @@ pub enum Refusal {
     #[error("this needs the role `{0}`; ask someone who has it, or have an owner add it in policies/people.yaml")]
     NotInRole(Role),
     /// A rejection without a reason.
-    #[error("say why, with `--reason`: the drafter works from it")]
+    #[error("say why, with `--reason`")]
     NoReason,
     /// An answer of the wrong kind.
     #[error("that is not an answer to this question: {0}")]
@@ -131,6 +144,14 @@ pub enum Refusal {
     /// Answers, cancellations and retries come from people; no agent can author one.
     #[error("{0} cannot do this: only a person can")]
     NotAPerson(String),
+    /// The policy answers, and does nothing else; nobody answers in its name.
+    #[error("{0} cannot do this: the policy answers at trust stage 3, and does nothing else")]
+    NotThePolicy(String),
+    /// Duties are apart where this is.
+    #[error(
+        "{0} asked for this or wrote it, and where it runs nobody approves their own work; ask another approver          (`separation_of_duties` in policies/people.yaml)"
+    )]
+    SameHands(String),
     /// The call or node is not in the state that this needs.
     #[error("{0}")]
     Call(String),
@@ -141,6 +162,15 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
     let persons = matches!(command, Command::Answer { .. } | Command::Cancel { .. } | Command::Retry { .. });
     if persons && !matches!(actor, Actor::Person(_)) {
         return Err(Refusal::NotAPerson(actor.to_string()));
+    }
+    if matches!(command, Command::Rule { .. }) != (*actor == Actor::Policy) {
+        return Err(Refusal::NotThePolicy(actor.to_string()));
+    }
+    if let (Command::Answer { answer: Answer::Approve, .. }, Actor::Person(identity), Some(asked)) =
+        (&command, actor, &state.asked)
+        && asked.barred.contains(&identity.name)
+    {
+        return Err(Refusal::SameHands(identity.name.clone()));
     }
     decide(state, command)
 }
@@ -157,10 +187,12 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
         Command::Enter { phase, reason } => enter(state, phase, reason),
         Command::File { artifact, digest, made_from } => file(state, artifact, digest, made_from),
         Command::Ask(asked) => ask(state, asked),
-        Command::Answer { about, request, answer, roles, reason, calls } => {
-            let answered = Answered { about, request, answer, role: Role::Requester, reason, calls };
+        Command::Answer { about, request, answer, roles, reason, calls, expires } => {
+            let role = Role::Requester;
+            let answered = Answered { about, request, answer, role, reason, calls, expires, policy: None };
             answer_question(state, answered, &roles)
         }
+        Command::Rule { about, request, policy } => rule(state, about, request, policy),
         Command::Allow(allowed) => calls::allow(state, allowed),
         Command::Refuse(refused) => {
             if refused.call == state.next_call() {
@@ -197,7 +229,7 @@ fn starts_something(command: &Command) -> bool {
         Command::Enter { phase, .. } => *phase != Phase::AsBuilt,
         Command::File { artifact, .. } => *artifact != ArtifactKind::Record,
         // Other questions are about what was begun, or about a step that runs whatever happened.
-        Command::Ask(Asked { about, .. }) | Command::Answer { about, .. } => {
+        Command::Ask(Asked { about, .. }) | Command::Answer { about, .. } | Command::Rule { about, .. } => {
             matches!(about, About::Gate1 | About::Gate2)
         }
         Command::Cancel { .. } | Command::Retry { .. } => true,
@@ -384,13 +416,38 @@ fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>
     };
     fits.map_err(Refusal::WrongAnswer)?;
     let explained = answered.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
-    if answered.answer == Answer::Reject && !explained {
+    // A no is worked from, and a deviation that was accepted must be explained to whoever asks later.
+    let accepts = matches!(answered.about, About::Deviation { .. }) && answered.answer == Answer::Approve;
+    if (answered.answer == Answer::Reject || accepts) && !explained {
         return Err(Refusal::NoReason);
     }
     if answered.about != About::Gate2 && !answered.calls.is_empty() {
         return Err(Refusal::WrongAnswer("only gate 2 approves calls together"));
     }
     Ok(Body::Answered(answered))
+}
+
+/// The stage at which the policy may answer in place of a person.
+const AUTONOMOUS: u8 = 3;
+
+fn rule(state: &State, about: About, request: Digest, policy: PolicyAnswer) -> Result<Body, Refusal> {
+    let Some(asked) = &state.asked else { return Err(Refusal::NothingAsked(state.id.to_string())) };
+    if asked.about != about || asked.request != request {
+        return Err(Refusal::OtherQuestion { now: asked.about.to_string(), id: state.id.to_string() });
+    }
+    if asked.stage < AUTONOMOUS {
+        return Err(Refusal::WrongAnswer("below trust stage 3 a person answers"));
+    }
+    if !matches!(about, About::Gate1 | About::Gate2 | About::Deviation { .. }) {
+        return Err(Refusal::WrongAnswer("the policy answers gates and deviations; a person answers this"));
+    }
+    let reasons: Vec<&str> = policy.rules.iter().map(|spoke| spoke.reason.as_str()).collect();
+    if reasons.is_empty() {
+        return Err(Refusal::WrongAnswer("no rule of the policy says yes"));
+    }
+    let (role, reason) = (asked.role, Some(reasons.join("; ")));
+    let (answer, calls, policy) = (Answer::Approve, Vec::new(), Some(policy));
+    Ok(Body::Answered(Answered { about, request, answer, role, reason, calls, expires: None, policy }))
 }
 
 fn close(state: &State, closed: Closed) -> Result<Body, Refusal> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::artifact::{
     ArtifactKind, AutomationFlow, Blueprint, DesignDraft, Digest, DiscoveryReport, ReconciledRecord, SolutionDesign,
-    Spec,
+    Spec, SpecError, digest_of,
 };
 
 use super::state::State;
@@ -59,6 +59,12 @@ impl RequestDocument {
     pub fn design_draft(&self) -> Option<&DesignDraft> {
         self.design.as_ref().or_else(|| self.blueprint.as_ref().map(|blueprint| &blueprint.design))
     }
+
+    /// The spec that the blueprint gives for these inputs; nothing without a blueprint. `digest` is the request's own.
+    pub fn expansion(&self, digest: Digest) -> Option<Result<Spec, SpecError>> {
+        let drafted = self.blueprint.as_ref()?.draft_spec(&self.inputs);
+        Some(drafted.map(|spec| Spec { request: Some(digest), baseline: self.baseline, ..spec }))
+    }
 }
 
 /// The current documents.
@@ -71,12 +77,35 @@ pub struct Documents {
     flow: Option<(Digest, Arc<AutomationFlow>)>,
     record: Option<(Digest, Arc<ReconciledRecord>)>,
     facts: Option<(Digest, Arc<Value>)>,
+    expanded: Option<Expanded>,
+}
+
+/// A blueprint and what it gives, told by their digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expanded {
+    /// The request that it was worked out for.
+    request: Digest,
+    /// The blueprint.
+    pub blueprint: Digest,
+    /// The spec that it gives for the inputs of the request.
+    pub spec: Digest,
+}
+
+impl Expanded {
+    fn of(request: &RequestDocument, digest: Digest) -> Option<Self> {
+        let spec = request.expansion(digest)?.ok()?;
+        let blueprint = digest_of(request.blueprint.as_ref()?).ok()?;
+        Some(Self { request: digest, blueprint, spec: digest_of(&spec).ok()? })
+    }
 }
 
 impl Documents {
     /// Parses what has changed since the last time.
     pub fn refresh(&mut self, state: &State, blobs: &Blobs) -> Result<(), DocumentError> {
         keep(&mut self.request, Some(state.requested.request), blobs, "request")?;
+        if self.expanded.is_none_or(|expanded| expanded.request != state.requested.request) {
+            self.expanded = self.request.as_ref().and_then(|(digest, request)| Expanded::of(request.as_ref(), *digest));
+        }
         keep(&mut self.spec, state.artifact(ArtifactKind::Spec), blobs, "spec.yaml")?;
         keep(&mut self.discovery, state.artifact(ArtifactKind::Discovery), blobs, "discovery.report")?;
         keep(&mut self.design, state.artifact(ArtifactKind::Design), blobs, "solution.design")?;
@@ -93,6 +122,11 @@ impl Documents {
     /// The request.
     pub fn request(&self) -> Option<&Arc<RequestDocument>> {
         self.request.as_ref().map(|(_, request)| request)
+    }
+
+    /// The blueprint and the spec that it gives, by digest; nothing where the spec was written by hand.
+    pub fn expanded(&self) -> Option<Expanded> {
+        self.expanded
     }
 
     /// The current spec, approved or not.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, RecordOutcome, ToolName},
-    facts::{Identity, Role},
+    facts::{Identity, Role, Scope},
     flow::NodeOutcome,
     policy::Spoke,
 };
@@ -46,6 +46,8 @@ pub enum Actor {
     Person(Identity),
     /// One of the agents.
     Agent(Agent),
+    /// `gates.cedar`, at trust stage 3.
+    Policy,
     /// The program itself.
     Program,
 }
@@ -55,6 +57,7 @@ impl fmt::Display for Actor {
         match self {
             Self::Person(identity) => write!(f, "{identity}"),
             Self::Agent(agent) => write!(f, "{agent} agent"),
+            Self::Policy => f.write_str("policy"),
             Self::Program => f.write_str("countersign"),
         }
     }
@@ -115,6 +118,9 @@ pub enum Body {
     /// The engagement is over.
     #[serde(rename = "engagement.closed")]
     Closed(Closed),
+    /// A scope was given a trust stage; only in the ledger's own trust chain.
+    #[serde(rename = "trust.set")]
+    TrustSet(TrustSet),
 }
 
 /// How an engagement began.
@@ -131,8 +137,6 @@ pub struct Requested {
     /// The engagement whose record this starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<EngagementId>,
-    /// The trust stage; 1 in this version.
-    pub stage: u8,
 }
 
 /// A version of an artifact.
@@ -315,6 +319,25 @@ pub struct Closed {
     pub reason: String,
 }
 
+/// A trust stage that a scope was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustSet {
+    /// The blueprint, to the byte, and the environment.
+    pub scope: Scope,
+    /// The blueprint's name when this was said, for people.
+    pub name: String,
+    /// The stage before.
+    pub from: u8,
+    /// The stage from now on.
+    pub stage: u8,
+    /// The role that it was raised in; lowering needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Why.
+    pub reason: String,
+}
+
 impl Body {
     /// The word that logs and filters use.
     pub fn kind(&self) -> &'static str {
@@ -333,6 +356,7 @@ impl Body {
             Self::Retried(_) => "steps.retried",
             Self::Cancelled { .. } => "engagement.cancelled",
             Self::Closed(_) => "engagement.closed",
+            Self::TrustSet(_) => "trust.set",
         }
     }
 }

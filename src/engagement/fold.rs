@@ -46,6 +46,7 @@ impl State {
             effects: BTreeMap::new(),
             approved_calls: BTreeMap::new(),
             approved_roles: BTreeMap::new(),
+            approved_until: BTreeMap::new(),
             rejected_calls: BTreeMap::new(),
             nodes: BTreeMap::new(),
             reasons: BTreeMap::new(),
@@ -89,7 +90,8 @@ impl State {
         self.head = event.hash;
         self.last_at = event.at;
         match &event.body {
-            Body::Requested(_) => {}
+            // Trust is kept in a chain of its own and says nothing here.
+            Body::Requested(_) | Body::TrustSet(_) => {}
             Body::Entered { phase, .. } => {
                 self.phase = *phase;
                 self.close_question(event.at);
@@ -194,7 +196,12 @@ impl State {
                 }
             }
             Body::Deviated(found) => {
-                self.deviations.push(Deviation { found: found.clone(), accepted_by: None, rejected: None });
+                self.deviations.push(Deviation {
+                    found: found.clone(),
+                    accepted_by: None,
+                    accepted_until: None,
+                    rejected: None,
+                });
             }
             Body::Retried(retried) => self.retried(retried, event.at),
             Body::Cancelled { reason } => {
@@ -220,6 +227,7 @@ impl State {
                 self.reasons.clear();
                 self.approved_calls.clear();
                 self.approved_roles.clear();
+                self.approved_until.clear();
             }
             ArtifactKind::Design => {
                 self.gate2 = GateState::Closed;
@@ -236,6 +244,7 @@ impl State {
                 self.reasons.clear();
                 self.approved_calls.clear();
                 self.approved_roles.clear();
+                self.approved_until.clear();
             }
             ArtifactKind::Discovery | ArtifactKind::Flow | ArtifactKind::Record => {}
         }
@@ -258,7 +267,7 @@ impl State {
         let approved = answered.answer == Answer::Approve;
         if approved {
             for call in &answered.calls {
-                self.approve(*call, answered.role);
+                self.approve(*call, answered.role, answered.expires);
             }
         }
         match &answered.about {
@@ -278,7 +287,7 @@ impl State {
             About::Call { call, .. } if approved => {
                 self.rejected_calls.remove(call);
                 if answered.calls.is_empty() {
-                    self.approve(*call, answered.role);
+                    self.approve(*call, answered.role, answered.expires);
                 }
             }
             About::Call { call, .. } => {
@@ -289,6 +298,7 @@ impl State {
                 if let Some(deviation) = open {
                     if approved {
                         deviation.accepted_by = Some(actor.clone());
+                        deviation.accepted_until = answered.expires;
                     } else {
                         deviation.rejected = Some(reason());
                     }
@@ -307,7 +317,12 @@ impl State {
         }
     }
 
-    fn approve(&mut self, call: Digest, role: Role) {
+    fn approve(&mut self, call: Digest, role: Role, expires: Option<Timestamp>) {
+        // The last yes says how long; an earlier one cannot make it longer.
+        match expires {
+            Some(until) => self.approved_until.insert(call, until),
+            None => self.approved_until.remove(&call),
+        };
         *self.approved_calls.entry(call).or_default() += 1;
         let known = self.approved_roles.entry(call).or_insert(role);
         *known = (*known).max(role);
@@ -338,7 +353,7 @@ impl State {
         }
         for call in &retried.calls {
             self.rejected_calls.remove(call);
-            self.approve(*call, Role::Approver);
+            self.approve(*call, Role::Approver, None);
         }
     }
 

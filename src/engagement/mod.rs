@@ -13,8 +13,11 @@ mod next;
 mod purpose;
 mod question;
 mod state;
+mod trust;
 mod undo;
 
+#[cfg(test)]
+mod answer_tests;
 #[cfg(test)]
 mod next_tests;
 #[cfg(test)]
@@ -29,16 +32,17 @@ mod testing;
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use build::{RESENT, node_args};
 pub use decide::{Command, Refusal, decide, decide_for};
-pub use documents::{Blobs, DocumentError, Documents, RequestDocument, read as read_document};
+pub use documents::{Blobs, DocumentError, Documents, Expanded, RequestDocument, read as read_document};
 pub use event::{
     Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed, DeviationFound,
-    Event, NodeSettled, RefusedAs, Requested, Retried,
+    Event, NodeSettled, RefusedAs, Requested, Retried, TrustSet,
 };
 pub use look::{before_state, observed_state};
 pub use next::{DiscoveryRead, Next, NextError, Proposal, View, next};
 pub use purpose::Purpose;
-pub use question::{About, Answer, Answered, Asked};
+pub use question::{About, Answer, Answered, Asked, PolicyAnswer};
 pub use state::{Call, Deviation, Filed, Gate, GateState, State};
+pub use trust::{Standing, TrustRefusal, set_trust};
 pub use undo::undo_call;
 
 use serde_json::{Map, Value, json};

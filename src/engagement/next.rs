@@ -244,8 +244,9 @@ impl<'a> View<'a> {
     /// What is known of the call that served a purpose.
     pub(super) fn reading(&self, purpose: &Purpose) -> Reading {
         let Some((id, call)) = self.state.call_for(purpose) else { return Reading::Open };
-        // A server that nobody has pinned is a matter of the workspace: nothing is known of the target.
-        if call.rule.as_deref() == Some("tool.unpinned") {
+        // A server that nobody has pinned, or that is not what was approved, is a matter of the workspace: nothing is
+        // known of the target.
+        if matches!(call.rule.as_deref(), Some("tool.unpinned" | "approval.void")) {
             return Reading::Again;
         }
         if let Some((_, reason)) = &call.refused {

@@ -20,7 +20,7 @@ use super::{
     About, Answer, Body, CallOutcome, CallVoid, Closed, Command, Gate, GateState, Purpose, RefusedAs, Retried, State,
     decide,
     table_tests::commands,
-    testing::{Story, allow, answer, ask, digest, file, finish, intent, node, refuse, settle},
+    testing::{Story, allow, answer, ask, autonomous, digest, file, finish, intent, node, refuse, ruled, settle},
 };
 
 /// Random numbers that decide one after another; every choice comes from here, so a failing history shrinks.
@@ -44,6 +44,9 @@ fn plausible(state: &State, dice: &mut Dice<'_>) -> Command {
         return finish(call, dice.pick(&outcomes));
     }
     if let Some(asked) = &state.asked {
+        if asked.stage == 3 && dice.roll(2) == 0 {
+            return ruled(state);
+        }
         let given = match &asked.about {
             About::Failure { .. } => Answer::Choose(dice.pick(&[OnFailure::Continue, OnFailure::UndoAll])),
             About::Unknown { .. } => Answer::Applied(dice.roll(2) == 0),
@@ -62,6 +65,7 @@ fn plausible(state: &State, dice: &mut Dice<'_>) -> Command {
     match state.phase {
         Phase::Requirements => match (&state.gate1, state.artifact(ArtifactKind::Spec)) {
             (_, None) | (GateState::Rejected { .. }, _) => file(state, ArtifactKind::Spec),
+            (GateState::Closed, _) if dice.roll(3) == 0 => autonomous(ask(About::Gate1)),
             (GateState::Closed, _) => ask(About::Gate1),
             (GateState::Open { .. }, _) => enter(Phase::Feasibility),
         },
@@ -76,6 +80,7 @@ fn plausible(state: &State, dice: &mut Dice<'_>) -> Command {
         Phase::Design => match (&state.gate2, state.artifact(ArtifactKind::Design)) {
             _ if dice.roll(30) == 0 => file(state, ArtifactKind::Spec),
             (_, None) | (GateState::Rejected { .. }, _) => file(state, ArtifactKind::Design),
+            (GateState::Closed, _) if dice.roll(3) == 0 => autonomous(ask(About::Gate2)),
             (GateState::Closed, _) => ask(About::Gate2),
             (GateState::Open { .. }, _) => enter(Phase::Build),
         },
@@ -204,10 +209,20 @@ impl Bookkeeper {
             },
             Body::Asked(asked) => self.asked = Some((asked.about.clone(), asked.role)),
             Body::Answered(answered) => {
-                let Command::Answer { roles, .. } = command else { return Err("an answer that nobody gave".into()) };
                 let Some((about, role)) = self.asked.take() else { return Err("an answer to nothing".into()) };
                 must(about == answered.about, "an answer to another question")?;
-                must(roles.iter().any(|has| *has >= role), "an answer by someone who may not")?;
+                match command {
+                    Command::Answer { roles, .. } => {
+                        must(roles.iter().any(|has| *has >= role), "an answer by someone who may not")?;
+                    }
+                    Command::Rule { .. } => {
+                        let stage = before.asked.as_ref().map_or(0, |asked| asked.stage);
+                        must(stage == 3, "an answer by policy below stage 3")?;
+                        let may = matches!(about, About::Gate1 | About::Gate2 | About::Deviation { .. });
+                        must(may && answered.calls.is_empty(), "an answer by policy that a person must give")?;
+                    }
+                    _ => return Err("an answer that nobody gave".into()),
+                }
                 if answered.answer == Answer::Approve {
                     match &about {
                         About::Gate1 => self.yes.extend(self.spec),
@@ -257,6 +272,7 @@ impl Bookkeeper {
                     *self.given.entry(*call).or_default() += 1;
                 }
             }
+            Body::TrustSet(_) => return Err("trust set in an engagement".into()),
             Body::Closed(_) => {
                 self.closed = true;
                 must(after.calls.values().all(|call| call.refused.is_some() || call.outcome.is_some()), "a lost call")?;

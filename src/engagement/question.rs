@@ -1,12 +1,14 @@
 //! What people are asked, and what they answer.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{Digest, NodeId, OnFailure},
-    facts::Role,
+    facts::{Role, STAGES},
+    policy::Spoke,
 };
 
 /// What a person is asked about.
@@ -76,6 +78,39 @@ pub struct Asked {
     pub request: Digest,
     /// The role that may answer.
     pub role: Role,
+    /// The trust stage that the engagement stood at.
+    #[serde(default = "assisted", skip_serializing_if = "is_assisted")]
+    pub stage: u8,
+    /// Who may not say yes, because they asked for it or wrote it and duties are apart here.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub barred: BTreeSet<String>,
+}
+
+impl Asked {
+    /// A question at stage 1 that everyone in the role may answer.
+    pub fn new(about: About, request: Digest, role: Role) -> Self {
+        Self { about, request, role, stage: assisted(), barred: BTreeSet::new() }
+    }
+}
+
+fn assisted() -> u8 {
+    *STAGES.start()
+}
+
+fn is_assisted(stage: &u8) -> bool {
+    *stage == assisted()
+}
+
+/// A yes that `gates.cedar` gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyAnswer {
+    /// The rules that allowed it.
+    pub rules: Vec<Spoke>,
+    /// The digest of the facts that they were asked about.
+    pub facts: Digest,
+    /// The digest of the policies as they are written.
+    pub policies: Digest,
 }
 
 /// What a person answers.
@@ -110,4 +145,10 @@ pub struct Answered {
     /// The calls that were approved with it, each for one use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Digest>,
+    /// When what was approved with it is no longer approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// What the policy said, where it was the policy that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyAnswer>,
 }

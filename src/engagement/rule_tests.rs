@@ -339,13 +339,14 @@ fn an_approval_keeps_the_role_that_it_was_given_in() {
         panic!()
     };
     let roles = [Role::Approver].into();
-    let story = story.then(Command::Answer { about, request, answer: yes, roles, reason, calls: vec![call] });
+    let story =
+        story.then(Command::Answer { about, request, answer: yes, roles, reason, calls: vec![call], expires: None });
     let story = story.enter(Phase::Build).file(ArtifactKind::Flow);
-    assert_eq!(story.state.approved_in(&call), Some(Role::Approver));
+    assert_eq!(story.state.approved_in(&call, story.state.last_at), Some(Role::Approver));
     let wanting = refuse(&story.state, Agent::Build, act("a", 1), RefusedAs::NeedsApproval(Role::Owner));
     let story = story.then(wanting).ask(About::Call { node: node("a"), call });
     let owner = answer(&story.state, Answer::Approve, &[Role::Owner]);
     let story = story.then(owner);
-    assert_eq!(story.state.approved_in(&call), Some(Role::Owner));
-    assert_eq!(story.state.approved_in(&digest("another")), None);
+    assert_eq!(story.state.approved_in(&call, story.state.last_at), Some(Role::Owner));
+    assert_eq!(story.state.approved_in(&digest("another"), story.state.last_at), None);
 }

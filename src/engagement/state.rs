@@ -61,6 +61,8 @@ pub struct State {
     pub approved_calls: BTreeMap<Digest, u32>,
     /// The highest role that each of them was approved in.
     pub approved_roles: BTreeMap<Digest, Role>,
+    /// When the approvals of a call end, where they do.
+    pub approved_until: BTreeMap<Digest, Timestamp>,
     /// Calls that a person rejected, with the reason.
     pub rejected_calls: BTreeMap<Digest, String>,
     /// Every node that is settled.
@@ -180,6 +182,8 @@ pub struct Deviation {
     pub found: DeviationFound,
     /// Who accepted it; nothing while open or rejected.
     pub accepted_by: Option<Actor>,
+    /// Until when it is accepted, where that ends.
+    pub accepted_until: Option<Timestamp>,
     /// Why it was rejected.
     pub rejected: Option<String>,
 }
@@ -202,10 +206,11 @@ impl State {
         self.attempts.get(node).copied().unwrap_or(1)
     }
 
-    /// The highest role that a call was approved in, while an approval of it is unused.
-    pub fn approved_in(&self, call: &Digest) -> Option<Role> {
+    /// The highest role that a call was approved in, while an approval of it is unused and has not ended.
+    pub fn approved_in(&self, call: &Digest, now: Timestamp) -> Option<Role> {
         let left = self.approved_calls.get(call).is_some_and(|left| *left > 0);
-        self.approved_roles.get(call).copied().filter(|_| left)
+        let ended = self.approved_until.get(call).is_some_and(|until| now >= *until);
+        self.approved_roles.get(call).copied().filter(|_| left && !ended)
     }
 
     /// The last call that served a purpose.

@@ -31,7 +31,8 @@ fn letter(answer: &Result<Body, Refusal>) -> char {
         Err(Refusal::WrongAnswer(_)) => 'w',
         Err(Refusal::NoReason) => 'y',
         Err(Refusal::NotInRole(_)) => 'r',
-        Err(Refusal::NotAPerson(_)) => 'p',
+        Err(Refusal::NotAPerson(_) | Refusal::NotThePolicy(_)) => 'p',
+        Err(Refusal::SameHands(_)) => 'h',
         Err(Refusal::Call(_)) => 'c',
         Err(Refusal::Cancelled(_)) => 'x',
         Err(Refusal::Over(_)) => 'o',
@@ -220,6 +221,8 @@ answer no                               --+--x --- --+-- -----w+--+-w---x --oo
 answer no, without saying why           --y--x --- --y-- -----wy--y-w---x --oo
 answer stop                             --w--x --- --w-- -----ww--w-+---x --oo
 answer ask                              --w--x --- --w-- -----ww--w-w---x --oo
+answer yes, without saying why          --+--x --- --+-- -----w+--y-w---x --oo
+rule yes, by policy                     --w--x --- --w-- -----ww--w-w---x --oo
 answer it took effect                   --w--x --- --w-- -----+w--w-w---x --oo
 allow requirements: discover            .....x ccc ccccc cccccccccccccccx ccoo
 allow requirements: baseline            .....x ccc ccccc cccccccccccccccx ccoo

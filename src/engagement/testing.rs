@@ -13,11 +13,12 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, NodeId, Phase, digest_bytes, digest_of},
     facts::{Identity, IdentityMeans, Role},
     flow::NodeOutcome,
+    policy::{Layer, Spoke},
 };
 
 use super::{
     About, Actor, Answer, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Event,
-    NodeSettled, Purpose, Refusal, RefusedAs, Requested, State, decide,
+    NodeSettled, PolicyAnswer, Purpose, Refusal, RefusedAs, Requested, State, decide,
 };
 
 /// An engagement and everything that happened in it.
@@ -32,7 +33,7 @@ pub(super) struct Story {
 impl Story {
     /// A request for the document with this digest.
     pub(super) fn begin(request: Digest) -> Self {
-        let requested = Requested { request, title: "t".into(), blueprint: None, from: None, stage: 1 };
+        let requested = Requested { request, title: "t".into(), blueprint: None, from: None };
         let first = event(1, 1_000, Actor::Person(person("rita")), Body::Requested(requested), Digest::ZERO);
         let state = State::begin(&first).unwrap();
         Self { events: vec![first], state, clock: 1_001 }
@@ -204,16 +205,34 @@ pub(super) fn file(state: &State, artifact: ArtifactKind) -> Command {
 /// A question; its request has a digest that no other question has.
 pub(super) fn ask(about: About) -> Command {
     let request = digest(&about.to_string());
-    Command::Ask(Asked { about, request, role: Role::Approver })
+    Command::Ask(Asked::new(about, request, Role::Approver))
+}
+
+/// The same question at trust stage 3.
+pub(super) fn autonomous(command: Command) -> Command {
+    match command {
+        Command::Ask(asked) => Command::Ask(Asked { stage: 3, ..asked }),
+        other => other,
+    }
+}
+
+/// The policy's yes to what is asked, or to gate 1 where nothing is.
+pub(super) fn ruled(state: &State) -> Command {
+    let (about, request) =
+        state.asked.as_ref().map_or((About::Gate1, Digest::ZERO), |asked| (asked.about.clone(), asked.request));
+    let spoke = Spoke { layer: Layer::Gate, rule: "small".into(), reason: "it is small".into() };
+    let policy = PolicyAnswer { rules: vec![spoke], facts: digest("facts"), policies: digest("policies") };
+    Command::Rule { about, request, policy }
 }
 
 /// An answer to what is asked, or to gate 1 where nothing is.
 pub(super) fn answer(state: &State, answer: Answer, roles: &[Role]) -> Command {
     let (about, request) =
         state.asked.as_ref().map_or((About::Gate1, Digest::ZERO), |asked| (asked.about.clone(), asked.request));
-    let reason = (answer == Answer::Reject).then(|| "no".to_owned());
+    let accepts = matches!(about, About::Deviation { .. });
+    let reason = (answer == Answer::Reject || accepts).then(|| "no".to_owned());
     let roles: BTreeSet<Role> = roles.iter().copied().collect();
-    Command::Answer { about, request, answer, roles, reason, calls: Vec::new() }
+    Command::Answer { about, request, answer, roles, reason, calls: Vec::new(), expires: None }
 }
 
 /// The next call, with arguments that follow from its purpose.

@@ -4,7 +4,9 @@
 mod inventory;
 mod people;
 mod summary;
+mod trust;
 
 pub use inventory::{Inventory, InventoryKind, Target};
 pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, Role};
 pub use summary::{Facts, Risk, spec_facts, with_flow};
+pub use trust::{STAGES, Scope, Trust};

@@ -13,6 +13,27 @@ pub struct People {
     pub kind: PeopleKind,
     /// Each person.
     pub people: Vec<Person>,
+    /// The role that raises a trust stage; lowering one needs none.
+    #[serde(default = "owner")]
+    pub raise_trust: Role,
+    /// Hours after which a call that was approved is no longer approved, from the answer or from when the window opens.
+    #[serde(default = "three_days")]
+    pub approvals_last_hours: u16,
+    /// The environments in which nobody approves what they asked for or wrote.
+    #[serde(default = "production")]
+    pub separation_of_duties: BTreeSet<String>,
+}
+
+fn three_days() -> u16 {
+    72
+}
+
+fn owner() -> Role {
+    Role::Owner
+}
+
+fn production() -> BTreeSet<String> {
+    ["production".to_owned()].into()
 }
 
 /// The `kind` of the people file.

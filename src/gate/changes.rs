@@ -41,6 +41,17 @@ pub fn what_changed(asked: &ApprovalRequest, now: &ApprovalRequest) -> Vec<Strin
     }
     facts(&asked.facts, &now.facts).into_iter().for_each(&mut say);
     calls(asked, now).into_iter().for_each(&mut say);
+    if asked.standing.stage != now.standing.stage {
+        say(format!("the trust stage is {} now, not {}", now.standing.stage, asked.standing.stage));
+    } else if asked.standing != now.standing {
+        say("what the trust stage rests on changed".into());
+    }
+    if asked.barred != now.barred {
+        say("who may not say yes to it changed".into());
+    }
+    if asked.approved_on != now.approved_on && unsaid_basis(asked, now) {
+        say("a tool or an inventory entry that the approval would rest on changed".into());
+    }
     if asked.role != now.role {
         say(format!("the role that may answer is {} now, not {}", now.role, asked.role));
     }
@@ -48,6 +59,11 @@ pub fn what_changed(asked: &ApprovalRequest, now: &ApprovalRequest) -> Vec<Strin
         said.push("the text that was shown changed".into());
     }
     said
+}
+
+/// Whether no other sentence says already what the basis differs by.
+fn unsaid_basis(asked: &ApprovalRequest, now: &ApprovalRequest) -> bool {
+    asked.decided_on.tools == now.decided_on.tools && asked.decided_on.inventory == now.decided_on.inventory
 }
 
 fn facts(asked: &Facts, now: &Facts) -> Vec<String> {

@@ -58,7 +58,7 @@ fn version(filed: &Filed) -> String {
     match (&filed.author, filed.version) {
         (author @ Actor::Person(_), 1) => format!("1, written by {}", word(&author.to_string())),
         (author @ Actor::Person(_), version) => format!("{version}, edited by {}", word(&author.to_string())),
-        (Actor::Agent(_) | Actor::Program, version) => version.to_string(),
+        (Actor::Agent(_) | Actor::Policy | Actor::Program, version) => version.to_string(),
     }
 }
 

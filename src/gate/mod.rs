@@ -23,13 +23,15 @@ mod untrusted_tests;
 #[cfg(test)]
 mod version_tests;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, CanonicalError, Digest, EngagementId, FlowNode, NodeId, Spec, digest_of},
-    engagement::{About, NextError, RefusedAs, View, call_digest},
+    engagement::{About, Actor, NextError, RefusedAs, Standing, View, call_digest},
     facts::{Facts, Role, spec_facts, with_flow},
-    policy::{Catalog, CatalogDigests},
+    policy::{ApprovedOn, Catalog, CatalogDigests},
     tool::Effect,
 };
 
@@ -61,8 +63,14 @@ pub struct ApprovalRequest {
     pub decided_on: CatalogDigests,
     /// The calls that a yes lets run, each once.
     pub calls: Vec<OfferedCall>,
+    /// What the approval will rest on.
+    pub approved_on: ApprovedOn,
+    /// The trust stage that the engagement stands at.
+    pub standing: Standing,
     /// The role that may answer.
     pub role: Role,
+    /// Who may not say yes, because they asked for it or wrote it and duties are apart here.
+    pub barred: BTreeSet<String>,
     /// The text that is shown.
     pub screen: Screen,
 }
@@ -108,7 +116,12 @@ pub enum GateError {
 }
 
 /// The question as the chain and the catalog stand: the same for the same chain, blobs and catalog.
-pub fn approval_request(view: &View<'_>, catalog: &Catalog, about: &About) -> Result<ApprovalRequest, GateError> {
+pub fn approval_request(
+    view: &View<'_>,
+    catalog: &Catalog,
+    standing: &Standing,
+    about: &About,
+) -> Result<ApprovalRequest, GateError> {
     let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
     let filed = view.state.artifacts.get(&kind).ok_or(GateError::Missing(kind))?;
     let spec = view.documents.spec().ok_or(GateError::Missing(ArtifactKind::Spec))?;
@@ -120,6 +133,9 @@ pub fn approval_request(view: &View<'_>, catalog: &Catalog, about: &About) -> Re
         version: filed.version,
         artifact: Some(filed.digest),
         flow: None,
+        approved_on: ApprovedOn::of(spec, &reach, catalog)?,
+        standing: standing.clone(),
+        barred: barred(view, catalog, &reach),
         facts: reach,
         decided_on: catalog.digests()?,
         calls: Vec::new(),
@@ -139,7 +155,7 @@ pub fn approval_request(view: &View<'_>, catalog: &Catalog, about: &About) -> Re
     let (facts, flow) = (&request.facts, &flow);
     if *about == About::Gate2 {
         let design = view.documents.design().ok_or(GateError::Missing(ArtifactKind::Design))?;
-        let Offer { calls, forbidden } = offered(view, catalog, spec, flow)?;
+        let Offer { calls, forbidden } = offered(view, catalog, standing.stage, spec, flow)?;
         request.calls = calls;
         let calls = &request.calls;
         let forbidden = &forbidden;
@@ -165,11 +181,12 @@ struct Offer<'a> {
 fn offered<'a>(
     view: &View<'_>,
     catalog: &Catalog,
+    stage: u8,
     spec: &Spec,
     flow: &'a AutomationFlow,
 ) -> Result<Offer<'a>, GateError> {
     let mut offer = Offer { calls: Vec::new(), forbidden: Vec::new() };
-    let policies = ruled::Policed::new(view, catalog, spec);
+    let policies = ruled::Policed::new(stage, catalog, spec);
     for node in flow.nodes.iter().filter(|node| node.skipped.is_none() && !node.unchanged()) {
         let tool = catalog.toolbox.tool(&node.step.tool).filter(|tool| tool.effect != Effect::Read);
         let (Some(tool), Some(args)) = (tool, node.known_args()) else { continue };
@@ -201,6 +218,22 @@ fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &A
         destructive: tool.effect == Effect::Destructive || tool.irreversible(),
     });
     asked.into_iter().collect()
+}
+
+/// Who asked for it or wrote what is current, where the people file keeps duties apart in an environment that it
+/// reaches.
+fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String> {
+    let apart = |environment: &String| catalog.people.separation_of_duties.contains(environment);
+    let anywhere = || catalog.inventory.targets.iter().any(|target| apart(&target.environment));
+    if !reach.environments.iter().any(apart) && !(reach.unlisted_targets && anywhere()) {
+        return BTreeSet::new();
+    }
+    let authors = view.state.artifacts.values().map(|filed| &filed.author);
+    let person = |actor: &Actor| match actor {
+        Actor::Person(identity) => Some(identity.name.clone()),
+        Actor::Agent(_) | Actor::Policy | Actor::Program => None,
+    };
+    authors.chain([&view.state.requester]).filter_map(person).collect()
 }
 
 /// The role that may answer: an approver, or the one that the refused call or its step names.

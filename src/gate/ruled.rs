@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Phase, Spec},
-    engagement::View,
     facts::Role,
     policy::{Catalog, CompiledBoundary, Question, Verdict, rule},
     tool::Tool,
@@ -22,7 +21,7 @@ pub(super) struct Policed<'a> {
 }
 
 impl<'a> Policed<'a> {
-    pub(super) fn new(view: &View<'_>, catalog: &'a Catalog, spec: &Spec) -> Self {
+    pub(super) fn new(stage: u8, catalog: &'a Catalog, spec: &Spec) -> Self {
         let boundary = CompiledBoundary::compile(spec, catalog).map_err(|errors| {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
             format!("the boundary of the spec cannot be compiled: {first}")
@@ -30,7 +29,7 @@ impl<'a> Policed<'a> {
         Self {
             catalog,
             boundary,
-            stage: view.state.requested.stage,
+            stage,
             window_open: spec.window.is_some(),
             approved_by: [Role::Approver, Role::Owner].into(),
         }

@@ -9,7 +9,11 @@ use crate::{
 };
 
 pub(super) fn asked(chain: &Chain, about: &About) -> ApprovalRequest {
-    approval_request(&chain.view(), &chain.catalog, about).unwrap_or_else(|error| panic!("{error}"))
+    approval_request(&chain.view(), &chain.catalog, &assisted(), about).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(super) fn assisted() -> Standing {
+    Standing { stage: 1, because: "it is a test".into() }
 }
 
 pub(super) fn shown(request: &ApprovalRequest) -> String {
@@ -474,7 +478,10 @@ fn there_is_nothing_to_ask_where_nothing_is_open() {
         About::Failure { node: node.clone() },
         About::Unknown { node },
     ] {
-        assert!(matches!(approval_request(&chain.view(), &chain.catalog, &about), Err(GateError::NothingToAsk(_))));
+        assert!(matches!(
+            approval_request(&chain.view(), &chain.catalog, &assisted(), &about),
+            Err(GateError::NothingToAsk(_))
+        ));
     }
 }
 

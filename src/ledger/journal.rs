@@ -67,7 +67,7 @@ impl Journal {
             expected_seq: 0,
             events: vec![link(&sealed)],
             blobs: new.bytes,
-            summary: Summary::of(&journal.state),
+            summary: Some(Summary::of(&journal.state)),
         };
         journal.store.append(append).await?;
         Ok(journal)
@@ -174,7 +174,7 @@ impl Journal {
             expected_seq: self.state.seq,
             events: sealed.iter().map(link).collect(),
             blobs: new.bytes,
-            summary: Summary::of(&ahead.state),
+            summary: Some(Summary::of(&ahead.state)),
         };
         self.store.append(append).await?;
         *self = ahead;

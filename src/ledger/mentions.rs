@@ -36,6 +36,11 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         Body::Asked(asked) => {
             vec![mention(asked.request, Need::Must, format!("the approval request about {}", asked.about))]
         }
+        Body::Answered(answered) => answered
+            .policy
+            .iter()
+            .map(|policy| mention(policy.facts, Need::Must, format!("the facts about {}", answered.about)))
+            .collect(),
         Body::Finished(finished) => finished
             .result
             .map(|result| mention(result, Need::May, format!("the result of {}", finished.call)))
@@ -48,12 +53,12 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
             vec![mention(refused.decided_on, Need::Extra, format!("what {} was decided on", refused.call))]
         }
         Body::Entered { .. }
-        | Body::Answered(_)
         | Body::Void(_)
         | Body::Settled(_)
         | Body::Deviated(_)
         | Body::Retried(_)
         | Body::Cancelled { .. }
-        | Body::Closed(_) => Vec::new(),
+        | Body::Closed(_)
+        | Body::TrustSet(_) => Vec::new(),
     }
 }

@@ -13,6 +13,7 @@ mod mentions;
 mod sqlite;
 mod store;
 mod summary;
+mod trust;
 mod verify;
 
 pub use bundle::{Bundle, read_bundle, write_bundle};
@@ -22,6 +23,7 @@ pub use journal::{Journal, JournalError};
 pub use sqlite::SqliteStore;
 pub use store::{Append, Filter, Link, Pending, Store, Which};
 pub use summary::{Status, Summary};
+pub use trust::{TrustBook, TrustError};
 pub use verify::{Problem, Verification, verify};
 
 #[cfg(test)]

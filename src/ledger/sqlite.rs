@@ -253,7 +253,7 @@ async fn put(connection: &mut SqliteConnection, append: &Append) -> Result<(), L
             .await
             .map_err(failed("write an event"))?;
     }
-    let summary = &append.summary;
+    let Some(summary) = &append.summary else { return Ok(()) };
     let standing = match &summary.status {
         Status::Closed { .. } => "closed",
         Status::Waiting { .. } | Status::Rejected { .. } => "waiting",

@@ -20,8 +20,8 @@ pub struct Append {
     pub events: Vec<Link>,
     /// Documents and results by digest; those that are stored already are left as they are.
     pub blobs: Vec<(Digest, Vec<u8>)>,
-    /// What lists show from now on.
-    pub summary: Summary,
+    /// What lists show from now on; the ledger's own trust chain is in no list.
+    pub summary: Option<Summary>,
 }
 
 /// One event as it is stored.

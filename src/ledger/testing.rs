@@ -43,7 +43,6 @@ pub(super) fn requested() -> Requested {
         title: "Add VLAN 120".into(),
         blueprint: Some("vlan".into()),
         from: None,
-        stage: 1,
     }
 }
 
@@ -173,7 +172,7 @@ impl Story {
             "engagement": self.id, "about": about, "artifact": artifact, "shown": "VLAN 120 on sw01",
             "flow": digest_of(&json!({"kind": "flow"})).unwrap(), "calls": calls,
         }));
-        self.tell(Actor::Program, Body::Asked(Asked { about: about.clone(), request, role: Role::Approver }));
+        self.tell(Actor::Program, Body::Asked(Asked::new(about.clone(), request, Role::Approver)));
         let answered = Answered {
             about,
             request,
@@ -181,6 +180,8 @@ impl Story {
             role: Role::Owner,
             reason: None,
             calls: calls.to_vec(),
+            expires: None,
+            policy: None,
         };
         self.tell(person("grace"), Body::Answered(answered));
     }
@@ -212,7 +213,7 @@ impl Story {
                 .map(|sealed| Link { seq: sealed.event.seq, bytes: sealed.bytes.clone(), hash: sealed.event.hash })
                 .collect(),
             blobs: self.blobs.iter().map(|(digest, bytes)| (*digest, bytes.clone())).collect(),
-            summary: Summary::of(&State::replay(events).unwrap()),
+            summary: Some(Summary::of(&State::replay(events).unwrap())),
         }
     }
 }

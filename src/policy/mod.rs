@@ -3,6 +3,7 @@
 //! that spoke. Pure: it is asked and answers, and never runs, stores or reads a clock; [`crate::broker`] does the
 //! asking. What is decided here enters Cedar as typed values and never as text.
 
+mod approved_on;
 mod boundary;
 mod check_design;
 mod check_spec;
@@ -21,6 +22,7 @@ use crate::{
     tool::Toolbox,
 };
 
+pub use approved_on::ApprovedOn;
 pub use boundary::CompiledBoundary;
 pub use check_design::check_design;
 pub use check_spec::check_spec;

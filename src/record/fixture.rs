@@ -17,8 +17,8 @@ use crate::{
         Documents, Event, Next, NextError, Proposal, Purpose, RefusedAs, RequestDocument, Requested, State, View,
         call_digest, decide, next,
     },
-    facts::{Identity, IdentityMeans, Role},
-    policy::{Catalog, Layer, Policies, Spoke},
+    facts::{Identity, IdentityMeans, Role, spec_facts},
+    policy::{ApprovedOn, Catalog, Layer, Policies, Spoke},
     tool::{Effect, Pins, Toolbox},
 };
 
@@ -125,7 +125,7 @@ impl Chain {
         };
         let request = chain.store(&document);
         let blueprint = document.blueprint.as_ref().map(|blueprint| blueprint.name.clone());
-        chain.push(ada(), Body::Requested(Requested { request, title, blueprint, from: None, stage: 1 }));
+        chain.push(ada(), Body::Requested(Requested { request, title, blueprint, from: None }));
         chain
     }
 
@@ -237,18 +237,31 @@ impl Chain {
     /// Answers what is asked and goes on.
     pub(crate) fn answer(&mut self, answer: Answer, calls: Vec<Digest>) -> Option<About> {
         let about = self.run().expect("somebody is asked");
-        self.answer_with(&about, Digest::ZERO, answer, calls);
+        let request = self.rests_on();
+        self.answer_with(&about, request, answer, calls);
         self.run()
+    }
+
+    /// As much of an approval request as decides: what it rests on.
+    fn rests_on(&mut self) -> Digest {
+        let spec = self.documents.spec().unwrap().clone();
+        let facts = spec_facts(&spec, &self.catalog.toolbox, &self.catalog.inventory);
+        let on = ApprovedOn::of(&spec, &facts, &self.catalog).unwrap();
+        self.store(&json!({"approved_on": on}))
     }
 
     /// Asks with this request and answers it.
     pub(crate) fn answer_with(&mut self, about: &About, request: Digest, answer: Answer, calls: Vec<Digest>) {
-        let asked = Asked { about: about.clone(), request, role: Role::Approver };
+        let asked = Asked::new(about.clone(), request, Role::Approver);
         self.command(Actor::Program, Command::Ask(asked));
         self.wait(60);
-        let reason = (answer == Answer::Reject).then(|| "not like this".to_owned());
+        let accepts = matches!(about, About::Deviation { .. });
+        let reason = (answer == Answer::Reject || accepts).then(|| "not like this".to_owned());
         let roles = [Role::Approver].into();
-        self.command(ada(), Command::Answer { about: about.clone(), request, answer, roles, reason, calls });
+        self.command(
+            ada(),
+            Command::Answer { about: about.clone(), request, answer, roles, reason, calls, expires: None },
+        );
     }
 
     /// Approves gate 1 and goes on.
@@ -259,7 +272,8 @@ impl Chain {
     /// Approves gate 2 with every call that is known by then, and begins the build, so that its first call is next.
     pub(crate) fn approve_gate2_only(&mut self) {
         let calls = self.known_calls();
-        self.answer_with(&About::Gate2, Digest::ZERO, Answer::Approve, calls);
+        let request = self.rests_on();
+        self.answer_with(&About::Gate2, request, Answer::Approve, calls);
         self.command(Actor::Program, Command::Enter { phase: Phase::Build, reason: None });
         let flow = self.view().preview().unwrap();
         let design = self.state().artifact(ArtifactKind::Design).unwrap();

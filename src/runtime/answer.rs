@@ -3,18 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     artifact::{
         ArtifactKind, DesignDraft, Digest, FlowNode, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of,
         from_yaml,
     },
-    engagement::{About, Actor, Answer, Command, DocumentError, Gate, Refusal, Retried, call_digest, read_document},
+    engagement::{
+        About, Actor, Answer, Command, DocumentError, Gate, Refusal, Retried, Standing, call_digest, read_document,
+    },
     facts::{Identity, Role},
     flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request, what_changed},
-    ledger::{Journal, JournalError, LedgerError},
+    ledger::{Journal, JournalError, LedgerError, TrustBook},
     policy::{Catalog, check_design},
     tool::Effect,
 };
@@ -39,11 +41,8 @@ pub struct Open {
 /// What a person chooses.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Choice {
-    /// Yes; at gate 2 with these destructive calls ticked one by one.
-    Approve {
-        /// The nodes whose destructive calls are ticked.
-        ticked: BTreeSet<String>,
-    },
+    /// Yes.
+    Approve(Yes),
     /// No, and why.
     Reject {
         /// Why.
@@ -53,6 +52,17 @@ pub enum Choice {
     Failure(OnFailure),
     /// Whether an unknown call took effect.
     Applied(bool),
+}
+
+/// How much of what was asked a yes is for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Yes {
+    /// At gate 2: the nodes whose destructive calls are ticked, one by one.
+    pub ticked: BTreeSet<String>,
+    /// At gate 2: approve only the calls of these nodes; the others ask again when they are reached.
+    pub only: Option<BTreeSet<String>>,
+    /// Why; accepting a deviation needs it.
+    pub reason: Option<String>,
 }
 
 /// An answer that was not taken.
@@ -154,11 +164,24 @@ fn refused(refusal: Refusal, id: &str) -> AnswerError {
     }
 }
 
+/// The trust stage that an engagement stands at now.
+pub async fn standing(journal: &Journal, catalog: &Catalog) -> Result<Standing, LedgerError> {
+    let trust = TrustBook::open(journal.store().clone()).await?;
+    Ok(Standing::of(&view(journal, catalog), &catalog.inventory, trust.trust()))
+}
+
+/// When what is approved now ends.
+fn expiry(journal: &Journal, catalog: &Catalog, now: Timestamp) -> Option<Timestamp> {
+    let opens = journal.documents().spec().and_then(|spec| spec.window).map_or(now, |window| window.from.max(now));
+    opens.checked_add(SignedDuration::from_hours(catalog.people.approvals_last_hours.into())).ok()
+}
+
 /// The open question of an engagement, if there is one.
-pub fn open_question(journal: &Journal, catalog: &Catalog) -> Result<Option<Open>, AnswerError> {
+pub async fn open_question(journal: &Journal, catalog: &Catalog) -> Result<Option<Open>, AnswerError> {
     let Some(asked) = &journal.state().asked else { return Ok(None) };
+    let standing = standing(journal, catalog).await?;
     let request: ApprovalRequest = read_document(asked.request, journal.blobs(), "approval request")?;
-    let now = approval_request(&view(journal, catalog), catalog, &asked.about)?;
+    let now = approval_request(&view(journal, catalog), catalog, &standing, &asked.about)?;
     let changed = if digest_of(&now).map_err(GateError::from)? == asked.request {
         Vec::new()
     } else {
@@ -181,7 +204,7 @@ pub async fn answer(
 ) -> Result<About, AnswerError> {
     let id = journal.id().to_string();
     let catalog = workspace.load_catalog()?;
-    let open = open_question(journal, &catalog)?.ok_or_else(|| AnswerError::NothingOpen(id.clone()))?;
+    let open = open_question(journal, &catalog).await?.ok_or_else(|| AnswerError::NothingOpen(id.clone()))?;
     if let Some(given) = seen {
         let wanted = given.strip_prefix("sha256:").unwrap_or(given);
         // All of it: whoever may write both drafts can make two whose first digits are the same.
@@ -200,27 +223,32 @@ pub async fn answer(
         Choice::Reject { reason } => (Answer::Reject, Some(reason), Vec::new()),
         Choice::Failure(on) => (Answer::Choose(on), None, Vec::new()),
         Choice::Applied(applied) => (Answer::Applied(applied), None, Vec::new()),
-        Choice::Approve { ticked } => {
+        Choice::Approve(Yes { ticked, only, reason }) => {
             let offered = &open.asked.calls;
-            let known = |tick: &String| offered.iter().any(|call| call.node.as_str() == tick);
-            if let Some(unknown) = ticked.iter().find(|tick| !known(tick)) {
+            let known = |tick: &&String| offered.iter().any(|call| call.node.as_str() == tick.as_str());
+            if let Some(unknown) = ticked.iter().chain(only.iter().flatten()).find(|tick| !known(tick)) {
                 return Err(AnswerError::NoSuchTick(unknown.clone()));
             }
+            let wanted = |node: &str| only.as_ref().is_none_or(|only| only.contains(node));
             let calls = if about == About::Gate2 {
                 offered
                     .iter()
                     .filter(|call| !call.destructive || ticked.contains(call.node.as_str()))
+                    .filter(|call| wanted(call.node.as_str()))
                     .map(|call| call.call)
                     .collect()
             } else {
                 Vec::new()
             };
-            (Answer::Approve, None, calls)
+            (Answer::Approve, reason, calls)
         }
     };
     let roles = catalog.people.roles(&identity);
-    let command = Command::Answer { about: about.clone(), request: open.digest, answer, roles, reason, calls };
-    let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
+    let now = Timestamp::now();
+    let expires = expiry(journal, &catalog, now).filter(|_| answer == Answer::Approve);
+    let request = open.digest;
+    let command = Command::Answer { about: about.clone(), request, answer, roles, reason, calls, expires };
+    let done = journal.act(now, Actor::Person(identity), command, vec![]).await;
     done.map_err(|error| not_now(error, &id))?;
     Ok(about)
 }

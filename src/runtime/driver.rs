@@ -24,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    answer::{AnswerError, open_question},
+    answer::{AnswerError, open_question, standing},
     request::spec_problems,
     workspace::{Workspace, WorkspaceError},
 };
@@ -176,7 +176,9 @@ impl<'a> Driver<'a> {
                 // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
                 let held = match &invoked.told {
                     Told::NotSent(reason) => Some(reason.clone()),
-                    Told::Refused { rule, .. } if rule.rule == "tool.unpinned" => Some(rule.reason.clone()),
+                    Told::Refused { rule, .. } if matches!(rule.rule.as_str(), "tool.unpinned" | "approval.void") => {
+                        Some(rule.reason.clone())
+                    }
                     _ => None,
                 };
                 if let (Some(reason), false) = (held, acts) {
@@ -197,7 +199,7 @@ impl<'a> Driver<'a> {
             Next::Pause(seconds) => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
             Next::Ask(about) => self.ask(journal, &catalog, about).await?,
             Next::Wait(about) => {
-                if let Some(changed) = changed_question(journal, &catalog)? {
+                if let Some(changed) = changed_question(journal, &catalog).await? {
                     let what = changed.join("; ");
                     watch(Progress::Note(format!("what the question rests on changed, so it is asked anew: {what}")));
                     self.ask(journal, &catalog, about.clone()).await?;
@@ -230,8 +232,10 @@ impl<'a> Driver<'a> {
     }
 
     async fn ask(&self, journal: &mut Journal, catalog: &Catalog, about: About) -> Result<(), DriverError> {
-        let request = approval_request(&view(journal, catalog), catalog, &about)?;
-        let asked = Asked { about, request: digest_of(&request)?, role: request.role };
+        let standing = standing(journal, catalog).await?;
+        let request = approval_request(&view(journal, catalog), catalog, &standing, &about)?;
+        let (role, stage, barred) = (request.role, standing.stage, request.barred.clone());
+        let asked = Asked { about, request: digest_of(&request)?, role, stage, barred };
         file(journal, Actor::Program, Command::Ask(asked), &request).await
     }
 
@@ -329,8 +333,8 @@ impl<'a> Driver<'a> {
 }
 
 /// What changed about the open question since it was asked; nothing where it still stands.
-fn changed_question(journal: &Journal, catalog: &Catalog) -> Result<Option<Vec<String>>, DriverError> {
-    let open = open_question(journal, catalog).map_err(|error| match error {
+async fn changed_question(journal: &Journal, catalog: &Catalog) -> Result<Option<Vec<String>>, DriverError> {
+    let open = open_question(journal, catalog).await.map_err(|error| match error {
         AnswerError::Gate(error) => DriverError::Gate(error),
         AnswerError::Document(error) => DriverError::Ledger(error.into()),
         other => DriverError::Invalid(ArtifactKind::Design, other.to_string()),

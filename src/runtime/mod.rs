@@ -6,7 +6,7 @@ mod driver;
 mod request;
 mod workspace;
 
-pub use answer::{AnswerError, Choice, Open, answer, cancel, edit, open_question, retry, retryable};
+pub use answer::{AnswerError, Choice, Open, Yes, answer, cancel, edit, open_question, retry, retryable, standing};
 pub use driver::{Driver, DriverError, Progress, Stopped};
 pub use request::{NewRequest, RequestError, file_request};
 pub use workspace::{Workspace, WorkspaceError, init_files};

@@ -116,7 +116,7 @@ pub async fn file_request(
         }
         return Err(RequestError::Problems(problems));
     }
-    let requested = Requested { request: digest, title: spec.title.clone(), blueprint: name, from: new.from, stage: 1 };
+    let requested = Requested { request: digest, title: spec.title.clone(), blueprint: name, from: new.from };
     let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let id = free_id(workspace).await?;
     Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document]).await?)

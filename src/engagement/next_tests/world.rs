@@ -333,7 +333,7 @@ impl Run {
         let args = TOOLBOX.check_args(known, &args).unwrap();
         let digest = call_digest(&state.id, purpose.node(), &tool, &args).unwrap();
         let fault = self.faults.get_mut(&words).and_then(VecDeque::pop_front);
-        let approved = state.approved_in(&digest);
+        let approved = state.approved_in(&digest, self.now());
         let refused = match self.needs.get(&words) {
             Some(role) if approved.is_none_or(|given| given < *role) => Some(RefusedAs::NeedsApproval(*role)),
             _ => (fault == Some(Fault::Refused)).then_some(RefusedAs::Denied),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::{
     About, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, RefusedAs, Retried, State,
-    testing::{act, allow, answer, ask, digest, file, finish, intent, node, refuse, settle},
+    testing::{act, allow, answer, ask, digest, file, finish, intent, node, refuse, ruled, settle},
 };
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, OnFailure, Phase, RecordOutcome},
@@ -80,6 +80,7 @@ fn verb(command: &Command) -> &'static str {
         Command::File { .. } => "file",
         Command::Ask(_) => "ask",
         Command::Answer { .. } => "answer",
+        Command::Rule { .. } => "rule",
         Command::Allow(_) => "allow",
         Command::Refuse(_) => "refuse",
         Command::Finish(_) => "finish",
@@ -226,6 +227,9 @@ fn answers(state: &State, row: &mut impl FnMut(String, Command)) {
     );
     row("stop".into(), answer(state, Answer::Choose(OnFailure::Stop), &approver));
     row("ask".into(), answer(state, Answer::Choose(OnFailure::Ask), &approver));
+    let silent = with(answer(state, Answer::Approve, &approver), |_, _, _, reason| *reason = None);
+    row("yes, without saying why".into(), silent);
+    row("yes, by policy".into(), ruled(state));
     row("it took effect".into(), answer(state, Answer::Applied(true), &approver));
 }
 

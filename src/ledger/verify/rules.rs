@@ -29,7 +29,10 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
             found.extend(other_flow(state, filed, document));
         }
         Body::Answered(answered) => {
-            found.extend(by_person("answered"));
+            if answered.policy.is_none() {
+                found.extend(by_person("answered"));
+            }
+            found.extend(may_answer(state, &event.actor, answered));
             answered_what_was_asked(state, answered, document, &mut found);
         }
         Body::Allowed(allowed) => allowed_within(state, allowed, &mut found),
@@ -57,9 +60,32 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
                 found.push("closed otherwise than its record says".into());
             }
         }
+        Body::TrustSet(_) => found.push("a trust stage set in the chain of an engagement".into()),
         Body::Asked(_) | Body::Settled(_) | Body::Deviated(_) => {}
     }
     found
+}
+
+/// The policy answers gates and deviations, at stage 3; and nobody approves their own work where duties are apart.
+fn may_answer(state: &State, actor: &Actor, answered: &Answered) -> Option<String> {
+    let about = &answered.about;
+    let asked = state.asked.as_ref();
+    if answered.policy.is_some() != (*actor == Actor::Policy) {
+        return Some(format!("an answer about {about} by {actor} that says otherwise who gave it"));
+    }
+    if let Some(policy) = &answered.policy {
+        let may = matches!(about, About::Gate1 | About::Gate2 | About::Deviation { .. });
+        if !may || policy.rules.is_empty() || answered.answer != Answer::Approve || !answered.calls.is_empty() {
+            return Some(format!("an answer about {about} by policy, which a person must give"));
+        }
+        if asked.is_none_or(|asked| asked.stage < 3) {
+            return Some(format!("an answer about {about} by policy below trust stage 3"));
+        }
+    }
+    let Actor::Person(identity) = actor else { return None };
+    let barred = asked.is_some_and(|asked| asked.barred.contains(&identity.name));
+    (barred && answered.answer == Answer::Approve)
+        .then(|| format!("an answer about {about} by {}, who asked for it or wrote it", identity.name))
 }
 
 fn closed(state: &State, gate: Gate, what: &str) -> Option<String> {

@@ -1,0 +1,121 @@
+//! `countersign trust`: which stage each blueprint has in each environment, and giving it another.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::{
+    artifact::digest_of,
+    engagement::{Actor, Body},
+    facts::{STAGES, Scope},
+    ledger::TrustBook,
+};
+
+use super::{
+    args::{Global, Trust, TrustCommand},
+    context::Context,
+    list::table,
+    output::{CliError, Code, plain, say, say_json},
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Trust) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let book = TrustBook::open(Arc::clone(context.workspace.store())).await?;
+    match args.command {
+        TrustCommand::Show => show(global, &context, &book),
+        TrustCommand::Set { scope, stage, reason } => set(global, &context, book, &scope, stage, &reason).await,
+    }
+}
+
+/// What a stage means, in a few words.
+fn words(stage: u8) -> &'static str {
+    match stage {
+        1 => "assisted: people approve every change",
+        2 => "supervised: people approve both gates, writes on contract run",
+        _ => "autonomous within policy: gates.cedar answers what it clearly allows",
+    }
+}
+
+fn show(global: &Global, context: &Context, book: &TrustBook) -> Result<Code, CliError> {
+    let catalog = context.workspace.load_catalog()?;
+    let mut environments: Vec<&str> =
+        catalog.inventory.targets.iter().map(|target| target.environment.as_str()).collect();
+    environments.sort_unstable();
+    environments.dedup();
+    let mut rows = Vec::new();
+    for blueprint in context.workspace.blueprints()? {
+        let digest = digest_of(&blueprint).map_err(|error| CliError::failed(error.to_string()))?;
+        for environment in &environments {
+            let scope = Scope { blueprint: digest, environment: (*environment).to_owned() };
+            rows.push((format!("{}@{environment}", blueprint.name), book.trust().stage(&scope), scope));
+        }
+    }
+    if global.json {
+        let scopes: Vec<_> = rows
+            .iter()
+            .map(|(name, stage, scope)| json!({"scope": name, "stage": stage, "blueprint": scope.blueprint}))
+            .collect();
+        say_json(&json!({"scopes": scopes, "history": book.events()}))?;
+        return Ok(Code::Done);
+    }
+    let mut scopes = table();
+    for (name, stage, scope) in &rows {
+        scopes.add_row(vec![plain(name), format!("stage {stage}"), words(*stage).into(), scope.blueprint.short()]);
+    }
+    say(scopes.to_string());
+    for event in book.events() {
+        say(super::log::line(event));
+    }
+    if let Some(last) = book.events().last() {
+        say(format!("The chain of trust stages holds: head {}", last.hash));
+    }
+    let example = rows.first().map_or("vlan@lab", |(name, ..)| name.as_str());
+    say(format!(
+        "A changed blueprint is another scope, at stage {}. Change one: countersign trust set {example} 2 --reason '…'",
+        STAGES.start()
+    ));
+    Ok(Code::Done)
+}
+
+async fn set(
+    global: &Global,
+    context: &Context,
+    mut book: TrustBook,
+    scope: &str,
+    stage: u8,
+    reason: &str,
+) -> Result<Code, CliError> {
+    let (name, environment) = scope.split_once('@').ok_or_else(|| {
+        CliError::usage(format!(
+            "`{scope}` is no scope: write BLUEPRINT@ENVIRONMENT, such as `dns@lab`; `countersign trust show` lists them"
+        ))
+    })?;
+    let blueprint = context.workspace.blueprint(name)?;
+    let catalog = context.workspace.load_catalog()?;
+    if !catalog.inventory.targets.iter().any(|target| target.environment == environment) {
+        return Err(CliError::usage(format!(
+            "no target of policies/inventory.yaml is in the environment `{environment}`; `countersign trust show` lists \
+             the scopes"
+        )));
+    }
+    let digest = digest_of(&blueprint).map_err(|error| CliError::failed(error.to_string()))?;
+    let scope = Scope { blueprint: digest, environment: environment.to_owned() };
+    let identity = context.identity()?;
+    let roles = catalog.people.roles(&identity);
+    let actor = Actor::Person(identity);
+    let raises = (&roles, catalog.people.raise_trust);
+    book.set(Timestamp::now(), actor, (scope, name, stage), reason, raises).await?;
+    let Some(event) = book.events().last() else { return Ok(Code::Failed) };
+    if global.json {
+        say_json(event)?;
+        return Ok(Code::Done);
+    }
+    if let Body::TrustSet(set) = &event.body {
+        let name = plain(&format!("{}@{}", set.name, set.scope.environment));
+        say(format!("{name}: stage {} to {} ({}), by {}", set.from, set.stage, words(set.stage), event.actor));
+        say("It holds for every engagement from its next decision on.");
+    }
+    Ok(Code::Done)
+}

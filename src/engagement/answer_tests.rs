@@ -1,0 +1,77 @@
+//! Who may answer what: people, and the policy at trust stage 3; and how long a yes lasts.
+
+use jiff::Timestamp;
+
+use crate::{
+    artifact::{Agent, ArtifactKind},
+    facts::{Identity, IdentityMeans, Role},
+    flow::NodeOutcome,
+};
+
+use super::{
+    About, Actor, Answer, Asked, Command, Gate, Refusal, RefusedAs, decide_for,
+    testing::{Story, act, answer, ask, autonomous, digest, intent, node, refuse, ruled},
+};
+
+#[test]
+fn the_policy_answers_gates_and_deviations_at_stage_3_and_nothing_else() {
+    let at = |stage_3: bool, story: Story, about: About| {
+        let asked = ask(about);
+        let story = story.then(if stage_3 { autonomous(asked) } else { asked });
+        let command = ruled(&story.state);
+        (decide_for(&story.state, &Actor::Policy, command.clone()).is_ok(), story, command)
+    };
+    let filed = || Story::begin(digest("request")).file(ArtifactKind::Spec);
+    let (may, story, command) = at(true, filed(), About::Gate1);
+    assert!(may);
+    assert!(story.clone().then(command.clone()).state.gate_open(Gate::One));
+    for actor in [Actor::Program, Actor::Agent(Agent::Build)] {
+        assert!(matches!(decide_for(&story.state, &actor, command.clone()), Err(Refusal::NotThePolicy(_))));
+    }
+    let yes = answer(&story.state, Answer::Approve, &[Role::Owner]);
+    assert!(matches!(decide_for(&story.state, &Actor::Policy, yes), Err(Refusal::NotAPerson(_))));
+    let cancel = Command::Cancel { reason: "enough".into(), roles: [Role::Owner].into() };
+    assert!(matches!(decide_for(&story.state, &Actor::Policy, cancel), Err(Refusal::NotAPerson(_))));
+    assert!(!at(false, filed(), About::Gate1).0);
+    assert!(at(true, Story::to_design().file(ArtifactKind::Design), About::Gate2).0);
+    let failed = Story::building().settle("a", NodeOutcome::Failed, false);
+    assert!(!at(true, failed, About::Failure { node: node("a") }).0);
+    // Without a rule that says yes nothing was said.
+    let mut silent = command;
+    if let Command::Rule { policy, .. } = &mut silent {
+        policy.rules.clear();
+    }
+    assert!(decide_for(&story.state, &Actor::Policy, silent).is_err());
+}
+
+#[test]
+fn where_duties_are_apart_nobody_approves_their_own_work() {
+    let filed = Story::begin(digest("request")).file(ArtifactKind::Spec);
+    let Command::Ask(asked) = ask(About::Gate1) else { panic!() };
+    let story = filed.then(Command::Ask(Asked { barred: ["ada".to_owned()].into(), ..asked }));
+    let person =
+        |name: &str| Actor::Person(Identity { name: name.into(), os_user: "x".into(), means: IdentityMeans::Asserted });
+    let yes = || answer(&story.state, Answer::Approve, &[Role::Approver]);
+    let own = decide_for(&story.state, &person("ada"), yes());
+    assert_eq!(own, Err(Refusal::SameHands("ada".into())));
+    assert!(decide_for(&story.state, &person("grace"), yes()).is_ok());
+    let no = answer(&story.state, Answer::Reject, &[Role::Approver]);
+    assert!(decide_for(&story.state, &person("ada"), no).is_ok(), "whoever asked may still say no");
+}
+
+#[test]
+fn an_approval_of_a_call_ends() {
+    let story = Story::building();
+    let call = intent(&story.state, Agent::Build, act("a", 1)).digest;
+    let wanting = refuse(&story.state, Agent::Build, act("a", 1), RefusedAs::NeedsApproval(Role::Approver));
+    let story = story.then(wanting).ask(About::Call { node: node("a"), call });
+    let mut yes = answer(&story.state, Answer::Approve, &[Role::Approver]);
+    let ends = Timestamp::from_second(story.clock + 3600).unwrap();
+    if let Command::Answer { expires, .. } = &mut yes {
+        *expires = Some(ends);
+    }
+    let story = story.then(yes);
+    let before = Timestamp::from_second(ends.as_second() - 1).unwrap();
+    assert_eq!(story.state.approved_in(&call, before), Some(Role::Approver));
+    assert_eq!(story.state.approved_in(&call, ends), None);
+}
