@@ -1,6 +1,6 @@
 //! How the events of an engagement fold into its state. Nothing is decided here: an event that was written is believed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -44,6 +44,7 @@ impl State {
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
             effects: BTreeMap::new(),
+            changed: BTreeSet::new(),
             approved_calls: BTreeMap::new(),
             approved_roles: BTreeMap::new(),
             approved_until: BTreeMap::new(),
@@ -139,6 +140,7 @@ impl State {
                 self.ran += 1;
                 if let Some(effect) = &allowed.counts {
                     self.effects.entry(allowed.grant.clone()).or_default().insert(effect.clone());
+                    self.changed.insert(allowed.target.clone());
                 }
                 if allowed.approved
                     && let Some(left) = self.approved_calls.get_mut(&allowed.digest)

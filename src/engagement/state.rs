@@ -57,6 +57,8 @@ pub struct State {
     pub served: BTreeMap<Purpose, CallId>,
     /// The distinct effects that each grant has let through.
     pub effects: BTreeMap<String, BTreeSet<String>>,
+    /// The targets of calls that were let through to change something.
+    pub changed: BTreeSet<String>,
     /// Calls that a person approved, each with the uses that are left.
     pub approved_calls: BTreeMap<Digest, u32>,
     /// The highest role that each of them was approved in.

@@ -10,7 +10,10 @@ use super::{
     summary::Status,
     testing::{Story, id, person},
 };
-use crate::artifact::{Digest, EngagementId, digest_of};
+use crate::{
+    artifact::{Agent, Digest, EngagementId, digest_of},
+    engagement::Body,
+};
 
 /// Runs the suite on an empty store.
 pub(super) async fn conformance(store: Arc<dyn Store>) {
@@ -21,6 +24,7 @@ pub(super) async fn conformance(store: Arc<dyn Store>) {
     a_failing_append_leaves_nothing(&*store).await;
     documents_are_stored_once_and_found_by_digest(&*store).await;
     lists_are_filtered_and_the_last_written_comes_first(&*store).await;
+    what_others_are_changing_is_known_until_they_are_closed(&*store).await;
     ids_are_found_by_how_they_begin(&*store).await;
 }
 
@@ -160,6 +164,25 @@ async fn lists_are_filtered_and_the_last_written_comes_first(store: &dyn Store) 
     let Status::Waiting { words, .. } = &waiting.status else { panic!("{waiting:?}") };
     assert_eq!(words, "gate 1 (the spec)");
     assert_eq!((waiting.seq, waiting.title.as_str()), (3, "Add VLAN 120"));
+}
+
+async fn what_others_are_changing_is_known_until_they_are_closed(store: &dyn Store) {
+    let mut story = Story::whole("mmmmm");
+    for (.., body) in &mut story.events {
+        if let Body::Allowed(call) = body
+            && call.agent == Agent::Build
+        {
+            call.counts = Some("create-vlan/sw01".into());
+            call.target = "only-here".into();
+        }
+    }
+    let changing = async |except: &str| store.changing(&id(except)).await.unwrap().contains("only-here");
+    let before = 13;
+    for (from, to, seen) in [(0, before, false), (before, 19, true), (19, 20, false)] {
+        store.append(story.append(from, to)).await.unwrap();
+        assert_eq!(changing("nnnnn").await, seen, "after event {to}");
+        assert!(!changing("mmmmm").await, "an engagement is not other than itself");
+    }
 }
 
 async fn ids_are_found_by_how_they_begin(store: &dyn Store) {

@@ -1,6 +1,9 @@
 //! What a ledger's backend must do. One write, all or nothing; everything else reads.
 
-use std::{collections::BTreeMap, pin::Pin};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::Pin,
+};
 
 use crate::artifact::{Digest, EngagementId, digest_bytes};
 
@@ -89,6 +92,10 @@ pub trait Store: Send + Sync {
 
     /// What lists show, the last written first.
     fn summaries(&self, filter: Filter) -> Pending<'_, Vec<Summary>>;
+
+    /// The targets that engagements other than this one have changed and that are not closed yet. Read before an intent
+    /// is written, it may be out of date by the calls that others write at the same instant.
+    fn changing<'a>(&'a self, except: &'a EngagementId) -> Pending<'a, BTreeSet<String>>;
 
     /// The engagements whose id begins so, in order. What a person mistypes is read as Crockford's base 32 says:
     /// upper case as lower case, `o` as `0`, `i` and `l` as `1`.

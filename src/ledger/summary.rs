@@ -1,6 +1,8 @@
 //! One line about an engagement, for lists and inboxes. A cache of the events: written with them, never trusted by
 //! whoever verifies.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,9 @@ pub struct Summary {
     pub opened_at: Timestamp,
     /// When its last event was written.
     pub updated_at: Timestamp,
+    /// The targets that it has changed, until it is closed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub changing: BTreeSet<String>,
 }
 
 /// Where an engagement stands.
@@ -131,6 +136,7 @@ impl Summary {
             seq: state.seq,
             opened_at: state.opened_at,
             updated_at: state.last_at,
+            changing: if state.closed.is_none() { state.changed.clone() } else { BTreeSet::new() },
         }
     }
 }
