@@ -10,7 +10,7 @@ use crate::{
     artifact::{Agent, Digest, FlowNode, Phase, Spec, ToolName},
     engagement::{Call, CallOutcome, Gate, GateState, Next, Proposal, Purpose, State, View, call_digest, next},
     facts::Role,
-    policy::{ApprovedOn, Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
+    policy::{ApprovedOn, Catalog, Changes, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
     tool::{Effect, Tool},
 };
 
@@ -58,16 +58,26 @@ fn no(layer: Layer, rule: &str, reason: impl Into<String>) -> No {
     (Refused::Denied, None, Spoke { layer, rule: rule.to_owned(), reason: reason.into() })
 }
 
-/// Decides a proposal at the time `now`.
+/// What is true when a call is decided and stands in no document.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// The trust stage that the engagement stands at.
+    pub stage: u8,
+    /// The targets that other engagements are changing.
+    pub elsewhere: &'a BTreeSet<String>,
+}
+
+/// Decides a proposal.
 pub(super) fn decide(
     view: &View<'_>,
     catalog: &Catalog,
     boundary: Option<&CompiledBoundary>,
     proposal: &Proposal,
-    stage: u8,
-    now: Timestamp,
+    moment: &Moment<'_>,
 ) -> Decided {
-    match layers(view, catalog, boundary, proposal, stage, now) {
+    match layers(view, catalog, boundary, proposal, moment) {
         Ok(allowed) => Decided::Allow(Box::new(allowed)),
         Err(Stopped::At((verdict, digest, spoke))) => Decided::Refuse { verdict, digest, rules: vec![spoke] },
         Err(Stopped::Ruled { verdict, digest, rules }) => Decided::Refuse { verdict, digest: Some(digest), rules },
@@ -90,10 +100,10 @@ fn layers(
     catalog: &Catalog,
     boundary: Option<&CompiledBoundary>,
     proposal: &Proposal,
-    stage: u8,
-    now: Timestamp,
+    moment: &Moment<'_>,
 ) -> Result<Allowed, Stopped> {
     let state = view.state;
+    let now = moment.now;
     // 1. A known tool and valid arguments; from here on the same bytes are decided, digested and sent.
     let (tool, args) = known(catalog, proposal)?;
     let digest = call_digest(&state.id, proposal.purpose.node(), proposal.tool.as_str(), &args)
@@ -121,7 +131,7 @@ fn layers(
     let question = Question {
         agent: proposal.agent,
         phase: state.phase,
-        stage,
+        stage: moment.stage,
         tool,
         args: &args,
         on_contract,
@@ -129,6 +139,7 @@ fn layers(
         recovery,
         window_open,
         approved_by: &approved_by,
+        changes: changes(state, catalog, tool, &args, moment.elsewhere),
     };
     let ruling = rule(catalog, boundary, &question);
     let mut rules = ruling.spoke;
@@ -158,6 +169,27 @@ fn layers(
     let counts = limits(view, &grant, tool, proposal, digest, recovery, now).map_err(at)?;
     let approved = approved_in.is_some() && tool.effect != Effect::Read;
     Ok(Allowed { digest, tool: tool.name.clone(), target, args, grant, counts, approved, rules })
+}
+
+/// How far changes reach with this call: what this engagement has changed, and what others have.
+fn changes(
+    state: &State,
+    catalog: &Catalog,
+    tool: &Tool,
+    args: &Map<String, Value>,
+    elsewhere: &BTreeSet<String>,
+) -> Changes {
+    let this = args.get(&tool.target).and_then(Value::as_str).filter(|_| tool.effect != Effect::Read);
+    let new = this.filter(|name| !state.changed.contains(*name));
+    let production = |name: &str| catalog.inventory.target(name).is_some_and(|it| it.environment == "production");
+    let targets = || state.changed.iter().map(String::as_str).chain(new);
+    let own = |name: &String| state.changed.contains(name) || Some(name.as_str()) == this;
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Changes {
+        targets: count(targets().count()),
+        production_targets: count(targets().filter(|name| production(name)).count()),
+        elsewhere: count(elsewhere.iter().filter(|name| !own(name)).count()),
+    }
 }
 
 fn known<'a>(catalog: &'a Catalog, proposal: &Proposal) -> Result<(&'a Tool, Map<String, Value>), No> {
@@ -287,10 +319,10 @@ pub(super) fn still_allowed(
     catalog: &Catalog,
     boundary: Option<&CompiledBoundary>,
     call: &Call,
-    stage: u8,
-    now: Timestamp,
+    moment: &Moment<'_>,
 ) -> Result<(), String> {
     let why = |(_, _, spoke): No| spoke.reason;
+    let now = moment.now;
     let (agent, purpose, tool) = (call.agent, call.purpose.clone(), call.tool.clone());
     let proposal = Proposal { agent, purpose, tool, args: call.args.clone() };
     let (tool, args) = known(catalog, &proposal).map_err(why)?;
@@ -306,7 +338,7 @@ pub(super) fn still_allowed(
     let question = Question {
         agent: proposal.agent,
         phase: view.state.phase,
-        stage,
+        stage: moment.stage,
         tool,
         args: &args,
         on_contract: true,
@@ -314,6 +346,7 @@ pub(super) fn still_allowed(
         recovery,
         window_open,
         approved_by: &approved_by.into_iter().collect(),
+        changes: changes(view.state, catalog, tool, &args, moment.elsewhere),
     };
     let ruling = rule(catalog, boundary, &question);
     match ruling.verdict {

@@ -1,7 +1,7 @@
 //! Writes each decision down, mints the permit for what was allowed, runs it and writes the outcome down.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroU32,
     path::Path,
     sync::{Arc, Mutex},
@@ -21,11 +21,11 @@ use crate::{
     facts::Role,
     ledger::{Journal, JournalError, LedgerError, TrustBook},
     policy::{Catalog, CompiledBoundary, Spoke},
-    tool::{Manifest, ServerSeen},
+    tool::{Effect, Manifest, ServerSeen},
 };
 
 use super::{
-    decide::{Decided, Refused, decide, refused_purpose, still_allowed},
+    decide::{Decided, Moment, Refused, decide, refused_purpose, still_allowed},
     permit::Permit,
     transport::{Sent, Transports},
 };
@@ -123,6 +123,7 @@ impl Broker {
         self.wait_for_rate(&catalog, &proposal).await;
         let boundary = self.boundary(journal, &catalog)?;
         let trust = TrustBook::open(journal.store().clone()).await?;
+        let elsewhere = elsewhere(journal, &catalog, &proposal.tool).await?;
         // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
         let now = Timestamp::now().max(journal.state().last_at);
         let view = View {
@@ -136,7 +137,8 @@ impl Broker {
         // The chain names what was decided on; the ledger keeps it once for all calls that share it.
         let basis = json!({"catalog": catalog.digests()?, "standing": standing, "trust": trust.trust().head()});
         let (decided_on, basis) = (digest_of(&basis)?, vec![basis]);
-        match decide(&view, &catalog, boundary.as_deref(), &proposal, standing.stage, now) {
+        let moment = Moment { now, stage: standing.stage, elsewhere: &elsewhere };
+        match decide(&view, &catalog, boundary.as_deref(), &proposal, &moment) {
             Decided::Refuse { verdict, digest, rules } => {
                 let refused = match verdict {
                     Refused::Invalid => RefusedAs::Invalid,
@@ -197,9 +199,11 @@ impl Broker {
         if !tool.idempotency_key {
             return Err(not("its tool has no idempotency key"));
         }
+        let name = tool.name.clone();
         // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
         let boundary = self.boundary(journal, &catalog)?;
         let trust = TrustBook::open(journal.store().clone()).await?;
+        let elsewhere = elsewhere(journal, &catalog, name.as_str()).await?;
         let view = View {
             state: journal.state(),
             documents: journal.documents(),
@@ -208,10 +212,10 @@ impl Broker {
         };
         let now = Timestamp::now().max(view.state.last_at);
         let stage = Standing::of(&view, &catalog.inventory, trust.trust()).stage;
-        let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, stage, now) {
+        let moment = Moment { now, stage, elsewhere: &elsewhere };
+        let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, &moment) {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
-                let name = tool.name.clone();
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, known.args.clone());
                 self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await
             }
@@ -232,7 +236,7 @@ impl Broker {
         let reads = known
             .and_then(|call| call.tool_name())
             .and_then(|name| catalog.toolbox.tool(&name))
-            .is_some_and(|tool| tool.effect == crate::tool::Effect::Read);
+            .is_some_and(|tool| tool.effect == Effect::Read);
         let since = known.map_or(0, |call| Timestamp::now().as_second() - call.at.as_second());
         // The clock may have gone back since: never wait longer than the timeout itself.
         let left = (timeout - since).clamp(0, timeout);
@@ -321,6 +325,15 @@ impl Broker {
         *cached = Some((key, Arc::clone(&boundary)));
         Ok(Some(boundary))
     }
+}
+
+/// The targets that other engagements are changing; not asked for where nothing is changed.
+async fn elsewhere(journal: &Journal, catalog: &Catalog, tool: &str) -> Result<BTreeSet<String>, BrokerError> {
+    let tool = tool.parse().ok().and_then(|name| catalog.toolbox.tool(&name));
+    if tool.is_none_or(|tool| tool.effect == Effect::Read) {
+        return Ok(BTreeSet::new());
+    }
+    Ok(journal.store().changing(journal.id()).await?)
 }
 
 fn no_rule() -> Spoke {

@@ -1,13 +1,15 @@
 //! Proposals as an obedient agent under injection might make them, decided over a whole engagement.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
-use super::decide::{Decided, Refused, decide, refused_purpose, still_allowed};
+use super::decide::{Decided, Moment, Refused, decide, refused_purpose, still_allowed};
 use crate::{
     artifact::{Agent, Digest, digest_of},
     engagement::{About, Actor, Answer, Asked, CallRefused, Command, Next, Proposal, Purpose, RefusedAs},
     facts::Role,
-    policy::{CompiledBoundary, Policies},
+    policy::{CompiledBoundary, Policies, PolicyTexts},
     record::fixture::{ADDRESS, Chain, Scripted, VLAN, ada, object},
     tool::{Pins, ServerPin, Toolbox},
 };
@@ -27,11 +29,17 @@ fn pinned(mut chain: Chain) -> Chain {
     chain
 }
 
+/// Now, at stage 1, with nothing going on elsewhere.
+fn at(chain: &Chain) -> Moment<'static> {
+    static NOWHERE: BTreeSet<String> = BTreeSet::new();
+    Moment { now: chain.now(), stage: 1, elsewhere: &NOWHERE }
+}
+
 /// The rule that refuses, or nothing.
 fn refused(chain: &Chain, proposal: &Proposal) -> Option<String> {
     let spec = chain.documents.spec().unwrap();
     let boundary = CompiledBoundary::compile(spec, &chain.catalog).unwrap();
-    match decide(&chain.view(), &chain.catalog, Some(&boundary), proposal, 1, chain.now()) {
+    match decide(&chain.view(), &chain.catalog, Some(&boundary), proposal, &at(chain)) {
         Decided::Allow(_) => None,
         Decided::Refuse { rules, .. } => Some(rules.last().unwrap().rule.clone()),
     }
@@ -157,15 +165,24 @@ fn nothing_is_taken_back_after_the_time_that_the_spec_says() {
 
 #[test]
 fn a_rule_that_wants_an_owner_is_not_satisfied_by_an_approver() {
-    let stages = include_str!("../../policies/stages.cedar").replace(r#"contains("approver")"#, r#"contains("owner")"#);
+    let stages = include_str!("../../policies/stages.cedar")
+        .replace(r#"contains("approver")"#, r#"contains("owner")"#)
+        .replace("approved_by: [approver]", "approved_by: [owner]");
     let mut chain = building(VLAN);
-    let policies = Policies::load(include_str!("../../policies/guardrails.cedar"), &stages, &chain.catalog.toolbox);
+    let policies = Policies::load(
+        PolicyTexts {
+            guardrails: include_str!("../../policies/guardrails.cedar"),
+            stages: &stages,
+            gates: include_str!("../../policies/gates.cedar"),
+        },
+        &chain.catalog.toolbox,
+    );
     chain.catalog.policies = policies.unwrap();
     let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
     let needs = |chain: &Chain| {
         let spec = chain.documents.spec().unwrap();
         let boundary = CompiledBoundary::compile(spec, &chain.catalog).unwrap();
-        match decide(&chain.view(), &chain.catalog, Some(&boundary), &act, 1, chain.now()) {
+        match decide(&chain.view(), &chain.catalog, Some(&boundary), &act, &at(chain)) {
             Decided::Refuse { verdict: Refused::NeedsApproval(role), digest, rules } => {
                 Some((role, digest.unwrap(), rules))
             }
@@ -218,7 +235,7 @@ fn an_unknown_call_is_sent_again_only_while_it_may_still_run() {
     let again = |chain: &Chain| {
         let boundary = CompiledBoundary::compile(chain.documents.spec().unwrap(), &chain.catalog).unwrap();
         let call = chain.view().act_of(act.purpose.node().unwrap()).unwrap().1.clone();
-        still_allowed(&chain.view(), &chain.catalog, Some(&boundary), &call, 1, chain.now())
+        still_allowed(&chain.view(), &chain.catalog, Some(&boundary), &call, &at(chain))
     };
     assert_eq!(again(&chain), Ok(()));
     let frozen = |chain: &mut Chain, freeze: bool| {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{Agent, Phase, Spec},
     facts::Role,
-    policy::{Catalog, CompiledBoundary, Question, Verdict, rule},
+    policy::{Catalog, Changes, CompiledBoundary, Question, Verdict, rule},
     tool::Tool,
 };
 
@@ -52,6 +52,7 @@ impl<'a> Policed<'a> {
             recovery: false,
             window_open: self.window_open,
             approved_by: &self.approved_by,
+            changes: Changes::default(),
         };
         let ruling = rule(self.catalog, boundary, &question);
         let reasons = || ruling.spoke.iter().map(|spoke| spoke.reason.as_str()).collect::<Vec<_>>().join("; ");

@@ -12,10 +12,10 @@ use super::{
     Catalog,
     clause::{Clause, clauses},
     decide::Question,
+    file::invalid,
     nearest,
     request::Asked,
     schema::READERS,
-    source::invalid,
     syntax::{Permit, Principal, binary, context, string},
 };
 

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     Catalog, CompiledBoundary,
-    decide::{Question, within},
+    decide::{Changes, Question, within},
     nearest,
 };
 
@@ -211,6 +211,7 @@ impl<'a> Review<'a> {
                 recovery: false,
                 window_open: true,
                 approved_by: &Default::default(),
+                changes: Changes::default(),
             };
             within(self.catalog, &self.boundary, &question)
         };

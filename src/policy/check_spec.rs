@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     Catalog, CompiledBoundary,
-    decide::{Question, Ruling, Verdict, rule},
+    decide::{Changes, Question, Ruling, Verdict, rule},
     nearest,
 };
 
@@ -124,6 +124,7 @@ fn read(catalog: &Catalog, boundary: &CompiledBoundary, tool: &Tool, args: &Map<
         recovery: false,
         window_open: false,
         approved_by: &Default::default(),
+        changes: Changes::default(),
     };
     rule(catalog, boundary, &question)
 }

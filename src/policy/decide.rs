@@ -41,6 +41,21 @@ pub struct Question<'a> {
     pub window_open: bool,
     /// The roles that have approved this very call.
     pub approved_by: &'a BTreeSet<Role>,
+    /// How far changes reach with this call.
+    pub changes: Changes,
+}
+
+/// How many targets are changed, for caps on the blast radius. They are caps and not locks: two engagements that ask
+/// at the same instant may both be told the number before either of them acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Changes {
+    /// Distinct targets that this engagement has changed, the one of this call included if it changes something.
+    pub targets: u32,
+    /// Those among them that are in production.
+    pub production_targets: u32,
+    /// Distinct other targets that engagements which are not closed yet have changed.
+    pub elsewhere: u32,
 }
 
 /// The answer.
@@ -121,12 +136,20 @@ fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_
     let request = asked.as_it_is().map_err(not_asked)?;
     let rules =
         catalog.policies.about(&question.tool.name).ok_or_else(|| not_asked("no policy knows the tool".into()))?;
-    ask_guardrails(catalog, &rules.guardrails, &asked, &request)?;
+    let attended = ask_guardrails(catalog, &rules.guardrails, &asked, &request)?;
     let permit = ask_boundary(catalog, boundary, question, &asked, &request)?;
     let grant = permit.rule.clone();
     let mut spoke = vec![permit];
-    let (verdict, stage) = ask_stage(catalog, &rules.stages, question, &asked, &request)?;
+    let (mut verdict, stage) = ask_stage(catalog, &rules.stages, question, &asked, &request)?;
     spoke.extend(stage);
+    if let Some((role, guardrails)) = attended {
+        // The stricter of the two asks.
+        verdict = match verdict {
+            Verdict::Escalate(other) => Verdict::Escalate(role.max(other)),
+            Verdict::Allow | Verdict::Deny => Verdict::Escalate(role),
+        };
+        spoke.extend(guardrails);
+    }
     Ok(Ruling { verdict, spoke, grant: Some(grant) })
 }
 
@@ -136,7 +159,7 @@ fn ask<'a>(catalog: &'a Catalog, question: &Question<'a>) -> Result<Asked<'a>, V
         let reason = format!("the inventory has no target `{name}`; add it to inventory.yaml or name another");
         return Err(vec![Spoke { layer: Layer::Boundary, rule: "target.unknown".into(), reason }]);
     };
-    Asked::new(catalog, question, target).map_err(not_asked)
+    Asked::new(catalog.into(), question, target).map_err(not_asked)
 }
 
 /// The question does not fit the schema, so no policy could be asked.
@@ -154,19 +177,36 @@ fn failures(layer: Layer, answer: &Answer) -> Vec<Spoke> {
     answer.failed.iter().map(spoke).collect()
 }
 
+/// Nothing where no guardrail forbids. Where those that do ask for nothing but that a person attends to this very
+/// call, the role that satisfies them, and what they say; what forbids whoever approves is an error.
 fn ask_guardrails(
     catalog: &Catalog,
     guardrails: &PolicySet,
     asked: &Asked<'_>,
     request: &Request,
-) -> Result<(), Vec<Spoke>> {
-    let answer = asked.ask(guardrails, request);
-    let mut spoke = failures(Layer::Guardrails, &answer);
-    spoke.extend(answer.rules.into_iter().map(|rule| {
-        let reason = catalog.policies.reason(&rule);
-        Spoke { layer: Layer::Guardrails, rule, reason }
-    }));
-    if spoke.is_empty() { Ok(()) } else { Err(spoke) }
+) -> Result<Option<(Role, Vec<Spoke>)>, Vec<Spoke>> {
+    let ask = |request: &Request| {
+        let answer = asked.ask(guardrails, request);
+        let failed = failures(Layer::Guardrails, &answer);
+        let fails = !failed.is_empty();
+        let forbid = answer.rules.into_iter().map(|rule| {
+            let reason = catalog.policies.reason(&rule);
+            Spoke { layer: Layer::Guardrails, rule, reason }
+        });
+        (fails, failed.into_iter().chain(forbid).collect::<Vec<_>>())
+    };
+    let (fails, spoke) = ask(request);
+    if spoke.is_empty() {
+        return Ok(None);
+    }
+    if !fails {
+        for role in [Role::Approver, Role::Owner] {
+            if ask(&asked.request(&[role].into()).map_err(not_asked)?).1.is_empty() {
+                return Ok(Some((role, spoke)));
+            }
+        }
+    }
+    Err(spoke)
 }
 
 fn ask_boundary(
@@ -196,9 +236,9 @@ fn ask_stage(
     request: &Request,
 ) -> Result<(Verdict, Vec<Spoke>), Vec<Spoke>> {
     let deny = |rule: &str, reason: String| vec![Spoke { layer: Layer::Stage, rule: rule.into(), reason }];
-    if question.stage != 1 {
-        let reason = format!("trust stage {} is not available yet; run the engagement at stage 1", question.stage);
-        return Err(deny("stage.unavailable", reason));
+    if !(1..=3).contains(&question.stage) {
+        let reason = format!("there is no trust stage {}; the stages are 1, 2 and 3", question.stage);
+        return Err(deny("stage.unknown", reason));
     }
     let ask = |request: &Request| {
         let answer = asked.ask(stages, request);

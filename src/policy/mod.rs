@@ -1,6 +1,6 @@
 //! The policies and what they decide: the Cedar schema lowered from the tool manifests, the organisation's
-//! guardrails and trust stages, each spec's boundary compiled to permits, and the ruling on one call with the rules
-//! that spoke. Pure: it is asked and answers, and never runs, stores or reads a clock; [`crate::broker`] does the
+//! guardrails, trust stages and gate policies, each spec's boundary compiled to permits, and the ruling on one call
+//! with the rules that spoke. Pure: it is asked and answers, and never runs, stores or reads a clock; [`crate::broker`] does the
 //! asking. What is decided here enters Cedar as typed values and never as text.
 
 mod approved_on;
@@ -9,6 +9,10 @@ mod check_design;
 mod check_spec;
 mod clause;
 mod decide;
+mod example;
+mod example_call;
+mod file;
+mod gates;
 mod request;
 mod schema;
 mod source;
@@ -26,8 +30,10 @@ pub use approved_on::ApprovedOn;
 pub use boundary::CompiledBoundary;
 pub use check_design::check_design;
 pub use check_spec::check_spec;
-pub use decide::{Layer, Question, Ruling, Spoke, Verdict, rule};
-pub use source::{Policies, PolicyProblem};
+pub use decide::{Changes, Layer, Question, Ruling, Spoke, Verdict, rule};
+pub use example::{ExampleOutcome, Tried};
+pub use gates::{GateAction, GateAsked, GateFacts, GateRuling, Proven};
+pub use source::{Policies, PolicyProblem, PolicyTexts};
 
 /// What every decision is made on.
 #[derive(Debug)]
@@ -38,7 +44,7 @@ pub struct Catalog {
     pub inventory: Inventory,
     /// The people.
     pub people: People,
-    /// The guardrails and the trust stages.
+    /// The guardrails, the trust stages and the gate policies.
     pub policies: Policies,
 }
 
@@ -52,7 +58,7 @@ pub struct CatalogDigests {
     pub inventory: Digest,
     /// Of the people.
     pub people: Digest,
-    /// Of the guardrails and stages as they are written.
+    /// Of the guardrails, stages and gate policies as they are written.
     pub policies: Digest,
 }
 

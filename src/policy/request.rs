@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     artifact::{ValueSchema, ValueType},
     facts::{Inventory, Role, Target},
+    tool::Toolbox,
 };
 
 use super::{
@@ -21,6 +22,23 @@ use super::{
 };
 
 type Pairs = Vec<(String, RestrictedExpression)>;
+
+/// What a question is lowered on.
+#[derive(Clone, Copy)]
+pub(super) struct Grounds<'a> {
+    pub(super) lowered: &'a Lowered,
+    pub(super) toolbox: &'a Toolbox,
+    pub(super) inventory: &'a Inventory,
+    /// Stands in for what the manifest says of its server, where an example says otherwise.
+    pub(super) simulated: Option<bool>,
+}
+
+impl<'a> From<&'a Catalog> for Grounds<'a> {
+    fn from(catalog: &'a Catalog) -> Self {
+        let Catalog { toolbox, inventory, policies, .. } = catalog;
+        Self { lowered: policies.lowered(), toolbox, inventory, simulated: None }
+    }
+}
 
 /// A question whose parts are lowered once and asked several times.
 pub(super) struct Asked<'a> {
@@ -44,8 +62,8 @@ pub(super) struct Answer {
 
 impl<'a> Asked<'a> {
     /// Lowers the question; the error says what has no place in the schema.
-    pub(super) fn new(catalog: &'a Catalog, question: &Question<'a>, target: &Target) -> Result<Self, String> {
-        let lowered = catalog.policies.lowered();
+    pub(super) fn new(grounds: Grounds<'a>, question: &Question<'a>, target: &Target) -> Result<Self, String> {
+        let lowered = grounds.lowered;
         let action = lowered.actions.get(&question.tool.name);
         let action = action.ok_or_else(|| format!("`{}` is not a tool that policies know", question.tool.name))?;
         let resource = lowered.target(&target.name);
@@ -58,7 +76,7 @@ impl<'a> Asked<'a> {
             action: action.uid.clone(),
             resource,
             entities,
-            context: context(catalog, question)?,
+            context: context(grounds, question)?,
             approved_by: question.approved_by,
         })
     }
@@ -120,7 +138,7 @@ fn target_entity(uid: &EntityUid, target: &Target) -> Result<Entity, String> {
     Entity::new(uid.clone(), attributes.into(), [].into()).map_err(|error| error.to_string())
 }
 
-fn context(catalog: &Catalog, question: &Question<'_>) -> Result<Pairs, String> {
+fn context(grounds: Grounds<'_>, question: &Question<'_>) -> Result<Pairs, String> {
     let (mut args, mut groups, mut counts): (Pairs, Pairs, Pairs) = Default::default();
     let tool = question.tool;
     if let Some(name) = question.args.keys().find(|name| !tool.args.properties.contains_key(*name)) {
@@ -134,7 +152,7 @@ fn context(catalog: &Catalog, question: &Question<'_>) -> Result<Pairs, String> 
             return Err(format!("argument `{name}` is missing"));
         }
         if names_a_target(tool, name, schema) {
-            groups.push((name.clone(), groups_of(&catalog.inventory, value)));
+            groups.push((name.clone(), groups_of(grounds.inventory, value)));
         }
         if schema.kind == ValueType::Array {
             let count = value.and_then(Value::as_array).map_or(0, Vec::len);
@@ -142,7 +160,16 @@ fn context(catalog: &Catalog, question: &Question<'_>) -> Result<Pairs, String> 
             counts.push((name.clone(), RestrictedExpression::new_long(count)));
         }
     }
-    let simulated = catalog.toolbox.manifest_of(&tool.name).is_some_and(|manifest| manifest.simulated);
+    let manifest = || grounds.toolbox.manifest_of(&tool.name);
+    let simulated = grounds.simulated.unwrap_or_else(|| manifest().is_some_and(|manifest| manifest.simulated));
+    let changes = question.changes;
+    let long = |number: u32| RestrictedExpression::new_long(number.into());
+    let changes = [
+        ("targets", changes.targets),
+        ("production_targets", changes.production_targets),
+        ("elsewhere", changes.elsewhere),
+    ];
+    let changes = changes.map(|(name, number)| (name.to_owned(), long(number)));
     let record = |pairs: Pairs| RestrictedExpression::new_record(pairs).map_err(|error| error.to_string());
     let bool = RestrictedExpression::new_bool;
     Ok([
@@ -156,6 +183,7 @@ fn context(catalog: &Catalog, question: &Question<'_>) -> Result<Pairs, String> 
         ("recovery", bool(question.recovery)),
         ("window_open", bool(question.window_open)),
         ("simulated", bool(simulated)),
+        ("changes", record(changes.into())?),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into())

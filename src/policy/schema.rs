@@ -164,6 +164,7 @@ fn context_json(tool: Option<&Tool>) -> Value {
         }
     }
     let record = |attributes: Map<String, Value>| json!({"type": "Record", "attributes": attributes});
+    let long = json!({"type": "Long"});
     json!({"type": "Record", "attributes": {
         "args": record(args),
         "groups": record(groups),
@@ -176,6 +177,7 @@ fn context_json(tool: Option<&Tool>) -> Value {
         "window_open": {"type": "Boolean"},
         "approved_by": texts,
         "simulated": {"type": "Boolean"},
+        "changes": {"type": "Record", "attributes": {"targets": long, "production_targets": long, "elsewhere": long}},
     }})
 }
 

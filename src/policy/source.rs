@@ -1,34 +1,51 @@
-//! `guardrails.cedar` and `stages.cedar`: parsed once, named by their `@id`, and validated strictly against the
-//! schema of the tools. A file that does not load stops the program; nothing here decides a call.
+//! `guardrails.cedar`, `stages.cedar` and `gates.cedar`: parsed once, named by their `@id`, validated strictly against
+//! the schema of the tools, and tried with the examples that stand above each rule. A file that does not load stops
+//! the program; nothing here decides a call.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    str::FromStr,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use cedar_policy::{
-    ActionConstraint, Effect, Policy, PolicyId, PolicySet, ValidationError, ValidationMode, ValidationWarning,
-    Validator, ffi::DetailedError,
-};
+use cedar_policy::{ActionConstraint, Effect, Policy, PolicySet, Validator};
 
 use crate::{
-    artifact::{Agent, Digest, ToolName, digest_bytes},
+    artifact::{Digest, ToolName, digest_bytes},
     tool::Toolbox,
 };
 
-use super::schema::{Action, Lowered};
+use super::{
+    example::{Tried, missing, try_all},
+    example_call::try_call,
+    file::{File, RuleFile},
+    gates::{GateFacts, GateRuling, Gates},
+    schema::{Action, Lowered},
+};
 
-const GUARDRAILS: &str = "guardrails.cedar";
-const STAGES: &str = "stages.cedar";
+pub(super) const GUARDRAILS: &str = "guardrails.cedar";
+pub(super) const STAGES: &str = "stages.cedar";
+pub(super) const GATES: &str = "gates.cedar";
 
-/// The guardrails and stages, parsed and checked against the schema of the toolbox.
+/// The policies as they are written.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyTexts<'a> {
+    /// `guardrails.cedar`
+    pub guardrails: &'a str,
+    /// `stages.cedar`
+    pub stages: &'a str,
+    /// `gates.cedar`
+    pub gates: &'a str,
+}
+
+/// The guardrails, stages and gate policies, parsed and checked against the schema of the toolbox.
 #[derive(Debug)]
 pub struct Policies {
     lowered: Lowered,
     validator: Validator,
     by_tool: HashMap<ToolName, Rules>,
-    /// The `@reason` of each rule of both files.
+    gates: Gates,
+    /// The `@reason` of each rule of all files.
     reasons: BTreeMap<String, String>,
+    tried: Vec<Tried>,
+    /// Rules that lack an example.
+    without: Vec<PolicyProblem>,
     digest: Digest,
 }
 
@@ -44,7 +61,7 @@ pub(super) struct Rules {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{file}:{line}: {message}")]
 pub struct PolicyProblem {
-    /// `guardrails.cedar` or `stages.cedar`.
+    /// `guardrails.cedar`, `stages.cedar` or `gates.cedar`.
     pub file: String,
     /// Line, from 1.
     pub line: u64,
@@ -53,44 +70,73 @@ pub struct PolicyProblem {
 }
 
 impl Policies {
-    /// Parses both files and checks them against each other and the tools.
-    pub fn load(guardrails: &str, stages: &str, toolbox: &Toolbox) -> Result<Self, Vec<PolicyProblem>> {
-        let lowered = Lowered::from_toolbox(toolbox).map_err(|error| {
-            let message = format!("the tool manifests do not make a Cedar schema: {error}");
-            vec![PolicyProblem { file: GUARDRAILS.into(), line: 1, message }]
-        })?;
+    /// Parses the files, checks them against each other and the tools, and holds each rule to its examples.
+    pub fn load(texts: PolicyTexts<'_>, toolbox: &Toolbox) -> Result<Self, Vec<PolicyProblem>> {
+        let policies = Self::parse(texts, toolbox)?;
+        let mut problems = policies.without.clone();
+        problems.extend(policies.tried.iter().filter_map(Tried::problem));
+        if problems.is_empty() {
+            return Ok(policies);
+        }
+        problems.sort();
+        Err(problems)
+    }
+
+    /// Like [`Self::load`], but examples may be missing or fail: to show what came of each, never to decide on.
+    pub fn parse(texts: PolicyTexts<'_>, toolbox: &Toolbox) -> Result<Self, Vec<PolicyProblem>> {
+        let broken = |file: &str, message: String| vec![PolicyProblem { file: file.into(), line: 1, message }];
+        let lowered = Lowered::from_toolbox(toolbox)
+            .map_err(|error| broken(GUARDRAILS, format!("the tool manifests do not make a Cedar schema: {error}")))?;
         let validator = Validator::new(lowered.schema.clone());
-        let mut problems = Vec::new();
-        let mut ids = BTreeSet::new();
-        let guardrails_set = File { name: GUARDRAILS, text: guardrails, effect: Effect::Forbid }.read(
-            &validator,
-            &mut ids,
-            &mut problems,
-        );
-        let stages_set =
-            File { name: STAGES, text: stages, effect: Effect::Permit }.read(&validator, &mut ids, &mut problems);
+        let (mut problems, mut ids) = (Vec::new(), BTreeSet::new());
+        let mut read =
+            |name, text, only| File { name, text, only: Some(only) }.read(&validator, &mut ids, &mut problems);
+        let guardrails = read(GUARDRAILS, texts.guardrails, Effect::Forbid);
+        let stages = read(STAGES, texts.stages, Effect::Permit);
+        let (gates, gate_rules) =
+            Gates::read(texts.gates, &mut ids, &mut problems).map_err(|error| broken(GATES, error))?;
         if !problems.is_empty() {
             problems.sort();
             return Err(problems);
         }
         // Each text is digested by itself, so that no line can move from one file to the other unseen.
-        let texts = [guardrails, stages].map(|text| digest_bytes(text.as_bytes()));
+        let texts = [texts.guardrails, texts.stages, texts.gates].map(|text| digest_bytes(text.as_bytes()));
         let digest = digest_bytes(texts.map(|digest| *digest.bytes()).as_flattened());
         let rules = |action: &Action| Rules {
-            guardrails: in_scope(&guardrails_set, action),
-            stages: in_scope(&stages_set, action),
+            guardrails: in_scope(&guardrails.set, action),
+            stages: in_scope(&stages.set, action),
         };
         let by_tool = lowered.actions.iter().map(|(tool, action)| (tool.clone(), rules(action))).collect();
-        let reasons = guardrails_set.policies().chain(stages_set.policies()).map(|policy| {
-            let id: &str = policy.id().as_ref();
-            (id.to_owned(), policy.annotation("reason").unwrap_or_default().to_owned())
-        });
-        Ok(Self { lowered, validator, by_tool, reasons: reasons.collect(), digest })
+        let reasons =
+            [&guardrails, &stages, &gate_rules].into_iter().flat_map(|file| file.set.policies()).map(|policy| {
+                let id: &str = policy.id().as_ref();
+                (id.to_owned(), policy.annotation("reason").unwrap_or_default().to_owned())
+            });
+        let calls = |file: &RuleFile| try_all(file, |rule, example| try_call(file, rule, example, &lowered, toolbox));
+        let tried = [calls(&guardrails), calls(&stages), gates.try_examples(&gate_rules)].concat();
+        let without = [&guardrails, &stages, &gate_rules].into_iter().flat_map(missing).collect();
+        let reasons = reasons.collect();
+        Ok(Self { lowered, validator, by_tool, gates, reasons, tried, without, digest })
     }
 
-    /// The digest of the two source texts.
+    /// The digest of the source texts.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Every example and what came of it, file by file from top to bottom.
+    pub fn examples(&self) -> &[Tried] {
+        &self.tried
+    }
+
+    /// Rules that lack an example of either kind.
+    pub fn without_examples(&self) -> &[PolicyProblem] {
+        &self.without
+    }
+
+    /// Whether a policy answers at a gate in a person's place.
+    pub fn gate_ruling(&self, facts: &GateFacts) -> GateRuling {
+        self.gates.rule(facts, |rule| self.reason(rule))
     }
 
     pub(super) fn lowered(&self) -> &Lowered {
@@ -101,7 +147,7 @@ impl Policies {
         &self.validator
     }
 
-    /// The `@reason` of a rule of either file.
+    /// The `@reason` of a rule of any file.
     pub(super) fn reason(&self, rule: &str) -> String {
         self.reasons.get(rule).cloned().unwrap_or_default()
     }
@@ -121,139 +167,4 @@ fn in_scope(policies: &PolicySet, action: &Action) -> PolicySet {
     };
     // Their ids are distinct already, which is all that could be wrong with a set.
     PolicySet::from_policies(policies.policies().filter(admits).cloned()).unwrap_or_else(|_| policies.clone())
-}
-
-struct File<'a> {
-    name: &'static str,
-    text: &'a str,
-    effect: Effect,
-}
-
-impl File<'_> {
-    fn read(&self, validator: &Validator, ids: &mut BTreeSet<String>, problems: &mut Vec<PolicyProblem>) -> PolicySet {
-        let parsed = match PolicySet::from_str(self.text) {
-            Ok(parsed) => parsed,
-            Err(errors) => {
-                problems.extend(errors.iter().map(|error| self.located(DetailedError::from(error), 1)));
-                return PolicySet::new();
-            }
-        };
-        let mut set = PolicySet::new();
-        let mut lines = BTreeMap::new();
-        for (line, policy) in self.in_order(&parsed) {
-            let mut say = |message: String| problems.push(self.problem(line, message));
-            let id = policy.annotation("id").unwrap_or_default().trim().to_owned();
-            if id.is_empty() {
-                say("the rule has no `@id`; give it one that no other rule has".into());
-                continue;
-            }
-            if !ids.insert(id.clone()) {
-                say(format!("`@id(\"{id}\")` stands twice; give each rule its own"));
-                continue;
-            }
-            if policy.annotation("reason").is_none_or(|reason| reason.trim().is_empty()) {
-                say(format!("`{id}` has no `@reason`; say what a person who meets it can do"));
-            }
-            if policy.effect() != self.effect {
-                let (only, other) = match self.effect {
-                    Effect::Forbid => ("forbid", STAGES),
-                    Effect::Permit => ("permit", GUARDRAILS),
-                };
-                say(format!("`{id}`: this file may only `{only}`; the other kind of rule belongs into {other}"));
-            }
-            for name in unknown_agents(policy) {
-                let known = Agent::ALL.map(Agent::as_str).join(", ");
-                say(format!("`{id}`: there is no agent `{name}`; the agents are {known}"));
-            }
-            let id = PolicyId::new(id);
-            if let Err(error) = set.add(policy.new_id(id.clone())) {
-                say(error.to_string());
-            }
-            lines.insert(id, line);
-        }
-        for template in parsed.templates() {
-            let line = self.line_of(self.text.find(&template.to_cedar()).unwrap_or(0));
-            problems.push(self.problem(line, "templates are not used here; write the rule out".into()));
-        }
-        if parsed.is_empty() {
-            problems.push(self.problem(1, "the file has no rule; an empty policy is not a policy".into()));
-        }
-        problems.extend(invalid(validator, &set, true).into_iter().map(|(id, error)| {
-            let line = lines.get(&id).copied().unwrap_or(1);
-            let mut problem = self.located(error, line);
-            problem.message = format!("`{id}`: {}", problem.message);
-            problem
-        }));
-        set
-    }
-
-    /// The policies with the lines on which they start, from top to bottom.
-    fn in_order<'p>(&self, parsed: &'p PolicySet) -> Vec<(u64, &'p Policy)> {
-        let mut policies: Vec<&Policy> = parsed.policies().collect();
-        policies.sort_by_key(|policy| {
-            let id: &str = policy.id().as_ref();
-            id.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<usize>().unwrap_or(usize::MAX)
-        });
-        let mut from = 0;
-        policies
-            .into_iter()
-            .map(|policy| {
-                let text = policy.to_cedar().unwrap_or_default();
-                let at = self.text.get(from..).and_then(|rest| rest.find(&text)).map_or(from, |at| from + at);
-                from = at + text.len();
-                (self.line_of(at), policy)
-            })
-            .collect()
-    }
-
-    fn line_of(&self, offset: usize) -> u64 {
-        let before = self.text.as_bytes().iter().take(offset);
-        1 + before.filter(|byte| **byte == b'\n').count() as u64
-    }
-
-    fn problem(&self, line: u64, message: String) -> PolicyProblem {
-        PolicyProblem { file: self.name.into(), line, message }
-    }
-
-    /// A problem that Cedar found, at the line that it points to or else at `line`.
-    fn located(&self, error: DetailedError, line: u64) -> PolicyProblem {
-        let at = error.source_locations.iter().map(|label| label.loc.start).min();
-        let help = error.help.map(|help| format!(" ({help})")).unwrap_or_default();
-        self.problem(at.map_or(line, |at| self.line_of(at)), format!("{}{help}", error.message))
-    }
-}
-
-/// Agents that a rule names and that do not exist; Cedar knows the type, the names are this program's.
-fn unknown_agents(policy: &Policy) -> Vec<String> {
-    let literals = policy.entity_literals();
-    let names = literals.iter().filter(|uid| uid.type_name().basename() == "Agent").map(|uid| uid.id().unescaped());
-    names.filter(|name| Agent::ALL.iter().all(|agent| agent.as_str() != *name)).map(str::to_owned).collect()
-}
-
-/// What strict validation says against policies: type errors, rules that can never match, and text that reads
-/// otherwise than it is. Mixed scripts are only held against `rules`, in which a name that looks right and is not
-/// would silently match nothing; what a grant names is checked against the inventory and shown at a gate.
-pub(super) fn invalid(validator: &Validator, policies: &PolicySet, rules: bool) -> Vec<(PolicyId, DetailedError)> {
-    let result = validator.validate(policies, ValidationMode::Strict);
-    let error = |error: &ValidationError| (error.policy_id().clone(), DetailedError::from(error));
-    let warning = |warning: &ValidationWarning| {
-        let mut detail = DetailedError::from(warning);
-        if matches!(warning, ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_)) {
-            detail.message = "the rule can never match; look for a contradiction or a misspelt name".into();
-        }
-        (warning.policy_id().clone(), detail)
-    };
-    let mut found: Vec<_> = result.validation_errors().map(error).collect();
-    let matters = |warning: &&ValidationWarning| {
-        rules
-            || !matches!(warning, ValidationWarning::MixedScriptString(_) | ValidationWarning::MixedScriptIdentifier(_))
-    };
-    found.extend(result.validation_warnings().filter(matters).map(warning));
-    for (_, detail) in &mut found {
-        // Cedar repeats the policy's id before each message; the caller says it once.
-        if let Some((_, message)) = detail.message.split_once("`, ") {
-            detail.message = message.to_owned();
-        }
-    }
-    found
 }

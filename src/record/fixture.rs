@@ -18,7 +18,7 @@ use crate::{
         call_digest, decide, next,
     },
     facts::{Identity, IdentityMeans, Role, spec_facts},
-    policy::{ApprovedOn, Catalog, Layer, Policies, Spoke},
+    policy::{ApprovedOn, Catalog, Layer, Policies, PolicyTexts, Spoke},
     tool::{Effect, Pins, Toolbox},
 };
 
@@ -75,11 +75,12 @@ pub(crate) fn catalog() -> Catalog {
 pub(crate) fn catalog_of(manifest: &str) -> Catalog {
     let manifests = vec![from_yaml("lab.yaml", manifest).unwrap()];
     let toolbox = Toolbox::new(manifests, Pins::default()).unwrap();
-    let policies = Policies::load(
-        include_str!("../../policies/guardrails.cedar"),
-        include_str!("../../policies/stages.cedar"),
-        &toolbox,
-    );
+    let texts = PolicyTexts {
+        guardrails: include_str!("../../policies/guardrails.cedar"),
+        stages: include_str!("../../policies/stages.cedar"),
+        gates: include_str!("../../policies/gates.cedar"),
+    };
+    let policies = Policies::load(texts, &toolbox);
     Catalog {
         policies: policies.unwrap(),
         inventory: from_yaml("inventory.yaml", include_str!("../../policies/inventory.yaml")).unwrap(),

@@ -15,7 +15,7 @@ use crate::{
     broker::Sources,
     facts::{Identity, IdentityMeans, Inventory, People},
     ledger::{LedgerError, SqliteStore, Store},
-    policy::{Catalog, Policies},
+    policy::{Catalog, Policies, PolicyProblem, PolicyTexts},
     tool::{Manifest, Pins, Toolbox},
 };
 
@@ -23,13 +23,14 @@ use crate::{
 const VERSION: u32 = 1;
 
 /// The files that `init` lays out, relative to the workspace.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 9] = [
     ("tools/lab.yaml", include_str!("../../tools/lab.yaml")),
     ("prompts/blueprints/vlan.yaml", include_str!("../../prompts/blueprints/vlan.yaml")),
     ("prompts/blueprints/dns.yaml", include_str!("../../prompts/blueprints/dns.yaml")),
     ("prompts/blueprints/address.yaml", include_str!("../../prompts/blueprints/address.yaml")),
     ("policies/guardrails.cedar", include_str!("../../policies/guardrails.cedar")),
     ("policies/stages.cedar", include_str!("../../policies/stages.cedar")),
+    ("policies/gates.cedar", include_str!("../../policies/gates.cedar")),
     ("policies/inventory.yaml", include_str!("../../policies/inventory.yaml")),
     (".gitignore", "/.countersign/\n"),
 ];
@@ -240,6 +241,7 @@ struct CatalogFiles {
     pins: Option<String>,
     guardrails: String,
     stages: String,
+    gates: String,
     inventory: String,
     people: String,
 }
@@ -254,6 +256,7 @@ impl CatalogFiles {
             pins: if pins.exists() { Some(read(&pins)?) } else { None },
             guardrails: read(&root.join("policies/guardrails.cedar"))?,
             stages: read(&root.join("policies/stages.cedar"))?,
+            gates: read(&root.join("policies/gates.cedar"))?,
             inventory: read(&root.join("policies/inventory.yaml"))?,
             people: read(&root.join("policies/people.yaml"))?,
         })
@@ -261,13 +264,17 @@ impl CatalogFiles {
 
     fn digest(&self) -> Digest {
         let mut bytes = Vec::new();
-        let fixed = [&self.guardrails, &self.stages, &self.inventory, &self.people];
+        let fixed = [&self.guardrails, &self.stages, &self.gates, &self.inventory, &self.people];
         let tools = self.tools.iter().flat_map(|(path, text)| [path, text]);
         for text in tools.chain(self.pins.as_ref()).chain(fixed) {
             bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
             bytes.extend_from_slice(text.as_bytes());
         }
         digest_bytes(&bytes)
+    }
+
+    fn policies(&self) -> PolicyTexts<'_> {
+        PolicyTexts { guardrails: &self.guardrails, stages: &self.stages, gates: &self.gates }
     }
 
     fn manifests(&self) -> Result<Vec<Manifest>, WorkspaceError> {
@@ -293,12 +300,14 @@ impl CatalogFiles {
             return Err(WorkspaceError::Problems(vec![format!("policies/inventory.yaml: `{twice}` stands twice")]));
         }
         let people: People = from_yaml("policies/people.yaml", &self.people)?;
-        let policies = Policies::load(&self.guardrails, &self.stages, &toolbox).map_err(|problems| {
-            let named = problems.iter().map(|problem| format!("policies/{problem}"));
-            WorkspaceError::Problems(named.collect())
-        })?;
+        let policies = Policies::load(self.policies(), &toolbox).map_err(policy_problems)?;
         Ok(Catalog { toolbox, inventory, people, policies })
     }
+}
+
+/// Policy problems with the files that they are in.
+fn policy_problems(problems: Vec<PolicyProblem>) -> WorkspaceError {
+    WorkspaceError::Problems(problems.iter().map(|problem| format!("policies/{problem}")).collect())
 }
 
 fn parse_or_default<T: DeserializeOwned + Default>(name: &str, text: Option<&str>) -> Result<T, YamlError> {

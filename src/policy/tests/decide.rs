@@ -58,6 +58,16 @@ fn the_shipped_policies_decide_as_the_table_says() {
     let as_designer: Change = |q| Question { agent: Agent::Design, phase: Phase::Feasibility, on_contract: false, ..q };
     let as_requirements: Change = |q| Question { agent: Agent::Requirements, phase: Phase::Requirements, ..q };
     let stage_2: Change = |q| Question { stage: 2, ..q };
+    let stage_2_off_contract: Change = |q| Question { stage: 2, on_contract: false, ..q };
+    let stage_3: Change = |q| Question { stage: 3, ..q };
+    let stage_3_off_contract: Change = |q| Question { stage: 3, on_contract: false, ..q };
+    let stage_3_in_window: Change = |q| Question { stage: 3, window_open: true, ..q };
+    let stage_4: Change = |q| Question { stage: 4, ..q };
+    let many_targets: Change = |q| Question { changes: Changes { targets: 51, ..Changes::default() }, ..q };
+    let many_in_production: Change =
+        |q| Question { changes: Changes { production_targets: 11, ..Changes::default() }, ..q };
+    let many_elsewhere: Change =
+        |q| Question { changes: Changes { targets: 1, elsewhere: 200, ..Changes::default() }, ..q };
     let stage_0: Change = |q| Question { stage: 0, ..q };
     let ask_approver = Escalate(Role::Approver);
     let table: &[Row<'_>] = &[
@@ -90,10 +100,39 @@ fn the_shipped_policies_decide_as_the_table_says() {
         ("vlan.delete", "sw01", NONE, undo, Allow, "stage-1-undo"),
         ("vlan.delete", "prod1", NONE, undo, Allow, "stage-1-undo"),
         ("vlan.delete", "core1", NONE, undo, Allow, "stage-1-undo"),
+        // Stage 2: writes of the contract run, what is destructive asks
+        ("vlan.list", "sw01", NONE, stage_2, Allow, "stage-2-reads"),
+        ("vlan.create", "sw01", NONE, stage_2, Allow, "stage-2-writes"),
+        ("vlan.create", "sw01", OWNER, stage_2_off_contract, Deny, "stage.none"),
+        ("vlan.create", "cold1", OWNER, stage_2, Deny, "frozen"),
+        ("vlan.delete", "sw01", NONE, stage_2, ask_approver, "stage-2-destructive"),
+        ("vlan.delete", "sw01", APPROVER, stage_2, Allow, "stage-2-destructive"),
+        ("vlan.delete", "prod1", OWNER, stage_2, Deny, "production-needs-a-window"),
+        // Stage 3: so does what is destructive, outside production
+        ("vlan.list", "sw01", NONE, stage_3, Allow, "stage-3-reads"),
+        ("vlan.create", "sw01", NONE, stage_3, Allow, "stage-3-writes"),
+        ("vlan.create", "sw01", OWNER, stage_3_off_contract, Deny, "stage.none"),
+        ("vlan.delete", "sw01", NONE, stage_3, Allow, "stage-3-destructive-outside-production"),
+        ("vlan.delete", "prod1", NONE, stage_3, Deny, "production-needs-a-window"),
+        ("vlan.delete", "prod1", NONE, stage_3_in_window, ask_approver, "stage-3-destructive"),
+        ("vlan.delete", "prod1", APPROVER, stage_3_in_window, Allow, "stage-3-destructive"),
+        // Core and firewall targets are never changed unattended, whatever the stage
+        ("vlan.create", "core1", NONE, as_is, ask_approver, "core-and-firewall-attended"),
+        ("vlan.create", "core1", APPROVER, as_is, Allow, "stage-1-writes"),
+        ("vlan.create", "core1", NONE, stage_2, ask_approver, "core-and-firewall-attended"),
+        ("vlan.create", "core1", APPROVER, stage_2, Allow, "stage-2-writes"),
+        ("switch.reset", "core1", NONE, stage_3, ask_approver, "core-and-firewall-attended"),
+        ("switch.reset", "core1", APPROVER, stage_3, Allow, "stage-3-destructive-outside-production"),
+        ("vlan.list", "core1", NONE, stage_3, Allow, "stage-3-reads"),
+        // How far changes reach
+        ("vlan.create", "sw01", OWNER, many_targets, Deny, "too-many-targets"),
+        ("vlan.create", "prod1", OWNER, many_in_production, Deny, "too-many-targets-in-production"),
+        ("vlan.create", "sw01", OWNER, many_in_production, Allow, "stage-1-writes"),
+        ("vlan.create", "sw01", OWNER, many_elsewhere, Deny, "too-many-targets-at-once"),
+        ("vlan.list", "sw01", OWNER, many_elsewhere, Allow, "stage-1-reads"),
         // Stages that are not there
-        ("vlan.list", "sw01", NONE, stage_2, Deny, "stage.unavailable"),
-        ("vlan.create", "sw01", OWNER, stage_2, Deny, "stage.unavailable"),
-        ("vlan.create", "sw01", OWNER, stage_0, Deny, "stage.unavailable"),
+        ("vlan.list", "sw01", NONE, stage_4, Deny, "stage.unknown"),
+        ("vlan.create", "sw01", OWNER, stage_0, Deny, "stage.unknown"),
     ];
     let catalog = catalog();
     for (at, (name, switch, approved, change, verdict, last)) in table.iter().enumerate() {
@@ -162,7 +201,7 @@ fn a_policy_that_fails_refuses_the_call_and_is_named() {
 #[test]
 fn a_tool_that_the_policies_were_not_loaded_with_is_refused() {
     let mut catalog = catalog();
-    catalog.policies = Policies::load(GUARDRAILS, STAGES, &Toolbox::default()).unwrap();
+    catalog.policies = Policies::load(texts(GUARDRAILS, STAGES), &Toolbox::default()).unwrap();
     let boundary = CompiledBoundary::compile(&spec("{discover: []}"), &catalog).unwrap();
     let tool = tool(&catalog, "vlan.list");
     let args = args(&catalog, tool, &call("vlan.list", "sw01"));

@@ -2,17 +2,17 @@
 
 use super::*;
 
-const FORBID: &str = "@id(\"a\")\n@reason(\"b\")\nforbid(principal, action, resource)\nwhen { context.recovery };\n";
-const PERMIT: &str = "@id(\"c\")\n@reason(\"d\")\npermit(principal, action, resource);\n";
+const FORBID: &str = "// match: {recovery: true}\n// no match: {}\n@id(\"a\")\n@reason(\"b\")\nforbid(principal, action, resource)\nwhen { context.recovery };\n";
+const PERMIT: &str = "// match: {}\n// no match: {agent: design}\n@id(\"c\")\n@reason(\"d\")\npermit(principal == Agent::\"build\", action, resource);\n";
 
 fn problems(guardrails: &str, stages: &str) -> Vec<String> {
-    Policies::load(guardrails, stages, &toolbox()).unwrap_err().iter().map(ToString::to_string).collect()
+    Policies::load(texts(guardrails, stages), &toolbox()).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn what_is_shipped_loads_with_any_tools() {
-    assert!(Policies::load(GUARDRAILS, STAGES, &toolbox()).is_ok());
-    assert!(Policies::load(GUARDRAILS, STAGES, &Toolbox::default()).is_ok());
+    assert!(Policies::load(texts(GUARDRAILS, STAGES), &toolbox()).is_ok());
+    assert!(Policies::load(texts(GUARDRAILS, STAGES), &Toolbox::default()).is_ok());
     let inventory = include_str!("../../../policies/inventory.yaml");
     let inventory: Inventory = from_yaml("inventory.yaml", inventory).unwrap();
     assert!(inventory.duplicates().is_empty() && inventory.target("sw04").is_some());
@@ -22,28 +22,28 @@ fn what_is_shipped_loads_with_any_tools() {
 
 #[test]
 fn a_bad_rule_is_refused_at_its_line() {
-    assert!(Policies::load(FORBID, PERMIT, &toolbox()).is_ok());
+    assert!(Policies::load(texts(FORBID, PERMIT), &toolbox()).is_ok());
     let after = |rule: &str| format!("// one\n\n{FORBID}\n{rule}");
     let rule = |body: &str| after(&format!("@id(\"x\")\n@reason(\"y\")\nforbid({body};\n"));
     let cases: &[(String, &str, &str)] = &[
-        (after("@reason(\"y\")\nforbid(principal, action, resource);"), "8", "has no `@id`"),
-        (after("@id(\" \")\n@reason(\"y\")\nforbid(principal, action, resource);"), "8", "has no `@id`"),
-        (after("@id(\"x\")\nforbid(principal, action, resource);"), "8", "has no `@reason`"),
-        (after("@id(\"a\")\n@reason(\"y\")\nforbid(principal, action, resource);"), "8", "stands twice"),
-        (after("@id(\"c\")\n@reason(\"y\")\nforbid(principal, action, resource);"), "stages.cedar:1", "stands twice"),
-        (after("@id(\"x\")\n@reason(\"y\")\npermit(principal, action, resource);"), "8", "may only `forbid`"),
-        (after("@id(\"x\")\n@reason(\"y\")\nforbid(principal == ?principal, action, resource);"), "8", "templates"),
-        (after("forbid(principal, action, resource"), "8", ""),
-        (after("@id(\"x\")\nforbid(principal action, resource);"), "9", ""),
-        (rule("principal, action == Action::\"dns.record.creat\", resource)"), "10", "dns.record.create"),
-        (rule("principal == Agent::\"biuld\", action, resource)"), "8", "no agent `biuld`"),
-        (rule("principal in AgentGroup::\"writers\", action, resource)"), "10", "writers"),
-        (rule("principal, action, resource) when { context.nothing }"), "10", "nothing"),
-        (rule("principal, action, resource) when { context.stage == \"1\" }"), "10", "not compatible"),
-        (rule("principal, action, resource) when { context.args.ttl > 1 }"), "10", "ttl"),
-        (rule("principal, action, resource) when { context.stage > 1 && false }"), "8", "never match"),
-        (rule("principal == Target::\"sw01\", action, resource)"), "8", "never match"),
-        (rule("principal, action, resource) when { resource.tags.contains(\"c\u{43e}re\") }"), "10", "script"),
+        (after("@reason(\"y\")\nforbid(principal, action, resource);"), "10", "has no `@id`"),
+        (after("@id(\" \")\n@reason(\"y\")\nforbid(principal, action, resource);"), "10", "has no `@id`"),
+        (after("@id(\"x\")\nforbid(principal, action, resource);"), "10", "has no `@reason`"),
+        (after("@id(\"a\")\n@reason(\"y\")\nforbid(principal, action, resource);"), "10", "stands twice"),
+        (after("@id(\"c\")\n@reason(\"y\")\nforbid(principal, action, resource);"), "stages.cedar:3", "stands twice"),
+        (after("@id(\"x\")\n@reason(\"y\")\npermit(principal, action, resource);"), "10", "may only `forbid`"),
+        (after("@id(\"x\")\n@reason(\"y\")\nforbid(principal == ?principal, action, resource);"), "10", "templates"),
+        (after("forbid(principal, action, resource"), "10", ""),
+        (after("@id(\"x\")\nforbid(principal action, resource);"), "11", ""),
+        (rule("principal, action == Action::\"dns.record.creat\", resource)"), "12", "dns.record.create"),
+        (rule("principal == Agent::\"biuld\", action, resource)"), "10", "no agent `biuld`"),
+        (rule("principal in AgentGroup::\"writers\", action, resource)"), "12", "writers"),
+        (rule("principal, action, resource) when { context.nothing }"), "12", "nothing"),
+        (rule("principal, action, resource) when { context.stage == \"1\" }"), "12", "not compatible"),
+        (rule("principal, action, resource) when { context.args.ttl > 1 }"), "12", "ttl"),
+        (rule("principal, action, resource) when { context.stage > 1 && false }"), "10", "never match"),
+        (rule("principal == Target::\"sw01\", action, resource)"), "10", "never match"),
+        (rule("principal, action, resource) when { resource.tags.contains(\"c\u{43e}re\") }"), "12", "script"),
         (String::new(), "1", "no rule"),
     ];
     for (text, line, part) in cases {
@@ -52,7 +52,7 @@ fn a_bad_rule_is_refused_at_its_line() {
         let found = stated.iter().any(|problem| problem.starts_with(&place) && problem.contains(part));
         assert!(found, "{place}should say `{part}`: {stated:#?}\n{text}");
     }
-    assert!(problems(FORBID, FORBID)[0].contains("stages.cedar:1: "));
+    assert!(problems(FORBID, FORBID)[0].contains("stages.cedar:3: "));
     assert!(problems(FORBID, "")[0].starts_with("stages.cedar:1: "));
     assert!(problems(FORBID, &PERMIT.replace("permit", "forbid"))[0].contains("may only `permit`"));
 }
@@ -60,19 +60,25 @@ fn a_bad_rule_is_refused_at_its_line() {
 #[test]
 fn a_rule_about_one_tool_may_use_its_arguments() {
     let rules = r#"
+// match: {tool: dns.record.create, args: {ttl: 60}}
+// match: {tool: dns.record.create, args: {address: 198.51.100.1}}
+// no match: {tool: dns.record.create}
 @id("short-lived") @reason("keep it longer")
 forbid(principal, action == Action::"dns.record.create", resource)
 when { context.args.ttl < 300 || !context.args.address.isInRange(ip("192.0.2.0/24")) || context.args has alias };
+// match: {tool: port.trunk.set, args: {in: there}}
+// match: {tool: port.trunk.set, target: {groups: [cores]}}
+// no match: {tool: port.trunk.set, args: {vlans: [1, 2]}}
 @id("few") @reason("fewer")
 forbid(principal, action == Action::"port.trunk.set", resource)
 when { context.counts.vlans > 100 || context.groups.switch.contains("cores") || context.args["in"] == "there" };
 "#;
-    assert!(Policies::load(rules, PERMIT, &toolbox()).is_ok(), "{:#?}", problems(rules, PERMIT));
+    assert!(Policies::load(texts(rules, PERMIT), &toolbox()).is_ok(), "{:#?}", problems(rules, PERMIT));
 }
 
 #[test]
 fn no_line_moves_from_one_file_to_the_other_unseen() {
-    let digest = |one: &str, other: &str| Policies::load(one, other, &toolbox()).unwrap().digest();
+    let digest = |one: &str, other: &str| Policies::load(texts(one, other), &toolbox()).unwrap().digest();
     let comment = "// x\n";
     assert_ne!(digest(&format!("{FORBID}{comment}"), PERMIT), digest(FORBID, &format!("{comment}{PERMIT}")));
     assert_eq!(digest(FORBID, PERMIT), digest(FORBID, PERMIT));
