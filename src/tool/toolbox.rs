@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::artifact::{CanonicalError, Digest, Expression, ToolName, ValueType, digest_of};
+use crate::artifact::{CanonicalError, Digest, Expression, Format, ToolName, ValueSchema, ValueType, digest_of};
 
 use super::{
     manifest::{Effect, Manifest, Tool},
@@ -201,6 +201,8 @@ fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
         if schema.items.as_ref().is_some_and(|items| items.kind == ValueType::Array) {
             found.push((path.clone(), "a list of lists cannot be constrained".into()));
         }
+        found.extend(unusable(schema).map(|why| (path.clone(), why)));
+        found.extend(schema.items.as_deref().and_then(unusable).map(|why| (format!("{path}.items"), why)));
         if let Some(default) = &schema.default
             && schema.normalise(default).ok().as_ref() != Some(default)
         {
@@ -243,6 +245,40 @@ fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
         found.extend(only_reads(after, &["args", "before"]).map(|why| ("after".into(), why)));
     }
     found
+}
+
+/// Why no value fits a schema, or some do that its type does not have. Policies constrain what the schema says, so a
+/// schema that says something else than it means would make rules that never match.
+fn unusable(schema: &ValueSchema) -> Option<String> {
+    let kind = schema.kind;
+    let fits = match schema.format {
+        None => true,
+        Some(Format::VlanId) => kind == ValueType::Integer,
+        Some(_) => kind == ValueType::String,
+    };
+    if !fits {
+        return Some(
+            "its format is of another type; vlan-id is for an integer, every other format for a string".into(),
+        );
+    }
+    let misplaced = [
+        ((schema.minimum.is_some() || schema.maximum.is_some()) && kind != ValueType::Integer, "minimum and maximum"),
+        (schema.max_length.is_some() && kind != ValueType::String, "maxLength"),
+        (
+            (schema.min_items.is_some() || schema.max_items.is_some()) && kind != ValueType::Array,
+            "minItems and maxItems",
+        ),
+    ];
+    if let Some((_, what)) = misplaced.into_iter().find(|(misplaced, _)| *misplaced) {
+        return Some(format!("{what} is of another type and would not be checked"));
+    }
+    let crossed = schema.minimum.zip(schema.maximum).is_some_and(|(least, most)| least > most)
+        || schema.min_items.zip(schema.max_items).is_some_and(|(least, most)| least > most);
+    if crossed {
+        return Some("its least is more than its most, so no value fits".into());
+    }
+    let choice = schema.choices.iter().find(|choice| schema.normalise(choice).ok().as_ref() != Some(choice))?;
+    Some(format!("{choice} in its `enum` is not a value of its type in normal form"))
 }
 
 fn plain_name(name: &str) -> bool {
@@ -335,10 +371,27 @@ tools:
             ("name: {type: string, format: dns-label}", "name: {type: array}"),
             ("required: [zone, name]", "required: [zone, name, other]"),
             ("effect: write", "effect: write\n    undo: {tool: nothing, with: {}}"),
+            ("name: {type: string, format: dns-label}", "name: {type: string, format: vlan-id}"),
+            ("name: {type: string, format: dns-label}", "name: {type: boolean, format: dns-label}"),
+            ("name: {type: string, format: dns-label}", "name: {type: string, minimum: 3}"),
+            ("name: {type: string, format: dns-label}", "name: {type: integer, maxLength: 3}"),
+            ("name: {type: string, format: dns-label}", "name: {type: string, enum: [a, 1]}"),
+            ("name: {type: string, format: dns-label}", "name: {type: string, format: dns-label, enum: [WEB]}"),
+            ("name: {type: string, format: dns-label}", "name: {type: array, items: {type: integer, format: ip}}"),
+            (
+                "name: {type: string, format: dns-label}",
+                "name: {type: array, items: {type: array, items: {type: string}}}",
+            ),
+            ("minimum: 60", "minimum: 90000"),
             ("effect: write", "effect: write\n    after: 'args.name'"),
         ] {
             let manifest = from_yaml("m", &MANIFEST.replace(from, to)).unwrap();
             assert!(Toolbox::new(vec![manifest], Pins::default()).is_err(), "{to}");
+        }
+        // Types that no constraint can speak of are not types here, and the line says so.
+        for kind in ["object", "number", "null", "[string, integer]"] {
+            let text = MANIFEST.replace("name: {type: string,", &format!("name: {{type: {kind},"));
+            assert_eq!(from_yaml::<Manifest>("m", &text).unwrap_err().line, 14, "{kind}");
         }
     }
 }
