@@ -10,8 +10,40 @@ use serde::{Deserialize, Serialize};
 pub struct Inventory {
     /// Always `inventory`.
     pub kind: InventoryKind,
+    /// What must be true of them; checked when the file loads, and no part of the inventory's digest.
+    #[serde(default, skip_serializing)]
+    pub examples: Vec<TargetExample>,
     /// The targets.
     pub targets: Vec<Target>,
+}
+
+/// Something that must be true of the inventory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetExample {
+    /// The name.
+    pub target: String,
+    /// Whether the inventory must not know it.
+    #[serde(default)]
+    pub unknown: bool,
+    /// What it must be.
+    #[serde(default)]
+    pub is: Option<String>,
+    /// Where it must belong.
+    #[serde(default)]
+    pub environment: Option<String>,
+    /// Tags that it must have.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
+    /// Tags that it must not have.
+    #[serde(default)]
+    pub not_tags: BTreeSet<String>,
+    /// Groups that it must belong to.
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
+    /// Groups that it must not belong to.
+    #[serde(default)]
+    pub not_groups: BTreeSet<String>,
 }
 
 /// The `kind` of an inventory.
@@ -51,6 +83,32 @@ impl Inventory {
         self.targets.iter().filter(move |target| target.groups.contains(group))
     }
 
+    /// What is true instead of an example, where it does not hold.
+    pub fn contradicts(&self, example: &TargetExample) -> Option<String> {
+        let name = &example.target;
+        let target = match (self.target(name), example.unknown) {
+            (Some(_), true) => return Some(format!("`{name}` is in the inventory")),
+            (None, false) => return Some(format!("`{name}` is not in the inventory")),
+            (None, true) => return None,
+            (Some(target), false) => target,
+        };
+        let differs = |wanted: &Option<String>, found: &String| wanted.as_ref().is_some_and(|wanted| wanted != found);
+        if differs(&example.is, &target.is) {
+            return Some(format!("`{name}` is a {}", target.is));
+        }
+        if differs(&example.environment, &target.environment) {
+            return Some(format!("`{name}` is in the environment {}", target.environment));
+        }
+        let sets = [
+            ("the tag", &target.tags, &example.tags, &example.not_tags),
+            ("the group", &target.groups, &example.groups, &example.not_groups),
+        ];
+        sets.into_iter().find_map(|(what, has, wanted, unwanted)| {
+            let lacks = wanted.difference(has).next().map(|one| format!("`{name}` has not {what} `{one}`"));
+            lacks.or_else(|| unwanted.intersection(has).next().map(|one| format!("`{name}` has {what} `{one}`")))
+        })
+    }
+
     /// Names that stand twice.
     pub fn duplicates(&self) -> Vec<&str> {
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -58,5 +116,32 @@ impl Inventory {
             *seen.entry(&target.name).or_default() += 1;
         }
         seen.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::from_yaml;
+
+    #[test]
+    fn an_example_that_does_not_hold_says_what_is_true_instead() {
+        let targets = "targets: [{name: sw01, is: switch, environment: lab, tags: [access], groups: [a]}]";
+        for (example, instead) in [
+            ("{target: sw01, is: switch, environment: lab, tags: [access], not_tags: [core], groups: [a]}", None),
+            ("{target: sw09, unknown: true}", None),
+            ("{target: sw09}", Some("`sw09` is not in the inventory")),
+            ("{target: sw01, unknown: true}", Some("`sw01` is in the inventory")),
+            ("{target: sw01, is: zone}", Some("`sw01` is a switch")),
+            ("{target: sw01, environment: production}", Some("`sw01` is in the environment lab")),
+            ("{target: sw01, tags: [core]}", Some("`sw01` has not the tag `core`")),
+            ("{target: sw01, not_tags: [access]}", Some("`sw01` has the tag `access`")),
+            ("{target: sw01, groups: [b]}", Some("`sw01` has not the group `b`")),
+            ("{target: sw01, not_groups: [a]}", Some("`sw01` has the group `a`")),
+        ] {
+            let text = format!("kind: inventory\nexamples: [{example}]\n{targets}");
+            let inventory: Inventory = from_yaml("inventory.yaml", &text).unwrap();
+            assert_eq!(inventory.contradicts(&inventory.examples[0]).as_deref(), instead, "{example}");
+        }
     }
 }

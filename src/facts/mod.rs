@@ -6,7 +6,7 @@ mod people;
 mod summary;
 mod trust;
 
-pub use inventory::{Inventory, InventoryKind, Target};
-pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, Role};
+pub use inventory::{Inventory, InventoryKind, Target, TargetExample};
+pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, PersonExample, Role};
 pub use summary::{Facts, Risk, spec_facts, with_flow};
 pub use trust::{STAGES, Scope, Trust};

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct People {
     /// Always `people`.
     pub kind: PeopleKind,
+    /// What must be true of them; checked when the file loads, and no part of the people's digest.
+    #[serde(default, skip_serializing)]
+    pub examples: Vec<PersonExample>,
     /// Each person.
     pub people: Vec<Person>,
     /// The role that raises a trust stage; lowering one needs none.
@@ -34,6 +37,20 @@ fn owner() -> Role {
 
 fn production() -> BTreeSet<String> {
     ["production".to_owned()].into()
+}
+
+/// Something that must be true of the people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonExample {
+    /// The name.
+    pub who: String,
+    /// A role that they must have.
+    #[serde(default)]
+    pub may: Option<Role>,
+    /// A role that they must not have.
+    #[serde(default)]
+    pub may_not: Option<Role>,
 }
 
 /// The `kind` of the people file.
@@ -134,9 +151,42 @@ impl People {
         }
     }
 
+    /// What is true instead of an example, where it does not hold.
+    pub fn contradicts(&self, example: &PersonExample) -> Option<String> {
+        let name = &example.who;
+        let has = |role: Role| self.with_role(role).contains(&name.as_str());
+        if let Some(role) = example.may.filter(|role| !has(*role)) {
+            return Some(format!("`{name}` does not have the role {role}"));
+        }
+        example.may_not.filter(|role| has(*role)).map(|role| format!("`{name}` has the role {role}"))
+    }
+
     /// The names of those who have a role.
     pub fn with_role(&self, role: Role) -> Vec<&str> {
         let has = |person: &&Person| person.roles.contains(&role) || person.roles.contains(&Role::Owner);
         self.people.iter().filter(has).map(|person| person.name.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::from_yaml;
+
+    #[test]
+    fn an_example_that_does_not_hold_says_what_is_true_instead() {
+        let people = "people: [{name: ada, roles: [approver]}, {name: grace, roles: [owner]}]";
+        for (example, instead) in [
+            ("{who: ada, may: approver, may_not: owner}", None),
+            ("{who: grace, may: requester}", None),
+            ("{who: linus, may_not: requester}", None),
+            ("{who: ada, may: requester}", Some("`ada` does not have the role requester")),
+            ("{who: grace, may_not: approver}", Some("`grace` has the role approver")),
+            ("{who: linus, may: requester}", Some("`linus` does not have the role requester")),
+        ] {
+            let text = format!("kind: people\nexamples: [{example}]\n{people}");
+            let people: People = from_yaml("people.yaml", &text).unwrap();
+            assert_eq!(people.contradicts(&people.examples[0]).as_deref(), instead, "{example}");
+        }
     }
 }

@@ -277,6 +277,21 @@ impl CatalogFiles {
         PolicyTexts { guardrails: &self.guardrails, stages: &self.stages, gates: &self.gates }
     }
 
+    /// The examples of inventory and people that do not hold.
+    fn contradicted(&self, inventory: &Inventory, people: &People) -> Vec<String> {
+        let place = |file: &str, text: &str, at: usize, instead: String| {
+            let message = format!("it does not hold: {instead}; correct the file or the example");
+            YamlError::at(file, text, &format!("examples.{at}"), message).to_string()
+        };
+        let targets = inventory.examples.iter().enumerate().filter_map(|(at, example)| {
+            Some(place("policies/inventory.yaml", &self.inventory, at, inventory.contradicts(example)?))
+        });
+        let people = people.examples.iter().enumerate().filter_map(|(at, example)| {
+            Some(place("policies/people.yaml", &self.people, at, people.contradicts(example)?))
+        });
+        targets.chain(people).collect()
+    }
+
     fn manifests(&self) -> Result<Vec<Manifest>, WorkspaceError> {
         self.tools.iter().map(|(path, text)| Ok(from_yaml(path, text)?)).collect()
     }
@@ -300,6 +315,10 @@ impl CatalogFiles {
             return Err(WorkspaceError::Problems(vec![format!("policies/inventory.yaml: `{twice}` stands twice")]));
         }
         let people: People = from_yaml("policies/people.yaml", &self.people)?;
+        let contradicted = self.contradicted(&inventory, &people);
+        if !contradicted.is_empty() {
+            return Err(WorkspaceError::Problems(contradicted));
+        }
         let policies = Policies::load(self.policies(), &toolbox).map_err(policy_problems)?;
         Ok(Catalog { toolbox, inventory, people, policies })
     }
@@ -331,9 +350,10 @@ pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>
     }
     let people = include_str!("../../policies/people.yaml");
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let owner =
-        format!("people:\n  - name: {}\n    os_users: [{}]\n    roles: [owner]\n", quoted(owner), quoted(os_user));
-    put("policies/people.yaml", &people.replace("people: []\n", &owner))?;
+    let name = quoted(owner);
+    let owner = format!("people:\n  - name: {name}\n    os_users: [{}]\n    roles: [owner]\n", quoted(os_user));
+    let example = format!("examples:\n  - {{who: {name}, may: owner}}\n");
+    put("policies/people.yaml", &people.replace("examples:\n", &example).replace("people: []\n", &owner))?;
     let lab = root.join(".countersign/lab.json");
     std::fs::create_dir_all(root.join(".countersign")).map_err(|error| file_error(&lab, &error))?;
     crate::lab::reset(&lab).map_err(|error| WorkspaceError::File { path: lab, reason: error.to_string() })?;
