@@ -6,14 +6,14 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{ArtifactKind, Spec, Window},
-    engagement::{Actor, Filed, View},
+    engagement::{Actor, Filed, Standing, View},
     facts::Facts,
     policy::Catalog,
 };
 
 use super::{
     screen::Section,
-    text::{names, quoted, word},
+    text::{names, quoted, sentence, word},
 };
 
 /// What stands beside the title.
@@ -22,7 +22,7 @@ pub(super) fn banner(facts: &Facts) -> Option<String> {
 }
 
 /// Who asked, for what and when it may run.
-pub(super) fn head(view: &View<'_>, spec: &Spec) -> Section {
+pub(super) fn head(view: &View<'_>, spec: &Spec, standing: &Standing) -> Section {
     let state = view.state;
     let mut section = Section::default();
     let version = |kind: ArtifactKind| state.artifacts.get(&kind).map(version);
@@ -50,6 +50,7 @@ pub(super) fn head(view: &View<'_>, spec: &Spec) -> Section {
     section.pair("Tickets", if refs.is_empty() { "none".into() } else { names(&refs) });
     let window = spec.window.as_ref().map_or_else(|| "none, so it may be built at any time".into(), window);
     section.pair("Window", window);
+    section.pair("Trust", format!("stage {}: {}", standing.stage, sentence(&standing.because)));
     section
 }
 

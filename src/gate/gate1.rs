@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Arg, ArtifactKind, Check, Rollback, Scope, Spec},
-    engagement::{About, View},
+    engagement::{About, Standing, View},
     facts::Facts,
     policy::Catalog,
 };
@@ -18,8 +18,8 @@ use super::{
 };
 
 /// What gate 1 shows.
-pub(super) fn screen(view: &View<'_>, catalog: &Catalog, spec: &Spec, facts: &Facts) -> Screen {
-    let mut sections = vec![head(view, spec)];
+pub(super) fn screen(view: &View<'_>, catalog: &Catalog, spec: &Spec, facts: &Facts, standing: &Standing) -> Screen {
+    let mut sections = vec![head(view, spec, standing)];
     sections.extend(since_last_version(view, ArtifactKind::Spec, &About::Gate1, &[]));
     sections.push(allowed(spec, catalog));
     sections.push(targets("TARGETS", facts, catalog));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, DiscoveryReport, Disposition, FlowNode, SolutionDesign, Spec, Verdict},
-    engagement::{About, CallOutcome, Gate, GateState, Purpose, View},
+    engagement::{About, CallOutcome, Gate, GateState, Purpose, Standing, View},
     facts::Facts,
     policy::Catalog,
     tool::Tool,
@@ -33,6 +33,7 @@ pub(super) struct Design<'a> {
     pub design: &'a SolutionDesign,
     pub flow: &'a AutomationFlow,
     pub facts: &'a Facts,
+    pub standing: &'a Standing,
     pub calls: &'a [OfferedCall],
     /// Nodes whose call a policy refuses, with the reason.
     pub forbidden: &'a [(&'a FlowNode, String)],
@@ -59,7 +60,7 @@ pub(super) fn screen(of: &Design<'_>) -> Screen {
 }
 
 fn head_of(of: &Design<'_>) -> Section {
-    let mut section = head(of.view, of.spec);
+    let mut section = head(of.view, of.spec, of.standing);
     if of.view.state.gate_open(Gate::One)
         && let GateState::Open { by, .. } = &of.view.state.gate1
     {

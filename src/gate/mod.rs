@@ -143,7 +143,7 @@ pub fn approval_request(
         screen: Screen::default(),
     };
     if *about == About::Gate1 {
-        request.screen = gate1::screen(view, catalog, spec, &request.facts);
+        request.screen = gate1::screen(view, catalog, spec, &request.facts, standing);
         return Ok(request);
     }
     let flow = match view.documents.flow() {
@@ -159,7 +159,8 @@ pub fn approval_request(
         request.calls = calls;
         let calls = &request.calls;
         let forbidden = &forbidden;
-        request.screen = gate2::screen(&gate2::Design { view, catalog, spec, design, flow, facts, calls, forbidden });
+        request.screen =
+            gate2::screen(&gate2::Design { view, catalog, spec, design, flow, facts, standing, calls, forbidden });
     } else {
         let screen = question::Question { view, catalog, spec, flow, facts, about }.screen()?;
         request.calls = one_call(view, catalog, flow, about);

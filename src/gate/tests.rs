@@ -54,6 +54,7 @@ GATE 1: is this wanted, and may this much be done?                             S
   From        blueprint vlan
   Tickets     CHG0031337
   Window      none, so it may be built at any time
+  Trust       stage 1: it is a test
 
 WHAT MAY BE DONE
   The build agent may create VLAN 120 named guest on one of sw01, sw02, sw03, sw04, at most 4 times,
@@ -115,6 +116,7 @@ HOW FAR IT REACHES
   From        blueprint vlan
   Tickets     CHG0031337
   Window      none, so it may be built at any time
+  Trust       stage 1: it is a test
   Gate 1      approved by ada (asserted, OS user ada)
 
 WHY THIS WAY

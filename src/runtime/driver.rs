@@ -26,6 +26,7 @@ use crate::{
 use super::{
     answer::{AnswerError, open_question, standing},
     request::spec_problems,
+    ruling::{Ruled, rule},
     workspace::{Workspace, WorkspaceError},
 };
 
@@ -197,12 +198,19 @@ impl<'a> Driver<'a> {
                 self.broker.resend(journal, &call).await?;
             }
             Next::Pause(seconds) => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
-            Next::Ask(about) => self.ask(journal, &catalog, about).await?,
+            Next::Ask(about) => {
+                self.ask(journal, &catalog, about).await?;
+                self.rule(journal, &catalog, watch).await?;
+            }
             Next::Wait(about) => {
                 if let Some(changed) = changed_question(journal, &catalog).await? {
                     let what = changed.join("; ");
                     watch(Progress::Note(format!("what the question rests on changed, so it is asked anew: {what}")));
                     self.ask(journal, &catalog, about.clone()).await?;
+                }
+                // The process may have ended between the question and the policy's answer.
+                if self.rule(journal, &catalog, watch).await? {
+                    return Ok(None);
                 }
                 return Ok(Some(Stopped::Waiting(about)));
             }
@@ -237,6 +245,26 @@ impl<'a> Driver<'a> {
         let (role, stage, barred) = (request.role, standing.stage, request.barred.clone());
         let asked = Asked { about, request: digest_of(&request)?, role, stage, barred };
         file(journal, Actor::Program, Command::Ask(asked), &request).await
+    }
+
+    /// Has `gates.cedar` answer, where it may; says whether it said yes.
+    async fn rule(
+        &self,
+        journal: &mut Journal,
+        catalog: &Catalog,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<bool, DriverError> {
+        match rule(journal, catalog).await? {
+            Ruled::NotAsked => Ok(false),
+            Ruled::Human(why) => {
+                watch(Progress::Note(format!("gates.cedar leaves this to a person: {why}")));
+                Ok(false)
+            }
+            Ruled::Approved(reasons) => {
+                watch(Progress::Note(format!("approved by policy: {}", reasons.join("; "))));
+                Ok(true)
+            }
+        }
     }
 
     async fn draft(

@@ -4,6 +4,7 @@
 mod answer;
 mod driver;
 mod request;
+mod ruling;
 mod workspace;
 
 pub use answer::{AnswerError, Choice, Open, Yes, answer, cancel, edit, open_question, retry, retryable, standing};

@@ -391,7 +391,7 @@ tools:
         // Types that no constraint can speak of are not types here, and the line says so.
         for kind in ["object", "number", "null", "[string, integer]"] {
             let text = MANIFEST.replace("name: {type: string,", &format!("name: {{type: {kind},"));
-            assert_eq!(from_yaml::<Manifest>("m", &text).unwrap_err().line, 14, "{kind}");
+            assert_eq!(from_yaml::<Manifest>("m", &text).unwrap_err().line, 15, "{kind}");
         }
     }
 }

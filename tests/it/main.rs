@@ -20,4 +20,5 @@ mod gates;
 mod kill;
 mod shapes;
 mod terminal;
+mod trust;
 mod written;

@@ -1,0 +1,98 @@
+//! Lets `gates.cedar` answer an open question at trust stage 3, where it clearly says yes; everything else is left to
+//! a person, with the reason.
+
+use jiff::Timestamp;
+
+use crate::{
+    artifact::{ArtifactKind, AutomationFlow, FlowNode},
+    engagement::{About, Actor, Asked, Command, PolicyAnswer, View},
+    facts::{spec_facts, with_flow},
+    ledger::Journal,
+    policy::{Catalog, GateAction, GateAsked, GateFacts, GateRuling, Proven},
+    tool::{Effect, Toolbox},
+};
+
+use super::driver::{DriverError, view};
+
+/// The stage at which policy is asked in a person's place.
+const AUTONOMOUS: u8 = 3;
+
+/// What `gates.cedar` said to the open question.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Ruled {
+    /// It said yes, and that is on the chain; these are its reasons.
+    Approved(Vec<String>),
+    /// A person must answer, for this reason.
+    Human(String),
+    /// It is not asked about this, or not at this stage.
+    NotAsked,
+}
+
+/// Asks `gates.cedar` the open question; a yes is written down with its rules and the facts that they were asked about.
+pub(super) async fn rule(journal: &mut Journal, catalog: &Catalog) -> Result<Ruled, DriverError> {
+    let Some(asked) = journal.state().asked.clone() else { return Ok(Ruled::NotAsked) };
+    if asked.stage < AUTONOMOUS {
+        return Ok(Ruled::NotAsked);
+    }
+    let Some(facts) = gate_facts(&view(journal, catalog), catalog, &asked)? else { return Ok(Ruled::NotAsked) };
+    let (rules, digest) = match catalog.policies.gate_ruling(&facts) {
+        GateRuling::Approve { rules, facts } => (rules, facts),
+        GateRuling::Human { why } => return Ok(Ruled::Human(why)),
+    };
+    let reasons = rules.iter().map(|rule| format!("{}: {}", rule.rule, rule.reason)).collect();
+    let policy = PolicyAnswer { rules, facts: digest, policies: catalog.policies.digest() };
+    let command = Command::Rule { about: asked.about, request: asked.request, policy };
+    let facts = serde_json::to_value(facts)
+        .map_err(|error| DriverError::Invalid(ArtifactKind::Spec, format!("its facts cannot be kept: {error}")))?;
+    journal.act(Timestamp::now(), Actor::Policy, command, vec![facts]).await?;
+    Ok(Ruled::Approved(reasons))
+}
+
+/// The facts of an open question; nothing for one that only people answer.
+fn gate_facts(view: &View<'_>, catalog: &Catalog, asked: &Asked) -> Result<Option<GateFacts>, DriverError> {
+    let (action, deviation) = match &asked.about {
+        About::Gate1 => (GateAction::ApproveSpec, ""),
+        About::Gate2 => (GateAction::ApproveDesign, ""),
+        About::Deviation { .. } => (GateAction::AcceptDeviation, "before-state"),
+        About::Call { .. } | About::Failure { .. } | About::Unknown { .. } => return Ok(None),
+    };
+    let Some(spec) = view.documents.spec() else { return Ok(None) };
+    let reach = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
+    let flow = match (action, view.documents.flow()) {
+        (GateAction::ApproveSpec, _) => None,
+        (_, Some(flow)) => Some(AutomationFlow::clone(flow)),
+        (_, None) => Some(view.preview()?),
+    };
+    let facts = match &flow {
+        None => reach,
+        Some(flow) => with_flow(&reach, flow, &catalog.toolbox, &catalog.inventory),
+    };
+    let nodes = flow.as_ref().map_or(&[][..], |flow| &flow.nodes);
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let expanded = view.documents.expanded();
+    let requester = match &view.state.requester {
+        Actor::Person(identity) => identity.name.clone(),
+        other => other.to_string(),
+    };
+    let from = GateAsked {
+        action,
+        stage: asked.stage,
+        requester,
+        blueprint: view.state.requested.blueprint.clone().unwrap_or_default(),
+        as_blueprint: expanded.map(|expanded| expanded.spec) == view.state.artifact(ArtifactKind::Spec),
+        steps: count(nodes.len()),
+        unproven_undos: count(nodes.iter().filter(|node| unproven(node, &catalog.toolbox)).count()),
+        proven: Proven::NotProven,
+        deviation: deviation.to_owned(),
+    };
+    Ok(Some(GateFacts::of(from, spec, &facts, &catalog.inventory)))
+}
+
+/// Whether a node changes something and nothing says how that is taken back. Where the arguments are bound later, the
+/// manifest's undo says it.
+fn unproven(node: &FlowNode, toolbox: &Toolbox) -> bool {
+    let tool = toolbox.tool(&node.step.tool);
+    let changes = tool.is_none_or(|tool| tool.effect != Effect::Read) && node.skipped.is_none() && !node.unchanged();
+    let later = node.known_args().is_none() && tool.is_some_and(|tool| tool.undo.is_some());
+    changes && node.undo.is_none() && !later
+}

@@ -1,0 +1,162 @@
+//! Trust stages: who sets them, what each lets run alone, and what stays a person's.
+
+use serde_json::Value;
+
+use crate::bench::Bench;
+
+/// Who answered which question, in order.
+fn answered(bench: &Bench, id: &str) -> Vec<(String, String)> {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let who = |event: &Value| match &event["actor"] {
+        Value::String(name) => name.clone(),
+        person => word(&person["person"]["name"]),
+    };
+    bench.events(id, "approval.answered").iter().map(|event| (word(&event["body"]["about"]), who(event))).collect()
+}
+
+fn stage(bench: &Bench, scope: &str) -> Value {
+    let shown = bench.json(&["trust", "show"]);
+    let scopes = shown["scopes"].as_array().unwrap();
+    scopes.iter().find(|row| row["scope"] == scope).unwrap()["stage"].clone()
+}
+
+#[test]
+fn raising_needs_the_role_that_policy_names_and_lowering_none() {
+    let bench = Bench::new();
+    bench.people(&[("olga", "owner"), ("bea", "approver"), ("rita", "requester")]);
+    assert_eq!(stage(&bench, "vlan@lab"), 1);
+    let set =
+        |who: &str, stage: &str| bench.run(&["trust", "set", "vlan@lab", stage, "--reason", "it is time", "--as", who]);
+    set("bea", "2").code(4).says("owner");
+    set("rita", "3").code(4).says("raise_trust");
+    set("olga", "4").code(2).says("no trust stage 4");
+    set("olga", "3").code(0);
+    assert_eq!(stage(&bench, "vlan@lab"), 3);
+    assert_eq!(stage(&bench, "dns@lab"), 1, "another blueprint is another scope");
+    set("olga", "3").code(2).says("already");
+    set("rita", "2").code(0);
+    assert_eq!(stage(&bench, "vlan@lab"), 2);
+    bench.run(&["trust", "set", "vlan@moon", "2", "--reason", "x", "--as", "olga"]).code(2).says("moon");
+    bench.run(&["trust", "set", "vlan", "2", "--reason", "x", "--as", "olga"]).code(2).says("BLUEPRINT@ENVIRONMENT");
+    let history = bench.json(&["trust", "show"])["history"].clone();
+    assert_eq!(history.as_array().unwrap().len(), 2);
+    assert_eq!(history[0]["body"]["reason"], "it is time");
+    // A blueprint that changes by one byte of meaning is another scope.
+    bench.edit("prompts/blueprints/vlan.yaml", "on another", "on any other");
+    assert_eq!(stage(&bench, "vlan@lab"), 1);
+    bench.edit("policies/people.yaml", "kind: people", "kind: people\nraise_trust: approver");
+    set("bea", "2").code(0);
+}
+
+#[test]
+fn at_stage_2_people_answer_the_gates_and_writes_on_contract_run() {
+    for (stage, code) in [("1", 3), ("2", 0)] {
+        let bench = Bench::new();
+        if stage == "2" {
+            bench.run(&["trust", "set", "vlan@lab", stage, "--reason", "ten clean runs"]).code(0);
+        }
+        let id = bench.request(&[
+            "--blueprint",
+            "vlan",
+            "--set",
+            "id=120",
+            "--set",
+            "name=guest",
+            "--set",
+            "switches=sw01,sw02",
+        ]);
+        bench.to_gate2(&id);
+        // Some, not all: what is left out is asked about at stage 1 and is the design's to do at stage 2.
+        bench.approving(&id, &["--only", "nothing"]).code(2).says("nothing");
+        bench.approving(&id, &["--only", "create/sw01"]).code(0).shows("create/sw02");
+        let end = bench.drive(&id, code);
+        if stage == "1" {
+            assert_eq!(end["status"]["about"]["call"]["node"], "create/sw02");
+            continue;
+        }
+        let allowed = bench.events(&id, "call.allowed");
+        let rules: Vec<&str> = allowed
+            .iter()
+            .flat_map(|event| event["body"]["rules"].as_array().unwrap())
+            .map(|rule| rule["rule"].as_str().unwrap())
+            .collect();
+        assert!(rules.iter().any(|rule| rule.starts_with("stage-2-write")), "{rules:?}");
+        assert!(answered(&bench, &id).iter().all(|(_, who)| who != "policy"));
+        bench.holds(&id);
+    }
+}
+
+#[test]
+fn at_stage_3_the_policy_answers_what_it_clearly_allows() {
+    let bench = Bench::new();
+    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    let id = bench.request_one();
+    let end = bench.drive(&id, 0);
+    assert_eq!(end["record"]["outcome"], "done");
+    let both = [("gate1".to_owned(), "policy".to_owned()), ("gate2".to_owned(), "policy".to_owned())];
+    assert_eq!(answered(&bench, &id), both);
+    let by_policy = &bench.events(&id, "approval.answered")[0]["body"];
+    assert_eq!(by_policy["policy"]["rules"][0]["rule"], "small-lab-spec");
+    assert!(by_policy["policy"]["facts"].as_str().unwrap().starts_with("sha256:"), "{by_policy}");
+    bench.holds(&id);
+}
+
+#[test]
+fn at_stage_3_a_person_answers_what_the_policy_does_not_clearly_allow() {
+    // The spec is not the blueprint's any more: someone edited it.
+    let bench = Bench::new();
+    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    bench.edit("policies/gates.cedar", r#"@id("small-lab-design")"#, r#"@id("small-lab-designs")"#);
+    let text = bench.read("policies/gates.cedar");
+    let without = text.split("// match: {action: approve-design").next().unwrap().to_owned()
+        + text
+            .split_once("// match: {tags: [access, core]}")
+            .map(|(_, rest)| rest)
+            .map(|rest| format!("// match: {{tags: [access, core]}}{rest}"))
+            .unwrap()
+            .as_str();
+    bench.write("policies/gates.cedar", &without);
+    let id = bench.request_one();
+    // Gate 1 by policy, gate 2 by a person, because no rule speaks of designs any more.
+    let asked = bench.drive(&id, 3);
+    assert_eq!(asked["status"]["about"], "gate2");
+    assert_eq!(asked["question"]["standing"]["stage"], 3);
+    assert_eq!(answered(&bench, &id), [("gate1".to_owned(), "policy".to_owned())]);
+    // Trust that is taken back holds from the next decision on.
+    bench.run(&["trust", "set", "vlan@lab", "1", "--reason", "it surprised us"]).code(0);
+    let asked = bench.drive(&id, 3);
+    assert_eq!(asked["question"]["standing"]["stage"], 1);
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    bench.holds(&id);
+}
+
+#[test]
+fn an_edited_spec_is_stage_1_whatever_its_blueprint_is() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    let spec = bench.run(&["show", &id, "--artifact", "spec"]).code(0).out;
+    bench.write("edited.yaml", &spec.replace("tool_calls: ", "tool_calls: 1"));
+    bench.run(&["edit", &id, "--file", "edited.yaml"]).code(0);
+    let asked = bench.drive(&id, 3);
+    assert_eq!(asked["question"]["standing"]["stage"], 1);
+    assert!(asked["question"]["standing"]["because"].as_str().unwrap().contains("byte for byte"));
+    assert_eq!(answered(&bench, &id), []);
+}
+
+#[test]
+fn in_production_nobody_approves_what_they_asked_for() {
+    let bench = Bench::new();
+    bench.people(&[("rita", "owner"), ("bea", "approver")]);
+    let inventory = bench.read("policies/inventory.yaml").replace("environment: lab", "environment: production");
+    bench.write("policies/inventory.yaml", &inventory);
+    let mine = ["--set", "id=120", "--set", "name=guest", "--set", "switches=sw01", "--as", "rita"];
+    let id = bench.request(&[&["--blueprint", "vlan"], &mine[..]].concat());
+    bench.run(&["run", &id, "--no-input"]).code(3);
+    let digest = bench.question(&id);
+    bench.run(&["approve", &id, "--digest", &digest, "--as", "rita"]).code(4).says("separation_of_duties");
+    bench.run(&["approve", &id, "--digest", &digest, "--as", "bea"]).code(0);
+    assert_eq!(answered(&bench, &id), [("gate1".to_owned(), "bea".to_owned())]);
+}
