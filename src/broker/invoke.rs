@@ -38,6 +38,8 @@ pub trait Sources: Send + Sync {
     fn root(&self) -> &Path;
     /// This program, for server commands that start it.
     fn program(&self) -> &Path;
+    /// The commit that the policies were read under, where they are in a work tree of git.
+    fn revision(&self) -> Option<String>;
 }
 
 /// The one road to a tool.
@@ -135,7 +137,10 @@ impl Broker {
         let call = view.state.next_call();
         let standing = Standing::of(&view, &catalog.inventory, trust.trust());
         // The chain names what was decided on; the ledger keeps it once for all calls that share it.
-        let basis = json!({"catalog": catalog.digests()?, "standing": standing, "trust": trust.trust().head()});
+        let basis = json!({
+            "catalog": catalog.digests()?, "standing": standing, "trust": trust.trust().head(),
+            "commit": self.sources.revision(),
+        });
         let (decided_on, basis) = (digest_of(&basis)?, vec![basis]);
         let moment = Moment { now, stage: standing.stage, elsewhere: &elsewhere };
         match decide(&view, &catalog, boundary.as_deref(), &proposal, &moment) {

@@ -4,7 +4,7 @@ use crate::{
     artifact::OnFailure,
     engagement::{About, Refusal},
     gate::render,
-    runtime::{AnswerError, Choice, Yes, answer, cancel as cancel_engagement, open_question},
+    runtime::{AnswerError, Choice, Yes, answer, cancel as cancel_engagement, nothing_open, open_question},
 };
 
 use super::{
@@ -21,7 +21,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
     let identity = context.identity()?;
     let id = journal.id().clone();
     let catalog = context.workspace.load_catalog()?;
-    let open = open_question(&journal, &catalog).await?.ok_or_else(|| AnswerError::NothingOpen(id.to_string()))?;
+    let open = open_question(&journal, &catalog).await?.ok_or_else(|| nothing_open(journal.state()))?;
     if !catalog.people.roles(&identity).iter().any(|role| *role >= open.asked.role) {
         return Err(AnswerError::from(Refusal::NotInRole(open.asked.role)).into());
     }

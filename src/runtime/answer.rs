@@ -11,7 +11,8 @@ use crate::{
         from_yaml,
     },
     engagement::{
-        About, Actor, Answer, Command, DocumentError, Gate, Refusal, Retried, Standing, call_digest, read_document,
+        About, Actor, Answer, Answered, Command, DocumentError, Gate, Refusal, Retried, Standing, State, call_digest,
+        read_document,
     },
     facts::{Identity, Role},
     flow::NodeOutcome,
@@ -69,8 +70,13 @@ pub struct Yes {
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
     /// Nothing is open.
-    #[error("nothing is open to answer in {0}; look with `countersign show {0}`")]
-    NothingOpen(String),
+    #[error("nothing is open to answer in {id}{meanwhile}; look with `countersign show {id}`")]
+    NothingOpen {
+        /// The engagement.
+        id: String,
+        /// What happened meanwhile, where something did.
+        meanwhile: String,
+    },
     /// It is not what was shown.
     #[error("the question changed since it was asked:\n{}\n`countersign run {id}` asks it anew, `countersign show {id}` shows what was asked", .changed.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"))]
     Changed {
@@ -164,6 +170,25 @@ fn refused(refusal: Refusal, id: &str) -> AnswerError {
     }
 }
 
+/// That nothing is open, with what the last answer was.
+pub fn nothing_open(state: &State) -> AnswerError {
+    let answer = |answered: &Answered| match &answered.answer {
+        Answer::Approve => "approved".to_owned(),
+        Answer::Reject => "rejected".to_owned(),
+        Answer::Choose(choice) => format!("answered (to {})", choice.words()),
+        Answer::Applied(applied) => {
+            format!("answered (that the call did {}take effect)", if *applied { "" } else { "not " })
+        }
+    };
+    let last = state.answers.last().map(|(actor, at, answered)| {
+        let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
+        format!("; {} was {} by {actor} on {at}", answered.about, answer(answered))
+    });
+    let over = state.closed.as_ref().map(|closed| format!("; it is closed: {}", closed.reason));
+    let cancelled = state.cancelled.as_ref().map(|reason| format!("; it was cancelled: {reason}"));
+    AnswerError::NothingOpen { id: state.id.to_string(), meanwhile: over.or(cancelled).or(last).unwrap_or_default() }
+}
+
 /// The trust stage that an engagement stands at now.
 pub async fn standing(journal: &Journal, catalog: &Catalog) -> Result<Standing, LedgerError> {
     let trust = TrustBook::open(journal.store().clone()).await?;
@@ -204,7 +229,7 @@ pub async fn answer(
 ) -> Result<About, AnswerError> {
     let id = journal.id().to_string();
     let catalog = workspace.load_catalog()?;
-    let open = open_question(journal, &catalog).await?.ok_or_else(|| AnswerError::NothingOpen(id.clone()))?;
+    let open = open_question(journal, &catalog).await?.ok_or_else(|| nothing_open(journal.state()))?;
     if let Some(given) = seen {
         let wanted = given.strip_prefix("sha256:").unwrap_or(given);
         // All of it: whoever may write both drafts can make two whose first digits are the same.

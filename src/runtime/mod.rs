@@ -4,10 +4,13 @@
 mod answer;
 mod driver;
 mod request;
+mod revision;
 mod ruling;
 mod workspace;
 
-pub use answer::{AnswerError, Choice, Open, Yes, answer, cancel, edit, open_question, retry, retryable, standing};
+pub use answer::{
+    AnswerError, Choice, Open, Yes, answer, cancel, edit, nothing_open, open_question, retry, retryable, standing,
+};
 pub use driver::{Driver, DriverError, Progress, Stopped};
 pub use request::{NewRequest, RequestError, file_request};
 pub use workspace::{Workspace, WorkspaceError, init_files};

@@ -19,6 +19,8 @@ use crate::{
     tool::{Manifest, Pins, Toolbox},
 };
 
+use super::revision::revision;
+
 /// The layout version that this program writes and reads.
 const VERSION: u32 = 1;
 
@@ -232,6 +234,10 @@ impl Sources for Workspace {
 
     fn program(&self) -> &Path {
         &self.program
+    }
+
+    fn revision(&self) -> Option<String> {
+        revision(&self.root.join("policies"))
     }
 }
 
