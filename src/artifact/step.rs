@@ -86,10 +86,22 @@ pub struct ForEach {
 pub struct Until {
     /// What must hold over `result`.
     pub expect: Expression,
-    /// How often to try.
+    /// How often to try, at most 64 times.
     pub attempts: u32,
-    /// Seconds between tries.
+    /// Seconds between tries, at most 3600.
     pub every_seconds: u32,
+}
+
+impl Until {
+    /// The most attempts.
+    pub const MOST_ATTEMPTS: u32 = 64;
+    /// The most seconds between two tries.
+    pub const LONGEST_PAUSE: u32 = 3_600;
+
+    /// The seconds between two tries, within what is allowed whoever wrote it.
+    pub fn pause(&self) -> u32 {
+        self.every_seconds.min(Self::LONGEST_PAUSE)
+    }
 }
 
 /// A read after the step, and what must hold of it.

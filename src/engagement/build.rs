@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, FlowNode, NodeId, Phase, Scope, Spec},
+    artifact::{Agent, ArtifactKind, CallId, FlowNode, NodeId, Phase, Scope, Spec, Until},
     flow::{NextNode, NodeOutcome, bind_args, next_node},
     tool::{Effect, Tool},
 };
@@ -147,7 +147,7 @@ fn run(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextErr
 
 fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, now: Timestamp) -> Next {
     let attempt = view.state.attempt(&node.id);
-    let tries = node.step.until.as_ref().map_or(1, |until| until.attempts.clamp(1, 64));
+    let tries = node.step.until.as_ref().map_or(1, |until| until.attempts.clamp(1, Until::MOST_ATTEMPTS));
     let purpose = |r#try: u32| Purpose::Act { node: node.id.clone(), attempt, r#try };
     let call = |r#try: u32| {
         // A read that is granted for discovery only is the verifier's, as every other reading of it.
@@ -167,7 +167,7 @@ fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, now: Timest
                 // The pause belongs to the gap between two tries; a restart waits only what is left of it.
                 return match &node.step.until {
                     Some(until) if until.every_seconds > 0 => {
-                        let left = left_to_pause(view, &purpose(r#try - 1), until.every_seconds, now);
+                        let left = left_to_pause(view, &purpose(r#try - 1), until.pause(), now);
                         if left > 0 { Next::Pause(left) } else { call(r#try) }
                     }
                     _ => call(r#try),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{
         Agent, Arg, Boundary, Component, Decision, DesignDraft, Expression, ForEach, Phase, Scope, Spec, SpecError,
-        Step, StepId, ToolName, fill, plain_words, too_much_to_show,
+        Step, StepId, ToolName, Until, fill, plain_words, too_much_to_show,
     },
     facts::Role,
     tool::{Effect, Tool},
@@ -97,8 +97,18 @@ impl<'a> Review<'a> {
                     );
                 }
             }
-            if step.until.as_ref().is_some_and(|until| until.attempts == 0) {
-                self.say(format!("{path}.until.attempts"), "0 attempts never read anything");
+            if let Some(until) = &step.until {
+                let (most, longest) = (Until::MOST_ATTEMPTS, Until::LONGEST_PAUSE);
+                if until.attempts == 0 {
+                    self.say(format!("{path}.until.attempts"), "0 attempts never read anything");
+                }
+                if until.attempts > most {
+                    self.say(format!("{path}.until.attempts"), format!("it is tried at most {most} times"));
+                }
+                if until.every_seconds > longest {
+                    let message = format!("nobody waits longer than {longest} seconds between two tries");
+                    self.say(format!("{path}.until.every_seconds"), message);
+                }
             }
             if let Some(verify) = &step.verify {
                 let sides = Sides { discover: true, build: false };

@@ -212,6 +212,8 @@ fn a_design_that_the_spec_does_not_carry_is_refused() {
             "steps.0.until.attempts",
             "0 attempts",
         ),
+        ("attempts: 3", "attempts: 65", "steps.1.until.attempts", "at most 64"),
+        ("every_seconds: 1", "every_seconds: 3601", "steps.1.until.every_seconds", "longer than 3600"),
         (create, "approval: boss\n    with: {switch: sw01, id: 120, name: web}", "steps.0.approval", "approver, owner"),
         ("at_most: 1}", "at_most: 0}", "steps.2.for_each.at_most", "never run"),
         // order
