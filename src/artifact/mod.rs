@@ -9,6 +9,7 @@ mod discovery;
 mod expression;
 mod flow;
 mod grant;
+mod json;
 mod names;
 mod record;
 mod showable;
@@ -28,6 +29,7 @@ pub use discovery::{
 pub use expression::{EvaluateError, Expression, ExpressionError, Scope};
 pub use flow::{AutomationFlow, Before, FlowKind, FlowNode, NodeId, Undo};
 pub use grant::{Boundary, Constraint, Grant};
+pub use json::from_json;
 pub use names::{Agent, ArtifactKind, CallId, EngagementId, NameError, Phase, StepId, ToolName};
 pub use record::{
     DeviationRecord, Independence, ReconciledRecord, RecordKind, RecordOutcome, RequirementResult, RequirementStatus,

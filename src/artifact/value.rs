@@ -1,12 +1,17 @@
 //! Typed values: the small subset of JSON Schema that tool arguments and blueprint inputs are written in, and the
 //! one place where a typed string gets its normal form. What is decided, digested and sent is the normal form.
 
-use std::net::IpAddr;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use super::yaml::SAFE_INTEGER;
 
 /// The JSON types that an argument or input may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +26,11 @@ pub enum ValueType {
     /// A list of values of one type.
     Array,
 }
+
+/// Longest text in characters where its schema does not say; longer text is never an argument and costs every reader.
+const LONGEST_TEXT: u64 = 16_384;
+/// Most items of a list where its schema does not say.
+const MOST_ITEMS: u64 = 1_000;
 
 /// What a string or integer stands for; decides its normal form and its separator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -110,13 +120,21 @@ impl ValueSchema {
         schema
     }
 
-    /// The normal form of `value`, or what is wrong with it.
+    /// The normal form of `value`, or what is wrong with it, in bounded words whatever the value is.
     pub fn normalise(&self, value: &Value) -> Result<Value, String> {
+        self.normal(value).map_err(|why| clipped(&why))
+    }
+
+    fn normal(&self, value: &Value) -> Result<Value, String> {
         let normal = match (self.kind, value) {
             (ValueType::String, Value::String(text)) => Value::String(self.normal_text(text)?),
             (ValueType::Integer, Value::Number(number)) => {
                 let integer = number.as_i64().filter(|_| !number.is_f64());
                 let integer = integer.ok_or_else(|| format!("{number} is not a whole number"))?;
+                // Beyond it two integers have one canonical form: an approval of one would be one of the other.
+                if integer.unsigned_abs() > SAFE_INTEGER {
+                    return Err(format!("{integer} is beyond 2^53-1, and not every reader keeps it exactly"));
+                }
                 if self.format == Some(Format::VlanId) && !(1..=4094).contains(&integer) {
                     return Err(format!("{integer} is not a VLAN id (1 to 4094, IEEE 802.1Q)"));
                 }
@@ -129,23 +147,26 @@ impl ValueSchema {
             (ValueType::Boolean, Value::Bool(bool)) => json!(bool),
             (ValueType::Array, Value::Array(items)) => {
                 let schema = self.items.as_deref().ok_or("this list has no item schema")?;
+                let length = items.len() as u64;
+                if self.min_items.is_some_and(|least| length < least) {
+                    return Err(format!("{length} items are too few"));
+                }
+                if length > self.max_items.unwrap_or(MOST_ITEMS) {
+                    return Err(format!("{length} items are too many"));
+                }
                 let normal: Vec<Value> = items
                     .iter()
                     .enumerate()
                     .map(|(at, item)| schema.normalise(item).map_err(|why| format!("item {}: {why}", at + 1)))
                     .collect::<Result<_, _>>()?;
-                let length = normal.len() as u64;
-                if self.min_items.is_some_and(|least| length < least) {
-                    return Err(format!("{length} items are too few"));
-                }
-                if self.max_items.is_some_and(|most| length > most) {
-                    return Err(format!("{length} items are too many"));
-                }
-                if normal.iter().enumerate().any(|(at, item)| normal.iter().take(at).any(|other| other == item)) {
+                let mut seen = BTreeSet::new();
+                if !normal.iter().all(|item| seen.insert(item.to_string())) {
                     return Err("an item stands twice".into());
                 }
                 Value::Array(normal)
             }
+            (kind, Value::Array(_)) => return Err(format!("a list is not {}", kind.article())),
+            (kind, Value::Object(_)) => return Err(format!("an object is not {}", kind.article())),
             (kind, other) => return Err(format!("{} is not {}", shown(other), kind.article())),
         };
         if !self.choices.is_empty() && !self.choices.contains(&normal) {
@@ -184,15 +205,16 @@ impl ValueSchema {
     }
 
     fn normal_text(&self, text: &str) -> Result<String, String> {
+        let most = self.max_length.unwrap_or(LONGEST_TEXT);
+        if text.chars().count() as u64 > most {
+            return Err(format!("it is longer than {most} characters"));
+        }
         if text.chars().any(char::is_control) {
             return Err("control characters and line breaks are not allowed".into());
         }
         // Characters that reorder or hide text could make a gate screen read differently from what it says.
         if text.chars().any(hides) {
             return Err("invisible and direction-changing characters are not allowed".into());
-        }
-        if self.max_length.is_some_and(|most| text.chars().count() as u64 > most) {
-            return Err(format!("it is longer than {} characters", self.max_length.unwrap_or_default()));
         }
         normal_form(self.format.unwrap_or(Format::Text), text)
     }
@@ -209,9 +231,40 @@ impl ValueType {
     }
 }
 
-/// Whether a character takes no place or changes the direction of what follows.
+/// Whether a character takes no place, looks like an empty one, or changes the direction of what follows: Unicode's
+/// `Default_Ignorable_Code_Point` and `Bidi_Control`, line and paragraph separators, interlinear marks and blanks.
 pub fn hides(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// How deeply a value is nested: 0 for a scalar. Counted without recursion, because nobody may have looked at it yet.
+pub fn depth(value: &Value) -> usize {
+    let mut deepest = 0;
+    let mut left = vec![(value, 0_usize)];
+    while let Some((value, at)) = left.pop() {
+        deepest = deepest.max(at);
+        match value {
+            Value::Array(items) => left.extend(items.iter().map(|item| (item, at + 1))),
+            Value::Object(map) => left.extend(map.values().map(|item| (item, at + 1))),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Text of which an error repeats no more than this, whatever was sent.
+const LONGEST_REASON: usize = 300;
+
+/// The beginning of a text that may be of any length.
+pub fn clipped(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_REASON) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 fn normal_form(format: Format, text: &str) -> Result<String, String> {
@@ -229,7 +282,7 @@ fn normal_form(format: Format, text: &str) -> Result<String, String> {
         Format::Ip => {
             let address: IpAddr = text.parse().map_err(|_| format!("`{text}` is not an IP address"))?;
             match address {
-                IpAddr::V6(six) if six.to_ipv4_mapped().is_some() => {
+                IpAddr::V6(six) if holds_ipv4(six) => {
                     Err(format!("`{text}` is IPv4 inside IPv6; write the IPv4 address"))
                 }
                 _ => Ok(address.to_string()),
@@ -238,10 +291,12 @@ fn normal_form(format: Format, text: &str) -> Result<String, String> {
         Format::Cidr => {
             let block: IpNet =
                 text.parse().map_err(|_| format!("`{text}` is not a CIDR block such as 192.0.2.0/24"))?;
-            if block.trunc() == block {
-                Ok(block.to_string())
-            } else {
-                Err(format!("`{text}` has host bits; did you mean {}?", block.trunc()))
+            match block {
+                IpNet::V6(six) if six.prefix_len() >= 96 && holds_ipv4(six.addr()) => {
+                    Err(format!("`{text}` is IPv4 inside IPv6; write the IPv4 block"))
+                }
+                _ if block.trunc() != block => Err(format!("`{text}` has host bits; did you mean {}?", block.trunc())),
+                _ => Ok(block.to_string()),
             }
         }
         Format::Interface | Format::Target | Format::Name => {
@@ -252,13 +307,26 @@ fn normal_form(format: Format, text: &str) -> Result<String, String> {
             };
             let fits = (1..=253).contains(&text.len())
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || inner.contains(&b))
+                && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && !text.ends_with(['.', '/', ':'])
                 && !text.contains("..")
-                && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+                && !text.contains("/.");
             if fits { Ok(text.to_owned()) } else { Err(format!("`{text}` is not a plain name")) }
         }
         Format::VlanId => Err("a VLAN id is a whole number, not text".into()),
         Format::Text => Ok(text.to_owned()),
     }
+}
+
+/// Whether an IPv6 address stands for an IPv4 one: mapped (RFC 4291, 2.5.5.2), compatible (2.5.5.1) or translated
+/// (RFC 6052). Rules about IPv4 would not see it.
+fn holds_ipv4(address: Ipv6Addr) -> bool {
+    let translated = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0).octets();
+    let octets = address.octets();
+    let upper = octets.iter().take(12);
+    address.to_ipv4_mapped().is_some()
+        || upper.clone().eq(translated.iter().take(12))
+        || (upper.copied().all(|octet| octet == 0) && !address.is_unspecified() && !address.is_loopback())
 }
 
 /// A value as a person writes it: text in backquotes, everything else as JSON.
@@ -289,6 +357,13 @@ mod tests {
             ("{type: string, format: ip}", json!("192.0.2.10"), Some(json!("192.0.2.10"))),
             ("{type: string, format: ip}", json!("192.0.2.010"), None),
             ("{type: string, format: ip}", json!("::ffff:192.0.2.1"), None),
+            ("{type: string, format: ip}", json!("::192.0.2.1"), None),
+            ("{type: string, format: ip}", json!("64:ff9b::192.0.2.1"), None),
+            ("{type: string, format: ip}", json!("::1"), Some(json!("::1"))),
+            ("{type: string, format: ip}", json!("fe80::1%eth0"), None),
+            ("{type: string, format: cidr}", json!("::ffff:192.0.2.0/120"), None),
+            ("{type: string, format: cidr}", json!("::/0"), Some(json!("::/0"))),
+            ("{type: string, format: cidr}", json!("192.0.2.0/024"), None),
             ("{type: string, format: ip}", json!("2001:DB8:0::1"), Some(json!("2001:db8::1"))),
             ("{type: string, format: cidr}", json!("192.0.2.0/24"), Some(json!("192.0.2.0/24"))),
             ("{type: string, format: cidr}", json!("192.0.2.1/24"), None),

@@ -4,7 +4,7 @@ use granit_parser::{Event, Parser, Span};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The largest integer that every JSON reader keeps exactly (RFC 8259, section 6).
-const SAFE_INTEGER: u64 = (1 << 53) - 1;
+pub(super) const SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// What is wrong with a YAML text, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

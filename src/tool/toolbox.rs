@@ -4,12 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::artifact::{CanonicalError, Digest, Expression, Format, ToolName, ValueSchema, ValueType, digest_of};
+use crate::artifact::{
+    CanonicalError, Digest, Expression, Format, ToolName, ValueSchema, ValueType, canonical, digest_of, value::clipped,
+};
 
 use super::{
     manifest::{Effect, Manifest, Tool},
     pin::{Pins, ServerPin},
 };
+
+/// The most that the arguments of one call take, as canonical JSON.
+const MOST_BYTES: usize = 64 << 10;
 
 /// Every tool that this workspace knows.
 #[derive(Debug, Default)]
@@ -137,12 +142,13 @@ impl Toolbox {
         digest_of(&json!({"manifests": self.manifests, "pins": self.pins}))
     }
 
-    /// The arguments in normal form with defaults filled in: the bytes that are decided, digested and sent.
+    /// The arguments in normal form with defaults filled in: the bytes that are decided, digested and sent. What is
+    /// wrong is said in bounded words, however much was given.
     pub fn check_args(&self, tool: &Tool, args: &Map<String, Value>) -> Result<Map<String, Value>, ArgsProblem> {
         let wrong = |argument: &str, reason: String| ArgsProblem {
             tool: tool.name.to_string(),
-            argument: argument.to_owned(),
-            reason,
+            argument: clipped(argument),
+            reason: clipped(&reason),
         };
         let mut normal = Map::new();
         for (name, value) in args {
@@ -161,6 +167,13 @@ impl Toolbox {
         }
         let validator = self.validators.get(&tool.name);
         let validator = validator.ok_or_else(|| wrong("", "the tool is not in this toolbox".into()))?;
+        let bytes = canonical(&normal).map_err(|error| wrong("", error.to_string()))?.len();
+        if bytes > MOST_BYTES {
+            return Err(wrong(
+                "",
+                format!("all arguments together are {bytes} bytes, and at most {MOST_BYTES} are taken"),
+            ));
+        }
         let instance = Value::Object(normal);
         if let Err(error) = validator.validate(&instance) {
             return Err(wrong(error.instance_path().as_str().trim_start_matches('/'), error.to_string()));

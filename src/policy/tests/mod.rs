@@ -9,6 +9,7 @@ mod examples;
 mod gates;
 mod load;
 mod shipped;
+mod smuggling;
 
 use std::collections::BTreeSet;
 
