@@ -27,6 +27,7 @@ use crate::{
 use super::{
     decide::{Decided, Moment, Refused, decide, refused_purpose, still_allowed},
     permit::Permit,
+    refused::{recorded_args, recorded_tool},
     transport::{Sent, Transports},
 };
 
@@ -157,8 +158,8 @@ impl Broker {
                     digest,
                     purpose,
                     agent: proposal.agent,
-                    tool: proposal.tool,
-                    args: proposal.args,
+                    tool: recorded_tool(&proposal.tool),
+                    args: recorded_args(proposal.args),
                     refused,
                     rules,
                     decided_on,

@@ -4,12 +4,14 @@
 //!
 //! - `decide.rs` puts the seven steps of one decision together;
 //! - `invoke.rs` writes the decision down and runs what was allowed;
+//! - `refused.rs` bounds what is kept of a refused call;
 //! - `permit.rs` is the proof that a transport asks for;
 //! - `transport/` speaks to tool servers and is reachable from nowhere else.
 
 mod decide;
 mod invoke;
 mod permit;
+mod refused;
 mod transport;
 #[cfg(test)]
 mod tests;

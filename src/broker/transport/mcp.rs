@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
-    artifact::{Digest, digest_bytes, digest_of},
+    artifact::{Digest, digest_bytes, digest_of, from_json, value::depth},
     tool::{Manifest, ServerPin, ServerSeen, tool_definition_digest},
 };
 
@@ -31,6 +31,8 @@ use super::{
 
 /// A larger answer is an error: no tool of a network needs one, and the chain keeps every answer.
 const LARGEST_ANSWER: usize = 4 << 20;
+/// A deeper answer is an error too.
+const DEEPEST_ANSWER: usize = 64;
 /// How long a server may take to start and to list its tools.
 const START: Duration = Duration::from_secs(20);
 
@@ -97,7 +99,7 @@ impl Session {
                 if result.is_error == Some(true) {
                     return (Sent::Error(short(&text.join(" "))), Some(self));
                 }
-                let value = result.structured_content.clone().or_else(|| serde_json::from_str(&text.join("")).ok());
+                let value = result.structured_content.clone().or_else(|| from_json("answer", &text.join("")).ok());
                 (answered(value), Some(self))
             }
             Ok(Ok(_)) => (Sent::Unknown("the server asked for something instead of answering".into()), Some(self)),
@@ -122,6 +124,8 @@ fn answered(value: Option<Value>) -> Sent {
         Some(value) if value.to_string().len() > LARGEST_ANSWER => {
             Sent::Unknown("the answer is larger than 4 MiB".into())
         }
+        // Documents hold answers, and a JSON reader gives up at 128 levels.
+        Some(value) if depth(&value) > DEEPEST_ANSWER => Sent::Unknown("the answer is nested too deeply".into()),
         Some(value) => Sent::Result(value),
         None => Sent::Unknown("the answer is not JSON".into()),
     }
@@ -216,7 +220,8 @@ mod tests {
     #[test]
     fn an_answer_that_cannot_be_used_does_not_say_that_nothing_happened() {
         assert_eq!(answered(Some(json!({"ok": true}))), Sent::Result(json!({"ok": true})));
-        for useless in [None, Some(json!("x".repeat(LARGEST_ANSWER)))] {
+        let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+        for useless in [None, Some(json!("x".repeat(LARGEST_ANSWER))), Some(deep)] {
             assert!(matches!(answered(useless), Sent::Unknown(_)));
         }
     }
