@@ -66,6 +66,10 @@ impl<'a> Asked<'a> {
         let lowered = grounds.lowered;
         let action = lowered.actions.get(&question.tool.name);
         let action = action.ok_or_else(|| format!("`{}` is not a tool that policies know", question.tool.name))?;
+        // Rules about an effect would be asked about another one, and match nothing without any error.
+        if action.effect != question.tool.effect {
+            return Err(format!("`{}` had another effect when the policies were loaded", question.tool.name));
+        }
         let resource = lowered.target(&target.name);
         let entity = target_entity(&resource, target)?;
         let entities =

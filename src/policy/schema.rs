@@ -26,6 +26,8 @@ pub(super) struct Lowered {
 /// A tool as Cedar knows it.
 #[derive(Debug)]
 pub(super) struct Action {
+    /// What the tool did when the policies were loaded.
+    pub(super) effect: Effect,
     pub(super) uid: EntityUid,
     /// `Action::"read"`, `Action::"write"` or `Action::"destructive"`.
     pub(super) group: EntityUid,
@@ -69,7 +71,7 @@ impl Lowered {
             entities.push(Entity::new_no_attrs(uid.clone(), [group.clone()].into()));
             entities.push(Entity::with_uid(group.clone()));
             let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
-            actions.insert(tool.name.clone(), Action { uid, group, entities });
+            actions.insert(tool.name.clone(), Action { effect: tool.effect, uid, group, entities });
         }
         Ok(Self { schema, actions, types })
     }

@@ -152,6 +152,20 @@ impl Policies {
         self.reasons.get(rule).cloned().unwrap_or_default()
     }
 
+    /// These and more rules that nobody validated, about every tool.
+    #[cfg(test)]
+    pub(super) fn with_unvalidated(mut self, text: &str) -> Self {
+        let set: PolicySet = text.parse().unwrap();
+        for policy in set.policies() {
+            let policy = policy.new_id(cedar_policy::PolicyId::new(policy.annotation("id").unwrap()));
+            for rules in self.by_tool.values_mut() {
+                let set = if policy.effect() == Effect::Forbid { &mut rules.guardrails } else { &mut rules.stages };
+                set.add(policy.clone()).unwrap();
+            }
+        }
+        self
+    }
+
     /// The rules about a tool; nothing for a tool that they were not loaded with.
     pub(super) fn about(&self, tool: &ToolName) -> Option<&Rules> {
         self.by_tool.get(tool)

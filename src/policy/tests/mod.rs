@@ -5,6 +5,7 @@ mod boundary;
 mod checks;
 mod constraints;
 mod decide;
+mod errors;
 mod examples;
 mod gates;
 mod load;
