@@ -8,6 +8,7 @@ mod decide;
 mod errors;
 mod examples;
 mod gates;
+mod interpreter;
 mod load;
 mod shipped;
 mod smuggling;
