@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Digest, FlowNode, Phase, Spec, ToolName},
-    engagement::{Call, CallOutcome, Gate, GateState, Next, Proposal, Purpose, State, View, call_digest, next},
+    engagement::{
+        Call, CallOutcome, Gate, GateState, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next,
+    },
     facts::Role,
     policy::{ApprovedOn, Catalog, Changes, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
     tool::{Effect, Tool},
@@ -51,6 +53,43 @@ pub(super) struct Allowed {
     pub(super) rules: Vec<Spoke>,
 }
 
+/// What was said of a proposal: an answer to look at. Nothing can be run with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// How it is refused; nothing where it would be allowed.
+    pub refused: Option<RefusedAs>,
+    /// The call's digest, where its arguments have a normal form.
+    pub digest: Option<Digest>,
+    /// The grant that it rests on, where it would be allowed.
+    pub grant: Option<String>,
+    /// The rules that spoke; the last one decided.
+    pub rules: Vec<Spoke>,
+}
+
+impl From<Refused> for RefusedAs {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Invalid => Self::Invalid,
+            Refused::Denied => Self::Denied,
+            Refused::NeedsApproval(role) => Self::NeedsApproval(role),
+        }
+    }
+}
+
+impl From<Decided> for Said {
+    fn from(decided: Decided) -> Self {
+        match decided {
+            Decided::Allow(allowed) => {
+                let Allowed { digest, grant, rules, .. } = *allowed;
+                Self { refused: None, digest: Some(digest), grant: Some(grant), rules }
+            }
+            Decided::Refuse { verdict, digest, rules } => {
+                Self { refused: Some(verdict.into()), digest, grant: None, rules }
+            }
+        }
+    }
+}
+
 /// Why a layer says no, on the way through the layers.
 type No = (Refused, Option<Digest>, Spoke);
 
@@ -60,7 +99,7 @@ fn no(layer: Layer, rule: &str, reason: impl Into<String>) -> No {
 
 /// What is true when a call is decided and stands in no document.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment<'a> {
+pub struct Moment<'a> {
     /// The time.
     pub now: Timestamp,
     /// The trust stage that the engagement stands at.
@@ -77,7 +116,19 @@ pub(super) fn decide(
     proposal: &Proposal,
     moment: &Moment<'_>,
 ) -> Decided {
-    match layers(view, catalog, boundary, proposal, moment) {
+    decide_on(view, catalog, boundary, proposal, moment, |args| is_next(view, proposal, args, moment.now))
+}
+
+/// The same, where whether the call is the contract's next enabled one is asked of `on_contract`.
+pub(super) fn decide_on(
+    view: &View<'_>,
+    catalog: &Catalog,
+    boundary: Option<&CompiledBoundary>,
+    proposal: &Proposal,
+    moment: &Moment<'_>,
+    on_contract: impl FnOnce(&Map<String, Value>) -> bool,
+) -> Decided {
+    match layers(view, catalog, boundary, proposal, moment, on_contract) {
         Ok(allowed) => Decided::Allow(Box::new(allowed)),
         Err(Stopped::At((verdict, digest, spoke))) => Decided::Refuse { verdict, digest, rules: vec![spoke] },
         Err(Stopped::Ruled { verdict, digest, rules }) => Decided::Refuse { verdict, digest: Some(digest), rules },
@@ -101,6 +152,7 @@ fn layers(
     boundary: Option<&CompiledBoundary>,
     proposal: &Proposal,
     moment: &Moment<'_>,
+    on_contract: impl FnOnce(&Map<String, Value>) -> bool,
 ) -> Result<Allowed, Stopped> {
     let state = view.state;
     let now = moment.now;
@@ -115,8 +167,7 @@ fn layers(
     let boundary = boundary.ok_or_else(|| at(no(Layer::Gate, "gate.closed", "there is no approved spec to go by")))?;
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
     // 5. Asked before 3 and 4, which hear of it: is this the contract's next enabled call?
-    let exact = Proposal { args: args.clone(), ..proposal.clone() };
-    let on_contract = is_next(view, &exact, now);
+    let on_contract = on_contract(&args);
     let undo_of = if matches!(proposal.purpose, Purpose::Undo { .. }) && on_contract {
         proposal.purpose.node().and_then(|node| view.act_of(node)).and_then(|(_, call)| call.grant.clone())
     } else {
@@ -364,13 +415,17 @@ pub(super) fn refused_purpose(view: &View<'_>, proposal: &Proposal, now: Timesta
     }
 }
 
-/// Whether exactly this is what the engagement wants next.
-fn is_next(view: &View<'_>, proposal: &Proposal, now: Timestamp) -> bool {
+/// Whether exactly this, with its arguments in normal form, is what the engagement wants next.
+fn is_next(view: &View<'_>, proposal: &Proposal, args: &Map<String, Value>, now: Timestamp) -> bool {
+    // Nothing that is proposed by hand is ever what the program wants next.
+    if matches!(proposal.purpose, Purpose::Proposed { .. }) {
+        return false;
+    }
     let Ok(Next::Call(wanted)) = next(view, now) else { return false };
     wanted.agent == proposal.agent
         && wanted.purpose == proposal.purpose
         && wanted.tool == proposal.tool
-        && normal(view, &wanted).as_ref() == Some(&proposal.args)
+        && (wanted.args == *args || normal(view, &wanted).as_ref() == Some(args))
 }
 
 fn normal(view: &View<'_>, proposal: &Proposal) -> Option<Map<String, Value>> {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    artifact::{CallId, Digest, digest_of},
+    artifact::{CallId, digest_of},
     engagement::{
         Actor, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal, RefusedAs,
         Standing, View,
@@ -25,7 +25,8 @@ use crate::{
 };
 
 use super::{
-    decide::{Decided, Moment, Refused, decide, refused_purpose, still_allowed},
+    cached::{Cached, DecidedOn},
+    decide::{Decided, Moment, Said, decide, refused_purpose, still_allowed},
     permit::Permit,
     refused::{recorded_args, recorded_tool},
     transport::{Sent, Transports},
@@ -48,7 +49,7 @@ pub struct Broker {
     sources: Arc<dyn Sources>,
     transports: Transports,
     rates: Mutex<BTreeMap<String, Arc<DefaultDirectRateLimiter>>>,
-    boundary: Mutex<Option<(Digest, Arc<CompiledBoundary>)>>,
+    cached: Cached,
 }
 
 /// What came of a proposal.
@@ -112,7 +113,7 @@ impl From<JournalError> for BrokerError {
 impl Broker {
     /// A broker that asks `sources` what to decide on. It starts nothing until something is allowed.
     pub fn new(sources: Arc<dyn Sources>) -> Self {
-        Self { sources, transports: Transports::default(), rates: Mutex::default(), boundary: Mutex::default() }
+        Self { sources, transports: Transports::default(), rates: Mutex::default(), cached: Cached::default() }
     }
 
     /// Decides a proposal, and runs it if it is allowed. The decision is durable before anything starts.
@@ -124,7 +125,6 @@ impl Broker {
     ) -> Result<Invoked, BrokerError> {
         let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
         self.wait_for_rate(&catalog, &proposal).await;
-        let boundary = self.boundary(journal, &catalog)?;
         let trust = TrustBook::open(journal.store().clone()).await?;
         let elsewhere = elsewhere(journal, &catalog, &proposal.tool).await?;
         // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
@@ -136,21 +136,19 @@ impl Broker {
             toolbox: &catalog.toolbox,
         };
         let call = view.state.next_call();
+        let on = self.cached.decided_on(&catalog)?;
+        let boundary = self.boundary(&view, &catalog, &on)?;
         let standing = Standing::of(&view, &catalog.inventory, trust.trust());
         // The chain names what was decided on; the ledger keeps it once for all calls that share it.
         let basis = json!({
-            "catalog": catalog.digests()?, "standing": standing, "trust": trust.trust().head(),
+            "catalog": on.digests, "standing": standing, "trust": trust.trust().head(),
             "commit": self.sources.revision(),
         });
         let (decided_on, basis) = (digest_of(&basis)?, vec![basis]);
         let moment = Moment { now, stage: standing.stage, elsewhere: &elsewhere };
         match decide(&view, &catalog, boundary.as_deref(), &proposal, &moment) {
             Decided::Refuse { verdict, digest, rules } => {
-                let refused = match verdict {
-                    Refused::Invalid => RefusedAs::Invalid,
-                    Refused::Denied => RefusedAs::Denied,
-                    Refused::NeedsApproval(role) => RefusedAs::NeedsApproval(role),
-                };
+                let refused = verdict.into();
                 let rule = rules.last().cloned().unwrap_or_else(no_rule);
                 let purpose = refused_purpose(&view, &proposal, now);
                 let event = CallRefused {
@@ -206,8 +204,6 @@ impl Broker {
             return Err(not("its tool has no idempotency key"));
         }
         let name = tool.name.clone();
-        // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
-        let boundary = self.boundary(journal, &catalog)?;
         let trust = TrustBook::open(journal.store().clone()).await?;
         let elsewhere = elsewhere(journal, &catalog, name.as_str()).await?;
         let view = View {
@@ -216,6 +212,8 @@ impl Broker {
             blobs: journal.blobs(),
             toolbox: &catalog.toolbox,
         };
+        // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
+        let boundary = self.boundary(&view, &catalog, &self.cached.decided_on(&catalog)?)?;
         let now = Timestamp::now().max(view.state.last_at);
         let stage = Standing::of(&view, &catalog.inventory, trust.trust()).stage;
         let moment = Moment { now, stage, elsewhere: &elsewhere };
@@ -310,26 +308,34 @@ impl Broker {
         rate.until_ready().await;
     }
 
-    /// The approved spec compiled to permits; nothing while gate 1 is closed.
-    fn boundary(&self, journal: &Journal, catalog: &Catalog) -> Result<Option<Arc<CompiledBoundary>>, BrokerError> {
-        let Some(spec) = crate::engagement::ApprovedSpec::spec(journal.state(), journal.documents()) else {
-            return Ok(None);
-        };
-        // What a boundary compiles to depends on the tools and the inventory as well.
-        let key = digest_of(&(spec.digest(), catalog.digests()?))?;
-        let mut cached = self.boundary.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((known, boundary)) = cached.as_ref()
-            && *known == key
-        {
-            return Ok(Some(Arc::clone(boundary)));
-        }
-        let boundary = CompiledBoundary::compile(&spec, catalog).map_err(|problems| {
+    /// What would be decided about a proposal now, by the same steps as [`Broker::invoke`] takes: it writes nothing,
+    /// makes no permit and runs nothing, so whoever is told `allowed` here has still only asked.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError::Catalog`] if the approved spec no longer fits the tools and the inventory.
+    pub fn ruling_of(
+        &self,
+        view: &View<'_>,
+        catalog: &Arc<Catalog>,
+        proposal: &Proposal,
+        moment: &Moment<'_>,
+    ) -> Result<Said, BrokerError> {
+        let on = self.cached.decided_on(catalog)?;
+        let boundary = self.boundary(view, catalog, &on)?;
+        Ok(decide(view, catalog, boundary.as_deref(), proposal, moment).into())
+    }
+
+    fn boundary(
+        &self,
+        view: &View<'_>,
+        catalog: &Catalog,
+        on: &DecidedOn,
+    ) -> Result<Option<Arc<CompiledBoundary>>, BrokerError> {
+        self.cached.boundary(view, catalog, on).map_err(|problems| {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             BrokerError::Catalog(format!("the approved spec no longer fits the tools and the inventory: {first}"))
-        })?;
-        let boundary = Arc::new(boundary);
-        *cached = Some((key, Arc::clone(&boundary)));
-        Ok(Some(boundary))
+        })
     }
 }
 

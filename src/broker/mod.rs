@@ -3,11 +3,13 @@
 //! should be done next.
 //!
 //! - `decide.rs` puts the seven steps of one decision together;
+//! - `cached.rs` keeps what decisions share;
 //! - `invoke.rs` writes the decision down and runs what was allowed;
 //! - `refused.rs` bounds what is kept of a refused call;
 //! - `permit.rs` is the proof that a transport asks for;
 //! - `transport/` speaks to tool servers and is reachable from nowhere else.
 
+mod cached;
 mod decide;
 mod invoke;
 mod permit;
@@ -16,4 +18,5 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use decide::{Moment, Said};
 pub use invoke::{Broker, BrokerError, Invoked, Sources, Told};

@@ -46,7 +46,7 @@ fn refused(chain: &Chain, proposal: &Proposal) -> Option<String> {
 }
 
 /// An engagement whose next call is the first of the build phase.
-fn building(blueprint: &str) -> Chain {
+pub(super) fn building(blueprint: &str) -> Chain {
     begun(Chain::request(blueprint, json!({"id": 120, "name": "guest"})))
 }
 

@@ -120,7 +120,10 @@ pub fn node_args(view: &View<'_>, node: &FlowNode) -> Result<Map<String, Value>,
         return Ok(call.args.clone());
     }
     let tool = view.toolbox.tool(&node.step.tool).ok_or_else(|| format!("there is no tool `{}`", node.step.tool))?;
-    bind_args(node, tool, &Values::of(view, node).scope(), view.toolbox).map_err(|error| error.to_string())
+    // Without holes there is nothing to read, so nothing that was read before is copied for them.
+    let values = node.known_args().is_none().then(|| Values::of(view, node));
+    let scope = values.as_ref().map_or_else(Scope::new, Values::scope);
+    bind_args(node, tool, &scope, view.toolbox).map_err(|error| error.to_string())
 }
 
 fn run(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextError> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{
         AcceptanceReading, Agent, ArtifactKind, AutomationFlow, Before, CallId, Check, FlowNode, NodeId, Phase,
-        ReadCall, RecordOutcome, Scope, ToolName,
+        ReadCall, RecordOutcome, Scope, ToolName, Until,
     },
     facts::Role,
     flow::{ExpandError, expand, item_key, resolve_items},
@@ -471,7 +471,9 @@ impl<'a> View<'a> {
     /// The purpose of a node's own call.
     pub fn act_of(&self, node: &NodeId) -> Option<(&CallId, &Call)> {
         let attempt = self.state.attempt(node);
-        (1..=64).rev().find_map(|r#try| self.state.call_for(&Purpose::Act { node: node.clone(), attempt, r#try }))
+        let act = |r#try: u32| Purpose::Act { node: node.clone(), attempt, r#try };
+        let tries = self.state.served.range(act(1)..=act(Until::MOST_ATTEMPTS));
+        tries.rev().find_map(|(_, id)| Some((id, self.state.calls.get(id)?)))
     }
 }
 

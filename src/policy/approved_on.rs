@@ -52,7 +52,9 @@ impl ApprovedOn {
             return Some("what was approved is not in the ledger".into());
         };
         let said = |side: &str, name: &str| on.get(side).and_then(|entries| entries.get(name)).and_then(Value::as_str);
-        let is = |now: Result<Digest, CanonicalError>, then: &str| now.is_ok_and(|now| now.to_string() == then);
+        let is = |now: Result<Digest, CanonicalError>, then: &str| {
+            now.is_ok_and(|now| then.parse().is_ok_and(|then: Digest| then == now))
+        };
         match said("tools", tool.as_str()) {
             Some(then) if is(catalog.toolbox.definition(tool), then) => {}
             Some(_) => return Some(format!("the manifest, the server or the pin of `{tool}` changed")),

@@ -1,10 +1,12 @@
 //! The boundary of a spec as Cedar: one permit for each grant, and one for the undo that a build grant implies. It
 //! compiles and explains; it never widens what the spec says, and a grant that cannot be compiled is an error.
 
+use std::collections::HashMap;
+
 use cedar_policy::{Policy, PolicyId, PolicySet, Request, pst::BinaryOp};
 
 use crate::{
-    artifact::{Agent, Grant, Spec, SpecError},
+    artifact::{Agent, Grant, Spec, SpecError, ToolName},
     tool::{Effect, Tool},
 };
 
@@ -20,10 +22,12 @@ use super::{
 };
 
 /// The grants of a spec as Cedar permits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct CompiledBoundary {
     cedar: String,
     permits: PolicySet,
+    /// The permits whose scope names each tool; the others cannot hold for its calls.
+    by_tool: HashMap<ToolName, PolicySet>,
     granted: Vec<Granted>,
 }
 
@@ -55,7 +59,7 @@ impl Side {
 impl CompiledBoundary {
     /// Compiles every grant; the errors say all that is wrong, in the order of the spec.
     pub fn compile(spec: &Spec, catalog: &Catalog) -> Result<Self, Vec<SpecError>> {
-        let mut compiled = Self { cedar: String::new(), permits: PolicySet::new(), granted: Vec::new() };
+        let mut compiled = Self::default();
         let mut errors = Vec::new();
         let boundary = &spec.boundary;
         for (side, name, grants) in
@@ -77,7 +81,13 @@ impl CompiledBoundary {
         &self.cedar
     }
 
-    /// The permits as they are asked.
+    /// The permits about a tool, as they are asked; nothing where the spec does not grant it.
+    pub(super) fn about(&self, tool: &ToolName) -> Option<&PolicySet> {
+        self.by_tool.get(tool)
+    }
+
+    /// All permits.
+    #[cfg(test)]
     pub(super) fn permits(&self) -> &PolicySet {
         &self.permits
     }
@@ -131,7 +141,8 @@ impl CompiledBoundary {
     fn push(&mut self, permit: Permit<'_>, side: Side, grant: &Grant) -> Result<(), String> {
         let (id, reason) = (permit.id.to_owned(), permit.reason.to_owned());
         let (policy, source) = permit.build()?;
-        self.permits.add(policy).map_err(|error| error.to_string())?;
+        let about = self.by_tool.entry(grant.tool.clone()).or_default();
+        about.add(policy.clone()).and_then(|()| self.permits.add(policy)).map_err(|error| error.to_string())?;
         if !self.cedar.is_empty() {
             self.cedar.push('\n');
         }

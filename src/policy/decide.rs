@@ -216,7 +216,10 @@ fn ask_boundary(
     asked: &Asked<'_>,
     request: &Request,
 ) -> Result<Spoke, Vec<Spoke>> {
-    let answer = asked.ask(boundary.permits(), request);
+    let answer = match boundary.about(&question.tool.name) {
+        Some(permits) => asked.ask(permits, request),
+        None => Answer { rules: Vec::new(), failed: Vec::new() },
+    };
     let failed = failures(Layer::Boundary, &answer);
     if !failed.is_empty() {
         return Err(failed);

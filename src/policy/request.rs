@@ -2,11 +2,9 @@
 //! JSON, so an argument that looks like `{"__entity": …}` is data or a type error) and validated against the
 //! schema. It owns the lowering of values; what the answer means is [`super::decide`]'s.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use cedar_policy::{
-    Authorizer, Context, Entities, Entity, EntityUid, PolicyId, PolicySet, Request, RestrictedExpression,
-};
+use cedar_policy::{Authorizer, Context, Entities, EntityUid, PolicyId, PolicySet, Request, RestrictedExpression};
 use serde_json::Value;
 
 use crate::{
@@ -46,7 +44,7 @@ pub(super) struct Asked<'a> {
     principal: EntityUid,
     action: EntityUid,
     resource: EntityUid,
-    entities: Entities,
+    entities: Arc<Entities>,
     /// The context but for `approved_by`.
     context: Pairs,
     approved_by: &'a BTreeSet<Role>,
@@ -71,9 +69,7 @@ impl<'a> Asked<'a> {
             return Err(format!("`{}` had another effect when the policies were loaded", question.tool.name));
         }
         let resource = lowered.target(&target.name);
-        let entity = target_entity(&resource, target)?;
-        let entities =
-            action.entities.clone().add_entities([entity], Some(&lowered.schema)).map_err(|error| error.to_string())?;
+        let entities = action.entities_with(lowered, target)?;
         Ok(Self {
             lowered,
             principal: lowered.agent(question.agent),
@@ -130,16 +126,6 @@ fn text(value: &str) -> RestrictedExpression {
 
 fn texts<'a>(values: impl IntoIterator<Item = &'a String>) -> RestrictedExpression {
     RestrictedExpression::new_set(values.into_iter().map(|value| text(value)))
-}
-
-fn target_entity(uid: &EntityUid, target: &Target) -> Result<Entity, String> {
-    let attributes = [
-        ("environment".to_owned(), text(&target.environment)),
-        ("is".to_owned(), text(&target.is)),
-        ("tags".to_owned(), texts(&target.tags)),
-        ("groups".to_owned(), texts(&target.groups)),
-    ];
-    Entity::new(uid.clone(), attributes.into(), [].into()).map_err(|error| error.to_string())
 }
 
 fn context(grounds: Grounds<'_>, question: &Question<'_>) -> Result<Pairs, String> {

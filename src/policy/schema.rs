@@ -2,13 +2,18 @@
 //! follow from it: agents, actions and their groups. It depends on the toolbox alone, so it is made once and
 //! shared; targets come from the inventory with each question.
 
-use std::{collections::HashMap, str::FromStr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    str::FromStr,
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, Schema};
+use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, Schema};
 use serde_json::{Map, Value, json};
 
 use crate::{
     artifact::{Agent, Format, ToolName, ValueSchema, ValueType},
+    facts::Target,
     tool::{Effect, Tool, Toolbox},
 };
 
@@ -32,7 +37,44 @@ pub(super) struct Action {
     /// `Action::"read"`, `Action::"write"` or `Action::"destructive"`.
     pub(super) group: EntityUid,
     /// The action, the agents and all their groups.
-    pub(super) entities: Entities,
+    entities: Entities,
+    /// The same with a target, for each target that was asked about, as the inventory had it then.
+    with_target: RwLock<HashMap<String, (Target, Arc<Entities>)>>,
+}
+
+/// The most targets that an action's entities are kept for.
+const MOST_TARGETS: usize = 4_096;
+
+impl Action {
+    /// The entities of a question about this target.
+    pub(super) fn entities_with(&self, lowered: &Lowered, target: &Target) -> Result<Arc<Entities>, String> {
+        let known = self.with_target.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, entities)) = known.get(&target.name).filter(|(was, _)| was == target) {
+            return Ok(Arc::clone(entities));
+        }
+        drop(known);
+        let entity = target_entity(lowered.target(&target.name), target)?;
+        let entities = self.entities.clone().add_entities([entity], Some(&lowered.schema));
+        let entities = Arc::new(entities.map_err(|error| error.to_string())?);
+        let mut kept = self.with_target.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST_TARGETS {
+            kept.clear();
+        }
+        kept.insert(target.name.clone(), (target.clone(), Arc::clone(&entities)));
+        Ok(entities)
+    }
+}
+
+fn target_entity(uid: EntityUid, target: &Target) -> Result<Entity, String> {
+    let text = |value: &String| RestrictedExpression::new_string(value.clone());
+    let texts = |values: &BTreeSet<String>| RestrictedExpression::new_set(values.iter().map(text));
+    let attributes = [
+        ("environment".to_owned(), text(&target.environment)),
+        ("is".to_owned(), text(&target.is)),
+        ("tags".to_owned(), texts(&target.tags)),
+        ("groups".to_owned(), texts(&target.groups)),
+    ];
+    Entity::new(uid, attributes.into(), [].into()).map_err(|error| error.to_string())
 }
 
 #[derive(Debug)]
@@ -71,7 +113,10 @@ impl Lowered {
             entities.push(Entity::new_no_attrs(uid.clone(), [group.clone()].into()));
             entities.push(Entity::with_uid(group.clone()));
             let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
-            actions.insert(tool.name.clone(), Action { effect: tool.effect, uid, group, entities });
+            actions.insert(
+                tool.name.clone(),
+                Action { effect: tool.effect, uid, group, entities, with_target: RwLock::default() },
+            );
         }
         Ok(Self { schema, actions, types })
     }

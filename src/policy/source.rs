@@ -139,6 +139,11 @@ impl Policies {
         self.gates.rule(facts, |rule| self.reason(rule))
     }
 
+    /// The schema that the tools are lowered to, for whoever asks Cedar by itself.
+    pub fn schema(&self) -> &cedar_policy::Schema {
+        &self.lowered.schema
+    }
+
     pub(super) fn lowered(&self) -> &Lowered {
         &self.lowered
     }

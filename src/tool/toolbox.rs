@@ -1,11 +1,11 @@
 //! All manifests together: found by name, checked at load, and the one place where arguments get their normal form.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
 use crate::artifact::{
-    CanonicalError, Digest, Expression, Format, ToolName, ValueSchema, ValueType, canonical, digest_of, value::clipped,
+    CanonicalError, Digest, Expression, Format, ToolName, ValueSchema, ValueType, digest_of, value::clipped,
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     pin::{Pins, ServerPin},
 };
 
-/// The most that the arguments of one call take, as canonical JSON.
+/// The most bytes that the texts and numbers of one call's arguments take.
 const MOST_BYTES: usize = 64 << 10;
 
 /// Every tool that this workspace knows.
@@ -21,6 +21,10 @@ const MOST_BYTES: usize = 64 << 10;
 pub struct Toolbox {
     manifests: Vec<Manifest>,
     validators: BTreeMap<ToolName, jsonschema::Validator>,
+    /// Where each tool stands: its manifest and its place in it.
+    places: HashMap<ToolName, (usize, usize)>,
+    /// The digest of each tool's definition; worked out once, because every decision asks for it.
+    definitions: HashMap<ToolName, Digest>,
     pins: Pins,
     /// The tools whose manifest is, to the byte, the one that was pinned.
     pinned: BTreeSet<ToolName>,
@@ -92,7 +96,15 @@ impl Toolbox {
             })
         });
         let pinned = as_pinned.flatten().cloned().collect();
-        Ok(Self { manifests, validators, pins, pinned })
+        let of = |(at, manifest): (usize, &Manifest)| {
+            let tools = manifest.tools.iter().enumerate();
+            tools.map(|(place, tool)| (tool.name.clone(), (at, place))).collect::<Vec<_>>()
+        };
+        let places = manifests.iter().enumerate().flat_map(of).collect();
+        let mut toolbox = Self { manifests, validators, places, definitions: HashMap::new(), pins, pinned };
+        let define = |tool: &Tool| Some((tool.name.clone(), toolbox.define(&tool.name).ok()?));
+        toolbox.definitions = toolbox.tools().filter_map(define).collect();
+        Ok(toolbox)
     }
 
     /// All manifests.
@@ -107,12 +119,13 @@ impl Toolbox {
 
     /// The tool with this name.
     pub fn tool(&self, name: &ToolName) -> Option<&Tool> {
-        self.tools().find(|tool| tool.name == *name)
+        let (manifest, place) = self.places.get(name)?;
+        self.manifests.get(*manifest)?.tools.get(*place)
     }
 
     /// The manifest that holds this tool.
     pub fn manifest_of(&self, name: &ToolName) -> Option<&Manifest> {
-        self.manifests.iter().find(|manifest| manifest.tools.iter().any(|tool| tool.name == *name))
+        self.places.get(name).and_then(|(manifest, _)| self.manifests.get(*manifest))
     }
 
     /// What a family's server was pinned as.
@@ -132,6 +145,10 @@ impl Toolbox {
 
     /// The digest of what a tool is: its manifest entry, its server and its pin.
     pub fn definition(&self, name: &ToolName) -> Result<Digest, CanonicalError> {
+        self.definitions.get(name).map_or_else(|| self.define(name), |known| Ok(*known))
+    }
+
+    fn define(&self, name: &ToolName) -> Result<Digest, CanonicalError> {
         let manifest = self.manifest_of(name);
         let pin = manifest.and_then(|manifest| self.pin(&manifest.family));
         digest_of(&json!({"tool": self.tool(name), "server": manifest.map(|manifest| &manifest.server), "pin": pin}))
@@ -167,7 +184,7 @@ impl Toolbox {
         }
         let validator = self.validators.get(&tool.name);
         let validator = validator.ok_or_else(|| wrong("", "the tool is not in this toolbox".into()))?;
-        let bytes = canonical(&normal).map_err(|error| wrong("", error.to_string()))?.len();
+        let bytes: usize = normal.iter().map(|(name, value)| name.len() + size(value)).sum();
         if bytes > MOST_BYTES {
             return Err(wrong(
                 "",
@@ -182,6 +199,15 @@ impl Toolbox {
             Value::Object(normal) => Ok(normal),
             _ => Err(wrong("", "arguments must be an object".into())),
         }
+    }
+}
+
+/// About how many bytes a value takes when it is sent.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        _ => 8,
     }
 }
 
