@@ -16,6 +16,8 @@ mod permit;
 mod refused;
 mod transport;
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod tests;
 
 pub use decide::{Moment, Said};
