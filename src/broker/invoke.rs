@@ -21,7 +21,7 @@ use crate::{
     facts::Role,
     ledger::{Journal, JournalError, LedgerError, TrustBook},
     policy::{Catalog, CompiledBoundary, Spoke},
-    tool::{Effect, Manifest, ServerSeen},
+    tool::{Effect, Kept, Manifest, ServerSeen},
 };
 
 use super::{
@@ -42,6 +42,8 @@ pub trait Sources: Send + Sync {
     fn program(&self) -> &Path;
     /// The commit that the policies were read under, where they are in a work tree of git.
     fn revision(&self) -> Option<String>;
+    /// What no server may touch.
+    fn kept(&self) -> &Kept;
 }
 
 /// The one road to a tool.
@@ -259,6 +261,11 @@ impl Broker {
     /// Starts a family's server only to see what it is, for a person to pin. No tool is run.
     pub async fn inspect(&self, manifest: &Manifest) -> Result<ServerSeen, BrokerError> {
         self.transports.inspect(manifest, self.sources.as_ref()).await.map_err(BrokerError::Server)
+    }
+
+    /// What a person should know of how servers run and was not told yet.
+    pub fn notices(&self) -> Vec<String> {
+        self.transports.notices()
     }
 
     /// Ends every server that was started.

@@ -22,3 +22,4 @@ mod tests;
 
 pub use decide::{Moment, Said};
 pub use invoke::{Broker, BrokerError, Invoked, Sources, Told};
+pub use transport::run_confined;

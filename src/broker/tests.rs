@@ -1,6 +1,6 @@
 //! Proposals as an obedient agent under injection might make them, decided over a whole engagement.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -21,7 +21,13 @@ fn pinned(mut chain: Chain) -> Chain {
         let tools = manifest.tools.iter().map(|tool| (tool.name.to_string(), Digest::ZERO)).collect();
         (
             manifest.family.clone(),
-            ServerPin { command: Vec::new(), executable: Digest::ZERO, tools, manifest: digest_of(manifest).ok() },
+            ServerPin {
+                command: Vec::new(),
+                executable: Digest::ZERO,
+                files: BTreeMap::new(),
+                tools,
+                manifest: digest_of(manifest).ok(),
+            },
         )
     });
     let pins = Pins { servers: servers.collect() };

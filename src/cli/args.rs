@@ -113,6 +113,9 @@ pub enum Command {
     /// The simulated lab: show it, reset it, make it misbehave, serve it over MCP.
     #[command(after_help = "Examples:\n  countersign lab show\n  countersign lab fault 'lie:vlan.create@sw03,times=1'")]
     Lab(Lab),
+    /// Becomes a tool server that may touch only the files it is told; how this program starts one.
+    #[command(hide = true)]
+    Sandbox(super::sandbox::Sandbox),
 }
 
 /// What `schema` takes.

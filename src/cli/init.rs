@@ -11,7 +11,7 @@ use crate::{
 use super::{
     args::{Global, Init},
     context::{Context, os_user},
-    output::{CliError, Code, say, say_json},
+    output::{CliError, Code, aside, plain, say, say_json},
 };
 
 /// Runs the command.
@@ -52,6 +52,7 @@ pub async fn look(
     let mut seen = BTreeMap::new();
     for manifest in manifests.iter().filter(|manifest| only.is_none_or(|family| manifest.family == family)) {
         seen.insert(manifest.family.clone(), broker.inspect(manifest).await?);
+        broker.notices().iter().for_each(|notice| aside(format!("note: {}", plain(notice))));
     }
     Ok(seen)
 }

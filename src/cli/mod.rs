@@ -15,6 +15,7 @@ mod log;
 mod output;
 mod request;
 mod run;
+mod sandbox;
 mod show;
 mod tools;
 mod trust;
@@ -29,6 +30,8 @@ pub use output::{CliError, Code};
 
 /// Runs the program with this process's arguments.
 pub async fn main() -> ExitCode {
+    // What the caller left open in this process is not handed on to what it starts.
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -89,6 +92,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         )),
         Command::Trust(args) => trust::run(&global, args).await,
         Command::Lab(args) => lab::run(&global, args).await,
+        Command::Sandbox(args) => sandbox::run(&args),
     }
 }
 

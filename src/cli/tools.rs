@@ -1,5 +1,7 @@
 //! `countersign tools`: what can be called, and pinning what the servers are.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::json;
 
 use crate::{
@@ -124,6 +126,14 @@ fn differences(family: &str, old: Option<&ServerPin>, seen: &ServerSeen) -> Vec<
     if old.is_none_or(|old| old.executable != new.executable) {
         let before = old.map_or_else(|| "not pinned".to_owned(), |old| old.executable.short());
         lines.push(format!("{family}: program {before} -> {}", new.executable.short()));
+    }
+    let files = |pin: Option<&ServerPin>| pin.map(|pin| pin.files.clone()).unwrap_or_default();
+    let (was, is) = (files(old), files(Some(new)));
+    for word in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
+        let short = |files: &BTreeMap<String, Digest>| files.get(word).map_or("not pinned".to_owned(), Digest::short);
+        if was.get(word) != is.get(word) {
+            lines.push(format!("{family}: file {word} {} -> {}", short(&was), short(&is)));
+        }
     }
     if old.is_none_or(|old| old.command != new.command) {
         let before = old.map_or_else(|| "not pinned".to_owned(), |old| old.command.join(" "));

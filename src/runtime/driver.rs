@@ -174,6 +174,7 @@ impl<'a> Driver<'a> {
                 let acts = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. })
                     && tool.is_none_or(|tool| tool.effect != Effect::Read);
                 let invoked = self.broker.invoke(journal, actor, proposal.clone()).await?;
+                self.broker.notices().into_iter().for_each(|notice| watch(Progress::Note(notice)));
                 // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
                 let held = match &invoked.told {
                     Told::NotSent(reason) => Some(reason.clone()),

@@ -16,7 +16,7 @@ use crate::{
     facts::{Identity, IdentityMeans, Inventory, People},
     ledger::{LedgerError, SqliteStore, Store},
     policy::{Catalog, Policies, PolicyProblem, PolicyTexts},
-    tool::{Manifest, Pins, Toolbox},
+    tool::{Kept, Manifest, Pins, SERVERS, Toolbox, filled},
 };
 
 use super::revision::revision;
@@ -49,6 +49,7 @@ struct Config {
 pub struct Workspace {
     root: PathBuf,
     program: PathBuf,
+    kept: Kept,
     store: Arc<dyn Store>,
     catalog: Mutex<Option<(Digest, Arc<Catalog>)>>,
 }
@@ -122,9 +123,12 @@ impl Workspace {
             return Err(WorkspaceError::File { path, reason });
         }
         let state = root.join(".countersign");
-        std::fs::create_dir_all(state.join("claims")).map_err(|error| file_error(&state, &error))?;
+        for folder in [state.join("claims"), root.join(SERVERS).join("lab")] {
+            std::fs::create_dir_all(&folder).map_err(|error| file_error(&folder, &error))?;
+        }
         let store = SqliteStore::open(state.join("ledger.db")).await?;
-        Ok(Self { root, program, store: Arc::new(store), catalog: Mutex::new(None) })
+        let kept = Kept::of(&root, std::env::home_dir().as_deref()).resolved(|path| path.canonicalize().ok());
+        Ok(Self { root, program, kept, store: Arc::new(store), catalog: Mutex::new(None) })
     }
 
     /// The folder.
@@ -144,7 +148,7 @@ impl Workspace {
 
     /// The simulated lab's file.
     pub fn lab_file(&self) -> PathBuf {
-        self.state_folder().join("lab.json")
+        self.root.join(SERVERS).join("lab/lab.json")
     }
 
     /// The ledger.
@@ -162,7 +166,7 @@ impl Workspace {
         {
             return Ok(Arc::clone(catalog));
         }
-        let catalog = Arc::new(files.parse()?);
+        let catalog = Arc::new(files.parse(&self.root, &self.kept)?);
         *cached = Some((digest, Arc::clone(&catalog)));
         Ok(catalog)
     }
@@ -239,6 +243,10 @@ impl Sources for Workspace {
     fn revision(&self) -> Option<String> {
         revision(&self.root.join("policies"))
     }
+
+    fn kept(&self) -> &Kept {
+        &self.kept
+    }
 }
 
 /// The texts that a catalog is parsed from.
@@ -266,6 +274,26 @@ impl CatalogFiles {
             inventory: read(&root.join("policies/inventory.yaml"))?,
             people: read(&root.join("policies/people.yaml"))?,
         })
+    }
+
+    /// What manifests want for their servers that no server may touch, each at its line. Where links lead is looked at
+    /// when a server starts.
+    fn given_away(&self, manifests: &[Manifest], root: &Path, kept: &Kept) -> Vec<String> {
+        let mut found = Vec::new();
+        for (manifest, (name, text)) in manifests.iter().zip(&self.tools) {
+            let files = &manifest.server.files;
+            for (key, paths, write) in [("read", &files.read, false), ("write", &files.write, true)] {
+                for (at, path) in paths.iter().enumerate() {
+                    let filled = filled(path, "/", &root.to_string_lossy());
+                    if let Some(place) = kept.given_away(Path::new(&filled), write) {
+                        let why = format!("it would give away {}, which no server may touch", place.display());
+                        let at = format!("server.files.{key}.{at}");
+                        found.push(YamlError::at(name, text, &at, &why).to_string());
+                    }
+                }
+            }
+        }
+        found
     }
 
     fn digest(&self) -> Digest {
@@ -302,8 +330,12 @@ impl CatalogFiles {
         self.tools.iter().map(|(path, text)| Ok(from_yaml(path, text)?)).collect()
     }
 
-    fn parse(&self) -> Result<Catalog, WorkspaceError> {
+    fn parse(&self, root: &Path, kept: &Kept) -> Result<Catalog, WorkspaceError> {
         let manifests = self.manifests()?;
+        let given_away = self.given_away(&manifests, root, kept);
+        if !given_away.is_empty() {
+            return Err(WorkspaceError::Problems(given_away));
+        }
         let families: Vec<String> = manifests.iter().map(|manifest| manifest.family.clone()).collect();
         let pins: Pins = parse_or_default("tools/pins.yaml", self.pins.as_deref())?;
         let toolbox = Toolbox::new(manifests, pins).map_err(|problems| {
@@ -360,8 +392,8 @@ pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>
     let owner = format!("people:\n  - name: {name}\n    os_users: [{}]\n    roles: [owner]\n", quoted(os_user));
     let example = format!("examples:\n  - {{who: {name}, may: owner}}\n");
     put("policies/people.yaml", &people.replace("examples:\n", &example).replace("people: []\n", &owner))?;
-    let lab = root.join(".countersign/lab.json");
-    std::fs::create_dir_all(root.join(".countersign")).map_err(|error| file_error(&lab, &error))?;
+    let lab = root.join(SERVERS).join("lab/lab.json");
+    std::fs::create_dir_all(root.join(SERVERS).join("lab")).map_err(|error| file_error(&lab, &error))?;
     crate::lab::reset(&lab).map_err(|error| WorkspaceError::File { path: lab, reason: error.to_string() })?;
     // Written last: a folder without it is not a workspace, so a half-made one is never taken for one.
     put("countersign.toml", "# A countersign workspace. State is in .countersign/ beside this file.\nversion = 1\n")?;

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::artifact::{Arg, Expression, ToolName, ValueSchema};
 
+use super::server::Server;
+
 /// One family of tools and the server that runs them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -33,28 +35,6 @@ pub struct Manifest {
 pub enum ManifestKind {
     /// A tool manifest.
     Tools,
-}
-
-/// An MCP server that is started as a child process and spoken to over its standard streams.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Server {
-    /// Program and arguments. `{countersign}` stands for this program, `{workspace}` for the workspace's folder.
-    pub command: Vec<String>,
-    /// How long a call may take.
-    #[serde(default = "default_timeout")]
-    pub timeout_seconds: u32,
-    /// Most calls per second.
-    #[serde(default = "default_rate")]
-    pub calls_per_second: u32,
-}
-
-fn default_timeout() -> u32 {
-    30
-}
-
-fn default_rate() -> u32 {
-    50
 }
 
 /// What a tool does to its target.

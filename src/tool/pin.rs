@@ -1,4 +1,10 @@
-//! What a person has agreed a server to be: its executable, its arguments, and the definition of each tool.
+//! What a person has agreed a server to be: its executable, its arguments with the files that they name, and the
+//! definition of each tool.
+//!
+//! A pin holds what stands in the command. It cannot see what a program loads by itself: the modules that a script
+//! imports, the libraries that a program links, a file whose name it computes, a folder. Where that matters, pin one
+//! file that holds everything, such as a linked program or a packed script. Nor does a pin see a change between the
+//! check and the start: who may write a server's files while it starts may change what starts.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +30,9 @@ pub struct ServerPin {
     pub command: Vec<String>,
     /// The digest of the bytes of the program that the command starts here.
     pub executable: Digest,
+    /// The digest of each file that another word of the command names, such as a script; by that word.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Digest>,
     /// The digest of each tool's name, description and input schema.
     pub tools: BTreeMap<String, Digest>,
     /// The digest of the manifest, which says what a tool's call does and how it is taken back. A pin without one was
@@ -39,6 +48,8 @@ pub struct ServerSeen {
     pub pin: ServerPin,
     /// How it describes each of its tools.
     pub descriptions: BTreeMap<String, String>,
+    /// Whether the kernel held it to what it may touch.
+    pub confined: bool,
 }
 
 /// The digest of a tool as its server describes it.

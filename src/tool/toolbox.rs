@@ -67,8 +67,8 @@ impl Toolbox {
             if !families.insert(&manifest.family) {
                 say("family".into(), "another manifest has the same family".into());
             }
-            if manifest.server.command.is_empty() {
-                say("server.command".into(), "it is empty".into());
+            for (path, message) in manifest.server.problems() {
+                say(format!("server.{path}"), message);
             }
             for (at, tool) in manifest.tools.iter().enumerate() {
                 let at = format!("tools.{at}");
@@ -348,6 +348,7 @@ mod tests {
         let pin = |digest: Option<Digest>| ServerPin {
             command: vec!["sample".into()],
             executable: Digest::ZERO,
+            files: BTreeMap::new(),
             tools: [(name.to_string(), Digest::ZERO)].into(),
             manifest: digest,
         };

@@ -1,19 +1,15 @@
 //! Before gate 1 nothing reaches an environment; and what is started is only what was pinned.
 
-use std::{os::unix::fs::PermissionsExt, path::PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::bench::{Bench, command, program};
+use crate::bench::{Bench, command};
 
 /// Puts a program of the workspace's own in front of the lab, which leaves a mark when it is started; pins it, and
 /// takes the mark away that pinning left.
 fn marked(bench: &Bench) -> PathBuf {
-    let (script, mark) = (bench.root.join("lab.sh"), bench.root.join("started"));
-    let text = format!("#!/bin/sh\n: > '{}'\nexec '{}' \"$@\"\n", mark.display(), program().display());
-    std::fs::write(&script, text).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-    bench.edit("tools/lab.yaml", "\"{countersign}\", \"lab\"", "\"{workspace}/lab.sh\", \"lab\"");
+    let mark = bench.in_front(": > '{beside}/started'").join("started");
     bench.run(&["tools", "pin", "--yes"]).code(0).shows("lab.sh");
     std::fs::remove_file(&mark).expect("pinning starts the server");
     mark
@@ -32,7 +28,7 @@ fn before_gate_1_no_server_is_started_and_the_environment_is_not_read() {
     let bench = Bench::new();
     let mark = marked(&bench);
     // Nothing could be read from the network either: it is not there.
-    let lab = bench.root.join(".countersign/lab.json");
+    let lab = bench.root.join(".countersign/servers/lab/lab.json");
     let aside = bench.outside("lab.json");
     std::fs::rename(&lab, &aside).unwrap();
     let id = bench.request_one();
@@ -126,12 +122,7 @@ fn a_program_that_is_not_the_one_that_was_pinned_is_not_started() {
 #[test]
 fn a_server_gets_nothing_of_the_environment() {
     let bench = Bench::new();
-    let seen = bench.root.join("seen");
-    let script = bench.root.join("lab.sh");
-    let text = format!("#!/bin/sh\n/usr/bin/env > '{}'\nexec '{}' \"$@\"\n", seen.display(), program().display());
-    std::fs::write(&script, text).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-    bench.edit("tools/lab.yaml", "\"{countersign}\", \"lab\"", "\"{workspace}/lab.sh\", \"lab\"");
+    let seen = bench.in_front("/usr/bin/env > '{beside}/seen'").join("seen");
     let mut pin = command(&bench.root);
     pin.args(["tools", "pin", "--yes"]).env("LAB_TOKEN", "s3cret").env("SSH_AUTH_SOCK", "/tmp/agent");
     crate::bench::finish(pin).code(0);

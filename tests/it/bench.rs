@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::OnceLock,
@@ -168,6 +169,20 @@ impl Bench {
         command.spawn().unwrap()
     }
 
+    /// Puts a script of the workspace's own in front of the lab, which runs these lines first, and gives the folder
+    /// beside the workspace, `{beside}` in them, in which it may write. It is not pinned yet.
+    pub fn in_front(&self, lines: &str) -> PathBuf {
+        let (script, beside) = (self.root.join("lab.sh"), self.outside("beside"));
+        std::fs::create_dir_all(&beside).unwrap();
+        let lines = lines.replace("{beside}", beside.to_str().unwrap());
+        std::fs::write(&script, format!("#!/bin/sh\n{lines}\nexec '{}' \"$@\"\n", program().display())).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.edit("tools/lab.yaml", "\"{countersign}\", \"lab\"", "\"{workspace}/lab.sh\", \"lab\"");
+        let files = format!("files: {{read: [\"{}\"], write: [\"{}\", ", program().display(), beside.display());
+        self.edit("tools/lab.yaml", "files: {write: [", &files);
+        beside
+    }
+
     /// Files a request and gives its id.
     #[track_caller]
     pub fn request(&self, args: &[&str]) -> String {
@@ -302,7 +317,8 @@ impl Bench {
 
     /// The writes that took effect in the lab, each as `tool target…` with its arguments in order.
     pub fn writes(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.root.join(".countersign/lab.json.journal.jsonl")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.root.join(".countersign/servers/lab/lab.json.journal.jsonl"))
+            .unwrap_or_default();
         let line = |line: &str| {
             let line: Value = serde_json::from_str(line).unwrap();
             let mut text = line["tool"].as_str().unwrap().to_owned();
@@ -316,7 +332,7 @@ impl Bench {
 
     /// Changes the simulated network behind everyone's back.
     pub fn tamper(&self, change: impl FnOnce(&mut Value)) {
-        let file = self.root.join(".countersign/lab.json");
+        let file = self.root.join(".countersign/servers/lab/lab.json");
         let mut state: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         change(&mut state["network"]);
         std::fs::write(file, state.to_string()).unwrap();

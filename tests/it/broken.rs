@@ -120,7 +120,7 @@ fn a_ledger_that_is_damaged_is_said_to_be_and_never_written_to() {
         let mut bytes = std::fs::read(&file).unwrap();
         damage(&mut bytes);
         std::fs::write(&file, &bytes).unwrap();
-        let network = bench.root.join(".countersign/lab.json");
+        let network = bench.root.join(".countersign/servers/lab/lab.json");
         let lab = std::fs::read(&network).unwrap();
         for args in [&["run", &id][..], &["approve", &id], &["show", &id], &["log", &id], &["list"], &["verify", &id]] {
             let answer = bench.run(args).code_in(&[1, 5]);
@@ -245,7 +245,7 @@ fn a_lab_file_that_is_damaged_fails_the_reads_and_nothing_else() {
     let id = bench.request_one();
     bench.drive(&id, 3);
     bench.approve(&id);
-    let file = bench.root.join(".countersign/lab.json");
+    let file = bench.root.join(".countersign/servers/lab/lab.json");
     let mut open = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
     open.seek(std::io::SeekFrom::Start(10)).unwrap();
     open.write_all(b"\0\0\0").unwrap();

@@ -16,6 +16,7 @@ mod before_gate1;
 mod bench;
 mod blueprints;
 mod broken;
+mod children;
 mod faults;
 mod gates;
 mod kill;

@@ -1,14 +1,7 @@
-//! MCP over a child process's standard streams, through `rmcp`. The child gets no environment and is started only
-//! from the executable and arguments that were pinned; a server whose tools are described otherwise than when they
-//! were pinned is not called.
-#![allow(clippy::disallowed_methods, reason = "this file owns starting tool processes")]
+//! MCP over a child process's standard streams, through `rmcp`. The child is started only as it was pinned; a server
+//! whose tools are described otherwise than when they were pinned is not called.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeMap, process::Stdio, time::Duration};
 
 use rmcp::{
     RoleClient, ServiceExt,
@@ -20,13 +13,14 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
-    artifact::{Digest, digest_bytes, digest_of, from_json, value::depth},
+    artifact::{Digest, digest_of, from_json, value::depth},
     tool::{Manifest, ServerPin, ServerSeen, tool_definition_digest},
 };
 
 use super::{
     super::{invoke::Sources, permit::Permit},
     Sent,
+    start::Start,
 };
 
 /// A larger answer is an error: no tool of a network needs one, and the chain keeps every answer.
@@ -40,6 +34,8 @@ const START: Duration = Duration::from_secs(20);
 pub(super) struct Session {
     client: RunningService<RoleClient, ()>,
     pin: ServerPin,
+    /// Whether the kernel holds it to what it may touch.
+    pub(super) confined: bool,
 }
 
 impl Session {
@@ -47,14 +43,11 @@ impl Session {
     pub(super) async fn start(manifest: &Manifest, pin: &ServerPin, sources: &dyn Sources) -> Result<Self, String> {
         let family = &manifest.family;
         let again = "a person must look at it and run `countersign tools pin`";
-        let command = filled(manifest, sources)?;
-        if manifest.server.command != pin.command {
-            return Err(format!("the command of `{family}` is not the one that was pinned; {again}"));
+        let start = Start::of(manifest, sources)?;
+        if let Some(differs) = start.differs(manifest, pin) {
+            return Err(format!("{differs}; {again}"));
         }
-        if executable(&command)? != pin.executable {
-            return Err(format!("the program of `{family}` has changed since it was pinned; {again}"));
-        }
-        let client = start(family, &command, sources.root()).await?;
+        let client = begin(family, &start, sources).await?;
         let (tools, _) = definitions(family, &client).await?;
         for tool in &manifest.tools {
             let name = tool.name.as_str();
@@ -68,7 +61,7 @@ impl Session {
                 }
             }
         }
-        Ok(Self { client, pin: pin.clone() })
+        Ok(Self { client, pin: pin.clone(), confined: start.confined() })
     }
 
     /// Whether it was started as this pin says and still runs.
@@ -133,9 +126,8 @@ fn answered(value: Option<Value>) -> Sent {
 
 /// What a server is now: its command, its program's digest and its tools' definitions.
 pub(super) async fn inspect(manifest: &Manifest, sources: &dyn Sources) -> Result<ServerSeen, String> {
-    let command = filled(manifest, sources)?;
-    let executable = executable(&command)?;
-    let client = start(&manifest.family, &command, sources.root()).await?;
+    let start = Start::of(manifest, sources)?;
+    let client = begin(&manifest.family, &start, sources).await?;
     let tools = definitions(&manifest.family, &client).await;
     let _ = timeout(Duration::from_secs(3), client.cancel()).await;
     let (mut tools, mut descriptions) = tools?;
@@ -146,15 +138,15 @@ pub(super) async fn inspect(manifest: &Manifest, sources: &dyn Sources) -> Resul
     tools.retain(|name, _| known.contains(&name.as_str()));
     descriptions.retain(|name, _| known.contains(&name.as_str()));
     let written = Some(digest_of(manifest).map_err(|error| error.to_string())?);
-    let pin = ServerPin { command: manifest.server.command.clone(), executable, tools, manifest: written };
-    Ok(ServerSeen { pin, descriptions })
+    let command = manifest.server.command.clone();
+    let confined = start.confined();
+    let pin = ServerPin { command, executable: start.executable, files: start.files, tools, manifest: written };
+    Ok(ServerSeen { pin, descriptions, confined })
 }
 
-async fn start(family: &str, command: &[String], root: &Path) -> Result<RunningService<RoleClient, ()>, String> {
+async fn begin(family: &str, start: &Start, sources: &dyn Sources) -> Result<RunningService<RoleClient, ()>, String> {
     let failed = |why: String| format!("the server of `{family}` could not be started: {why}");
-    let (program, args) = command.split_first().ok_or_else(|| failed("its command is empty".into()))?;
-    let mut child = tokio::process::Command::new(program);
-    child.args(args).env_clear().current_dir(root).kill_on_drop(true);
+    let child = start.process(sources)?;
     let (transport, _) =
         TokioChildProcess::builder(child).stderr(Stdio::null()).spawn().map_err(|error| failed(error.to_string()))?;
     let client = timeout(START, ().serve(transport)).await;
@@ -183,27 +175,6 @@ async fn definitions(
         descriptions.insert(tool.name.to_string(), tool.description.as_deref().unwrap_or_default().to_owned());
     }
     Ok((found, descriptions))
-}
-
-/// The server's command with its placeholders filled in.
-fn filled(manifest: &Manifest, sources: &dyn Sources) -> Result<Vec<String>, String> {
-    let path = |path: &Path| {
-        path.to_str().map(str::to_owned).ok_or_else(|| format!("the path {} is not text", path.display()))
-    };
-    let (program, root) = (path(sources.program())?, path(sources.root())?);
-    let fill = |word: &String| word.replace("{countersign}", &program).replace("{workspace}", &root);
-    Ok(manifest.server.command.iter().map(fill).collect())
-}
-
-/// The digest of the program that a command starts. Only a path is taken: a name would be looked up in an
-/// environment that the child does not even get.
-fn executable(command: &[String]) -> Result<Digest, String> {
-    let program = PathBuf::from(command.first().map(String::as_str).unwrap_or_default());
-    if !program.is_absolute() {
-        return Err(format!("`{}` is not an absolute path; write one in the manifest's `command`", program.display()));
-    }
-    let bytes = std::fs::read(&program).map_err(|error| format!("{} cannot be read: {error}", program.display()))?;
-    Ok(digest_bytes(&bytes))
 }
 
 fn short(text: &str) -> String {

@@ -2,13 +2,20 @@
 //! this folder starts a tool process.
 
 mod mcp;
+mod sandbox;
+mod start;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
 
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::tool::{Manifest, ServerSeen, Toolbox};
+
+pub use sandbox::run_confined;
 
 use super::{invoke::Sources, permit::Permit};
 
@@ -29,6 +36,14 @@ pub(super) enum Sent {
 #[derive(Default)]
 pub(super) struct Transports {
     sessions: Mutex<BTreeMap<String, mcp::Session>>,
+    notices: std::sync::Mutex<Notices>,
+}
+
+/// What a person should know of how servers run, each thing once.
+#[derive(Default)]
+struct Notices {
+    said: BTreeSet<String>,
+    open: Vec<String>,
 }
 
 impl Transports {
@@ -44,7 +59,10 @@ impl Transports {
         let session = match sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
             Some(session) => session,
             None => match mcp::Session::start(manifest, pin, sources).await {
-                Ok(session) => session,
+                Ok(session) => {
+                    self.note_if_free(&manifest.family, session.confined);
+                    session
+                }
                 Err(why) => return Sent::Held(why),
             },
         };
@@ -57,7 +75,23 @@ impl Transports {
 
     /// Starts a server, asks what its tools are, and ends it.
     pub(super) async fn inspect(&self, manifest: &Manifest, sources: &dyn Sources) -> Result<ServerSeen, String> {
-        mcp::inspect(manifest, sources).await
+        let seen = mcp::inspect(manifest, sources).await?;
+        self.note_if_free(&manifest.family, seen.confined);
+        Ok(seen)
+    }
+
+    /// What has come up since this was last asked.
+    pub(super) fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner).open)
+    }
+
+    fn note_if_free(&self, family: &str, confined: bool) {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if !confined && notices.said.insert(family.to_owned()) {
+            notices.open.push(format!(
+                "`{family}` runs without confinement, because this kernel has no Landlock; only a simulation may"
+            ));
+        }
     }
 
     /// Ends every server.
