@@ -58,10 +58,15 @@ pub async fn main() -> ExitCode {
 }
 
 /// `COUNTERSIGN_LOG=debug` shows what the program does, on standard error, so that standard output stays the answer.
+/// What speaks to servers and starts them is left out at any level: it would show what passes before secrets are taken
+/// out of it.
 fn trace() {
-    use tracing_subscriber::EnvFilter;
-    if let Ok(filter) = EnvFilter::try_from_env("COUNTERSIGN_LOG") {
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+    const LEFT_OUT: [&str; 2] = ["rmcp", "process_wrap"];
+    if let Ok(wanted) = EnvFilter::try_from_env("COUNTERSIGN_LOG") {
+        let told = filter_fn(|about| !LEFT_OUT.iter().any(|name| about.target().starts_with(name)));
+        let shown = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(told);
+        let _ = tracing_subscriber::registry().with(wanted).with(shown).try_init();
     }
 }
 

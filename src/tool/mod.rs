@@ -12,5 +12,5 @@ mod shipped_tests;
 pub use kept::{Kept, SERVERS};
 pub use manifest::{Args, Effect, Manifest, ManifestKind, StateRead, Tool, UndoRule};
 pub use pin::{Pins, ServerPin, ServerSeen, tool_definition_digest};
-pub use server::{Files, Server, filled};
+pub use server::{Files, Secret, SecretFrom, Server, filled};
 pub use toolbox::{ArgsProblem, ManifestProblem, Toolbox};

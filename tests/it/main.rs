@@ -20,6 +20,7 @@ mod children;
 mod faults;
 mod gates;
 mod kill;
+mod secrets;
 mod shapes;
 mod terminal;
 mod trust;

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     super::{invoke::Sources, permit::Permit},
     Sent,
+    secret::Secrets,
     start::Start,
 };
 
@@ -34,21 +35,28 @@ const START: Duration = Duration::from_secs(20);
 pub(super) struct Session {
     client: RunningService<RoleClient, ()>,
     pin: ServerPin,
+    secrets: Secrets,
     /// Whether the kernel holds it to what it may touch.
     pub(super) confined: bool,
 }
 
 impl Session {
-    /// Starts the server if it is exactly what was pinned.
-    pub(super) async fn start(manifest: &Manifest, pin: &ServerPin, sources: &dyn Sources) -> Result<Self, String> {
+    /// Starts the server if it is exactly what was pinned, with its secrets.
+    pub(super) async fn start(
+        permit: &Permit,
+        manifest: &Manifest,
+        pin: &ServerPin,
+        sources: &dyn Sources,
+    ) -> Result<Self, String> {
         let family = &manifest.family;
         let again = "a person must look at it and run `countersign tools pin`";
         let start = Start::of(manifest, sources)?;
         if let Some(differs) = start.differs(manifest, pin) {
             return Err(format!("{differs}; {again}"));
         }
-        let client = begin(family, &start, sources).await?;
-        let (tools, _) = definitions(family, &client).await?;
+        let secrets = Secrets::read(permit, manifest, sources).await?;
+        let client = begin(family, &start, &secrets, sources).await.map_err(|why| secrets.out_of(&why))?;
+        let (tools, _) = definitions(family, &client).await.map_err(|why| secrets.out_of(&why))?;
         for tool in &manifest.tools {
             let name = tool.name.as_str();
             match (pin.tools.get(name), tools.get(name)) {
@@ -61,7 +69,7 @@ impl Session {
                 }
             }
         }
-        Ok(Self { client, pin: pin.clone(), confined: start.confined() })
+        Ok(Self { client, pin: pin.clone(), secrets, confined: start.confined() })
     }
 
     /// Whether it was started as this pin says and still runs.
@@ -90,16 +98,20 @@ impl Session {
                 let text: Vec<&str> =
                     result.content.iter().filter_map(|part| part.as_text()).map(|t| t.text.as_str()).collect();
                 if result.is_error == Some(true) {
-                    return (Sent::Error(short(&text.join(" "))), Some(self));
+                    return (Sent::Error(short(&self.secrets.out_of(&text.join(" ")))), Some(self));
                 }
                 let value = result.structured_content.clone().or_else(|| from_json("answer", &text.join("")).ok());
+                let value = value.map(|value| self.secrets.out_of_value(value));
                 (answered(value), Some(self))
             }
             Ok(Ok(_)) => (Sent::Unknown("the server asked for something instead of answering".into()), Some(self)),
-            Ok(Err(ServiceError::McpError(error))) => (Sent::Error(short(&error.message)), Some(self)),
+            Ok(Err(ServiceError::McpError(error))) => {
+                (Sent::Error(short(&self.secrets.out_of(&error.message))), Some(self))
+            }
             Ok(Err(error)) => {
+                let why = self.secrets.out_of(&format!("the connection ended before an answer: {error}"));
                 self.end().await;
-                (Sent::Unknown(short(&format!("the connection ended before an answer: {error}"))), None)
+                (Sent::Unknown(short(&why)), None)
             }
         }
     }
@@ -127,7 +139,7 @@ fn answered(value: Option<Value>) -> Sent {
 /// What a server is now: its command, its program's digest and its tools' definitions.
 pub(super) async fn inspect(manifest: &Manifest, sources: &dyn Sources) -> Result<ServerSeen, String> {
     let start = Start::of(manifest, sources)?;
-    let client = begin(&manifest.family, &start, sources).await?;
+    let client = begin(&manifest.family, &start, &Secrets::default(), sources).await?;
     let tools = definitions(&manifest.family, &client).await;
     let _ = timeout(Duration::from_secs(3), client.cancel()).await;
     let (mut tools, mut descriptions) = tools?;
@@ -144,9 +156,15 @@ pub(super) async fn inspect(manifest: &Manifest, sources: &dyn Sources) -> Resul
     Ok(ServerSeen { pin, descriptions, confined })
 }
 
-async fn begin(family: &str, start: &Start, sources: &dyn Sources) -> Result<RunningService<RoleClient, ()>, String> {
+async fn begin(
+    family: &str,
+    start: &Start,
+    secrets: &Secrets,
+    sources: &dyn Sources,
+) -> Result<RunningService<RoleClient, ()>, String> {
     let failed = |why: String| format!("the server of `{family}` could not be started: {why}");
-    let child = start.process(sources)?;
+    let mut child = start.process(sources)?;
+    secrets.give(&mut child);
     let (transport, _) =
         TokioChildProcess::builder(child).stderr(Stdio::null()).spawn().map_err(|error| failed(error.to_string()))?;
     let client = timeout(START, ().serve(transport)).await;

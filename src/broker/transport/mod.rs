@@ -3,6 +3,7 @@
 
 mod mcp;
 mod sandbox;
+mod secret;
 mod start;
 
 use std::{
@@ -58,7 +59,7 @@ impl Transports {
         let mut sessions = self.sessions.lock().await;
         let session = match sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
             Some(session) => session,
-            None => match mcp::Session::start(manifest, pin, sources).await {
+            None => match mcp::Session::start(&permit, manifest, pin, sources).await {
                 Ok(session) => {
                     self.note_if_free(&manifest.family, session.confined);
                     session

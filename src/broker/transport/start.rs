@@ -61,6 +61,14 @@ impl Start {
                 reach.read.push(path);
             }
         }
+        // What prints a secret is pinned like what is given it, and is not for the server to touch.
+        for secret in &manifest.server.secrets {
+            for word in secret.command.iter().flatten() {
+                for path in named(root, &fill(word)) {
+                    files.insert(word.clone(), digest(&path)?);
+                }
+            }
+        }
         reach.read.push(started);
         reach.keep(sources.kept()).map_err(|why| format!("the server of `{family}` cannot be started: {why}"))?;
         let reach = match (sandbox::supported(), manifest.simulated) {
