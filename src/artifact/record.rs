@@ -192,6 +192,9 @@ pub struct Totals {
     pub calls: u64,
     /// Calls that were refused.
     pub refused: u64,
+    /// Those of them that agents made outside the boundary.
+    #[serde(default)]
+    pub outside: u64,
     /// Approvals given.
     pub approvals: u64,
     /// Model tokens.

@@ -84,11 +84,21 @@ pub struct Limits {
     pub model_tokens: u64,
     /// Minutes of running, not of waiting.
     pub minutes: u32,
+    /// Calls outside the boundary, refused each, at which the engagement is stopped.
+    #[serde(skip_serializing_if = "usual_attempts")]
+    pub attempts_outside: u32,
+}
+
+/// Attempts outside the boundary at which an engagement is stopped where its spec says nothing else.
+const ATTEMPTS_OUTSIDE: u32 = 3;
+
+fn usual_attempts(attempts: &u32) -> bool {
+    *attempts == ATTEMPTS_OUTSIDE
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { tool_calls: 200, model_tokens: 200_000, minutes: 30 }
+        Self { tool_calls: 200, model_tokens: 200_000, minutes: 30, attempts_outside: ATTEMPTS_OUTSIDE }
     }
 }
 

@@ -280,6 +280,9 @@ fn gate(view: &View<'_>, tool: &Tool, proposal: &Proposal, recovery: bool, now: 
     if let (Some(reason), false) = (&state.cancelled, recovery) {
         return Err(no(Layer::Gate, "engagement.cancelled", format!("the engagement was cancelled: {reason}")));
     }
+    if let (Some(reason), false) = (view.stopped(), recovery) {
+        return Err(no(Layer::Gate, "engagement.stopped", format!("the engagement was stopped: {reason}")));
+    }
     if !state.gate_open(Gate::One) {
         return Err(no(Layer::Gate, "gate.1", "gate 1 is not open: nobody has approved the current spec"));
     }

@@ -25,14 +25,16 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     let spec = view.documents.spec().ok_or(NextError::Missing(ArtifactKind::Spec))?;
     let Some(flow) = view.documents.flow() else {
         // Before the flow is filed nothing has run, so a window that is not open yet is simply waited for.
-        return Ok(match (&view.state.cancelled, &spec.window) {
-            (Some(reason), _) => Next::Enter(Phase::AsBuilt, Some(reason.clone())),
+        let ended = view.state.cancelled.clone().or_else(|| view.stopped());
+        return Ok(match (ended, &spec.window) {
+            (Some(reason), _) => Next::Enter(Phase::AsBuilt, Some(reason)),
             (None, Some(window)) if now < window.from => Next::WaitUntil(window.from),
             _ => Next::Draft(ArtifactKind::Flow),
         });
     };
     let halted = match (&view.state.cancelled, &spec.window) {
         (Some(reason), _) => Some(format!("the engagement was cancelled: {reason}")),
+        (None, _) if view.stopped().is_some() => view.stopped().map(|reason| format!("stopped: {reason}")),
         (None, Some(window)) if now >= window.until => Some(format!("the window ended at {}", window.until)),
         _ => None,
     };
@@ -272,7 +274,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
             Reading::Value(shown_by, result) => match picked(tool, args, &result) {
                 Err(reason) => settle(view, node, NodeOutcome::Unknown, true, Some(reason)),
                 // Reading back shows that it never happened: a new attempt, in the open, not a silent retry.
-                Ok(now) if unsure && now == *before && attempt < ATTEMPTS && view.state.cancelled.is_none() => {
+                Ok(now) if unsure && now == *before && attempt < ATTEMPTS && !ended(view) => {
                     Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt: attempt + 1, shown_by })
                 }
                 Ok(now) => observed(view, node, tool, args, call, before, &now),
@@ -286,6 +288,11 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
         return next;
     }
     verified(view, node, args, call)
+}
+
+/// Whether a person or the boundary ended it: what was begun is finished, and nothing is begun.
+fn ended(view: &View<'_>) -> bool {
+    view.state.cancelled.is_some() || view.stopped().is_some()
 }
 
 /// How often a step is begun when reading back shows that its call never took effect.

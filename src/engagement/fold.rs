@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    artifact::{ArtifactKind, Digest, NodeId, Phase},
+    artifact::{Agent, ArtifactKind, Digest, NodeId, Phase},
     facts::Role,
     flow::{NodeOutcome, Settled},
+    policy::Layer,
 };
 
 use super::{
@@ -58,6 +59,7 @@ impl State {
             ran: 0,
             refused: 0,
             outside: 0,
+            outside_seen: 0,
             waited: 0,
             worked: 0,
             idle: true,
@@ -150,7 +152,9 @@ impl State {
             }
             Body::Refused(refused) => {
                 let reason = refused.rules.last().map(|spoke| spoke.reason.clone()).unwrap_or_default();
-                let outside = refused.refused == RefusedAs::Denied;
+                // The verifier is the platform's own reader: what it may not read is nobody's attempt.
+                let boundary = refused.rules.last().is_some_and(|spoke| spoke.layer == Layer::Boundary);
+                let outside = refused.refused == RefusedAs::Denied && boundary && refused.agent != Agent::Verifier;
                 let call = Call {
                     purpose: refused.purpose.clone(),
                     agent: refused.agent,
@@ -334,6 +338,7 @@ impl State {
     fn retried(&mut self, retried: &Retried, at: Timestamp) {
         let again = |node: &NodeId| retried.nodes.contains_key(node.as_str());
         self.closed = None;
+        self.outside_seen = self.outside;
         self.phase = Phase::Build;
         self.artifacts.remove(&ArtifactKind::Record);
         self.close_question(at);

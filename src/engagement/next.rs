@@ -113,6 +113,11 @@ pub fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     {
         return Ok(Next::Close(Closed { outcome: RecordOutcome::Cancelled, reason: reason.clone() }));
     }
+    if let Some(reason) = view.stopped()
+        && state.phase < Phase::Build
+    {
+        return Ok(Next::Close(Closed { outcome: RecordOutcome::Refused, reason }));
+    }
     match state.phase {
         Phase::Requirements => Ok(requirements(view)),
         Phase::Feasibility => feasibility(view),
@@ -264,6 +269,15 @@ impl<'a> View<'a> {
                 if made < READS_AGAIN { Reading::Again } else { Reading::Failed(Some(id.clone()), said()) }
             }
         }
+    }
+
+    /// Why the engagement is stopped, if its agents tried too often what no grant lets them do.
+    pub fn stopped(&self) -> Option<String> {
+        let most = self.documents.spec()?.limits.attempts_outside.max(1);
+        let made = self.state.outside.saturating_sub(self.state.outside_seen);
+        let calls = if made == 1 { "call" } else { "calls" };
+        (made >= u64::from(most))
+            .then(|| format!("{made} {calls} outside the boundary, and the spec stops it at {most}"))
     }
 
     /// The read as a next step, unless it was made and is over.

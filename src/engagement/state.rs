@@ -83,8 +83,10 @@ pub struct State {
     pub ran: u64,
     /// Calls that were refused.
     pub refused: u64,
-    /// Attempts outside the boundary.
+    /// Calls of agents that the boundary refused.
     pub outside: u64,
+    /// Those of them that a person has seen since: they had steps tried again.
+    pub outside_seen: u64,
     /// Seconds that it waited for people.
     pub waited: i64,
     /// Seconds of work: the time between events while no question was open, long gaps left out, because a process

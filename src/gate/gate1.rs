@@ -14,7 +14,7 @@ use super::{
     common::{banner, head, moment, targets},
     screen::{Screen, Section},
     since::since_last_version,
-    text::{names, sentence, value, word},
+    text::{count, names, sentence, value, word},
 };
 
 /// What gate 1 shows.
@@ -146,6 +146,8 @@ fn bounds(view: &View<'_>, spec: &Spec, facts: &Facts) -> Section {
             limits.tool_calls, limits.model_tokens, limits.minutes
         ),
     );
+    let attempts = count(limits.attempts_outside as usize, "attempt");
+    section.pair("Stopped at", format!("{attempts} outside what may be done"));
     let rollback = match spec.rollback {
         Rollback::Required => "every change must be undoable",
         Rollback::BestEffort => "undone where there is an undo",

@@ -78,6 +78,7 @@ WHAT MUST BE TRUE IN THE END
        result.vlans.exists(v, v.id == 1 && v.name == \"default\")
 
   Limits        80 tool calls, 200000 model tokens, 30 minutes of running
+  Stopped at    3 attempts outside what may be done
   Rollback      every change must be undoable
   Irreversible  nothing
   Artifact      spec.yaml version 1, DIGEST

@@ -43,6 +43,9 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
         };
         return (RecordOutcome::NotFeasible, said);
     }
+    if let (Some(reason), false) = (case.view.stopped(), built) {
+        return (RecordOutcome::Refused, format!("stopped: {reason}; nothing is changed"));
+    }
     let met = case.requirements.iter().all(|requirement| is_met(requirement.status));
     if case.spec.boundary.build.is_empty() {
         return (if met { RecordOutcome::Done } else { RecordOutcome::Failed }, counted);
@@ -59,6 +62,13 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
         && case.steps.iter().all(|step| in_place(step.result.outcome));
     if met && all {
         return (RecordOutcome::Done, counted);
+    }
+    if let Some(reason) = case.view.stopped() {
+        return if case.changed {
+            (RecordOutcome::PartlyDone, format!("stopped ({reason}); {counted}"))
+        } else {
+            (RecordOutcome::Refused, format!("stopped: {reason}; nothing is changed"))
+        };
     }
     let some = case.steps.iter().any(|step| step.result.outcome == TargetOutcome::Done && step.wrote);
     let shown =

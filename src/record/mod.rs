@@ -75,6 +75,7 @@ fn totals(state: &State, now: Timestamp) -> Totals {
     Totals {
         calls: state.ran,
         refused: state.refused,
+        outside: state.outside,
         approvals: state.answers.iter().filter(|(_, _, answered)| approved(&answered.answer)).count() as u64,
         // The chain does not count them yet: nothing drafts with a model in this version.
         model_tokens: 0,

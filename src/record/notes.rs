@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     artifact::{DeviationRecord, Digest, Independence, RequirementResult, RequirementStatus, Spec, TargetOutcome},
-    engagement::{About, Actor, Answer, Call, CallOutcome, Gate, GateState, Purpose, View},
+    engagement::{About, Actor, Answer, Call, CallOutcome, Gate, GateState, Purpose, RefusedAs, View},
     flow::NodeOutcome,
     tool::Effect,
 };
@@ -146,10 +146,17 @@ pub(super) fn residual(
         .map(|tool| tool.name.as_str())
         .collect();
     left.extend(blind.iter().map(|tool| format!("what `{tool}` did could not be read back: it has no state to read")));
-    if view.state.outside > 0 {
-        let n = view.state.outside;
+    if let Some(reason) = view.stopped() {
+        left.push(format!("the engagement was stopped: {reason}"));
+    }
+    let denied = view.state.calls.values().filter(|call| matches!(call.refused, Some((RefusedAs::Denied, _)))).count();
+    let outside = view.state.outside;
+    for (n, what) in [(outside, "outside the boundary"), (denied as u64 - outside.min(denied as u64), "against a rule")]
+    {
         let calls = if n == 1 { "call was" } else { "calls were" };
-        left.push(format!("{n} {calls} outside the boundary or against a rule: refused, and nothing was sent"));
+        if n > 0 {
+            left.push(format!("{n} {calls} {what}: refused, and nothing was sent"));
+        }
     }
     if asserted(view) {
         left.push("approvals are asserted: a name and an operating-system user, not a signature".into());

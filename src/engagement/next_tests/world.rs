@@ -471,6 +471,7 @@ impl Run {
             totals: Totals {
                 calls: 0,
                 refused: 0,
+                outside: 0,
                 approvals: 0,
                 model_tokens: 0,
                 working_seconds: 0,
