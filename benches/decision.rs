@@ -38,7 +38,7 @@ use countersign::{
     facts::{Identity, IdentityMeans, Role},
     gate::approval_request,
     policy::{Catalog, CompiledBoundary, Policies, PolicyTexts},
-    tool::{Pins, ServerPin, Toolbox},
+    tool::{Kept, Pins, ServerPin, Toolbox},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -95,7 +95,7 @@ fn two(value: f64) -> f64 {
 fn measure(engagements: usize, guardrails: usize) -> Figures {
     let text = with_guardrails(guardrails);
     let catalog = Arc::new(catalog(&text));
-    let broker = Broker::new(Arc::new(Fixed(Arc::clone(&catalog))));
+    let broker = Broker::new(Arc::new(Fixed(Arc::clone(&catalog), Kept::of(Path::new("/"), None))));
     let live: Vec<Live> = (0..engagements).map(|n| Live::at_its_call(&catalog, n)).collect();
     let slice = guardrails_about(&text, &catalog);
     let bare: Vec<PolicySet> = live.iter().map(|live| live.bare(&slice, &catalog)).collect();
@@ -184,7 +184,13 @@ fn catalog(guardrails: &str) -> Catalog {
     let servers = tools.manifests().iter().map(|manifest| {
         let tools = manifest.tools.iter().map(|tool| (tool.name.to_string(), Digest::ZERO)).collect();
         let manifest_digest = digest_of(manifest).ok();
-        let pin = ServerPin { command: Vec::new(), executable: Digest::ZERO, tools, manifest: manifest_digest };
+        let pin = ServerPin {
+            command: Vec::new(),
+            executable: Digest::ZERO,
+            tools,
+            manifest: manifest_digest,
+            files: Default::default(),
+        };
         (manifest.family.clone(), pin)
     });
     let toolbox = Toolbox::new(tools.manifests().to_vec(), Pins { servers: servers.collect() }).unwrap();
@@ -198,7 +204,7 @@ fn catalog(guardrails: &str) -> Catalog {
     }
 }
 
-struct Fixed(Arc<Catalog>);
+struct Fixed(Arc<Catalog>, Kept);
 
 impl Sources for Fixed {
     fn catalog(&self) -> Result<Arc<Catalog>, String> {
@@ -211,6 +217,14 @@ impl Sources for Fixed {
 
     fn program(&self) -> &Path {
         Path::new("/")
+    }
+
+    fn revision(&self) -> Option<String> {
+        None
+    }
+
+    fn kept(&self) -> &Kept {
+        &self.1
     }
 }
 

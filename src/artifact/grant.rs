@@ -31,7 +31,8 @@ pub struct Grant {
     /// A constraint for each argument; an argument that is not named must be absent or equal to its default.
     #[serde(rename = "where", default)]
     pub constraints: BTreeMap<String, Constraint>,
-    /// How many distinct effects; unlimited (within the limits) where it is left out.
+    /// How many distinct effects; unlimited (within the limits) where it is left out. Each grant is leave of its own:
+    /// a call that several let in counts on the first that has room, so together they let in as many as they say in sum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u32>,
 }

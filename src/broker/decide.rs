@@ -174,6 +174,7 @@ fn layers(
         None
     };
     let contract = contract_spoke(proposal, tool, on_contract).map_err(at)?;
+    one_change_at_a_time(state, tool).map_err(at)?;
     // 3, 4 and 6. Guardrails, boundary, stage.
     let approved_in = state.approved_in(&digest, now);
     // Whoever approves as an owner approves as an approver too.
@@ -199,7 +200,7 @@ fn layers(
         Verdict::Escalate(role) => Some(Refused::NeedsApproval(role)),
         Verdict::Allow => step_approval(view, proposal, approved_in),
     };
-    let grant = ruling.grant.unwrap_or_default();
+    let grants = Grants { view, tool, proposal, digest, first: ruling.grant, also: ruling.also };
     if let Some(verdict @ Refused::Denied) = verdict {
         return Err(Stopped::Ruled { verdict, digest, rules });
     }
@@ -209,15 +210,16 @@ fn layers(
     }
     if let Some(verdict) = verdict {
         // A count that is used up is said now, not after a person has been asked for nothing.
-        limits(view, &grant, tool, proposal, digest, recovery, now).map_err(at)?;
+        limits(view, proposal, recovery, now).and_then(|()| grants.with_room()).map_err(at)?;
         return Err(Stopped::Ruled { verdict, digest, rules });
-    }
-    if grant.is_empty() {
-        return Err(at(no(Layer::Boundary, "boundary.none", "no grant was named, so the call is refused")));
     }
     rules.extend(contract);
     // 7. Counts and limits, reserved with the intent.
-    let counts = limits(view, &grant, tool, proposal, digest, recovery, now).map_err(at)?;
+    limits(view, proposal, recovery, now).map_err(at)?;
+    let (grant, counts) = grants.with_room().map_err(at)?;
+    if let (Some(said), Some(permit)) = (grants.also.iter().find(|also| also.rule == grant), rules.first_mut()) {
+        *permit = said.clone();
+    }
     let approved = approved_in.is_some() && tool.effect != Effect::Read;
     Ok(Allowed { digest, tool: tool.name.clone(), target, args, grant, counts, approved, rules })
 }
@@ -462,6 +464,19 @@ fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool) -> Result
     }))
 }
 
+/// While a call is under way nobody knows yet what it leaves, so nothing else is changed.
+fn one_change_at_a_time(state: &State, tool: &Tool) -> Result<(), No> {
+    let under_way = |call: &Call| call.refused.is_none() && call.outcome.is_none();
+    match state.calls.iter().find(|(_, call)| under_way(call)) {
+        Some((id, _)) if tool.effect != Effect::Read => {
+            let reason =
+                format!("{id} is still under way, and an engagement changes one thing at a time; try after it");
+            Err(no(Layer::Contract, "contract.under_way", reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A step may ask for an approval of its own, whatever the stage lets run.
 fn step_approval(view: &View<'_>, proposal: &Proposal, approved_in: Option<Role>) -> Option<Refused> {
     let Purpose::Act { node, .. } = &proposal.purpose else { return None };
@@ -470,26 +485,15 @@ fn step_approval(view: &View<'_>, proposal: &Proposal, approved_in: Option<Role>
     (approved_in < Some(role)).then_some(Refused::NeedsApproval(role))
 }
 
-/// Step 7. Gives the effect that is counted.
-fn limits(
-    view: &View<'_>,
-    grant: &str,
-    tool: &Tool,
-    proposal: &Proposal,
-    digest: Digest,
-    recovery: bool,
-    now: Timestamp,
-) -> Result<Option<String>, No> {
+/// Step 7, but for what grants count.
+fn limits(view: &View<'_>, proposal: &Proposal, recovery: bool, now: Timestamp) -> Result<(), No> {
     let state: &State = view.state;
     let Some(spec) = spec(view) else { return Err(no(Layer::Limits, "limit.none", "there is no spec")) };
     if let (Purpose::Undo { .. }, Some(until)) = (&proposal.purpose, spec.undo_until)
         && now >= until
     {
-        return Err(no(
-            Layer::Limits,
-            "limit.undo_until",
-            format!("the spec lets changes be taken back until {until}"),
-        ));
+        let reason = format!("the spec lets changes be taken back until {until}");
+        return Err(no(Layer::Limits, "limit.undo_until", reason));
     }
     if !recovery {
         if state.ran >= u64::from(spec.limits.tool_calls) {
@@ -501,24 +505,51 @@ fn limits(
             return Err(no(Layer::Limits, "limit.minutes", reason));
         }
     }
-    if tool.effect == Effect::Read || grant.ends_with(".undo") {
-        return Ok(None);
+    Ok(())
+}
+
+/// The grants that let a call in, in the order of the spec.
+struct Grants<'a> {
+    view: &'a View<'a>,
+    tool: &'a Tool,
+    proposal: &'a Proposal,
+    digest: Digest,
+    first: Option<String>,
+    also: Vec<Spoke>,
+}
+
+impl Grants<'_> {
+    /// The grant that the call counts on, and the effect that is counted: the grant on which this effect was counted
+    /// before, else the first that has room. Each is leave of its own, so where one is used up the next one holds.
+    fn with_room(&self) -> Result<(String, Option<String>), No> {
+        let Some(first) = &self.first else {
+            return Err(no(Layer::Boundary, "boundary.none", "no grant was named, so the call is refused"));
+        };
+        if self.tool.effect == Effect::Read || first.ends_with(".undo") {
+            return Ok((first.clone(), None));
+        }
+        // An effect is one node, however often it is tried: a call that is proposed by hand stands for itself.
+        let node = self.proposal.purpose.node();
+        let effect = node.map_or_else(|| self.digest.to_string(), ToString::to_string);
+        let all: Vec<&String> = std::iter::once(first).chain(self.also.iter().map(|also| &also.rule)).collect();
+        let used = |grant: &str| self.view.state.effects.get(grant);
+        let counted = all.iter().find(|grant| used(grant).is_some_and(|used| used.contains(&effect)));
+        let room = |grant: &&&String| {
+            self.at_most(grant).is_none_or(|most| used(grant).map_or(0, BTreeSet::len) < most as usize)
+        };
+        match counted.or_else(|| all.iter().find(room)) {
+            Some(grant) => Ok(((*grant).clone(), Some(effect))),
+            None => {
+                let most: u64 = all.iter().filter_map(|grant| self.at_most(grant)).map(u64::from).sum();
+                let which = if all.len() == 1 { "the grant allows" } else { "the grants together allow" };
+                let reason = format!("{which} {most} of these and all are used");
+                Err(no(Layer::Limits, "limit.at_most", reason))
+            }
+        }
     }
-    // An effect is one node, however often it is tried: a call that is proposed by hand stands for itself.
-    let effect = proposal.purpose.node().map_or_else(|| digest.to_string(), ToString::to_string);
-    let most = grant
-        .strip_prefix("build.")
-        .and_then(|at| at.parse::<usize>().ok())
-        .and_then(|at| spec.boundary.build.get(at))
-        .and_then(|grant| grant.at_most);
-    let used = state.effects.get(grant);
-    let counted = used.is_some_and(|used| used.contains(&effect));
-    if let Some(most) = most
-        && !counted
-        && used.map_or(0, BTreeSet::len) >= most as usize
-    {
-        let reason = format!("the grant allows {most} of these and all are used");
-        return Err(no(Layer::Limits, "limit.at_most", reason));
+
+    fn at_most(&self, grant: &str) -> Option<u32> {
+        let at = grant.strip_prefix("build.").and_then(|at| at.parse::<usize>().ok())?;
+        spec(self.view)?.boundary.build.get(at)?.at_most
     }
-    Ok(Some(effect))
 }

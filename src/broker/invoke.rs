@@ -1,14 +1,7 @@
 //! Writes each decision down, mints the permit for what was allowed, runs it and writes the outcome down.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroU32,
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -28,6 +21,7 @@ use super::{
     cached::{Cached, DecidedOn},
     decide::{Decided, Moment, Said, decide, refused_purpose, still_allowed},
     permit::Permit,
+    rate::Rates,
     refused::{recorded_args, recorded_tool},
     transport::{Sent, Transports},
 };
@@ -50,8 +44,19 @@ pub trait Sources: Send + Sync {
 pub struct Broker {
     sources: Arc<dyn Sources>,
     transports: Transports,
-    rates: Mutex<BTreeMap<String, Arc<DefaultDirectRateLimiter>>>,
+    rates: Rates,
     cached: Cached,
+}
+
+/// How often a proposal is decided again because others wrote meanwhile.
+const DECIDE_AGAIN: u32 = 200;
+
+/// What was decided and written down.
+enum Decision {
+    /// It does not run.
+    Refused(Invoked),
+    /// It runs, with this permit.
+    Allowed { permit: Permit, call: CallId, catalog: Arc<Catalog> },
 }
 
 /// What came of a proposal.
@@ -115,18 +120,41 @@ impl From<JournalError> for BrokerError {
 impl Broker {
     /// A broker that asks `sources` what to decide on. It starts nothing until something is allowed.
     pub fn new(sources: Arc<dyn Sources>) -> Self {
-        Self { sources, transports: Transports::default(), rates: Mutex::default(), cached: Cached::default() }
+        Self { sources, transports: Transports::default(), rates: Rates::default(), cached: Cached::default() }
     }
 
-    /// Decides a proposal, and runs it if it is allowed. The decision is durable before anything starts.
+    /// Decides a proposal, and runs it if it is allowed. The decision is durable before anything starts. Where another
+    /// process wrote meanwhile, what it wrote is read and everything is decided again.
     pub async fn invoke(
         &self,
         journal: &mut Journal,
         actor: Actor,
         proposal: Proposal,
     ) -> Result<Invoked, BrokerError> {
+        let mut tries = 1;
+        loop {
+            match self.decide(journal, &actor, &proposal).await {
+                // Each conflict is another writer's progress, so this ends unless others never do.
+                Err(BrokerError::Ledger(LedgerError::Conflict(_)))
+                    if tries < DECIDE_AGAIN && journal.catch_up().await? > 0 =>
+                {
+                    tries += 1;
+                }
+                Err(error) => return Err(error),
+                Ok(Decision::Refused(invoked)) => return Ok(invoked),
+                Ok(Decision::Allowed { permit, call, catalog }) => {
+                    let sent = self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
+                    let told = self.finish(journal, call.clone(), sent, "").await?;
+                    return Ok(Invoked { call, told });
+                }
+            }
+        }
+    }
+
+    /// Decides a proposal and writes the decision down.
+    async fn decide(&self, journal: &mut Journal, actor: &Actor, proposal: &Proposal) -> Result<Decision, BrokerError> {
         let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
-        self.wait_for_rate(&catalog, &proposal).await;
+        self.rates.wait(&catalog.toolbox, &proposal.tool, &proposal.args).await;
         let trust = TrustBook::open(journal.store().clone()).await?;
         let elsewhere = elsewhere(journal, &catalog, &proposal.tool).await?;
         // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
@@ -148,30 +176,32 @@ impl Broker {
         });
         let (decided_on, basis) = (digest_of(&basis)?, vec![basis]);
         let moment = Moment { now, stage: standing.stage, elsewhere: &elsewhere };
-        match decide(&view, &catalog, boundary.as_deref(), &proposal, &moment) {
+        match decide(&view, &catalog, boundary.as_deref(), proposal, &moment) {
             Decided::Refuse { verdict, digest, rules } => {
                 let refused = verdict.into();
                 let rule = rules.last().cloned().unwrap_or_else(no_rule);
-                let purpose = refused_purpose(&view, &proposal, now);
+                tracing::info!(engagement = %view.state.id, %call, tool = ?proposal.tool, rule = rule.rule, "refused");
+                let purpose = refused_purpose(&view, proposal, now);
                 let event = CallRefused {
                     call: call.clone(),
                     digest,
                     purpose,
                     agent: proposal.agent,
                     tool: recorded_tool(&proposal.tool),
-                    args: recorded_args(proposal.args),
+                    args: recorded_args(proposal.args.clone()),
                     refused,
                     rules,
                     decided_on,
                 };
-                journal.act(now, actor, Command::Refuse(Box::new(event)), basis).await?;
-                Ok(Invoked { call, told: Told::Refused { refused, rule } })
+                journal.act(now, actor.clone(), Command::Refuse(Box::new(event)), basis).await?;
+                Ok(Decision::Refused(Invoked { call, told: Told::Refused { refused, rule } }))
             }
             Decided::Allow(allowed) => {
+                tracing::info!(engagement = %view.state.id, %call, tool = %allowed.tool, grant = allowed.grant, "allowed");
                 let event = CallAllowed {
                     call: call.clone(),
                     digest: allowed.digest,
-                    purpose: proposal.purpose,
+                    purpose: proposal.purpose.clone(),
                     agent: proposal.agent,
                     tool: allowed.tool.clone(),
                     target: allowed.target,
@@ -182,11 +212,9 @@ impl Broker {
                     rules: allowed.rules,
                     decided_on,
                 };
-                journal.act(now, actor, Command::Allow(Box::new(event)), basis).await?;
+                journal.act(now, actor.clone(), Command::Allow(Box::new(event)), basis).await?;
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), allowed.tool, allowed.args);
-                let sent = self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
-                let told = self.finish(journal, call.clone(), sent, "").await?;
-                Ok(Invoked { call, told })
+                Ok(Decision::Allowed { permit, call, catalog })
             }
         }
     }
@@ -222,6 +250,7 @@ impl Broker {
         let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, &moment) {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
+                self.rates.wait(&catalog.toolbox, name.as_str(), &known.args).await;
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, known.args.clone());
                 self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await
             }
@@ -285,6 +314,7 @@ impl Broker {
             Sent::Unknown(text) => (CallOutcome::Unknown, None, Some(say(text))),
         };
         let result = value.map(digest_of).transpose()?;
+        tracing::debug!(engagement = %journal.state().id, %call, ?outcome, message, "over");
         let documents: Vec<Value> = value.cloned().into_iter().collect();
         let finished = CallFinished { call, outcome, result, message };
         loop {
@@ -301,18 +331,6 @@ impl Broker {
             Sent::Held(text) => Told::NotSent(text),
             Sent::Unknown(text) => Told::Unknown(text),
         })
-    }
-
-    async fn wait_for_rate(&self, catalog: &Catalog, proposal: &Proposal) {
-        let manifest = proposal.tool.parse().ok().and_then(|name| catalog.toolbox.manifest_of(&name));
-        let Some(manifest) = manifest else { return };
-        let rate = {
-            let mut rates = self.rates.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let per_second = NonZeroU32::new(manifest.server.calls_per_second).unwrap_or(NonZeroU32::MIN);
-            let made = || Arc::new(RateLimiter::direct(Quota::per_second(per_second)));
-            Arc::clone(rates.entry(manifest.family.clone()).or_insert_with(made))
-        };
-        rate.until_ready().await;
     }
 
     /// What would be decided about a proposal now, by the same steps as [`Broker::invoke`] takes: it writes nothing,

@@ -6,6 +6,7 @@
 //! - `cached.rs` keeps what decisions share;
 //! - `invoke.rs` writes the decision down and runs what was allowed;
 //! - `refused.rs` bounds what is kept of a refused call;
+//! - `rate.rs` makes calls wait that come too fast;
 //! - `permit.rs` is the proof that a transport asks for;
 //! - `transport/` speaks to tool servers and is reachable from nowhere else.
 
@@ -13,6 +14,7 @@ mod cached;
 mod decide;
 mod invoke;
 mod permit;
+mod rate;
 mod refused;
 mod transport;
 #[cfg(test)]

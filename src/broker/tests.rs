@@ -6,8 +6,11 @@ use serde_json::json;
 
 use super::decide::{Decided, Moment, Refused, decide, refused_purpose, still_allowed};
 use crate::{
-    artifact::{Agent, Digest, digest_of},
-    engagement::{About, Actor, Answer, Asked, CallRefused, Command, Next, Proposal, Purpose, RefusedAs},
+    artifact::{Agent, CallId, Digest, Phase, RecordOutcome, digest_of},
+    engagement::{
+        About, Actor, Answer, Asked, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Next, Proposal,
+        Purpose, RefusedAs,
+    },
     facts::Role,
     policy::{CompiledBoundary, Policies, PolicyTexts},
     record::fixture::{ADDRESS, Chain, Scripted, VLAN, ada, object},
@@ -254,4 +257,159 @@ fn an_unknown_call_is_sent_again_only_while_it_may_still_run() {
     frozen(&mut chain, false);
     chain.command(ada(), Command::Cancel { reason: "not now".into(), roles: Role::ALL.into() });
     assert!(again(&chain).unwrap_err().contains("cancelled"));
+}
+
+/// Decides a proposal and writes the decision down, as the broker does; the grant that it rests on, or the rule that
+/// refuses it.
+fn proposed(chain: &mut Chain, proposal: &Proposal) -> Result<String, String> {
+    let boundary = CompiledBoundary::compile(chain.documents.spec().unwrap(), &chain.catalog).unwrap();
+    let decided = decide(&chain.view(), &chain.catalog, Some(&boundary), proposal, &at(chain));
+    let (call, decided_on) = (chain.state().next_call(), Digest::ZERO);
+    let Proposal { agent, purpose, tool, args } = proposal.clone();
+    match decided {
+        Decided::Allow(allowed) => {
+            let super::decide::Allowed { digest, tool, target, args, grant, counts, approved, rules } = *allowed;
+            assert_eq!(rules[0].rule, grant, "what is said is what is counted");
+            let given = grant.clone();
+            chain.command(
+                Actor::Agent(agent),
+                Command::Allow(Box::new(CallAllowed {
+                    call,
+                    digest,
+                    purpose,
+                    agent,
+                    tool,
+                    target,
+                    args,
+                    grant,
+                    counts,
+                    approved,
+                    rules,
+                    decided_on,
+                })),
+            );
+            Ok(given)
+        }
+        Decided::Refuse { verdict, digest, rules } => {
+            let rule = rules.last().unwrap().rule.clone();
+            let refused = match verdict {
+                Refused::Invalid => RefusedAs::Invalid,
+                Refused::Denied => RefusedAs::Denied,
+                Refused::NeedsApproval(role) => RefusedAs::NeedsApproval(role),
+            };
+            let event = CallRefused { call, digest, purpose, agent, tool, args, refused, rules, decided_on };
+            chain.command(Actor::Agent(agent), Command::Refuse(Box::new(event)));
+            Err(rule)
+        }
+    }
+}
+
+fn finished(chain: &mut Chain) {
+    let call = CallId::nth(u64::from(chain.state().next_call().number()) - 1);
+    let outcome = CallOutcome::Error;
+    chain.command(Actor::Program, Command::Finish(CallFinished { call, outcome, result: None, message: None }));
+}
+
+#[test]
+fn where_one_grant_is_used_up_the_next_holds_and_never_more_than_their_sum() {
+    let one = "        at_most: {cel: inputs.switches.size()}\n";
+    let twice = VLAN.replace(
+        one,
+        "        at_most: 1
+      - tool: vlan.create
+        where: {switch: {in_group: access-switches}, id: {min: 2, max: 200}, name: {any: true}}
+        at_most: 2
+",
+    );
+    assert_ne!(twice, VLAN);
+    let mut chain = building(&twice);
+    let mut given = Vec::new();
+    for _ in 0..4 {
+        let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
+        let decided = proposed(&mut chain, &act);
+        if decided.is_ok() {
+            finished(&mut chain);
+        }
+        given.push(decided);
+    }
+    let ok = |grant: &str| Ok(grant.to_owned());
+    assert_eq!(given, [ok("build.0"), ok("build.1"), ok("build.1"), Err("limit.at_most".into())]);
+}
+
+#[test]
+fn nothing_is_changed_while_a_call_is_under_way() {
+    let mut chain = building(VLAN);
+    let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
+    assert_eq!(proposed(&mut chain, &act), Ok("build.0".into()));
+    let by_hand = Proposal {
+        purpose: Purpose::Proposed { n: 1 },
+        args: object(json!({"switch": "sw04", "id": 120, "name": "guest"})),
+        ..act
+    };
+    assert_eq!(refused(&chain, &by_hand).as_deref(), Some("contract.under_way"));
+    finished(&mut chain);
+    assert_ne!(refused(&chain, &by_hand).as_deref(), Some("contract.under_way"));
+}
+
+/// A call that no grant lets in.
+fn outside(agent: Agent, tool: &str) -> Proposal {
+    let args = match tool {
+        "vlan.delete" => json!({"switch": "sw01", "id": 20}),
+        _ => json!({"switch": "sw01"}),
+    };
+    Proposal { agent, purpose: Purpose::Proposed { n: 1 }, tool: tool.into(), args: object(args) }
+}
+
+#[test]
+fn attempts_outside_the_boundary_stop_the_engagement() {
+    // In the build: what is left is not run, and what was done is looked at.
+    let mut chain = building(VLAN);
+    let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
+    for n in 1..=3 {
+        assert!(chain.view().stopped().is_none());
+        assert_eq!(refused(&chain, &act), None, "{n}");
+        assert_eq!(proposed(&mut chain, &outside(Agent::Build, "vlan.delete")), Err("boundary.none".into()));
+    }
+    assert_eq!(chain.state().outside, 3);
+    assert_eq!(refused(&chain, &act).as_deref(), Some("engagement.stopped"));
+    chain.run();
+    let record = chain.documents.record().unwrap();
+    assert_eq!((record.outcome, record.totals.outside), (RecordOutcome::Refused, 3));
+    assert_eq!(record.summary, "stopped: 3 calls outside the boundary, and the spec stops it at 3; nothing is changed");
+    assert_eq!(chain.state().closed.as_ref().unwrap().outcome, RecordOutcome::Refused);
+
+    // Before the build it is closed at once.
+    let limits = VLAN.replace("limits: {", "limits: {attempts_outside: 1, ");
+    let mut chain = pinned(Chain::request(&limits, json!({"id": 120, "name": "guest"})));
+    assert_eq!(chain.run(), Some(About::Gate1));
+    chain.answer_with(&About::Gate1, Digest::ZERO, Answer::Approve, Vec::new());
+    chain.command(Actor::Program, Command::Enter { phase: Phase::Feasibility, reason: None });
+    assert_eq!(proposed(&mut chain, &outside(Agent::Design, "port.list")), Err("boundary.none".into()));
+    assert!(matches!(chain.next().unwrap(), Next::Close(closed) if closed.outcome == RecordOutcome::Refused));
+}
+
+#[test]
+fn only_what_an_agent_tried_outside_the_boundary_is_counted() {
+    let mut chain = building(VLAN);
+    let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
+    let forged = |purpose: Purpose, tool: &str, args: serde_json::Value| Proposal {
+        agent: Agent::Build,
+        purpose,
+        tool: tool.into(),
+        args: object(args),
+    };
+    let wrong = [
+        forged(Purpose::Proposed { n: 1 }, "vlan.burn", json!({})),
+        forged(Purpose::Proposed { n: 1 }, "vlan.list", json!({"switch": "sw01", "more": 1})),
+        forged(act.purpose.clone(), "vlan.list", json!({"switch": "sw01"})),
+        outside(Agent::Design, "vlan.list"),
+        outside(Agent::Verifier, "port.list"),
+    ];
+    for proposal in wrong {
+        proposed(&mut chain, &proposal).unwrap_err();
+    }
+    assert_eq!(chain.state().outside, 0);
+    assert!(chain.view().stopped().is_none());
+    proposed(&mut chain, &outside(Agent::Build, "port.list")).unwrap_err();
+    assert_eq!(chain.state().outside, 1);
 }

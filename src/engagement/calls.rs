@@ -57,6 +57,9 @@ pub(super) fn allow(state: &State, allowed: Box<CallAllowed>) -> Result<Body, Re
             return wrong(format!("{what} is not for the {} agent", allowed.agent));
         }
     }
+    if allowed.counts.is_some() || matches!(allowed.purpose, Purpose::Undo { .. }) {
+        none_under_way(state)?;
+    }
     effect(state, &allowed)?;
     if allowed.approved && state.approved_calls.get(&allowed.digest).is_none_or(|left| *left == 0) {
         return wrong("no unused approval names exactly this call");

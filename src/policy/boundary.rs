@@ -92,10 +92,10 @@ impl CompiledBoundary {
         &self.permits
     }
 
-    /// The first grant of the spec among permits that hold: its id, and what it lets in, in words.
-    pub(super) fn first(&self, permits: &[String]) -> Option<(&str, &str)> {
-        let first = self.granted.iter().find(|granted| permits.contains(&granted.id))?;
-        Some((&first.id, &first.reason))
+    /// The grants of the spec among permits that hold, in its order: each one's id, and what it lets in, in words.
+    pub(super) fn holding(&self, permits: &[String]) -> impl Iterator<Item = (&str, &str)> {
+        let holding = self.granted.iter().filter(|granted| permits.contains(&granted.id));
+        holding.map(|granted| (granted.id.as_str(), granted.reason.as_str()))
     }
 
     fn add(&mut self, catalog: &Catalog, side: Side, id: &str, grant: &Grant) -> Result<(), Vec<SpecError>> {

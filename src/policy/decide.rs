@@ -112,12 +112,18 @@ pub struct Ruling {
     pub spoke: Vec<Spoke>,
     /// The grant that it rests on, such as `build.0`, `discover.1` or `build.0.undo`.
     pub grant: Option<String>,
+    /// Later grants of the spec that let it in as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Spoke>,
 }
 
 /// Rules on one call: target, guardrails, boundary and trust stage. The contract is only heard of in
 /// `on_contract`; it and the limits are the broker's.
 pub fn rule(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_>) -> Ruling {
-    decide(catalog, boundary, question).unwrap_or_else(|spoke| Ruling { verdict: Verdict::Deny, spoke, grant: None })
+    decide(catalog, boundary, question).unwrap_or_else(|spoke| {
+        let verdict = Verdict::Deny;
+        Ruling { verdict, spoke, grant: None, also: Vec::new() }
+    })
 }
 
 /// What the boundary alone says to a question: the grant, or the reason.
@@ -128,7 +134,7 @@ pub(super) fn within(
 ) -> Result<String, Vec<Spoke>> {
     let asked = ask(catalog, question)?;
     let request = asked.as_it_is().map_err(not_asked)?;
-    ask_boundary(catalog, boundary, question, &asked, &request).map(|permit| permit.rule)
+    ask_boundary(catalog, boundary, question, &asked, &request).map(|(permit, _)| permit.rule)
 }
 
 fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_>) -> Result<Ruling, Vec<Spoke>> {
@@ -137,7 +143,7 @@ fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_
     let rules =
         catalog.policies.about(&question.tool.name).ok_or_else(|| not_asked("no policy knows the tool".into()))?;
     let attended = ask_guardrails(catalog, &rules.guardrails, &asked, &request)?;
-    let permit = ask_boundary(catalog, boundary, question, &asked, &request)?;
+    let (permit, also) = ask_boundary(catalog, boundary, question, &asked, &request)?;
     let grant = permit.rule.clone();
     let mut spoke = vec![permit];
     let (mut verdict, stage) = ask_stage(catalog, &rules.stages, question, &asked, &request)?;
@@ -150,7 +156,7 @@ fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_
         };
         spoke.extend(guardrails);
     }
-    Ok(Ruling { verdict, spoke, grant: Some(grant) })
+    Ok(Ruling { verdict, spoke, grant: Some(grant), also })
 }
 
 fn ask<'a>(catalog: &'a Catalog, question: &Question<'a>) -> Result<Asked<'a>, Vec<Spoke>> {
@@ -215,7 +221,7 @@ fn ask_boundary(
     question: &Question<'_>,
     asked: &Asked<'_>,
     request: &Request,
-) -> Result<Spoke, Vec<Spoke>> {
+) -> Result<(Spoke, Vec<Spoke>), Vec<Spoke>> {
     let answer = match boundary.about(&question.tool.name) {
         Some(permits) => asked.ask(permits, request),
         None => Answer { rules: Vec::new(), failed: Vec::new() },
@@ -225,8 +231,9 @@ fn ask_boundary(
         return Err(failed);
     }
     let spoke = |rule: &str, reason: String| Spoke { layer: Layer::Boundary, rule: rule.into(), reason };
-    match boundary.first(&answer.rules) {
-        Some((grant, words)) => Ok(spoke(grant, words.to_owned())),
+    let mut holding = boundary.holding(&answer.rules).map(|(grant, words)| spoke(grant, words.to_owned()));
+    match holding.next() {
+        Some(first) => Ok((first, holding.collect())),
         None => Err(vec![spoke("boundary.none", boundary.explain(catalog, question, asked, request))]),
     }
 }

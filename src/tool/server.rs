@@ -18,6 +18,9 @@ pub struct Server {
     /// Most calls per second.
     #[serde(default = "default_rate")]
     pub calls_per_second: u32,
+    /// Most calls per minute to any one target; as many as there are where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_per_minute_per_target: Option<u32>,
     /// The files and folders that it may touch beside the system's libraries and the files that its command names.
     #[serde(default, skip_serializing_if = "Files::is_empty")]
     pub files: Files,

@@ -20,6 +20,7 @@ mod children;
 mod faults;
 mod gates;
 mod kill;
+mod limits;
 mod secrets;
 mod shapes;
 mod terminal;

@@ -191,6 +191,9 @@ mod tests {
         fn program(&self) -> &Path {
             Path::new("/bin/sh")
         }
+        fn revision(&self) -> Option<String> {
+            None
+        }
         fn kept(&self) -> &Kept {
             &self.kept
         }

@@ -212,7 +212,12 @@ fn a_tool_that_the_policies_were_not_loaded_with_is_refused() {
 #[test]
 fn a_ruling_reads_back_as_it_was_written() {
     let spoke = Spoke { layer: Layer::Guardrails, rule: "a".into(), reason: "b".into() };
-    let ruling = Ruling { verdict: Verdict::Escalate(Role::Owner), spoke: vec![spoke], grant: Some("build.0".into()) };
+    let ruling = Ruling {
+        verdict: Verdict::Escalate(Role::Owner),
+        spoke: vec![spoke],
+        grant: Some("build.0".into()),
+        also: Vec::new(),
+    };
     let written = serde_json::to_value(&ruling).unwrap();
     assert_eq!(written["verdict"], json!({"escalate": "owner"}));
     assert_eq!(serde_json::from_value::<Ruling>(written).unwrap(), ruling);
