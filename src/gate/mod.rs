@@ -226,7 +226,8 @@ fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &A
 fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String> {
     let apart = |environment: &String| catalog.people.separation_of_duties.contains(environment);
     let anywhere = || catalog.inventory.targets.iter().any(|target| apart(&target.environment));
-    if !reach.environments.iter().any(apart) && !(reach.unlisted_targets && anywhere()) {
+    let reached = reach.environments.iter().any(apart) || reach.unlisted_targets && anywhere();
+    if !reached {
         return BTreeSet::new();
     }
     let authors = view.state.artifacts.values().map(|filed| &filed.author);

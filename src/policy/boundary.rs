@@ -142,7 +142,8 @@ impl CompiledBoundary {
         let (id, reason) = (permit.id.to_owned(), permit.reason.to_owned());
         let (policy, source) = permit.build()?;
         let about = self.by_tool.entry(grant.tool.clone()).or_default();
-        about.add(policy.clone()).and_then(|()| self.permits.add(policy)).map_err(|error| error.to_string())?;
+        about.add(policy.clone()).map_err(|error| error.to_string())?;
+        self.permits.add(policy).map_err(|error| error.to_string())?;
         if !self.cedar.is_empty() {
             self.cedar.push('\n');
         }

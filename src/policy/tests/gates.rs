@@ -50,7 +50,8 @@ fn whatever_is_not_plainly_allowed_is_a_persons() {
     let policies = catalog().policies;
     let at = |change: fn(GateFacts) -> GateFacts| why(policies.gate_ruling(&change(facts(LAB, asked()))));
     assert_eq!(at(|facts| facts), "");
-    let cases: &[(fn(GateFacts) -> GateFacts, &str)] = &[
+    type Case = (fn(GateFacts) -> GateFacts, &'static str);
+    let cases: &[Case] = &[
         (|f| GateFacts { stage: 1, ..f }, "at trust stage 1 people answer"),
         (|f| GateFacts { stage: 2, ..f }, "at trust stage 2 people answer"),
         (|f| GateFacts { stage: 4, ..f }, "at trust stage 4 people answer"),

@@ -193,7 +193,7 @@ fn a_value_of_any_depth_is_refused_without_looking_into_it() {
 
 #[test]
 fn arguments_that_are_valid_one_by_one_are_refused_when_they_are_too_much_together() {
-    let grant = format!("{{switch: {{is: sw01}}, port: {{any: true}}, vlans: {{any: true}}, note: {{any: true}}}}");
+    let grant = "{switch: {is: sw01}, port: {any: true}, vlans: {any: true}, note: {any: true}}";
     let call = |note: &str| json!({"switch": "sw01", "port": "Gi1/0/1", "vlans": [10], "note": note});
     assert!(sent("port.trunk.set", &grant, &call(&"x".repeat(16_000))).is_ok());
     let why = sent("port.trunk.set", &grant, &call(&"\u{10ffff}".repeat(16_384))).unwrap_err();
