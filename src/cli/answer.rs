@@ -11,7 +11,8 @@ use super::{
     args::{AnswerArgs, Approve, ChoiceArg, Global, Reject},
     context::Context,
     output::{CliError, Code, agreed, interactive, plain, say, say_json, style},
-    run::{left_out, next_words, say_left_out, tick},
+    run::next_words,
+    yes::{left_out, say_left_out, tick},
 };
 
 /// `approve`. Nothing is approved that was not shown: either the digest says what was seen, or it is shown now.

@@ -20,6 +20,7 @@ mod show;
 mod tools;
 mod trust;
 mod verify;
+mod yes;
 
 use std::process::ExitCode;
 

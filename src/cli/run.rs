@@ -1,6 +1,6 @@
 //! `countersign run`: drives an engagement and, on a terminal, asks at its gates and goes on.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -10,7 +10,7 @@ use crate::{
     engagement::{About, Purpose},
     facts::Identity,
     flow::NodeOutcome,
-    gate::{ApprovalRequest, OfferedCall, render},
+    gate::{ApprovalRequest, render},
     ledger::{Claim, Filter, Journal, Which},
     runtime::{Choice, Driver, DriverError, Open, Progress, Stopped, Workspace, Yes, answer, open_question, retry},
 };
@@ -21,6 +21,7 @@ use super::{
     edit,
     output::{CliError, Code, agreed, aside, complain, interactive, plain, prompt, say, say_json, style},
     show,
+    yes::{left_out, say_left_out, some, tick},
 };
 
 /// Runs the command.
@@ -320,58 +321,6 @@ enum Asked {
     Left,
 }
 
-/// Destructive calls are ticked one by one, each with its own yes.
-pub fn tick(asked: &ApprovalRequest, given: &Yes) -> BTreeSet<String> {
-    let open = |call: &&OfferedCall| call.destructive && !given.ticked.contains(call.node.as_str());
-    let chosen = |call: &&OfferedCall| given.only.as_ref().is_none_or(|only| only.contains(call.node.as_str()));
-    let offered = asked.calls.iter().filter(|_| asked.about == About::Gate2);
-    offered
-        .filter(open)
-        .filter(chosen)
-        .filter(|call| {
-            let (sentence, node) = (plain(&call.sentence), &call.node);
-            let question =
-                format!("destructive: {sentence} ({node}). Let it run? [y]es (default: no, ask when it is reached)");
-            agreed(&question, &["y", "yes"])
-        })
-        .map(|call| call.node.to_string())
-        .collect()
-}
-
-/// Asks of every call by itself whether it is approved now.
-fn some(asked: &ApprovalRequest) -> Yes {
-    let yes = |call: &&OfferedCall| {
-        let what = if call.destructive { "destructive: " } else { "" };
-        let question = format!(
-            "{what}{} ({}). Let it run? [y]es (default: no, ask when it is reached)",
-            plain(&call.sentence),
-            call.node
-        );
-        agreed(&question, &["y", "yes"])
-    };
-    let only: BTreeSet<String> = asked.calls.iter().filter(yes).map(|call| call.node.to_string()).collect();
-    let ticked = asked.calls.iter().filter(|call| call.destructive).map(|call| call.node.to_string());
-    Yes { ticked: ticked.filter(|node| only.contains(node)).collect(), only: Some(only), reason: None }
-}
-
-/// The steps of gate 2 whose calls a yes leaves out.
-pub fn left_out(asked: &ApprovalRequest, yes: &Yes) -> Vec<String> {
-    let approved = |call: &OfferedCall| {
-        let node = call.node.as_str();
-        (!call.destructive || yes.ticked.contains(node)) && yes.only.as_ref().is_none_or(|only| only.contains(node))
-    };
-    let offered = asked.calls.iter().filter(|_| asked.about == About::Gate2);
-    offered.filter(|call| !approved(call)).map(|call| call.node.to_string()).collect()
-}
-
-/// Says what was left out of a yes.
-pub fn say_left_out(nodes: &[String]) {
-    if !nodes.is_empty() {
-        let each = if nodes.len() == 1 { "it" } else { "each" };
-        say(format!("  not approved yet: {}; {each} is asked about again when it is reached", nodes.join(", ")));
-    }
-}
-
 fn choice_words(choice: &Choice) -> String {
     match choice {
         Choice::Approve(_) => "yes".into(),
@@ -394,6 +343,9 @@ pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>)
         None => format!("countersign run {id}"),
         Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop"),
         Some(About::Unknown { .. }) => format!("countersign answer {id} applied|not-applied"),
+        Some(About::Deviation { .. }) => {
+            format!("countersign approve {id}{digest} --reason …, or countersign reject {id} --reason …")
+        }
         Some(_) => {
             let destructive = open.map(|open| left_out(&open.asked, &Yes::default())).unwrap_or_default();
             let ticks = destructive.iter().map(|node| format!(" --tick {node}")).collect::<String>();

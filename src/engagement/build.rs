@@ -13,11 +13,12 @@ use crate::{
 use super::{
     event::{CallOutcome, CallVoid, DeviationFound, NodeSettled},
     look::{after, observed, picked, verified},
-    next::{Next, NextError, Proposal, Reading, View, ask_or_wait, state_call},
+    next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
     question::About,
     state::{Call, Deviation},
     undo,
+    view::{Reading, View, state_call},
 };
 
 /// What is to be done next in the build phase.

@@ -12,9 +12,10 @@ use crate::{
 use super::{
     build::{Values, node_args, said, settle},
     event::CallOutcome,
-    next::{Next, Proposal, Reading, View, state_call},
+    next::{Next, Proposal},
     purpose::Purpose,
     state::Call,
+    view::{Reading, View, state_call},
 };
 
 /// What a read-back shows, compared with what was there and what should be.

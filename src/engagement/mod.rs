@@ -15,6 +15,7 @@ mod question;
 mod state;
 mod trust;
 mod undo;
+mod view;
 
 #[cfg(test)]
 mod answer_tests;
@@ -38,12 +39,13 @@ pub use event::{
     Event, NodeSettled, RefusedAs, Requested, Retried, TrustSet,
 };
 pub use look::{before_state, observed_state};
-pub use next::{DiscoveryRead, Next, NextError, Proposal, View, next};
+pub use next::{Next, NextError, Proposal, next};
 pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, PolicyAnswer};
 pub use state::{Call, Deviation, Filed, Gate, GateState, State};
 pub use trust::{Standing, TrustRefusal, set_trust};
 pub use undo::undo_call;
+pub use view::{DiscoveryRead, View};
 
 use serde_json::{Map, Value, json};
 

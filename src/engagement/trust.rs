@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     event::{Actor, Body, TrustSet},
-    next::View,
+    view::View,
 };
 
 /// The trust stage that an engagement stands at, and why it is not another.

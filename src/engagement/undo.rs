@@ -11,8 +11,9 @@ use super::{
     build::{said, settle},
     event::CallOutcome,
     look::picked,
-    next::{Next, NextError, Proposal, Reading, View, state_call},
+    next::{Next, NextError, Proposal},
     purpose::Purpose,
+    view::{Reading, View, state_call},
 };
 
 /// The call that takes a node back: from its outcome and its before-state, never from what the design guessed.

@@ -17,6 +17,8 @@ mod sequence;
 mod since;
 mod text;
 #[cfg(test)]
+mod boundary_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod untrusted_tests;

@@ -195,12 +195,12 @@ fn a_value_of_any_depth_is_refused_without_looking_into_it() {
 fn arguments_that_are_valid_one_by_one_are_refused_when_they_are_too_much_together() {
     let grant = "{switch: {is: sw01}, port: {any: true}, vlans: {any: true}, note: {any: true}}";
     let call = |note: &str| json!({"switch": "sw01", "port": "Gi1/0/1", "vlans": [10], "note": note});
-    assert!(sent("port.trunk.set", &grant, &call(&"x".repeat(16_000))).is_ok());
-    let why = sent("port.trunk.set", &grant, &call(&"\u{10ffff}".repeat(16_384))).unwrap_err();
+    assert!(sent("port.trunk.set", grant, &call(&"x".repeat(16_000))).is_ok());
+    let why = sent("port.trunk.set", grant, &call(&"\u{10ffff}".repeat(16_384))).unwrap_err();
     assert!(why.contains("together") || why.contains("invisible"), "{why}");
-    let why = sent("port.trunk.set", &grant, &call(&"雪".repeat(16_384))).map(|_| ());
+    let why = sent("port.trunk.set", grant, &call(&"雪".repeat(16_384))).map(|_| ());
     assert!(why.is_ok(), "49 kB are taken: {why:?}");
-    assert!(sent("port.trunk.set", &grant, &call(&"𠮷".repeat(16_384))).unwrap_err().contains("together"));
+    assert!(sent("port.trunk.set", grant, &call(&"𠮷".repeat(16_384))).unwrap_err().contains("together"));
 }
 
 #[test]
