@@ -50,7 +50,13 @@ fn all_at_once(bench: &Bench, id: &str, proposals: Vec<Proposal>) -> Vec<String>
 fn a_count_of_one_lets_one_of_fifty_parallel_proposals_run() {
     let bench = Bench::new();
     // A workspace whose agents may change things on their own, so that only the count holds them back.
-    let free = "\n@id(\"free\")\n@reason(\"a test\")\npermit (principal, action, resource);\n";
+    let free = "
+// match: {effect: write, on_contract: false}
+// no match: {effect: read}
+@id(\"free\")
+@reason(\"a test\")
+permit (principal == Agent::\"build\", action in Action::\"write\", resource);
+";
     let stages = bench.read("policies/stages.cedar");
     bench.write("policies/stages.cedar", &format!("{stages}{free}"));
     let design = DESIGN.replace("name: guest}\n", "name: guest}\n    approval: owner\n");
