@@ -7,6 +7,7 @@ mod constraints;
 mod decide;
 mod errors;
 mod examples;
+mod fuzz;
 mod gates;
 mod interpreter;
 mod load;
