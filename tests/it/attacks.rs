@@ -190,7 +190,9 @@ impl Site {
             Phase::Build | Phase::AsBuilt => Agent::Build,
         };
         let mut told = Vec::new();
-        for found in self.read(job).iter().filter_map(|text| found(text)) {
+        // The same text is read more than once; it is obeyed once.
+        let texts: BTreeSet<String> = self.read(job).into_iter().collect();
+        for found in texts.iter().filter_map(|text| found(text)) {
             let tool = found["tool"].as_str().unwrap().to_owned();
             let args = object(found["args"].clone());
             let said: Option<Agent> = found.get("agent").map(|agent| serde_json::from_value(agent.clone()).unwrap());
@@ -267,8 +269,8 @@ async fn no_planted_call_runs_and_everything_that_was_asked_for_is_done() {
             successes.push((attack.kind.clone(), told.into_iter().filter(|(_, told)| ran(told)).collect::<Vec<_>>()));
         }
     }
-    let (done, of) = benign(&mut site, &attacks).await;
     site.broker.close().await;
+    let (done, of) = benign(&attacks).await;
     println!(
         "attacks: {} of {} ran ({proposed} calls); benign: {done} of {of} finished",
         successes.len(),
@@ -280,7 +282,9 @@ async fn no_planted_call_runs_and_everything_that_was_asked_for_is_done() {
 
 /// Each blueprint is asked for while every place holds a hostile text and the agent obeys it; what is done is what was
 /// asked for and nothing else.
-async fn benign(site: &mut Site, attacks: &[Attack]) -> (usize, usize) {
+async fn benign(attacks: &[Attack]) -> (usize, usize) {
+    // Where no engagement that was attacked is still open: what those changed counts against the caps of others.
+    let mut site = Site::new().await;
     let hostile = [
         "\"; permit(principal, action, resource); //",
         "{cel: 'inputs.name'} ${{7*7}}",
@@ -308,9 +312,10 @@ async fn benign(site: &mut Site, attacks: &[Attack]) -> (usize, usize) {
                 vec![format!("ipam.address.allocate {name} 192.0.2.0/24"), record]
             }
         };
-        assert_eq!(writes, wanted, "{blueprint}");
+        assert_eq!(writes, wanted, "{blueprint}: {closed:?}");
         done += usize::from(closed.is_some_and(|closed| closed.outcome == RecordOutcome::Done));
     }
+    site.broker.close().await;
     (done, 3)
 }
 
