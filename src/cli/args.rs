@@ -92,6 +92,12 @@ pub enum Command {
     /// Check the chain of an engagement, or of an exported folder.
     #[command(after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record")]
     Verify(Verify),
+    /// Have a solver prove what a spec lets through, and that a version lets through no more than another.
+    #[command(after_help = "Examples:\n  countersign spec prove my-spec.yaml\n  countersign spec prove k7m\n  \
+        countersign spec diff k7m 1 2\n  countersign spec diff old.yaml new.yaml\n\n\
+        The exit code is 0 where all of it is proven, and 1 where something is refuted or not proven.\n\
+        The solver is cvc5: the one that `solver` in countersign.toml names, else `CVC5`, else the one on the path.")]
+    Spec(SpecArgs),
     /// List the tools, or pin what their servers are.
     #[command(after_help = "Examples:\n  countersign tools list\n  countersign tools pin lab --yes")]
     Tools(Tools),
@@ -389,6 +395,38 @@ pub struct Verify {
     /// An engagement, or a folder that `export` wrote.
     #[arg(value_name = "ID|DIR")]
     pub what: String,
+}
+
+/// `spec`
+#[derive(Debug, Args)]
+pub struct SpecArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: SpecCommand,
+}
+
+/// The `spec` commands.
+#[derive(Debug, Subcommand)]
+pub enum SpecCommand {
+    /// Prove that no grant is dead and no policy fails, find each grant's worst call, and compare with the version
+    /// before where there is one.
+    Prove {
+        /// A spec's file, or an engagement.
+        #[arg(value_name = "ID|FILE")]
+        spec: String,
+    },
+    /// Prove that a version permits nothing that another did not, or show a call that only it permits.
+    Diff {
+        /// An engagement, or the older spec's file.
+        #[arg(value_name = "ID|OLDER")]
+        first: String,
+        /// The older version's number, or the newer spec's file.
+        #[arg(value_name = "V1|NEWER")]
+        second: String,
+        /// The newer version's number.
+        #[arg(value_name = "V2")]
+        third: Option<String>,
+    },
 }
 
 /// `tools`

@@ -6,7 +6,7 @@ use crate::{
     broker::Broker,
     facts::Identity,
     ledger::Journal,
-    runtime::{Workspace, WorkspaceError},
+    runtime::{Solver, SolverSearch, Workspace, WorkspaceError},
 };
 
 use super::{args::Global, output::CliError};
@@ -40,10 +40,22 @@ impl Context {
         Ok(Journal::open(Arc::clone(self.workspace.store()), &id).await?)
     }
 
+    /// The solver, if there is one; else what to do to have one.
+    pub async fn solver(&self) -> Result<Solver, String> {
+        self.workspace.solver(&solver_search()).await
+    }
+
     /// A broker over this workspace. It starts nothing by itself.
     pub fn broker(&self) -> Broker {
         Broker::new(Arc::clone(&self.workspace) as Arc<dyn crate::broker::Sources>)
     }
+}
+
+/// Where this process's environment says that a solver is: `CVC5`, else the path.
+pub fn solver_search() -> SolverSearch {
+    let folders = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let named = std::env::var_os("CVC5").filter(|named| !named.is_empty()).map(PathBuf::from);
+    SolverSearch { named, folders }
 }
 
 /// The OS user of this process.

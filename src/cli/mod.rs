@@ -17,6 +17,7 @@ mod request;
 mod run;
 mod sandbox;
 mod show;
+mod spec;
 mod tools;
 mod trust;
 mod verify;
@@ -90,6 +91,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Log(args) => log::run(&global, args).await,
         Command::Export(args) => export::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
+        Command::Spec(args) => spec::run(&global, args).await,
         Command::Tools(args) => tools::run(&global, args).await,
         Command::Schema { document } => schema(document),
         Command::Chat(_) => Err(CliError::usage(

@@ -9,6 +9,7 @@ mod common;
 mod diff;
 mod gate1;
 mod gate2;
+mod proof;
 mod question;
 mod render;
 mod ruled;
@@ -39,6 +40,7 @@ use crate::{
 
 pub use boundary::boundary_words;
 pub use changes::what_changed;
+pub use proof::proof_sections;
 pub use render::{Style, render};
 pub use screen::{Line, Screen, Section};
 pub use sequence::sequence_diagram;

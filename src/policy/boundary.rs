@@ -87,9 +87,19 @@ impl CompiledBoundary {
     }
 
     /// All permits.
-    #[cfg(test)]
     pub(super) fn permits(&self) -> &PolicySet {
         &self.permits
+    }
+
+    /// The grants with their ids, in the order of the spec: those to build, and those to read.
+    pub(super) fn grants(&self) -> impl Iterator<Item = (&str, bool, &Grant)> {
+        let granted = self.granted.iter().filter(|granted| granted.side != Side::Undo);
+        granted.map(|granted| (granted.id.as_str(), granted.side == Side::Build, &granted.grant))
+    }
+
+    /// The permit of a grant.
+    pub(super) fn permit(&self, id: &str) -> Option<&Policy> {
+        self.permits.policy(&PolicyId::new(id))
     }
 
     /// The grants of the spec among permits that hold, in its order: each one's id, and what it lets in, in words.

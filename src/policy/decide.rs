@@ -137,6 +137,25 @@ pub(super) fn within(
     ask_boundary(catalog, boundary, question, &asked, &request).map(|(permit, _)| permit.rule)
 }
 
+/// The ids of all permits of a boundary that hold for a question.
+pub(super) fn permits(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_>) -> Vec<String> {
+    let asked = ask(catalog, question).ok();
+    let answer = asked.and_then(|asked| Some(asked.ask(boundary.permits(), &asked.as_it_is().ok()?)));
+    answer.filter(|answer| answer.failed.is_empty()).map(|answer| answer.rules).unwrap_or_default()
+}
+
+/// Why policies fail on a question, if one does.
+pub(super) fn failures_of(
+    catalog: &Catalog,
+    policies: &PolicySet,
+    question: &Question<'_>,
+) -> Result<Option<String>, String> {
+    let said = |spoke: Vec<Spoke>| spoke.into_iter().map(|spoke| spoke.reason).collect::<Vec<_>>().join("; ");
+    let asked = ask(catalog, question).map_err(said)?;
+    let answer = asked.ask(policies, &asked.as_it_is()?);
+    Ok(answer.failed.into_iter().map(|(_, why)| why).next())
+}
+
 fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_>) -> Result<Ruling, Vec<Spoke>> {
     let asked = ask(catalog, question)?;
     let request = asked.as_it_is().map_err(not_asked)?;

@@ -48,6 +48,17 @@ pub enum Proven {
     Refuted,
 }
 
+impl Proven {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::NotProven => "not proven",
+            Self::Refuted => "refuted",
+        }
+    }
+}
+
 /// The facts that a gate is decided on. At gate 1 they are what the spec lets happen at most, at gate 2 and after it
 /// what the flow does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ mod example;
 mod example_call;
 mod file;
 mod gates;
+mod prove;
 mod request;
 mod schema;
 mod source;
@@ -33,6 +34,9 @@ pub use check_spec::check_spec;
 pub use decide::{Changes, Layer, Question, Ruling, Spoke, Verdict, rule};
 pub use example::{ExampleOutcome, Tried};
 pub use gates::{GateAction, GateAsked, GateFacts, GateRuling, Proven};
+pub use prove::{
+    Ask, Counterexample, Goal, GrantProof, Lets, Proof, ProofReport, ProofReportKind, Subject, prove, unproven,
+};
 pub use source::{Policies, PolicyProblem, PolicyTexts};
 
 /// What every decision is made on.

@@ -42,9 +42,6 @@ impl Permit<'_> {
     }
 
     fn try_build(self) -> Result<(Policy, String), pst::PstConstructionError> {
-        let entity = |kind: &str, id: &str| -> Result<EntityUID, pst::PstConstructionError> {
-            Ok(EntityUID { ty: EntityType::from_name(Name::unqualified(kind)?), eid: id.into() })
-        };
         let principal = match self.principal {
             Principal::Agent(name) => PrincipalConstraint::Eq(EntityOrSlot::Entity(entity("Agent", name)?)),
             Principal::Group(name) => PrincipalConstraint::In(EntityOrSlot::Entity(entity("AgentGroup", name)?)),
@@ -63,6 +60,72 @@ impl Permit<'_> {
         let policy = StaticPolicy::try_from(head.try_with_clauses(clauses)?)?;
         Ok((Policy::from_pst(policy.into())?, source))
     }
+}
+
+/// A forbid of every call of a tool for which a condition does not hold.
+pub(super) fn forbid_unless(tool: &str, condition: Expr) -> Result<Policy, String> {
+    let try_build = || -> Result<Policy, pst::PstConstructionError> {
+        let action = ActionConstraint::Eq(entity("Action", tool)?);
+        let head = Template::new("forbid", Effect::Forbid, PrincipalConstraint::Any, action, ResourceConstraint::Any);
+        let template = head.try_with_clauses([Clause::Unless(Arc::new(condition))])?;
+        Policy::from_pst(StaticPolicy::try_from(template)?.into())
+    };
+    try_build().map_err(|error| error.to_string())
+}
+
+fn entity(kind: &str, id: &str) -> Result<EntityUID, pst::PstConstructionError> {
+    Ok(EntityUID { ty: EntityType::from_name(Name::unqualified(kind)?), eid: id.into() })
+}
+
+/// `principal == KIND::"ID"`, or `principal in …`, or the same of `resource`.
+pub(super) fn is_entity(var: Var, op: BinaryOp, kind: &str, id: &str) -> Result<Expr, String> {
+    let entity = entity(kind, id).map_err(|error| error.to_string())?;
+    Ok(binary(op, Expr::Var(var), Expr::Literal(Literal::EntityUID(entity))))
+}
+
+/// `resource.NAME`
+pub(super) fn of_resource(name: &str) -> Expr {
+    attribute(Expr::Var(Var::Resource), name)
+}
+
+/// `expr.isEmpty()`
+pub(super) fn is_empty(expr: Expr) -> Expr {
+    Expr::UnaryOp { op: UnaryOp::IsEmpty, expr: Arc::new(expr) }
+}
+
+/// `if IF then THEN else ELSE`
+pub(super) fn if_then_else(cond: Expr, then_expr: Expr, else_expr: Expr) -> Expr {
+    Expr::IfThenElse { cond: Arc::new(cond), then_expr: Arc::new(then_expr), else_expr: Arc::new(else_expr) }
+}
+
+/// All of `exprs`, true for none; or at least one of them, false for none. Unlike [`all`] the tree is as flat as can
+/// be, because a solver's encoding is made by recursion. What stands first is still evaluated first.
+pub(super) fn joined(op: Join, exprs: Vec<Expr>) -> Expr {
+    let mut row = exprs;
+    while row.len() > 1 {
+        let mut pairs = row.into_iter();
+        let mut next = Vec::new();
+        while let Some(left) = pairs.next() {
+            next.push(match pairs.next() {
+                Some(right) => binary(if op == Join::All { BinaryOp::And } else { BinaryOp::Or }, left, right),
+                None => left,
+            });
+        }
+        row = next;
+    }
+    row.pop().unwrap_or(truth(op == Join::All))
+}
+
+/// How conditions are joined.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Join {
+    All,
+    Any,
+}
+
+/// `true` or `false`
+pub(super) fn truth(value: bool) -> Expr {
+    Expr::Literal(Literal::Bool(value))
 }
 
 /// `context.RECORD.NAME`

@@ -6,6 +6,7 @@ mod driver;
 mod request;
 mod revision;
 mod ruling;
+mod solver;
 mod workspace;
 
 pub use answer::{
@@ -13,4 +14,5 @@ pub use answer::{
 };
 pub use driver::{Driver, DriverError, Progress, Stopped};
 pub use request::{NewRequest, RequestError, file_request};
+pub use solver::{Solver, SolverSearch, prove_spec};
 pub use workspace::{Workspace, WorkspaceError, init_files};

@@ -19,7 +19,10 @@ use crate::{
     tool::{Kept, Manifest, Pins, SERVERS, Toolbox, filled},
 };
 
-use super::revision::revision;
+use super::{
+    revision::revision,
+    solver::{Solver, SolverSearch},
+};
 
 /// The layout version that this program writes and reads.
 const VERSION: u32 = 1;
@@ -43,6 +46,9 @@ const SHIPPED: [(&str, &str); 9] = [
 struct Config {
     /// The layout version.
     version: u32,
+    /// The solver that proves boundaries, by its whole path.
+    #[serde(default)]
+    solver: Option<PathBuf>,
 }
 
 /// An opened workspace.
@@ -50,6 +56,7 @@ pub struct Workspace {
     root: PathBuf,
     program: PathBuf,
     kept: Kept,
+    solver: Option<PathBuf>,
     store: Arc<dyn Store>,
     catalog: Mutex<Option<(Digest, Arc<Catalog>)>>,
 }
@@ -128,12 +135,18 @@ impl Workspace {
         }
         let store = SqliteStore::open(state.join("ledger.db")).await?;
         let kept = Kept::of(&root, std::env::home_dir().as_deref()).resolved(|path| path.canonicalize().ok());
-        Ok(Self { root, program, kept, store: Arc::new(store), catalog: Mutex::new(None) })
+        let solver = config.solver;
+        Ok(Self { root, program, kept, solver, store: Arc::new(store), catalog: Mutex::new(None) })
     }
 
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.root
+    }
+
+    /// The solver: the one that countersign.toml names, else the one that the caller's environment has.
+    pub async fn solver(&self, search: &SolverSearch) -> Result<Solver, String> {
+        Solver::find(self.solver.as_deref(), search, &self.root).await
     }
 
     /// Where the state is.

@@ -11,6 +11,7 @@ mod fuzz;
 mod gates;
 mod interpreter;
 mod load;
+mod prove;
 mod shipped;
 mod smuggling;
 
@@ -21,7 +22,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::{
     artifact::{Agent, Phase, Spec, SpecError, ToolName, from_yaml},
-    facts::Role,
+    facts::{Role, Target},
     tool::{Pins, Tool},
 };
 

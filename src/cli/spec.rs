@@ -1,0 +1,146 @@
+//! `countersign spec`: what can be said about a spec before anyone is asked to approve it.
+
+use std::{path::Path, sync::Arc};
+
+use serde_json::json;
+
+use crate::{
+    artifact::{ArtifactKind, Spec, YamlError, from_yaml, value::hides},
+    engagement::read_document,
+    gate::{Screen, proof_sections, render},
+    ledger::Journal,
+    policy::{Catalog, CompiledBoundary, ProofReport, Proven},
+    runtime::prove_spec,
+};
+
+use super::{
+    args::{Global, SpecArgs, SpecCommand},
+    context::Context,
+    form,
+    output::{CliError, Code, say, say_json, style},
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: SpecArgs) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let catalog = context.workspace.load_catalog()?;
+    match args.command {
+        SpecCommand::Prove { spec } => {
+            let versions = named(&context, &catalog, &spec).await?;
+            show(global, &context, &catalog, versions).await
+        }
+        SpecCommand::Diff { first, second, third } => {
+            let versions = match third {
+                Some(newer) => {
+                    let journal = context.journal(&first).await?;
+                    let number = |text: &str| text.parse::<u32>().map_err(|_| not_a_version(text));
+                    let (older, newer) = (number(&second)?, number(&newer)?);
+                    Versions { newer: version(&journal, newer)?, older: Some(version(&journal, older)?) }
+                }
+                None => {
+                    let (older, newer) = (Path::new(&first), Path::new(&second));
+                    Versions { newer: from_file(newer, &catalog)?, older: Some(from_file(older, &catalog)?) }
+                }
+            };
+            show(global, &context, &catalog, versions).await
+        }
+    }
+}
+
+fn not_a_version(text: &str) -> CliError {
+    CliError::usage(format!("`{text}` is not the number of a version, such as 2; see `countersign show ID`"))
+}
+
+/// A spec and what it is called.
+struct Named {
+    name: String,
+    spec: Arc<Spec>,
+}
+
+/// A spec, and the one that it is compared with.
+struct Versions {
+    newer: Named,
+    older: Option<Named>,
+}
+
+/// What `spec prove` was given: a file, else an engagement's spec as it was filed last.
+async fn named(context: &Context, catalog: &Catalog, word: &str) -> Result<Versions, CliError> {
+    if Path::new(word).is_file() {
+        return Ok(Versions { newer: from_file(Path::new(word), catalog)?, older: None });
+    }
+    if word.contains(['/', '.']) {
+        return Err(CliError::usage(format!("there is no file `{word}`; give a spec's file, or an engagement's id")));
+    }
+    let journal = context.journal(word).await?;
+    let filed = journal.state().filed.get(&ArtifactKind::Spec).map_or(0, Vec::len);
+    let last = u32::try_from(filed).unwrap_or(u32::MAX);
+    if last == 0 {
+        let id = journal.id();
+        return Err(CliError::usage(format!("{id} has no spec yet; `countersign run {id}` drafts it")));
+    }
+    let older = if last > 1 { Some(version(&journal, last - 1)?) } else { None };
+    Ok(Versions { newer: version(&journal, last)?, older })
+}
+
+/// A version of an engagement's spec, from 1.
+fn version(journal: &Journal, number: u32) -> Result<Named, CliError> {
+    let filed = journal.state().filed.get(&ArtifactKind::Spec);
+    let at = (number as usize).checked_sub(1);
+    let digest = filed.and_then(|filed| filed.get(at?)).copied().ok_or_else(|| {
+        let there = filed.map_or(0, Vec::len);
+        CliError::usage(format!("{} has no version {number} of its spec; there are {there}", journal.id()))
+    })?;
+    let spec: Spec =
+        read_document(digest, journal.blobs(), "spec.yaml").map_err(|error| CliError::failed(error.to_string()))?;
+    Ok(Named { name: format!("version {number}"), spec: Arc::new(spec) })
+}
+
+/// A spec from a file; a boundary that does not compile is shown at its line.
+fn from_file(path: &Path, catalog: &Catalog) -> Result<Named, CliError> {
+    let name = path.display().to_string();
+    let text = form::read(path)?;
+    let spec: Spec = from_yaml(&name, &text)?;
+    if let Err(problems) = CompiledBoundary::compile(&spec, catalog) {
+        let lines = problems.iter().map(|problem| YamlError::at(&name, &text, &problem.path, &problem.message));
+        return Err(CliError::usage(lines.map(|line| line.to_string()).collect::<Vec<_>>().join("\n")));
+    }
+    let name: String = name.chars().filter(|c| !c.is_control() && !hides(*c)).collect();
+    Ok(Named { name, spec: Arc::new(spec) })
+}
+
+async fn show(
+    global: &Global,
+    context: &Context,
+    catalog: &Arc<Catalog>,
+    versions: Versions,
+) -> Result<Code, CliError> {
+    let Versions { newer, older } = versions;
+    let solver = context.solver().await;
+    let before = older.as_ref().map(|older| &older.spec);
+    let report = prove_spec(catalog, &newer.spec, before, &solver).await;
+    let report: ProofReport = report.map_err(|error| CliError::failed(error.to_string()))?;
+    let verdict = report.verdict();
+    let code = if verdict == Proven::Proven { Code::Done } else { Code::Failed };
+    if global.json {
+        say_json(&json!({"verdict": verdict, "report": report}))?;
+        return Ok(code);
+    }
+    let older = older.as_ref().map_or("", |older| older.name.as_str());
+    let screen = Screen {
+        title: format!("{}: {}", newer.name, verdict.as_str()),
+        banner: None,
+        subject: newer.spec.title.clone(),
+        sections: proof_sections(&report, catalog, &newer.name, older),
+        footer: footer(verdict).into(),
+    };
+    say(render(&screen, style()));
+    Ok(code)
+}
+
+fn footer(verdict: Proven) -> &'static str {
+    match verdict {
+        Proven::Proven => "All of it is proven.",
+        Proven::NotProven => "Not all of it is proven.",
+        Proven::Refuted => "Not all of it holds.",
+    }
+}

@@ -1,0 +1,112 @@
+//! What a solver proves about a spec, as a person and a program see it; and what is said where there is no solver. These
+//! tests need cvc5 on the path, which `tests/run.sh` installs.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Answer, Bench, command, finish};
+
+/// Runs a command that may find the solver on the path.
+fn with_solver(bench: &Bench, args: &[&str]) -> Answer {
+    let mut command = command(&bench.root);
+    command.env_remove("CVC5").args(args);
+    finish(command)
+}
+
+/// A spec that lets the build agent create a record in a block.
+fn spec(block: &str) -> String {
+    format!(
+        "kind: spec
+title: Publish web01
+requirements: [{{id: R1, text: web01 resolves}}]
+boundary:
+  discover:
+    - {{tool: dns.records.list, where: {{zone: {{is: corp.example.com}}}}}}
+  build:
+    - tool: dns.record.create
+      where:
+        zone: {{is: corp.example.com}}
+        name: {{like: \"web*\"}}
+        address: {{in_range: {block}}}
+        ttl: {{min: 60, max: 7200}}
+      at_most: 1
+acceptance:
+  - id: A1
+    covers: [R1]
+    check: {{tool: dns.records.list, with: {{zone: corp.example.com}}}}
+    expect: 'result.records.exists(r, r.name == \"web01\")'
+"
+    )
+}
+
+#[test]
+fn a_version_is_proven_to_permit_no_more_or_refuted_with_a_call_in_the_tools_words() {
+    let bench = Bench::new();
+    bench.write("old.yaml", &spec("192.0.2.0/24"));
+    bench.write("narrow.yaml", &spec("192.0.2.128/25"));
+    bench.write("wide.yaml", &spec("192.0.2.0/23"));
+    let narrow = with_solver(&bench, &["spec", "diff", "old.yaml", "narrow.yaml"]).code(0);
+    narrow.shows("WHAT IS PROVEN (by cvc5 ").shows("Proven: narrow.yaml permits nothing that old.yaml did not.");
+    let wide = with_solver(&bench, &["spec", "diff", "old.yaml", "wide.yaml"]).code(1);
+    wide.shows("wide.yaml: refuted")
+        .shows("wide.yaml also lets the build agent create the A record webanything for 192.0.3.255")
+        .shows("in old.yaml: outside the grant build.0: `address` must be in 192.0.2.0/24");
+    let wide = with_solver(&bench, &["spec", "diff", "old.yaml", "wide.yaml", "--json"]).code(1).json();
+    let by = &wide["report"]["no_wider"]["by"];
+    let call = json!({"zone": "corp.example.com", "name": "webanything", "address": "192.0.3.255", "ttl": 7200});
+    assert_eq!((by.as_array().unwrap().len(), &by[0]["args"]), (1, &call), "{wide}");
+}
+
+#[test]
+fn a_spec_alone_shows_the_worst_call_of_each_grant_and_the_grants_that_are_dead() {
+    let bench = Bench::new();
+    bench.write("spec.yaml", &spec("192.0.2.0/24"));
+    let proven = with_solver(&bench, &["spec", "prove", "spec.yaml"]).code(0);
+    proven
+        .shows("Proven: no grant is dead under the guardrails.")
+        .shows("Proven: no policy fails on a call that can be made with these tools.")
+        .shows("build.0     create the A record webanything for 192.0.2.255 in corp.example.com with a TTL of 7200");
+    let text = spec("192.0.2.0/24").replace(
+        "      at_most: 1\n",
+        "      at_most: 1\n    - tool: vlan.delete\n      where: {switch: {is: sw04}, id: {is: 9}}\n",
+    );
+    bench.write("dead.yaml", &text);
+    let reset = |from: &str, to: &str| bench.edit("policies/inventory.yaml", from, to);
+    let alive = with_solver(&bench, &["spec", "prove", "dead.yaml"]).code(0);
+    alive.shows("build.1     delete VLAN 9 from sw04");
+    reset("{name: sw04, is: switch, environment: lab,", "{name: sw04, is: switch, environment: production,");
+    let dead = with_solver(&bench, &["spec", "prove", "dead.yaml"]).code(1);
+    dead.shows("build.1 (vlan.delete) lets nothing through").shows("production-needs-a-window: in production nothing");
+    // A window brings it back to life.
+    let window = "window: {from: 2030-12-01T22:00:00Z, until: 2030-12-02T02:00:00Z}\nacceptance:";
+    bench.write("open.yaml", &text.replace("acceptance:", window));
+    with_solver(&bench, &["spec", "prove", "open.yaml"]).code(0).shows("delete VLAN 9 from sw04");
+}
+
+#[test]
+fn without_a_solver_nothing_is_called_proven() {
+    let bench = Bench::new();
+    bench.write("spec.yaml", &spec("192.0.2.0/24"));
+    let absent = bench.run(&["spec", "prove", "spec.yaml"]).code(1);
+    let absent = absent.shows("not proven").shows("/nowhere/cvc5").shows("apt-get install cvc5");
+    assert!(!absent.out.contains("Proven:"), "{}", absent.out);
+    let json = bench.run(&["spec", "diff", "spec.yaml", "spec.yaml", "--json"]).code(1).json();
+    assert_eq!((&json["verdict"], &json["report"]["solver"]), (&json!("not_proven"), &Value::Null));
+    // What countersign.toml names goes before what the environment has.
+    bench.edit("countersign.toml", "version = 1", "version = 1\nsolver = \"/elsewhere/cvc5\"");
+    let other = with_solver(&bench, &["spec", "prove", "spec.yaml"]).code(1);
+    other.shows("the solver /elsewhere/cvc5 that countersign.toml names is not there");
+}
+
+#[test]
+fn a_spec_that_is_not_there_or_does_not_compile_is_said_with_its_place() {
+    let bench = Bench::new();
+    bench.write("bad.yaml", &spec("192.0.2.0/24").replace("dns.record.create", "dns.record.crate"));
+    with_solver(&bench, &["spec", "prove", "bad.yaml"]).code(2).says("bad.yaml:8:").says("dns.record.create");
+    with_solver(&bench, &["spec", "prove", "none.yaml"]).code(2).says("there is no file `none.yaml`");
+    let id = bench.request_one();
+    with_solver(&bench, &["spec", "prove", &id]).code(2).says("has no spec yet");
+    bench.drive(&id, 3);
+    with_solver(&bench, &["spec", "prove", &id]).code(0).shows("version 1: proven");
+    with_solver(&bench, &["spec", "diff", &id, "1", "2"]).code(2).says("has no version 2 of its spec; there are 1");
+    with_solver(&bench, &["spec", "diff", &id, "1", "x"]).code(2).says("`x` is not the number of a version");
+}
