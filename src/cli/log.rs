@@ -51,6 +51,9 @@ fn words(body: &Body) -> String {
             None => phase.to_string(),
         },
         Body::Filed(filed) => format!("{} version {}, {}", filed.artifact, filed.version, filed.digest.short()),
+        Body::Proved(proved) => {
+            format!("{} by {}, {}", proved.verdict.as_str(), proved.solver, proved.report.short())
+        }
         Body::Asked(asked) => format!("{}, {} may answer, {}", asked.about, asked.role, asked.request.short()),
         Body::Answered(answered) => {
             let answer = match &answered.answer {

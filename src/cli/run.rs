@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     args::{Global, Run},
-    context::Context,
+    context::{Context, solver_search},
     edit,
     output::{CliError, Code, agreed, aside, complain, interactive, plain, prompt, say, say_json, style},
     show,
@@ -143,7 +143,7 @@ impl Seat<'_> {
         answerer: Option<Answerer<'_>>,
         phase: Option<Phase>,
     ) -> Result<Code, CliError> {
-        let driver = Driver::new(self.workspace, self.broker);
+        let driver = Driver::new(self.workspace, self.broker).proving(solver_search());
         loop {
             let mut teller = Teller::new(self.quiet);
             let stopped = loop {

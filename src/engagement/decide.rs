@@ -14,7 +14,7 @@ use super::{
     calls,
     event::{
         Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed,
-        DeviationFound, NodeSettled, RefusedAs, Retried,
+        DeviationFound, NodeSettled, RefusedAs, Retried, SpecProved,
     },
     purpose::Purpose,
     question::{About, Answer, Answered, Asked, PolicyAnswer},
@@ -40,6 +40,8 @@ pub enum Command {
         /// The digests of what it was made from.
         made_from: Vec<Digest>,
     },
+    /// Write down what a solver proved about the spec.
+    Prove(SpecProved),
     /// Ask a person.
     Ask(Asked),
     /// Answer, in these roles.
@@ -152,12 +154,16 @@ pub enum Refusal {
         "{0} asked for this or wrote it, and where it runs nobody approves their own work; ask another approver          (`separation_of_duties` in policies/people.yaml)"
     )]
     SameHands(String),
+    /// A proof comes from asking the solver, which nobody but the program does.
+    #[error("{0} cannot do this: only the program can")]
+    NotTheProgram(String),
     /// The call or node is not in the state that this needs.
     #[error("{0}")]
     Call(String),
 }
 
-/// What [`decide`] says to a command of `actor`. What only a person may do is refused to everyone else.
+/// What [`decide`] says to a command of `actor`. What only a person
+/// or only the program may do is refused to everyone else.
 pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body, Refusal> {
     let persons = matches!(command, Command::Answer { .. } | Command::Cancel { .. } | Command::Retry { .. });
     if persons && !matches!(actor, Actor::Person(_)) {
@@ -171,6 +177,9 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
         && asked.barred.contains(&identity.name)
     {
         return Err(Refusal::SameHands(identity.name.clone()));
+    }
+    if matches!(command, Command::Prove(_)) && *actor != Actor::Program {
+        return Err(Refusal::NotTheProgram(actor.to_string()));
     }
     decide(state, command)
 }
@@ -186,6 +195,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
     match command {
         Command::Enter { phase, reason } => enter(state, phase, reason),
         Command::File { artifact, digest, made_from } => file(state, artifact, digest, made_from),
+        Command::Prove(proved) => prove(state, proved),
         Command::Ask(asked) => ask(state, asked),
         Command::Answer { about, request, answer, roles, reason, calls, expires } => {
             let role = Role::Requester;
@@ -232,7 +242,7 @@ fn starts_something(command: &Command) -> bool {
         Command::Ask(Asked { about, .. }) | Command::Answer { about, .. } | Command::Rule { about, .. } => {
             matches!(about, About::Gate1 | About::Gate2)
         }
-        Command::Cancel { .. } | Command::Retry { .. } => true,
+        Command::Cancel { .. } | Command::Retry { .. } | Command::Prove(_) => true,
         Command::Refuse(_)
         | Command::Finish(_)
         | Command::Void(_)
@@ -346,6 +356,18 @@ fn file(state: &State, artifact: ArtifactKind, digest: Digest, made_from: Vec<Di
     }
     let version = state.versions.get(&artifact).copied().unwrap_or(0) + 1;
     Ok(Body::Filed(ArtifactFiled { artifact, version, digest, made_from }))
+}
+
+/// A proof is for the gate that the spec has still to pass.
+fn prove(state: &State, proved: SpecProved) -> Result<Body, Refusal> {
+    in_phase(state, "a proof about the spec", &[Phase::Requirements])?;
+    if state.artifact(ArtifactKind::Spec) != Some(proved.spec) {
+        return Err(Refusal::NotMadeFrom("the proof is not about the current spec.yaml".into()));
+    }
+    if state.gate1 != GateState::Closed {
+        return Err(Refusal::OutOfOrder { what: "a proof about an answered spec".into(), phase: state.phase });
+    }
+    Ok(Body::Proved(proved))
 }
 
 fn ask(state: &State, asked: Asked) -> Result<Body, Refusal> {

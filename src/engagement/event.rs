@@ -10,7 +10,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, RecordOutcome, ToolName},
     facts::{Identity, Role, Scope},
     flow::NodeOutcome,
-    policy::Spoke,
+    policy::{Proven, Spoke},
 };
 
 use super::{
@@ -82,6 +82,9 @@ pub enum Body {
     /// A version of an artifact was filed.
     #[serde(rename = "artifact.filed")]
     Filed(ArtifactFiled),
+    /// A solver was asked about the boundary of a spec.
+    #[serde(rename = "spec.proved")]
+    Proved(SpecProved),
     /// A person was asked.
     #[serde(rename = "approval.asked")]
     Asked(Asked),
@@ -151,6 +154,20 @@ pub struct ArtifactFiled {
     pub digest: Digest,
     /// The digests of what it was made from.
     pub made_from: Vec<Digest>,
+}
+
+/// What a solver proved about the boundary of a spec, and what not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpecProved {
+    /// The digest of the spec.
+    pub spec: Digest,
+    /// The digest of the report.
+    pub report: Digest,
+    /// The solver and its version.
+    pub solver: String,
+    /// Everything in the report in one word.
+    pub verdict: Proven,
 }
 
 /// The intent to run a call: the decision, the counters it takes and the exact arguments.
@@ -345,6 +362,7 @@ impl Body {
             Self::Requested(_) => "engagement.requested",
             Self::Entered { .. } => "phase.entered",
             Self::Filed(_) => "artifact.filed",
+            Self::Proved(_) => "spec.proved",
             Self::Asked(_) => "approval.asked",
             Self::Answered(_) => "approval.answered",
             Self::Allowed(_) => "call.allowed",

@@ -38,6 +38,7 @@ impl State {
             artifacts: BTreeMap::new(),
             versions: BTreeMap::new(),
             filed: BTreeMap::new(),
+            proved: None,
             gate1: GateState::Closed,
             gate2: GateState::Closed,
             asked: None,
@@ -113,6 +114,7 @@ impl State {
                 self.versions.insert(filed.artifact, filed.version);
                 self.filed.entry(filed.artifact).or_default().push(filed.digest);
             }
+            Body::Proved(proved) => self.proved = Some(proved.clone()),
             Body::Asked(asked) => {
                 if self.asked.is_none() {
                     self.asked_at = Some(event.at);

@@ -36,7 +36,7 @@ pub use decide::{Command, Refusal, decide, decide_for};
 pub use documents::{Blobs, DocumentError, Documents, Expanded, RequestDocument, read as read_document};
 pub use event::{
     Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed, DeviationFound,
-    Event, NodeSettled, RefusedAs, Requested, Retried, TrustSet,
+    Event, NodeSettled, RefusedAs, Requested, Retried, SpecProved, TrustSet,
 };
 pub use look::{before_state, observed_state};
 pub use next::{Next, NextError, Proposal, next};

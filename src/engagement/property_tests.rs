@@ -20,7 +20,9 @@ use super::{
     About, Answer, Body, CallOutcome, CallVoid, Closed, Command, Gate, GateState, Purpose, RefusedAs, Retried, State,
     decide,
     table_tests::commands,
-    testing::{Story, allow, answer, ask, autonomous, digest, file, finish, intent, node, refuse, ruled, settle},
+    testing::{
+        Story, allow, answer, ask, autonomous, digest, file, finish, intent, node, proved, refuse, ruled, settle,
+    },
 };
 
 /// Random numbers that decide one after another; every choice comes from here, so a failing history shrinks.
@@ -66,6 +68,9 @@ fn plausible(state: &State, dice: &mut Dice<'_>) -> Command {
         Phase::Requirements => match (&state.gate1, state.artifact(ArtifactKind::Spec)) {
             (_, None) | (GateState::Rejected { .. }, _) => file(state, ArtifactKind::Spec),
             (GateState::Closed, _) if dice.roll(3) == 0 => autonomous(ask(About::Gate1)),
+            (GateState::Closed, _) if state.proved_of_spec().is_none() && dice.roll(3) == 0 => {
+                Command::Prove(proved(state))
+            }
             (GateState::Closed, _) => ask(About::Gate1),
             (GateState::Open { .. }, _) => enter(Phase::Feasibility),
         },
@@ -207,6 +212,10 @@ impl Bookkeeper {
                 }
                 ArtifactKind::Discovery | ArtifactKind::Record => must(gate1, "an artifact without gate 1")?,
             },
+            Body::Proved(proved) => {
+                must(self.spec == Some(proved.spec), "a proof about another spec")?;
+                must(!gate1, "a proof about a spec that is approved already")?;
+            }
             Body::Asked(asked) => self.asked = Some((asked.about.clone(), asked.role)),
             Body::Answered(answered) => {
                 let Some((about, role)) = self.asked.take() else { return Err("an answer to nothing".into()) };
@@ -395,7 +404,9 @@ fn no_history_breaks_a_promise() {
     let percent = |phase: Phase| reached.phases.get(phase.as_str()).copied().unwrap_or(0) * 100 / reached.histories;
     assert!(percent(Phase::Build) >= 30 && percent(Phase::AsBuilt) >= 15, "{reached:?}");
     assert!(reached.accepted > 5_000 && reached.refused > 3_000, "{reached:?}");
-    for kind in ["call.void", "steps.retried", "engagement.closed", "approval.answered", "engagement.cancelled"] {
+    for kind in
+        ["spec.proved", "call.void", "steps.retried", "engagement.closed", "approval.answered", "engagement.cancelled"]
+    {
         assert!(reached.kinds.get(kind).copied().unwrap_or(0) >= 5, "{kind}: {reached:?}");
     }
 }

@@ -12,8 +12,9 @@ use crate::{
 };
 
 use super::{
-    About, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, Refusal, RefusedAs, Retried,
-    testing::{Story, act, allow, answer, ask, digest, file, finish, intent, node, refuse, settle},
+    About, Actor, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, Refusal, RefusedAs, Retried,
+    decide_for,
+    testing::{Story, act, allow, answer, ask, digest, file, finish, intent, node, proved, refuse, settle},
 };
 
 fn read_back(id: &str, attempt: u32) -> Purpose {
@@ -349,4 +350,20 @@ fn an_approval_keeps_the_role_that_it_was_given_in() {
     let story = story.then(owner);
     assert_eq!(story.state.approved_in(&call, story.state.last_at), Some(Role::Owner));
     assert_eq!(story.state.approved_in(&digest("another"), story.state.last_at), None);
+}
+
+#[test]
+fn a_proof_is_written_by_the_program_alone_and_speaks_of_the_current_spec_alone() {
+    let story = Story::begin(digest("request")).file(ArtifactKind::Spec);
+    let proof = proved(&story.state);
+    let person = story.state.requester.clone();
+    for actor in [person, Actor::Agent(Agent::Requirements), Actor::Agent(Agent::Verifier)] {
+        let refused = decide_for(&story.state, &actor, Command::Prove(proof.clone()));
+        assert!(matches!(refused, Err(Refusal::NotTheProgram(_))), "{actor}: {refused:?}");
+    }
+    assert!(decide_for(&story.state, &Actor::Program, Command::Prove(proof.clone())).is_ok());
+    let story = story.then(Command::Prove(proof.clone()));
+    assert_eq!(story.state.proved_of_spec(), Some(&proof));
+    let story = story.ask(About::Gate1).answer(Answer::Reject).file(ArtifactKind::Spec);
+    assert_eq!(story.state.proved_of_spec(), None, "version 2 is another spec");
 }

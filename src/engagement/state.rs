@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    event::{Actor, CallAllowed, CallOutcome, Closed, DeviationFound, RefusedAs, Requested},
+    event::{Actor, CallAllowed, CallOutcome, Closed, DeviationFound, RefusedAs, Requested, SpecProved},
     purpose::Purpose,
     question::{About, Answer, Answered, Asked},
 };
@@ -43,6 +43,8 @@ pub struct State {
     pub versions: BTreeMap<ArtifactKind, u32>,
     /// The digest of every version of each artifact in order, void ones included.
     pub filed: BTreeMap<ArtifactKind, Vec<Digest>>,
+    /// What a solver proved last, about whichever version of the spec it names.
+    pub proved: Option<SpecProved>,
     /// The gates.
     pub gate1: GateState,
     /// The second gate.
@@ -248,6 +250,11 @@ impl State {
         let Purpose::Act { node, .. } = &allowed.purpose else { return false };
         let acted = self.effects.values().any(|effects| effects.contains(node.as_str()));
         allowed.counts.is_none() && !acted && earlier.outcome == Some(CallOutcome::Unknown)
+    }
+
+    /// What a solver proved about the current version of the spec.
+    pub fn proved_of_spec(&self) -> Option<&SpecProved> {
+        self.proved.as_ref().filter(|proved| Some(proved.spec) == self.artifact(ArtifactKind::Spec))
     }
 
     /// The role in which a person last agreed to a call; nothing where nobody did, or someone rejected it since.

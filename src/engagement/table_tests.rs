@@ -33,6 +33,7 @@ fn letter(answer: &Result<Body, Refusal>) -> char {
         Err(Refusal::NotInRole(_)) => 'r',
         Err(Refusal::NotAPerson(_) | Refusal::NotThePolicy(_)) => 'p',
         Err(Refusal::SameHands(_)) => 'h',
+        Err(Refusal::NotTheProgram(_)) => 't',
         Err(Refusal::Call(_)) => 'c',
         Err(Refusal::Cancelled(_)) => 'x',
         Err(Refusal::Over(_)) => 'o',
@@ -205,6 +206,8 @@ file discovery.report from nothing      .....x mmm ..... ...............x ..oo
 file solution.design from nothing       .....x ... mmmmm ...............x ..oo
 file automation.flow from nothing       .....x ... ..... mmmmmmmmmmmmmmmx ..oo
 file reconciled.record from nothing     ...... ... ..... ................ mmoo
+prove the spec                          m++..x ... ..... ...............x ..oo
+prove another spec                      mmmmmx ... ..... ...............x ..oo
 ask about gate 1                        .++..x ... ..... ...............x ..oo
 ask about gate 2                        .....x ... .++.. ...............x ..oo
 ask about a call                        ...... ... ..... cccccc++cccccccc ..oo

@@ -13,12 +13,12 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, NodeId, Phase, digest_bytes, digest_of},
     facts::{Identity, IdentityMeans, Role},
     flow::NodeOutcome,
-    policy::{Layer, Spoke},
+    policy::{Layer, Proven, Spoke},
 };
 
 use super::{
     About, Actor, Answer, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Event,
-    NodeSettled, PolicyAnswer, Purpose, Refusal, RefusedAs, Requested, State, decide,
+    NodeSettled, PolicyAnswer, Purpose, Refusal, RefusedAs, Requested, SpecProved, State, decide,
 };
 
 /// An engagement and everything that happened in it.
@@ -200,6 +200,13 @@ pub(super) fn file(state: &State, artifact: ArtifactKind) -> Command {
     let version = state.versions.get(&artifact).copied().unwrap_or(0) + 1;
     let made_from = state.artifacts.values().map(|filed| filed.digest).chain([state.requested.request]).collect();
     Command::File { artifact, digest: digest(&format!("{artifact} {version}")), made_from }
+}
+
+/// A proof about the current spec.
+pub(super) fn proved(state: &State) -> SpecProved {
+    let spec = state.artifact(ArtifactKind::Spec).unwrap_or(digest("nothing"));
+    let report = digest(&format!("the proof about {spec}"));
+    SpecProved { spec, report, solver: "cvc5 1.0.3".into(), verdict: Proven::Proven }
 }
 
 /// A question; its request has a digest that no other question has.

@@ -6,24 +6,35 @@ use crate::{
     artifact::{Arg, ArtifactKind, Check, Rollback, Scope, Spec},
     engagement::{About, Standing, View},
     facts::Facts,
-    policy::Catalog,
+    policy::{Catalog, ProofReport},
 };
 
 use super::{
     boundary::{boundary_words, widest},
     common::{banner, head, moment, targets},
+    proof::proof_sections,
     screen::{Screen, Section},
-    since::since_last_version,
+    since::{since_last_version, version_before},
     text::{count, names, sentence, value, word},
 };
 
 /// What gate 1 shows.
-pub(super) fn screen(view: &View<'_>, catalog: &Catalog, spec: &Spec, facts: &Facts, standing: &Standing) -> Screen {
+pub(super) fn screen(
+    view: &View<'_>,
+    catalog: &Catalog,
+    spec: &Spec,
+    facts: &Facts,
+    standing: &Standing,
+    proof: Option<&ProofReport>,
+) -> Screen {
     let mut sections = vec![head(view, spec, standing)];
     sections.extend(since_last_version(view, ArtifactKind::Spec, &About::Gate1, &[]));
     sections.push(allowed(spec, catalog));
     sections.push(targets("TARGETS", facts, catalog));
-    sections.extend(widest_grant(spec, catalog));
+    match proof {
+        Some(report) => sections.extend(proven(view, catalog, report)),
+        None => sections.extend(widest_grant(spec, catalog)),
+    }
     sections.push(wanted(spec, catalog));
     sections.push(bounds(view, spec, facts));
     Screen {
@@ -41,6 +52,14 @@ fn allowed(spec: &Spec, catalog: &Catalog) -> Section {
         section.text(said);
     }
     section
+}
+
+/// What a solver proved. The worst calls are its own; they stand in for the widest grant.
+fn proven(view: &View<'_>, catalog: &Catalog, report: &ProofReport) -> Vec<Section> {
+    let version = |number: u32| format!("version {number}");
+    let newer = view.state.artifacts.get(&ArtifactKind::Spec).map_or(1, |filed| filed.version);
+    let older = version_before(view).map(|(number, _)| number).unwrap_or_default();
+    proof_sections(report, catalog, &version(newer), &version(older))
 }
 
 fn widest_grant(spec: &Spec, catalog: &Catalog) -> Option<Section> {

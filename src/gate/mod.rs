@@ -32,9 +32,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, CanonicalError, Digest, EngagementId, FlowNode, NodeId, Spec, digest_of},
-    engagement::{About, Actor, NextError, RefusedAs, Standing, View, call_digest},
+    engagement::{About, Actor, NextError, RefusedAs, Standing, View, call_digest, read_document},
     facts::{Facts, Role, spec_facts, with_flow},
-    policy::{ApprovedOn, Catalog, CatalogDigests},
+    policy::{ApprovedOn, Catalog, CatalogDigests, ProofReport},
     tool::Effect,
 };
 
@@ -44,6 +44,7 @@ pub use proof::proof_sections;
 pub use render::{Style, render};
 pub use screen::{Line, Screen, Section};
 pub use sequence::sequence_diagram;
+pub use since::version_before;
 
 /// What a person decides on: an approval names the digest of exactly this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,9 @@ pub struct ApprovalRequest {
     pub artifact: Option<Digest>,
     /// The digest of the flow that the design gives: at gate 2 as previewed, later as filed.
     pub flow: Option<Digest>,
+    /// The digest of what a solver proved about the spec; left out where it was asked nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Digest>,
     /// What the program computed about it.
     pub facts: Facts,
     /// What it was decided on.
@@ -140,6 +144,7 @@ pub fn approval_request(
         approved_on: ApprovedOn::of(spec, &reach, catalog)?,
         standing: standing.clone(),
         barred: barred(view, catalog, &reach),
+        proof: None,
         facts: reach,
         decided_on: catalog.digests()?,
         calls: Vec::new(),
@@ -147,7 +152,10 @@ pub fn approval_request(
         screen: Screen::default(),
     };
     if *about == About::Gate1 {
-        request.screen = gate1::screen(view, catalog, spec, &request.facts, standing);
+        let proof = proof_of_spec(view, catalog);
+        request.proof = proof.as_ref().map(|(digest, _)| *digest);
+        let report = proof.as_ref().map(|(_, report)| report);
+        request.screen = gate1::screen(view, catalog, spec, &request.facts, standing, report);
         return Ok(request);
     }
     let flow = match view.documents.flow() {
@@ -171,6 +179,18 @@ pub fn approval_request(
         request.screen = screen;
     }
     Ok(request)
+}
+
+/// What a solver proved about the current spec, on what everything is decided on now, compared with the version that
+/// gate 1 compares it with. Anything else that was proven says nothing about this question.
+pub fn proof_of_spec(view: &View<'_>, catalog: &Catalog) -> Option<(Digest, ProofReport)> {
+    let proved = view.state.proved_of_spec()?;
+    let report: ProofReport = read_document(proved.report, view.blobs, "proof report").ok()?;
+    let now = catalog.digests().ok()?;
+    let then = report.decided_on;
+    let same = (then.tools, then.inventory, then.policies) == (now.tools, now.inventory, now.policies);
+    let before = version_before(view).map(|(_, digest)| digest);
+    (same && report.spec == proved.spec && report.before == before).then_some((proved.report, report))
 }
 
 /// What gate 2 can promise, and what it cannot.

@@ -70,6 +70,12 @@ fn take(document: &mut Value, key: &str) -> Option<Value> {
     document.as_object_mut()?.remove(key)
 }
 
+/// The version of the spec that gate 1 compares the current one with: its number and digest.
+pub fn version_before(view: &View<'_>) -> Option<(u32, Digest)> {
+    let current = view.state.artifact(ArtifactKind::Spec)?;
+    last_version(view, ArtifactKind::Spec, &About::Gate1, current)
+}
+
 /// The version that a person answered last, else the one before: its number and digest.
 fn last_version(view: &View<'_>, kind: ArtifactKind, about: &About, current: Digest) -> Option<(u32, Digest)> {
     let filed = view.state.filed.get(&kind)?;

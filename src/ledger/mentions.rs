@@ -33,6 +33,7 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         Body::Filed(filed) => {
             vec![mention(filed.digest, Need::Must, format!("{}, version {}", filed.artifact, filed.version))]
         }
+        Body::Proved(proved) => vec![mention(proved.report, Need::Must, "the proof report about the spec".into())],
         Body::Asked(asked) => {
             vec![mention(asked.request, Need::Must, format!("the approval request about {}", asked.about))]
         }

@@ -1,7 +1,7 @@
 //! Drives one engagement until it must wait or is over. Each turn asks the pure core what is next, does that one
 //! thing, and writes it down; there is no state here that a crash could lose.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use crate::{
     agent::{DraftError, draft_design, draft_discovery, draft_spec},
-    artifact::{Agent, ArtifactKind, CanonicalError, Digest, NodeId, Phase, digest_of},
+    artifact::{Agent, ArtifactKind, CanonicalError, Digest, NodeId, Phase, Spec, digest_of},
     broker::{Broker, BrokerError, Told},
     engagement::{
         About, Actor, ApprovedDesign, ApprovedSpec, Asked, Closed, Command, GateState, Next, NextError, Proposal,
-        Purpose, Refusal, View, next, read_document,
+        Purpose, Refusal, SpecProved, View, next, read_document,
     },
     flow::NodeOutcome,
-    gate::{ApprovalRequest, GateError, approval_request},
+    gate::{ApprovalRequest, GateError, approval_request, proof_of_spec, version_before},
     ledger::{Journal, JournalError, LedgerError},
     policy::Catalog,
     record::{ReconcileError, reconcile},
@@ -27,6 +27,7 @@ use super::{
     answer::{AnswerError, open_question, standing},
     request::spec_problems,
     ruling::{Ruled, rule},
+    solver::{SolverSearch, prove_spec},
     workspace::{Workspace, WorkspaceError},
 };
 
@@ -34,6 +35,7 @@ use super::{
 pub struct Driver<'a> {
     workspace: &'a Workspace,
     broker: &'a Broker,
+    solver: Option<SolverSearch>,
 }
 
 /// Something that happened, for whoever watches.
@@ -135,7 +137,12 @@ pub(super) fn view<'a>(journal: &'a Journal, catalog: &'a Catalog) -> View<'a> {
 impl<'a> Driver<'a> {
     /// A driver that makes every call through `broker`.
     pub fn new(workspace: &'a Workspace, broker: &'a Broker) -> Self {
-        Self { workspace, broker }
+        Self { workspace, broker, solver: None }
+    }
+
+    /// The same, asking a solver about each spec before gate 1, if one is found.
+    pub fn proving(self, search: SolverSearch) -> Self {
+        Self { solver: Some(search), ..self }
     }
 
     /// Goes on until the engagement must wait or is over. `watch` is told what happens.
@@ -200,14 +207,14 @@ impl<'a> Driver<'a> {
             }
             Next::Pause(seconds) => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
             Next::Ask(about) => {
-                self.ask(journal, &catalog, about).await?;
+                self.ask(journal, &catalog, about, watch).await?;
                 self.rule(journal, &catalog, watch).await?;
             }
             Next::Wait(about) => {
                 if let Some(changed) = changed_question(journal, &catalog).await? {
                     let what = changed.join("; ");
                     watch(Progress::Note(format!("what the question rests on changed, so it is asked anew: {what}")));
-                    self.ask(journal, &catalog, about.clone()).await?;
+                    self.ask(journal, &catalog, about.clone(), watch).await?;
                 }
                 // The process may have ended between the question and the policy's answer.
                 if self.rule(journal, &catalog, watch).await? {
@@ -240,7 +247,16 @@ impl<'a> Driver<'a> {
         Ok(None)
     }
 
-    async fn ask(&self, journal: &mut Journal, catalog: &Catalog, about: About) -> Result<(), DriverError> {
+    async fn ask(
+        &self,
+        journal: &mut Journal,
+        catalog: &Arc<Catalog>,
+        about: About,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), DriverError> {
+        if about == About::Gate1 {
+            self.prove(journal, catalog, watch).await?;
+        }
         let standing = standing(journal, catalog).await?;
         let request = approval_request(&view(journal, catalog), catalog, &standing, &about)?;
         let (role, stage, barred) = (request.role, standing.stage, request.barred.clone());
@@ -266,6 +282,45 @@ impl<'a> Driver<'a> {
                 Ok(true)
             }
         }
+    }
+
+    /// Has the solver asked about the spec, unless it was asked already. Without a solver nothing is written: the
+    /// screen says that nothing is proven.
+    async fn prove(
+        &self,
+        journal: &mut Journal,
+        catalog: &Arc<Catalog>,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), DriverError> {
+        let Some(search) = &self.solver else { return Ok(()) };
+        let (spec, before) = {
+            let view = view(journal, catalog);
+            if proof_of_spec(&view, catalog).is_some() {
+                return Ok(());
+            }
+            let before = version_before(&view).and_then(|(_, digest)| {
+                // A version that is not at hand is not compared with; the screen says so.
+                read_document::<Spec>(digest, view.blobs, "spec.yaml").ok().map(Arc::new)
+            });
+            (view.documents.spec().cloned().ok_or(NextError::Missing(ArtifactKind::Spec))?, before)
+        };
+        let solver = self.workspace.solver(search).await;
+        let version = match &solver {
+            Ok(solver) => solver.version().to_owned(),
+            Err(reason) => {
+                watch(Progress::Note(format!("what the spec lets through is not proven: {reason}")));
+                return Ok(());
+            }
+        };
+        watch(Progress::Note(format!("asking {version} what the spec lets through…")));
+        let report = prove_spec(catalog, &spec, before.as_ref(), &solver).await?;
+        let Some(version) = report.solver.clone() else {
+            watch(Progress::Note(format!("{version} broke off, so nothing is proven")));
+            return Ok(());
+        };
+        let proved =
+            SpecProved { spec: report.spec, report: digest_of(&report)?, solver: version, verdict: report.verdict() };
+        file(journal, Actor::Program, Command::Prove(proved), &report).await
     }
 
     async fn draft(

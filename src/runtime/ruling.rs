@@ -7,6 +7,7 @@ use crate::{
     artifact::{ArtifactKind, AutomationFlow, FlowNode},
     engagement::{About, Actor, Asked, Command, PolicyAnswer, View},
     facts::{spec_facts, with_flow},
+    gate::proof_of_spec,
     ledger::Journal,
     policy::{Catalog, GateAction, GateAsked, GateFacts, GateRuling, Proven},
     tool::{Effect, Toolbox},
@@ -82,7 +83,7 @@ fn gate_facts(view: &View<'_>, catalog: &Catalog, asked: &Asked) -> Result<Optio
         as_blueprint: expanded.map(|expanded| expanded.spec) == view.state.artifact(ArtifactKind::Spec),
         steps: count(nodes.len()),
         unproven_undos: count(nodes.iter().filter(|node| unproven(node, &catalog.toolbox)).count()),
-        proven: Proven::NotProven,
+        proven: proof_of_spec(view, catalog).map_or(Proven::NotProven, |(_, report)| report.verdict()),
         deviation: deviation.to_owned(),
     };
     Ok(Some(GateFacts::of(from, spec, &facts, &catalog.inventory)))

@@ -83,6 +83,65 @@ fn a_spec_alone_shows_the_worst_call_of_each_grant_and_the_grants_that_are_dead(
 }
 
 #[test]
+fn gate_1_shows_what_is_proven_and_the_answer_names_it() {
+    let bench = Bench::new();
+    let asked = ["request", "--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.10", "--json"];
+    let id = bench.run(&asked).code(0).json()["engagement"].clone();
+    let id = id.as_str().unwrap();
+    let run = with_solver(&bench, &["run", id, "--no-input"]).code(3);
+    run.says("asking cvc5 ")
+        .shows("WHAT IS PROVEN (by cvc5 ")
+        .shows("Proven: no grant is dead under the guardrails.")
+        .shows("build.0     create the A record web01 for 192.0.2.10 in corp.example.com");
+    let proved = bench.events(id, "spec.proved");
+    assert_eq!((proved.len(), &proved[0]["body"]["verdict"]), (1, &json!("proven")));
+    let shown = bench.run(&["show", id, "--json"]).code(0).json();
+    assert_eq!(shown["question"]["proof"], proved[0]["body"]["report"], "the answer names the proof");
+    // Asked again, it stands; nothing has to be proven twice, and nobody without a solver loses it.
+    with_solver(&bench, &["run", id, "--no-input"]).code(3);
+    bench.run(&["run", id, "--no-input"]).code(3).shows("WHAT IS PROVEN (by cvc5 ");
+    assert_eq!(bench.events(id, "spec.proved").len(), 1);
+    // Version 2 is compared with the version that was shown.
+    bench.run(&["reject", id, "--reason", "a block, please"]).code(0);
+    let wider = bench.run(&["show", id, "--artifact", "spec"]).code(0).out;
+    let wider = wider.replacen("is: \"192.0.2.10\"", "in_range: 192.0.2.0/28", 1);
+    bench.write("wider.yaml", &wider);
+    bench.run(&["edit", id, "--file", "wider.yaml"]).code(0);
+    let run = with_solver(&bench, &["run", id, "--no-input"]).code(3);
+    run.shows("version 2 also lets the build agent create the A record web01 for 192.0.2.15")
+        .shows("in version 1: outside the grant build.0: `address` must be 192.0.2.10");
+    assert_eq!(bench.events(id, "spec.proved")[1]["body"]["verdict"], json!("refuted"));
+    with_solver(&bench, &["spec", "diff", id, "2", "1"]).code(0).shows("version 1 permits nothing that version 2 did");
+    // On other policies nothing of it is proven any more, and a yes to the old question is refused.
+    let digest = bench.run(&["show", id, "--json"]).code(0).json()["question_digest"].clone();
+    bench.edit("policies/guardrails.cedar", "@id(\"frozen\")", "// changed\n@id(\"frozen\")");
+    bench.run(&["approve", id, "--digest", digest.as_str().unwrap()]).code_in(&[1, 2, 3]);
+    let again = bench.run(&["run", id, "--no-input"]).code(3);
+    let again = again.says("not proven: the solver /nowhere/cvc5").shows("WIDEST GRANT (not proven by a solver)");
+    assert!(!again.out.contains("WHAT IS PROVEN"), "{}", again.out);
+    bench.edit("policies/guardrails.cedar", "// changed\n", "");
+    let again = with_solver(&bench, &["run", id, "--no-input"]).code(3);
+    again.shows("version 2 also lets the build agent");
+    let digest = bench.run(&["show", id, "--json"]).code(0).json()["question_digest"].clone();
+    bench.run(&["approve", id, "--digest", digest.as_str().unwrap()]).code(0);
+    bench.holds(id);
+}
+
+#[test]
+fn a_policy_that_requires_a_proof_answers_gate_1_only_with_one() {
+    let bench = Bench::new();
+    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    bench.edit("policies/gates.cedar", "context.proven != \"refuted\"", "context.proven == \"proven\"");
+    let unproven = bench.request_one();
+    assert_eq!(bench.drive(&unproven, 3)["status"]["about"], "gate1");
+    let proven = bench.request_one();
+    with_solver(&bench, &["run", &proven, "--no-input"]).code(0);
+    let by = bench.events(&proven, "approval.answered")[0]["body"]["policy"]["rules"][0]["rule"].clone();
+    assert_eq!(by, "small-lab-spec");
+    bench.holds(&proven);
+}
+
+#[test]
 fn without_a_solver_nothing_is_called_proven() {
     let bench = Bench::new();
     bench.write("spec.yaml", &spec("192.0.2.0/24"));

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::super::{
-    About, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, RefusedAs, Retried, State,
-    testing::{act, allow, answer, ask, digest, file, finish, intent, node, refuse, ruled, settle},
+    About, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, RefusedAs, Retried, SpecProved,
+    State,
+    testing::{act, allow, answer, ask, digest, file, finish, intent, node, proved, refuse, ruled, settle},
 };
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, OnFailure, Phase, RecordOutcome},
@@ -78,6 +79,7 @@ fn verb(command: &Command) -> &'static str {
     match command {
         Command::Enter { .. } => "enter",
         Command::File { .. } => "file",
+        Command::Prove(_) => "prove",
         Command::Ask(_) => "ask",
         Command::Answer { .. } => "answer",
         Command::Rule { .. } => "rule",
@@ -109,6 +111,8 @@ pub(in crate::engagement) fn commands(state: &State) -> Vec<(String, Command)> {
         let command = Command::File { artifact, digest: digest("made up"), made_from: vec![digest("nothing")] };
         row(format!("{artifact} from nothing"), command);
     }
+    row("the spec".into(), Command::Prove(proved(state)));
+    row("another spec".into(), Command::Prove(SpecProved { spec: digest("another"), ..proved(state) }));
     let (a, call) = (node("a"), intent(state, Agent::Build, act("a", 1)).digest);
     for about in [
         About::Gate1,

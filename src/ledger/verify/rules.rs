@@ -1,7 +1,7 @@
 //! Whether an event may follow from the state before it. These are the promises that a reader of the chain relies on,
 //! not all that [`crate::engagement`] refuses: a later version may decide differently and still keep them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
@@ -61,6 +61,20 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
             }
         }
         Body::TrustSet(_) => found.push("a trust stage set in the chain of an engagement".into()),
+        Body::Proved(proved) => {
+            if event.actor != Actor::Program {
+                found.push(format!("a proof by {}, which does not ask the solver", event.actor));
+            }
+            if state.artifact(ArtifactKind::Spec) != Some(proved.spec) {
+                found.push("a proof about another spec than the current one".into());
+            }
+            let report = document(&proved.report);
+            let says = |field: &str| report.as_ref().and_then(|report| report.get(field)).cloned();
+            let named = [("spec", json!(proved.spec)), ("solver", json!(proved.solver))];
+            if report.is_some() && named.into_iter().any(|(field, value)| says(field) != Some(value)) {
+                found.push("a proof that its report does not bear out".into());
+            }
+        }
         Body::Asked(_) | Body::Settled(_) | Body::Deviated(_) => {}
     }
     found

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Phase, canonical, digest_of},
-    engagement::{About, Actor, Answer, CallFinished, CallOutcome, Purpose, Retried},
+    engagement::{About, Actor, Answer, CallFinished, CallOutcome, Purpose, Retried, SpecProved},
     facts::Role,
     ledger::testing::{Story, act, allowed, digest_for, filed, person, spec},
+    policy::Proven,
 };
 
 fn check(events: &[Vec<u8>], blobs: &BTreeMap<Digest, Vec<u8>>) -> Verification {
@@ -412,6 +413,38 @@ fn answer(story: &mut Story, place: usize) -> &mut crate::engagement::Answered {
 fn call(story: &mut Story, place: usize) -> &mut crate::engagement::CallAllowed {
     let Body::Allowed(allowed) = &mut story.events[place - 1].2 else { panic!("event {place} is no call") };
     allowed
+}
+
+#[test]
+fn a_proof_is_the_programs_about_the_current_spec_and_as_its_report_says() {
+    let told = |actor: Actor, of: &Value, report: Value, keep: bool| {
+        let mut story = Story::whole("k7m2q");
+        let proved = SpecProved {
+            spec: digest_of(of).unwrap(),
+            report: story.document(&report),
+            solver: "cvc5 1.0.3".into(),
+            verdict: Proven::Proven,
+        };
+        if !keep {
+            story.blobs.remove(&proved.report);
+        }
+        story.events.insert(2, (story.events[2].0, actor, Body::Proved(proved)));
+        let found = check(&story.bytes(), &story.blobs).problems;
+        found.into_iter().map(|problem| (problem.seq, problem.what)).collect::<Vec<_>>()
+    };
+    let report = |of: &Value, solver: &str| json!({"spec": digest_of(of).unwrap(), "solver": solver});
+    let (right, other) = (report(&spec(), "cvc5 1.0.3"), json!({"kind": "other"}));
+    assert_eq!(told(Actor::Program, &spec(), right.clone(), true), []);
+    for (found, what) in [
+        (told(Actor::Agent(Agent::Build), &spec(), right.clone(), true), "does not ask the solver"),
+        (told(person("ada"), &spec(), right.clone(), true), "does not ask the solver"),
+        (told(Actor::Program, &other, report(&other, "cvc5 1.0.3"), true), "about another spec"),
+        (told(Actor::Program, &spec(), report(&other, "cvc5 1.0.3"), true), "does not bear out"),
+        (told(Actor::Program, &spec(), report(&spec(), "cvc5 9"), true), "does not bear out"),
+        (told(Actor::Program, &spec(), right, false), "the proof report about the spec"),
+    ] {
+        assert!(found.iter().any(|(_, said)| said.contains(what)), "{what}: {found:?}");
+    }
 }
 
 #[test]
