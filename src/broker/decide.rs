@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, Digest, FlowNode, Phase, Spec, ToolName},
-    engagement::{
-        Call, CallOutcome, Gate, GateState, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next,
-    },
+    artifact::{Agent, Digest, Phase, Spec, ToolName},
+    engagement::{Call, Gate, GateState, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next},
     facts::Role,
-    policy::{ApprovedOn, Catalog, Changes, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
+    policy::{ApprovedOn, Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
     tool::{Effect, Tool},
 };
+
+use super::circumstances::{Circumstances, changes, recovers, recovery, window_open};
 
 /// What was decided about a proposal.
 pub(super) enum Decided {
@@ -91,7 +91,7 @@ impl From<Decided> for Said {
 }
 
 /// Why a layer says no, on the way through the layers.
-type No = (Refused, Option<Digest>, Spoke);
+pub(super) type No = (Refused, Option<Digest>, Spoke);
 
 fn no(layer: Layer, rule: &str, reason: impl Into<String>) -> No {
     (Refused::Denied, None, Spoke { layer, rule: rule.to_owned(), reason: reason.into() })
@@ -162,37 +162,18 @@ fn layers(
         .map_err(|error| no(Layer::Tool, "tool.arguments", error.to_string()))?;
     let at = |(refused, _, spoke): No| Stopped::At((refused, Some(digest), spoke));
     // 2. The phase's gate, and the window.
-    let recovery = recovers(&proposal.purpose) || is_always(view, proposal);
-    let window_open = gate(view, tool, proposal, recovery, now).map_err(at)?;
+    let recovery = recovery(view, proposal);
+    gate(view, tool, proposal, recovery, now).map_err(at)?;
     let boundary = boundary.ok_or_else(|| at(no(Layer::Gate, "gate.closed", "there is no approved spec to go by")))?;
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
     // 5. Asked before 3 and 4, which hear of it: is this the contract's next enabled call?
     let on_contract = on_contract(&args);
-    let undo_of = if matches!(proposal.purpose, Purpose::Undo { .. }) && on_contract {
-        proposal.purpose.node().and_then(|node| view.act_of(node)).and_then(|(_, call)| call.grant.clone())
-    } else {
-        None
-    };
     let contract = contract_spoke(proposal, tool, on_contract).map_err(at)?;
     one_change_at_a_time(state, tool).map_err(at)?;
     // 3, 4 and 6. Guardrails, boundary, stage.
-    let approved_in = state.approved_in(&digest, now);
-    // Whoever approves as an owner approves as an approver too.
-    let approved_by: BTreeSet<Role> =
-        [Role::Approver, Role::Owner].into_iter().filter(|role| approved_in >= Some(*role)).collect();
-    let question = Question {
-        agent: proposal.agent,
-        phase: state.phase,
-        stage: moment.stage,
-        tool,
-        args: &args,
-        on_contract,
-        undo_of: undo_of.as_deref(),
-        recovery,
-        window_open,
-        approved_by: &approved_by,
-        changes: changes(state, catalog, tool, &args, moment.elsewhere),
-    };
+    let circumstances = Circumstances::of(view, proposal, &digest, moment, recovery, on_contract);
+    let approved_in = circumstances.approved_in;
+    let question = circumstances.question(view, catalog, (tool, &args), proposal, moment);
     let ruling = rule(catalog, boundary, &question);
     let mut rules = ruling.spoke;
     let verdict = match ruling.verdict {
@@ -224,28 +205,7 @@ fn layers(
     Ok(Allowed { digest, tool: tool.name.clone(), target, args, grant, counts, approved, rules })
 }
 
-/// How far changes reach with this call: what this engagement has changed, and what others have.
-fn changes(
-    state: &State,
-    catalog: &Catalog,
-    tool: &Tool,
-    args: &Map<String, Value>,
-    elsewhere: &BTreeSet<String>,
-) -> Changes {
-    let this = args.get(&tool.target).and_then(Value::as_str).filter(|_| tool.effect != Effect::Read);
-    let new = this.filter(|name| !state.changed.contains(*name));
-    let production = |name: &str| catalog.inventory.target(name).is_some_and(|it| it.environment == "production");
-    let targets = || state.changed.iter().map(String::as_str).chain(new);
-    let own = |name: &String| state.changed.contains(name) || Some(name.as_str()) == this;
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Changes {
-        targets: count(targets().count()),
-        production_targets: count(targets().filter(|name| production(name)).count()),
-        elsewhere: count(elsewhere.iter().filter(|name| !own(name)).count()),
-    }
-}
-
-fn known<'a>(catalog: &'a Catalog, proposal: &Proposal) -> Result<(&'a Tool, Map<String, Value>), No> {
+pub(super) fn known<'a>(catalog: &'a Catalog, proposal: &Proposal) -> Result<(&'a Tool, Map<String, Value>), No> {
     let invalid =
         |rule: &str, reason: String| (Refused::Invalid, None, Spoke { layer: Layer::Tool, rule: rule.into(), reason });
     let name: ToolName = proposal
@@ -273,8 +233,14 @@ fn shown(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
-/// Step 2. Gives whether the window is open.
-fn gate(view: &View<'_>, tool: &Tool, proposal: &Proposal, recovery: bool, now: Timestamp) -> Result<bool, No> {
+/// Step 2.
+pub(super) fn gate(
+    view: &View<'_>,
+    tool: &Tool,
+    proposal: &Proposal,
+    recovery: bool,
+    now: Timestamp,
+) -> Result<(), No> {
     let state = view.state;
     if let Some(closed) = &state.closed {
         return Err(no(Layer::Gate, "engagement.closed", format!("the engagement is closed: {}", closed.reason)));
@@ -303,22 +269,17 @@ fn gate(view: &View<'_>, tool: &Tool, proposal: &Proposal, recovery: bool, now: 
     if proposal.agent == Agent::Build && !state.gate_open(Gate::Two) {
         return Err(no(Layer::Gate, "gate.2", "gate 2 is not open: nobody has approved the current design"));
     }
-    let window_open = match spec(view).and_then(|spec| spec.window) {
-        None => false,
-        Some(window) => {
-            let open = window.from <= now && now < window.until;
-            if !open && !recovery && tool.effect != Effect::Read {
-                let reason = format!("the window is from {} until {}", window.from, window.until);
-                return Err(no(Layer::Gate, "gate.window", reason));
-            }
-            open
+    match spec(view).and_then(|spec| spec.window) {
+        Some(window) if !window_open(view, now) && !recovery && tool.effect != Effect::Read => {
+            let reason = format!("the window is from {} until {}", window.from, window.until);
+            Err(no(Layer::Gate, "gate.window", reason))
         }
-    };
-    Ok(window_open)
+        _ => Ok(()),
+    }
 }
 
 /// Whether tool and target are still what the open gates were approved on.
-fn still_as_approved(view: &View<'_>, catalog: &Catalog, tool: &Tool, target: &str) -> Result<(), No> {
+pub(super) fn still_as_approved(view: &View<'_>, catalog: &Catalog, tool: &Tool, target: &str) -> Result<(), No> {
     let gates = [(Gate::One, &view.state.gate1, "gate 1"), (Gate::Two, &view.state.gate2, "gate 2")];
     for (gate, state, name) in gates {
         let GateState::Open { request, .. } = state else { continue };
@@ -337,35 +298,8 @@ fn still_as_approved(view: &View<'_>, catalog: &Catalog, tool: &Tool, target: &s
     Ok(())
 }
 
-fn spec<'a>(view: &View<'a>) -> Option<&'a Spec> {
+pub(super) fn spec<'a>(view: &View<'a>) -> Option<&'a Spec> {
     view.documents.spec().map(AsRef::as_ref)
-}
-
-/// Calls that take back or look, which go on after a window or a limit ends.
-fn recovers(purpose: &Purpose) -> bool {
-    matches!(
-        purpose,
-        Purpose::Undo { .. }
-            | Purpose::UndoCheck { .. }
-            | Purpose::ReadBack { .. }
-            | Purpose::Verify { .. }
-            | Purpose::Observe { .. }
-            | Purpose::CheckAfter { .. }
-    )
-}
-
-/// Whether this is an `always` step that clears up: one on a target that this engagement has touched. Any other is a
-/// step like the rest, or a design could put its work past windows, limits and freezes by calling it `always`.
-fn is_always(view: &View<'_>, proposal: &Proposal) -> bool {
-    let Some(flow) = view.documents.flow() else { return false };
-    let Some(node) = proposal.purpose.node().and_then(|id| flow.node(id)) else { return false };
-    let touched = |other: &FlowNode| {
-        let ran = |call: &Call| call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent);
-        let changes = view.toolbox.tool(&other.step.tool).is_none_or(|tool| tool.effect != Effect::Read);
-        let (act, target) = (view.act_of(&other.id), node.target.as_deref());
-        changes && act.is_some_and(|(_, call)| ran(call) && target.is_some() && call.target.as_deref() == target)
-    };
-    node.step.always && flow.nodes.iter().any(touched)
 }
 
 /// Whether a call that was allowed once may still be sent under its own id: pins, gates, window, guardrails, boundary
@@ -386,7 +320,7 @@ pub(super) fn still_allowed(
         return Err("its tool takes these arguments otherwise now".into());
     }
     let recovery = recovers(&proposal.purpose);
-    let window_open = gate(view, tool, &proposal, recovery, now).map_err(why)?;
+    gate(view, tool, &proposal, recovery, now).map_err(why)?;
     let boundary = boundary.ok_or("there is no approved spec to go by")?;
     let approved_by = call.digest.filter(|_| call.used_approval).and_then(|digest| view.state.agreed_in(&digest));
     let undone = || proposal.purpose.node().and_then(|node| view.act_of(node)).and_then(|(_, act)| act.grant.clone());
@@ -400,7 +334,7 @@ pub(super) fn still_allowed(
         on_contract: true,
         undo_of: undo_of.as_deref(),
         recovery,
-        window_open,
+        window_open: window_open(view, now),
         approved_by: &approved_by.into_iter().collect(),
         changes: changes(view.state, catalog, tool, &args, moment.elsewhere),
     };
@@ -421,7 +355,7 @@ pub(super) fn refused_purpose(view: &View<'_>, proposal: &Proposal, now: Timesta
 }
 
 /// Whether exactly this, with its arguments in normal form, is what the engagement wants next.
-fn is_next(view: &View<'_>, proposal: &Proposal, args: &Map<String, Value>, now: Timestamp) -> bool {
+pub(super) fn is_next(view: &View<'_>, proposal: &Proposal, args: &Map<String, Value>, now: Timestamp) -> bool {
     // Nothing that is proposed by hand is ever what the program wants next.
     if matches!(proposal.purpose, Purpose::Proposed { .. }) {
         return false;
@@ -439,7 +373,7 @@ fn normal(view: &View<'_>, proposal: &Proposal) -> Option<Map<String, Value>> {
 }
 
 /// Step 5. A step's own call, an undo and a verifier's read must be exactly what comes next.
-fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool) -> Result<Option<Spoke>, No> {
+pub(super) fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool) -> Result<Option<Spoke>, No> {
     // Whatever serves a purpose counts as evidence for it, so only the program's own next call may claim one.
     let bound = !matches!(proposal.purpose, Purpose::Proposed { .. });
     if bound && !on_contract {
@@ -465,7 +399,7 @@ fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool) -> Result
 }
 
 /// While a call is under way nobody knows yet what it leaves, so nothing else is changed.
-fn one_change_at_a_time(state: &State, tool: &Tool) -> Result<(), No> {
+pub(super) fn one_change_at_a_time(state: &State, tool: &Tool) -> Result<(), No> {
     let under_way = |call: &Call| call.refused.is_none() && call.outcome.is_none();
     match state.calls.iter().find(|(_, call)| under_way(call)) {
         Some((id, _)) if tool.effect != Effect::Read => {
@@ -478,7 +412,7 @@ fn one_change_at_a_time(state: &State, tool: &Tool) -> Result<(), No> {
 }
 
 /// A step may ask for an approval of its own, whatever the stage lets run.
-fn step_approval(view: &View<'_>, proposal: &Proposal, approved_in: Option<Role>) -> Option<Refused> {
+pub(super) fn step_approval(view: &View<'_>, proposal: &Proposal, approved_in: Option<Role>) -> Option<Refused> {
     let Purpose::Act { node, .. } = &proposal.purpose else { return None };
     let role = view.documents.flow()?.node(node)?.step.approval.as_deref()?;
     let role = Role::ALL.into_iter().find(|known| known.as_str() == role).unwrap_or(Role::Owner);
@@ -486,7 +420,7 @@ fn step_approval(view: &View<'_>, proposal: &Proposal, approved_in: Option<Role>
 }
 
 /// Step 7, but for what grants count.
-fn limits(view: &View<'_>, proposal: &Proposal, recovery: bool, now: Timestamp) -> Result<(), No> {
+pub(super) fn limits(view: &View<'_>, proposal: &Proposal, recovery: bool, now: Timestamp) -> Result<(), No> {
     let state: &State = view.state;
     let Some(spec) = spec(view) else { return Err(no(Layer::Limits, "limit.none", "there is no spec")) };
     if let (Purpose::Undo { .. }, Some(until)) = (&proposal.purpose, spec.undo_until)
@@ -509,19 +443,19 @@ fn limits(view: &View<'_>, proposal: &Proposal, recovery: bool, now: Timestamp) 
 }
 
 /// The grants that let a call in, in the order of the spec.
-struct Grants<'a> {
-    view: &'a View<'a>,
-    tool: &'a Tool,
-    proposal: &'a Proposal,
-    digest: Digest,
-    first: Option<String>,
-    also: Vec<Spoke>,
+pub(super) struct Grants<'a> {
+    pub(super) view: &'a View<'a>,
+    pub(super) tool: &'a Tool,
+    pub(super) proposal: &'a Proposal,
+    pub(super) digest: Digest,
+    pub(super) first: Option<String>,
+    pub(super) also: Vec<Spoke>,
 }
 
 impl Grants<'_> {
     /// The grant that the call counts on, and the effect that is counted: the grant on which this effect was counted
     /// before, else the first that has room. Each is leave of its own, so where one is used up the next one holds.
-    fn with_room(&self) -> Result<(String, Option<String>), No> {
+    pub(super) fn with_room(&self) -> Result<(String, Option<String>), No> {
         let Some(first) = &self.first else {
             return Err(no(Layer::Boundary, "boundary.none", "no grant was named, so the call is refused"));
         };

@@ -5,13 +5,17 @@
 //! - `decide.rs` puts the seven steps of one decision together;
 //! - `cached.rs` keeps what decisions share;
 //! - `invoke.rs` writes the decision down and runs what was allowed;
+//! - `circumstances.rs` says what the chain knows of a call before a rule is asked;
+//! - `explain.rs` says what would be decided and why, and decides nothing;
 //! - `refused.rs` bounds what is kept of a refused call;
 //! - `rate.rs` makes calls wait that come too fast;
 //! - `permit.rs` is the proof that a transport asks for;
 //! - `transport/` speaks to tool servers and is reachable from nowhere else.
 
 mod cached;
+mod circumstances;
 mod decide;
+mod explain;
 mod invoke;
 mod permit;
 mod rate;
@@ -23,5 +27,6 @@ mod golden_tests;
 mod tests;
 
 pub use decide::{Moment, Said};
+pub use explain::{Explanation, explain, foresee, proposed, proposer};
 pub use invoke::{Broker, BrokerError, Invoked, Sources, Told};
 pub use transport::run_confined;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::decide::{Decided, Moment, Refused, decide, refused_purpose, still_allowed};
+use super::{
+    decide::{Decided, Moment, Refused, decide, refused_purpose, still_allowed},
+    explain,
+};
 use crate::{
     artifact::{Agent, CallId, Digest, Phase, RecordOutcome, digest_of},
     engagement::{
@@ -12,7 +15,7 @@ use crate::{
         Purpose, RefusedAs,
     },
     facts::Role,
-    policy::{CompiledBoundary, Policies, PolicyTexts},
+    policy::{CompiledBoundary, Layer, LayerAnswer, Policies, PolicyTexts, Verdict},
     record::fixture::{ADDRESS, Chain, Scripted, VLAN, ada, object},
     tool::{Pins, ServerPin, Toolbox},
 };
@@ -412,4 +415,72 @@ fn only_what_an_agent_tried_outside_the_boundary_is_counted() {
     assert!(chain.view().stopped().is_none());
     proposed(&mut chain, &outside(Agent::Build, "port.list")).unwrap_err();
     assert_eq!(chain.state().outside, 1);
+}
+
+#[test]
+fn caps_on_changes_count_this_engagement_and_the_others_and_no_target_twice() {
+    let mut chain = building(VLAN);
+    let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
+    let with = |chain: &Chain, proposal: &Proposal, elsewhere: BTreeSet<String>| {
+        let spec = chain.documents.spec().unwrap();
+        let boundary = CompiledBoundary::compile(spec, &chain.catalog).unwrap();
+        match decide(
+            &chain.view(),
+            &chain.catalog,
+            Some(&boundary),
+            proposal,
+            &Moment { elsewhere: &elsewhere, ..at(chain) },
+        ) {
+            Decided::Allow(_) => None,
+            Decided::Refuse { rules, .. } => Some(rules.last().unwrap().rule.clone()),
+        }
+    };
+    let others = |n: usize| (0..n).map(|n| format!("other{n}")).collect::<BTreeSet<_>>();
+    assert_eq!(with(&chain, &act, others(199)), None);
+    assert_eq!(with(&chain, &act, others(200)).as_deref(), Some("too-many-targets-at-once"));
+    // A target that another engagement changes too is one target.
+    let mut same = others(199);
+    same.insert("sw01".into());
+    assert_eq!(with(&chain, &act, same), None);
+    // Within the engagement: the third switch is one too many where two are allowed.
+    let guardrails =
+        include_str!("../../policies/guardrails.cedar").replace("changes.targets > 50", "changes.targets > 2");
+    let texts = PolicyTexts {
+        guardrails: &guardrails,
+        stages: include_str!("../../policies/stages.cedar"),
+        gates: include_str!("../../policies/gates.cedar"),
+    };
+    chain.catalog.policies = Policies::parse(texts, &chain.catalog.toolbox).unwrap();
+    for (switch, rule) in [("sw01", None), ("sw02", None), ("sw03", Some("too-many-targets"))] {
+        let act = go_to(
+            &mut chain,
+            |purpose| matches!(purpose, Purpose::Act { node, .. } if node.as_str().ends_with(switch)),
+        );
+        assert_eq!(refused(&chain, &act).as_deref(), rule, "{switch}");
+    }
+}
+
+#[test]
+fn every_layer_is_explained_and_the_first_no_is_what_is_decided() {
+    let mut chain = building(VLAN);
+    let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
+    let args = |id: u64| object(json!({"switch": "sw01", "id": id, "name": "guest"}));
+    let outside = Proposal { purpose: Purpose::Proposed { n: 9 }, args: args(121), ..act.clone() };
+    let unknown = Proposal { tool: "vlan.creat".into(), ..outside.clone() };
+    let late = Proposal { agent: Agent::Design, ..outside.clone() };
+    let forged = Proposal { args: args(121), ..act.clone() };
+    for proposal in [act, outside, unknown, late, forged] {
+        let spec = chain.documents.spec().unwrap();
+        let boundary = CompiledBoundary::compile(spec, &chain.catalog).unwrap();
+        let explanation = explain(&chain.view(), &chain.catalog, Some(&boundary), &proposal, &at(&chain));
+        let layers: Vec<Layer> = explanation.layers.iter().map(|answer| answer.layer).collect();
+        use Layer::{Boundary, Contract, Gate, Guardrails, Limits, Stage, Tool};
+        assert_eq!(layers, [Tool, Gate, Guardrails, Boundary, Contract, Stage, Limits], "{proposal:?}");
+        let decided = refused(&chain, &proposal);
+        let no = |answer: &&LayerAnswer| answer.verdict == Some(Verdict::Deny);
+        let named = |answer: &LayerAnswer| answer.rules.iter().any(|spoke| Some(&spoke.rule) == decided.as_ref());
+        let denied: Vec<_> = explanation.layers.iter().filter(no).collect();
+        assert_eq!(denied.is_empty(), decided.is_none(), "{explanation:#?}");
+        assert!(decided.is_none() || denied.iter().any(|answer| named(answer)), "{decided:?} {explanation:#?}");
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
 use super::{
     Catalog,
     clause::{Clause, clauses},
-    decide::Question,
+    decide::{Miss, Nearest, Question},
     file::invalid,
     nearest,
     request::Asked,
@@ -177,21 +177,41 @@ impl CompiledBoundary {
                 tool.name
             );
         }
-        let of_tool = |granted: &&Granted| granted.grant.tool == tool.name && granted.side != Side::Undo;
-        let usable = self.granted.iter().filter(of_tool).filter(|granted| granted.side.serves(agent));
-        let misses = usable.filter_map(|granted| {
-            let clauses = clauses(&granted.grant, tool, &catalog.inventory).ok()?;
-            Some((misses(&clauses, tool, agent, asked, request), granted.id.as_str()))
-        });
-        let closest = misses.min_by_key(|(misses, _)| misses.len());
-        match closest {
-            Some((misses, id)) if !misses.is_empty() => format!("outside the grant {id}: {}", misses.join("; ")),
-            Some((_, id)) => format!("the grant {id} does not hold for this call"),
-            None if self.granted.iter().any(|granted| of_tool(&granted)) => {
+        match self.nearest(catalog, question, asked, request) {
+            Some(Nearest { grant, misses }) if !misses.is_empty() => {
+                let misses = misses.iter().map(|miss| format!("`{}` must be {}", miss.argument, miss.must_be));
+                format!("outside the grant {grant}: {}", misses.collect::<Vec<_>>().join("; "))
+            }
+            Some(Nearest { grant, .. }) => format!("the grant {grant} does not hold for this call"),
+            None if self.granted.iter().any(|granted| granted.is_of(tool)) => {
                 format!("the spec grants `{}`, but not to the {agent} agent", tool.name)
             }
             None => format!("the spec does not grant `{}`", tool.name),
         }
+    }
+
+    /// The grant of this tool, for this agent, that the fewest arguments fall outside of.
+    pub(super) fn nearest(
+        &self,
+        catalog: &Catalog,
+        question: &Question<'_>,
+        asked: &Asked<'_>,
+        request: &Request,
+    ) -> Option<Nearest> {
+        let (tool, agent) = (question.tool, question.agent);
+        let usable = self.granted.iter().filter(|granted| granted.is_of(tool) && granted.side.serves(agent));
+        let misses = usable.filter_map(|granted| {
+            let clauses = clauses(&granted.grant, tool, &catalog.inventory).ok()?;
+            Some(Nearest { grant: granted.id.clone(), misses: misses(&clauses, tool, agent, asked, request) })
+        });
+        misses.min_by_key(|nearest| nearest.misses.len())
+    }
+}
+
+impl Granted {
+    /// Whether the grant, and not the undo that stands behind one, is of this tool.
+    fn is_of(&self, tool: &Tool) -> bool {
+        self.grant.tool == tool.name && self.side != Side::Undo
     }
 }
 
@@ -201,7 +221,7 @@ pub(super) fn undo_id(grant: &str) -> String {
 }
 
 /// The clauses that do not hold, in words. Cedar is asked, so that this cannot differ from the decision.
-fn misses(clauses: &[Clause], tool: &Tool, agent: Agent, asked: &Asked<'_>, request: &Request) -> Vec<String> {
+fn misses(clauses: &[Clause], tool: &Tool, agent: Agent, asked: &Asked<'_>, request: &Request) -> Vec<Miss> {
     let permit = |clause: &Clause| -> Option<Policy> {
         let conditions = vec![clause.expr.clone()];
         let principal = Principal::Agent(agent.as_str());
@@ -213,7 +233,7 @@ fn misses(clauses: &[Clause], tool: &Tool, agent: Agent, asked: &Asked<'_>, requ
     clauses
         .iter()
         .filter(|clause| !hold.contains(&clause.argument))
-        .map(|clause| format!("`{}` must be {}", clause.argument, clause.words))
+        .map(|clause| Miss { argument: clause.argument.clone(), must_be: clause.words.clone() })
         .collect()
 }
 

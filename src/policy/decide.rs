@@ -126,6 +126,87 @@ pub fn rule(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<
     })
 }
 
+/// What one layer says by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerAnswer {
+    /// The layer.
+    pub layer: Layer,
+    /// What it says; nothing where it could not be asked.
+    pub verdict: Option<Verdict>,
+    /// The rules that spoke, or why it could not be asked.
+    pub rules: Vec<Spoke>,
+}
+
+/// The grant that comes closest to a call that no grant permits, and what keeps the call out of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nearest {
+    /// The grant, such as `build.0`.
+    pub grant: String,
+    /// The arguments that it does not let through; none where it is not the arguments that are wrong.
+    pub misses: Vec<Miss>,
+}
+
+/// An argument outside a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Miss {
+    /// The argument.
+    pub argument: String,
+    /// What it would have to be, in words.
+    pub must_be: String,
+}
+
+/// What guardrails, boundary and trust stage each say to a question, also after one before has said no; and the
+/// nearest grant where none permits. What [`rule`] answers follows from these answers.
+pub fn each_layer(
+    catalog: &Catalog,
+    boundary: Option<&CompiledBoundary>,
+    question: &Question<'_>,
+) -> (Vec<LayerAnswer>, Option<Nearest>) {
+    let parts = ask(catalog, question).and_then(|asked| {
+        let request = asked.as_it_is().map_err(not_asked)?;
+        let rules = catalog.policies.about(&question.tool.name);
+        Ok((asked, request, rules.ok_or_else(|| not_asked("no policy knows the tool".into()))?))
+    });
+    let (asked, request, rules) = match parts {
+        Ok(parts) => parts,
+        // One thing is wrong, whatever each layer would have said.
+        Err(rules) => {
+            let layers = [Layer::Guardrails, Layer::Boundary, Layer::Stage].map(|layer| {
+                let verdict = rules.iter().any(|spoke| spoke.layer == layer).then_some(Verdict::Deny);
+                LayerAnswer { layer, verdict, rules: rules.clone() }
+            });
+            return (layers.into(), None);
+        }
+    };
+    let answer = |layer, verdict, rules| LayerAnswer { layer, verdict: Some(verdict), rules };
+    let guardrails = match ask_guardrails(catalog, &rules.guardrails, &asked, &request) {
+        Ok(None) => answer(Layer::Guardrails, Verdict::Allow, Vec::new()),
+        Ok(Some((role, rules))) => answer(Layer::Guardrails, Verdict::Escalate(role), rules),
+        Err(rules) => answer(Layer::Guardrails, Verdict::Deny, rules),
+    };
+    let (within, nearest) = match boundary {
+        None => (LayerAnswer { layer: Layer::Boundary, verdict: None, rules: Vec::new() }, None),
+        Some(boundary) => match ask_boundary(catalog, boundary, question, &asked, &request) {
+            Ok((permit, also)) => {
+                let permits = std::iter::once(permit).chain(also).collect();
+                (answer(Layer::Boundary, Verdict::Allow, permits), None)
+            }
+            Err(rules) => {
+                let nearest = boundary.nearest(catalog, question, &asked, &request);
+                (answer(Layer::Boundary, Verdict::Deny, rules), nearest)
+            }
+        },
+    };
+    let stage = match ask_stage(catalog, &rules.stages, question, &asked, &request) {
+        Ok((verdict, rules)) => answer(Layer::Stage, verdict, rules),
+        Err(rules) => answer(Layer::Stage, Verdict::Deny, rules),
+    };
+    (vec![guardrails, within, stage], nearest)
+}
+
 /// What the boundary alone says to a question: the grant, or the reason.
 pub(super) fn within(
     catalog: &Catalog,

@@ -27,6 +27,7 @@ pub(super) struct File<'a> {
 }
 
 /// What was read.
+#[derive(Debug)]
 pub(super) struct RuleFile {
     pub(super) name: &'static str,
     pub(super) set: PolicySet,
@@ -35,6 +36,7 @@ pub(super) struct RuleFile {
 }
 
 /// One rule and what stands above it.
+#[derive(Debug)]
 pub(super) struct RuleText {
     pub(super) id: String,
     /// The line that it starts on.

@@ -183,6 +183,13 @@ impl GateFacts {
     }
 }
 
+/// What rules answered: the decision, the rules that made it, and those that failed with the reason.
+struct Answer {
+    decision: Decision,
+    held: Vec<String>,
+    errors: Vec<(String, String)>,
+}
+
 /// `gates.cedar`, parsed and checked.
 #[derive(Debug)]
 pub(super) struct Gates {
@@ -214,17 +221,11 @@ impl Gates {
             ordinary.as_object().cloned().unwrap_or_default().into_iter().chain(said).collect();
         let facts: GateFacts =
             serde_json::from_value(Value::Object(whole)).map_err(|error| failed(plain_words(&error.to_string())))?;
-        let (_, held, errors) = self.ask(&file.alone(rule), &facts).map_err(failed)?;
-        judge(example, !held.is_empty(), &errors, "")
+        let answer = self.ask(&file.alone(rule), &facts).map_err(failed)?;
+        judge(example, !answer.held.is_empty(), &answer.errors, "")
     }
 
-    /// The decision, the rules that made it, and the rules that failed.
-    #[allow(clippy::type_complexity, reason = "three lists of one answer")]
-    fn ask(
-        &self,
-        rules: &PolicySet,
-        facts: &GateFacts,
-    ) -> Result<(Decision, Vec<String>, Vec<(String, String)>), String> {
+    fn ask(&self, rules: &PolicySet, facts: &GateFacts) -> Result<Answer, String> {
         let uid = |kind: &str, id: &str| -> Result<EntityUid, String> {
             let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
             Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
@@ -245,7 +246,7 @@ impl Gates {
         });
         let mut errors: Vec<_> = errors.collect();
         errors.sort_unstable();
-        Ok((response.decision(), held, errors))
+        Ok(Answer { decision: response.decision(), held, errors })
     }
 
     /// What the file answers, `reason` giving each rule's `@reason`.
@@ -258,7 +259,7 @@ impl Gates {
         if !facts.as_blueprint || facts.blueprint.is_empty() {
             return human("the spec is not exactly what a trusted blueprint expands to".into());
         }
-        let (decision, held, errors) = match self.ask(&self.rules, facts) {
+        let Answer { decision, held, errors } = match self.ask(&self.rules, facts) {
             Ok(answer) => answer,
             Err(why) => return human(format!("no policy could be asked about this gate: {why}")),
         };

@@ -4,6 +4,7 @@
 //! asking. What is decided here enters Cedar as typed values and never as text.
 
 mod approved_on;
+mod blocked;
 mod boundary;
 mod check_design;
 mod check_spec;
@@ -16,6 +17,7 @@ mod gates;
 mod prove;
 mod request;
 mod schema;
+mod shadow;
 mod source;
 mod syntax;
 
@@ -28,10 +30,11 @@ use crate::{
 };
 
 pub use approved_on::ApprovedOn;
+pub use blocked::blocked_grants;
 pub use boundary::CompiledBoundary;
 pub use check_design::check_design;
 pub use check_spec::check_spec;
-pub use decide::{Changes, Layer, Question, Ruling, Spoke, Verdict, rule};
+pub use decide::{Changes, Layer, LayerAnswer, Miss, Nearest, Question, Ruling, Spoke, Verdict, each_layer, rule};
 pub use example::{ExampleOutcome, Tried};
 pub use gates::{GateAction, GateAsked, GateFacts, GateRuling, Proven};
 pub use prove::{

@@ -8,7 +8,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, Schema};
+use cedar_policy::{
+    ActionConstraint, Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, Schema,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -83,6 +85,17 @@ struct Types {
     group: EntityTypeName,
     action: EntityTypeName,
     target: EntityTypeName,
+}
+
+impl Action {
+    /// Whether a rule with this action scope is about the tool.
+    pub(super) fn admitted_by(&self, constraint: &ActionConstraint) -> bool {
+        match constraint {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(uid) => *uid == self.uid,
+            ActionConstraint::In(uids) => uids.iter().any(|uid| *uid == self.uid || *uid == self.group),
+        }
+    }
 }
 
 impl Types {

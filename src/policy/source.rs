@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use cedar_policy::{ActionConstraint, Effect, Policy, PolicySet, Validator};
+use cedar_policy::{Effect, Policy, PolicySet, Validator};
 
 use crate::{
     artifact::{Digest, ToolName, digest_bytes},
@@ -17,6 +17,7 @@ use super::{
     file::{File, RuleFile},
     gates::{GateFacts, GateRuling, Gates},
     schema::{Action, Lowered},
+    shadow::shadowed,
 };
 
 pub(super) const GUARDRAILS: &str = "guardrails.cedar";
@@ -43,6 +44,7 @@ pub struct Policies {
     gates: Gates,
     /// The `@reason` of each rule of all files.
     reasons: BTreeMap<String, String>,
+    files: [RuleFile; 3],
     tried: Vec<Tried>,
     /// Rules that lack an example.
     without: Vec<PolicyProblem>,
@@ -116,7 +118,8 @@ impl Policies {
         let tried = [calls(&guardrails), calls(&stages), gates.try_examples(&gate_rules)].concat();
         let without = [&guardrails, &stages, &gate_rules].into_iter().flat_map(missing).collect();
         let reasons = reasons.collect();
-        Ok(Self { lowered, validator, by_tool, gates, reasons, tried, without, digest })
+        let files = [guardrails, stages, gate_rules];
+        Ok(Self { lowered, validator, by_tool, gates, reasons, files, tried, without, digest })
     }
 
     /// The digest of the source texts.
@@ -132,6 +135,12 @@ impl Policies {
     /// Rules that lack an example of either kind.
     pub fn without_examples(&self) -> &[PolicyProblem] {
         &self.without
+    }
+
+    /// Rules that never change an answer, because another rule says the same to every call that they match. What is
+    /// said is true; a rule may be shadowed in a way that this comparison of their texts does not see.
+    pub fn shadowed(&self) -> Vec<PolicyProblem> {
+        shadowed(&self.files, &self.lowered)
     }
 
     /// Whether a policy answers at a gate in a person's place.
@@ -179,11 +188,7 @@ impl Policies {
 
 /// The policies whose action scope admits `action`; Cedar evaluates the scope before anything that could fail.
 fn in_scope(policies: &PolicySet, action: &Action) -> PolicySet {
-    let admits = |policy: &&Policy| match policy.action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(uid) => uid == action.uid,
-        ActionConstraint::In(uids) => uids.iter().any(|uid| *uid == action.uid || *uid == action.group),
-    };
+    let admits = |policy: &&Policy| action.admitted_by(&policy.action_constraint());
     // Their ids are distinct already, which is all that could be wrong with a set.
     PolicySet::from_policies(policies.policies().filter(admits).cloned()).unwrap_or_else(|_| policies.clone())
 }

@@ -450,7 +450,7 @@ impl Chain {
             target: args[&tool.target].as_str().unwrap().to_owned(),
             args: args.clone(),
             grant: "build.0".into(),
-            counts: None,
+            counts: proposal.purpose.node().filter(|_| tool.effect != Effect::Read && !undo).map(ToString::to_string),
             approved: approved && proposal.agent == Agent::Build,
             rules: Vec::new(),
             decided_on: Digest::ZERO,

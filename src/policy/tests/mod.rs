@@ -12,6 +12,7 @@ mod gates;
 mod interpreter;
 mod load;
 mod prove;
+mod shadow;
 mod shipped;
 mod smuggling;
 
