@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::{call::CallArgs, policy::PolicyArgs, spec::SpecArgs};
+
 const CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 waiting for a person, 4 refused by policy,
             5 verification failed, 6 partly done.
@@ -92,15 +94,25 @@ pub enum Command {
     /// Check the chain of an engagement, or of an exported folder.
     #[command(after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record")]
     Verify(Verify),
-    /// Have a solver prove what a spec lets through, and that a version lets through no more than another.
-    #[command(after_help = "Examples:\n  countersign spec prove my-spec.yaml\n  countersign spec prove k7m\n  \
+    /// Say what is wrong with a spec and what it lets through; have a solver prove that, and compare versions.
+    #[command(
+        after_help = "Examples:\n  countersign spec lint my-spec.yaml\n  countersign spec prove my-spec.yaml\n  countersign spec prove k7m\n  \
         countersign spec diff k7m 1 2\n  countersign spec diff old.yaml new.yaml\n\n\
-        The exit code is 0 where all of it is proven, and 1 where something is refuted or not proven.\n\
-        The solver is cvc5: the one that `solver` in countersign.toml names, else `CVC5`, else the one on the path.")]
+        The exit code of `prove` and `diff` is 0 where all of it is proven, and 1 where something is refuted or not proven.\n\
+        The solver is cvc5: the one that `solver` in countersign.toml names, else `CVC5`, else the one on the path."
+    )]
     Spec(SpecArgs),
     /// List the tools, or pin what their servers are.
     #[command(after_help = "Examples:\n  countersign tools list\n  countersign tools pin lab --yes")]
     Tools(Tools),
+    /// Check, try and explain the policies, or hold them against what the ledger holds.
+    #[command(after_help = "Examples:\n  countersign policy check\n  countersign policy test\n  \
+        countersign policy explain k7m --call '{\"tool\": \"vlan.list\", \"args\": {\"switch\": \"sw01\"}}'\n  \
+        countersign policy simulate --since 30d")]
+    Policy(PolicyArgs),
+    /// Propose one call in an engagement's current phase; it gets what an agent's call would get.
+    #[command(after_help = "Example: countersign call k7m vlan.list --args '{\"switch\": \"sw01\"}'")]
+    Call(CallArgs),
     /// Print the JSON Schema of a document, for editors and for writing one by hand.
     #[command(after_help = "Example: countersign schema spec > spec.schema.json")]
     Schema {
@@ -395,38 +407,6 @@ pub struct Verify {
     /// An engagement, or a folder that `export` wrote.
     #[arg(value_name = "ID|DIR")]
     pub what: String,
-}
-
-/// `spec`
-#[derive(Debug, Args)]
-pub struct SpecArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: SpecCommand,
-}
-
-/// The `spec` commands.
-#[derive(Debug, Subcommand)]
-pub enum SpecCommand {
-    /// Prove that no grant is dead and no policy fails, find each grant's worst call, and compare with the version
-    /// before where there is one.
-    Prove {
-        /// A spec's file, or an engagement.
-        #[arg(value_name = "ID|FILE")]
-        spec: String,
-    },
-    /// Prove that a version permits nothing that another did not, or show a call that only it permits.
-    Diff {
-        /// An engagement, or the older spec's file.
-        #[arg(value_name = "ID|OLDER")]
-        first: String,
-        /// The older version's number, or the newer spec's file.
-        #[arg(value_name = "V1|NEWER")]
-        second: String,
-        /// The newer version's number.
-        #[arg(value_name = "V2")]
-        third: Option<String>,
-    },
 }
 
 /// `tools`

@@ -3,6 +3,7 @@
 
 mod answer;
 mod args;
+mod call;
 mod context;
 mod demo;
 mod edit;
@@ -10,9 +11,11 @@ mod export;
 mod form;
 mod init;
 mod lab;
+mod lint;
 mod list;
 mod log;
 mod output;
+mod policy;
 mod request;
 mod run;
 mod sandbox;
@@ -93,6 +96,8 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Spec(args) => spec::run(&global, args).await,
         Command::Tools(args) => tools::run(&global, args).await,
+        Command::Policy(args) => policy::run(&global, args).await,
+        Command::Call(args) => call::run(&global, args).await,
         Command::Schema { document } => schema(document),
         Command::Chat(_) => Err(CliError::usage(
             "not available yet: drafting with a model comes in a later version; \

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
@@ -14,17 +15,57 @@ use crate::{
 };
 
 use super::{
-    args::{Global, SpecArgs, SpecCommand},
+    args::Global,
     context::Context,
-    form,
+    form, lint,
     output::{CliError, Code, say, say_json, style},
 };
+
+/// `spec`
+#[derive(Debug, Args)]
+pub struct SpecArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: SpecCommand,
+}
+
+/// The `spec` commands.
+#[derive(Debug, Subcommand)]
+pub enum SpecCommand {
+    /// Say what is wrong with a spec, and its boundary in plain words.
+    #[command(after_help = "Examples:\n  countersign spec lint my-spec.yaml\n  countersign spec lint k7m")]
+    Lint {
+        /// A spec's file, or an engagement.
+        #[arg(value_name = "FILE|ID")]
+        spec: String,
+    },
+    /// Prove that no grant is dead and no policy fails, find each grant's worst call, and compare with the version
+    /// before where there is one.
+    Prove {
+        /// A spec's file, or an engagement.
+        #[arg(value_name = "ID|FILE")]
+        spec: String,
+    },
+    /// Prove that a version permits nothing that another did not, or show a call that only it permits.
+    Diff {
+        /// An engagement, or the older spec's file.
+        #[arg(value_name = "ID|OLDER")]
+        first: String,
+        /// The older version's number, or the newer spec's file.
+        #[arg(value_name = "V1|NEWER")]
+        second: String,
+        /// The newer version's number.
+        #[arg(value_name = "V2")]
+        third: Option<String>,
+    },
+}
 
 /// Runs the command.
 pub async fn run(global: &Global, args: SpecArgs) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let catalog = context.workspace.load_catalog()?;
     match args.command {
+        SpecCommand::Lint { spec } => lint::run(global, &spec).await,
         SpecCommand::Prove { spec } => {
             let versions = named(&context, &catalog, &spec).await?;
             show(global, &context, &catalog, versions).await

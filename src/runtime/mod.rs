@@ -6,6 +6,7 @@ mod driver;
 mod request;
 mod revision;
 mod ruling;
+mod simulate;
 mod solver;
 mod workspace;
 
@@ -14,5 +15,6 @@ pub use answer::{
 };
 pub use driver::{Driver, DriverError, Progress, Stopped};
 pub use request::{NewRequest, RequestError, file_request};
+pub use simulate::{Flip, Simulation, answer_word, simulate};
 pub use solver::{Solver, SolverSearch, prove_spec};
 pub use workspace::{Workspace, WorkspaceError, init_files};

@@ -184,6 +184,12 @@ impl Workspace {
         Ok(catalog)
     }
 
+    /// The policies with what came of their examples, which may fail or be missing; nothing is decided on them.
+    pub fn policies(&self) -> Result<Policies, WorkspaceError> {
+        let files = CatalogFiles::read(&self.root)?;
+        Policies::parse(files.policies(), &files.toolbox(&self.root, &self.kept)?).map_err(policy_problems)
+    }
+
     /// The manifests alone, for pinning: pins may be missing or stale.
     pub fn manifests(&self) -> Result<Vec<Manifest>, WorkspaceError> {
         CatalogFiles::read(&self.root)?.manifests()
@@ -343,7 +349,7 @@ impl CatalogFiles {
         self.tools.iter().map(|(path, text)| Ok(from_yaml(path, text)?)).collect()
     }
 
-    fn parse(&self, root: &Path, kept: &Kept) -> Result<Catalog, WorkspaceError> {
+    fn toolbox(&self, root: &Path, kept: &Kept) -> Result<Toolbox, WorkspaceError> {
         let manifests = self.manifests()?;
         let given_away = self.given_away(&manifests, root, kept);
         if !given_away.is_empty() {
@@ -351,7 +357,7 @@ impl CatalogFiles {
         }
         let families: Vec<String> = manifests.iter().map(|manifest| manifest.family.clone()).collect();
         let pins: Pins = parse_or_default("tools/pins.yaml", self.pins.as_deref())?;
-        let toolbox = Toolbox::new(manifests, pins).map_err(|problems| {
+        Toolbox::new(manifests, pins).map_err(|problems| {
             let place = |problem: &crate::tool::ManifestProblem| {
                 let at = families.iter().position(|family| *family == problem.family);
                 match at.and_then(|at| self.tools.get(at)) {
@@ -360,7 +366,11 @@ impl CatalogFiles {
                 }
             };
             WorkspaceError::Problems(problems.iter().map(place).collect())
-        })?;
+        })
+    }
+
+    fn parse(&self, root: &Path, kept: &Kept) -> Result<Catalog, WorkspaceError> {
+        let toolbox = self.toolbox(root, kept)?;
         let inventory: Inventory = from_yaml("policies/inventory.yaml", &self.inventory)?;
         if let Some(twice) = inventory.duplicates().first() {
             return Err(WorkspaceError::Problems(vec![format!("policies/inventory.yaml: `{twice}` stands twice")]));

@@ -21,6 +21,7 @@ mod faults;
 mod gates;
 mod kill;
 mod limits;
+mod policy;
 mod prove;
 mod secrets;
 mod shapes;

@@ -55,6 +55,9 @@ fn every_command_has_help_with_an_example() {
         "export",
         "verify",
         "tools",
+        "policy",
+        "spec",
+        "call",
         "lab",
     ] {
         if name == "blueprints" {

@@ -1,0 +1,214 @@
+//! What the files of this workspace would answer to the calls that its ledger holds. Each recorded call is asked about
+//! once more, in the state that its engagement was in when it was decided; nothing is written and nothing runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    artifact::{CallId, Digest, EngagementId},
+    broker::{Moment, foresee},
+    engagement::{ApprovedSpec, Body, Documents, Event, Proposal, RefusedAs, State, View},
+    ledger::{Filter, Journal, LedgerError},
+    policy::{Catalog, CompiledBoundary, Spoke},
+};
+
+use super::workspace::Workspace;
+
+/// What came of asking again.
+#[derive(Debug, Default, Serialize)]
+pub struct Simulation {
+    /// Calls that were asked about.
+    pub calls: u64,
+    /// How often each answer was given then.
+    pub then: BTreeMap<String, u64>,
+    /// How often each would be given now.
+    pub now: BTreeMap<String, u64>,
+    /// Calls that would be answered otherwise.
+    pub flips: Vec<Flip>,
+    /// Engagements that could not be asked about, and why.
+    pub unread: Vec<String>,
+}
+
+/// A call that would be answered otherwise.
+#[derive(Debug, Serialize)]
+pub struct Flip {
+    /// The engagement.
+    pub engagement: EngagementId,
+    /// The call.
+    pub call: CallId,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The tool.
+    pub tool: String,
+    /// The arguments.
+    pub args: Map<String, Value>,
+    /// The answer then.
+    pub then: String,
+    /// The rule that decided it.
+    pub then_rule: Option<Spoke>,
+    /// The answer now.
+    pub now: String,
+    /// The rule that decides it.
+    pub now_rule: Option<Spoke>,
+}
+
+/// An answer in a word or two.
+pub fn answer_word(refused: Option<RefusedAs>) -> String {
+    match refused {
+        None => "allowed".into(),
+        Some(RefusedAs::Invalid) => "invalid".into(),
+        Some(RefusedAs::Denied) => "denied".into(),
+        Some(RefusedAs::NeedsApproval(role)) => format!("needs {role}"),
+    }
+}
+
+/// A target that an engagement changed, from when on; and when the engagement was over.
+#[derive(Default)]
+struct Reach {
+    changed: BTreeMap<EngagementId, Vec<(Timestamp, String)>>,
+    closed: BTreeMap<EngagementId, Timestamp>,
+}
+
+impl Reach {
+    fn note(&mut self, event: &Event) {
+        match &event.body {
+            Body::Allowed(call) if call.counts.is_some() => {
+                let changed = self.changed.entry(event.engagement.clone()).or_default();
+                changed.push((event.at, call.target.clone()));
+            }
+            Body::Closed(_) => {
+                self.closed.insert(event.engagement.clone(), event.at);
+            }
+            _ => {}
+        }
+    }
+
+    /// The targets that engagements other than `id` had changed at a time and that were not closed then.
+    fn elsewhere(&self, id: &EngagementId, at: Timestamp) -> BTreeSet<String> {
+        let open = |other: &EngagementId| self.closed.get(other).is_none_or(|closed| *closed > at);
+        let others = self.changed.iter().filter(|(other, _)| *other != id && open(other));
+        let before = others.flat_map(|(_, changed)| changed.iter().filter(|(since, _)| *since < at));
+        before.map(|(_, target)| target.clone()).collect()
+    }
+}
+
+/// Asks about every call that was decided since then.
+pub async fn simulate(workspace: &Workspace, catalog: &Catalog, since: Timestamp) -> Result<Simulation, LedgerError> {
+    let mut simulation = Simulation::default();
+    let store = workspace.store();
+    let mut read: Vec<(EngagementId, Vec<Event>)> = Vec::new();
+    let mut reach = Reach::default();
+    for summary in store.summaries(Filter::default()).await? {
+        // What an engagement that was silent since had changed still counts for others.
+        let mut events = Vec::new();
+        for bytes in store.events(&summary.id, 0).await? {
+            match serde_json::from_slice::<Event>(&bytes) {
+                Ok(event) => {
+                    reach.note(&event);
+                    events.push(event);
+                }
+                Err(error) => {
+                    simulation.unread.push(format!("{}: an event cannot be read: {error}", summary.id));
+                    events.clear();
+                    break;
+                }
+            }
+        }
+        if events.last().is_some_and(|last| last.at >= since) {
+            read.push((summary.id, events));
+        }
+    }
+    for (id, events) in read {
+        match Journal::open(std::sync::Arc::clone(store), &id).await {
+            Ok(journal) => replay(&mut simulation, &journal, &events, catalog, since, &reach),
+            Err(error) => simulation.unread.push(format!("{id}: {error}")),
+        }
+    }
+    simulation.flips.sort_by_key(|flip| flip.at);
+    Ok(simulation)
+}
+
+fn replay(
+    simulation: &mut Simulation,
+    journal: &Journal,
+    events: &[Event],
+    catalog: &Catalog,
+    since: Timestamp,
+    reach: &Reach,
+) {
+    let Some((first, later)) = events.split_first() else { return };
+    let Some(mut state) = State::begin(first) else { return };
+    let mut documents = Documents::default();
+    let mut compiled: Option<(Digest, Option<CompiledBoundary>)> = None;
+    for event in later {
+        let recorded = match &event.body {
+            Body::Allowed(call) => {
+                let (agent, purpose) = (call.agent, call.purpose.clone());
+                let proposal = Proposal { agent, purpose, tool: call.tool.to_string(), args: call.args.clone() };
+                Some((call.call.clone(), proposal, None, call.rules.last().cloned(), call.decided_on))
+            }
+            Body::Refused(call) => {
+                let (agent, purpose) = (call.agent, call.purpose.clone());
+                let proposal = Proposal { agent, purpose, tool: call.tool.clone(), args: call.args.clone() };
+                Some((call.call.clone(), proposal, Some(call.refused), call.rules.last().cloned(), call.decided_on))
+            }
+            _ => None,
+        };
+        if let Some((call, proposal, then, then_rule, decided_on)) = recorded.filter(|_| event.at >= since) {
+            if let Err(error) = documents.refresh(&state, journal.blobs()) {
+                simulation.unread.push(format!("{}: {error}", state.id));
+                return;
+            }
+            let boundary = boundary(&mut compiled, &state, &documents, catalog);
+            let view = View { state: &state, documents: &documents, blobs: journal.blobs(), toolbox: &catalog.toolbox };
+            let elsewhere = reach.elsewhere(&state.id, event.at);
+            let moment = Moment { now: event.at, stage: stage(journal, &decided_on), elsewhere: &elsewhere };
+            let foreseen = foresee(&view, catalog, boundary, &proposal, &moment);
+            let (was, is) = (answer_word(then), answer_word(foreseen.refused));
+            simulation.calls += 1;
+            *simulation.then.entry(was.clone()).or_default() += 1;
+            *simulation.now.entry(is.clone()).or_default() += 1;
+            if was != is {
+                simulation.flips.push(Flip {
+                    engagement: state.id.clone(),
+                    call,
+                    at: event.at,
+                    tool: proposal.tool,
+                    args: proposal.args,
+                    then: was,
+                    then_rule,
+                    now: is,
+                    now_rule: foreseen.rules.last().cloned(),
+                });
+            }
+        }
+        state.apply(event);
+    }
+}
+
+/// The trust stage that a recorded decision was made at: it names what it was made on. The first stage for decisions
+/// that were written down before that was kept.
+fn stage(journal: &Journal, decided_on: &Digest) -> u8 {
+    let basis = journal.blob(decided_on);
+    let stage = basis.and_then(|basis| basis.pointer("/standing/stage")).and_then(Value::as_u64);
+    stage.and_then(|stage| u8::try_from(stage).ok()).unwrap_or(1)
+}
+
+/// The boundary of the spec that was approved then, compiled once a version; nothing where there was none, or where it
+/// does not compile any more.
+fn boundary<'c>(
+    compiled: &'c mut Option<(Digest, Option<CompiledBoundary>)>,
+    state: &State,
+    documents: &Documents,
+    catalog: &Catalog,
+) -> Option<&'c CompiledBoundary> {
+    let spec = ApprovedSpec::spec(state, documents)?;
+    let digest = spec.digest();
+    if compiled.as_ref().is_none_or(|(known, _)| *known != digest) {
+        *compiled = Some((digest, CompiledBoundary::compile(&spec, catalog).ok()));
+    }
+    compiled.as_ref().and_then(|(_, boundary)| boundary.as_ref())
+}
