@@ -1,7 +1,11 @@
 //! `policies/inventory.yaml`: the targets that tools may name, with their environments, tags and groups.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// The targets.
@@ -70,12 +74,38 @@ pub struct Target {
     /// Groups that `in_group` looks at.
     #[serde(default)]
     pub groups: BTreeSet<String>,
+    /// Whether the entry also stands for every zone below it, or every address and prefix inside it, that has no entry
+    /// of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub below: bool,
+}
+
+impl Target {
+    /// How much of a name the entry stands for: the labels or bits that it fixes; nothing where it does not.
+    fn covers(&self, name: &str) -> Option<usize> {
+        if !self.below {
+            return None;
+        }
+        if let Ok(own) = self.name.parse::<IpNet>() {
+            let inside = match (name.parse::<IpNet>(), name.parse::<IpAddr>()) {
+                (Ok(net), _) => own.contains(&net),
+                (_, Ok(address)) => own.contains(&address),
+                _ => false,
+            };
+            return inside.then(|| usize::from(own.prefix_len()));
+        }
+        // A name below is its own labels, a dot and this name; `evilcorp.example.com` is not below `corp.example.com`.
+        let labels = name.strip_suffix(&self.name)?.strip_suffix('.')?;
+        (!labels.is_empty() && labels.split('.').all(|label| !label.is_empty())).then(|| self.name.len())
+    }
 }
 
 impl Inventory {
-    /// The target with this name.
+    /// The entry for this name: its own, else the closest that stands for what is below it.
     pub fn target(&self, name: &str) -> Option<&Target> {
-        self.targets.iter().find(|target| target.name == name)
+        let own = self.targets.iter().find(|target| target.name == name);
+        let below = || self.targets.iter().filter_map(|target| Some((target.covers(name)?, target)));
+        own.or_else(|| below().max_by_key(|(fixed, _)| *fixed).map(|(_, target)| target))
     }
 
     /// The targets that belong to a group, by name.
@@ -123,6 +153,43 @@ impl Inventory {
 mod tests {
     use super::*;
     use crate::artifact::from_yaml;
+
+    #[test]
+    fn an_entry_may_stand_for_what_is_below_it() {
+        let text = "kind: inventory
+targets:
+  - {name: example.com, is: zone, environment: production, below: true}
+  - {name: lab.example.com, is: zone, environment: lab, below: true}
+  - {name: core.lab.example.com, is: zone, environment: test}
+  - {name: 198.51.100.0/24, is: prefix, environment: lab, below: true}
+  - {name: 198.51.100.128/25, is: prefix, environment: test, below: true}
+  - {name: 203.0.113.0/24, is: prefix, environment: lab}
+  - {name: '2001:db8::/32', is: prefix, environment: lab, below: true}
+";
+        let inventory: Inventory = from_yaml("inventory.yaml", text).unwrap();
+        for (name, environment) in [
+            ("example.com", Some("production")),
+            ("www.example.com", Some("production")),
+            ("a.b.lab.example.com", Some("lab")),
+            ("core.lab.example.com", Some("test")),
+            // An entry without `below` stands for itself alone; what is below it is the next one's.
+            ("a.core.lab.example.com", Some("lab")),
+            ("evilexample.com", None),
+            (".example.com", None),
+            ("a..example.com", None),
+            ("example.com.evil.net", None),
+            ("198.51.100.0/26", Some("lab")),
+            ("198.51.100.192/26", Some("test")),
+            ("198.51.100.7", Some("lab")),
+            ("198.51.0.0/16", None),
+            ("203.0.113.0/25", None),
+            ("2001:db8:1::/48", Some("lab")),
+            ("2001:db9::/48", None),
+        ] {
+            let found = inventory.target(name).map(|target| target.environment.as_str());
+            assert_eq!(found, environment, "{name}");
+        }
+    }
 
     #[test]
     fn an_example_that_does_not_hold_says_what_is_true_instead() {

@@ -137,6 +137,8 @@ fn reach(facts: &mut Facts, constraint: Option<&Constraint>, inventory: &Invento
         facts.targets.extend(names.iter().filter_map(text));
     } else if let Some(group) = &constraint.in_group {
         facts.targets.extend(inventory.group(group).map(|target| target.name.clone()));
+        // An entry that stands for what is below it stands for more names than anyone could list.
+        facts.unlisted_targets |= inventory.group(group).any(|target| target.below);
     } else {
         facts.unlisted_targets = true;
     }

@@ -62,7 +62,8 @@ impl ApprovedOn {
             None => {}
         }
         let now = catalog.inventory.target(target)?;
-        match said("targets", target) {
+        // An entry that stands for what is below it was approved for all of that.
+        match said("targets", &now.name) {
             Some(then) if is(digest_of(now), then) => None,
             Some(_) => Some(format!("the inventory entry of `{target}` changed")),
             None if on.get("unlisted_targets") == Some(&Value::Bool(true)) => None,

@@ -119,7 +119,7 @@ pub(super) fn try_call(
         let name = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
         let SaidTarget { is, environment, tags, groups, .. } = &said.target;
         let (is, environment, tags, groups) = (is.clone(), environment.clone(), tags.clone(), groups.clone());
-        let target = Target { name, is, environment, tags, groups };
+        let target = Target { name, is, environment, tags, groups, below: false };
         let inventory =
             Inventory { kind: InventoryKind::Inventory, examples: Vec::new(), targets: vec![target.clone()] };
         let grounds = Grounds { lowered, toolbox, inventory: &inventory, simulated: said.simulated };
