@@ -154,7 +154,7 @@ impl Broker {
     /// Decides a proposal and writes the decision down.
     async fn decide(&self, journal: &mut Journal, actor: &Actor, proposal: &Proposal) -> Result<Decision, BrokerError> {
         let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
-        self.rates.wait(&catalog.toolbox, &proposal.tool, &proposal.args).await;
+        self.rates.wait(&catalog.toolbox, &proposal.tool, &proposal.args, journal.state()).await;
         let trust = TrustBook::open(journal.store().clone()).await?;
         let elsewhere = elsewhere(journal, &catalog, &proposal.tool).await?;
         // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
@@ -250,7 +250,7 @@ impl Broker {
         let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, &moment) {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
-                self.rates.wait(&catalog.toolbox, name.as_str(), &known.args).await;
+                self.rates.wait(&catalog.toolbox, name.as_str(), &known.args, journal.state()).await;
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, known.args.clone());
                 self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await
             }

@@ -1,16 +1,22 @@
-//! How fast servers and targets are called: a call waits until its family and its target have room. This is courtesy
-//! to what is called, and holds for one process; what a grant or a spec counts is on the chain and holds for all.
+//! How fast servers and targets are called: a call waits until its family and its target have room. The limiters hold
+//! for all engagements of one process; what an engagement called in the last minute is read from its chain as well, so
+//! that a restart begins no new minute. What a grant or a spec counts is on the chain and holds for all.
 
 use std::{
     collections::BTreeMap,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::tool::Toolbox;
+use crate::{
+    engagement::{Call, State},
+    tool::Toolbox,
+};
 
 /// The limiters of every family, made when they are first needed and anew when a manifest says another rate.
 #[derive(Debug, Default)]
@@ -24,7 +30,7 @@ type Known<T> = Mutex<BTreeMap<(String, u32), Arc<T>>>;
 
 impl Rates {
     /// Waits until a call of this tool may be made. Nothing is waited for where the call will be refused anyway.
-    pub(super) async fn wait(&self, toolbox: &Toolbox, tool: &str, args: &Map<String, Value>) {
+    pub(super) async fn wait(&self, toolbox: &Toolbox, tool: &str, args: &Map<String, Value>, state: &State) {
         let Ok(name) = tool.parse() else { return };
         let (Some(manifest), Some(tool)) = (toolbox.manifest_of(&name), toolbox.tool(&name)) else { return };
         let Ok(args) = toolbox.check_args(tool, args) else { return };
@@ -34,11 +40,28 @@ impl Rates {
             let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
             let rate = of(&self.targets, family, most, || RateLimiter::keyed(quota));
             rate.until_key_ready(&target).await;
+            if let Some(wait) = due(state, &target, most, Timestamp::now()) {
+                tokio::time::sleep(wait).await;
+            }
         }
         let quota = Quota::per_second(at_least_one(server.calls_per_second));
         of(&self.families, family, server.calls_per_second, || RateLimiter::direct(quota)).until_ready().await;
     }
 }
+
+/// How long a target must be left alone, by what the chain says of the last minute; nothing where it has room.
+fn due(state: &State, target: &str, most: u32, now: Timestamp) -> Option<Duration> {
+    let made = state.calls.values().filter(|call| call.refused.is_none() && call.target.as_deref() == Some(target));
+    // A call from the future is one of a clock that was set back: it counts as made now.
+    let ago = |call: &Call| (now.as_millisecond() - call.at.as_millisecond()).max(0);
+    let mut recent: Vec<i64> = made.map(ago).filter(|ago| *ago < MINUTE).collect();
+    recent.sort_unstable();
+    let oldest = recent.get(usize::try_from(at_least_one(most).get()).ok()?.checked_sub(1)?)?;
+    Some(Duration::from_millis(u64::try_from(MINUTE - oldest).ok()?))
+}
+
+/// A minute in milliseconds.
+const MINUTE: i64 = 60_000;
 
 fn at_least_one(rate: u32) -> NonZeroU32 {
     NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN)
@@ -54,7 +77,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{artifact::from_yaml, tool::Pins};
+    use crate::{
+        artifact::from_yaml,
+        engagement::About,
+        record::fixture::{Chain, VLAN},
+        tool::Pins,
+    };
 
     #[tokio::test]
     async fn a_target_waits_for_itself_and_not_for_others() {
@@ -63,9 +91,11 @@ mod tests {
         assert_ne!(slow, text);
         let toolbox = Toolbox::new(vec![from_yaml("lab", &slow).unwrap()], Pins::default()).unwrap();
         let rates = Rates::default();
+        let chain = Chain::vlan();
+        let state = chain.state();
         let ready = async |tool: &str, args: Value| {
             let args = args.as_object().unwrap().clone();
-            let wait = rates.wait(&toolbox, tool, &args);
+            let wait = rates.wait(&toolbox, tool, &args, state);
             tokio::time::timeout(std::time::Duration::from_millis(200), wait).await.is_ok()
         };
         assert!(ready("vlan.list", json!({"switch": "sw01"})).await);
@@ -76,5 +106,24 @@ mod tests {
         // What is no call at all is refused at once.
         assert!(ready("vlan.list", json!({"switch": "sw01", "more": 1})).await);
         assert!(ready("no.tool", json!({})).await);
+    }
+
+    #[test]
+    fn a_restart_begins_no_new_minute() {
+        let mut chain = Chain::request(VLAN, json!({"id": 120, "name": "guest", "switches": ["sw01"]}));
+        assert_eq!(chain.run(), Some(About::Gate1));
+        chain.approve_gate1();
+        let made = chain.state().calls.values().filter(|call| call.target.as_deref() == Some("sw01")).count();
+        let made = u32::try_from(made).unwrap();
+        assert!(made >= 2, "{made}");
+        let last = chain.state().calls.values().map(|call| call.at).max().unwrap();
+        let after = |seconds: i64| Timestamp::from_second(last.as_second() + seconds).unwrap();
+        let wait = |most: u32, now: Timestamp| due(chain.state(), "sw01", most, now);
+        assert_eq!(wait(1, after(0)), Some(Duration::from_secs(60)));
+        assert_eq!(wait(1, after(59)), Some(Duration::from_secs(1)));
+        assert_eq!(wait(1, after(60)), None);
+        assert_eq!(wait(1, after(-3600)), Some(Duration::from_secs(60)), "a clock that was set back waits no longer");
+        assert_eq!(wait(made + 1, after(0)), None);
+        assert_eq!(due(chain.state(), "sw02", 1, after(0)), None);
     }
 }
