@@ -96,7 +96,7 @@ impl Target {
         }
         // A name below is its own labels, a dot and this name; `evilcorp.example.com` is not below `corp.example.com`.
         let labels = name.strip_suffix(&self.name)?.strip_suffix('.')?;
-        (!labels.is_empty() && labels.split('.').all(|label| !label.is_empty())).then(|| self.name.len())
+        (!labels.is_empty() && labels.split('.').all(|label| !label.is_empty())).then_some(self.name.len())
     }
 }
 

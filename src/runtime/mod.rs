@@ -5,6 +5,8 @@ mod answer;
 mod driver;
 mod request;
 mod revision;
+#[cfg(test)]
+mod revision_tests;
 mod ruling;
 mod simulate;
 mod solver;

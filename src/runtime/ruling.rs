@@ -13,7 +13,10 @@ use crate::{
     tool::{Effect, Toolbox},
 };
 
-use super::driver::{DriverError, view};
+use super::{
+    answer::standing,
+    driver::{DriverError, view},
+};
 
 /// The stage at which policy is asked in a person's place.
 const AUTONOMOUS: u8 = 3;
@@ -32,7 +35,8 @@ pub(super) enum Ruled {
 /// Asks `gates.cedar` the open question; a yes is written down with its rules and the facts that they were asked about.
 pub(super) async fn rule(journal: &mut Journal, catalog: &Catalog) -> Result<Ruled, DriverError> {
     let Some(asked) = journal.state().asked.clone() else { return Ok(Ruled::NotAsked) };
-    if asked.stage < AUTONOMOUS {
+    // Trust may have been taken back since the question was asked.
+    if asked.stage < AUTONOMOUS || standing(journal, catalog).await?.stage < AUTONOMOUS {
         return Ok(Ruled::NotAsked);
     }
     let Some(facts) = gate_facts(&view(journal, catalog), catalog, &asked)? else { return Ok(Ruled::NotAsked) };
