@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Digest, Phase, Spec, ToolName},
-    engagement::{Call, Gate, GateState, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next},
+    engagement::{Actor, Call, Gate, GateState, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next},
     facts::Role,
     policy::{ApprovedOn, Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
     tool::{Effect, Tool},
@@ -163,7 +163,7 @@ fn layers(
     let at = |(refused, _, spoke): No| Stopped::At((refused, Some(digest), spoke));
     // 2. The phase's gate, and the window.
     let recovery = recovery(view, proposal);
-    gate(view, tool, proposal, recovery, now).map_err(at)?;
+    gate(view, tool, proposal, recovery, moment).map_err(at)?;
     let boundary = boundary.ok_or_else(|| at(no(Layer::Gate, "gate.closed", "there is no approved spec to go by")))?;
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
     // 5. Asked before 3 and 4, which hear of it: is this the contract's next enabled call?
@@ -239,9 +239,9 @@ pub(super) fn gate(
     tool: &Tool,
     proposal: &Proposal,
     recovery: bool,
-    now: Timestamp,
+    moment: &Moment<'_>,
 ) -> Result<(), No> {
-    let state = view.state;
+    let (state, now) = (view.state, moment.now);
     if let Some(closed) = &state.closed {
         return Err(no(Layer::Gate, "engagement.closed", format!("the engagement is closed: {}", closed.reason)));
     }
@@ -253,6 +253,15 @@ pub(super) fn gate(
     }
     if !state.gate_open(Gate::One) {
         return Err(no(Layer::Gate, "gate.1", "gate 1 is not open: nobody has approved the current spec"));
+    }
+    if let Some(number) = opened_by_policy(view).filter(|_| !recovery && moment.stage < AUTONOMOUS) {
+        let reason = format!(
+            "gate {number} was answered by policy at trust stage 3, and the engagement stands at stage {} now; have a \
+             person answer for it: {}",
+            moment.stage,
+            anew(view)
+        );
+        return Err(no(Layer::Gate, "gate.stage", reason));
     }
     let phases: &[Phase] = match proposal.agent {
         Agent::Requirements => {
@@ -278,6 +287,26 @@ pub(super) fn gate(
     }
 }
 
+/// The stage at which the policy may have answered a gate.
+const AUTONOMOUS: u8 = 3;
+
+/// The first gate that stands open because the policy said so.
+fn opened_by_policy(view: &View<'_>) -> Option<u8> {
+    let by_policy = |gate: &GateState| matches!(gate, GateState::Open { by: Actor::Policy, .. });
+    [(1, &view.state.gate1), (2, &view.state.gate2)].into_iter().find(|(_, gate)| by_policy(gate)).map(|(n, _)| n)
+}
+
+/// What a person can do about an approval that does not hold any more.
+fn anew(view: &View<'_>) -> String {
+    let id = &view.state.id;
+    match view.state.phase {
+        Phase::Build | Phase::AsBuilt => {
+            format!("`countersign cancel {id} --reason …`, and request what is left again")
+        }
+        _ => format!("file the artifact again with `countersign edit {id}` and have it approved as things are now"),
+    }
+}
+
 /// Whether tool and target are still what the open gates were approved on.
 pub(super) fn still_as_approved(view: &View<'_>, catalog: &Catalog, tool: &Tool, target: &str) -> Result<(), No> {
     let gates = [(Gate::One, &view.state.gate1, "gate 1"), (Gate::Two, &view.state.gate2, "gate 2")];
@@ -287,11 +316,7 @@ pub(super) fn still_as_approved(view: &View<'_>, catalog: &Catalog, tool: &Tool,
         if view.state.gate_open(gate)
             && let Some(what) = ApprovedOn::voided(request, &tool.name, target, catalog)
         {
-            let id = &view.state.id;
-            let reason = format!(
-                "{what} since {name} was approved, which voids it; put it back, or file the artifact again with \
-                 `countersign edit {id}` and have it approved as things are now"
-            );
+            let reason = format!("{what} since {name} was approved, which voids it; put it back, or {}", anew(view));
             return Err(no(Layer::Gate, "approval.void", reason));
         }
     }
@@ -320,9 +345,14 @@ pub(super) fn still_allowed(
         return Err("its tool takes these arguments otherwise now".into());
     }
     let recovery = recovers(&proposal.purpose);
-    gate(view, tool, &proposal, recovery, now).map_err(why)?;
+    gate(view, tool, &proposal, recovery, moment).map_err(why)?;
     let boundary = boundary.ok_or("there is no approved spec to go by")?;
-    let approved_by = call.digest.filter(|_| call.used_approval).and_then(|digest| view.state.agreed_in(&digest));
+    let agreed = call.digest.filter(|_| call.used_approval).and_then(|digest| view.state.agreed_in(&digest, now));
+    if let Some(Refused::NeedsApproval(role)) = step_approval(view, &proposal, agreed) {
+        return Err(format!("it needs the approval of a person with the role {role}, and there is none that holds"));
+    }
+    // Whoever approves as an owner approves as an approver too.
+    let approved_by = [Role::Approver, Role::Owner].into_iter().filter(|role| agreed >= Some(*role));
     let undone = || proposal.purpose.node().and_then(|node| view.act_of(node)).and_then(|(_, act)| act.grant.clone());
     let undo_of = matches!(proposal.purpose, Purpose::Undo { .. }).then(undone).flatten();
     let question = Question {
@@ -335,12 +365,16 @@ pub(super) fn still_allowed(
         undo_of: undo_of.as_deref(),
         recovery,
         window_open: window_open(view, now),
-        approved_by: &approved_by.into_iter().collect(),
+        approved_by: &approved_by.collect(),
         changes: changes(view.state, catalog, tool, &args, moment.elsewhere),
     };
     let ruling = rule(catalog, boundary, &question);
     match ruling.verdict {
-        Verdict::Allow => Ok(()),
+        Verdict::Allow if recovery => Ok(()),
+        Verdict::Allow => {
+            let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
+            still_as_approved(view, catalog, tool, target).map_err(why)
+        }
         _ => Err(ruling.spoke.last().map_or_else(|| "no rule allows it now".into(), |spoke| spoke.reason.clone())),
     }
 }

@@ -102,7 +102,7 @@ pub fn explain(
     let recovery = recovery(view, proposal);
     let on_contract = is_next(view, proposal, &args, moment.now);
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
-    let gates = gate(view, tool, proposal, recovery, moment.now);
+    let gates = gate(view, tool, proposal, recovery, moment);
     let as_approved = || if recovery { Ok(()) } else { still_as_approved(view, catalog, tool, target) };
     layers.push(answer(Layer::Gate, gates.and_then(|()| as_approved()).map(|()| None)));
     let asked = Circumstances::of(view, proposal, &digest, moment, recovery, on_contract);

@@ -234,6 +234,8 @@ impl Broker {
             return Err(not("its tool has no idempotency key"));
         }
         let name = tool.name.clone();
+        // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
+        self.rates.wait(&catalog.toolbox, name.as_str(), &known.args, journal.state()).await;
         let trust = TrustBook::open(journal.store().clone()).await?;
         let elsewhere = elsewhere(journal, &catalog, name.as_str()).await?;
         let view = View {
@@ -250,7 +252,6 @@ impl Broker {
         let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, &moment) {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
-                self.rates.wait(&catalog.toolbox, name.as_str(), &known.args, journal.state()).await;
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, known.args.clone());
                 self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await
             }

@@ -250,14 +250,19 @@ fn an_unknown_call_is_sent_again_only_while_it_may_still_run() {
         still_allowed(&chain.view(), &chain.catalog, Some(&boundary), &call, &at(chain))
     };
     assert_eq!(again(&chain), Ok(()));
-    let frozen = |chain: &mut Chain, freeze: bool| {
+    let entries = chain.catalog.inventory.clone();
+    let tagged = |chain: &mut Chain, tag: &str| {
         for target in &mut chain.catalog.inventory.targets {
-            target.tags = freeze.then(|| "freeze".to_owned()).into_iter().collect();
+            target.tags.insert(tag.to_owned());
         }
     };
-    frozen(&mut chain, true);
+    tagged(&mut chain, "freeze");
     assert!(again(&chain).unwrap_err().contains("frozen"));
-    frozen(&mut chain, false);
+    chain.catalog.inventory = entries.clone();
+    tagged(&mut chain, "edge");
+    assert!(again(&chain).unwrap_err().contains("voids it"), "another target than the one that was approved");
+    chain.catalog.inventory = entries;
+    assert_eq!(again(&chain), Ok(()));
     chain.command(ada(), Command::Cancel { reason: "not now".into(), roles: Role::ALL.into() });
     assert!(again(&chain).unwrap_err().contains("cancelled"));
 }

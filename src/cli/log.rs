@@ -1,5 +1,6 @@
 //! `countersign log`: what happened, event by event.
 
+use crate::artifact::EngagementId;
 use crate::engagement::{Answer, Body, CallOutcome, Event, RefusedAs};
 
 use super::{
@@ -13,7 +14,9 @@ use super::{
 /// Runs the command.
 pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
-    let id = context.workspace.find(&args.id).await?;
+    // The ledger keeps its trust stages in a chain of their own.
+    let trust = args.id == EngagementId::TRUST;
+    let id = if trust { EngagementId::trust() } else { context.workspace.find(&args.id).await? };
     let mut events = Vec::new();
     for bytes in context.workspace.store().events(&id, 0).await? {
         let event: Event = serde_json::from_slice(&bytes).map_err(|error| {

@@ -177,7 +177,7 @@ impl Seat<'_> {
                 }
                 Stopped::Unreachable(reason) => {
                     if !self.quiet {
-                        say(format!("A tool could not be used: {}", plain(&reason)));
+                        say(format!("It cannot go on, and nothing was sent: {}", plain(&reason)));
                         say(format!("Nothing was sent. Put that right; next: countersign run {}", journal.id()));
                     }
                     return Ok(Code::Failed);

@@ -36,6 +36,9 @@ fn the_policy_answers_gates_and_deviations_at_stage_3_and_nothing_else() {
     assert!(at(true, Story::to_design().file(ArtifactKind::Design), About::Gate2).0);
     let failed = Story::building().settle("a", NodeOutcome::Failed, false);
     assert!(!at(true, failed, About::Failure { node: node("a") }).0);
+    // What a person said no to is a person's from then on, in every later version.
+    let rejected = filed().ask(About::Gate1).answer(Answer::Reject).file(ArtifactKind::Spec);
+    assert!(!at(true, rejected, About::Gate1).0);
     // Without a rule that says yes nothing was said.
     let mut silent = command;
     if let Command::Rule { policy, .. } = &mut silent {

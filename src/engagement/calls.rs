@@ -219,7 +219,7 @@ pub(super) fn retry(state: &State, retried: Retried, roles: &BTreeSet<Role>) -> 
         return Err(Refusal::OutOfOrder { what: "trying steps again".into(), phase: state.phase });
     }
     // Trying again renews an approval that someone gave; it never stands for one.
-    if let Some(call) = retried.calls.iter().find(|call| !state.agreed_to(call)) {
+    if let Some(call) = retried.calls.iter().find(|call| !state.agreed_to(call, state.last_at)) {
         return wrong(format!("nobody agreed to the call {}, so it cannot be approved again", call.short()));
     }
     if retried.nodes.is_empty() {

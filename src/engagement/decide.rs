@@ -151,7 +151,7 @@ pub enum Refusal {
     NotThePolicy(String),
     /// Duties are apart where this is.
     #[error(
-        "{0} asked for this or wrote it, and where it runs nobody approves their own work; ask another approver          (`separation_of_duties` in policies/people.yaml)"
+        "{0} asked for this or wrote it, and where it runs nobody approves their own work; ask another approver (`separation_of_duties` in policies/people.yaml)"
     )]
     SameHands(String),
     /// A proof comes from asking the solver, which nobody but the program does.
@@ -171,6 +171,15 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
     }
     if matches!(command, Command::Rule { .. }) != (*actor == Actor::Policy) {
         return Err(Refusal::NotThePolicy(actor.to_string()));
+    }
+    if matches!(command, Command::Ask(_)) && *actor != Actor::Program {
+        return Err(Refusal::NotTheProgram(actor.to_string()));
+    }
+    if let (Command::Retry { retried, .. }, Actor::Person(identity)) = (&command, actor)
+        && !retried.calls.is_empty()
+        && state.barred.contains(&identity.name)
+    {
+        return Err(Refusal::SameHands(identity.name.clone()));
     }
     if let (Command::Answer { answer: Answer::Approve, .. }, Actor::Person(identity), Some(asked)) =
         (&command, actor, &state.asked)
@@ -462,6 +471,14 @@ fn rule(state: &State, about: About, request: Digest, policy: PolicyAnswer) -> R
     }
     if !matches!(about, About::Gate1 | About::Gate2 | About::Deviation { .. }) {
         return Err(Refusal::WrongAnswer("the policy answers gates and deviations; a person answers this"));
+    }
+    let kind = if about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
+    let drafted = state.artifacts.get(&kind).is_some_and(|filed| matches!(filed.author, Actor::Agent(_)));
+    if !drafted {
+        return Err(Refusal::WrongAnswer("a person wrote what is asked about, so a person answers"));
+    }
+    if state.rejected_by_a_person(&about) {
+        return Err(Refusal::WrongAnswer("a person said no to this before, so a person answers"));
     }
     let reasons: Vec<&str> = policy.rules.iter().map(|spoke| spoke.reason.as_str()).collect();
     if reasons.is_empty() {

@@ -43,6 +43,7 @@ impl State {
             gate2: GateState::Closed,
             asked: None,
             asked_at: None,
+            barred: BTreeSet::new(),
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
             effects: BTreeMap::new(),
@@ -119,6 +120,7 @@ impl State {
                 if self.asked.is_none() {
                     self.asked_at = Some(event.at);
                 }
+                self.barred = asked.barred.clone();
                 self.asked = Some(asked.clone());
             }
             Body::Answered(answered) => self.answered(&event.actor, event.at, answered),
@@ -194,7 +196,7 @@ impl State {
                 self.applied.remove(&void.node);
                 let used = self.calls.get(&void.call).filter(|call| call.used_approval).and_then(|call| call.digest);
                 if let Some(digest) = used {
-                    *self.approved_calls.entry(digest).or_default() += 1;
+                    self.approved_calls.insert(digest, 1);
                 }
             }
             Body::Settled(settled) => {
@@ -331,9 +333,9 @@ impl State {
             Some(until) => self.approved_until.insert(call, until),
             None => self.approved_until.remove(&call),
         };
-        *self.approved_calls.entry(call).or_default() += 1;
-        let known = self.approved_roles.entry(call).or_insert(role);
-        *known = (*known).max(role);
+        // The newest yes stands in place of older ones: what was left over of them is not added to it.
+        self.approved_calls.insert(call, 1);
+        self.approved_roles.insert(call, role);
     }
 
     /// The nodes begin again: what they came to and what was read of the whole is forgotten, what they did is not.
@@ -362,7 +364,9 @@ impl State {
         }
         for call in &retried.calls {
             self.rejected_calls.remove(call);
-            self.approve(*call, Role::Approver, None);
+            // Trying again makes an approval last no longer than it was given for.
+            let until = self.approved_until.get(call).copied();
+            self.approve(*call, Role::Approver, until);
         }
     }
 

@@ -51,6 +51,8 @@ pub struct State {
     pub gate2: GateState,
     /// The question that is open.
     pub asked: Option<Asked>,
+    /// Who may not say yes in this engagement, as the last question said.
+    pub barred: BTreeSet<String>,
     /// When the open question was asked.
     pub asked_at: Option<Timestamp>,
     /// Every call, by id.
@@ -257,8 +259,12 @@ impl State {
         self.proved.as_ref().filter(|proved| Some(proved.spec) == self.artifact(ArtifactKind::Spec))
     }
 
-    /// The role in which a person last agreed to a call; nothing where nobody did, or someone rejected it since.
-    pub fn agreed_in(&self, call: &Digest) -> Option<Role> {
+    /// The role in which a person last agreed to a call; nothing where nobody did, someone rejected it since, or what
+    /// was agreed to has ended.
+    pub fn agreed_in(&self, call: &Digest, now: Timestamp) -> Option<Role> {
+        if self.approved_until.get(call).is_some_and(|until| now >= *until) {
+            return None;
+        }
         if self.rejected_calls.contains_key(call) {
             return None;
         }
@@ -279,8 +285,16 @@ impl State {
     }
 
     /// Whether a person agreed to a call and nobody rejected it since.
-    pub fn agreed_to(&self, call: &Digest) -> bool {
-        self.agreed_in(call).is_some()
+    pub fn agreed_to(&self, call: &Digest, now: Timestamp) -> bool {
+        self.agreed_in(call, now).is_some()
+    }
+
+    /// Whether a person has said no to this question, or to this gate, in any version.
+    pub fn rejected_by_a_person(&self, about: &About) -> bool {
+        let no = |(actor, _, answered): &(Actor, Timestamp, Answered)| {
+            matches!(actor, Actor::Person(_)) && answered.about == *about && answered.answer == Answer::Reject
+        };
+        self.answers.iter().any(no)
     }
 
     /// The last deviation at a node.

@@ -42,7 +42,9 @@ impl Story {
     /// Writes an event without asking whether it may be.
     pub(super) fn tell(&mut self, body: Body) {
         let actor = match &body {
+            Body::Answered(answered) if answered.policy.is_some() => Actor::Policy,
             Body::Answered(_) | Body::Cancelled { .. } | Body::Retried(_) => Actor::Person(person("ada")),
+            Body::Filed(_) => Actor::Agent(Agent::Design),
             _ => Actor::Program,
         };
         let next = event(self.state.seq + 1, self.clock, actor, body, self.state.head);

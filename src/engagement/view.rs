@@ -57,7 +57,7 @@ impl<'a> View<'a> {
         let Some((id, call)) = self.state.call_for(purpose) else { return Reading::Open };
         // A server that nobody has pinned, or that is not what was approved, is a matter of the workspace: nothing is
         // known of the target.
-        if matches!(call.rule.as_deref(), Some("tool.unpinned" | "approval.void")) {
+        if matches!(call.rule.as_deref(), Some("tool.unpinned" | "approval.void" | "gate.stage")) {
             return Reading::Again;
         }
         if let Some((_, reason)) = &call.refused {

@@ -75,13 +75,11 @@ pub fn spec_facts(spec: &Spec, toolbox: &Toolbox, inventory: &Inventory) -> Fact
             facts.irreversible.insert(tool.name.to_string());
         }
     }
-    if spec.boundary.build.is_empty() {
-        for grant in &spec.boundary.discover {
-            if let Some(tool) = toolbox.tool(&grant.tool) {
-                facts.simulated &= toolbox.manifest_of(&grant.tool).is_some_and(|manifest| manifest.simulated);
-                reach(&mut facts, grant.constraints.get(&tool.target), inventory);
-            }
-        }
+    // What is only read is reached too: its environment and its tags count as those of what is changed.
+    for grant in &spec.boundary.discover {
+        let Some(tool) = toolbox.tool(&grant.tool) else { continue };
+        facts.simulated &= toolbox.manifest_of(&grant.tool).is_some_and(|manifest| manifest.simulated);
+        reach(&mut facts, grant.constraints.get(&tool.target), inventory);
     }
     facts.writes = writes;
     close(facts, inventory)

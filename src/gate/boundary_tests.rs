@@ -71,3 +71,15 @@ fn a_grant_for_one_target_names_it() {
     );
     assert!(!text.contains("The worst of them"), "{text}");
 }
+
+#[test]
+fn what_is_only_read_counts_among_the_targets() {
+    let mut chain = at_gate1();
+    let mut spec = chain.draft_spec();
+    let read = json!({"tool": "dns.records.list", "where": {"zone": {"is": "corp.example.com"}}});
+    spec.boundary.discover.push(serde_json::from_value(read).unwrap());
+    chain.file(ArtifactKind::Spec, &spec, vec![chain.state().requested.request]);
+    let request = asked(&chain, &About::Gate1);
+    assert!(request.facts.targets.contains("corp.example.com"));
+    assert!(request.approved_on.targets.contains_key("corp.example.com"));
+}

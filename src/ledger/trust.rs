@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     artifact::{Digest, EngagementId},
     engagement::{Actor, Body, Event, TrustRefusal, set_trust},
-    facts::{Role, Scope, Trust},
+    facts::{Role, STAGES, Scope, Trust},
 };
 
 use super::{
@@ -103,8 +103,10 @@ impl TrustBook {
             let reason = format!("event {} is {}, which no trust chain has", event.seq, event.body.kind());
             return Err(LedgerError::corrupt("the chain of trust stages", reason));
         };
-        // A raise without a role was never written by this program, whatever its hash says.
-        if set.stage > set.from && set.role.is_none() || set.from != self.trust.stage(&set.scope) {
+        // Such a stage was never set by this program, whatever the event's hash says.
+        let raised = set.stage > set.from && set.role.is_none();
+        let nobody = !matches!(event.actor, Actor::Person(_)) || event.engagement != EngagementId::trust();
+        if raised || nobody || !STAGES.contains(&set.stage) || set.from != self.trust.stage(&set.scope) {
             let reason = format!("event {} does not follow from those before it", event.seq);
             return Err(LedgerError::corrupt("the chain of trust stages", reason));
         }

@@ -353,7 +353,8 @@ fn context(facts: &GateFacts) -> Result<Context, String> {
             ("unproven_undos", long(facts.unproven_undos)),
             ("rollback_required", bool(facts.rollback_required)),
             ("has_window", bool(facts.window_hours.is_some())),
-            ("window_hours", long(facts.window_hours.unwrap_or(0))),
+            // Without a window a cap on its length is passed, as by one without end.
+            ("window_hours", long(facts.window_hours.unwrap_or(u64::MAX))),
             ("proven", text(proven.as_str().unwrap_or_default())),
             ("deviation", text(&facts.deviation)),
         ]

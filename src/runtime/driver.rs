@@ -185,7 +185,9 @@ impl<'a> Driver<'a> {
                 // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
                 let held = match &invoked.told {
                     Told::NotSent(reason) => Some(reason.clone()),
-                    Told::Refused { rule, .. } if matches!(rule.rule.as_str(), "tool.unpinned" | "approval.void") => {
+                    Told::Refused { rule, .. }
+                        if matches!(rule.rule.as_str(), "tool.unpinned" | "approval.void" | "gate.stage") =>
+                    {
                         Some(rule.reason.clone())
                     }
                     _ => None,

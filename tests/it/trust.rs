@@ -1,6 +1,6 @@
 //! Trust stages: who sets them, what each lets run alone, and what stays a person's.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bench::Bench;
 
@@ -144,6 +144,42 @@ fn an_edited_spec_is_stage_1_whatever_its_blueprint_is() {
     assert_eq!(asked["question"]["standing"]["stage"], 1);
     assert!(asked["question"]["standing"]["because"].as_str().unwrap().contains("byte for byte"));
     assert_eq!(answered(&bench, &id), []);
+}
+
+#[test]
+fn what_a_person_wrote_or_rejected_is_never_the_policys_to_approve() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.run(&["reject", &id, "--reason", "not on a Friday"]).code(0);
+    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    let design = bench.run(&["show", &id, "--artifact", "design"]).code(0).out;
+    bench.write("again.yaml", &design);
+    bench.run(&["edit", &id, "--artifact", "design", "--file", "again.yaml"]).code(0);
+    let asked = bench.drive(&id, 3);
+    assert_eq!((&asked["status"]["about"], &asked["question"]["standing"]["stage"]), (&json!("gate2"), &json!(3)));
+    assert!(answered(&bench, &id).iter().all(|(_, who)| who != "policy"));
+    assert!(bench.writes().is_empty());
+}
+
+#[test]
+fn gates_that_the_policy_opened_hold_only_while_it_is_trusted() {
+    let bench = Bench::new();
+    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    // Gate 1 by policy; gate 2 waits for a person, because the rule for designs is gone.
+    let text = bench.read("policies/gates.cedar");
+    let (before, rest) = text.split_once("// match: {action: approve-design").unwrap();
+    let after = rest.split_once("// match: {tags: [access, core]}").unwrap().1;
+    bench.write("policies/gates.cedar", &format!("{before}// match: {{tags: [access, core]}}{after}"));
+    let id = bench.request_one();
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
+    bench.approve(&id);
+    bench.run(&["trust", "set", "vlan@lab", "2", "--reason", "it surprised us"]).code(0);
+    bench.run(&["run", &id, "--no-input"]);
+    assert!(bench.writes().is_empty(), "nobody but the policy has answered gate 1");
+    bench.run(&["log", &id]).code(0).shows("gate.stage");
+    bench.run(&["log", "trust"]).code(0).shows("it surprised us");
+    bench.run(&["verify", "trust"]).code(0).shows("2 events");
 }
 
 #[test]

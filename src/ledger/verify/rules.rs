@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
     engagement::{
-        About, Actor, Answer, Answered, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, Event, Gate,
-        GateState, Purpose, State, call_digest,
+        About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, Event,
+        Gate, GateState, Purpose, State, call_digest,
     },
 };
 
@@ -47,8 +47,14 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
         }
         Body::Retried(retried) => {
             found.extend(by_person("tried again"));
-            for call in retried.calls.iter().filter(|call| !state.agreed_to(call)) {
+            for call in retried.calls.iter().filter(|call| !state.agreed_to(call, event.at)) {
                 found.push(format!("tried again with an approval of {call}, which nobody had given"));
+            }
+            if let Actor::Person(identity) = &event.actor
+                && !retried.calls.is_empty()
+                && state.barred.contains(&identity.name)
+            {
+                found.push(format!("approvals renewed by {}, who asked for it or wrote it", identity.name));
             }
             found.extend(closed(state, Gate::Two, "steps tried again"));
         }
@@ -75,7 +81,28 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
                 found.push("a proof that its report does not bear out".into());
             }
         }
-        Body::Asked(_) | Body::Settled(_) | Body::Deviated(_) => {}
+        Body::Asked(asked) => found.extend(asked_otherwise(&event.actor, asked, document)),
+        Body::Settled(_) | Body::Deviated(_) => {}
+    }
+    found
+}
+
+/// A question says of role, stage and people what its stored request says.
+fn asked_otherwise(actor: &Actor, asked: &Asked, document: &dyn Fn(&Digest) -> Option<Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    if *actor != Actor::Program {
+        found.push(format!("a question about {} asked by {actor}", asked.about));
+    }
+    let Some(request) = document(&asked.request) else { return found };
+    let standing = request.get("standing").and_then(|standing| standing.get("stage"));
+    for (what, said, is) in [
+        ("role", request.get("role"), serde_json::to_value(asked.role).ok()),
+        ("trust stage", standing, serde_json::to_value(asked.stage).ok()),
+        ("people who may not answer", request.get("barred"), serde_json::to_value(&asked.barred).ok()),
+    ] {
+        if said.is_some() && said != is.as_ref() {
+            found.push(format!("a question about {} with another {what} than its request says", asked.about));
+        }
     }
     found
 }
@@ -91,6 +118,11 @@ fn may_answer(state: &State, actor: &Actor, answered: &Answered) -> Option<Strin
         let may = matches!(about, About::Gate1 | About::Gate2 | About::Deviation { .. });
         if !may || policy.rules.is_empty() || answered.answer != Answer::Approve || !answered.calls.is_empty() {
             return Some(format!("an answer about {about} by policy, which a person must give"));
+        }
+        let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
+        let drafted = state.artifacts.get(&kind).is_some_and(|filed| matches!(filed.author, Actor::Agent(_)));
+        if !drafted || state.rejected_by_a_person(about) {
+            return Some(format!("an answer about {about} by policy to what a person wrote or rejected"));
         }
         if asked.is_none_or(|asked| asked.stage < 3) {
             return Some(format!("an answer about {about} by policy below trust stage 3"));
