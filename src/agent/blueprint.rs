@@ -179,7 +179,7 @@ fn drift(view: &View<'_>) -> Vec<Drift> {
         let state = view.toolbox.tool(&node.step.tool).and_then(|tool| tool.state.as_ref());
         let scope = Scope::new().with("args", &args).with("result", result);
         let now = state.and_then(|state| state.pick.evaluate(&scope).ok());
-        if let (Some(now), Some(recorded)) = (now, node.after)
+        if let (Some(now), Some(recorded)) = (now, view.baseline_left(&node))
             && now != recorded
         {
             found.push(Drift { node: node.id.to_string(), recorded, now, call: call.clone() });

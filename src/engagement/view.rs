@@ -158,6 +158,16 @@ impl<'a> View<'a> {
         flow.map(|flow| flow.nodes).unwrap_or_default()
     }
 
+    /// What the baseline's record says that a node left: what was read back at the end, or where nothing could be read
+    /// what its design says.
+    pub fn baseline_left(&self, node: &FlowNode) -> Option<Value> {
+        let baseline = self.documents.request().and_then(|request| request.baseline)?;
+        let steps = self.blobs.get(&baseline)?.get("steps")?.as_array()?;
+        let step = steps.iter().find(|step| step.get("node").and_then(Value::as_str) == Some(node.id.as_str()))?;
+        // What was read as nothing is there as null; what was not read is not there.
+        step.get("observed").cloned().or_else(|| node.after.clone())
+    }
+
     /// One reading of an acceptance check.
     pub(super) fn check_read(&self, check: &Check, at: usize, before: bool) -> Option<Proposal> {
         let args = self.check_args(check, at)?;

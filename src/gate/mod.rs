@@ -156,6 +156,7 @@ pub fn approval_request(
         request.proof = proof.as_ref().map(|(digest, _)| *digest);
         let report = proof.as_ref().map(|(_, report)| report);
         request.screen = gate1::screen(view, catalog, spec, &request.facts, standing, report);
+        say_barred(&mut request);
         return Ok(request);
     }
     let flow = match view.documents.flow() {
@@ -178,6 +179,7 @@ pub fn approval_request(
         request.calls = one_call(view, catalog, flow, about);
         request.screen = screen;
     }
+    say_barred(&mut request);
     Ok(request)
 }
 
@@ -260,6 +262,16 @@ fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String>
         Actor::Agent(_) | Actor::Policy | Actor::Program => None,
     };
     authors.chain([&view.state.requester]).filter_map(person).collect()
+}
+
+/// Says on the screen whose yes is not taken.
+fn say_barred(request: &mut ApprovalRequest) {
+    if !request.barred.is_empty() {
+        let names: Vec<String> = request.barred.iter().map(|name| text::quoted(name)).collect();
+        let who = text::names(&names);
+        request.screen.footer +=
+            &format!(" A yes of {who} is not taken: where this runs nobody approves their own work.");
+    }
 }
 
 /// The role that may answer: an approver, or the one that the refused call or its step names.

@@ -115,12 +115,8 @@ impl Page {
             Line::Kept(text) => self.wrap(Paint::Dim, "      ", "        ", &visible(text)),
             Line::Warning(text) => self.wrap(Paint::Yellow, "  ! ", "    ", &visible(text)),
             Line::Call { node, sentence, digest, tick } => {
-                let call = format!("{}  {}", visible(digest), visible(sentence));
-                if *tick {
-                    self.wrap(Paint::Plain, "  [ ] ", "      ", &format!("{}  {call}", visible(node)));
-                } else {
-                    self.wrap(Paint::Plain, "  ", "      ", &call);
-                }
+                let call = format!("{}  {}  {}", visible(node), visible(digest), visible(sentence));
+                self.wrap(Paint::Plain, if *tick { "  [ ] " } else { "  " }, "      ", &call);
             }
         }
     }

@@ -132,9 +132,9 @@ WHAT WAS FOUND
   The switches answer (c1)
 
 A YES LETS THESE 3 CALLS TAKE EFFECT, EACH ONCE
-  CALL1  create VLAN 120 named guest on sw01
-  CALL2  create VLAN 120 named guest on sw03
-  CALL3  create VLAN 120 named guest on sw04
+  create/sw01  CALL1  create VLAN 120 named guest on sw01
+  create/sw03  CALL2  create VLAN 120 named guest on sw03
+  create/sw04  CALL3  create VLAN 120 named guest on sw04
 
   Artifact  solution.design version 1, DIGEST
 

@@ -108,9 +108,14 @@ pub enum AnswerError {
         /// The engagement.
         id: String,
     },
-    /// A ticked step has no destructive call.
-    #[error("there is no step `{0}` to tick in this question")]
-    NoSuchTick(String),
+    /// A named step has no call in this question.
+    #[error("`{step}` is no step whose call this question offers; it offers {}", if .offered.is_empty() { "none".to_owned() } else { .offered.join(", ") })]
+    NoSuchStep {
+        /// What was named.
+        step: String,
+        /// The steps whose calls are offered.
+        offered: Vec<String>,
+    },
     /// No step failed in a way that could be tried again.
     #[error("no step of {0} can be tried again; look with `countersign show {0}`")]
     NothingToRetry(String),
@@ -252,7 +257,8 @@ pub async fn answer(
             let offered = &open.asked.calls;
             let known = |tick: &&String| offered.iter().any(|call| call.node.as_str() == tick.as_str());
             if let Some(unknown) = ticked.iter().chain(only.iter().flatten()).find(|tick| !known(tick)) {
-                return Err(AnswerError::NoSuchTick(unknown.clone()));
+                let offered = offered.iter().map(|call| call.node.to_string()).collect();
+                return Err(AnswerError::NoSuchStep { step: unknown.clone(), offered });
             }
             let wanted = |node: &str| only.as_ref().is_none_or(|only| only.contains(node));
             let calls = if about == About::Gate2 {

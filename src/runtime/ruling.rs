@@ -5,10 +5,10 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, FlowNode},
-    engagement::{About, Actor, Asked, Command, PolicyAnswer, View},
+    engagement::{About, Actor, Asked, Command, PolicyAnswer, Refusal, View},
     facts::{spec_facts, with_flow},
     gate::proof_of_spec,
-    ledger::Journal,
+    ledger::{Journal, JournalError},
     policy::{Catalog, GateAction, GateAsked, GateFacts, GateRuling, Proven},
     tool::{Effect, Toolbox},
 };
@@ -49,8 +49,12 @@ pub(super) async fn rule(journal: &mut Journal, catalog: &Catalog) -> Result<Rul
     let command = Command::Rule { about: asked.about, request: asked.request, policy };
     let facts = serde_json::to_value(facts)
         .map_err(|error| DriverError::Invalid(ArtifactKind::Spec, format!("its facts cannot be kept: {error}")))?;
-    journal.act(Timestamp::now(), Actor::Policy, command, vec![facts]).await?;
-    Ok(Ruled::Approved(reasons))
+    match journal.act(Timestamp::now(), Actor::Policy, command, vec![facts]).await {
+        Ok(()) => Ok(Ruled::Approved(reasons)),
+        // What the core keeps for people is theirs, whatever the policy says.
+        Err(JournalError::Refused(Refusal::WrongAnswer(why))) => Ok(Ruled::Human(why.into())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The facts of an open question; nothing for one that only people answer.

@@ -193,6 +193,22 @@ fn an_engagement_from_a_record_reports_what_changed_behind_its_back() {
 }
 
 #[test]
+fn what_a_record_saw_gone_is_no_drift() {
+    let bench = Bench::new();
+    bench.fault("vanish:vlan.create@sw02");
+    let first = bench.request_vlan();
+    let end = bench.to_end(&first, 6);
+    let step = end["record"]["steps"].as_array().unwrap().iter().find(|step| step["node"] == "create/sw02").unwrap();
+    assert_eq!(step["observed"], Value::Null, "the record says what was there at the end: {step}");
+    bench.heal();
+    let args = ["--blueprint", "vlan", "--set", "id=121", "--set", "name=lobby", "--from", &first];
+    let second = bench.request(&args);
+    bench.to_gate2(&second);
+    let report = bench.artifact(&second, "discovery");
+    assert!(report["drift"].as_array().is_none_or(Vec::is_empty), "nothing has changed since: {report}");
+}
+
+#[test]
 fn only_a_closed_engagement_with_a_record_can_be_started_from() {
     let bench = Bench::new();
     let open = bench.request_vlan();
