@@ -8,13 +8,16 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Digest, Phase, Spec, ToolName},
-    engagement::{Actor, Call, Gate, GateState, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next},
+    engagement::{Call, Gate, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next},
     facts::Role,
-    policy::{ApprovedOn, Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
+    policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
     tool::{Effect, Tool},
 };
 
-use super::circumstances::{Circumstances, changes, recovers, recovery, window_open};
+use super::{
+    circumstances::{Circumstances, changes, recovers, recovery, window_open},
+    still::{AUTONOMOUS, anew, opened_by_policy, still_as_approved},
+};
 
 /// What was decided about a proposal.
 pub(super) enum Decided {
@@ -93,7 +96,7 @@ impl From<Decided> for Said {
 /// Why a layer says no, on the way through the layers.
 pub(super) type No = (Refused, Option<Digest>, Spoke);
 
-fn no(layer: Layer, rule: &str, reason: impl Into<String>) -> No {
+pub(super) fn no(layer: Layer, rule: &str, reason: impl Into<String>) -> No {
     (Refused::Denied, None, Spoke { layer, rule: rule.to_owned(), reason: reason.into() })
 }
 
@@ -285,42 +288,6 @@ pub(super) fn gate(
         }
         _ => Ok(()),
     }
-}
-
-/// The stage at which the policy may have answered a gate.
-const AUTONOMOUS: u8 = 3;
-
-/// The first gate that stands open because the policy said so.
-fn opened_by_policy(view: &View<'_>) -> Option<u8> {
-    let by_policy = |gate: &GateState| matches!(gate, GateState::Open { by: Actor::Policy, .. });
-    [(1, &view.state.gate1), (2, &view.state.gate2)].into_iter().find(|(_, gate)| by_policy(gate)).map(|(n, _)| n)
-}
-
-/// What a person can do about an approval that does not hold any more.
-fn anew(view: &View<'_>) -> String {
-    let id = &view.state.id;
-    match view.state.phase {
-        Phase::Build | Phase::AsBuilt => {
-            format!("`countersign cancel {id} --reason …`, and request what is left again")
-        }
-        _ => format!("file the artifact again with `countersign edit {id}` and have it approved as things are now"),
-    }
-}
-
-/// Whether tool and target are still what the open gates were approved on.
-pub(super) fn still_as_approved(view: &View<'_>, catalog: &Catalog, tool: &Tool, target: &str) -> Result<(), No> {
-    let gates = [(Gate::One, &view.state.gate1, "gate 1"), (Gate::Two, &view.state.gate2, "gate 2")];
-    for (gate, state, name) in gates {
-        let GateState::Open { request, .. } = state else { continue };
-        let request = view.blobs.get(request).map(AsRef::as_ref);
-        if view.state.gate_open(gate)
-            && let Some(what) = ApprovedOn::voided(request, &tool.name, target, catalog)
-        {
-            let reason = format!("{what} since {name} was approved, which voids it; put it back, or {}", anew(view));
-            return Err(no(Layer::Gate, "approval.void", reason));
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn spec<'a>(view: &View<'a>) -> Option<&'a Spec> {

@@ -14,8 +14,9 @@ use super::{
     circumstances::{Circumstances, recovery},
     decide::{
         Grants, Moment, No, Refused, Said, contract_spoke, decide, gate, is_next, known, limits, one_change_at_a_time,
-        step_approval, still_as_approved,
+        step_approval,
     },
+    still::still_as_approved,
 };
 
 /// What every layer says to a proposal.

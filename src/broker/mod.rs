@@ -7,6 +7,7 @@
 //! - `invoke.rs` writes the decision down and runs what was allowed;
 //! - `circumstances.rs` says what the chain knows of a call before a rule is asked;
 //! - `explain.rs` says what would be decided and why, and decides nothing;
+//! - `still.rs` says whether what the gates were approved on still holds;
 //! - `refused.rs` bounds what is kept of a refused call;
 //! - `rate.rs` makes calls wait that come too fast;
 //! - `permit.rs` is the proof that a transport asks for;
@@ -20,6 +21,7 @@ mod invoke;
 mod permit;
 mod rate;
 mod refused;
+mod still;
 mod transport;
 #[cfg(test)]
 mod golden_tests;

@@ -10,9 +10,10 @@ use crate::{
 };
 
 use super::{
-    decide::{Refusal, in_phase, need},
+    decide::{in_phase, need},
     event::{Body, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Retried},
     purpose::Purpose,
+    refusal::Refusal,
     state::{Call, Gate, State},
 };
 

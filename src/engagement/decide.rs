@@ -18,6 +18,7 @@ use super::{
     },
     purpose::Purpose,
     question::{About, Answer, Answered, Asked, PolicyAnswer},
+    refusal::Refusal,
     state::{Gate, GateState, State},
 };
 
@@ -98,68 +99,6 @@ pub enum Command {
     },
     /// Close it.
     Close(Closed),
-}
-
-/// Why a command was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It is over.
-    #[error("the engagement is closed; start another with `countersign request --from {0}`")]
-    Over(String),
-    /// A person ended it; only what clears up may still happen.
-    #[error("the engagement was cancelled: {0}")]
-    Cancelled(String),
-    /// A gate is closed.
-    #[error("{0} is not open for the current version")]
-    GateClosed(&'static str),
-    /// Out of order.
-    #[error("{what} does not belong in the {phase} phase")]
-    OutOfOrder {
-        /// What was wanted.
-        what: String,
-        /// The phase.
-        phase: Phase,
-    },
-    /// It does not follow from what it must follow from.
-    #[error("{0}")]
-    NotMadeFrom(String),
-    /// Nobody asked this.
-    #[error("nothing is open to answer; look with `countersign show {0}`")]
-    NothingAsked(String),
-    /// The question changed.
-    #[error("the question changed meanwhile; it is now about {now}; look again with `countersign show {id}`")]
-    OtherQuestion {
-        /// What is asked now.
-        now: String,
-        /// The engagement.
-        id: String,
-    },
-    /// The person may not.
-    #[error("this needs the role `{0}`; ask someone who has it, or have an owner add it in policies/people.yaml")]
-    NotInRole(Role),
-    /// A rejection without a reason.
-    #[error("say why, with `--reason`")]
-    NoReason,
-    /// An answer of the wrong kind.
-    #[error("that is not an answer to this question: {0}")]
-    WrongAnswer(&'static str),
-    /// Answers, cancellations and retries come from people; no agent can author one.
-    #[error("{0} cannot do this: only a person can")]
-    NotAPerson(String),
-    /// The policy answers, and does nothing else; nobody answers in its name.
-    #[error("{0} cannot do this: the policy answers at trust stage 3, and does nothing else")]
-    NotThePolicy(String),
-    /// Duties are apart where this is.
-    #[error(
-        "{0} asked for this or wrote it, and where it runs nobody approves their own work; ask another approver (`separation_of_duties` in policies/people.yaml)"
-    )]
-    SameHands(String),
-    /// A proof comes from asking the solver, which nobody but the program does.
-    #[error("{0} cannot do this: only the program can")]
-    NotTheProgram(String),
-    /// The call or node is not in the state that this needs.
-    #[error("{0}")]
-    Call(String),
 }
 
 /// What [`decide`] says to a command of `actor`. What only a person

@@ -12,6 +12,7 @@ mod look;
 mod next;
 mod purpose;
 mod question;
+mod refusal;
 mod state;
 mod trust;
 mod undo;
@@ -32,7 +33,7 @@ mod testing;
 
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use build::{RESENT, node_args};
-pub use decide::{Command, Refusal, decide, decide_for};
+pub use decide::{Command, decide, decide_for};
 pub use documents::{Blobs, DocumentError, Documents, Expanded, RequestDocument, read as read_document};
 pub use event::{
     Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed, DeviationFound,
@@ -42,6 +43,7 @@ pub use look::{before_state, observed_state};
 pub use next::{Next, NextError, Proposal, next};
 pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, PolicyAnswer};
+pub use refusal::Refusal;
 pub use state::{Call, Deviation, Filed, Gate, GateState, State};
 pub use trust::{Standing, TrustRefusal, set_trust};
 pub use undo::undo_call;
