@@ -494,6 +494,7 @@ fn the_compiler_and_the_interpreter_never_disagree() {
     let kinds = ["is", "one_of", "like", "in_range", "in_group", "min", "max", "subset_of", "max_items", "any"];
     assert_eq!(counts.parts.keys().map(String::as_str).collect::<BTreeSet<_>>(), kinds.into());
     for (kind, [not, holds]) in &counts.parts {
-        assert!(*not >= 100 && *holds >= 100, "`{kind}` held {holds} times and did not {not} times");
+        // Far below what is seen (about 100 to 150 for the rarest), so that chance alone never fails it.
+        assert!(*not >= 40 && *holds >= 40, "`{kind}` held {holds} times and did not {not} times");
     }
 }
