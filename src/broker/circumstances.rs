@@ -106,20 +106,7 @@ pub(super) fn changes(
 
 /// Whether the call takes back, looks, or clears up: those go on after a window or a limit ends.
 pub(super) fn recovery(view: &View<'_>, proposal: &Proposal) -> bool {
-    recovers(&proposal.purpose) || is_always(view, proposal)
-}
-
-/// Calls that take back or look, which go on after a window or a limit ends.
-pub(super) fn recovers(purpose: &Purpose) -> bool {
-    matches!(
-        purpose,
-        Purpose::Undo { .. }
-            | Purpose::UndoCheck { .. }
-            | Purpose::ReadBack { .. }
-            | Purpose::Verify { .. }
-            | Purpose::Observe { .. }
-            | Purpose::CheckAfter { .. }
-    )
+    proposal.purpose.recovers() || is_always(view, proposal)
 }
 
 /// Whether this is an `always` step that clears up: one on a target that this engagement has touched. Any other is a

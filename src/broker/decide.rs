@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{Agent, Digest, Phase, Spec, ToolName},
     engagement::{Call, Gate, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next},
-    facts::Role,
+    facts::{AUTONOMOUS, Role},
     policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
     tool::{Effect, Tool},
 };
 
 use super::{
-    circumstances::{Circumstances, changes, recovers, recovery, window_open},
-    still::{AUTONOMOUS, anew, opened_by_policy, still_as_approved},
+    circumstances::{Circumstances, changes, recovery, window_open},
+    still::{anew, opened_by_policy, still_as_approved},
 };
 
 /// What was decided about a proposal.
@@ -311,7 +311,7 @@ pub(super) fn still_allowed(
     if args != call.args {
         return Err("its tool takes these arguments otherwise now".into());
     }
-    let recovery = recovers(&proposal.purpose);
+    let recovery = proposal.purpose.recovers();
     gate(view, tool, &proposal, recovery, moment).map_err(why)?;
     let boundary = boundary.ok_or("there is no approved spec to go by")?;
     let agreed = call.digest.filter(|_| call.used_approval).and_then(|digest| view.state.agreed_in(&digest, now));

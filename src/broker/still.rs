@@ -9,9 +9,6 @@ use crate::{
 
 use super::decide::{No, no};
 
-/// The stage at which the policy may have answered a gate.
-pub(super) const AUTONOMOUS: u8 = 3;
-
 /// The first gate that stands open because the policy said so.
 pub(super) fn opened_by_policy(view: &View<'_>) -> Option<u8> {
     let by_policy = |gate: &GateState| matches!(gate, GateState::Open { by: Actor::Policy, .. });

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{ArtifactKind, Digest, OnFailure, Phase, RecordOutcome},
-    facts::Role,
+    facts::{AUTONOMOUS, Role},
 };
 
 use super::{
@@ -183,7 +183,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
 /// Whether a command would begin something new, which a cancelled engagement may not.
 fn starts_something(command: &Command) -> bool {
     match command {
-        Command::Allow(allowed) => !recovers(&allowed.purpose),
+        Command::Allow(allowed) => !goes_on(&allowed.purpose),
         Command::Enter { phase, .. } => *phase != Phase::AsBuilt,
         Command::File { artifact, .. } => *artifact != ArtifactKind::Record,
         // Other questions are about what was begun, or about a step that runs whatever happened.
@@ -200,19 +200,9 @@ fn starts_something(command: &Command) -> bool {
     }
 }
 
-/// Calls that look or take back, which go on after a window, a limit or a cancellation.
-fn recovers(purpose: &Purpose) -> bool {
-    matches!(
-        purpose,
-        Purpose::Undo { .. }
-            | Purpose::UndoCheck { .. }
-            | Purpose::ReadBack { .. }
-            | Purpose::Verify { .. }
-            | Purpose::Observe { .. }
-            | Purpose::CheckAfter { .. }
-            | Purpose::Act { .. }
-            | Purpose::Recheck { .. }
-    )
+/// Calls that go on after a cancellation: what looks or takes back, and the steps that run whatever happened.
+fn goes_on(purpose: &Purpose) -> bool {
+    purpose.recovers() || matches!(purpose, Purpose::Act { .. } | Purpose::Recheck { .. })
 }
 
 pub(super) fn need(open: bool, gate: &'static str) -> Result<(), Refusal> {
@@ -396,9 +386,6 @@ fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>
     }
     Ok(Body::Answered(answered))
 }
-
-/// The stage at which the policy may answer in place of a person.
-const AUTONOMOUS: u8 = 3;
 
 fn rule(state: &State, about: About, request: Digest, policy: PolicyAnswer) -> Result<Body, Refusal> {
     let Some(asked) = &state.asked else { return Err(Refusal::NothingAsked(state.id.to_string())) };

@@ -92,6 +92,19 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Whether such a call takes back or looks at what was done, and so goes on after a window or a limit ends.
+    pub fn recovers(&self) -> bool {
+        matches!(
+            self,
+            Self::Undo { .. }
+                | Self::UndoCheck { .. }
+                | Self::ReadBack { .. }
+                | Self::Verify { .. }
+                | Self::Observe { .. }
+                | Self::CheckAfter { .. }
+        )
+    }
+
     /// The node that it serves.
     pub fn node(&self) -> Option<&NodeId> {
         match self {

@@ -9,4 +9,4 @@ mod trust;
 pub use inventory::{Inventory, InventoryKind, Target, TargetExample};
 pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, PersonExample, Role};
 pub use summary::{Facts, Risk, spec_facts, with_flow};
-pub use trust::{STAGES, Scope, Trust};
+pub use trust::{AUTONOMOUS, STAGES, Scope, Trust};

@@ -11,7 +11,10 @@ use crate::artifact::Digest;
 /// The stages: 1 assisted, 2 supervised, 3 autonomous within policy.
 pub const STAGES: std::ops::RangeInclusive<u8> = 1..=3;
 
-/// A blueprint, to the byte, in an environment.
+/// The stage from which policy may answer in a person's place.
+pub const AUTONOMOUS: u8 = 3;
+
+/// A blueprint, by its digest, in an environment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, FlowNode},
     engagement::{About, Actor, Asked, Command, PolicyAnswer, Refusal, View},
-    facts::{spec_facts, with_flow},
+    facts::{AUTONOMOUS, spec_facts, with_flow},
     gate::proof_of_spec,
     ledger::{Journal, JournalError},
     policy::{Catalog, GateAction, GateAsked, GateFacts, GateRuling, Proven},
@@ -17,9 +17,6 @@ use super::{
     answer::standing,
     driver::{DriverError, view},
 };
-
-/// The stage at which policy is asked in a person's place.
-const AUTONOMOUS: u8 = 3;
 
 /// What `gates.cedar` said to the open question.
 #[derive(Clone, Debug, PartialEq)]

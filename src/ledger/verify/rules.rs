@@ -9,6 +9,7 @@ use crate::{
         About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, Event,
         Gate, GateState, Purpose, State, call_digest,
     },
+    facts::AUTONOMOUS,
 };
 
 /// What is wrong with an event after `state`; `document` gives what is stored, if it is unchanged.
@@ -124,7 +125,7 @@ fn may_answer(state: &State, actor: &Actor, answered: &Answered) -> Option<Strin
         if !drafted || state.rejected_by_a_person(about) {
             return Some(format!("an answer about {about} by policy to what a person wrote or rejected"));
         }
-        if asked.is_none_or(|asked| asked.stage < 3) {
+        if asked.is_none_or(|asked| asked.stage < AUTONOMOUS) {
             return Some(format!("an answer about {about} by policy below trust stage 3"));
         }
     }
