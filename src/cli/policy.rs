@@ -119,7 +119,7 @@ fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     if clean {
         let rules = catalog.policies.examples().iter().map(|tried| &tried.rule);
         let rules = rules.collect::<BTreeSet<_>>().len() as u64;
-        say(format!("{} in order: each can match, none is shadowed, every example holds.", count(rules, "rule")));
+        say(format!("{} in order: none is shadowed, every example holds.", count(rules, "rule")));
     }
     Ok(if clean { Code::Done } else { Code::Failed })
 }
