@@ -15,6 +15,7 @@ pub mod record;
 pub mod gate;
 pub mod ledger;
 pub mod broker;
+pub mod model;
 pub mod agent;
 pub mod lab;
 pub mod runtime;

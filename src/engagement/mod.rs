@@ -15,6 +15,7 @@ mod question;
 mod refusal;
 mod state;
 mod trust;
+mod turn;
 mod undo;
 mod view;
 
@@ -46,6 +47,7 @@ pub use question::{About, Answer, Answered, Asked, PolicyAnswer};
 pub use refusal::Refusal;
 pub use state::{Call, Deviation, Filed, Gate, GateState, State};
 pub use trust::{Standing, TrustRefusal, set_trust};
+pub use turn::{Finish, Turned, Usage};
 pub use undo::undo_call;
 pub use view::{DiscoveryRead, View};
 

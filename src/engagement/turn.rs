@@ -1,0 +1,78 @@
+//! One exchange with a model, as the chain remembers it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{Agent, ArtifactKind, Digest};
+
+/// A turn of an agent: what was asked by digest, what came back, and what it cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turned {
+    /// Whose turn.
+    pub agent: Agent,
+    /// What the agent is drafting.
+    pub drafting: ArtifactKind,
+    /// Its place among the turns of this agent for this draft, from 1.
+    pub turn: u32,
+    /// The digest of the prompt template with the organisation's additions.
+    pub prompt: Digest,
+    /// The digest of the request as the provider was given it.
+    pub request: Digest,
+    /// The digest of the stored answer; nothing where none came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Digest>,
+    /// The endpoint, as the configuration names it.
+    pub endpoint: String,
+    /// The model, as the endpoint names it.
+    pub model: String,
+    /// What it used.
+    pub usage: Usage,
+    /// From the request to the last byte.
+    pub latency_ms: u64,
+    /// Why the answer ended.
+    pub finish: Finish,
+    /// What went wrong, where no usable answer came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Tokens of one turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// Tokens read.
+    pub input: u64,
+    /// Tokens written.
+    pub output: u64,
+    /// Whether the endpoint gave no figures, so that these are an estimate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+    /// What it cost in millionths of the configured currency unit; nothing where no price is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_micros: Option<u64>,
+}
+
+impl Usage {
+    /// All tokens.
+    pub fn tokens(&self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}
+
+/// Why an answer ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// The model was done.
+    Stop,
+    /// The model wants tools called.
+    ToolCalls,
+    /// The answer was cut at the token limit.
+    Length,
+    /// The endpoint's content filter, or the model itself, refused.
+    Refused,
+    /// No answer came; the turn's `error` says why.
+    Failed,
+    /// A word that is not known here.
+    Other(String),
+}
