@@ -46,7 +46,7 @@ pub enum LedgerError {
         known: i64,
     },
     /// Another process kept the ledger locked for longer than the busy timeout. Nothing was written.
-    #[error("another process keeps the ledger locked; try again")]
+    #[error("another process has kept the ledger locked for half a minute; see which one, and try again")]
     Busy,
     /// The database did not do what was asked, for a reason that is not damage: no space, no permission.
     #[error("the ledger could not {doing}")]

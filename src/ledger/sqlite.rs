@@ -30,8 +30,9 @@ use super::{
     summary::{Status, Summary},
 };
 
-/// How long a writer waits for another process.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a writer waits for another process. SQLite hands its lock to whoever asks at the right moment, so that of
+/// many writers on a slow disk one may wait for far longer than a commit takes.
+const BUSY: Duration = Duration::from_secs(30);
 /// How many appends may share a commit.
 const SHARED: usize = 64;
 
