@@ -134,6 +134,32 @@ fn a_write_leaves_what_the_manifest_says_and_its_undo_takes_it_back() {
 }
 
 #[test]
+fn a_model_sees_all_that_the_lab_answers_and_a_field_it_did_not_have_is_left_out() {
+    let every = json!({"switch": "sw01", "id": 30, "name": "lab", "port": "Gi1/0/1", "vlan": 10,
+        "zone": "corp.example.com", "address": "192.0.2.9", "prefix": "192.0.2.0/24"});
+    let mut lab = Lab::new();
+    for tool in TOOLS {
+        let mut said = lab.tool(&tool.name.parse().unwrap());
+        let mut given = every.clone();
+        match tool.name {
+            "vlan.rename" => given["id"] = json!(20),
+            "vlan.delete" => given["id"] = json!(30),
+            "ipam.address.release" => given["address"] = json!("192.0.2.7"),
+            _ => {}
+        }
+        let args = said.args.required.iter().map(|name| (name.clone(), given[name.as_str()].clone())).collect();
+        let mut answer = lab.call(&said.name, args).unwrap_or_else(|error| panic!("{}: {error}", tool.name));
+        assert_eq!(crate::tool::shown(&said, &answer), json!({"result": answer}), "{}", tool.name);
+        let before = answer.clone();
+        answer["running_config"] = json!("enable secret 5 $1$mERr$hx5rVt7rPNoS4wqbXKX7m0");
+        let left_out = json!({"result": before, "left_out": {"/…": 1}});
+        assert_eq!(crate::tool::shown(&said, &answer), left_out, "{}", tool.name);
+        said.output.clear();
+        assert_eq!(crate::tool::shown(&said, &answer), json!({"left_out": {"all of it": 1}}), "{}", tool.name);
+    }
+}
+
+#[test]
 fn a_write_that_was_done_halfway_or_not_at_all_does_not_look_done() {
     for (name, args) in [
         ("vlan.create", json!({"switch": "sw01", "id": 120, "name": "guest"})),

@@ -8,7 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::artifact::{Arg, Expression, ToolName, ValueSchema};
 
-use super::server::Server;
+use super::{
+    egress::{OutputField, OutputPath},
+    server::Server,
+};
 
 /// One family of tools and the server that runs them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +95,12 @@ pub struct Tool {
     /// For a read: the fields of an answer that shows nothing; acceptance checks may not be satisfied by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<Map<String, Value>>,
+    /// How much a model may see of each field of an answer; nothing of those that are not named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output: BTreeMap<OutputPath, OutputField>,
+    /// The same for the text of an error; nothing where it is left out.
+    #[serde(default, skip_serializing_if = "OutputField::is_never")]
+    pub errors: OutputField,
     /// Whether the server answers a second call with the same id from memory, without acting again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub idempotency_key: bool,
