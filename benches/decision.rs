@@ -472,7 +472,7 @@ impl Story {
             }
         }
         let standing = Standing { stage: 1, because: "it is".into() };
-        let shown = approval_request(&self.view(catalog), catalog, &standing, &about).unwrap();
+        let shown = approval_request(&self.view(catalog), catalog, &standing, &[], &about).unwrap();
         let request = self.store(json!(shown));
         self.act(Command::Ask(Asked::new(about.clone(), request, Role::Approver)));
         let (answer, roles, reason, expires) = (Answer::Approve, [Role::Approver].into(), None, None);

@@ -46,6 +46,9 @@ pub fn what_changed(asked: &ApprovalRequest, now: &ApprovalRequest) -> Vec<Strin
     } else if asked.standing != now.standing {
         say("what the trust stage rests on changed".into());
     }
+    if asked.models != now.models {
+        say("the models that will see what the tools answer changed".into());
+    }
     if asked.barred != now.barred {
         say("who may not say yes to it changed".into());
     }

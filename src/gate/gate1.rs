@@ -26,10 +26,11 @@ pub(super) fn screen(
     facts: &Facts,
     standing: &Standing,
     proof: Option<&ProofReport>,
+    leaving: Vec<String>,
 ) -> Screen {
     let mut sections = vec![head(view, spec, standing)];
     sections.extend(since_last_version(view, ArtifactKind::Spec, &About::Gate1, &[]));
-    sections.push(allowed(spec, catalog));
+    sections.push(allowed(spec, catalog, leaving));
     sections.push(targets("TARGETS", facts, catalog));
     match proof {
         Some(report) => sections.extend(proven(view, catalog, report)),
@@ -46,9 +47,9 @@ pub(super) fn screen(
     }
 }
 
-fn allowed(spec: &Spec, catalog: &Catalog) -> Section {
+fn allowed(spec: &Spec, catalog: &Catalog, leaving: Vec<String>) -> Section {
     let mut section = Section::new("WHAT MAY BE DONE");
-    for said in boundary_words(spec, catalog) {
+    for said in boundary_words(spec, catalog).into_iter().chain(leaving) {
         section.text(said);
     }
     section

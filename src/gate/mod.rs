@@ -9,6 +9,7 @@ mod common;
 mod diff;
 mod gate1;
 mod gate2;
+mod leaving;
 mod proof;
 mod question;
 mod render;
@@ -19,6 +20,8 @@ mod since;
 mod text;
 #[cfg(test)]
 mod boundary_tests;
+#[cfg(test)]
+mod leaving_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -40,6 +43,7 @@ use crate::{
 
 pub use boundary::boundary_words;
 pub use changes::what_changed;
+pub use leaving::Endpoint;
 pub use proof::proof_sections;
 pub use render::{Style, render};
 pub use screen::{Line, Screen, Section};
@@ -75,6 +79,9 @@ pub struct ApprovalRequest {
     pub approved_on: ApprovedOn,
     /// The trust stage that the engagement stands at.
     pub standing: Standing,
+    /// At gate 1: the models that will see what the tools' manifests let leave; none where no model is in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Endpoint>,
     /// The role that may answer.
     pub role: Role,
     /// Who may not say yes, because they asked for it or wrote it and duties are apart here.
@@ -123,11 +130,12 @@ pub enum GateError {
     Canonical(#[from] CanonicalError),
 }
 
-/// The question as the chain and the catalog stand: the same for the same chain, blobs and catalog.
+/// The question as the chain and the catalog stand: the same for the same chain, blobs, catalog and models.
 pub fn approval_request(
     view: &View<'_>,
     catalog: &Catalog,
     standing: &Standing,
+    models: &[Endpoint],
     about: &About,
 ) -> Result<ApprovalRequest, GateError> {
     let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
@@ -143,6 +151,7 @@ pub fn approval_request(
         flow: None,
         approved_on: ApprovedOn::of(spec, &reach, catalog)?,
         standing: standing.clone(),
+        models: Vec::new(),
         barred: barred(view, catalog, &reach),
         proof: None,
         facts: reach,
@@ -154,8 +163,10 @@ pub fn approval_request(
     if *about == About::Gate1 {
         let proof = proof_of_spec(view, catalog);
         request.proof = proof.as_ref().map(|(digest, _)| *digest);
+        request.models = models.to_vec();
         let report = proof.as_ref().map(|(_, report)| report);
-        request.screen = gate1::screen(view, catalog, spec, &request.facts, standing, report);
+        let seen = leaving::leaving_words(spec, catalog, models);
+        request.screen = gate1::screen(view, catalog, spec, &request.facts, standing, report, seen);
         say_barred(&mut request);
         return Ok(request);
     }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(super) fn asked(chain: &Chain, about: &About) -> ApprovalRequest {
-    approval_request(&chain.view(), &chain.catalog, &assisted(), about).unwrap_or_else(|error| panic!("{error}"))
+    approval_request(&chain.view(), &chain.catalog, &assisted(), &[], about).unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub(super) fn assisted() -> Standing {
@@ -433,7 +433,7 @@ fn there_is_nothing_to_ask_where_nothing_is_open() {
         About::Unknown { node },
     ] {
         assert!(matches!(
-            approval_request(&chain.view(), &chain.catalog, &assisted(), &about),
+            approval_request(&chain.view(), &chain.catalog, &assisted(), &[], &about),
             Err(GateError::NothingToAsk(_))
         ));
     }

@@ -211,7 +211,7 @@ pub async fn open_question(journal: &Journal, catalog: &Catalog) -> Result<Optio
     let Some(asked) = &journal.state().asked else { return Ok(None) };
     let standing = standing(journal, catalog).await?;
     let request: ApprovalRequest = read_document(asked.request, journal.blobs(), "approval request")?;
-    let now = approval_request(&view(journal, catalog), catalog, &standing, &asked.about)?;
+    let now = approval_request(&view(journal, catalog), catalog, &standing, &[], &asked.about)?;
     let changed = if digest_of(&now).map_err(GateError::from)? == asked.request {
         Vec::new()
     } else {

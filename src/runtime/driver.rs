@@ -260,7 +260,7 @@ impl<'a> Driver<'a> {
             self.prove(journal, catalog, watch).await?;
         }
         let standing = standing(journal, catalog).await?;
-        let request = approval_request(&view(journal, catalog), catalog, &standing, &about)?;
+        let request = approval_request(&view(journal, catalog), catalog, &standing, &[], &about)?;
         let (role, stage, barred) = (request.role, standing.stage, request.barred.clone());
         let asked = Asked { about, request: digest_of(&request)?, role, stage, barred };
         file(journal, Actor::Program, Command::Ask(asked), &request).await
