@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Digest, FlowNode},
-    engagement::{Call, CallOutcome, Proposal, Purpose, State, View},
+    artifact::Digest,
+    engagement::{Proposal, Purpose, State, View},
     facts::Role,
     policy::{Catalog, Changes, Question},
     tool::{Effect, Tool},
@@ -102,23 +102,4 @@ pub(super) fn changes(
         production_targets: count(targets().filter(|name| production(name)).count()),
         elsewhere: count(elsewhere.iter().filter(|name| !own(name)).count()),
     }
-}
-
-/// Whether the call takes back, looks, or clears up: those go on after a window or a limit ends.
-pub(super) fn recovery(view: &View<'_>, proposal: &Proposal) -> bool {
-    proposal.purpose.recovers() || is_always(view, proposal)
-}
-
-/// Whether this is an `always` step that clears up: one on a target that this engagement has touched. Any other is a
-/// step like the rest, or a design could put its work past windows, limits and freezes by calling it `always`.
-fn is_always(view: &View<'_>, proposal: &Proposal) -> bool {
-    let Some(flow) = view.documents.flow() else { return false };
-    let Some(node) = proposal.purpose.node().and_then(|id| flow.node(id)) else { return false };
-    let touched = |other: &FlowNode| {
-        let ran = |call: &Call| call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent);
-        let changes = view.toolbox.tool(&other.step.tool).is_none_or(|tool| tool.effect != Effect::Read);
-        let (act, target) = (view.act_of(&other.id), node.target.as_deref());
-        changes && act.is_some_and(|(_, call)| ran(call) && target.is_some() && call.target.as_deref() == target)
-    };
-    node.step.always && flow.nodes.iter().any(touched)
 }

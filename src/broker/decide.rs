@@ -8,15 +8,15 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Digest, Phase, Spec, ToolName},
-    engagement::{Call, Gate, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next},
+    engagement::{Call, Gate, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next, opened_by_policy},
     facts::{AUTONOMOUS, Role},
     policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
     tool::{Effect, Tool},
 };
 
 use super::{
-    circumstances::{Circumstances, changes, recovery, window_open},
-    still::{anew, opened_by_policy, still_as_approved},
+    circumstances::{Circumstances, changes, window_open},
+    still::{anew, still_as_approved},
 };
 
 /// What was decided about a proposal.
@@ -165,7 +165,7 @@ fn layers(
         .map_err(|error| no(Layer::Tool, "tool.arguments", error.to_string()))?;
     let at = |(refused, _, spoke): No| Stopped::At((refused, Some(digest), spoke));
     // 2. The phase's gate, and the window.
-    let recovery = recovery(view, proposal);
+    let recovery = view.recovers(proposal);
     gate(view, tool, proposal, recovery, moment).map_err(at)?;
     let boundary = boundary.ok_or_else(|| at(no(Layer::Gate, "gate.closed", "there is no approved spec to go by")))?;
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -189,9 +189,7 @@ fn layers(
         return Err(Stopped::Ruled { verdict, digest, rules });
     }
     // The rules speak first, because they say best what is wrong; then whether exactly this was ever approved.
-    if !recovery {
-        still_as_approved(view, catalog, tool, &target).map_err(at)?;
-    }
+    still_as_approved(view, catalog, tool, &target, recovery).map_err(at)?;
     if let Some(verdict) = verdict {
         // A count that is used up is said now, not after a person has been asked for nothing.
         limits(view, proposal, recovery, now).and_then(|()| grants.with_room()).map_err(at)?;
@@ -257,14 +255,18 @@ pub(super) fn gate(
     if !state.gate_open(Gate::One) {
         return Err(no(Layer::Gate, "gate.1", "gate 1 is not open: nobody has approved the current spec"));
     }
-    if let Some(number) = opened_by_policy(view).filter(|_| !recovery && moment.stage < AUTONOMOUS) {
+    if let Some(gate) = opened_by_policy(state).next().filter(|_| !recovery && moment.stage < AUTONOMOUS) {
         let reason = format!(
-            "gate {number} was answered by policy at trust stage 3, and the engagement stands at stage {} now; have a \
-             person answer for it: {}",
+            "{} was answered by policy at trust stage 3, and the engagement stands at stage {} now; {}",
+            gate.name(),
             moment.stage,
             anew(view)
         );
         return Err(no(Layer::Gate, "gate.stage", reason));
+    }
+    if let Some(asked) = state.asked_anew().filter(|_| !recovery) {
+        let reason = format!("{} is asked anew, and nothing is begun until a person has answered", asked.about);
+        return Err(no(Layer::Gate, "gate.anew", reason));
     }
     let phases: &[Phase] = match proposal.agent {
         Agent::Requirements => {
@@ -337,10 +339,9 @@ pub(super) fn still_allowed(
     };
     let ruling = rule(catalog, boundary, &question);
     match ruling.verdict {
-        Verdict::Allow if recovery => Ok(()),
         Verdict::Allow => {
             let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
-            still_as_approved(view, catalog, tool, target).map_err(why)
+            still_as_approved(view, catalog, tool, target, recovery).map_err(why)
         }
         _ => Err(ruling.spoke.last().map_or_else(|| "no rule allows it now".into(), |spoke| spoke.reason.clone())),
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    circumstances::{Circumstances, recovery},
+    circumstances::Circumstances,
     decide::{
         Grants, Moment, No, Refused, Said, contract_spoke, decide, gate, is_next, known, limits, one_change_at_a_time,
         step_approval,
@@ -100,11 +100,11 @@ pub fn explain(
     let digest = call_digest(&view.state.id, proposal.purpose.node(), proposal.tool.as_str(), &args);
     explanation.digest = digest.ok();
     let Some(digest) = explanation.digest else { return explanation };
-    let recovery = recovery(view, proposal);
+    let recovery = view.recovers(proposal);
     let on_contract = is_next(view, proposal, &args, moment.now);
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
     let gates = gate(view, tool, proposal, recovery, moment);
-    let as_approved = || if recovery { Ok(()) } else { still_as_approved(view, catalog, tool, target) };
+    let as_approved = || still_as_approved(view, catalog, tool, target, recovery);
     layers.push(answer(Layer::Gate, gates.and_then(|()| as_approved()).map(|()| None)));
     let asked = Circumstances::of(view, proposal, &digest, moment, recovery, on_contract);
     let question = asked.question(view, catalog, (tool, &args), proposal, moment);

@@ -250,6 +250,10 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
     };
     let Some((id, call)) = view.state.call_for(&purpose) else { return propose() };
     if let Some((_, reason)) = &call.refused {
+        // It was refused for what the gates rest on, which is asked about first and says nothing of the target.
+        if call.held() {
+            return propose();
+        }
         return match approval(view, node, &purpose, now) {
             Some(asking) => asking.unwrap_or_else(propose),
             None => failed(format!("the broker refused: {reason}")),

@@ -39,6 +39,9 @@ pub(super) fn allow(state: &State, allowed: Box<CallAllowed>) -> Result<Body, Re
     }
     in_phase(state, "a tool call", &[Phase::Feasibility, Phase::Design, Phase::Build, Phase::AsBuilt])?;
     need(state.gate_open(Gate::One), "gate 1")?;
+    if let Some(asked) = state.asked_anew().filter(|_| !allowed.purpose.recovers()) {
+        return wrong(format!("{} is asked anew, and nothing is begun until it is answered", asked.about));
+    }
     let phases: &[Phase] = match allowed.agent {
         Agent::Requirements => return wrong("the requirements agent has no tools"),
         Agent::Design => &[Phase::Feasibility, Phase::Design],

@@ -137,7 +137,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
     if state.closed.is_some() && !matches!(command, Command::Retry { .. }) {
         return Err(Refusal::Over(state.id.to_string()));
     }
-    if let (Some(reason), true) = (&state.cancelled, starts_something(&command)) {
+    if let (Some(reason), true) = (&state.cancelled, starts_something(state, &command)) {
         return Err(Refusal::Cancelled(reason.clone()));
     }
     match command {
@@ -181,14 +181,16 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
 }
 
 /// Whether a command would begin something new, which a cancelled engagement may not.
-fn starts_something(command: &Command) -> bool {
+fn starts_something(state: &State, command: &Command) -> bool {
     match command {
         Command::Allow(allowed) => !goes_on(&allowed.purpose),
         Command::Enter { phase, .. } => *phase != Phase::AsBuilt,
         Command::File { artifact, .. } => *artifact != ArtifactKind::Record,
         // Other questions are about what was begun, or about a step that runs whatever happened.
-        Command::Ask(Asked { about, .. }) | Command::Answer { about, .. } | Command::Rule { about, .. } => {
-            matches!(about, About::Gate1 | About::Gate2)
+        // A gate is asked anew so that what was done can be taken back.
+        Command::Ask(Asked { about, void, .. }) => matches!(about, About::Gate1 | About::Gate2) && void.is_empty(),
+        Command::Answer { about, .. } | Command::Rule { about, .. } => {
+            matches!(about, About::Gate1 | About::Gate2) && state.asked_anew().is_none()
         }
         Command::Cancel { .. } | Command::Retry { .. } | Command::Prove(_) => true,
         Command::Refuse(_)
@@ -319,6 +321,10 @@ fn ask(state: &State, asked: Asked) -> Result<Body, Refusal> {
             Err(Refusal::OutOfOrder { what: what.clone(), phase: state.phase })
         }
     };
+    if !asked.void.is_empty() {
+        ask_anew(state, &asked, &what)?;
+        return Ok(Body::Asked(asked));
+    }
     match &asked.about {
         About::Gate1 => gate(Phase::Requirements, ArtifactKind::Spec, &state.gate1)?,
         About::Gate2 => gate(Phase::Design, ArtifactKind::Design, &state.gate2)?,
@@ -330,6 +336,17 @@ fn ask(state: &State, asked: Asked) -> Result<Body, Refusal> {
         }
     }
     Ok(Body::Asked(asked))
+}
+
+/// A gate is asked anew while it is open for what is current, so that everything else stays as it is.
+fn ask_anew(state: &State, asked: &Asked, what: &str) -> Result<(), Refusal> {
+    let (gate, phases): (_, &[Phase]) = match asked.about {
+        About::Gate1 => (Gate::One, &[Phase::Feasibility, Phase::Design, Phase::Build]),
+        About::Gate2 => (Gate::Two, &[Phase::Design, Phase::Build]),
+        _ => return Err(Refusal::Call(format!("only gates are asked anew, not {}", asked.about))),
+    };
+    in_phase(state, what, phases)?;
+    need(state.gate_open(gate), gate.name())
 }
 
 /// Whether what a question is about has happened and is open: an answer given ahead would decide what nobody saw.
@@ -402,6 +419,11 @@ fn rule(state: &State, about: About, request: Digest, policy: PolicyAnswer) -> R
     let drafted = state.artifacts.get(&kind).is_some_and(|filed| matches!(filed.author, Actor::Agent(_)));
     if !drafted {
         return Err(Refusal::WrongAnswer("a person wrote what is asked about, so a person answers"));
+    }
+    if !asked.void.is_empty() {
+        return Err(Refusal::WrongAnswer(
+            "the gate is asked anew because what it rests on changed, so a person answers",
+        ));
     }
     if state.rejected_by_a_person(&about) {
         return Err(Refusal::WrongAnswer("a person said no to this before, so a person answers"));

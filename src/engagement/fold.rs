@@ -65,6 +65,7 @@ impl State {
             waited: 0,
             worked: 0,
             idle: true,
+            refused_anew: false,
             cancelled: None,
             closed: None,
         })
@@ -195,7 +196,8 @@ impl State {
                 self.attempts.insert(void.node.clone(), void.attempt);
                 self.applied.remove(&void.node);
                 let used = self.calls.get(&void.call).filter(|call| call.used_approval).and_then(|call| call.digest);
-                if let Some(digest) = used {
+                // An answer to gate 2 since then that does not name the call leaves nothing to give back.
+                if let Some(digest) = used.filter(|digest| self.agreed_to(digest, event.at)) {
                     self.approved_calls.insert(digest, 1);
                 }
             }
@@ -271,10 +273,20 @@ impl State {
     }
 
     fn answered(&mut self, actor: &Actor, at: Timestamp, answered: &Answered) {
+        let anew = self.asked_anew().is_some();
         self.close_question(at);
         self.answers.push((actor.clone(), at, answered.clone()));
         let reason = || answered.reason.clone().unwrap_or_default();
         let approved = answered.answer == Answer::Approve;
+        if anew && !approved {
+            return self.refused_anew(actor, answered);
+        }
+        // What gate 2 approved before is approved with the new answer, or not at all.
+        if anew && answered.about == About::Gate2 {
+            self.approved_calls.clear();
+            self.approved_roles.clear();
+            self.approved_until.clear();
+        }
         if approved {
             for call in &answered.calls {
                 self.approve(*call, answered.role, answered.expires);
@@ -327,6 +339,23 @@ impl State {
         }
     }
 
+    /// A no to a gate that was asked anew: before the build it goes back to the spec or the design; in the build it ends
+    /// what is left, and what was done is looked at and recorded.
+    fn refused_anew(&mut self, actor: &Actor, answered: &Answered) {
+        let reason = answered.reason.clone().unwrap_or_default();
+        if self.phase == Phase::Build {
+            self.refused_anew = true;
+            let said = format!("{} was asked anew and rejected: {reason}", answered.about);
+            self.cancelled.get_or_insert(said);
+        } else if answered.about == About::Gate2 {
+            self.gate2 = GateState::Rejected { by: actor.clone(), reason };
+        } else {
+            self.phase = Phase::Requirements;
+            self.gate1 = GateState::Rejected { by: actor.clone(), reason };
+            self.gate2 = GateState::Closed;
+        }
+    }
+
     fn approve(&mut self, call: Digest, role: Role, expires: Option<Timestamp>) {
         // The last yes says how long; an earlier one cannot make it longer.
         match expires {
@@ -342,6 +371,7 @@ impl State {
     fn retried(&mut self, retried: &Retried, at: Timestamp) {
         let again = |node: &NodeId| retried.nodes.contains_key(node.as_str());
         self.closed = None;
+        self.refused_anew = false;
         self.outside_seen = self.outside;
         self.phase = Phase::Build;
         self.artifacts.remove(&ArtifactKind::Record);

@@ -1,6 +1,7 @@
 //! The engagement: its events, the state they fold into, what may be decided in it and what is to be done next.
 //! Pure: time, ids and results come in as arguments, events come out. Nothing here runs, stores or asks.
 
+mod anew;
 mod approved;
 mod build;
 mod calls;
@@ -32,6 +33,7 @@ mod table_tests;
 #[cfg(test)]
 mod testing;
 
+pub use anew::{Void, changed_tools, next_but_void, opened_by_policy, void_gates};
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use build::{RESENT, node_args};
 pub use decide::{Command, decide, decide_for};
@@ -45,7 +47,7 @@ pub use next::{Next, NextError, Proposal, next};
 pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, PolicyAnswer};
 pub use refusal::Refusal;
-pub use state::{Call, Deviation, Filed, Gate, GateState, State};
+pub use state::{Call, Deviation, Filed, Gate, GateState, State, holds_back};
 pub use trust::{Standing, TrustRefusal, set_trust};
 pub use turn::{Finish, Turned, Usage};
 pub use undo::undo_call;

@@ -1,6 +1,7 @@
 //! What is next, driven from a request to its end against a network that is only a map; and cut off at every turn, to
 //! see that whoever goes on comes to the same end and does nothing twice.
 
+mod anew;
 mod failures;
 mod halts;
 mod world;

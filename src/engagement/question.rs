@@ -84,12 +84,15 @@ pub struct Asked {
     /// Who may not say yes, because they asked for it or wrote it and duties are apart here.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub barred: BTreeSet<String>,
+    /// Why a gate that was open is asked anew; empty for every other question.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub void: Vec<String>,
 }
 
 impl Asked {
     /// A question at stage 1 that everyone in the role may answer.
     pub fn new(about: About, request: Digest, role: Role) -> Self {
-        Self { about, request, role, stage: assisted(), barred: BTreeSet::new() }
+        Self { about, request, role, stage: assisted(), barred: BTreeSet::new(), void: Vec::new() }
     }
 }
 

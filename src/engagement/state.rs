@@ -98,6 +98,8 @@ pub struct State {
     pub worked: i64,
     /// Whether the last event leaves the next move to a person or to whoever runs the program.
     pub idle: bool,
+    /// Whether a person said no to a gate that was asked anew during the build.
+    pub refused_anew: bool,
     /// Why a person ended it.
     pub cancelled: Option<String>,
     /// How it ended.
@@ -202,10 +204,21 @@ impl Call {
         self.refused.is_none() && matches!(self.outcome, None | Some(CallOutcome::Unknown))
     }
 
+    /// Whether it was refused because its server is not pinned or a gate does not hold as things are: a matter of the
+    /// workspace, which says nothing of the target.
+    pub fn held(&self) -> bool {
+        self.rule.as_deref().is_some_and(holds_back)
+    }
+
     /// The tool's name, where it is one.
     pub fn tool_name(&self) -> Option<ToolName> {
         self.tool.parse().ok()
     }
+}
+
+/// Whether this rule refuses a call for the sake of the workspace and not for what it would do.
+pub fn holds_back(rule: &str) -> bool {
+    matches!(rule, "tool.unpinned" | "approval.void" | "gate.stage" | "gate.anew")
 }
 
 impl State {

@@ -217,6 +217,14 @@ pub(super) fn ask(about: About) -> Command {
     Command::Ask(Asked::new(about, request, Role::Approver))
 }
 
+/// The same question, about a gate that was open and does not hold for these reasons.
+pub(super) fn ask_anew(about: About, void: Vec<String>) -> Command {
+    match ask(about) {
+        Command::Ask(asked) => Command::Ask(Asked { void, ..asked }),
+        other => other,
+    }
+}
+
 /// The same question at trust stage 3.
 pub(super) fn autonomous(command: Command) -> Command {
     match command {

@@ -13,6 +13,7 @@ use super::{
     look::picked,
     next::{Next, NextError, Proposal},
     purpose::Purpose,
+    state::Call,
     view::{Reading, View, state_call},
 };
 
@@ -55,7 +56,9 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
         Err(reason) => return lost(format!("it cannot be undone: {reason}")),
     };
     let purpose = Purpose::Undo { node: node.id.clone() };
-    let Some((_, call)) = view.state.call_for(&purpose) else {
+    // What was refused for the sake of the workspace can be put right, unless a person said no to that.
+    let held = |call: &&Call| call.held() && !view.state.refused_anew;
+    let Some((_, call)) = view.state.call_for(&purpose).filter(|(_, call)| !held(call)) else {
         let tool = taken_back.tool.to_string();
         return Ok(Next::Call(Proposal { agent: Agent::Build, purpose, tool, args: taken_back.args }));
     };

@@ -57,7 +57,7 @@ impl<'a> View<'a> {
         let Some((id, call)) = self.state.call_for(purpose) else { return Reading::Open };
         // A server that nobody has pinned, or that is not what was approved, is a matter of the workspace: nothing is
         // known of the target.
-        if matches!(call.rule.as_deref(), Some("tool.unpinned" | "approval.void" | "gate.stage")) {
+        if call.held() {
             return Reading::Again;
         }
         if let Some((_, reason)) = &call.refused {
@@ -84,6 +84,25 @@ impl<'a> View<'a> {
         let calls = if made == 1 { "call" } else { "calls" };
         (made >= u64::from(most))
             .then(|| format!("{made} {calls} outside the boundary, and the spec stops it at {most}"))
+    }
+
+    /// Whether a call takes back, looks, or clears up: those go on after a window or a limit ends.
+    pub fn recovers(&self, proposal: &Proposal) -> bool {
+        proposal.purpose.recovers() || self.clears_up(proposal)
+    }
+
+    /// Whether this is an `always` step that clears up: one on a target that this engagement has touched. Any other is
+    /// a step like the rest, or a design could put its work past windows, limits and freezes by calling it `always`.
+    fn clears_up(&self, proposal: &Proposal) -> bool {
+        let Some(flow) = self.documents.flow() else { return false };
+        let Some(node) = proposal.purpose.node().and_then(|id| flow.node(id)) else { return false };
+        let touched = |other: &FlowNode| {
+            let ran = |call: &Call| call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent);
+            let changes = self.toolbox.tool(&other.step.tool).is_none_or(|tool| tool.effect != Effect::Read);
+            let (act, target) = (self.act_of(&other.id), node.target.as_deref());
+            changes && act.is_some_and(|(_, call)| ran(call) && target.is_some() && call.target.as_deref() == target)
+        };
+        node.step.always && flow.nodes.iter().any(touched)
     }
 
     /// The read as a next step, unless it was made and is over.

@@ -52,6 +52,9 @@ pub fn what_changed(asked: &ApprovalRequest, now: &ApprovalRequest) -> Vec<Strin
     if asked.barred != now.barred {
         say("who may not say yes to it changed".into());
     }
+    if asked.void != now.void {
+        say("why the gate is asked anew changed".into());
+    }
     if asked.approved_on != now.approved_on && unsaid_basis(asked, now) {
         say("a tool or an inventory entry that the approval would rest on changed".into());
     }
@@ -69,7 +72,7 @@ fn unsaid_basis(asked: &ApprovalRequest, now: &ApprovalRequest) -> bool {
     asked.decided_on.tools == now.decided_on.tools && asked.decided_on.inventory == now.decided_on.inventory
 }
 
-fn facts(asked: &Facts, now: &Facts) -> Vec<String> {
+pub(super) fn facts(asked: &Facts, now: &Facts) -> Vec<String> {
     let mut said = Vec::new();
     let list = |all: &BTreeSet<String>| {
         let all: Vec<&String> = all.iter().collect();

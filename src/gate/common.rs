@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{ArtifactKind, Spec, Window},
+    artifact::{ArtifactKind, AutomationFlow, FlowNode, Spec, Window},
     engagement::{Actor, Filed, Standing, View},
     facts::Facts,
+    flow::NodeOutcome,
     policy::Catalog,
 };
 
@@ -97,5 +98,32 @@ pub(super) fn targets(heading: &str, facts: &Facts, catalog: &Catalog) -> Sectio
     if section.lines.is_empty() {
         section.text("none");
     }
+    section
+}
+
+/// What became of the steps so far, and which are still to be done.
+pub(super) fn so_far(view: &View<'_>, flow: &AutomationFlow) -> Section {
+    let nodes = &view.state.nodes;
+    let mut section = Section::new("WHAT WAS DONE SO FAR");
+    let ids = |wanted: &dyn Fn(&FlowNode) -> bool| {
+        flow.nodes.iter().filter(|node| wanted(node)).map(|node| node.id.as_str()).collect::<Vec<_>>()
+    };
+    for (outcome, words) in [
+        (NodeOutcome::Done, "done"),
+        (NodeOutcome::Unchanged, "so already"),
+        (NodeOutcome::Skipped, "left out"),
+        (NodeOutcome::Failed, "failed"),
+        (NodeOutcome::Unknown, "unknown"),
+        (NodeOutcome::Undone, "taken back"),
+        (NodeOutcome::UndoFailed, "not taken back"),
+        (NodeOutcome::NotRun, "not run"),
+    ] {
+        let of = ids(&|node| nodes.get(&node.id).is_some_and(|settled| settled.outcome == outcome));
+        if !of.is_empty() {
+            section.pair(words, names(&of));
+        }
+    }
+    let open = ids(&|node| !nodes.contains_key(&node.id));
+    section.pair("still to do", if open.is_empty() { "nothing".into() } else { names(&open) });
     section
 }

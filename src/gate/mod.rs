@@ -2,6 +2,7 @@
 //! it. Everything on it is computed from the chain, the tools and the inventory, and is the same for the same
 //! chain; there is no time in it. Pure: it shows and never decides. Terminal, chat and export render the screen.
 
+mod anew;
 mod boundary;
 mod change;
 mod changes;
@@ -35,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, CanonicalError, Digest, EngagementId, FlowNode, NodeId, Spec, digest_of},
-    engagement::{About, Actor, NextError, RefusedAs, Standing, View, call_digest, read_document},
+    engagement::{About, Actor, Gate, NextError, RefusedAs, Standing, View, call_digest, read_document},
     facts::{Facts, Role, spec_facts, with_flow},
     policy::{ApprovedOn, Catalog, CatalogDigests, ProofReport},
     tool::Effect,
@@ -86,6 +87,9 @@ pub struct ApprovalRequest {
     pub role: Role,
     /// Who may not say yes, because they asked for it or wrote it and duties are apart here.
     pub barred: BTreeSet<String>,
+    /// Why a gate that was open is asked anew; empty for every other question.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub void: Vec<String>,
     /// The text that is shown.
     pub screen: Screen,
 }
@@ -154,10 +158,11 @@ pub fn approval_request(
         models: Vec::new(),
         barred: barred(view, catalog, &reach),
         proof: None,
-        facts: reach,
+        facts: reach.clone(),
         decided_on: catalog.digests()?,
         calls: Vec::new(),
         role: role(view, about),
+        void: Vec::new(),
         screen: Screen::default(),
     };
     if *about == About::Gate1 {
@@ -167,6 +172,7 @@ pub fn approval_request(
         let report = proof.as_ref().map(|(_, report)| report);
         let seen = leaving::leaving_words(spec, catalog, models);
         request.screen = gate1::screen(view, catalog, spec, &request.facts, standing, report, seen);
+        anew::asked_anew(&mut request, view, catalog, spec, Gate::One)?;
         say_barred(&mut request);
         return Ok(request);
     }
@@ -183,8 +189,13 @@ pub fn approval_request(
         request.calls = calls;
         let calls = &request.calls;
         let forbidden = &forbidden;
+        // Asked anew, it is about what is left.
+        let left = anew::left(view, flow);
+        let reach = with_flow(&reach, &left, &catalog.toolbox, &catalog.inventory);
+        let (flow, facts) = if anew::is_anew(view, Gate::Two) { (&left, &reach) } else { (flow, facts) };
         request.screen =
             gate2::screen(&gate2::Design { view, catalog, spec, design, flow, facts, standing, calls, forbidden });
+        anew::asked_anew(&mut request, view, catalog, spec, Gate::Two)?;
     } else {
         let screen = question::Question { view, catalog, spec, flow, facts, about }.screen()?;
         request.calls = one_call(view, catalog, flow, about);
@@ -225,7 +236,8 @@ fn offered<'a>(
 ) -> Result<Offer<'a>, GateError> {
     let mut offer = Offer { calls: Vec::new(), forbidden: Vec::new() };
     let policies = ruled::Policed::new(stage, catalog, spec);
-    for node in flow.nodes.iter().filter(|node| node.skipped.is_none() && !node.unchanged()) {
+    let open = |node: &&FlowNode| !anew::begun(view, node) && node.skipped.is_none() && !node.unchanged();
+    for node in flow.nodes.iter().filter(open) {
         let tool = catalog.toolbox.tool(&node.step.tool).filter(|tool| tool.effect != Effect::Read);
         let (Some(tool), Some(args)) = (tool, node.known_args()) else { continue };
         if let Some(reason) = policies.forbid(tool, &args) {

@@ -7,7 +7,6 @@ use crate::{
     artifact::{ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
     engagement::{About, Call, CallOutcome, Purpose, View, before_state, node_args, undo_call},
     facts::Facts,
-    flow::NodeOutcome,
     policy::Catalog,
     tool::{Effect, Tool},
 };
@@ -15,7 +14,7 @@ use crate::{
 use super::{
     GateError,
     change::on_failure,
-    common::{banner, moment},
+    common::{banner, moment, so_far},
     diff::diff,
     screen::{Screen, Section},
     text::{names, sentence, value, word},
@@ -151,31 +150,7 @@ impl<'a> Question<'a> {
         what.warn(sentence(reason));
         let changed = state.nodes.get(&node.id).is_some_and(|settled| settled.changed);
         what.text(if changed { "Something is changed there." } else { "Nothing is changed there." });
-        let mut so_far = Section::new("WHAT WAS DONE SO FAR");
-        for (outcome, words) in [
-            (NodeOutcome::Done, "done"),
-            (NodeOutcome::Unchanged, "so already"),
-            (NodeOutcome::Skipped, "left out"),
-            (NodeOutcome::Failed, "failed"),
-            (NodeOutcome::Unknown, "unknown"),
-            (NodeOutcome::Undone, "taken back"),
-            (NodeOutcome::UndoFailed, "not taken back"),
-            (NodeOutcome::NotRun, "not run"),
-        ] {
-            let of = |other: &&FlowNode| state.nodes.get(&other.id).is_some_and(|settled| settled.outcome == outcome);
-            let of: Vec<&str> = self.flow.nodes.iter().filter(of).map(|node| node.id.as_str()).collect();
-            if !of.is_empty() {
-                so_far.pair(words, names(&of));
-            }
-        }
-        let open: Vec<&str> = self
-            .flow
-            .nodes
-            .iter()
-            .filter(|other| !state.nodes.contains_key(&other.id))
-            .map(|node| node.id.as_str())
-            .collect();
-        so_far.pair("still to do", if open.is_empty() { "nothing".into() } else { names(&open) });
+        let so_far = so_far(self.view, self.flow);
         let mut choices = Section::new("WHAT YOU CAN CHOOSE");
         for (word, choice) in [
             ("stop", OnFailure::Stop),

@@ -87,7 +87,10 @@ impl Status {
         if let Some(asked) = &state.asked {
             return Self::Waiting {
                 about: asked.about.clone(),
-                words: asked.about.to_string(),
+                words: match asked.void.as_slice() {
+                    [] => asked.about.to_string(),
+                    why => format!("{}, asked anew: {}", asked.about, why.join("; ")),
+                },
                 role: asked.role,
                 since: state.asked_at.unwrap_or(state.last_at),
             };

@@ -1,7 +1,7 @@
 //! What an approval rests on: the tools and targets as they were when it was given. A call whose tool or target is
 //! not that any more was never approved.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +25,33 @@ pub struct ApprovedOn {
     pub unlisted_targets: bool,
 }
 
+/// Something that an approval rested on and that is another now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// A tool, its server or its pin.
+    Tool(ToolName),
+    /// An inventory entry.
+    Target(String),
+    /// A target that the boundary reaches now and did not.
+    New(String),
+    /// A target that it reached and does not any more.
+    Gone(String),
+    /// Its targets could be listed and cannot any more.
+    Unlisted,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tool(name) => write!(f, "the manifest, the server or the pin of `{name}` changed"),
+            Self::Target(name) => write!(f, "the inventory entry of `{name}` changed"),
+            Self::New(name) => write!(f, "`{name}` was not among the targets"),
+            Self::Gone(name) => write!(f, "`{name}` is no longer among the targets"),
+            Self::Unlisted => f.write_str("the targets can no longer all be listed"),
+        }
+    }
+}
+
 impl ApprovedOn {
     /// What an approval of this spec, given now, rests on.
     pub fn of(spec: &Spec, facts: &Facts, catalog: &Catalog) -> Result<Self, CanonicalError> {
@@ -45,29 +72,60 @@ impl ApprovedOn {
         Ok(Self { tools, targets, unlisted_targets: facts.unlisted_targets })
     }
 
+    /// Each thing that an approval rested on and that is another `now`.
+    pub fn differences(&self, now: &Self) -> Vec<Difference> {
+        let mut found = Vec::new();
+        for (name, then) in &self.tools {
+            if now.tools.get(name) != Some(then) {
+                found.push(Difference::Tool(name.clone()));
+            }
+        }
+        found.extend(now.tools.keys().filter(|name| !self.tools.contains_key(*name)).cloned().map(Difference::Tool));
+        for (name, then) in &self.targets {
+            match now.targets.get(name) {
+                Some(entry) if entry == then => {}
+                Some(_) => found.push(Difference::Target(name.clone())),
+                None => found.push(Difference::Gone(name.clone())),
+            }
+        }
+        found.extend(now.targets.keys().filter(|name| !self.targets.contains_key(*name)).cloned().map(Difference::New));
+        if now.unlisted_targets && !self.unlisted_targets {
+            found.push(Difference::Unlisted);
+        }
+        found
+    }
+
+    /// Why a tool is not what the approval in `request` was given for.
+    pub fn voided_tool(request: Option<&Value>, tool: &ToolName, catalog: &Catalog) -> Option<String> {
+        let Some(on) = request.and_then(|request| request.get("approved_on")) else {
+            return Some("what was approved is not in the ledger".into());
+        };
+        let then = on.get("tools").and_then(|tools| tools.get(tool.as_str())).and_then(Value::as_str)?;
+        let is = catalog.toolbox.definition(tool).is_ok_and(|now| then.parse().is_ok_and(|then: Digest| then == now));
+        (!is).then(|| Difference::Tool(tool.clone()).to_string())
+    }
+
     /// Why a call is not what the approval in `request` was given for: what its tool or its target is now differs.
     /// `request` is the stored approval request; without one nothing was approved.
     pub fn voided(request: Option<&Value>, tool: &ToolName, target: &str, catalog: &Catalog) -> Option<String> {
         let Some(on) = request.and_then(|request| request.get("approved_on")) else {
             return Some("what was approved is not in the ledger".into());
         };
-        let said = |side: &str, name: &str| on.get(side).and_then(|entries| entries.get(name)).and_then(Value::as_str);
+        // A tool that no grant names is refused by the boundary, with better words.
+        if let Some(changed) = Self::voided_tool(request, tool, catalog) {
+            return Some(changed);
+        }
         let is = |now: Result<Digest, CanonicalError>, then: &str| {
             now.is_ok_and(|now| then.parse().is_ok_and(|then: Digest| then == now))
         };
-        match said("tools", tool.as_str()) {
-            Some(then) if is(catalog.toolbox.definition(tool), then) => {}
-            Some(_) => return Some(format!("the manifest, the server or the pin of `{tool}` changed")),
-            // A tool that no grant names is refused by the boundary, with better words.
-            None => {}
-        }
         let now = catalog.inventory.target(target)?;
         // An entry that stands for what is below it was approved for all of that.
-        match said("targets", &now.name) {
+        let said = |name: &str| on.get("targets").and_then(|entries| entries.get(name)).and_then(Value::as_str);
+        match said(&now.name) {
             Some(then) if is(digest_of(now), then) => None,
-            Some(_) => Some(format!("the inventory entry of `{target}` changed")),
+            Some(_) => Some(Difference::Target(target.to_owned()).to_string()),
             None if on.get("unlisted_targets") == Some(&Value::Bool(true)) => None,
-            None => Some(format!("`{target}` was not among the targets")),
+            None => Some(Difference::New(target.to_owned()).to_string()),
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     tool::Toolbox,
 };
 
-pub use approved_on::ApprovedOn;
+pub use approved_on::{ApprovedOn, Difference};
 pub use blocked::blocked_grants;
 pub use boundary::CompiledBoundary;
 pub use check_design::check_design;

@@ -1,7 +1,10 @@
 //! Drives one engagement until it must wait or is over. Each turn asks the pure core what is next, does that one
 //! thing, and writes it down; there is no state here that a crash could lose.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,12 +12,14 @@ use serde_json::Value;
 
 use crate::{
     agent::{DraftError, draft_design, draft_discovery, draft_spec},
-    artifact::{Agent, ArtifactKind, CanonicalError, Digest, NodeId, Phase, Spec, digest_of},
+    artifact::{Agent, ArtifactKind, CanonicalError, Digest, EngagementId, NodeId, Phase, Spec, digest_of},
     broker::{Broker, BrokerError, Told},
     engagement::{
-        About, Actor, ApprovedDesign, ApprovedSpec, Asked, Closed, Command, GateState, Next, NextError, Proposal,
-        Purpose, Refusal, SpecProved, View, next, read_document,
+        About, Actor, ApprovedDesign, ApprovedSpec, Asked, Closed, Command, Gate, GateState, Next, NextError, Proposal,
+        Purpose, Refusal, SpecProved, View, Void, changed_tools, holds_back, next_but_void, opened_by_policy,
+        read_document, void_gates,
     },
+    facts::AUTONOMOUS,
     flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request, proof_of_spec, version_before},
     ledger::{Journal, JournalError, LedgerError},
@@ -36,7 +41,11 @@ pub struct Driver<'a> {
     workspace: &'a Workspace,
     broker: &'a Broker,
     solver: Option<SolverSearch>,
+    looked: Mutex<Option<Looked>>,
 }
+
+/// Which gates were looked at with which catalog, and which of them do not hold.
+type Looked = ((EngagementId, [Option<Digest>; 2], u8), Arc<Catalog>, Arc<[Void]>);
 
 /// Something that happened, for whoever watches.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,7 +146,7 @@ pub(super) fn view<'a>(journal: &'a Journal, catalog: &'a Catalog) -> View<'a> {
 impl<'a> Driver<'a> {
     /// A driver that makes every call through `broker`.
     pub fn new(workspace: &'a Workspace, broker: &'a Broker) -> Self {
-        Self { workspace, broker, solver: None }
+        Self { workspace, broker, solver: None, looked: Mutex::new(None) }
     }
 
     /// The same, asking a solver about each spec before gate 1, if one is found.
@@ -166,7 +175,8 @@ impl<'a> Driver<'a> {
     ) -> Result<Option<Stopped>, DriverError> {
         let now = Timestamp::now();
         let catalog = self.workspace.load_catalog()?;
-        match next(&view(journal, &catalog), now)? {
+        let void = self.void(journal, &catalog).await?;
+        match next_but_void(&view(journal, &catalog), &void, now)? {
             Next::Draft(kind) => {
                 return self.draft(journal, &catalog, kind, watch).await;
             }
@@ -184,16 +194,14 @@ impl<'a> Driver<'a> {
                 self.broker.notices().into_iter().for_each(|notice| watch(Progress::Note(notice)));
                 // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
                 let held = match &invoked.told {
-                    Told::NotSent(reason) => Some(reason.clone()),
-                    Told::Refused { rule, .. }
-                        if matches!(rule.rule.as_str(), "tool.unpinned" | "approval.void" | "gate.stage") =>
-                    {
-                        Some(rule.reason.clone())
-                    }
+                    Told::NotSent(reason) if !acts => Some(reason.clone()),
+                    Told::Refused { rule, .. } if holds_back(&rule.rule) => Some(rule.reason.clone()),
                     _ => None,
                 };
-                if let (Some(reason), false) = (held, acts) {
-                    return Ok(Some(Stopped::Unreachable(reason)));
+                if let Some(reason) = held {
+                    // What changed between looking and deciding is asked about in the next turn.
+                    let asks = !self.void(journal, &self.workspace.load_catalog()?).await?.is_empty();
+                    return Ok((!asks).then_some(Stopped::Unreachable(reason)));
                 }
                 watch(Progress::Called(proposal, invoked.told));
             }
@@ -209,6 +217,11 @@ impl<'a> Driver<'a> {
             }
             Next::Pause(seconds) => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
             Next::Ask(about) => {
+                if let Some(unpinned) = changed_tools(&void).iter().find(|tool| !catalog.toolbox.is_pinned(tool)) {
+                    let reason =
+                        format!("`{unpinned}` changed and is not pinned; look at it and run `countersign tools pin`");
+                    return Ok(Some(Stopped::Unreachable(reason)));
+                }
                 self.ask(journal, &catalog, about, watch).await?;
                 self.rule(journal, &catalog, watch).await?;
             }
@@ -256,14 +269,39 @@ impl<'a> Driver<'a> {
         about: About,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<(), DriverError> {
-        if about == About::Gate1 {
+        if about == About::Gate1 && journal.state().gate1 == GateState::Closed {
             self.prove(journal, catalog, watch).await?;
         }
         let standing = standing(journal, catalog).await?;
         let request = approval_request(&view(journal, catalog), catalog, &standing, &[], &about)?;
-        let (role, stage, barred) = (request.role, standing.stage, request.barred.clone());
-        let asked = Asked { about, request: digest_of(&request)?, role, stage, barred };
+        let (role, stage) = (request.role, standing.stage);
+        let (barred, void) = (request.barred.clone(), request.void.clone());
+        let asked = Asked { about, request: digest_of(&request)?, role, stage, barred, void };
         file(journal, Actor::Program, Command::Ask(asked), &request).await
+    }
+
+    /// The open gates that do not hold as things are now. Looked for again only where something could differ.
+    async fn void(&self, journal: &Journal, catalog: &Arc<Catalog>) -> Result<Arc<[Void]>, DriverError> {
+        let state = journal.state();
+        let stage = match opened_by_policy(state).next() {
+            Some(_) => standing(journal, catalog).await?.stage,
+            None => AUTONOMOUS,
+        };
+        let gates = [Gate::One, Gate::Two].map(|gate| match state.gate(gate) {
+            GateState::Open { request, .. } if state.gate_open(gate) => Some(*request),
+            _ => None,
+        });
+        let key = (state.id.clone(), gates, stage);
+        let mut looked = self.looked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((at, with, void)) = looked.as_ref()
+            && *at == key
+            && Arc::ptr_eq(with, catalog)
+        {
+            return Ok(Arc::clone(void));
+        }
+        let void: Arc<[Void]> = void_gates(&view(journal, catalog), catalog, stage)?.into();
+        *looked = Some((key, Arc::clone(catalog), Arc::clone(&void)));
+        Ok(void)
     }
 
     /// Has `gates.cedar` answer, where it may; says whether it said yes.

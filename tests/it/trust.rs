@@ -171,9 +171,14 @@ fn gates_that_the_policy_opened_hold_only_while_it_is_trusted() {
     assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
     bench.approve(&id);
     bench.run(&["trust", "set", "vlan@lab", "2", "--reason", "it surprised us"]).code(0);
-    bench.run(&["run", &id, "--no-input"]);
+    let asked = bench.drive(&id, 3);
+    assert_eq!((&asked["phase"], &asked["status"]["about"]), (&json!("build"), &json!("gate1")));
     assert!(bench.writes().is_empty(), "nobody but the policy has answered gate 1");
-    bench.run(&["log", &id]).code(0).shows("gate.stage");
+    bench.run(&["show", &id]).code(0).shows("it stands at stage 2 now");
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    assert_eq!(bench.writes().len(), 1);
+    bench.holds(&id);
     bench.run(&["log", "trust"]).code(0).shows("it surprised us");
     bench.run(&["verify", "trust"]).code(0).shows("2 events");
 }

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::super::{
     About, Answer, Blobs, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Documents, Next,
-    Proposal, Purpose, RESENT, RefusedAs, RequestDocument, View, call_digest, next,
-    testing::{Story, answer, ask},
+    Proposal, Purpose, RESENT, RefusedAs, RequestDocument, View, Void, call_digest, next_but_void,
+    testing::{Story, answer, ask_anew},
 };
 use crate::{
     artifact::{
@@ -129,6 +129,8 @@ pub(super) struct Run {
     pub(super) needs: BTreeMap<String, Role>,
     /// Answers other than yes, by what is asked.
     pub(super) answers: BTreeMap<String, Answer>,
+    /// The gates that stand open and do not hold, until they are answered anew.
+    pub(super) void: Vec<Void>,
     /// The role that answers are given in.
     pub(super) as_role: Role,
     /// Every turn so far: how many events there were, and the world and documents then.
@@ -189,6 +191,7 @@ impl Run {
             faults: BTreeMap::new(),
             needs: BTreeMap::new(),
             answers: BTreeMap::new(),
+            void: Vec::new(),
             as_role: Role::Owner,
             turns: Vec::new(),
         };
@@ -218,7 +221,7 @@ impl Run {
 
     #[track_caller]
     pub(super) fn next(&self) -> Next {
-        next(&self.view(), self.now()).unwrap()
+        next_but_void(&self.view(), &self.void, self.now()).unwrap()
     }
 
     #[track_caller]
@@ -260,7 +263,10 @@ impl Run {
                 self.finish(&call, CallOutcome::Ok, Some(result), &format!("{RESENT}: from memory"));
             }
             Next::Pause(seconds) => return Some(Rest::Pause(seconds)),
-            Next::Ask(about) => self.act(ask(about)),
+            Next::Ask(about) => {
+                let because = self.void.iter().find(|void| void.gate.about() == about).map(|void| void.because.clone());
+                self.act(ask_anew(about, because.unwrap_or_default()));
+            }
             Next::Wait(about) => return Some(Rest::Asked(about)),
             Next::WaitUntil(opens) => return Some(Rest::Window(opens)),
             Next::Void(void) => self.act(Command::Void(void)),
@@ -320,6 +326,7 @@ impl Run {
             About::Unknown { .. } => Answer::Applied(!self.world.notes.is_empty()),
             _ => Answer::Approve,
         });
+        self.void.retain(|void| void.gate.about() != *about);
         let command = answer(&self.story.state, given, &[self.as_role]);
         self.act(command);
     }

@@ -82,7 +82,10 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
                 found.push("a proof that its report does not bear out".into());
             }
         }
-        Body::Asked(asked) => found.extend(asked_otherwise(&event.actor, asked, document)),
+        Body::Asked(asked) => {
+            found.extend(asked_otherwise(&event.actor, asked, document));
+            found.extend(asked_in_place(state, asked));
+        }
         Body::Settled(_) | Body::Deviated(_) => {}
     }
     found
@@ -95,17 +98,32 @@ fn asked_otherwise(actor: &Actor, asked: &Asked, document: &dyn Fn(&Digest) -> O
         found.push(format!("a question about {} asked by {actor}", asked.about));
     }
     let Some(request) = document(&asked.request) else { return found };
-    let standing = request.get("standing").and_then(|standing| standing.get("stage"));
+    let (nothing, standing) = (json!([]), request.get("standing"));
+    let standing = standing.and_then(|standing| standing.get("stage"));
     for (what, said, is) in [
         ("role", request.get("role"), serde_json::to_value(asked.role).ok()),
         ("trust stage", standing, serde_json::to_value(asked.stage).ok()),
         ("people who may not answer", request.get("barred"), serde_json::to_value(&asked.barred).ok()),
+        ("reason to ask anew", request.get("void").or(Some(&nothing)), serde_json::to_value(&asked.void).ok()),
     ] {
         if said.is_some() && said != is.as_ref() {
             found.push(format!("a question about {} with another {what} than its request says", asked.about));
         }
     }
     found
+}
+
+/// A gate is asked in its own phase, or anew while it is open, with the reason.
+fn asked_in_place(state: &State, asked: &Asked) -> Option<String> {
+    let (gate, phase) = match asked.about {
+        About::Gate1 => (Gate::One, Phase::Requirements),
+        About::Gate2 => (Gate::Two, Phase::Design),
+        _ if asked.void.is_empty() => return None,
+        _ => return Some(format!("a question about {} that is asked anew, which only gates are", asked.about)),
+    };
+    let anew = !asked.void.is_empty();
+    let fits = if anew { state.gate_open(gate) } else { state.phase == phase };
+    (!fits).then(|| format!("a question about {} that was not to be asked", asked.about))
 }
 
 /// The policy answers gates and deviations, at stage 3; and nobody approves their own work where duties are apart.
@@ -124,6 +142,9 @@ fn may_answer(state: &State, actor: &Actor, answered: &Answered) -> Option<Strin
         let drafted = state.artifacts.get(&kind).is_some_and(|filed| matches!(filed.author, Actor::Agent(_)));
         if !drafted || state.rejected_by_a_person(about) {
             return Some(format!("an answer about {about} by policy to what a person wrote or rejected"));
+        }
+        if asked.is_some_and(|asked| !asked.void.is_empty()) {
+            return Some(format!("an answer about {about} by policy to what is asked anew"));
         }
         if asked.is_none_or(|asked| asked.stage < AUTONOMOUS) {
             return Some(format!("an answer about {about} by policy below trust stage 3"));
@@ -258,6 +279,9 @@ fn allowed_within(state: &State, allowed: &CallAllowed, found: &mut Vec<String>)
         found.push(format!("{what} in the requirements phase"));
     }
     found.extend(closed(state, Gate::One, &what));
+    if let Some(asked) = state.asked_anew().filter(|_| !allowed.purpose.recovers()) {
+        found.push(format!("{what} while {} was asked anew", asked.about));
+    }
     match allowed.agent {
         Agent::Requirements => found.push(format!("{what} for the requirements agent, which has no tools")),
         Agent::Build => found.extend(closed(state, Gate::Two, &format!("{what} for the build agent"))),

@@ -1,0 +1,166 @@
+//! Gates that were open and do not hold any more: what they were approved on is another now, or the policy that
+//! opened them lost its trust. Such a gate is asked anew before anything else is begun. What was begun is finished,
+//! looked at and taken back meanwhile, but nothing changes anything with a tool that is not the one that was approved.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    artifact::{ArtifactKind, CanonicalError, NodeId, Phase, ToolName},
+    facts::{AUTONOMOUS, spec_facts},
+    flow::NodeOutcome,
+    policy::{ApprovedOn, Catalog, Difference},
+    tool::Effect,
+};
+
+use super::{
+    event::Actor,
+    next::{Next, NextError, Proposal, ask_or_wait, next},
+    question::{About, Asked},
+    state::{Gate, GateState, State},
+    view::View,
+};
+
+/// A gate that stands open and does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Void {
+    /// The gate.
+    pub gate: Gate,
+    /// Why, each in a few words; never empty.
+    pub because: Vec<String>,
+    /// What its approval rests on and is another now.
+    pub differences: Vec<Difference>,
+}
+
+impl Gate {
+    /// The question that opens it.
+    pub fn about(self) -> About {
+        match self {
+            Self::One => About::Gate1,
+            Self::Two => About::Gate2,
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::One => "gate 1",
+            Self::Two => "gate 2",
+        }
+    }
+}
+
+impl State {
+    /// What is known of a gate.
+    pub fn gate(&self, gate: Gate) -> &GateState {
+        match gate {
+            Gate::One => &self.gate1,
+            Gate::Two => &self.gate2,
+        }
+    }
+
+    /// The open question about a gate that was open already.
+    pub fn asked_anew(&self) -> Option<&Asked> {
+        self.asked.as_ref().filter(|asked| !asked.void.is_empty())
+    }
+}
+
+/// The gates that stand open because the policy said so.
+pub fn opened_by_policy(state: &State) -> impl Iterator<Item = Gate> {
+    let by_policy = |gate: &Gate| matches!(state.gate(*gate), GateState::Open { by: Actor::Policy, .. });
+    [Gate::One, Gate::Two].into_iter().filter(move |gate| state.gate_open(*gate) && by_policy(gate))
+}
+
+/// The gates that stand open and do not hold, in order. `stage` is the trust stage that the engagement stands at.
+///
+/// # Errors
+///
+/// If a tool or an inventory entry has no canonical form.
+pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<Void>, CanonicalError> {
+    let state = view.state;
+    let Some(spec) = view.documents.spec() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    let mut now = None;
+    for gate in [Gate::One, Gate::Two].into_iter().filter(|gate| state.gate_open(*gate)) {
+        let GateState::Open { request, .. } = state.gate(gate) else { continue };
+        let then = view.blobs.get(request).and_then(|request| request.get("approved_on")).cloned();
+        let then = then.and_then(|on| serde_json::from_value::<ApprovedOn>(on).ok());
+        let mut because = Vec::new();
+        let mut differences = Vec::new();
+        match then {
+            None => because.push("what it was approved on is not in the ledger".to_owned()),
+            Some(then) => {
+                if now.is_none() {
+                    now = Some(ApprovedOn::of(spec, &spec_facts(spec, &catalog.toolbox, &catalog.inventory), catalog)?);
+                }
+                differences = now.as_ref().map(|now| then.differences(now)).unwrap_or_default();
+                because.extend(differences.iter().map(ToString::to_string));
+            }
+        }
+        if stage < AUTONOMOUS && opened_by_policy(state).any(|opened| opened == gate) {
+            because.push(format!("policy answered it at trust stage {AUTONOMOUS}, and it stands at stage {stage} now"));
+        }
+        if !because.is_empty() {
+            found.push(Void { gate, because, differences });
+        }
+    }
+    Ok(found)
+}
+
+/// What is to be done next where these gates do not hold: what [`next`] says where that only finishes, looks or takes
+/// back, else the question about the first of them.
+///
+/// # Errors
+///
+/// As [`next`].
+pub fn next_but_void(view: &View<'_>, void: &[Void], now: jiff::Timestamp) -> Result<Next, NextError> {
+    let planned = next(view, now)?;
+    if matches!(view.state.phase, Phase::Requirements | Phase::AsBuilt) || goes_on(view, void, &planned) {
+        return Ok(planned);
+    }
+    Ok(match (void.first(), view.state.asked_anew()) {
+        (Some(void), _) => ask_or_wait(view.state, void.gate.about()),
+        // It was put back meanwhile; a person was asked, so a person answers.
+        (None, Some(asked)) => Next::Wait(asked.about.clone()),
+        (None, None) => planned,
+    })
+}
+
+/// Whether this is done although a gate does not hold.
+fn goes_on(view: &View<'_>, void: &[Void], planned: &Next) -> bool {
+    match planned {
+        Next::Expire(_) | Next::Void(_) | Next::Close(_) | Next::Closed => true,
+        Next::Enter(phase, _) => *phase == Phase::AsBuilt,
+        Next::Draft(kind) => matches!(kind, ArtifactKind::Spec | ArtifactKind::Record),
+        Next::Ask(about) | Next::Wait(about) => matches!(about, About::Failure { .. } | About::Unknown { .. }),
+        Next::Settle(settled) => {
+            let ends = matches!(settled.outcome, NodeOutcome::Undone | NodeOutcome::UndoFailed | NodeOutcome::NotRun);
+            ends || acted(view, &settled.node)
+        }
+        Next::Call(proposal) => {
+            let asked = view.state.asked_anew().is_some();
+            let recovers = if asked { proposal.purpose.recovers() } else { view.recovers(proposal) };
+            recovers && (view.state.refused_anew || as_approved(view, void, proposal))
+        }
+        Next::Resend(_) | Next::Pause(_) | Next::WaitUntil(_) | Next::Deviate(_) => false,
+    }
+}
+
+fn acted(view: &View<'_>, node: &NodeId) -> bool {
+    view.act_of(node).is_some_and(|(_, call)| call.refused.is_none())
+}
+
+/// Whether a call that recovers only reads, or its tool is the one that was approved.
+fn as_approved(view: &View<'_>, void: &[Void], proposal: &Proposal) -> bool {
+    let Ok(name) = proposal.tool.parse::<ToolName>() else { return true };
+    let reads = view.toolbox.tool(&name).is_some_and(|tool| tool.effect == Effect::Read);
+    reads || !changed_tools(void).contains(&name)
+}
+
+/// The tools that are not those that were approved.
+pub fn changed_tools(void: &[Void]) -> BTreeSet<ToolName> {
+    let tool = |difference: &Difference| match difference {
+        Difference::Tool(name) => Some(name.clone()),
+        _ => None,
+    };
+    void.iter().flat_map(|void| &void.differences).filter_map(tool).collect()
+}

@@ -1,0 +1,114 @@
+//! Gates that stop holding while it is built: they are asked anew, and a yes goes on with the same flow.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, outcomes};
+
+/// One switch is done and the next one waits for a person, in the middle of the build.
+fn half_built(bench: &Bench) -> String {
+    let id = bench.request(&[
+        "--blueprint",
+        "vlan",
+        "--set",
+        "id=120",
+        "--set",
+        "name=guest",
+        "--set",
+        "switches=sw01,sw02",
+    ]);
+    bench.to_gate2(&id);
+    bench.approving(&id, &["--only", "create/sw01"]).code(0);
+    assert_eq!(bench.drive(&id, 3)["status"]["about"]["call"]["node"], "create/sw02");
+    assert_eq!(bench.writes().len(), 1);
+    id
+}
+
+fn offered(gate: &Value) -> Vec<String> {
+    let calls = gate["question"]["calls"].as_array().unwrap();
+    calls.iter().map(|call| call["node"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn an_entry_that_changed_in_the_build_has_both_gates_asked_anew() {
+    let bench = Bench::new();
+    let id = half_built(&bench);
+    let flow = bench.artifact(&id, "flow");
+    bench.edit(
+        "policies/inventory.yaml",
+        "name: sw02, is: switch, environment: lab",
+        "name: sw02, is: switch, environment: staging",
+    );
+    let gate1 = bench.drive(&id, 3);
+    assert_eq!(gate1["status"]["about"], "gate1");
+    let shown = bench.run(&["show", &id]).code(0);
+    for text in ["ASKED ANEW", "the inventory entry of `sw02` changed", "sw02 is now: switch in staging", "create/sw01"]
+    {
+        assert!(shown.out.contains(text), "{text} is not in {}", shown.out);
+    }
+    shown.shows("gate 2 does not hold any more either");
+    bench.run(&["list"]).code(0).shows("gate 1 (the spec), asked anew");
+    // Nothing runs while it is asked, by hand either.
+    bench.drive(&id, 3);
+    assert_eq!(bench.writes().len(), 1);
+    bench.approve(&id);
+    let gate2 = bench.drive(&id, 3);
+    assert_eq!((&gate2["status"]["about"], offered(&gate2)), (&json!("gate2"), vec!["create/sw02".to_owned()]));
+    bench.approve(&id);
+    let end = bench.drive(&id, 0);
+    assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done", "sw02 done"]);
+    assert_eq!(bench.writes().len(), 2, "each once");
+    assert_eq!(bench.artifact(&id, "flow"), flow);
+    bench.holds(&id);
+}
+
+#[test]
+fn a_no_to_a_gate_that_is_asked_anew_begins_nothing_more() {
+    let bench = Bench::new();
+    let id = half_built(&bench);
+    bench.edit(
+        "policies/inventory.yaml",
+        "name: sw02, is: switch, environment: lab",
+        "name: sw02, is: switch, environment: staging",
+    );
+    bench.drive(&id, 3);
+    bench.run(&["reject", &id, "--reason", "sw02 is another box now"]).code(0);
+    let end = bench.run(&["run", &id, "--json"]).json();
+    assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done", "sw02 not_run"]);
+    assert_eq!(bench.writes().len(), 1);
+    bench.run(&["log", &id]).code(0).shows("sw02 is another box now");
+    bench.holds(&id);
+}
+
+#[test]
+fn a_tool_that_changed_in_the_build_is_pinned_first_and_then_asked_about() {
+    let bench = Bench::new();
+    let id = half_built(&bench);
+    bench.edit("tools/lab.yaml", "timeout_seconds: 5", "timeout_seconds: 6");
+    bench.run(&["run", &id, "--no-input"]).code(1).shows("countersign tools pin");
+    bench.run(&["tools", "pin", "--yes"]).code(0);
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate1");
+    bench.run(&["show", &id]).code(0).shows("`vlan.create` changed");
+    let (code, end) = bench.yes_to_all(&id);
+    assert_eq!((code, &end["record"]["outcome"]), (0, &json!("done")));
+    assert_eq!(bench.writes().len(), 2);
+    bench.holds(&id);
+}
+
+#[test]
+fn what_is_put_back_while_it_is_asked_still_waits_for_the_answer() {
+    let bench = Bench::new();
+    let id = half_built(&bench);
+    let inventory = bench.read("policies/inventory.yaml");
+    bench.edit(
+        "policies/inventory.yaml",
+        "name: sw02, is: switch, environment: lab",
+        "name: sw02, is: switch, environment: staging",
+    );
+    bench.drive(&id, 3);
+    bench.write("policies/inventory.yaml", &inventory);
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate1");
+    bench.run(&["show", &id]).code(0).shows("again as it was approved");
+    let (code, _) = bench.yes_to_all(&id);
+    assert_eq!((code, bench.writes().len()), (0, 2));
+    bench.holds(&id);
+}
