@@ -28,7 +28,8 @@ pub struct Boundary {
 pub struct Grant {
     /// The tool.
     pub tool: ToolName,
-    /// A constraint for each argument; an argument that is not named must be absent or equal to its default.
+    /// A constraint for each argument; an argument that is not named must be absent or equal to its default. The members
+    /// of an argument that is an object are named by a path, such as `options.mtu`.
     #[serde(rename = "where", default)]
     pub constraints: BTreeMap<String, Constraint>,
     /// How many distinct effects; unlimited (within the limits) where it is left out. Each grant is leave of its own:
@@ -72,6 +73,20 @@ pub struct Constraint {
     /// Anything that the tool's schema accepts; must be said aloud.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any: bool,
+}
+
+impl Grant {
+    /// The constraint on an argument or on a member of one: its own, or that on the whole argument.
+    pub fn on(&self, path: &str) -> Option<&Constraint> {
+        let whole = || self.constraints.get(path.split_once('.')?.0);
+        self.constraints.get(path).or_else(whole)
+    }
+
+    /// Whether any member of this argument is named.
+    pub fn names_members_of(&self, argument: &str) -> bool {
+        let is_member = |path: &String| path.split_once('.').is_some_and(|(of, _)| of == argument);
+        self.constraints.keys().any(is_member)
+    }
 }
 
 impl Constraint {

@@ -2,15 +2,16 @@
 //! one place where a typed string gets its normal form. What is decided, digested and sent is the normal form.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr},
 };
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::json::from_json;
 use super::yaml::SAFE_INTEGER;
 
 /// The JSON types that an argument or input may have.
@@ -25,6 +26,8 @@ pub enum ValueType {
     Boolean,
     /// A list of values of one type.
     Array,
+    /// Members with names, each a value of one of the other types.
+    Object,
 }
 
 /// Longest text in characters where its schema does not say; longer text is never an argument and costs every reader.
@@ -101,6 +104,12 @@ pub struct ValueSchema {
     /// Most items of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_items: Option<u64>,
+    /// The schema of each member of an object; it has no others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, ValueSchema>,
+    /// The members that an object must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required: Vec<String>,
     /// The value that stands in where none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
@@ -116,6 +125,11 @@ impl ValueSchema {
         }
         if let Value::Object(map) = &mut schema {
             map.remove("format");
+            if self.kind == ValueType::Object {
+                let members = self.properties.iter().map(|(name, member)| (name.clone(), member.json_schema()));
+                map.insert("properties".into(), Value::Object(members.collect()));
+                map.insert("additionalProperties".into(), json!(false));
+            }
         }
         schema
     }
@@ -165,6 +179,7 @@ impl ValueSchema {
                 }
                 Value::Array(normal)
             }
+            (ValueType::Object, Value::Object(members)) => Value::Object(self.normal_members(members)?),
             (kind, Value::Array(_)) => return Err(format!("a list is not {}", kind.article())),
             (kind, Value::Object(_)) => return Err(format!("an object is not {}", kind.article())),
             (kind, other) => return Err(format!("{} is not {}", shown(other), kind.article())),
@@ -176,7 +191,31 @@ impl ValueSchema {
         Ok(normal)
     }
 
-    /// A value from one word of a command line: `true`, `120`, `a,b,c`, or text.
+    /// The members in normal form, their defaults filled in.
+    fn normal_members(&self, members: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+        if let Some(name) = members.keys().find(|name| !self.properties.contains_key(*name)) {
+            return Err(format!("it has no member `{name}`"));
+        }
+        let mut normal = Map::new();
+        for (name, schema) in &self.properties {
+            let value = match (members.get(name), &schema.default) {
+                (Some(value), _) => schema.normalise(value).map_err(|why| format!("member `{name}`: {why}"))?,
+                (None, Some(default)) => default.clone(),
+                (None, None) if self.required.contains(name) => return Err(format!("the member `{name}` is missing")),
+                (None, None) => continue,
+            };
+            normal.insert(name.clone(), value);
+        }
+        Ok(normal)
+    }
+
+    /// Whether a member of an object is there in every normal form: it is required, or has a default.
+    pub fn always_has(&self, member: &str) -> bool {
+        let default = self.properties.get(member).is_some_and(|schema| schema.default.is_some());
+        default || self.required.iter().any(|name| name == member)
+    }
+
+    /// A value from one word of a command line: `true`, `120`, `a,b,c`, an object as JSON, or text.
     pub fn from_word(&self, word: &str) -> Result<Value, String> {
         match self.kind {
             ValueType::String => Ok(json!(word)),
@@ -190,6 +229,10 @@ impl ValueSchema {
                 let schema = self.items.as_deref().ok_or("this list has no item schema")?;
                 let parts = word.split(',').map(str::trim).filter(|part| !part.is_empty());
                 parts.map(|part| schema.from_word(part)).collect::<Result<_, _>>().map(Value::Array)
+            }
+            ValueType::Object => {
+                let value: Value = from_json("value", word).map_err(|error| format!("it is not JSON: {error}"))?;
+                if value.is_object() { Ok(value) } else { Err(format!("`{word}` is not an object as JSON")) }
             }
         }
     }
@@ -227,6 +270,7 @@ impl ValueType {
             Self::Integer => "a whole number",
             Self::Boolean => "true or false",
             Self::Array => "a list",
+            Self::Object => "an object",
         }
     }
 }

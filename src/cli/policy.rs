@@ -21,6 +21,7 @@ use crate::{
         blocked_grants,
     },
     runtime::{Flip, answer_word, simulate},
+    tool::value_at,
 };
 
 use super::{
@@ -264,7 +265,7 @@ fn closest(nearest: &Nearest, args: &Map<String, Value>) {
         say("  every argument is inside it");
     }
     for miss in &nearest.misses {
-        let given = args.get(&miss.argument).map_or_else(|| "left out".to_owned(), shown);
+        let given = value_at(args, &miss.argument).map_or_else(|| "left out".to_owned(), shown);
         say(plain(&format!("  `{}` is {given} and must be {}", miss.argument, miss.must_be)));
     }
 }

@@ -1,6 +1,8 @@
 //! The boundary of a spec in plain words: what which agent may do, what not, and how wide the widest grant is. It
 //! says what the grants say and proves nothing about them.
 
+use std::borrow::Cow;
+
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -8,7 +10,7 @@ use crate::{
     artifact::{Constraint, Format, Grant, Spec, ValueSchema, ValueType},
     facts::{Inventory, Target},
     policy::Catalog,
-    tool::{Effect, Tool},
+    tool::{Effect, Field, GrantWords, Tool},
 };
 
 use super::text::{names, quoted, value, word};
@@ -66,17 +68,12 @@ fn often(grant: &Grant) -> String {
 
 /// A grant as the tool says a call, with constraints for values; then what the sentence does not mention.
 fn grant_words(grant: &Grant, tool: &Tool) -> String {
-    let sentence = tool.sentence(|name| match grant.constraints.get(name) {
-        Some(constraint) if constraint.any => format!("any {name}"),
-        Some(constraint) => constraint_words(constraint),
-        None => {
-            tool.args.properties.get(name).and_then(|schema| schema.default.as_ref()).map_or("nothing".into(), value)
-        }
-    });
-    let unsaid = grant.constraints.iter().filter(|(name, _)| !tool.says.contains(&format!("{{{name}}}")));
-    let unsaid: Vec<String> =
-        unsaid.map(|(name, constraint)| format!("{name} {}", constraint_words(constraint))).collect();
-    if unsaid.is_empty() { sentence } else { format!("{sentence} ({})", unsaid.join("; ")) }
+    let said = |name: &str, constraint: &Constraint| match constraint.any {
+        true => format!("any {name}"),
+        false => constraint_words(constraint),
+    };
+    let default = |default: Option<&Value>| default.map_or("nothing".into(), value);
+    tool.sentence_of(grant, &GrantWords { said, unsaid: constraint_words, default })
 }
 
 /// A constraint in words, long lists counted.
@@ -114,7 +111,7 @@ enum Values {
 struct Measured<'a> {
     grant: &'a Grant,
     tool: &'a Tool,
-    values: Vec<(&'a str, Values)>,
+    values: Vec<(Cow<'a, str>, Values)>,
 }
 
 impl Measured<'_> {
@@ -160,15 +157,15 @@ pub(super) fn widest(spec: &Spec, catalog: &Catalog) -> Option<Vec<String>> {
     Some(vec![format!("{} lets through {many}: {varied}{fixed}.", tool.name), format!("The worst of them: {worst}.")])
 }
 
-fn measure<'a>(grant: &Grant, tool: &'a Tool, inventory: &Inventory) -> Vec<(&'a str, Values)> {
-    let one = |(name, schema): (&'a String, &ValueSchema)| {
-        let values = grant.constraints.get(name).map_or(Values::Counted(1), |constraint| {
+fn measure<'a>(grant: &Grant, tool: &'a Tool, inventory: &Inventory) -> Vec<(Cow<'a, str>, Values)> {
+    let one = |Field { path, schema, .. }: Field<'a>| {
+        let values = grant.on(&path).map_or(Values::Counted(1), |constraint| {
             let counted = counted(constraint, schema, inventory);
             counted.map_or_else(|| Values::Uncounted(constraint_words(constraint)), Values::Counted)
         });
-        (name.as_str(), values)
+        (path, values)
     };
-    tool.args.properties.iter().map(one).collect()
+    tool.args.fields().map(one).collect()
 }
 
 /// The number of values that satisfy a constraint, at most; nothing where it cannot be counted.
@@ -206,10 +203,19 @@ fn integers(constraint: &Constraint, schema: &ValueSchema) -> (Option<i64>, Opti
     (least, most)
 }
 
-/// The value that an argument has in the worst call: the target that matters most, the far end of every range.
-fn worst(grant: &Grant, tool: &Tool, name: &str, inventory: &Inventory) -> String {
-    let schema = tool.args.properties.get(name);
-    let Some(constraint) = grant.constraints.get(name) else {
+/// The value that an argument has in the worst call: the target that matters most, the far end of every range. Of an
+/// object those members are said that the grant leaves a choice of.
+fn worst(grant: &Grant, tool: &Tool, path: &str, inventory: &Inventory) -> String {
+    let schema = tool.args.schema_at(path);
+    if let Some(schema) = schema.filter(|_| grant.names_members_of(path)) {
+        let members = tool.args.fields_of(path, schema).filter(|field| grant.constraints.contains_key(&*field.path));
+        let named = members.map(|Field { path, .. }| {
+            let member = path.rsplit('.').next().unwrap_or_default();
+            format!("{member} {}", worst(grant, tool, &path, inventory))
+        });
+        return named.collect::<Vec<_>>().join(" and ");
+    }
+    let Some(constraint) = grant.on(path) else {
         return schema.and_then(|schema| schema.default.as_ref()).map_or("nothing".into(), value);
     };
     if let Some(is) = &constraint.is {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{Agent, Constraint, Grant, Phase, Spec, SpecError, ValueSchema, ValueType},
     facts::{Inventory, Role},
-    tool::Tool,
+    tool::{Tool, put_at},
 };
 
 use super::{
@@ -88,22 +88,23 @@ fn forbidden(
 
 /// Calls that a grant may let through: for each argument every value that it names, the others at their first.
 fn calls(grant: &Grant, tool: &Tool, inventory: &Inventory) -> Vec<Map<String, Value>> {
-    let values: Vec<(&String, Vec<Value>)> = tool
-        .args
-        .properties
+    let values: Vec<(&String, Vec<Value>)> = grant
+        .constraints
         .iter()
-        .filter_map(|(name, schema)| {
-            let constraint = grant.constraints.get(name)?;
-            Some((name, values(constraint, schema, *name == tool.target, inventory)))
+        .filter_map(|(path, constraint)| {
+            let schema = tool.args.schema_at(path)?;
+            Some((path, values(constraint, schema, *path == tool.target, inventory)))
         })
         .collect();
-    let first: Map<String, Value> =
-        values.iter().filter_map(|(name, values)| Some(((*name).clone(), values.first()?.clone()))).collect();
+    let mut first = Map::new();
+    for (path, values) in &values {
+        values.first().into_iter().for_each(|value| put_at(&mut first, path, value.clone()));
+    }
     let mut calls = vec![first.clone()];
-    for (name, values) in values {
+    for (path, values) in values {
         for value in values.into_iter().skip(1) {
             let mut args = first.clone();
-            args.insert(name.clone(), value);
+            put_at(&mut args, path, value);
             calls.push(args);
         }
     }

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Request, pst::BinaryOp};
+use serde_json::Value;
 
 use crate::{
-    artifact::{Agent, Grant, Spec, SpecError, ToolName},
-    tool::{Effect, Tool},
+    artifact::{Agent, Constraint, Grant, Spec, SpecError, ToolName},
+    tool::{Effect, GrantWords, Tool},
 };
 
 use super::{
@@ -239,19 +240,13 @@ fn misses(clauses: &[Clause], tool: &Tool, agent: Agent, asked: &Asked<'_>, requ
 
 /// A grant in plain words: the tool's own sentence, then what it does not mention.
 fn words(grant: &Grant, tool: &Tool) -> String {
-    let mentioned = |name: &str| tool.says.contains(&format!("{{{name}}}"));
-    let mut text = tool.sentence(|name| match grant.constraints.get(name) {
-        Some(constraint) => constraint.words(),
-        None => match tool.args.properties.get(name).and_then(|schema| schema.default.as_ref()) {
-            Some(default) => default.as_str().map_or_else(|| default.to_string(), str::to_owned),
-            None => "(nothing)".to_owned(),
-        },
-    });
-    let others = grant.constraints.iter().filter(|(name, _)| !mentioned(name));
-    let others: Vec<String> = others.map(|(name, constraint)| format!("{name} {}", constraint.words())).collect();
-    if !others.is_empty() {
-        text = format!("{text} ({})", others.join("; "));
-    }
+    let default = |default: Option<&Value>| match default {
+        Some(default) => default.as_str().map_or_else(|| default.to_string(), str::to_owned),
+        None => "(nothing)".to_owned(),
+    };
+    let words =
+        GrantWords { said: |_: &str, constraint: &Constraint| constraint.words(), unsaid: Constraint::words, default };
+    let mut text = tool.sentence_of(grant, &words);
     if let Some(most) = grant.at_most {
         text = format!("{text}, at most {most} in all");
     }

@@ -182,6 +182,11 @@ impl<'a> Review<'a> {
                 continue;
             };
             match arg {
+                Arg::Literal(value) if has_hole(value) => {
+                    let message = "a hole stands for a whole argument; work the object out in one, such as \
+                                   `{cel: '{\"mtu\": item.mtu}'}`";
+                    self.say(path, message);
+                }
                 Arg::Literal(value) => {
                     if let Err(why) = schema.normalise(value) {
                         self.say(path, why);

@@ -7,13 +7,13 @@ use serde_json::Value;
 use crate::{
     artifact::{Constraint, Format, Grant, ValueSchema, ValueType, value::shown},
     facts::Inventory,
-    tool::Tool,
+    tool::{Field, Tool},
 };
 
 use super::{
     nearest,
-    schema::{always_given, is_address, names_a_target},
-    syntax::{address, all, binary, context_of, given, like, literal, long, not, set, string},
+    schema::{is_address, names_a_target},
+    syntax::{address, all, binary, context_of, given, if_then_else, like, literal, long, not, set, string, truth},
 };
 
 /// What a grant asks of one argument.
@@ -27,54 +27,103 @@ pub(super) struct Clause {
 /// Something wrong with a grant: the argument, and why.
 pub(super) type Wrong = (String, String);
 
-/// The conditions of a grant, one for each argument of the tool that is constrained in any way.
+/// The conditions of a grant, one for each argument of the tool, or member of one, that is constrained in any way.
 pub(super) fn clauses(grant: &Grant, tool: &Tool, inventory: &Inventory) -> Result<Vec<Clause>, Vec<Wrong>> {
-    let mut wrong = Vec::new();
+    let mut wrong: Vec<Wrong> = grant
+        .constraints
+        .iter()
+        .filter_map(|(path, said)| Some((path.clone(), misnamed(path, said, grant, tool)?)))
+        .collect();
     let mut found = Vec::new();
-    for name in grant.constraints.keys().filter(|name| !tool.args.properties.contains_key(*name)) {
-        let hint = nearest(name, tool.args.properties.keys().map(String::as_str));
-        wrong.push((name.clone(), format!("`{}` has no argument `{name}`{hint}", tool.name)));
-    }
     for (name, schema) in &tool.args.properties {
-        let argument = Argument { tool, name, schema, inventory };
-        let clause = match grant.constraints.get(name) {
-            Some(constraint) => argument.constrained(constraint),
-            None => argument.not_named().map_err(|why| vec![why]),
-        };
-        match clause {
-            Ok(clause) => found.extend(clause),
-            Err(whys) => wrong.extend(whys.into_iter().map(|why| (name.clone(), why))),
+        if schema.kind == ValueType::Object && grant.constraints.contains_key(name) {
+            // `any`: whatever the object's schema takes.
+            continue;
+        }
+        if schema.kind == ValueType::Object && !grant.names_members_of(name) && !tool.args.always_given(name) {
+            // Nothing of it is named, so it is left out like any argument; `{}` is not left out.
+            found.push(Clause { argument: name.clone(), words: "left out".into(), expr: not(given(name)) });
+            continue;
+        }
+        for Field { path, schema: of, always_given } in tool.args.fields_of(name, schema) {
+            let needed = always_given || path.split_once('.').is_some_and(|(_, member)| schema.always_has(member));
+            let argument = Argument { tool, path: &path, schema: of, always_given, needed, inventory };
+            let clause = match grant.constraints.get(&*path) {
+                Some(constraint) => argument.constrained(constraint),
+                None => argument.not_named().map_err(|why| vec![why]),
+            };
+            match clause {
+                Ok(clause) => found.extend(clause),
+                Err(whys) => wrong.extend(whys.into_iter().map(|why| (path.to_string(), why))),
+            }
         }
     }
     if wrong.is_empty() { Ok(found) } else { Err(wrong) }
 }
 
+/// Why a constraint stands at a name that it cannot stand at.
+fn misnamed(path: &str, said: &Constraint, grant: &Grant, tool: &Tool) -> Option<String> {
+    let (argument, member) = path.split_once('.').map_or((path, None), |(argument, member)| (argument, Some(member)));
+    let schema = tool.args.properties.get(argument);
+    match (schema.map(|schema| (schema.kind, &schema.properties)), member) {
+        (Some((ValueType::Object, members)), None) => {
+            let first = members.keys().next().map_or("member", String::as_str);
+            let open = said.any && said.problem().is_none();
+            (!open).then(|| {
+                format!("`{path}` is an object: constrain its members, such as `{path}.{first}`, or write `any: true`")
+            })
+        }
+        (Some((ValueType::Object, members)), Some(member)) if members.contains_key(member) => {
+            let twice = grant.constraints.contains_key(argument);
+            twice.then(|| format!("`{argument}` is named as a whole too; keep one of them"))
+        }
+        (Some((ValueType::Object, members)), Some(member)) => {
+            let hint = nearest(member, members.keys().map(String::as_str));
+            Some(format!("`{argument}` of `{}` has no member `{member}`{hint}", tool.name))
+        }
+        (Some(_), None) => None,
+        (Some(_), Some(_)) => Some(format!("`{argument}` of `{}` is no object and has no members", tool.name)),
+        (None, _) => {
+            let fields: Vec<Field<'_>> = tool.args.fields().collect();
+            let known = tool.args.properties.keys().map(String::as_str);
+            let hint = nearest(path, known.chain(fields.iter().map(|field| &*field.path)));
+            Some(format!("`{}` has no argument `{argument}`{hint}", tool.name))
+        }
+    }
+}
+
 struct Argument<'a> {
     tool: &'a Tool,
-    name: &'a str,
+    path: &'a str,
     schema: &'a ValueSchema,
+    /// Whether it is there in every call.
+    always_given: bool,
+    /// Whether it is there wherever the object is that it is a member of.
+    needed: bool,
     inventory: &'a Inventory,
 }
 
 impl Argument<'_> {
     fn value(&self) -> Expr {
-        context_of("args", self.name)
+        context_of("args", self.path)
     }
 
     fn clause(&self, words: String, expr: Expr) -> Clause {
-        Clause { argument: self.name.to_owned(), words, expr }
+        Clause { argument: self.path.to_owned(), words, expr }
     }
 
     /// An argument that the grant does not name must be absent or equal to its default.
     fn not_named(&self) -> Result<Option<Clause>, String> {
         if let Some(default) = &self.schema.default {
             let words = format!("{} (its default)", shown(default));
-            return Ok(Some(self.clause(words, self.equals(default)?)));
+            let same = self.equals(default)?;
+            let same = if self.always_given { same } else { if_then_else(given(self.path), same, truth(true)) };
+            return Ok(Some(self.clause(words, same)));
         }
-        if always_given(self.tool, self.name, self.schema) {
+        if self.needed {
             return Err("the tool requires it; constrain it, or write `any: true` to allow every value".to_owned());
         }
-        Ok(Some(self.clause("left out".into(), not(given(self.name)))))
+        Ok(Some(self.clause("left out".into(), not(given(self.path)))))
     }
 
     /// The condition of a constraint; none where it accepts anything. Every part that is wrong is reported.
@@ -106,9 +155,9 @@ impl Argument<'_> {
         if constraint.any {
             return Ok(None);
         }
-        if !always_given(self.tool, self.name, self.schema) {
+        if !self.always_given {
             // Only `any` accepts an argument that is left out: nothing would be known of what the tool does then.
-            exprs.insert(0, given(self.name));
+            exprs.insert(0, given(self.path));
         }
         Ok(Some(self.clause(constraint.words(), all(exprs))))
     }
@@ -124,7 +173,7 @@ impl Argument<'_> {
         match (value, &schema.items) {
             (Value::Array(items), Some(schema)) => items.iter().try_for_each(|item| self.known_targets(item, schema)),
             (Value::String(name), _)
-                if schema.format == Some(Format::Target) || names_a_target(self.tool, self.name, schema) =>
+                if schema.format == Some(Format::Target) || names_a_target(self.tool, self.path, schema) =>
             {
                 if self.inventory.target(name).is_some() {
                     return Ok(());
@@ -139,7 +188,7 @@ impl Argument<'_> {
     fn equals(&self, normal: &Value) -> Result<Expr, String> {
         if normal.as_array().is_some_and(Vec::is_empty) {
             // Cedar gives an empty set no type, so it is counted instead.
-            return Ok(binary(BinaryOp::Eq, context_of("counts", self.name), long(0)));
+            return Ok(binary(BinaryOp::Eq, context_of("counts", self.path), long(0)));
         }
         Ok(binary(BinaryOp::Eq, self.value(), literal(self.schema, normal)?))
     }
@@ -191,7 +240,7 @@ impl Argument<'_> {
     }
 
     fn in_group(&self, group: &str) -> Result<Expr, String> {
-        if !names_a_target(self.tool, self.name, self.schema) {
+        if !names_a_target(self.tool, self.path, self.schema) {
             return Err("`in_group` is for an argument that names a target, and this one does not".into());
         }
         if self.inventory.group(group).next().is_none() {
@@ -199,7 +248,7 @@ impl Argument<'_> {
             let hint = nearest(group, groups);
             return Err(format!("no target of the inventory is in the group `{group}`{hint}"));
         }
-        Ok(binary(BinaryOp::Contains, context_of("groups", self.name), string(group)))
+        Ok(binary(BinaryOp::Contains, context_of("groups", self.path), string(group)))
     }
 
     fn bounded(&self, op: BinaryOp, word: &str, bound: i64) -> Result<Expr, String> {
@@ -228,7 +277,7 @@ impl Argument<'_> {
 
     fn max_items(&self, most: u32) -> Result<Expr, String> {
         self.only(ValueType::Array, "max_items", "lists")?;
-        Ok(binary(BinaryOp::LessEq, context_of("counts", self.name), long(most.into())))
+        Ok(binary(BinaryOp::LessEq, context_of("counts", self.path), long(most.into())))
     }
 
     fn only(&self, kind: ValueType, word: &str, what: &str) -> Result<(), String> {
@@ -245,6 +294,7 @@ impl Argument<'_> {
             ValueType::Integer => "a whole number",
             ValueType::Boolean => "true or false",
             ValueType::Array => "a list",
+            ValueType::Object => "an object",
         }
     }
 }

@@ -209,6 +209,12 @@ pub(super) fn sample(schema: &ValueSchema, nth: u64) -> Value {
             let each = (0..schema.min_items.unwrap_or(0)).filter_map(|nth| Some(sample(items?, nth)));
             Value::Array(each.collect())
         }
+        ValueType::Object => {
+            let required = schema.required.iter();
+            Value::Object(
+                required.filter_map(|name| Some((name.clone(), sample(schema.properties.get(name)?, nth)))).collect(),
+            )
+        }
         ValueType::String => json!(match schema.format {
             Some(Format::Ip) => format!("192.0.2.{}", 1 + nth % 254),
             Some(Format::Cidr) => format!("192.0.{}.0/24", 2 + nth % 250),

@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::{
     artifact::{ValueSchema, ValueType},
     facts::{Inventory, Role, Target},
-    tool::Toolbox,
+    tool::{Tool, Toolbox},
 };
 
 use super::{
     Catalog,
     decide::Question,
-    schema::{Lowered, always_given, is_address, names_a_target},
+    schema::{Lowered, is_address, names_a_target},
 };
 
 type Pairs = Vec<(String, RestrictedExpression)>;
@@ -129,7 +129,7 @@ fn texts<'a>(values: impl IntoIterator<Item = &'a String>) -> RestrictedExpressi
 }
 
 fn context(grounds: Grounds<'_>, question: &Question<'_>) -> Result<Pairs, String> {
-    let (mut args, mut groups, mut counts): (Pairs, Pairs, Pairs) = Default::default();
+    let (mut args, mut beside) = (Pairs::new(), Beside::default());
     let tool = question.tool;
     if let Some(name) = question.args.keys().find(|name| !tool.args.properties.contains_key(*name)) {
         return Err(format!("`{}` has no argument `{name}`", tool.name));
@@ -138,18 +138,12 @@ fn context(grounds: Grounds<'_>, question: &Question<'_>) -> Result<Pairs, Strin
         let value = question.args.get(name);
         if let Some(value) = value {
             args.push((name.clone(), lower(schema, value).map_err(|why| format!("argument `{name}`: {why}"))?));
-        } else if always_given(tool, name, schema) {
+        } else if tool.args.always_given(name) {
             return Err(format!("argument `{name}` is missing"));
         }
-        if names_a_target(tool, name, schema) {
-            groups.push((name.clone(), groups_of(grounds.inventory, value)));
-        }
-        if schema.kind == ValueType::Array {
-            let count = value.and_then(Value::as_array).map_or(0, Vec::len);
-            let count = i64::try_from(count).map_err(|_| format!("argument `{name}` has too many items"))?;
-            counts.push((name.clone(), RestrictedExpression::new_long(count)));
-        }
+        beside.add((grounds.inventory, tool), name, name, schema, value)?;
     }
+    let Beside { groups, counts } = beside;
     let manifest = || grounds.toolbox.manifest_of(&tool.name);
     let simulated = grounds.simulated.unwrap_or_else(|| manifest().is_some_and(|manifest| manifest.simulated));
     let changes = question.changes;
@@ -160,7 +154,6 @@ fn context(grounds: Grounds<'_>, question: &Question<'_>) -> Result<Pairs, Strin
         ("elsewhere", changes.elsewhere),
     ];
     let changes = changes.map(|(name, number)| (name.to_owned(), long(number)));
-    let record = |pairs: Pairs| RestrictedExpression::new_record(pairs).map_err(|error| error.to_string());
     let bool = RestrictedExpression::new_bool;
     Ok([
         ("args", record(args)?),
@@ -177,6 +170,49 @@ fn context(grounds: Grounds<'_>, question: &Question<'_>) -> Result<Pairs, Strin
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into())
+}
+
+fn record(pairs: Pairs) -> Result<RestrictedExpression, String> {
+    RestrictedExpression::new_record(pairs).map_err(|error| error.to_string())
+}
+
+/// What stands beside the arguments in the context, with the members of an object under its name. It is there whether
+/// or not the argument is given.
+#[derive(Default)]
+struct Beside {
+    groups: Pairs,
+    counts: Pairs,
+}
+
+impl Beside {
+    fn add(
+        &mut self,
+        (inventory, tool): (&Inventory, &Tool),
+        path: &str,
+        name: &str,
+        schema: &ValueSchema,
+        value: Option<&Value>,
+    ) -> Result<(), String> {
+        if names_a_target(tool, path, schema) {
+            self.groups.push((name.to_owned(), groups_of(inventory, value)));
+        }
+        if schema.kind == ValueType::Array {
+            let count = value.and_then(Value::as_array).map_or(0, Vec::len);
+            let count = i64::try_from(count).map_err(|_| format!("argument `{path}` has too many items"))?;
+            self.counts.push((name.to_owned(), RestrictedExpression::new_long(count)));
+        }
+        let mut members = Self::default();
+        for (member, of) in &schema.properties {
+            let value = value.and_then(|value| value.get(member));
+            members.add((inventory, tool), &format!("{path}.{member}"), member, of, value)?;
+        }
+        for (kept, found) in [(&mut self.groups, members.groups), (&mut self.counts, members.counts)] {
+            if !found.is_empty() {
+                kept.push((name.to_owned(), record(found)?));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn groups_of(inventory: &Inventory, value: Option<&Value>) -> RestrictedExpression {
@@ -196,6 +232,13 @@ fn lower(schema: &ValueSchema, value: &Value) -> Result<RestrictedExpression, St
             let schema = schema.items.as_deref().ok_or("this list has no item schema")?;
             let items: Vec<_> = items.iter().map(|item| lower(schema, item)).collect::<Result<_, _>>()?;
             Ok(RestrictedExpression::new_set(items))
+        }
+        (ValueType::Object, Value::Object(members)) => {
+            let member = |(name, value): (&String, &Value)| {
+                let schema = schema.properties.get(name).ok_or_else(|| format!("it has no member `{name}`"))?;
+                Ok((name.clone(), lower(schema, value)?))
+            };
+            record(members.iter().map(member).collect::<Result<_, String>>()?)
         }
         (_, other) => Err(format!("{other} is not of the type that its manifest says")),
     }

@@ -159,14 +159,10 @@ impl Types {
     }
 }
 
-/// Whether an argument names something that the inventory may know: then its groups are in `context.groups`.
-pub(super) fn names_a_target(tool: &Tool, argument: &str, schema: &ValueSchema) -> bool {
-    schema.kind == ValueType::String && (schema.format == Some(Format::Target) || tool.target == argument)
-}
-
-/// Whether an argument is always there once defaults are filled in.
-pub(super) fn always_given(tool: &Tool, argument: &str, schema: &ValueSchema) -> bool {
-    schema.default.is_some() || tool.args.required.iter().any(|name| name == argument)
+/// Whether an argument or a member of one names something that the inventory may know: then its groups are in
+/// `context.groups`.
+pub(super) fn names_a_target(tool: &Tool, path: &str, schema: &ValueSchema) -> bool {
+    schema.kind == ValueType::String && (schema.format == Some(Format::Target) || tool.target == path)
 }
 
 /// Whether an argument is an address or a block, which Cedar compares as such and not as text.
@@ -207,23 +203,14 @@ fn action_json(effect: Effect, context: Value) -> Value {
 }
 
 fn context_json(tool: Option<&Tool>) -> Value {
-    let (mut args, mut groups, mut counts) = (Map::new(), Map::new(), Map::new());
+    let (mut args, mut beside) = (Map::new(), Beside::default());
     let texts = json!({"type": "Set", "element": {"type": "String"}});
     for (tool, (name, schema)) in tool.iter().flat_map(|tool| tool.args.properties.iter().map(move |arg| (*tool, arg)))
     {
-        let mut lowered = type_json(schema);
-        if let (false, Value::Object(lowered)) = (always_given(tool, name, schema), &mut lowered) {
-            lowered.insert("required".into(), json!(false));
-        }
-        args.insert(name.clone(), lowered);
-        if names_a_target(tool, name, schema) {
-            groups.insert(name.clone(), texts.clone());
-        }
-        if schema.kind == ValueType::Array {
-            counts.insert(name.clone(), json!({"type": "Long"}));
-        }
+        args.insert(name.clone(), attribute_json(schema, tool.args.always_given(name)));
+        beside.add(tool, name, name, schema);
     }
-    let record = |attributes: Map<String, Value>| json!({"type": "Record", "attributes": attributes});
+    let Beside { groups, counts } = beside;
     let long = json!({"type": "Long"});
     json!({"type": "Record", "attributes": {
         "args": record(args),
@@ -241,6 +228,45 @@ fn context_json(tool: Option<&Tool>) -> Value {
     }})
 }
 
+fn record(attributes: Map<String, Value>) -> Value {
+    json!({"type": "Record", "attributes": attributes})
+}
+
+/// What stands beside the arguments in the context, with the members of an object under its name.
+#[derive(Default)]
+struct Beside {
+    groups: Map<String, Value>,
+    counts: Map<String, Value>,
+}
+
+impl Beside {
+    fn add(&mut self, tool: &Tool, path: &str, name: &str, schema: &ValueSchema) {
+        if names_a_target(tool, path, schema) {
+            self.groups.insert(name.to_owned(), json!({"type": "Set", "element": {"type": "String"}}));
+        }
+        if schema.kind == ValueType::Array {
+            self.counts.insert(name.to_owned(), json!({"type": "Long"}));
+        }
+        let mut members = Self::default();
+        for (member, of) in &schema.properties {
+            members.add(tool, &format!("{path}.{member}"), member, of);
+        }
+        for (kept, found) in [(&mut self.groups, members.groups), (&mut self.counts, members.counts)] {
+            if !found.is_empty() {
+                kept.insert(name.to_owned(), record(found));
+            }
+        }
+    }
+}
+
+fn attribute_json(schema: &ValueSchema, always_given: bool) -> Value {
+    let mut lowered = type_json(schema);
+    if let (false, Value::Object(lowered)) = (always_given, &mut lowered) {
+        lowered.insert("required".into(), json!(false));
+    }
+    lowered
+}
+
 fn type_json(schema: &ValueSchema) -> Value {
     match schema.kind {
         ValueType::String if is_address(schema) => json!({"type": "Extension", "name": "ipaddr"}),
@@ -251,6 +277,11 @@ fn type_json(schema: &ValueSchema) -> Value {
             // A toolbox only accepts lists with items; without them nothing but text could be meant.
             let element = schema.items.as_deref().map_or_else(|| json!({"type": "String"}), type_json);
             json!({"type": "Set", "element": element})
+        }
+        ValueType::Object => {
+            let members = schema.properties.iter();
+            let member = |(name, of): (&String, _)| (name.clone(), attribute_json(of, schema.always_has(name)));
+            record(members.map(member).collect())
         }
     }
 }

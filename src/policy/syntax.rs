@@ -128,9 +128,9 @@ pub(super) fn truth(value: bool) -> Expr {
     Expr::Literal(Literal::Bool(value))
 }
 
-/// `context.RECORD.NAME`
-pub(super) fn context_of(record: &str, name: &str) -> Expr {
-    attribute(context(record), name)
+/// `context.RECORD.PATH`, in which a dot leads to the member of an object.
+pub(super) fn context_of(record: &str, path: &str) -> Expr {
+    path.split('.').fold(context(record), attribute)
 }
 
 /// `context.NAME`
@@ -138,9 +138,11 @@ pub(super) fn context(name: &str) -> Expr {
     attribute(Expr::Var(Var::Context), name)
 }
 
-/// `context.args has NAME`
-pub(super) fn given(name: &str) -> Expr {
-    Expr::HasAttr { expr: Arc::new(context("args")), attrs: NonEmpty::new(name.into()) }
+/// `context.args has PATH`
+pub(super) fn given(path: &str) -> Expr {
+    let mut names = path.split('.').map(Into::into);
+    let attrs = NonEmpty { head: names.next().unwrap_or_default(), tail: names.collect() };
+    Expr::HasAttr { expr: Arc::new(context("args")), attrs }
 }
 
 fn attribute(expr: Expr, name: &str) -> Expr {

@@ -3,6 +3,7 @@
 //! describe.
 
 mod egress;
+mod field;
 mod kept;
 mod manifest;
 mod pin;
@@ -14,6 +15,7 @@ mod egress_tests;
 mod shipped_tests;
 
 pub use egress::{Egress, OutputField, OutputPath, OutputPathError, shown, shown_error};
+pub use field::{Field, GrantWords, put_at, value_at};
 pub use kept::{Kept, SERVERS};
 pub use manifest::{Args, Effect, Manifest, ManifestKind, StateRead, Tool, UndoRule};
 pub use pin::{Pins, ServerPin, ServerSeen, tool_definition_digest};

@@ -207,6 +207,7 @@ fn size(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + size(value)).sum(),
         _ => 8,
     }
 }
@@ -231,28 +232,36 @@ fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
     let args = &tool.args.properties;
     for (name, schema) in args {
         let path = format!("args.properties.{name}");
-        if matches!(name.as_str(), "__entity" | "__extn") || !plain_name(name) {
-            found.push((path.clone(), "an argument's name is lower-case letters, digits and `_`".into()));
+        found.extend(schema_problems(&path, name, schema));
+        for (member, of) in &schema.properties {
+            let path = format!("{path}.properties.{member}");
+            if member == "cel" {
+                found.push((
+                    path.clone(),
+                    "a value with a member `cel` would be read as a hole; name it otherwise".into(),
+                ));
+            }
+            if of.kind == ValueType::Object {
+                found.push((path.clone(), "an object in an object cannot be constrained; one level is taken".into()));
+            }
+            found.extend(schema_problems(&path, member, of));
         }
-        if (schema.kind == ValueType::Array) != schema.items.is_some() {
-            found.push((path.clone(), "a list, and only a list, has `items`".into()));
+        for member in schema.required.iter().filter(|member| !schema.properties.contains_key(*member)) {
+            found.push((format!("{path}.required"), format!("there is no member `{member}`")));
         }
-        if schema.items.as_ref().is_some_and(|items| items.kind == ValueType::Array) {
-            found.push((path.clone(), "a list of lists cannot be constrained".into()));
-        }
-        found.extend(unusable(schema).map(|why| (path.clone(), why)));
-        found.extend(schema.items.as_deref().and_then(unusable).map(|why| (format!("{path}.items"), why)));
-        if let Some(default) = &schema.default
-            && schema.normalise(default).ok().as_ref() != Some(default)
-        {
-            found.push((path, "its default is not a value of its own type in normal form".into()));
-        }
+    }
+    for name in tool.said_names().filter(|name| !args.contains_key(*name)) {
+        let hint = if name.contains('.') { "; an object is said whole" } else { "" };
+        found.push(("says".into(), format!("there is no argument `{name}`{hint}")));
     }
     for name in tool.args.required.iter().filter(|name| !args.contains_key(*name)) {
         found.push(("args.required".into(), format!("there is no argument `{name}`")));
     }
     if !args.contains_key(&tool.target) || !tool.args.required.contains(&tool.target) {
         found.push(("target".into(), format!("`{}` is not a required argument", tool.target)));
+    }
+    if args.get(&tool.target).is_some_and(|schema| schema.kind == ValueType::Object) {
+        found.push(("target".into(), format!("`{}` is an object; a target is named by text", tool.target)));
     }
     let holes = |args: &BTreeMap<String, crate::artifact::Arg>, allowed: &[&str]| -> Option<String> {
         args.values().find_map(|arg| match arg {
@@ -286,6 +295,44 @@ fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
     found
 }
 
+/// What is wrong with the schema of an argument, or of a member of one.
+fn schema_problems(path: &str, name: &str, schema: &ValueSchema) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut say = |path: &str, what: &str| found.push((path.to_owned(), what.to_owned()));
+    if matches!(name, "__entity" | "__extn") || !plain_name(name) {
+        say(path, "the name of an argument or member is lower-case letters, digits and `_`");
+    }
+    if (schema.kind == ValueType::Array) != schema.items.is_some() {
+        say(path, "a list, and only a list, has `items`");
+    }
+    match schema.items.as_ref().map(|items| items.kind) {
+        Some(ValueType::Array) => say(path, "a list of lists cannot be constrained"),
+        Some(ValueType::Object) => say(path, "a list of objects cannot be constrained"),
+        _ => {}
+    }
+    if (schema.kind == ValueType::Object) == schema.properties.is_empty() {
+        say(path, "an object, and only an object, has `properties`");
+    }
+    let items = schema.items.as_deref().and_then(|items| Some((format!("{path}.items"), unusable(items)?)));
+    let own = unusable(schema).map(|why| (path.to_owned(), why));
+    if let Some(default) = &schema.default {
+        let normal = match schema.kind {
+            // What the defaults of its members make of nothing, so that each member has one default and not two.
+            ValueType::Object => schema.normalise(&json!({})).ok(),
+            _ => schema.normalise(default).ok(),
+        };
+        match (normal, schema.kind) {
+            (Some(normal), _) if normal == *default => {}
+            (Some(normal), ValueType::Object) => {
+                say(path, &format!("its default must be what the defaults of its members make: {normal}"));
+            }
+            (None, ValueType::Object) => say(path, "it has a required member, so it cannot have a default"),
+            _ => say(path, "its default is not a value of its own type in normal form"),
+        }
+    }
+    found.into_iter().chain(own).chain(items).collect()
+}
+
 /// Why no value fits a schema, or some do that its type does not have. Policies constrain what the schema says, so a
 /// schema that says something else than it means would make rules that never match.
 fn unusable(schema: &ValueSchema) -> Option<String> {
@@ -307,6 +354,8 @@ fn unusable(schema: &ValueSchema) -> Option<String> {
             (schema.min_items.is_some() || schema.max_items.is_some()) && kind != ValueType::Array,
             "minItems and maxItems",
         ),
+        (!schema.required.is_empty() && kind != ValueType::Object, "required"),
+        (!schema.choices.is_empty() && kind == ValueType::Object, "enum"),
     ];
     if let Some((_, what)) = misplaced.into_iter().find(|(misplaced, _)| *misplaced) {
         return Some(format!("{what} is of another type and would not be checked"));
@@ -429,7 +478,7 @@ tools:
             assert!(Toolbox::new(vec![manifest], Pins::default()).is_err(), "{to}");
         }
         // Types that no constraint can speak of are not types here, and the line says so.
-        for kind in ["object", "number", "null", "[string, integer]"] {
+        for kind in ["number", "null", "[string, integer]"] {
             let text = MANIFEST.replace("name: {type: string,", &format!("name: {{type: {kind},"));
             assert_eq!(from_yaml::<Manifest>("m", &text).unwrap_err().line, 15, "{kind}");
         }

@@ -15,10 +15,11 @@ use serde_json::{Map, Value, json};
 use crate::{
     artifact::{Constraint, Format, Grant, ValueSchema, ValueType},
     facts::Target,
+    tool::{Field, put_at},
 };
 
 use super::super::{
-    schema::{always_given, is_address, names_a_target},
+    schema::{is_address, names_a_target},
     syntax::{Join, binary, context_of, given, is_empty, joined, literal, long, not},
 };
 use super::{
@@ -41,18 +42,28 @@ pub(super) fn worst_call(
     let mut narrowed = formula.with([]);
     let mut args = Map::new();
     // The target first: which one it is matters more than any other argument.
-    let target = tool.args.properties.get_key_value(&tool.target);
-    let others = tool.args.properties.iter().filter(|(name, _)| **name != tool.target);
+    let (target, others): (Vec<_>, Vec<_>) = tool.args.properties.iter().partition(|(name, _)| **name == tool.target);
     for (name, schema) in target.into_iter().chain(others) {
-        let hints: Vec<&Constraint> = grants.iter().filter_map(|grant| grant.constraints.get(name)).collect();
-        let optional = !always_given(tool, name, schema);
-        let found = Argument { name, schema, hints: &hints, optional }.worst(&narrowed, ask)?;
-        let fixed = match &found {
-            Some(value) => equals(name, schema, value, optional)?,
-            None => not(given(name)),
-        };
-        narrowed = narrowed.with([fixed]);
-        args.extend(found.map(|value| (name.clone(), value)));
+        for Field { path, schema, always_given } in tool.args.fields_of(name, schema) {
+            let hints: Vec<&Constraint> = grants.iter().filter_map(|grant| grant.constraints.get(&*path)).collect();
+            let argument = Argument { name: &path, schema, hints: &hints, optional: !always_given };
+            let found = argument.worst(&narrowed, ask)?;
+            let fixed = match &found {
+                Some(value) => equals(&path, schema, value, !always_given)?,
+                None => not(given(&path)),
+            };
+            narrowed = narrowed.with([fixed]);
+            found.into_iter().for_each(|value| put_at(&mut args, &path, value));
+        }
+        // An object of which no member is there is still there, or it is not.
+        if schema.kind == ValueType::Object && !args.contains_key(name) {
+            let needed = tool.args.always_given(name);
+            if needed || !possible(&narrowed, [not(given(name))], ask)? {
+                args.insert(name.clone(), json!({}));
+            } else {
+                narrowed = narrowed.with([not(given(name))]);
+            }
+        }
     }
     formula.catalog.toolbox.check_args(tool, &args).map_err(|problem| problem.to_string())
 }
@@ -251,10 +262,14 @@ fn possible(formula: &Formula<'_>, more: impl IntoIterator<Item = Expr>, ask: &m
     formula.with(more).possible(ask)
 }
 
-/// The value of an argument in the solver's request.
-fn argument_of(env: &Env, name: &str) -> Option<Value> {
-    let Some(EvalResult::Record(args)) = env.request.context()?.get("args") else { return None };
-    value_of(args.get(name)?)
+/// The value of an argument, or of a member of one, in the solver's request.
+fn argument_of(env: &Env, path: &str) -> Option<Value> {
+    let mut value = env.request.context()?.get("args")?.clone();
+    for name in path.split('.') {
+        let EvalResult::Record(members) = value else { return None };
+        value = members.get(name)?.clone();
+    }
+    value_of(&value)
 }
 
 fn value_of(result: &EvalResult) -> Option<Value> {

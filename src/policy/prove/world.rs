@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use crate::{
     artifact::{Agent, Format, Phase, ValueSchema, ValueType},
     facts::{Inventory, Role, Target},
-    tool::{Effect, Tool},
+    tool::{Effect, Field, Tool},
 };
 
 use super::super::{
     Catalog,
     decide::Changes,
-    schema::{READERS, always_given, names_a_target},
+    schema::{READERS, names_a_target},
     syntax::{
         Join, binary, context, context_of, given, if_then_else, is_empty, is_entity, joined, like, literal, long, not,
         of_resource, set, string, truth,
@@ -123,14 +123,13 @@ pub(super) fn world(catalog: &Catalog, tool: &Tool) -> Result<Vec<Expr>, String>
         holds.push(binary(BinaryOp::GreaterEq, context_of("changes", name), long(0)));
         holds.push(binary(BinaryOp::LessEq, context_of("changes", name), long(u32::MAX.into())));
     }
-    for (name, schema) in &tool.args.properties {
-        let typed = joined(Join::All, argument(name, schema)?);
-        let optional = !always_given(tool, name, schema);
-        holds.push(if optional { if_then_else(given(name), typed, absent(name, schema)) } else { typed });
-        if names_a_target(tool, name, schema) && *name != tool.target {
-            let known = groups(&catalog.inventory, name, schema)?;
-            let none = is_empty(context_of("groups", name));
-            holds.push(if optional { if_then_else(given(name), known, none) } else { known });
+    for Field { path, schema, always_given } in tool.args.fields() {
+        let typed = joined(Join::All, argument(&path, schema)?);
+        holds.push(if always_given { typed } else { if_then_else(given(&path), typed, absent(&path, schema)) });
+        if names_a_target(tool, &path, schema) && *path != *tool.target {
+            let known = groups(&catalog.inventory, &path, schema)?;
+            let none = is_empty(context_of("groups", &path));
+            holds.push(if always_given { known } else { if_then_else(given(&path), known, none) });
         }
     }
     Ok(holds)

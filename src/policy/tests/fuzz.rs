@@ -26,6 +26,8 @@ boundary:
       where: {zone: {is: corp.example.com}, name: {any: true}, address: {in_range: 192.0.2.0/24}, ttl: {max: 600}}
     - tool: port.trunk.set
       where: {switch: {is: sw01}, port: {like: \"Gi1/0/*\"}, vlans: {subset_of: [10, 20], max_items: 1}}
+    - tool: port.set
+      where: {switch: {is: sw01}, port: {any: true}, options.up: {is: true}, options.mtu: {min: 1280, max: 9216}, extra: {any: true}}
 limits: {tool_calls: 40, minutes: 30}
 window: {from: 2026-12-01T22:00:00Z, until: 2026-12-02T02:00:00Z}
 acceptance:
@@ -180,7 +182,7 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 6, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
-            proptest::collection::btree_map("[a-z_]{1,8}", inner, 0..4)
+            proptest::collection::btree_map("[a-z_]{1,8}|mtu|up|peer|via|vlans|alias|mark|depth|note", inner, 0..4)
                 .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
@@ -190,7 +192,7 @@ fn value() -> impl Strategy<Value = Value> {
 fn arguments() -> impl Strategy<Value = (usize, Map<String, Value>)> {
     const NAMES: &[&str] = &[
         "switch", "id", "name", "port", "vlans", "peers", "native", "tagged", "note", "in", "zone", "alias", "address",
-        "ttl", "prefix", "x",
+        "ttl", "prefix", "options", "extra", "x",
     ];
     let given = proptest::collection::vec((proptest::sample::select(NAMES), value()), 0..9);
     (0_usize..20, given)

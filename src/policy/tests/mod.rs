@@ -11,6 +11,8 @@ mod fuzz;
 mod gates;
 mod interpreter;
 mod load;
+mod objects;
+mod pools;
 mod prove;
 mod shadow;
 mod shipped;
@@ -87,6 +89,35 @@ tools:
         in: {type: string, format: name, default: here}
       required: [switch, port, vlans]
     undo: {tool: port.trunk.set, with: {}}
+  - name: port.set
+    about: Set
+    says: set {port} of {switch} to {options}
+    effect: write
+    target: switch
+    args:
+      properties:
+        switch: {type: string, format: target}
+        port: {type: string, format: interface}
+        options:
+          type: object
+          properties:
+            mtu: {type: integer, minimum: 1280, maximum: 9216, default: 1500}
+            up: {type: boolean}
+            peer: {type: string, format: ip}
+            via: {type: string, format: target}
+            vlans: {type: array, items: {type: integer, format: vlan-id}}
+            alias: {type: string, format: dns-name}
+          required: [up]
+        extra:
+          type: object
+          properties:
+            depth: {type: integer, default: 1}
+            mark: {type: string, format: name}
+            note: {type: string}
+          required: [mark]
+        quiet: {type: object, properties: {hours: {type: integer, default: 8}}, default: {hours: 8}}
+      required: [switch, port, options]
+    undo: {tool: port.set, with: {}}
   - name: switch.reset
     about: Reset
     says: reset {switch}

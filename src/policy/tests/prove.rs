@@ -77,6 +77,7 @@ fn a_version_that_permits_no_more_is_proven_and_a_wider_one_shows_a_call_that_on
     let catalog = catalog();
     let dns = |more: &str| format!("{{zone: {{is: corp.example.com}}, {more}}}");
     let trunk = |more: &str| format!("{{switch: {{is: sw01}}, port: {{is: Gi1/0/1}}, {more}}}");
+    let port = |more: &str| trunk(&format!("options.up: {{is: true}}, {more}"));
     let record = |name: &str, address: &str, ttl: &str| {
         let ttl = if ttl.is_empty() { String::new() } else { format!(", ttl: {ttl}") };
         dns(&format!("name: {name}, address: {address}{ttl}"))
@@ -201,6 +202,42 @@ fn a_version_that_permits_no_more_is_proven_and_a_wider_one_shows_a_call_that_on
             trunk("vlans: {is: [1]}, peers: {subset_of: [sw02]}"),
             some(json!({"peers": ["sw02"]})),
         ),
+        ("port.set", port("options.mtu: {max: 9000}"), port("options.mtu: {min: 1400, max: 1600}"), None),
+        ("port.set", port("options.mtu: {any: true}"), port("options.mtu: {min: 1280, max: 9216}"), None),
+        ("port.set", port("options.mtu: {is: 1500}"), port(""), None),
+        ("port.set", port("options.vlans: {any: true}"), port(""), None),
+        ("port.set", port("extra: {any: true}"), port("extra.mark: {is: a}, extra.note: {any: true}"), None),
+        ("port.set", port("quiet: {any: true}"), port("quiet.hours: {any: true}"), None),
+        (
+            "port.set",
+            port("options.mtu: {max: 9000}"),
+            port("options.mtu: {max: 9001}"),
+            some(json!({"options": {"up": true, "mtu": 9001}})),
+        ),
+        (
+            "port.set",
+            port(""),
+            port("options.vlans: {subset_of: [1, 2], max_items: 1}"),
+            some(json!({"options": {"up": true, "mtu": 1500, "vlans": [1]}})),
+        ),
+        (
+            "port.set",
+            port("options.via: {in_group: cores}"),
+            port("options.via: {any: true}"),
+            some(json!({"options": {"up": true, "mtu": 1500, "via": "prod1"}})),
+        ),
+        (
+            "port.set",
+            port(""),
+            port("extra.mark: {any: true}"),
+            some(json!({"extra": {"mark": "anything", "depth": 1}})),
+        ),
+        (
+            "port.set",
+            port("extra.mark: {is: a}"),
+            port("extra: {any: true}"),
+            some(json!({"extra": {"mark": "anything", "depth": 9_007_199_254_740_991_i64, "note": "anything"}})),
+        ),
         (
             "ipam.address.allocate",
             "{prefix: {is: 192.0.2.0/24}, name: {is: a}}".into(),
@@ -318,6 +355,13 @@ fn the_worst_call_is_at_the_far_end_of_every_range_that_the_guardrails_leave() {
     let plain = catalog();
     let record = "{zone: {is: corp.example.com}, name: {any: true}, address: {any: true}, ttl: {any: true}}";
     let vlan = "{switch: {any: true}, id: {any: true}, name: {like: a-*-z}}";
+    let jumbo = format!(
+        "{GUARDRAILS}
+         @id(\"jumbo\") @reason(\"too large\")
+         forbid (principal, action == Action::\"port.set\", resource) when {{ context.args.options.mtu > 4000 }};"
+    );
+    let jumbo = catalog_with(&jumbo, STAGES);
+    let object = "{switch: {is: sw01}, port: {is: Gi1/0/1}, options.up: {any: true}, options.mtu: {max: 9000}, options.via: {in_group: cores}, options.vlans: {subset_of: [1, 2]}}";
     let trunk = "{switch: {is: sw01}, port: {like: Gi1/0/*}, vlans: {subset_of: [1, 2, 3], max_items: 2}, native: {any: true}, note: {any: true}}";
     for (catalog, tool, constraints, expected) in [
         (&plain, "dns.record.create", record, json!({"ttl": 86400, "address": "255.255.255.255", "name": "anything"})),
@@ -331,6 +375,8 @@ fn the_worst_call_is_at_the_far_end_of_every_range_that_the_guardrails_leave() {
             json!({"vlans": [1, 2], "port": "Gi1/0/anything", "native": 9_007_199_254_740_991_i64, "tagged": true}),
         ),
         (&plain, "ipam.address.allocate", "{prefix: {any: true}, name: {is: a}}", json!({"prefix": "192.0.2.0/24"})),
+        (&plain, "port.set", object, json!({"options": {"mtu": 9000, "up": true, "via": "core1", "vlans": [1, 2]}})),
+        (&jumbo, "port.set", object, json!({"options": {"mtu": 4000, "up": true, "via": "core1", "vlans": [1, 2]}})),
     ] {
         let spec = build_spec(tool, constraints);
         let report = report(catalog, &spec, None);

@@ -228,7 +228,8 @@ fn a_manifest_cannot_fetch_its_schema_from_elsewhere() {
         "{type: string, $dynamicRef: '#x'}",
         "{type: array, items: {$ref: 'http://192.0.2.66/schema.json'}}",
         "{type: string, pattern: '.*'}",
-        "{type: object}",
+        "{type: object, properties: {a: {$ref: 'http://192.0.2.66/schema.json'}}}",
+        "{type: object, properties: {a: {type: string}}, additionalProperties: true}",
         "{type: [string, 'null']}",
         "{anyOf: [{type: string}]}",
     ] {
