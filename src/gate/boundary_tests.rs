@@ -83,3 +83,45 @@ fn what_is_only_read_counts_among_the_targets() {
     assert!(request.facts.targets.contains("corp.example.com"));
     assert!(request.approved_on.targets.contains_key("corp.example.com"));
 }
+
+#[test]
+fn an_object_is_said_by_the_members_that_the_grant_leaves_open() {
+    let nested = "args:
+      properties:
+        switch: {type: string, format: target}
+        vlan:
+          type: object
+          properties:
+            id: {type: integer, format: vlan-id}
+            name: {type: string, format: name, default: guest}
+            up: {type: boolean}
+          required: [id]
+      required: [switch, vlan]
+";
+    let chain = Chain::vlan().with_manifest(|lab| {
+        let (before, rest) = lab.split_once("  - name: vlan.create\n").unwrap();
+        let (_, after) = rest.split_once("  - name: vlan.rename\n").unwrap();
+        let create = "about: Create\n    says: create {vlan} on {switch}\n    effect: write\n    target: switch";
+        let deleted = after.replace("id: {cel: args.id}, name: {cel: before.name}}", "vlan: {cel: before}}");
+        format!("{before}  - name: vlan.create\n    {create}\n    {nested}  - name: vlan.rename\n{deleted}")
+    });
+    let said = |constraints: serde_json::Value| {
+        let mut spec = chain.draft_spec();
+        spec.boundary.build =
+            vec![serde_json::from_value(json!({"tool": "vlan.create", "where": constraints})).unwrap()];
+        let words = boundary_words(&spec, &chain.catalog)[0].clone();
+        (words, super::boundary::widest(&spec, &chain.catalog).unwrap())
+    };
+    let (words, widest) =
+        said(json!({"switch": {"is": "sw01"}, "vlan.id": {"min": 100, "max": 199}, "vlan.up": {"any": true}}));
+    assert!(words.starts_with("The build agent may create id 100 to 199 and up anything on sw01"), "{words}");
+    let wide = "vlan.create lets through 200 different calls: 100 values of vlan.id, 2 values of vlan.up; every other value is fixed.";
+    assert_eq!(widest, [wide, "The worst of them: create id 199 and up anything on sw01."]);
+    let (words, widest) = said(json!({"switch": {"is": "sw01"}, "vlan": {"any": true}}));
+    assert!(words.starts_with("The build agent may create any vlan on sw01"), "{words}");
+    assert!(
+        widest[0].contains("more different calls than can be counted: 4094 values of vlan.id, vlan.name"),
+        "{widest:?}"
+    );
+    assert_eq!(widest[1], "The worst of them: create anything on sw01.");
+}

@@ -22,6 +22,7 @@ mod faults;
 mod gates;
 mod kill;
 mod limits;
+mod objects;
 mod policy;
 mod prove;
 mod secrets;

@@ -203,11 +203,9 @@ fn a_version_that_permits_no_more_is_proven_and_a_wider_one_shows_a_call_that_on
             some(json!({"peers": ["sw02"]})),
         ),
         ("port.set", port("options.mtu: {max: 9000}"), port("options.mtu: {min: 1400, max: 1600}"), None),
-        ("port.set", port("options.mtu: {any: true}"), port("options.mtu: {min: 1280, max: 9216}"), None),
         ("port.set", port("options.mtu: {is: 1500}"), port(""), None),
         ("port.set", port("options.vlans: {any: true}"), port(""), None),
         ("port.set", port("extra: {any: true}"), port("extra.mark: {is: a}, extra.note: {any: true}"), None),
-        ("port.set", port("quiet: {any: true}"), port("quiet.hours: {any: true}"), None),
         (
             "port.set",
             port("options.mtu: {max: 9000}"),
