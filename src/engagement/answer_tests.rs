@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{Agent, ArtifactKind},
+    artifact::{Agent, ArtifactKind, Digest},
     facts::{Identity, IdentityMeans, Role},
     flow::NodeOutcome,
 };
 
 use super::{
-    About, Actor, Answer, Asked, Command, Gate, Refusal, RefusedAs, decide_for,
-    testing::{Story, act, answer, ask, autonomous, digest, intent, node, refuse, ruled},
+    About, Actor, Answer, Asked, Command, DeviationFound, Gate, Refusal, RefusedAs, decide_for,
+    testing::{Story, act, allow, answer, ask, ask_anew, autonomous, digest, intent, node, refuse, ruled},
 };
 
 #[test]
@@ -77,4 +77,58 @@ fn an_approval_of_a_call_ends() {
     let before = Timestamp::from_second(ends.as_second() - 1).unwrap();
     assert_eq!(story.state.approved_in(&call, before), Some(Role::Approver));
     assert_eq!(story.state.approved_in(&call, ends), None);
+}
+
+#[test]
+fn what_the_policy_accepts_of_a_deviation_ends() {
+    let found = DeviationFound {
+        node: node("a"),
+        what: "it differs".into(),
+        contract: serde_json::json!(1),
+        actual: serde_json::json!(2),
+        calls: vec![],
+    };
+    let story = Story::building().then(Command::Deviate(found));
+    let story = story.then(autonomous(ask(About::Deviation { node: node("a") })));
+    let Command::Rule { about, request, policy, expires } = ruled(&story.state) else { panic!() };
+    assert!(expires.is_some());
+    let rule = |expires| Command::Rule { about: about.clone(), request, policy: policy.clone(), expires };
+    let endless = decide_for(&story.state, &Actor::Policy, rule(None));
+    assert!(matches!(endless, Err(Refusal::WrongAnswer(_))), "{endless:?}");
+    let accepted = story.then(rule(expires)).state;
+    assert_eq!(accepted.deviation_at(&node("a")).unwrap().accepted_until, expires);
+}
+
+#[test]
+fn a_gate_is_asked_anew_only_while_it_is_open_with_a_reason_and_of_a_person() {
+    let anew = |why: &[&str]| ask_anew(About::Gate1, why.iter().map(|why| (*why).to_owned()).collect());
+    let building = Story::building();
+    assert!(building.refusal(anew(&[])).is_some(), "without a reason it is no question");
+    assert!(Story::begin(digest("request")).file(ArtifactKind::Spec).refusal(anew(&["it changed"])).is_some());
+    let asked = building.then(autonomous(anew(&["it changed"])));
+    let ruled = decide_for(&asked.state, &Actor::Policy, ruled(&asked.state));
+    assert!(matches!(ruled, Err(Refusal::WrongAnswer(_))), "{ruled:?}");
+    // Nothing is begun while it is asked; what was begun may be looked at.
+    assert!(asked.refusal(allow(&asked.state, Agent::Build, act("a", 1))).is_some());
+    let answered = asked.answer(Answer::Approve);
+    assert_eq!(answered.refusal(allow(&answered.state, Agent::Build, act("a", 1))), None);
+    assert!(answered.state.gate_open(Gate::One) && answered.state.gate_open(Gate::Two));
+}
+
+#[test]
+fn what_gate_2_approved_before_is_not_approved_by_a_new_answer_that_leaves_it_out() {
+    let story = Story::building();
+    let call = intent(&story.state, Agent::Build, act("a", 1)).digest;
+    let with = |story: Story, calls: Vec<Digest>| {
+        let story = story.then(ask_anew(About::Gate2, vec!["it changed".into()]));
+        let mut yes = answer(&story.state, Answer::Approve, &[Role::Approver]);
+        if let Command::Answer { calls: named, .. } = &mut yes {
+            *named = calls;
+        }
+        story.then(yes)
+    };
+    let approved = with(story, vec![call]);
+    let now = approved.state.last_at;
+    assert_eq!(approved.state.approved_in(&call, now), Some(Role::Approver));
+    assert_eq!(with(approved, Vec::new()).state.approved_in(&call, now), None);
 }

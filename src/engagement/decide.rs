@@ -70,6 +70,8 @@ pub enum Command {
         request: Digest,
         /// What it said.
         policy: PolicyAnswer,
+        /// When what is accepted with it is no longer accepted.
+        expires: Option<Timestamp>,
     },
     /// Write down that a call may run, before it does.
     Allow(Box<CallAllowed>),
@@ -150,7 +152,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
             let answered = Answered { about, request, answer, role, reason, calls, expires, policy: None };
             answer_question(state, answered, &roles)
         }
-        Command::Rule { about, request, policy } => rule(state, about, request, policy),
+        Command::Rule { about, request, policy, expires } => rule(state, about, request, policy, expires),
         Command::Allow(allowed) => calls::allow(state, allowed),
         Command::Refuse(refused) => {
             if refused.call == state.next_call() {
@@ -404,7 +406,13 @@ fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>
     Ok(Body::Answered(answered))
 }
 
-fn rule(state: &State, about: About, request: Digest, policy: PolicyAnswer) -> Result<Body, Refusal> {
+fn rule(
+    state: &State,
+    about: About,
+    request: Digest,
+    policy: PolicyAnswer,
+    expires: Option<Timestamp>,
+) -> Result<Body, Refusal> {
     let Some(asked) = &state.asked else { return Err(Refusal::NothingAsked(state.id.to_string())) };
     if asked.about != about || asked.request != request {
         return Err(Refusal::OtherQuestion { now: asked.about.to_string(), id: state.id.to_string() });
@@ -432,9 +440,14 @@ fn rule(state: &State, about: About, request: Digest, policy: PolicyAnswer) -> R
     if reasons.is_empty() {
         return Err(Refusal::WrongAnswer("no rule of the policy says yes"));
     }
+    let deviation = matches!(about, About::Deviation { .. });
+    if deviation && expires.is_none() {
+        return Err(Refusal::WrongAnswer("what a policy accepts must end, so a person answers"));
+    }
+    let expires = expires.filter(|_| deviation);
     let (role, reason) = (asked.role, Some(reasons.join("; ")));
     let (answer, calls, policy) = (Answer::Approve, Vec::new(), Some(policy));
-    Ok(Body::Answered(Answered { about, request, answer, role, reason, calls, expires: None, policy }))
+    Ok(Body::Answered(Answered { about, request, answer, role, reason, calls, expires, policy }))
 }
 
 fn close(state: &State, closed: Closed) -> Result<Body, Refusal> {

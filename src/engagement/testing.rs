@@ -239,7 +239,8 @@ pub(super) fn ruled(state: &State) -> Command {
         state.asked.as_ref().map_or((About::Gate1, Digest::ZERO), |asked| (asked.about.clone(), asked.request));
     let spoke = Spoke { layer: Layer::Gate, rule: "small".into(), reason: "it is small".into() };
     let policy = PolicyAnswer { rules: vec![spoke], facts: digest("facts"), policies: digest("policies") };
-    Command::Rule { about, request, policy }
+    let expires = state.last_at.checked_add(jiff::SignedDuration::from_hours(1)).ok();
+    Command::Rule { about, request, policy, expires }
 }
 
 /// An answer to what is asked, or to gate 1 where nothing is.

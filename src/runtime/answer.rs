@@ -201,7 +201,7 @@ pub async fn standing(journal: &Journal, catalog: &Catalog) -> Result<Standing, 
 }
 
 /// When what is approved now ends.
-fn expiry(journal: &Journal, catalog: &Catalog, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn expiry(journal: &Journal, catalog: &Catalog, now: Timestamp) -> Option<Timestamp> {
     let opens = journal.documents().spec().and_then(|spec| spec.window).map_or(now, |window| window.from.max(now));
     opens.checked_add(SignedDuration::from_hours(catalog.people.approvals_last_hours.into())).ok()
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    answer::standing,
+    answer::{expiry, standing},
     driver::{DriverError, view},
 };
 
@@ -43,10 +43,12 @@ pub(super) async fn rule(journal: &mut Journal, catalog: &Catalog) -> Result<Rul
     };
     let reasons = rules.iter().map(|rule| format!("{}: {}", rule.rule, rule.reason)).collect();
     let policy = PolicyAnswer { rules, facts: digest, policies: catalog.policies.digest() };
-    let command = Command::Rule { about: asked.about, request: asked.request, policy };
+    let now = Timestamp::now();
+    let expires = expiry(journal, catalog, now);
+    let command = Command::Rule { about: asked.about, request: asked.request, policy, expires };
     let facts = serde_json::to_value(facts)
         .map_err(|error| DriverError::Invalid(ArtifactKind::Spec, format!("its facts cannot be kept: {error}")))?;
-    match journal.act(Timestamp::now(), Actor::Policy, command, vec![facts]).await {
+    match journal.act(now, Actor::Policy, command, vec![facts]).await {
         Ok(()) => Ok(Ruled::Approved(reasons)),
         // What the core keeps for people is theirs, whatever the policy says.
         Err(JournalError::Refused(Refusal::WrongAnswer(why))) => Ok(Ruled::Human(why.into())),

@@ -138,6 +138,9 @@ fn may_answer(state: &State, actor: &Actor, answered: &Answered) -> Option<Strin
         if !may || policy.rules.is_empty() || answered.answer != Answer::Approve || !answered.calls.is_empty() {
             return Some(format!("an answer about {about} by policy, which a person must give"));
         }
+        if matches!(about, About::Deviation { .. }) && answered.expires.is_none() {
+            return Some(format!("an answer about {about} by policy that never ends"));
+        }
         let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
         let drafted = state.artifacts.get(&kind).is_some_and(|filed| matches!(filed.author, Actor::Agent(_)));
         if !drafted || state.rejected_by_a_person(about) {
