@@ -38,6 +38,7 @@ impl State {
             artifacts: BTreeMap::new(),
             versions: BTreeMap::new(),
             filed: BTreeMap::new(),
+            authors: BTreeMap::new(),
             proved: None,
             gate1: GateState::Closed,
             gate2: GateState::Closed,
@@ -115,6 +116,7 @@ impl State {
                 }
                 self.versions.insert(filed.artifact, filed.version);
                 self.filed.entry(filed.artifact).or_default().push(filed.digest);
+                self.authors.entry(filed.artifact).or_default().push(event.actor.clone());
             }
             Body::Proved(proved) => self.proved = Some(proved.clone()),
             Body::Asked(asked) => {
@@ -157,9 +159,11 @@ impl State {
             }
             Body::Refused(refused) => {
                 let reason = refused.rules.last().map(|spoke| spoke.reason.clone()).unwrap_or_default();
-                // The verifier is the platform's own reader: what it may not read is nobody's attempt.
+                // The verifier is the platform's own reader: what it may not read is nobody's attempt. Nor is what a
+                // person proposes by hand.
                 let boundary = refused.rules.last().is_some_and(|spoke| spoke.layer == Layer::Boundary);
                 let outside = refused.refused == RefusedAs::Denied && boundary && refused.agent != Agent::Verifier;
+                let outside = outside && !matches!(event.actor, Actor::Person(_));
                 let call = Call {
                     purpose: refused.purpose.clone(),
                     agent: refused.agent,

@@ -43,6 +43,8 @@ pub struct State {
     pub versions: BTreeMap<ArtifactKind, u32>,
     /// The digest of every version of each artifact in order, void ones included.
     pub filed: BTreeMap<ArtifactKind, Vec<Digest>>,
+    /// Who filed each of those versions.
+    pub authors: BTreeMap<ArtifactKind, Vec<Actor>>,
     /// What a solver proved last, about whichever version of the spec it names.
     pub proved: Option<SpecProved>,
     /// The gates.

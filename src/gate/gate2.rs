@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    artifact::{ArtifactKind, AutomationFlow, DiscoveryReport, Disposition, FlowNode, SolutionDesign, Spec, Verdict},
+    artifact::{
+        ArtifactKind, AutomationFlow, DiscoveryReport, Disposition, FlowNode, NodeId, SolutionDesign, Spec, Verdict,
+    },
     engagement::{About, CallOutcome, Gate, GateState, Purpose, Standing, View},
     facts::Facts,
     policy::Catalog,
@@ -37,6 +39,8 @@ pub(super) struct Design<'a> {
     pub calls: &'a [OfferedCall],
     /// Nodes whose call a policy refuses, with the reason.
     pub forbidden: &'a [(&'a FlowNode, String)],
+    /// Nodes whose call needs an owner's yes, with the reason.
+    pub owners: &'a BTreeMap<NodeId, String>,
 }
 
 /// What gate 2 shows.
@@ -48,7 +52,7 @@ pub(super) fn screen(of: &Design<'_>) -> Screen {
     sections.extend(why(of.design));
     sections.push(acceptance(of));
     sections.extend(of.view.documents.discovery().and_then(|report| found(report)));
-    sections.push(calls(of.calls));
+    sections.push(calls(of.calls, of.owners));
     sections.push(artifact(of));
     Screen {
         title: "GATE 2: may exactly this be done?".into(),
@@ -300,7 +304,7 @@ fn found(report: &DiscoveryReport) -> Option<Section> {
 }
 
 /// The calls that a yes lets run. Destructive ones are ticked one by one, so each of them is on the screen.
-fn calls(calls: &[OfferedCall]) -> Section {
+fn calls(calls: &[OfferedCall], owners: &BTreeMap<NodeId, String>) -> Section {
     let mut section = Section::new(match calls.len() {
         0 => "A YES LETS NO CALL TAKE EFFECT BY ITSELF".to_owned(),
         1 => "A YES LETS THIS CALL TAKE EFFECT, ONCE".to_owned(),
@@ -312,6 +316,17 @@ fn calls(calls: &[OfferedCall]) -> Section {
         digest: call.call.short(),
         tick: call.destructive,
     };
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (node, reason) in owners {
+        reasons.entry(reason).or_default().push(node.as_str());
+    }
+    for (reason, nodes) in reasons {
+        section.warn(format!(
+            "{} needs the yes of an owner: {}; after a yes in another role it is asked about when it is reached",
+            names(&nodes),
+            sentence(reason)
+        ));
+    }
     let (ticked, plain): (Vec<&OfferedCall>, Vec<&OfferedCall>) = calls.iter().partition(|call| call.destructive);
     section.lines.extend(plain.iter().take(MOST_CALLS).map(|call| line(call)));
     if plain.len() > MOST_CALLS {

@@ -30,7 +30,7 @@ mod untrusted_tests;
 #[cfg(test)]
 mod version_tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -185,16 +185,26 @@ pub fn approval_request(
     let (facts, flow) = (&request.facts, &flow);
     if *about == About::Gate2 {
         let design = view.documents.design().ok_or(GateError::Missing(ArtifactKind::Design))?;
-        let Offer { calls, forbidden } = offered(view, catalog, standing.stage, spec, flow)?;
+        let Offer { calls, forbidden, owners } = offered(view, catalog, standing.stage, spec, flow)?;
         request.calls = calls;
         let calls = &request.calls;
-        let forbidden = &forbidden;
+        let (forbidden, owners) = (&forbidden, &owners);
         // Asked anew, it is about what is left.
         let left = anew::left(view, flow);
         let reach = with_flow(&reach, &left, &catalog.toolbox, &catalog.inventory);
         let (flow, facts) = if anew::is_anew(view, Gate::Two) { (&left, &reach) } else { (flow, facts) };
-        request.screen =
-            gate2::screen(&gate2::Design { view, catalog, spec, design, flow, facts, standing, calls, forbidden });
+        request.screen = gate2::screen(&gate2::Design {
+            view,
+            catalog,
+            spec,
+            design,
+            flow,
+            facts,
+            standing,
+            calls,
+            forbidden,
+            owners,
+        });
         anew::asked_anew(&mut request, view, catalog, spec, Gate::Two)?;
     } else {
         let screen = question::Question { view, catalog, spec, flow, facts, about }.screen()?;
@@ -223,6 +233,8 @@ struct Offer<'a> {
     calls: Vec<OfferedCall>,
     /// The nodes whose call is refused whoever says yes, with the reason.
     forbidden: Vec<(&'a FlowNode, String)>,
+    /// The nodes whose call an approver's yes is not enough for, with the reason.
+    owners: BTreeMap<NodeId, String>,
 }
 
 /// The calls that gate 2 approves with the design: those that will run, are known to the last byte, and that no
@@ -234,7 +246,7 @@ fn offered<'a>(
     spec: &Spec,
     flow: &'a AutomationFlow,
 ) -> Result<Offer<'a>, GateError> {
-    let mut offer = Offer { calls: Vec::new(), forbidden: Vec::new() };
+    let mut offer = Offer { calls: Vec::new(), forbidden: Vec::new(), owners: BTreeMap::new() };
     let policies = ruled::Policed::new(stage, catalog, spec);
     let open = |node: &&FlowNode| !anew::begun(view, node) && node.skipped.is_none() && !node.unchanged();
     for node in flow.nodes.iter().filter(open) {
@@ -247,6 +259,9 @@ fn offered<'a>(
         // A step that names a role is asked about call by call, when it is reached.
         if node.step.approval.is_some() {
             continue;
+        }
+        if let Some(reason) = policies.wants_owner(tool, &args) {
+            offer.owners.insert(node.id.clone(), reason);
         }
         offer.calls.push(OfferedCall {
             node: node.id.clone(),
@@ -270,7 +285,7 @@ fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &A
     asked.into_iter().collect()
 }
 
-/// Who asked for it or wrote what is current, where the people file keeps duties apart in an environment that it
+/// Who asked for it or wrote any version of it, where the people file keeps duties apart in an environment that it
 /// reaches.
 fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String> {
     let apart = |environment: &String| catalog.people.separation_of_duties.contains(environment);
@@ -279,7 +294,8 @@ fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String>
     if !reached {
         return BTreeSet::new();
     }
-    let authors = view.state.artifacts.values().map(|filed| &filed.author);
+    // Whoever wrote an earlier version has a hand in the one that came of it.
+    let authors = view.state.authors.values().flatten();
     let person = |actor: &Actor| match actor {
         Actor::Person(identity) => Some(identity.name.clone()),
         Actor::Agent(_) | Actor::Policy | Actor::Program => None,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{Agent, Phase, Spec},
     facts::Role,
-    policy::{Catalog, Changes, CompiledBoundary, Question, Verdict, rule},
+    policy::{Catalog, Changes, CompiledBoundary, Layer, Question, Ruling, Verdict, rule},
     tool::Tool,
 };
 
@@ -17,7 +17,7 @@ pub(super) struct Policed<'a> {
     boundary: Result<CompiledBoundary, String>,
     stage: u8,
     window_open: bool,
-    approved_by: BTreeSet<Role>,
+    everybody: BTreeSet<Role>,
 }
 
 impl<'a> Policed<'a> {
@@ -31,16 +31,26 @@ impl<'a> Policed<'a> {
             boundary,
             stage,
             window_open: spec.window.is_some(),
-            approved_by: [Role::Approver, Role::Owner].into(),
+            everybody: [Role::Approver, Role::Owner].into(),
         }
     }
 
     /// Why this call of the design is refused whoever says yes to it; nothing where it may run.
     pub(super) fn forbid(&self, tool: &Tool, args: &Map<String, Value>) -> Option<String> {
-        let boundary = match &self.boundary {
-            Ok(boundary) => boundary,
-            Err(reason) => return Some(reason.clone()),
-        };
+        match self.ruling(tool, args, &self.everybody) {
+            Err(reason) => Some(reason),
+            Ok(ruling) => (ruling.verdict == Verdict::Deny).then(|| reasons(&ruling)),
+        }
+    }
+
+    /// Why an approver's yes is not enough for this call; nothing where it is.
+    pub(super) fn wants_owner(&self, tool: &Tool, args: &Map<String, Value>) -> Option<String> {
+        let ruling = self.ruling(tool, args, &[Role::Approver].into()).ok()?;
+        (ruling.verdict == Verdict::Escalate(Role::Owner)).then(|| reasons(&ruling))
+    }
+
+    fn ruling(&self, tool: &Tool, args: &Map<String, Value>, approved_by: &BTreeSet<Role>) -> Result<Ruling, String> {
+        let boundary = self.boundary.as_ref().map_err(Clone::clone)?;
         let question = Question {
             agent: Agent::Build,
             phase: Phase::Build,
@@ -51,11 +61,16 @@ impl<'a> Policed<'a> {
             undo_of: None,
             recovery: false,
             window_open: self.window_open,
-            approved_by: &self.approved_by,
+            approved_by,
             changes: Changes::default(),
         };
-        let ruling = rule(self.catalog, boundary, &question);
-        let reasons = || ruling.spoke.iter().map(|spoke| spoke.reason.as_str()).collect::<Vec<_>>().join("; ");
-        (ruling.verdict == Verdict::Deny).then(reasons)
+        Ok(rule(self.catalog, boundary, &question))
     }
+}
+
+/// Why the policies say so; that the boundary lets it in is no reason to ask.
+fn reasons(ruling: &Ruling) -> String {
+    let denied = ruling.verdict == Verdict::Deny;
+    let spoke = ruling.spoke.iter().filter(|spoke| denied || spoke.layer != Layer::Boundary);
+    spoke.map(|spoke| spoke.reason.as_str()).collect::<Vec<_>>().join("; ")
 }

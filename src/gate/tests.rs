@@ -466,3 +466,24 @@ fn a_call_that_a_policy_forbids_is_not_offered() {
     assert_says(&shown(&request), &[refused, "A YES LETS NO CALL TAKE EFFECT BY ITSELF"]);
     assert_eq!(request.calls, []);
 }
+
+#[test]
+fn a_call_that_wants_an_owner_says_so_before_anyone_says_yes() {
+    let mut chain = at_gate2(Chain::vlan());
+    let before = shown(&asked(&chain, &About::Gate2));
+    assert!(!before.contains("owner"), "{before}");
+    let rule = "@id(\"olga\") @reason(\"sw04 is the owner's\") forbid (principal, action in Action::\"write\", resource) \
+                when { resource.groups.contains(\"owned\") } unless { context.approved_by.contains(\"owner\") };";
+    let guardrails = format!("{}\n{rule}", include_str!("../../policies/guardrails.cedar"));
+    let stages = include_str!("../../policies/stages.cedar");
+    let gates = include_str!("../../policies/gates.cedar");
+    let texts = crate::policy::PolicyTexts { guardrails: &guardrails, stages, gates };
+    chain.catalog.policies = crate::policy::Policies::parse(texts, &chain.catalog.toolbox).unwrap();
+    for target in chain.catalog.inventory.targets.iter_mut().filter(|target| target.name == "sw04") {
+        target.groups.insert("owned".into());
+    }
+    let text = shown(&asked(&chain, &About::Gate2)).replace("\n", " ");
+    assert!(text.contains("! create/sw04 needs the yes of an owner:"), "{text}");
+    assert!(text.contains("sw04 is the owner's"), "{text}");
+    assert!(!text.contains("create/sw03 needs"), "{text}");
+}
