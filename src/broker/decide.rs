@@ -10,7 +10,7 @@ use crate::{
     artifact::{Agent, Digest, Phase, Spec, ToolName},
     engagement::{Call, Gate, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next, opened_by_policy},
     facts::{AUTONOMOUS, Role},
-    policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, rule},
+    policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, nearest, rule},
     tool::{Effect, Tool},
 };
 
@@ -209,14 +209,15 @@ fn layers(
 pub(super) fn known<'a>(catalog: &'a Catalog, proposal: &Proposal) -> Result<(&'a Tool, Map<String, Value>), No> {
     let invalid =
         |rule: &str, reason: String| (Refused::Invalid, None, Spoke { layer: Layer::Tool, rule: rule.into(), reason });
+    let hint = || nearest(&shown(&proposal.tool), catalog.toolbox.tools().map(|tool| tool.name.as_str()));
     let name: ToolName = proposal
         .tool
         .parse()
-        .map_err(|_| invalid("tool.unknown", format!("there is no tool `{}`", shown(&proposal.tool))))?;
+        .map_err(|_| invalid("tool.unknown", format!("there is no tool `{}`{}", shown(&proposal.tool), hint())))?;
     let tool = catalog
         .toolbox
         .tool(&name)
-        .ok_or_else(|| invalid("tool.unknown", format!("no manifest in tools/ has a tool `{name}`")))?;
+        .ok_or_else(|| invalid("tool.unknown", format!("no manifest in tools/ has a tool `{name}`{}", hint())))?;
     let args = catalog
         .toolbox
         .check_args(tool, &proposal.args)

@@ -127,7 +127,7 @@ pub fn explain(
             Layer::Boundary => {
                 granted = if layer.verdict == Some(Verdict::Allow) { layer.rules.clone() } else { Vec::new() };
                 if boundary.is_none() {
-                    layer = not_asked(Layer::Boundary, "there is no approved spec to go by");
+                    layer = not_asked(Layer::Boundary, "no boundary yet: gate 1 is not open");
                 }
                 layers.push(layer);
             }

@@ -63,7 +63,8 @@ pub async fn run(global: &Global, args: CallArgs) -> Result<Code, CliError> {
         Told::NotSent(text) => (Code::Failed, "not_sent", text.into()),
         Told::Unknown(text) => (Code::Failed, "unknown", text.into()),
         Told::Refused { refused, rule } => {
-            let code = if refused == RefusedAs::Invalid { Code::Usage } else { Code::Refused };
+            let usage = refused == RefusedAs::Invalid && rule.rule != "tool.unknown";
+            let code = if usage { Code::Usage } else { Code::Refused };
             (code, "refused", json!({"as": refused, "rule": rule}))
         }
     };

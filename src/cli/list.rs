@@ -79,7 +79,7 @@ pub async fn blueprints(global: &Global) -> Result<Code, CliError> {
         for input in &blueprint.inputs {
             table.add_row(vec![format!("    {}", input.name), input.ask.clone(), default_words(input)]);
         }
-        say(table.to_string());
+        say(table.trim_fmt());
         let set = blueprint.inputs.iter().filter(|input| input.schema.default.is_none()).map(|input| {
             let example = input.example.as_ref().map_or_else(|| "…".to_owned(), bare);
             format!(" --set {}={example}", input.name)
@@ -135,7 +135,7 @@ fn show(global: &Global, summaries: &[Summary], empty: &str) -> Result<Code, Cli
             plain(&summary.title),
         ]);
     }
-    say(table.to_string());
+    say(table.trim_fmt());
     Ok(Code::Done)
 }
 

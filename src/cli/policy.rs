@@ -15,10 +15,10 @@ use crate::{
     artifact::{Agent, Blueprint, Spec, from_yaml, value::shown},
     broker::{Moment, explain, proposed},
     engagement::{ApprovedSpec, Standing, View},
-    ledger::TrustBook,
+    ledger::{Filter, TrustBook, Which},
     policy::{
         Catalog, CompiledBoundary, ExampleOutcome, Layer, LayerAnswer, Nearest, PolicyProblem, Spoke, Verdict,
-        blocked_grants,
+        blocked_grants, unmet_rules,
     },
     runtime::{Flip, answer_word, simulate},
     tool::value_at,
@@ -72,14 +72,14 @@ pub enum PolicyCommand {
 pub async fn run(global: &Global, args: PolicyArgs) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     match args.command {
-        PolicyCommand::Check => check(global, &context),
+        PolicyCommand::Check => check(global, &context).await,
         PolicyCommand::Test => test(global, &context),
         PolicyCommand::Explain { id, call } => explained(global, &context, &id, &call).await,
         PolicyCommand::Simulate { since } => simulated(global, &context, &since).await,
     }
 }
 
-fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
+async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     // Whatever does not parse, type-check, match anything or hold its examples is an error with its line.
     let catalog = context.workspace.load_catalog()?;
     let shadowed = catalog.policies.shadowed();
@@ -100,11 +100,15 @@ fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
             Err(why) => untried.push(format!("blueprint {}: {why}", blueprint.name)),
         }
     }
+    let (open, found) = open_engagements(context, &catalog).await?;
+    blocked.extend(found);
+    let unmet = unmet_rules(&catalog);
     let clean = shadowed.is_empty() && blocked.is_empty();
     if global.json {
         say_json(&json!({
             "ok": clean, "shadowed": shadowed.iter().map(problem).collect::<Vec<_>>(), "blocked_grants": blocked,
-            "waiting_for_tools": waiting, "not_tried": untried,
+            "waiting_for_tools": waiting, "not_tried": untried, "open_engagements": open,
+            "unmet": unmet.iter().map(problem).collect::<Vec<_>>(),
         }))?;
         return Ok(if clean { Code::Done } else { Code::Failed });
     }
@@ -114,15 +118,37 @@ fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     for line in blocked.iter().chain(&untried) {
         say(plain(line));
     }
+    for problem in &unmet {
+        say(format!("note: policies/{}", plain(&problem.to_string())));
+    }
     for rule in &waiting {
         say(format!("note: no tool here is one that `{}` could match; it waits for one", plain(rule)));
     }
+    say(format!("{} looked at.", count(open, "open engagement")));
     if clean {
         let rules = catalog.policies.examples().iter().map(|tried| &tried.rule);
         let rules = rules.collect::<BTreeSet<_>>().len() as u64;
         say(format!("{} in order: none is shadowed, every example holds.", count(rules, "rule")));
     }
     Ok(if clean { Code::Done } else { Code::Failed })
+}
+
+/// How many engagements are open with an approved spec, and what in their specs will never come to anything as the
+/// files are now.
+async fn open_engagements(context: &Context, catalog: &Catalog) -> Result<(u64, Vec<String>), CliError> {
+    let (mut looked, mut found) = (0, Vec::new());
+    let filter = Filter { which: Which::Open, ..Filter::default() };
+    for summary in context.workspace.store().summaries(filter).await? {
+        let journal = context.journal(summary.id.as_str()).await?;
+        let Some(spec) = ApprovedSpec::spec(journal.state(), journal.documents()) else { continue };
+        looked += 1;
+        let problems = match CompiledBoundary::compile(&spec, catalog) {
+            Ok(_) => blocked_grants(&spec, catalog),
+            Err(problems) => problems,
+        };
+        found.extend(problems.into_iter().map(|error| format!("engagement {}: {error}", summary.id)));
+    }
+    Ok((looked, found))
 }
 
 fn problem(problem: &PolicyProblem) -> Value {
@@ -144,7 +170,8 @@ fn test(global: &Global, context: &Context) -> Result<Code, CliError> {
     let (examples, without) = (policies.examples(), policies.without_examples());
     let failed = examples.iter().filter(|tried| matches!(tried.outcome, ExampleOutcome::Failed { .. })).count();
     let ok = failed == 0 && without.is_empty();
-    let code = if ok { Code::Done } else { Code::Failed };
+    // As of every other command, which does not even load these.
+    let code = if ok { Code::Done } else { Code::Usage };
     if global.json {
         let without: Vec<Value> = without.iter().map(problem).collect();
         say_json(&json!({"ok": ok, "examples": examples, "without_examples": without}))?;
@@ -162,7 +189,7 @@ fn test(global: &Global, context: &Context) -> Result<Code, CliError> {
         let row = [outcome.to_owned(), place, tried.rule.clone(), format!("{word}: {}", tried.example), why];
         table.add_row(row.map(|cell| plain(&cell)));
     }
-    say(table.to_string());
+    say(table.trim_fmt());
     for problem in without {
         say(format!("FAIL  policies/{}", plain(&problem.to_string())));
     }
@@ -235,7 +262,7 @@ async fn explained(global: &Global, context: &Context, id: &str, call: &str) -> 
             table.add_row(vec![format!("  {}", head[0]), head[1].clone(), plain(&said)]);
         }
     }
-    say(table.to_string());
+    say(table.trim_fmt());
     if let Some(nearest) = &explanation.nearest {
         closest(nearest, &proposal.args);
     }
@@ -288,7 +315,7 @@ async fn simulated(global: &Global, context: &Context, since: &str) -> Result<Co
         let of = |counts: &BTreeMap<String, u64>| counts.get(answer).copied().unwrap_or(0).to_string();
         table.add_row(vec![format!("  {answer}"), of(&simulation.then), of(&simulation.now)]);
     }
-    say(table.to_string());
+    say(table.trim_fmt());
     for flip in &simulation.flips {
         say(plain(&flipped(flip)));
     }

@@ -51,7 +51,7 @@ pub enum SpecCommand {
         /// An engagement, or the older spec's file.
         #[arg(value_name = "ID|OLDER")]
         first: String,
-        /// The older version's number, or the newer spec's file.
+        /// The older version's number, or the newer spec's file. A version by itself is compared with the one before.
         #[arg(value_name = "V1|NEWER")]
         second: String,
         /// The newer version's number.
@@ -77,6 +77,14 @@ pub async fn run(global: &Global, args: SpecArgs) -> Result<Code, CliError> {
                     let number = |text: &str| text.parse::<u32>().map_err(|_| not_a_version(text));
                     let (older, newer) = (number(&second)?, number(&newer)?);
                     Versions { newer: version(&journal, newer)?, older: Some(version(&journal, older)?) }
+                }
+                // One version: against the one before it.
+                None if !Path::new(&first).is_file() && second.parse::<u32>().is_ok() => {
+                    let journal = context.journal(&first).await?;
+                    let number = second.parse::<u32>().map_err(|_| not_a_version(&second))?;
+                    let before = number.checked_sub(1).filter(|before| *before > 0);
+                    let older = before.map(|before| version(&journal, before)).transpose()?;
+                    Versions { newer: version(&journal, number)?, older }
                 }
                 None => {
                     let (older, newer) = (Path::new(&first), Path::new(&second));

@@ -58,7 +58,7 @@ fn list(global: &Global, context: &Context) -> Result<Code, CliError> {
             };
             table.add_row(vec![format!("  {}", tool.name), tool.effect.as_str().into(), tool.about.clone(), undo]);
         }
-        say(table.to_string());
+        say(table.trim_fmt());
     }
     Ok(Code::Done)
 }

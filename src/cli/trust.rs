@@ -64,7 +64,7 @@ fn show(global: &Global, context: &Context, book: &TrustBook) -> Result<Code, Cl
     for (name, stage, scope) in &rows {
         scopes.add_row(vec![plain(name), format!("stage {stage}"), words(*stage).into(), scope.blueprint.short()]);
     }
-    say(scopes.to_string());
+    say(scopes.trim_fmt());
     for event in book.events() {
         say(super::log::line(event));
     }

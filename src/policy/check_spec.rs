@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, Check, Phase, Rollback, Scope, Spec, SpecError},
+    artifact::{Agent, Check, Grant, Phase, Rollback, Scope, Spec, SpecError},
     tool::{Effect, Tool},
 };
 
@@ -20,6 +20,11 @@ pub fn check_spec(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
     let mut errors = Vec::new();
     let boundary = CompiledBoundary::compile(spec, catalog).map_err(|wrong| errors.extend(wrong)).ok();
     check_writes(spec, catalog, &mut errors);
+    for (side, grants) in [("discover", &spec.boundary.discover), ("build", &spec.boundary.build)] {
+        for (at, grant) in grants.iter().enumerate() {
+            check_kinds(grant, catalog, &format!("boundary.{side}.{at}"), &mut errors);
+        }
+    }
     for (at, check) in spec.acceptance.iter().enumerate() {
         let path = format!("acceptance.{at}");
         check_acceptance(spec, catalog, boundary.as_ref(), check, &path, &mut errors);
@@ -27,6 +32,32 @@ pub fn check_spec(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
     let known = spec.problems();
     errors.retain(|error| !known.contains(error));
     errors
+}
+
+/// The most targets of a kind that are named.
+const MOST_KNOWN: usize = 8;
+
+/// An argument that is named as a kind of the inventory (`switch`, `zone`) takes targets of that kind.
+fn check_kinds(grant: &Grant, catalog: &Catalog, path: &str, errors: &mut Vec<SpecError>) {
+    let Some(tool) = catalog.toolbox.tool(&grant.tool) else { return };
+    let targets = &catalog.inventory.targets;
+    let kind = &tool.target;
+    let known: Vec<&str> = targets.iter().filter(|it| it.is == *kind).map(|it| it.name.as_str()).collect();
+    let Some(constraint) = grant.constraints.get(kind).filter(|_| !known.is_empty()) else { return };
+    let named = constraint.is.iter().chain(constraint.one_of.iter().flatten()).filter_map(Value::as_str);
+    for name in named {
+        let Some(entry) = catalog.inventory.target(name).filter(|entry| entry.is != *kind) else { continue };
+        let first: Vec<String> = known.iter().take(MOST_KNOWN).map(|name| format!("`{name}`")).collect();
+        let more =
+            if known.len() > MOST_KNOWN { format!(" and {} more", known.len() - MOST_KNOWN) } else { String::new() };
+        let message = format!(
+            "`{name}` is a {} and `{}` takes a {kind}; the inventory has {}{more}",
+            entry.is,
+            tool.name,
+            first.join(", ")
+        );
+        errors.push(SpecError::new(format!("{path}.where.{kind}"), message));
+    }
 }
 
 fn check_writes(spec: &Spec, catalog: &Catalog, errors: &mut Vec<SpecError>) {

@@ -117,12 +117,13 @@ impl File<'_> {
         if parsed.is_empty() {
             problems.push(self.problem(1, "the file has no rule; an empty policy is not a policy".into()));
         }
-        problems.extend(invalid(validator, &file.set, true).into_iter().map(|(id, error)| {
+        let invalid = invalid(validator, &file.set, true).into_iter().map(|(id, error)| {
             let line = lines.get(&id).copied().unwrap_or(1);
             let mut problem = self.located(error, line);
             problem.message = format!("`{id}`: {}", problem.message);
             problem
-        }));
+        });
+        problems.extend(said_once(invalid));
         file
     }
 
@@ -160,6 +161,24 @@ impl File<'_> {
         let help = error.help.map(|help| format!(" ({help})")).unwrap_or_default();
         self.problem(at.map_or(line, |at| self.line_of(at)), format!("{}{help}", error.message))
     }
+}
+
+/// The same mistake of a rule is found once for every tool that it is about; it is said once, with how often.
+fn said_once(problems: impl Iterator<Item = PolicyProblem>) -> Vec<PolicyProblem> {
+    let mut said: Vec<(PolicyProblem, usize)> = Vec::new();
+    for problem in problems {
+        match said.iter_mut().find(|(known, _)| *known == problem) {
+            Some((_, times)) => *times += 1,
+            None => said.push((problem, 1)),
+        }
+    }
+    let counted = |(mut problem, times): (PolicyProblem, usize)| {
+        if times > 1 {
+            problem.message.push_str(&format!(" (found {times} times)"));
+        }
+        problem
+    };
+    said.into_iter().map(counted).collect()
 }
 
 /// A policy and the bytes of the file that it stands in.

@@ -20,6 +20,7 @@ mod schema;
 mod shadow;
 mod source;
 mod syntax;
+mod unmet;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,7 @@ pub use prove::{
     Ask, Counterexample, Goal, GrantProof, Lets, Proof, ProofReport, ProofReportKind, Subject, prove, unproven,
 };
 pub use source::{Policies, PolicyProblem, PolicyTexts};
+pub use unmet::unmet_rules;
 
 /// What every decision is made on.
 #[derive(Debug)]
@@ -82,7 +84,7 @@ impl Catalog {
 }
 
 /// A hint at the known name that is most like `word`; empty where none is.
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
     let found = similar::get_close_matches(word, &known, 1, 0.6);
     found.first().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()

@@ -143,6 +143,16 @@ impl Policies {
         shadowed(&self.files, &self.lowered)
     }
 
+    /// The rules that are asked about calls: file, line, id and the rule.
+    pub(super) fn rules_about_calls(&self) -> impl Iterator<Item = (&'static str, u64, &str, &Policy)> {
+        self.files.iter().filter(|file| file.name != GATES).flat_map(|file| {
+            file.rules.iter().filter_map(|rule| {
+                let policy = file.set.policy(&cedar_policy::PolicyId::new(&rule.id))?;
+                Some((file.name, rule.line, rule.id.as_str(), policy))
+            })
+        })
+    }
+
     /// Whether a policy answers at a gate in a person's place.
     pub fn gate_ruling(&self, facts: &GateFacts) -> GateRuling {
         self.gates.rule(facts, |rule| self.reason(rule))

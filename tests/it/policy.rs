@@ -36,7 +36,7 @@ fn examples_are_shown_and_one_that_does_not_hold_stops_everything_else() {
         "// match: {effect: write, target: {tags: [freeze]}}",
         "// match: {effect: write}",
     );
-    let failed = bench.run(&["policy", "test"]).code(1).shows("the rule does not match with the tool `vlan.create`");
+    let failed = bench.run(&["policy", "test"]).code(2).shows("the rule does not match with the tool `vlan.create`");
     assert_eq!(failed.out.matches("FAIL").count(), 1, "{}", failed.out);
     for command in
         [&["tools", "list"][..], &["request", "--blueprint", "vlan", "--set", "id=120", "--set", "name=guest"]]
@@ -54,7 +54,7 @@ fn examples_are_shown_and_one_that_does_not_hold_stops_everything_else() {
     bench.run(&["policy", "test"]).code(0);
 
     add(&bench, &guardrail("bare", "", NOT_ON_SW02));
-    bench.run(&["policy", "test"]).code(1).shows("`bare` has no example that it matches");
+    bench.run(&["policy", "test"]).code(2).shows("`bare` has no example that it matches");
     bench.run(&["tools", "list"]).code(2).says("`bare` has no example that it leaves alone");
 }
 
@@ -77,7 +77,7 @@ fn examples_of_inventory_and_people_are_held_to_their_files() {
 #[test]
 fn check_finds_rules_that_change_nothing_and_grants_that_come_to_nothing() {
     let bench = Bench::new();
-    bench.run(&["policy", "check"]).code(0).shows("26 rules in order");
+    bench.run(&["policy", "check"]).code(0).shows("27 rules in order").shows("0 open engagements looked at.");
     let frozen = "principal, action == Action::\"vlan.create\", resource) when { resource.tags.contains(\"freeze\") && !context.recovery }";
     let examples = "// match: {tool: vlan.create, target: {tags: [freeze]}}\n// no match: {tool: vlan.create}\n";
     add(&bench, &guardrail("again", examples, frozen));
@@ -92,6 +92,15 @@ fn check_finds_rules_that_change_nothing_and_grants_that_come_to_nothing() {
     let said = blocked[0].as_str().unwrap();
     assert!(said.contains("blueprint vlan: boundary.build.0") && said.contains("`never`"), "{said}");
 
+    // What an open engagement was granted and would never get is found too.
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.run(&["policy", "check"]).code(0).shows("1 open engagement looked at.");
+    let examples = "// match: {tool: vlan.create}\n// no match: {tool: vlan.delete}\n";
+    add(&bench, &guardrail("never", examples, "principal, action == Action::\"vlan.create\", resource)"));
+    bench.run(&["policy", "check"]).code(1).shows(&format!("engagement {id}: boundary.build.0"));
+
     // A rule that names no value that there is cannot have an example, and says so at its line.
     let bench = Bench::new();
     let examples = "// match: {effect: write}\n// no match: {effect: read}\n";
@@ -104,6 +113,10 @@ fn check_finds_rules_that_change_nothing_and_grants_that_come_to_nothing() {
 fn explain_shows_every_layer_and_the_argument_that_is_outside_and_writes_nothing() {
     let bench = Bench::new();
     let id = bench.request_one();
+    let early = bench.run(&["policy", "explain", &id, "--call", r#"{"tool": "vlan.lst", "args": {}}"#]).code(0);
+    early.shows("did you mean `vlan.list`?");
+    let early = ["policy", "explain", &id, "--call", r#"{"tool": "vlan.list", "args": {"switch": "sw01"}}"#];
+    bench.run(&early).code(0).shows("no boundary yet: gate 1 is not open");
     bench.to_gate2(&id);
     let before = bench.run(&["log", &id]).out;
     let call = r#"{"tool": "vlan.create", "args": {"switch": "sw01", "id": 130, "name": "guest"}, "agent": "build"}"#;
@@ -191,11 +204,17 @@ fn a_call_by_hand_gets_what_an_agent_would_get_and_is_recorded_as_its_persons() 
         (r#"{"switch": "sw02"}"#, "vlan.list", 4, "boundary.none"),
         (r#"{"switch": "sw01", "id": 120, "name": "guest"}"#, "vlan.create", 4, "agent.reads"),
         (r#"{"swich": "sw01"}"#, "vlan.list", 2, "tool.arguments"),
-        ("{}", "vlan.lst", 2, "tool.unknown"),
+        ("{}", "vlan.lst", 4, "tool.unknown"),
     ];
     for (args, tool, code, rule) in table {
         bench.run(&["call", &id, tool, "--args", args]).code(code).shows(&format!("[{rule}]"));
     }
+    bench.run(&["call", &id, "vlan.lst"]).code(4).shows("did you mean `vlan.list`?");
+    // What a person tries by hand is nobody's attempt, however often.
+    for _ in 0..3 {
+        bench.run(&["call", &id, "vlan.list", "--args", r#"{"switch": "sw02"}"#]).code(4).shows("[boundary.none]");
+    }
+    bench.run(&read).code(0);
     bench.run(&["call", &id, "vlan.list", "--args", "[1]"]).code(2).says("write the arguments as an object");
     bench.run(&[&read[..], &["--as", "app"]].concat()).code(4).says("needs the role `requester`");
     assert!(bench.writes().is_empty());

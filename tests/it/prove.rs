@@ -111,6 +111,7 @@ fn gate_1_shows_what_is_proven_and_the_answer_names_it() {
     run.shows("version 2 also lets the build agent create the A record web01 for 192.0.2.15")
         .shows("in version 1: outside the grant build.0: `address` must be 192.0.2.10");
     assert_eq!(bench.events(id, "spec.proved")[1]["body"]["verdict"], json!("refuted"));
+    with_solver(&bench, &["spec", "diff", id, "2"]).shows("version 2");
     with_solver(&bench, &["spec", "diff", id, "2", "1"]).code(0).shows("version 1 permits nothing that version 2 did");
     // On other policies nothing of it is proven any more, and a yes to the old question is refused.
     let digest = bench.run(&["show", id, "--json"]).code(0).json()["question_digest"].clone();

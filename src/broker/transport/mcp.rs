@@ -109,7 +109,7 @@ impl Session {
                 (Sent::Error(short(&self.secrets.out_of(&error.message))), Some(self))
             }
             Ok(Err(error)) => {
-                let why = self.secrets.out_of(&format!("the connection ended before an answer: {error}"));
+                let why = self.secrets.out_of(&format!("the connection ended before an answer: {}", told(&error)));
                 self.end().await;
                 (Sent::Unknown(short(&why)), None)
             }
@@ -175,13 +175,24 @@ async fn begin(
     Ok(client)
 }
 
+/// What went wrong between here and a server, in words that need no knowledge of the protocol.
+fn told(error: &ServiceError) -> String {
+    match error {
+        ServiceError::McpError(error) => error.message.to_string(),
+        ServiceError::TransportClosed | ServiceError::TransportSend(_) => "the server ended".into(),
+        ServiceError::UnexpectedResponse => "the server answered something else than was asked".into(),
+        ServiceError::Timeout { .. } => "the server did not answer in time".into(),
+        other => other.to_string(),
+    }
+}
+
 async fn definitions(
     family: &str,
     client: &RunningService<RoleClient, ()>,
 ) -> Result<(BTreeMap<String, Digest>, BTreeMap<String, String>), String> {
     let failed = |why: String| format!("the server of `{family}` did not say what its tools are: {why}");
     let tools = timeout(START, client.list_all_tools()).await.map_err(|_| failed("no answer in time".into()))?;
-    let tools = tools.map_err(|error| failed(error.to_string()))?;
+    let tools = tools.map_err(|error| failed(told(&error)))?;
     let (mut found, mut descriptions) = (BTreeMap::new(), BTreeMap::new());
     for tool in tools {
         let schema = Value::Object(tool.input_schema.as_ref().clone());
@@ -209,6 +220,7 @@ mod tests {
     #[test]
     fn an_answer_that_cannot_be_used_does_not_say_that_nothing_happened() {
         assert_eq!(answered(Some(json!({"ok": true}))), Sent::Result(json!({"ok": true})));
+        assert_eq!(told(&ServiceError::TransportClosed), "the server ended");
         let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
         for useless in [None, Some(json!("x".repeat(LARGEST_ANSWER))), Some(deep)] {
             assert!(matches!(answered(useless), Sent::Unknown(_)));

@@ -45,6 +45,18 @@ fn a_spec_that_could_not_be_shown_or_undone_is_refused() {
             "acceptance.0.check",
             "for \"sw02\": the verifier could not read it: outside the grant discover.0: `switch` must be sw01",
         ),
+        (
+            "switch: {in_group: access-switches}, id",
+            "switch: {is: corp.example.com}, id",
+            "boundary.build.0.where.switch",
+            "`corp.example.com` is a zone and `vlan.create` takes a switch; the inventory has `sw01`, `sw02`",
+        ),
+        (
+            "vlan.list, where: {switch: {in_group: access-switches}",
+            "vlan.list, where: {switch: {one_of: [sw01, 192.0.2.0/24]}",
+            "boundary.discover.0.where.switch",
+            "`192.0.2.0/24` is a prefix",
+        ),
         ("for_each: [sw01, sw02]", "for_each: [sw01, sw99]", "acceptance.0.check", "no target `sw99`"),
         ("with: {switch: {cel: item}}", "with: {}", "acceptance.0.check", "it is missing"),
         (

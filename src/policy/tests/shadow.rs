@@ -150,3 +150,27 @@ fn the_nearest_grant_names_exactly_the_arguments_that_are_outside() {
     let misses: Vec<_> = nearest.misses.iter().map(|miss| (miss.argument.as_str(), miss.must_be.as_str())).collect();
     assert_eq!((nearest.grant.as_str(), misses), ("build.1", vec![("id", "at most 100")]));
 }
+
+#[test]
+fn a_name_that_no_target_has_and_that_is_almost_one_that_some_has_is_noted() {
+    let unmet = |condition: &str| {
+        let rule = format!("@id(\"x\") @reason(\"y\") forbid (principal, action, resource) when {{ {condition} }};");
+        let catalog = catalog_with(&format!("{GUARDRAILS}\n{rule}"), STAGES);
+        let of_it = unmet_rules(&catalog).into_iter().filter(|problem| problem.message.starts_with("`x`"));
+        of_it.map(|problem| problem.message).collect::<Vec<_>>().join("; ")
+    };
+    for (condition, says) in [
+        ("resource.environment == \"prodution\"", "has the environment `prodution`; did you mean `production`?"),
+        ("\"prodution\" == resource.environment", "did you mean `production`?"),
+        ("resource.tags.contains(\"acess\") && context.stage == 1", "has the tag `acess`; did you mean `access`?"),
+        ("!resource.groups.containsAny([\"cores\", \"spare\"])", "has the group `spare`; did you mean `spares`?"),
+        ("context.stage == 1 || resource.tags.contains(\"frezze\")", "did you mean `freeze`?"),
+        // A name of something to come, and names that are there.
+        ("resource.environment == \"moon\"", ""),
+        ("resource.environment == \"lab\" && resource.tags.contains(\"access\")", ""),
+        ("context.phase == \"prodution\"", ""),
+    ] {
+        let said = unmet(condition);
+        assert!(said.contains(says) && said.is_empty() == says.is_empty(), "{condition}: {said}");
+    }
+}
