@@ -182,7 +182,7 @@ impl Walk {
             Value::Array(items) if !below.is_empty() => {
                 let each: Vec<Rule<'_>> =
                     below.iter().filter_map(|rule| rule.below(|next| *next == Segment::Each)).collect();
-                let mut content = false;
+                let mut content = decided.model == Egress::Full && items.is_empty();
                 let items = items.iter().map(|item| {
                     let seen = self.at(item, each.clone(), decided, format!("{place}/*"));
                     content |= seen.content;
@@ -198,7 +198,7 @@ impl Walk {
 
     fn object(&mut self, fields: &Map<String, Value>, below: &[Rule<'_>], decided: Decided<'_>, place: &str) -> Seen {
         let mut out = Map::new();
-        let mut content = false;
+        let mut content = decided.model == Egress::Full && fields.is_empty();
         for (at, (name, value)) in fields.iter().enumerate() {
             let is_named = |next: &Segment| matches!(next, Segment::Field(field) if field == name);
             let named = below.iter().any(|rule| rule.rest.first().is_some_and(is_named));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert_eq, prop_oneof, proptest};
 use serde_json::{Map, Value, json};
 
 use super::{Egress, Manifest, Tool, shown, shown_error};
@@ -197,6 +197,7 @@ fn rules() -> impl Strategy<Value = Vec<(Vec<String>, Egress)>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn nothing_leaves_but_what_is_written_to_leave(value in answer(), rules in rules()) {
         let value = marked(&value, &mut 0);
