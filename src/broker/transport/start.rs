@@ -126,6 +126,8 @@ impl Start {
             words.split_first().ok_or_else(|| format!("the command of `{}` is empty", self.family))?;
         let mut child = tokio::process::Command::new(program);
         child.args(args).env_clear().current_dir(sources.root()).kill_on_drop(true);
+        // A terminal's Ctrl-C is for this program, which lets a call that is under way end; it is not for the server.
+        child.process_group(0);
         Ok(child)
     }
 }
