@@ -381,6 +381,15 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
+/// A value as one word of a command line, which [`ValueSchema::from_word`] reads.
+pub fn as_word(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(as_word).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -119,9 +119,15 @@ pub enum Command {
         /// The document.
         document: SchemaArg,
     },
-    /// Not available yet: a conversation that drafts a spec with a model.
-    #[command(hide = true)]
-    Chat(Later),
+    /// Ask for something in a conversation, or take one up again: the questions of a blueprint one by one, then its
+    /// gates.
+    #[command(after_help = "Examples:\n  countersign chat\n  countersign chat --text 'a VLAN for guests'\n  \
+        countersign chat --blueprint dns --set name=web01\n  countersign chat k7m\n  \
+        printf '%s\\n' 'vlan' 120 guest sw01,sw02 '' | countersign chat\n\n\
+        On a terminal: `?` says what an answer may be, `back` goes to the question before, an empty line is what\n\
+        stands in brackets; a line that ends with a backslash goes on, and so does what begins with \"\"\".\n\
+        From a pipe: one answer a line; nothing from a pipe can approve.")]
+    Chat(Chat),
     /// Show how far each blueprint is trusted in each environment, or trust it with more or less.
     #[command(after_help = "Examples:\n  countersign trust show\n  \
         countersign trust set dns@lab 2 --reason 'ten clean runs'\n\n\
@@ -155,12 +161,21 @@ pub enum SchemaArg {
     Manifest,
 }
 
-/// A command that a later version has.
+/// `chat`
 #[derive(Debug, Args)]
-pub struct Later {
-    /// Whatever else was typed.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub rest: Vec<String>,
+pub struct Chat {
+    /// The engagement to take up again; its first letters do. A new request where left out.
+    #[arg(conflicts_with_all = ["blueprint", "text", "set"])]
+    pub id: Option<String>,
+    /// The blueprint, see `countersign blueprints`.
+    #[arg(long)]
+    pub blueprint: Option<String>,
+    /// A value for one of its inputs, which is then not asked; lists are `a,b,c`.
+    #[arg(long = "set", value_name = "NAME=VALUE", requires = "blueprint")]
+    pub set: Vec<String>,
+    /// What is to be done, in your words: the blueprint that is nearest is found by them.
+    #[arg(long, value_name = "WORDS", conflicts_with = "blueprint")]
+    pub text: Option<String>,
 }
 
 /// `trust`

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use crate::{
-    artifact::{InputSchema, value::shown},
+    artifact::{InputSchema, value::as_word},
     facts::Role,
     ledger::{Filter, Status, Summary, Which},
 };
@@ -81,7 +81,7 @@ pub async fn blueprints(global: &Global) -> Result<Code, CliError> {
         }
         say(table.trim_fmt());
         let set = blueprint.inputs.iter().filter(|input| input.schema.default.is_none()).map(|input| {
-            let example = input.example.as_ref().map_or_else(|| "…".to_owned(), bare);
+            let example = input.example.as_ref().map_or_else(|| "…".to_owned(), as_word);
             format!(" --set {}={example}", input.name)
         });
         say(format!("    countersign request --blueprint {}{}", blueprint.name, set.collect::<String>()));
@@ -93,17 +93,8 @@ pub async fn blueprints(global: &Global) -> Result<Code, CliError> {
 fn default_words(input: &InputSchema) -> String {
     match &input.schema.default {
         Some(serde_json::Value::String(text)) if text.is_empty() => "optional".into(),
-        Some(value) => format!("default {}", bare(value)),
+        Some(value) => format!("default {}", as_word(value)),
         None => "required".into(),
-    }
-}
-
-/// A value as `--set` takes it.
-fn bare(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Array(items) => items.iter().map(bare).collect::<Vec<_>>().join(","),
-        other => shown(other),
     }
 }
 

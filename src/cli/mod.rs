@@ -4,18 +4,21 @@
 mod answer;
 mod args;
 mod call;
+mod chat;
 mod context;
 mod demo;
 mod edit;
 mod export;
 mod form;
 mod init;
+mod interrupt;
 mod lab;
 mod lint;
 mod list;
 mod log;
 mod output;
 mod policy;
+mod reader;
 mod request;
 mod run;
 mod sandbox;
@@ -99,10 +102,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Policy(args) => policy::run(&global, args).await,
         Command::Call(args) => call::run(&global, args).await,
         Command::Schema { document } => schema(document),
-        Command::Chat(_) => Err(CliError::usage(
-            "not available yet: drafting with a model comes in a later version; \
-             see `countersign blueprints` and use `countersign request --blueprint`",
-        )),
+        Command::Chat(args) => chat::run(&global, args).await,
         Command::Trust(args) => trust::run(&global, args).await,
         Command::Lab(args) => lab::run(&global, args).await,
         Command::Sandbox(args) => sandbox::run(&args),

@@ -19,9 +19,10 @@ use super::{
     args::{Global, Run},
     context::{Context, solver_search},
     edit,
+    interrupt::Interrupt,
     output::{CliError, Code, agreed, aside, complain, interactive, plain, prompt, say, say_json, style},
     show,
-    yes::{left_out, say_left_out, some, tick},
+    yes::{left_out, may_answer, named_yes, say_left_out, some, tick},
 };
 
 /// Runs the command.
@@ -92,7 +93,7 @@ async fn one(
         }
     }
     let identity = if asks { Some(context.identity()?) } else { None };
-    let seat = Seat { workspace: &context.workspace, broker, quiet: global.json };
+    let seat = Seat { workspace: &context.workspace, broker, quiet: global.json, chat: None };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
     let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };
     Ok((code, answer))
@@ -118,6 +119,8 @@ pub struct Seat<'a> {
     pub broker: &'a Broker,
     /// Whether to say nothing on the way.
     pub quiet: bool,
+    /// In a conversation: what ends its turn. A yes is then said with the digest that is shown.
+    pub chat: Option<&'a Interrupt>,
 }
 
 /// Answers a question instead of the person at the terminal; used by `demo --yes`.
@@ -146,7 +149,14 @@ impl Seat<'_> {
         let driver = Driver::new(self.workspace, self.broker).proving(solver_search());
         loop {
             let mut teller = Teller::new(self.quiet);
+            let working = |working| self.chat.iter().for_each(|chat| chat.working(working));
+            working(true);
             let stopped = loop {
+                if self.chat.is_some_and(Interrupt::wanted) {
+                    teller.rest();
+                    say(format!("The turn ended, the engagement did not. Next: countersign chat {}", journal.id()));
+                    return Ok(Code::Waiting);
+                }
                 if phase.is_some_and(|phase| journal.state().phase == phase) {
                     teller.rest();
                     return Ok(Code::Waiting);
@@ -161,6 +171,7 @@ impl Seat<'_> {
                     }
                 }
             };
+            working(false);
             teller.rest();
             match stopped {
                 Stopped::Closed(closed) => {
@@ -221,7 +232,9 @@ impl Seat<'_> {
         }
         say("");
         say(render(&open.asked.screen, style()));
-        let Some(identity) = identity else {
+        // In a conversation, whoever may not answer is not asked.
+        let asked = identity.filter(|identity| self.chat.is_none() || may_answer(identity, &open, &catalog.people));
+        let Some(identity) = asked else {
             waiting_hint(&id, about, &open);
             return Ok(false);
         };
@@ -231,7 +244,7 @@ impl Seat<'_> {
                 say(format!("Answered by {}: {}", identity.name, choice_words(&choice)));
                 choice
             }
-            None => match self.prompt_for(journal, about, &open.asked, identity).await? {
+            None => match self.prompt_for(journal, about, &open, identity).await? {
                 Asked::Choice(choice) => choice,
                 Asked::Edited => return Ok(true),
                 Asked::Left => {
@@ -253,21 +266,41 @@ impl Seat<'_> {
         &self,
         journal: &mut Journal,
         about: &About,
-        asked: &ApprovalRequest,
+        open: &Open,
         identity: &Identity,
     ) -> Result<Asked, CliError> {
+        let asked = &open.asked;
+        // What is said in a conversation approves nothing but what it names.
+        let named: Option<String> = self.chat.map(|_| open.digest.hex().chars().take(8).collect());
         let gate = matches!(about, About::Gate1 | About::Gate2);
         let several = *about == About::Gate2 && asked.calls.len() > 1;
         loop {
+            let by_name = named.as_ref().map(|digest| {
+                let some = if several { format!(", `some {digest}` to choose among its calls") } else { String::new() };
+                let rest = if gate { "[r]eject [e]dit [d]iff" } else { "[r]eject" };
+                format!("`approve {digest}` to approve what is shown{some}, {rest} (default: leave it waiting)")
+            });
             let question = match about {
                 About::Failure { .. } => "[c]ontinue [u]ndo this target undo [a]ll [s]top (default: leave it waiting)",
                 About::Unknown { .. } => "did it take effect? [a]pplied [n]ot applied (default: leave it waiting)",
+                _ if by_name.is_some() => by_name.as_deref().unwrap_or_default(),
                 _ if several => "[a]pprove [s]ome [r]eject [e]dit [d]iff (default: leave it waiting)",
                 _ if gate => "[a]pprove [r]eject [e]dit [d]iff (default: leave it waiting)",
                 _ => "[a]pprove [r]eject (default: leave it waiting)",
             };
             let Some(line) = prompt(question) else { return Ok(Asked::Left) };
-            let choice = match (about, line.to_lowercase().as_str()) {
+            let line = line.to_lowercase();
+            let said = match &named {
+                Some(digest) if !matches!(about, About::Failure { .. } | About::Unknown { .. }) => {
+                    let Some(said) = named_yes(&line, digest) else {
+                        say(format!("a yes names what is shown: type `approve {digest}`"));
+                        continue;
+                    };
+                    said
+                }
+                _ => line.as_str(),
+            };
+            let choice = match (about, said) {
                 (_, "") => return Ok(Asked::Left),
                 (About::Failure { .. }, "c" | "continue") => Choice::Failure(OnFailure::Continue),
                 (About::Failure { .. }, "u") => Choice::Failure(OnFailure::UndoTarget),
@@ -306,7 +339,12 @@ impl Seat<'_> {
                     continue;
                 }
                 _ => {
-                    say(if gate { "please answer a, r, e or d" } else { "please answer a or r" });
+                    let yes = if named.is_some() { "approve with the digest" } else { "a" };
+                    say(if gate {
+                        format!("please answer {yes}, r, e or d")
+                    } else {
+                        format!("please answer {yes} or r")
+                    });
                     continue;
                 }
             };

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::{
     engagement::About,
+    facts::{Identity, People},
     gate::{ApprovalRequest, OfferedCall},
-    runtime::Yes,
+    runtime::{Open, Yes},
 };
 
 use super::output::{agreed, plain, say};
@@ -59,5 +60,49 @@ pub fn say_left_out(nodes: &[String]) {
     if !nodes.is_empty() {
         let each = if nodes.len() == 1 { "it" } else { "each" };
         say(format!("  not approved yet: {}; {each} is asked about again when it is reached", nodes.join(", ")));
+    }
+}
+
+/// Whether this person's answer to the open question would be taken.
+pub fn may_answer(identity: &Identity, open: &Open, people: &People) -> bool {
+    let barred = open.asked.barred.contains(&identity.name);
+    let asks_a_yes = !matches!(open.asked.about, About::Failure { .. } | About::Unknown { .. });
+    people.roles(identity).iter().any(|role| *role >= open.asked.role) && !(barred && asks_a_yes)
+}
+
+/// What a line says where a yes must name the digest that is shown: `approve` or `some` if it does, nothing if it is a
+/// yes that does not, else the line itself.
+pub fn named_yes<'a>(line: &'a str, digest: &str) -> Option<&'a str> {
+    let mut words = line.split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some(word @ ("approve" | "some")), Some(given), None) if given == digest => Some(word),
+        (Some("a" | "approve" | "s" | "some" | "y" | "yes"), ..) => None,
+        _ => Some(line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named_yes;
+
+    #[test]
+    fn only_a_yes_that_names_what_is_shown_is_one() {
+        for (line, said) in [
+            ("approve 1f0c2a9b", Some("approve")),
+            ("some  1f0c2a9b", Some("some")),
+            ("approve", None),
+            ("approve 1f0c2a9", None),
+            ("approve 1f0c2a9b0", None),
+            ("approve 1f0c2a9b please", None),
+            ("a", None),
+            ("yes", None),
+            ("s", None),
+            ("a 1f0c2a9b", None),
+            ("1f0c2a9b", Some("1f0c2a9b")),
+            ("r", Some("r")),
+            ("", Some("")),
+        ] {
+            assert_eq!(named_yes(line, "1f0c2a9b"), said, "{line}");
+        }
     }
 }

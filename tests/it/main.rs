@@ -17,6 +17,7 @@ mod before_gate1;
 mod bench;
 mod blueprints;
 mod broken;
+mod chat;
 mod children;
 mod faults;
 mod gates;

@@ -1,0 +1,338 @@
+//! `countersign chat`: asks for something in a conversation and carries it on to its gates. Without a model it is the
+//! form of the blueprint that is nearest to the words of the request. Nothing that is said here approves anything; that
+//! is asked by itself, where `run` asks it.
+
+use jiff::Timestamp;
+
+use crate::{
+    agent::{Form, Near, Taken, clearly, expected_steps, nearest, so_far},
+    artifact::Blueprint,
+    gate::{Screen, Section, boundary_words, render},
+    ledger::{Claim, Journal, Status},
+    policy::Catalog,
+    runtime::{NewRequest, RequestError, file_request},
+};
+
+use super::{
+    args::{Chat, Global},
+    context::Context,
+    form,
+    interrupt::Interrupt,
+    list::status_words,
+    output::{CliError, Code, interactive, plain, say, style},
+    reader::{Read, Reader},
+    run::Seat,
+    show,
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Chat) -> Result<Code, CliError> {
+    if global.json {
+        return Err(CliError::usage(
+            "a conversation is for people, or for a script with one answer a line; \
+             use `countersign request --json` and `countersign run --json`",
+        ));
+    }
+    let context = Context::open(global).await?;
+    let journal = match &args.id {
+        Some(id) => {
+            let journal = context.journal(id).await?;
+            say_standing(&journal);
+            journal
+        }
+        None => match ask(&context, &args).await? {
+            Some(journal) => journal,
+            None => return Ok(Code::Done),
+        },
+    };
+    carry_on(&context, journal).await
+}
+
+/// Where an engagement is that is taken up again.
+fn say_standing(journal: &Journal) {
+    let state = journal.state();
+    say(format!("{}  {}", state.id, plain(&state.requested.title)));
+    say(format!("  asked by   {}", plain(&state.requester.to_string())));
+    say(format!("  phase      {}, {}", state.phase, plain(&status_words(&Status::of(state)))));
+}
+
+/// Drives it from here: progress, questions and gates as `run` shows them.
+async fn carry_on(context: &Context, mut journal: Journal) -> Result<Code, CliError> {
+    if let Some(closed) = journal.state().closed.clone() {
+        show::ending(&journal, &closed);
+        return Ok(Code::of(closed.outcome));
+    }
+    let id = journal.id().clone();
+    let _claim = Claim::take(&context.workspace.claims(), &id)?;
+    // A line from a pipe may have been written by anyone and before anything was shown, so it answers no gate.
+    let identity = if interactive() { Some(context.identity()?) } else { None };
+    let interrupt = Interrupt::listen(format!("countersign chat {id}"));
+    let broker = context.broker();
+    let seat = Seat { workspace: &context.workspace, broker: &broker, quiet: false, chat: Some(&interrupt) };
+    let code = seat.drive(&mut journal, identity.as_ref(), None).await;
+    broker.close().await;
+    code
+}
+
+/// Asks what is wanted and files it; nothing where the person leaves it at that.
+async fn ask(context: &Context, args: &Chat) -> Result<Option<Journal>, CliError> {
+    let identity = context.identity()?;
+    let catalog = context.workspace.load_catalog()?;
+    let blueprints = context.workspace.blueprints()?;
+    let mut reader = Reader::new()?;
+    let mut words = args.text.clone();
+    loop {
+        let blueprint = match &args.blueprint {
+            Some(name) => &context.workspace.blueprint(name)?,
+            None => choose(&mut reader, &blueprints, words.take())?,
+        };
+        let given = form::given(blueprint, None, &args.set)?;
+        let mut form =
+            Form::new(blueprint, &catalog.inventory, given).map_err(|error| CliError::usage(error.to_string()))?;
+        say("");
+        say(format!("{}: {}", plain(&blueprint.name), plain(&blueprint.title)));
+        let may_choose = args.blueprint.is_none();
+        while fill(&mut reader, &mut form, may_choose)? == Filled::Whole {
+            say("");
+            say(render(&draft(&form, &catalog)?, style()));
+            match confirm(&mut reader, &form)? {
+                Confirmed::File => {}
+                Confirmed::Back => {
+                    form.back();
+                    continue;
+                }
+                Confirmed::Leave => {
+                    say(format!("Nothing is filed. Next: {}", again(&form)));
+                    return Ok(None);
+                }
+            }
+            let new = NewRequest {
+                blueprint: Some(blueprint.clone()),
+                inputs: form.answers().clone(),
+                ..NewRequest::default()
+            };
+            match file_request(&context.workspace, new, identity.clone(), Timestamp::now()).await {
+                Ok(journal) => {
+                    say(format!("{}  {}", journal.id(), plain(&journal.state().requested.title)));
+                    return Ok(Some(journal));
+                }
+                Err(error) => reopen(error, &reader, &mut form)?,
+            }
+        }
+    }
+}
+
+/// The blueprint that is meant. It is taken by its name, by its number among those that were offered, or by words that
+/// are clearly nearer to it than to any other; anything else is asked.
+fn choose<'a>(
+    reader: &mut Reader,
+    blueprints: &'a [Blueprint],
+    mut words: Option<String>,
+) -> Result<&'a Blueprint, CliError> {
+    let mut offered: Vec<Near<'a>> = Vec::new();
+    let names = || blueprints.iter().map(|blueprint| plain(&blueprint.name)).collect::<Vec<_>>().join(", ");
+    let mut question = "What is to be done? Say it in your words, or name a blueprint (`?` lists them).";
+    loop {
+        let line = match words.take() {
+            Some(words) => words,
+            None => match reader.ask(question)? {
+                Read::Line(line) => line,
+                Read::Interrupted => continue,
+                Read::End => return Err(CliError::usage("nothing was asked for, so nothing is filed")),
+            },
+        };
+        let line = line.trim();
+        if line == "?" {
+            for blueprint in blueprints {
+                say(format!("  {}: {}", plain(&blueprint.name), plain(&blueprint.title)));
+            }
+            continue;
+        }
+        if let Some(named) = blueprints.iter().find(|blueprint| blueprint.name == line) {
+            return Ok(named);
+        }
+        let number = line.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        if let Some(near) = number.and_then(|number| offered.get(number)) {
+            return Ok(near.blueprint);
+        }
+        let near = nearest(line, blueprints);
+        if let Some(clear) = clearly(&near) {
+            say(format!(
+                "Nearest is {}, which also speaks of {}; `back` at its first question chooses another.",
+                plain(&clear.blueprint.name),
+                plain(&clear.words.join(", "))
+            ));
+            return Ok(clear.blueprint);
+        }
+        if near.is_empty() {
+            let why = match line {
+                "" => "say what is to be done".to_owned(),
+                _ => format!("no blueprint speaks of any of these words; there are {}", names()),
+            };
+            if !reader.interactive() {
+                return Err(CliError::usage(format!("{}: {why}", reader.place())));
+            }
+            say(why);
+            continue;
+        }
+        for (at, near) in near.iter().enumerate() {
+            let blueprint = near.blueprint;
+            let words = plain(&near.words.join(", "));
+            say(format!("  {}  {}: {} (speaks of {words})", at + 1, plain(&blueprint.name), plain(&blueprint.title)));
+        }
+        question = "Which one? Its number or name, or other words.";
+        offered = near;
+    }
+}
+
+/// How asking the questions ended.
+#[derive(PartialEq, Eq)]
+enum Filled {
+    /// All are answered.
+    Whole,
+    /// Another blueprint is to be chosen.
+    Elsewhere,
+}
+
+/// Asks the open questions one by one.
+fn fill(reader: &mut Reader, form: &mut Form<'_>, may_choose: bool) -> Result<Filled, CliError> {
+    let mut interrupted = false;
+    while let (Some(question), Some(input)) = (form.question(), form.open()) {
+        let line = match reader.ask(&plain(&question))? {
+            Read::Line(line) => line,
+            Read::Interrupted if !interrupted => {
+                interrupted = true;
+                say("  Ctrl-C again leaves; what was answered is then said as a command");
+                continue;
+            }
+            Read::Interrupted | Read::End => {
+                return Err(CliError::usage(format!(
+                    "the answers end before `{}`, so nothing is filed; go on from here with\n{}",
+                    input.name,
+                    again(form)
+                )));
+            }
+        };
+        interrupted = false;
+        match form.take(&line) {
+            Taken::Answered => {
+                if form.open().is_some()
+                    && let Some(title) = so_far(form.blueprint(), form.answers()).first()
+                {
+                    say(format!("     {}", plain(title)));
+                }
+            }
+            Taken::Back => {}
+            Taken::First if may_choose => return Ok(Filled::Elsewhere),
+            Taken::First => say("  this is the first question"),
+            Taken::Help(lines) => lines.iter().for_each(|line| say(format!("  {}", plain(line)))),
+            Taken::Invalid(why) if reader.interactive() => say(format!("  {}", plain(&why))),
+            Taken::Invalid(why) => {
+                return Err(CliError::usage(format!(
+                    "{}: `{}`: {why}; nothing is filed. Go on from here with\n{}",
+                    reader.place(),
+                    input.name,
+                    again(form)
+                )));
+            }
+        }
+    }
+    Ok(Filled::Whole)
+}
+
+/// What the request comes to, before it is filed.
+fn draft(form: &Form<'_>, catalog: &Catalog) -> Result<Screen, CliError> {
+    let blueprint = form.blueprint();
+    let inputs = blueprint.check_inputs(form.answers()).map_err(|error| CliError::usage(error.to_string()))?;
+    let spec = blueprint.draft_spec(&inputs).map_err(|error| CliError::failed(error.to_string()))?;
+    let mut wanted = Section::new("WHAT MUST BE TRUE IN THE END");
+    spec.requirements.iter().for_each(|requirement| wanted.text(format!("{}  {}", requirement.id, requirement.text)));
+    let mut allowed = Section::new("WHAT MAY BE DONE");
+    boundary_words(&spec, catalog).into_iter().for_each(|said| allowed.text(said));
+    let mut steps = Section::new("WHAT IS PLANNED, once discovery has looked");
+    expected_steps(blueprint, &inputs, &catalog.toolbox).into_iter().for_each(|said| steps.text(said));
+    Ok(Screen {
+        title: "DRAFT: nothing is filed yet".into(),
+        banner: None,
+        subject: spec.title,
+        sections: vec![wanted, allowed, steps],
+        footer: "Filing it approves nothing: gate 1 comes next.".into(),
+    })
+}
+
+/// What a person wants done with a draft.
+enum Confirmed {
+    File,
+    Back,
+    Leave,
+}
+
+/// Whether to file it. A script files with its last answer.
+fn confirm(reader: &mut Reader, form: &Form<'_>) -> Result<Confirmed, CliError> {
+    loop {
+        if !reader.interactive() {
+            return Ok(Confirmed::File);
+        }
+        let line = match reader.ask("[f]ile it, go [b]ack, or [l]eave it (default: file it)")? {
+            Read::Line(line) => line.trim().to_lowercase(),
+            Read::Interrupted | Read::End => return Ok(Confirmed::Leave),
+        };
+        match line.as_str() {
+            "" | "f" | "file" => return Ok(Confirmed::File),
+            "b" | "back" if form.answers().is_empty() => say("  nothing was asked"),
+            "b" | "back" => return Ok(Confirmed::Back),
+            "l" | "leave" => return Ok(Confirmed::Leave),
+            _ => say("  please answer f, b or l; approving comes later, at the gate"),
+        }
+    }
+}
+
+/// Opens the question again whose answer does not stand; an error where that cannot be said or a script is answering.
+fn reopen(error: RequestError, reader: &Reader, form: &mut Form<'_>) -> Result<(), CliError> {
+    let RequestError::Problems(problems) = &error else { return Err(error.into()) };
+    let input = problems.iter().find_map(|problem| problem.path.strip_prefix("input `")?.strip_suffix('`'));
+    match input {
+        Some(input) if reader.interactive() && form.reopen(input) => {
+            say(plain(&error.to_string()));
+            Ok(())
+        }
+        _ => {
+            let mut error = CliError::from(error);
+            error.message.push_str(&format!("\nnothing is filed; go on from here with\n{}", again(form)));
+            Err(error)
+        }
+    }
+}
+
+/// The command that takes the conversation up again with what was answered so far.
+fn again(form: &Form<'_>) -> String {
+    let set: String = form.as_set().iter().map(|set| format!(" --set {}", quoted(set))).collect();
+    format!("countersign chat --blueprint {}{set}", quoted(&form.blueprint().name))
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || "._-/:=@+,".contains(c);
+    if !word.is_empty() && word.chars().all(bare) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_stays_one_word_in_a_shell() {
+        for (word, expected) in [
+            ("name=web01", "name=web01"),
+            ("switches=sw01,sw02", "switches=sw01,sw02"),
+            ("ticket=$(reboot) it's", "'ticket=$(reboot) it'\\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}
