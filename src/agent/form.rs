@@ -1,10 +1,11 @@
-//! A blueprint's questions, asked one at a time: what was answered, what comes next, and whether an answer fits. Pure:
+//! Questions asked one at a time, of a blueprint or of an agent: what was answered, what comes next, and whether an
+//! answer fits. Pure:
 //! whoever reads lines from a person or a script hands them in and shows what comes back.
 
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Blueprint, Format, InputError, InputSchema, ValueSchema, ValueType, value::as_word},
+    artifact::{Format, InputError, InputSchema, ValueSchema, ValueType, value::as_word},
     facts::Inventory,
 };
 
@@ -15,10 +16,10 @@ pub const HELP: &str = "?";
 /// How many names a help lists.
 const MOST_LISTED: usize = 12;
 
-/// The questions of a blueprint and the answers so far.
+/// Questions and the answers so far.
 #[derive(Clone, Debug)]
 pub struct Form<'a> {
-    blueprint: &'a Blueprint,
+    inputs: &'a [InputSchema],
     inventory: &'a Inventory,
     answers: Map<String, Value>,
     /// The questions, without those that were answered beforehand.
@@ -43,30 +44,24 @@ pub enum Taken {
 }
 
 impl<'a> Form<'a> {
-    /// The form of a blueprint. What is given beforehand is checked now and not asked.
+    /// The form that asks for these. What is given beforehand is checked now and not asked.
     pub fn new(
-        blueprint: &'a Blueprint,
+        inputs: &'a [InputSchema],
         inventory: &'a Inventory,
         given: Map<String, Value>,
     ) -> Result<Self, InputError> {
         let mut answers = Map::new();
-        let asks: Vec<&InputSchema> =
-            blueprint.inputs.iter().filter(|input| !given.contains_key(&input.name)).collect();
+        let asks: Vec<&InputSchema> = inputs.iter().filter(|input| !given.contains_key(&input.name)).collect();
         for (name, value) in given {
-            let Some(input) = blueprint.inputs.iter().find(|input| input.name == name) else {
-                let known = blueprint.inputs.iter().map(|input| input.name.clone()).collect();
+            let Some(input) = inputs.iter().find(|input| input.name == name) else {
+                let known = inputs.iter().map(|input| input.name.clone()).collect();
                 return Err(InputError::Unknown { name, known });
             };
             let value = fitting(&input.schema, inventory, &value)
                 .map_err(|reason| InputError::Invalid { name: name.clone(), reason })?;
             answers.insert(name, value);
         }
-        Ok(Self { blueprint, inventory, answers, asks, at: 0 })
-    }
-
-    /// The blueprint.
-    pub fn blueprint(&self) -> &'a Blueprint {
-        self.blueprint
+        Ok(Self { inputs, inventory, answers, asks, at: 0 })
     }
 
     /// The open question; none once all are answered.
@@ -142,7 +137,7 @@ impl<'a> Form<'a> {
             let value = self.answers.get(&input.name)?;
             (input.schema.default.as_ref() != Some(value)).then(|| format!("{}={}", input.name, as_word(value)))
         };
-        self.blueprint.inputs.iter().filter_map(|input| given(&input)).collect()
+        self.inputs.iter().filter_map(|input| given(&input)).collect()
     }
 
     fn help(&self, input: &InputSchema) -> Vec<String> {
@@ -207,6 +202,10 @@ fn kind_words(schema: &ValueSchema) -> String {
             let most = schema.max_items.map_or_else(String::new, |most| format!(", at most {most}"));
             format!("a list, each {item}{most}")
         }
+        (ValueType::Object, _) => {
+            let names: Vec<&str> = schema.properties.keys().map(String::as_str).collect();
+            format!("an object as JSON, with {}", names.join(", "))
+        }
         (ValueType::String, format) => {
             let what = match format {
                 Some(Format::DnsLabel) => "one DNS label: letters, digits and inner hyphens",
@@ -229,7 +228,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::artifact::from_yaml;
+    use crate::artifact::{Blueprint, from_yaml};
 
     fn vlan() -> Blueprint {
         from_yaml("vlan", include_str!("../../prompts/blueprints/vlan.yaml")).unwrap()
@@ -246,7 +245,7 @@ mod tests {
     #[test]
     fn each_line_is_an_answer_or_says_why_not() {
         let (vlan, inventory) = (vlan(), inventory());
-        let mut form = Form::new(&vlan, &inventory, Map::new()).unwrap();
+        let mut form = Form::new(&vlan.inputs, &inventory, Map::new()).unwrap();
         for (asks, line, taken) in [
             ("1/4  Which VLAN id? (such as 120)", "", Taken::Invalid("an answer is needed here".into())),
             ("1/4  Which VLAN id? (such as 120)", "5000", Taken::Invalid("5000 is not a VLAN id".into())),
@@ -281,17 +280,17 @@ mod tests {
     fn what_is_given_is_not_asked_and_must_fit_too() {
         let (vlan, inventory) = (vlan(), inventory());
         let given = object(json!({"id": 120, "switches": ["sw01"]}));
-        let form = Form::new(&vlan, &inventory, given).unwrap();
+        let form = Form::new(&vlan.inputs, &inventory, given).unwrap();
         assert_eq!(form.question().unwrap(), "1/2  What is the VLAN called? (such as guest)");
         for wrong in [json!({"id": 1}), json!({"vid": 120}), json!({"switches": ["sw09"]}), json!({"id": "120"})] {
-            assert!(Form::new(&vlan, &inventory, object(wrong.clone())).is_err(), "{wrong}");
+            assert!(Form::new(&vlan.inputs, &inventory, object(wrong.clone())).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn help_says_what_an_answer_may_be() {
         let (vlan, inventory) = (vlan(), inventory());
-        let mut form = Form::new(&vlan, &inventory, object(json!({"id": 120, "name": "guest"}))).unwrap();
+        let mut form = Form::new(&vlan.inputs, &inventory, object(json!({"id": 120, "name": "guest"}))).unwrap();
         let Taken::Help(lines) = form.take("?") else { panic!() };
         let help = lines.join("\n");
         for said in [

@@ -87,14 +87,14 @@ async fn ask(context: &Context, args: &Chat) -> Result<Option<Journal>, CliError
             None => choose(&mut reader, &blueprints, words.take())?,
         };
         let given = form::given(blueprint, None, &args.set)?;
-        let mut form =
-            Form::new(blueprint, &catalog.inventory, given).map_err(|error| CliError::usage(error.to_string()))?;
+        let mut form = Form::new(&blueprint.inputs, &catalog.inventory, given)
+            .map_err(|error| CliError::usage(error.to_string()))?;
         say("");
         say(format!("{}: {}", plain(&blueprint.name), plain(&blueprint.title)));
         let may_choose = args.blueprint.is_none();
-        while fill(&mut reader, &mut form, may_choose)? == Filled::Whole {
+        while fill(&mut reader, blueprint, &mut form, may_choose)? == Filled::Whole {
             say("");
-            say(render(&draft(&form, &catalog)?, style()));
+            say(render(&draft(blueprint, &form, &catalog)?, style()));
             match confirm(&mut reader, &form)? {
                 Confirmed::File => {}
                 Confirmed::Back => {
@@ -102,7 +102,7 @@ async fn ask(context: &Context, args: &Chat) -> Result<Option<Journal>, CliError
                     continue;
                 }
                 Confirmed::Leave => {
-                    say(format!("Nothing is filed. Next: {}", again(&form)));
+                    say(format!("Nothing is filed. Next: {}", again(blueprint, &form)));
                     return Ok(None);
                 }
             }
@@ -116,7 +116,7 @@ async fn ask(context: &Context, args: &Chat) -> Result<Option<Journal>, CliError
                     say(format!("{}  {}", journal.id(), plain(&journal.state().requested.title)));
                     return Ok(Some(journal));
                 }
-                Err(error) => reopen(error, &reader, &mut form)?,
+                Err(error) => reopen(error, &reader, blueprint, &mut form)?,
             }
         }
     }
@@ -195,7 +195,7 @@ enum Filled {
 }
 
 /// Asks the open questions one by one.
-fn fill(reader: &mut Reader, form: &mut Form<'_>, may_choose: bool) -> Result<Filled, CliError> {
+fn fill(reader: &mut Reader, blueprint: &Blueprint, form: &mut Form<'_>, may_choose: bool) -> Result<Filled, CliError> {
     let mut interrupted = false;
     while let (Some(question), Some(input)) = (form.question(), form.open()) {
         let line = match reader.ask(&plain(&question))? {
@@ -209,7 +209,7 @@ fn fill(reader: &mut Reader, form: &mut Form<'_>, may_choose: bool) -> Result<Fi
                 return Err(CliError::usage(format!(
                     "the answers end before `{}`, so nothing is filed; go on from here with\n{}",
                     input.name,
-                    again(form)
+                    again(blueprint, form)
                 )));
             }
         };
@@ -217,7 +217,7 @@ fn fill(reader: &mut Reader, form: &mut Form<'_>, may_choose: bool) -> Result<Fi
         match form.take(&line) {
             Taken::Answered => {
                 if form.open().is_some()
-                    && let Some(title) = so_far(form.blueprint(), form.answers()).first()
+                    && let Some(title) = so_far(blueprint, form.answers()).first()
                 {
                     say(format!("     {}", plain(title)));
                 }
@@ -232,7 +232,7 @@ fn fill(reader: &mut Reader, form: &mut Form<'_>, may_choose: bool) -> Result<Fi
                     "{}: `{}`: {why}; nothing is filed. Go on from here with\n{}",
                     reader.place(),
                     input.name,
-                    again(form)
+                    again(blueprint, form)
                 )));
             }
         }
@@ -241,8 +241,7 @@ fn fill(reader: &mut Reader, form: &mut Form<'_>, may_choose: bool) -> Result<Fi
 }
 
 /// What the request comes to, before it is filed.
-fn draft(form: &Form<'_>, catalog: &Catalog) -> Result<Screen, CliError> {
-    let blueprint = form.blueprint();
+fn draft(blueprint: &Blueprint, form: &Form<'_>, catalog: &Catalog) -> Result<Screen, CliError> {
     let inputs = blueprint.check_inputs(form.answers()).map_err(|error| CliError::usage(error.to_string()))?;
     let spec = blueprint.draft_spec(&inputs).map_err(|error| CliError::failed(error.to_string()))?;
     let mut wanted = Section::new("WHAT MUST BE TRUE IN THE END");
@@ -288,7 +287,7 @@ fn confirm(reader: &mut Reader, form: &Form<'_>) -> Result<Confirmed, CliError> 
 }
 
 /// Opens the question again whose answer does not stand; an error where that cannot be said or a script is answering.
-fn reopen(error: RequestError, reader: &Reader, form: &mut Form<'_>) -> Result<(), CliError> {
+fn reopen(error: RequestError, reader: &Reader, blueprint: &Blueprint, form: &mut Form<'_>) -> Result<(), CliError> {
     let RequestError::Problems(problems) = &error else { return Err(error.into()) };
     let input = problems.iter().find_map(|problem| problem.path.strip_prefix("input `")?.strip_suffix('`'));
     match input {
@@ -298,16 +297,16 @@ fn reopen(error: RequestError, reader: &Reader, form: &mut Form<'_>) -> Result<(
         }
         _ => {
             let mut error = CliError::from(error);
-            error.message.push_str(&format!("\nnothing is filed; go on from here with\n{}", again(form)));
+            error.message.push_str(&format!("\nnothing is filed; go on from here with\n{}", again(blueprint, form)));
             Err(error)
         }
     }
 }
 
 /// The command that takes the conversation up again with what was answered so far.
-fn again(form: &Form<'_>) -> String {
+fn again(blueprint: &Blueprint, form: &Form<'_>) -> String {
     let set: String = form.as_set().iter().map(|set| format!(" --set {}", quoted(set))).collect();
-    format!("countersign chat --blueprint {}{set}", quoted(&form.blueprint().name))
+    format!("countersign chat --blueprint {}{set}", quoted(&blueprint.name))
 }
 
 /// A word as a shell takes it.
