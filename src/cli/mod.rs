@@ -66,11 +66,11 @@ pub async fn main() -> ExitCode {
 }
 
 /// `COUNTERSIGN_LOG=debug` shows what the program does, on standard error, so that standard output stays the answer.
-/// What speaks to servers and starts them is left out at any level: it would show what passes before secrets are taken
-/// out of it.
+/// What speaks to servers and models and starts servers is left out at any level: it would show what passes before
+/// secrets are taken out of it.
 fn trace() {
     use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
-    const LEFT_OUT: [&str; 2] = ["rmcp", "process_wrap"];
+    const LEFT_OUT: [&str; 5] = ["rmcp", "process_wrap", "async_openai", "reqwest", "hyper"];
     if let Ok(wanted) = EnvFilter::try_from_env("COUNTERSIGN_LOG") {
         let told = filter_fn(|about| !LEFT_OUT.iter().any(|name| about.target().starts_with(name)));
         let shown = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(told);

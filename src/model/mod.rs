@@ -1,10 +1,30 @@
 //! Language models behind one trait. A model only ever drafts: what it says is a message here, never a command.
+//!
+//! Providers: any endpoint that speaks Chat Completions (`openai`), answers from a script (`scripted`, simulated), and
+//! turns kept on a cassette (`cassette`, recorded and replayed). `policies/models.yaml` says which agent asks which, and
+//! `list` asks them: again, later, or the next one. Whatever an endpoint says is data: bounded, freed of what controls a
+//! terminal, and without the key.
 
 mod message;
+mod clean;
+mod time;
+mod key;
+mod config;
+mod health;
+mod list;
+mod openai;
+mod scripted;
+mod cassette;
+mod models;
 
 use std::{future::Future, pin::Pin};
 
+pub use config::{
+    EndpointSettings, KeyHeader, ModelsFile, ModelsKind, Price, Retries, RoleSettings, Roles, Switch, Use,
+};
+pub use key::KeySource;
 pub use message::{Answer, Delta, Message, ModelRequest, OutputSchema, ToolOffer, ToolRequest};
+pub use models::{ModelEndpoint, Models};
 
 /// A model that answers one request at a time.
 pub trait Model: Send + Sync {

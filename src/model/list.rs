@@ -1,0 +1,421 @@
+//! The models of one agent in the order in which they are asked: when one is asked again, when it is left alone, and
+//! when the next is asked instead. Nothing here knows how an endpoint is spoken to.
+
+use std::{
+    future::Future,
+    hash::{BuildHasher, Hasher, RandomState},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Answer, Delta, Model, ModelError, ModelRequest, clean::short, config::Retries, health::Health, time::sleep,
+};
+use futures::future::BoxFuture;
+
+/// The most times that endpoints are asked for one answer, whatever the waits are.
+const MOST_ATTEMPTS: u32 = 40;
+/// The most notes of one answer.
+const MOST_NOTES: usize = 20;
+
+/// Something that can be asked.
+pub(super) trait Endpoint: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &str;
+
+    /// What is known of it.
+    fn health(&self) -> &Health;
+
+    /// About how many tokens a request is.
+    fn reserve(&self, request: &ModelRequest) -> u64;
+
+    /// Asks once.
+    fn ask<'a>(
+        &'a self,
+        request: &'a ModelRequest,
+        watch: &'a mut (dyn FnMut(Delta) + Send),
+    ) -> BoxFuture<'a, Result<Answer, Trouble>>;
+}
+
+/// Why an endpoint did not answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It may do so if it is asked again.
+    Again {
+        /// Why it did not.
+        why: String,
+        /// How long it wants to be left alone.
+        after: Option<Duration>,
+    },
+    /// It lacks something, which is remembered: what is asked next is another request.
+    Changed(String),
+    /// It will not, however often it is asked.
+    Never(String),
+    /// Nobody else is to be asked either.
+    Final(ModelError),
+}
+
+/// What came of asking one endpoint as often as it made sense.
+enum Outcome {
+    Answered(Box<Answer>),
+    Refused(String),
+    /// Nothing yet; it may be asked again after this.
+    Left(String, Duration),
+    Final(ModelError),
+}
+
+/// The models of one agent.
+pub(super) struct List {
+    endpoints: Vec<Arc<dyn Endpoint>>,
+    retries: Retries,
+}
+
+/// One turn under way.
+struct Turn<'a> {
+    request: &'a ModelRequest,
+    watch: &'a mut (dyn FnMut(Delta) + Send),
+    patience: Duration,
+    attempts: u32,
+    notes: Vec<String>,
+}
+
+impl Turn<'_> {
+    fn note(&mut self, note: String) {
+        if self.notes.len() < MOST_NOTES && !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+impl List {
+    /// The endpoints in their order.
+    pub(super) fn new(endpoints: Vec<Arc<dyn Endpoint>>, retries: Retries) -> Self {
+        Self { endpoints, retries }
+    }
+
+    async fn turn(&self, request: &ModelRequest, watch: &mut (dyn FnMut(Delta) + Send)) -> Result<Answer, ModelError> {
+        let patience = Duration::from_secs(self.retries.total_wait_seconds.into());
+        let mut turn = Turn { request, watch, patience, attempts: 0, notes: Vec::new() };
+        let mut refusals: Vec<Option<String>> = vec![None; self.endpoints.len()];
+        loop {
+            let mut left: Vec<(String, Duration)> = Vec::new();
+            for (at, (endpoint, refusal)) in self.endpoints.iter().zip(&mut refusals).enumerate() {
+                if refusal.is_some() {
+                    continue;
+                }
+                match self.one(endpoint.as_ref(), &mut turn).await {
+                    Outcome::Answered(mut answer) => {
+                        if at > 0 {
+                            turn.note(format!("{} was asked instead", endpoint.name()));
+                        }
+                        answer.notes.splice(0..0, turn.notes);
+                        return Ok(*answer);
+                    }
+                    Outcome::Refused(why) => {
+                        turn.note(format!("{} refused: {}", endpoint.name(), short(&why, 200)));
+                        *refusal = Some(why);
+                    }
+                    Outcome::Left(why, wait) => left.push((format!("{}: {why}", endpoint.name()), wait)),
+                    Outcome::Final(error) => return Err(error),
+                }
+            }
+            let Some(wait) = left.iter().map(|(_, wait)| *wait).min() else { return Err(self.refused(refusals)) };
+            if wait > turn.patience || turn.attempts >= MOST_ATTEMPTS {
+                let refused = self.endpoints.iter().zip(refusals);
+                let refused =
+                    refused.filter_map(|(endpoint, why)| Some(format!("{} refused: {}", endpoint.name(), why?)));
+                let all: Vec<String> = left.into_iter().map(|(why, _)| why).chain(refused).collect();
+                return Err(ModelError::Unavailable(format!(
+                    "{}; try again later, or look at `roles` and `retries` of policies/models.yaml",
+                    all.join("; ")
+                )));
+            }
+            sleep(wait).await;
+            turn.patience = turn.patience.saturating_sub(wait);
+        }
+    }
+
+    fn refused(&self, refusals: Vec<Option<String>>) -> ModelError {
+        let names: Vec<&str> = self.endpoints.iter().map(|endpoint| endpoint.name()).collect();
+        let mut reasons: Vec<String> = refusals.into_iter().flatten().collect();
+        if names.len() > 1 {
+            reasons = names.iter().zip(reasons).map(|(name, why)| format!("{name}: {why}")).collect();
+        }
+        ModelError::Refused { endpoint: names.join(", "), reason: reasons.join("; ") }
+    }
+
+    async fn one(&self, endpoint: &dyn Endpoint, turn: &mut Turn<'_>) -> Outcome {
+        let rest = Duration::from_secs(self.retries.rest_seconds.get().into());
+        let longest = Duration::from_millis(self.retries.longest_wait_ms.into());
+        let (name, health) = (endpoint.name(), endpoint.health());
+        let reserved = endpoint.reserve(turn.request);
+        let mut failures = 0;
+        let mut last = "it failed before and is left alone for a while".to_owned();
+        loop {
+            if let Some(wait) = health.resting(rest) {
+                return Outcome::Left(last, wait);
+            }
+            if turn.attempts >= MOST_ATTEMPTS {
+                return Outcome::Left(last, Duration::ZERO);
+            }
+            if let Err(wait) = health.admit(reserved, &mut turn.patience).await {
+                let seconds = wait.as_secs_f64().ceil();
+                let why = format!("its requests or tokens a minute are used up for another {seconds} seconds");
+                turn.note(format!("{name}: {why}"));
+                return Outcome::Left(why, wait);
+            }
+            turn.attempts += 1;
+            let (why, after) = match endpoint.ask(turn.request, turn.watch).await {
+                Ok(answer) => {
+                    health.answered();
+                    health.took(reserved, answer.usage.tokens());
+                    return Outcome::Answered(Box::new(answer));
+                }
+                Err(Trouble::Changed(note)) => {
+                    health.answered();
+                    (turn.watch)(Delta::Restarted(note));
+                    continue;
+                }
+                Err(Trouble::Never(why)) => {
+                    health.answered();
+                    (turn.watch)(Delta::Restarted(format!("{name} refused: {why}")));
+                    return Outcome::Refused(why);
+                }
+                Err(Trouble::Final(error)) => return Outcome::Final(error),
+                Err(Trouble::Again { why, after }) => (why, after),
+            };
+            let note = format!("{name}: {}", short(&why, 200));
+            turn.note(note.clone());
+            (turn.watch)(Delta::Restarted(note));
+            last = why;
+            let rests = health.failed(self.retries.failures_until_rest, rest);
+            if let Some(after) = after.filter(|after| *after > if rests { rest } else { longest }) {
+                health.rest(after);
+            }
+            if let Some(wait) = health.rests_for() {
+                return Outcome::Left(last, wait);
+            }
+            let wait = after.unwrap_or_else(|| self.pause(failures));
+            failures += 1;
+            if wait > turn.patience {
+                return Outcome::Left(last, wait);
+            }
+            sleep(wait).await;
+            turn.patience = turn.patience.saturating_sub(wait);
+        }
+    }
+
+    /// The wait after so many failures: twice as long each time, and shortened by up to half by chance, so that those who
+    /// failed together do not come back together.
+    fn pause(&self, failures: u32) -> Duration {
+        let doubled = u64::from(self.retries.first_wait_ms).saturating_mul(1 << failures.min(20));
+        let whole = doubled.min(self.retries.longest_wait_ms.into());
+        // The hasher's own random keys are chance enough.
+        let chance = RandomState::new().build_hasher().finish() % 1000;
+        Duration::from_millis(whole - whole / 2 * chance / 1000)
+    }
+}
+
+impl Model for List {
+    fn answer<'a>(
+        &'a self,
+        request: &'a ModelRequest,
+        watch: &'a mut (dyn FnMut(Delta) + Send),
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, ModelError>> + Send + 'a>> {
+        Box::pin(self.turn(request, watch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, num::NonZeroU32, sync::Mutex, time::Instant};
+
+    use super::{
+        super::time::{now, stop},
+        *,
+    };
+    use crate::{
+        artifact::Agent,
+        engagement::{Finish, Usage},
+    };
+
+    /// What a fake endpoint does next.
+    #[derive(Clone, Copy, Debug)]
+    enum Next {
+        Answers,
+        Fails,
+        AsksFor(u64),
+        Refuses,
+        Learns,
+    }
+
+    struct Fake {
+        name: &'static str,
+        health: Health,
+        script: Mutex<VecDeque<Next>>,
+        asked: Mutex<Vec<Instant>>,
+    }
+
+    fn fake(name: &'static str, script: &[Next]) -> Arc<Fake> {
+        fake_with(name, script, Health::new(None, None))
+    }
+
+    fn fake_with(name: &'static str, script: &[Next], health: Health) -> Arc<Fake> {
+        let script = Mutex::new(script.iter().copied().collect());
+        Arc::new(Fake { name, health, script, asked: Mutex::default() })
+    }
+
+    impl Fake {
+        fn asked(&self) -> usize {
+            self.asked.lock().unwrap().len()
+        }
+    }
+
+    impl Endpoint for Fake {
+        fn name(&self) -> &str {
+            self.name
+        }
+
+        fn health(&self) -> &Health {
+            &self.health
+        }
+
+        fn reserve(&self, _: &ModelRequest) -> u64 {
+            1
+        }
+
+        fn ask<'a>(
+            &'a self,
+            _: &'a ModelRequest,
+            _: &'a mut (dyn FnMut(Delta) + Send),
+        ) -> BoxFuture<'a, Result<Answer, Trouble>> {
+            self.asked.lock().unwrap().push(now());
+            let next = self.script.lock().unwrap().pop_front().unwrap_or(Next::Fails);
+            let again = |after| Err(Trouble::Again { why: "503".into(), after });
+            let outcome = match next {
+                Next::Answers => Ok(Answer {
+                    text: "yes".into(),
+                    calls: Vec::new(),
+                    finish: Finish::Stop,
+                    usage: Usage::default(),
+                    endpoint: self.name.into(),
+                    model: String::new(),
+                    notes: vec!["its own".into()],
+                }),
+                Next::Fails => again(None),
+                Next::AsksFor(seconds) => again(Some(Duration::from_secs(seconds))),
+                Next::Refuses => Err(Trouble::Never("401".into())),
+                Next::Learns => Err(Trouble::Changed("lacks".into())),
+            };
+            Box::pin(async move { outcome })
+        }
+    }
+
+    fn request() -> ModelRequest {
+        ModelRequest { agent: Agent::Design, messages: Vec::new(), tools: Vec::new(), output: None }
+    }
+
+    async fn ask(fakes: &[&Arc<Fake>]) -> (Result<Answer, ModelError>, Vec<Delta>) {
+        let endpoints = fakes.iter().map(|fake| Arc::clone(fake) as Arc<dyn Endpoint>).collect();
+        let list = List::new(endpoints, Retries::default());
+        let mut deltas = Vec::new();
+        let answer = list.answer(&request(), &mut |delta| deltas.push(delta)).await;
+        (answer, deltas)
+    }
+
+    use Next::*;
+
+    #[tokio::test]
+    async fn what_fails_is_asked_again_and_what_refuses_is_not() {
+        stop();
+        for (script, other, asked, ok, says) in [
+            (&[Answers][..], &[][..], (1, 0), true, ""),
+            (&[Fails, Answers], &[], (2, 0), true, "a: 503"),
+            (&[Learns, Answers], &[], (2, 0), true, ""),
+            (&[Refuses], &[Answers], (1, 1), true, "a refused: 401"),
+            (&[Refuses], &[Refuses], (1, 1), false, "a: 401; b: 401"),
+            (&[Fails, Fails, Fails, Answers], &[Answers], (3, 1), true, "b was asked instead"),
+            (&[Fails, Fails, Fails, Answers], &[Refuses], (4, 1), true, "b refused: 401"),
+            (&[AsksFor(60)], &[Answers], (1, 1), true, "b was asked instead"),
+            (&[Fails, Refuses], &[], (2, 0), false, "401"),
+        ] {
+            let (a, b) = (fake("a", script), fake("b", other));
+            let list = if other.is_empty() { vec![&a] } else { vec![&a, &b] };
+            let (answer, deltas) = ask(&list).await;
+            assert_eq!((a.asked(), b.asked()), asked, "{script:?} {other:?} {answer:?}");
+            match answer {
+                Ok(answer) => {
+                    assert!(ok && answer.notes.last().unwrap() == "its own", "{answer:?}");
+                    assert!(says.is_empty() || answer.notes.iter().any(|note| note.contains(says)), "{answer:?}");
+                }
+                Err(error) => assert!(!ok && error.to_string().contains(says), "{script:?} {other:?} {error}"),
+            }
+            // Whatever was shown of a failed attempt is taken back.
+            assert_eq!(deltas.len() + usize::from(ok), asked.0 + asked.1, "{script:?} {other:?} {deltas:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn waits_grow_are_honoured_and_have_an_end() {
+        stop();
+        let a = fake("a", &[Fails, Fails, Answers]);
+        ask(&[&a]).await.0.unwrap();
+        let times = a.asked.lock().unwrap().clone();
+        let waits: Vec<u128> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
+        assert!((250..=500).contains(&waits[0]) && (500..=1000).contains(&waits[1]), "{waits:?}");
+
+        let a = fake("a", &[AsksFor(7), Answers]);
+        ask(&[&a]).await.0.unwrap();
+        let times = a.asked.lock().unwrap().clone();
+        assert_eq!((times[1] - times[0]).as_secs(), 7, "as long as it was asked for, no shorter");
+
+        let a = fake("a", &[AsksFor(90), Answers]);
+        ask(&[&a]).await.0.unwrap();
+        let times = a.asked.lock().unwrap().clone();
+        assert_eq!((times[1] - times[0]).as_secs(), 90, "also where it has to be left alone for that");
+
+        // Longer than anybody waits: nobody is asked again.
+        let a = fake("a", &[AsksFor(3600), Answers]);
+        let error = ask(&[&a]).await.0.unwrap_err();
+        assert!(matches!(&error, ModelError::Unavailable(why) if why.contains("a: 503")), "{error}");
+        assert_eq!(a.asked(), 1);
+
+        let begun = now();
+        let (a, b) = (fake("a", &[]), fake("b", &[]));
+        let error = ask(&[&a, &b]).await.0.unwrap_err().to_string();
+        assert!(error.contains("a: 503; b: 503"), "{error}");
+        assert!((now() - begun) <= Duration::from_secs(120) && a.asked() > 3, "{:?} {}", (now() - begun), a.asked());
+    }
+
+    #[tokio::test]
+    async fn what_is_left_alone_is_left_alone_by_the_next_turn_too() {
+        stop();
+        let (a, b) = (fake("a", &[Fails, Fails, Fails, Answers]), fake("b", &[Answers, Answers, Answers]));
+        ask(&[&a, &b]).await.0.unwrap();
+        let answer = ask(&[&a, &b]).await.0.unwrap();
+        assert_eq!((a.asked(), b.asked(), answer.endpoint.as_str()), (3, 2, "b"));
+        sleep(Duration::from_secs(31)).await;
+        assert_eq!(ask(&[&a, &b]).await.0.unwrap().endpoint, "a");
+        assert_eq!((a.asked(), b.asked()), (4, 2));
+    }
+
+    #[tokio::test]
+    async fn a_used_up_limit_leads_to_the_next_endpoint_or_to_a_wait() {
+        stop();
+        let once = || Health::new(NonZeroU32::new(1), None);
+        let (a, b) = (fake_with("a", &[Answers; 9], once()), fake("b", &[Answers; 9]));
+        assert_eq!(ask(&[&a]).await.0.unwrap().endpoint, "a");
+        let begun = now();
+        assert_eq!(ask(&[&a]).await.0.unwrap().endpoint, "a");
+        assert_eq!((now() - begun).as_secs(), 60);
+        a.health.took(0, 0);
+        let impatient = Retries { total_wait_seconds: 5, ..Retries::default() };
+        let list = List::new(vec![a.clone(), b.clone()], impatient);
+        let answer = list.answer(&request(), &mut |_| {}).await.unwrap();
+        assert_eq!(answer.endpoint, "b", "{answer:?}");
+        let list = List::new(vec![a.clone()], impatient);
+        let error = list.answer(&request(), &mut |_| {}).await.unwrap_err();
+        assert!(error.to_string().contains("used up for another"), "{error}");
+    }
+}
