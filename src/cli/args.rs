@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{call::CallArgs, policy::PolicyArgs, spec::SpecArgs};
+use super::{call::CallArgs, models::ModelsArgs, policy::PolicyArgs, spec::SpecArgs};
 
 const CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 waiting for a person, 4 refused by policy,
@@ -105,6 +105,9 @@ pub enum Command {
     /// List the tools, or pin what their servers are.
     #[command(after_help = "Examples:\n  countersign tools list\n  countersign tools pin lab --yes")]
     Tools(Tools),
+    /// List the models that draft, or ask each whether it answers.
+    #[command(after_help = "Examples:\n  countersign models list\n  countersign models check")]
+    Models(ModelsArgs),
     /// Check, try and explain the policies, or hold them against what the ledger holds.
     #[command(after_help = "Examples:\n  countersign policy check\n  countersign policy test\n  \
         countersign policy explain k7m --call '{\"tool\": \"vlan.list\", \"args\": {\"switch\": \"sw01\"}}'\n  \
@@ -159,6 +162,8 @@ pub enum SchemaArg {
     Record,
     /// A tool manifest of tools/.
     Manifest,
+    /// policies/models.yaml
+    Models,
 }
 
 /// `chat`

@@ -16,6 +16,7 @@ mod lab;
 mod lint;
 mod list;
 mod log;
+mod models;
 mod output;
 mod policy;
 mod reader;
@@ -99,6 +100,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Spec(args) => spec::run(&global, args).await,
         Command::Tools(args) => tools::run(&global, args).await,
+        Command::Models(args) => models::run(&global, args).await,
         Command::Policy(args) => policy::run(&global, args).await,
         Command::Call(args) => call::run(&global, args).await,
         Command::Schema { document } => schema(document),
@@ -121,6 +123,7 @@ fn schema(document: args::SchemaArg) -> Result<Code, CliError> {
         SchemaArg::Flow => schemars::schema_for!(AutomationFlow),
         SchemaArg::Record => schemars::schema_for!(ReconciledRecord),
         SchemaArg::Manifest => schemars::schema_for!(crate::tool::Manifest),
+        SchemaArg::Models => schemars::schema_for!(crate::model::ModelsFile),
     };
     output::say_json(&schema)?;
     Ok(Code::Done)

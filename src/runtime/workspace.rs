@@ -15,6 +15,7 @@ use crate::{
     broker::Sources,
     facts::{Identity, IdentityMeans, Inventory, People},
     ledger::{LedgerError, SqliteStore, Store},
+    model::Models,
     policy::{Catalog, Policies, PolicyProblem, PolicyTexts},
     tool::{Kept, Manifest, Pins, SERVERS, Toolbox, filled},
 };
@@ -28,7 +29,7 @@ use super::{
 const VERSION: u32 = 1;
 
 /// The files that `init` lays out, relative to the workspace.
-const SHIPPED: [(&str, &str); 9] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("tools/lab.yaml", include_str!("../../tools/lab.yaml")),
     ("prompts/blueprints/vlan.yaml", include_str!("../../prompts/blueprints/vlan.yaml")),
     ("prompts/blueprints/dns.yaml", include_str!("../../prompts/blueprints/dns.yaml")),
@@ -37,6 +38,7 @@ const SHIPPED: [(&str, &str); 9] = [
     ("policies/stages.cedar", include_str!("../../policies/stages.cedar")),
     ("policies/gates.cedar", include_str!("../../policies/gates.cedar")),
     ("policies/inventory.yaml", include_str!("../../policies/inventory.yaml")),
+    ("policies/models.yaml", include_str!("../../policies/models.yaml")),
     (".gitignore", "/.countersign/\n"),
 ];
 
@@ -203,6 +205,11 @@ impl Workspace {
         let text =
             format!("# What each tool server was when a person pinned it. Written by `countersign tools pin`.\n{yaml}");
         write(&path, &text)
+    }
+
+    /// The models that draft, as `policies/models.yaml` says; none where there is no such file.
+    pub fn models(&self) -> Result<Models, WorkspaceError> {
+        Ok(Models::load(&self.root.join("policies/models.yaml"))?)
     }
 
     /// The blueprints, by name.
