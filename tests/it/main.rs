@@ -23,6 +23,7 @@ mod faults;
 mod gates;
 mod kill;
 mod limits;
+mod model;
 mod objects;
 mod policy;
 mod prove;
