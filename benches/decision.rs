@@ -476,7 +476,7 @@ impl Story {
         let request = self.store(json!(shown));
         self.act(Command::Ask(Asked::new(about.clone(), request, Role::Approver)));
         let (answer, roles, reason, expires) = (Answer::Approve, [Role::Approver].into(), None, None);
-        self.act(Command::Answer { about, request, answer, roles, reason, calls, expires });
+        self.act(Command::Answer { about, request, answer, roles, reason, calls, expires, signed: None });
     }
 
     /// A read, which finds nothing but the VLAN that every switch has.

@@ -6,12 +6,13 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s\n' "$*"; }
 
 # A C compiler builds SQLite; `git` is what a workspace is kept in; `script` gives a test a terminal;
-# `cvc5` proves boundaries.
+# `cvc5` proves boundaries; `ssh-keygen` and `ssh-agent` check that signatures are those of OpenSSH.
 missing=()
 command -v cc >/dev/null || missing+=(build-essential)
 command -v git >/dev/null || missing+=(git)
 command -v script >/dev/null || missing+=(bsdutils)
 command -v cvc5 >/dev/null || missing+=(cvc5)
+command -v ssh-keygen >/dev/null && command -v ssh-agent >/dev/null || missing+=(openssh-client)
 if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${missing[*]}"
   sudo=$([ "$(id -u)" = 0 ] || echo sudo)

@@ -247,6 +247,23 @@ fn a_permit_is_not_copied_or_made_in_two_places_and_no_approval_is_read() {
     assert_eq!(minting, ["broker/invoke.rs"]);
 }
 
+#[test]
+fn a_key_is_opened_in_one_place_and_what_drives_an_engagement_has_none() {
+    let sources = sources();
+    let naming = |word: &str| -> Vec<&str> {
+        let naming = sources.iter().filter(|source| !source.test && source.own().contains(word));
+        naming.map(|source| source.path.as_str()).collect()
+    };
+    assert_eq!(naming("PrivateKey"), ["cli/signing.rs"]);
+    let signers = naming("Signer");
+    for path in ["runtime/driver.rs", "runtime/ruling.rs"] {
+        assert!(sources.iter().any(|source| source.path == path) && !signers.contains(&path), "{path} has a signer");
+    }
+    let below: Vec<&&str> =
+        signers.iter().filter(|path| path.starts_with("broker/") || path.starts_with("agent/")).collect();
+    assert!(below.is_empty(), "{below:?}");
+}
+
 const PURE: [&str; 8] = ["artifact", "tool", "flow", "facts", "policy", "engagement", "record", "gate"];
 const PURE_FILES: [&str; 3] = ["ledger/chain.rs", "ledger/verify.rs", "ledger/mentions.rs"];
 /// Each is the start of a path or a word.
@@ -305,6 +322,7 @@ const MAY: [&str; 9] = [
     "broker/transport/secret.rs",
     "broker/transport/start.rs",
     "cli/edit.rs",
+    "cli/signing.rs",
     "lab/file.rs",
     "ledger/bundle.rs",
     "model/key.rs",

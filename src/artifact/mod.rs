@@ -30,7 +30,7 @@ pub use expression::{EvaluateError, Expression, ExpressionError, Scope};
 pub use flow::{AutomationFlow, Before, FlowKind, FlowNode, NodeId, Undo};
 pub use grant::{Boundary, Constraint, Grant};
 pub use json::from_json;
-pub use names::{Agent, ArtifactKind, CallId, EngagementId, NameError, Phase, StepId, ToolName};
+pub use names::{Agent, ArtifactKind, CallId, EngagementId, LedgerId, NameError, Nonce, Phase, StepId, ToolName};
 pub use record::{
     DeviationRecord, Independence, ReconciledRecord, RecordKind, RecordOutcome, RequirementResult, RequirementStatus,
     StepResult, TargetOutcome, TargetResult, Totals,

@@ -69,6 +69,10 @@ fn words(text: &str, separators: &[char], longest: usize) -> bool {
             .all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
 }
 
+fn hexadecimal(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 name! {
     /// A tool's name, such as `dns.record.create`.
     ToolName, "tool name", "use lower-case words joined by dots, such as `dns.record.create`",
@@ -83,6 +87,16 @@ name! {
     /// An engagement's short, typeable id, such as `k7m2q`.
     EngagementId, "engagement id", "ids are five letters and digits, such as `k7m2q`",
     |text| text == EngagementId::TRUST || text.len() == 5 && text.bytes().all(|b| EngagementId::ALPHABET.contains(&b))
+}
+name! {
+    /// A ledger's random id, made with it: what keeps an approval for one ledger from being one for another.
+    LedgerId, "ledger id", "ledger ids are 32 lower-case hexadecimal digits",
+    |text| hexadecimal(text, 32)
+}
+name! {
+    /// Random digits that make each question another, even where it asks the same.
+    Nonce, "nonce", "nonces are 32 lower-case hexadecimal digits",
+    |text| hexadecimal(text, 32)
 }
 /// A call's id within its engagement, such as `c12`; the chain cites calls by it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
@@ -140,6 +154,13 @@ impl EngagementId {
             Self::ALPHABET.get(index as usize).copied().map_or('0', char::from)
         };
         Self((0..5).map(letter).collect())
+    }
+}
+
+impl Nonce {
+    /// A nonce from random bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(format!("{:032x}", u128::from_be_bytes(bytes)))
     }
 }
 

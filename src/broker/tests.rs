@@ -232,6 +232,7 @@ fn a_rule_that_wants_an_owner_is_not_satisfied_by_an_approver() {
         reason: None,
         calls: Vec::new(),
         expires: None,
+        signed: None,
     };
     chain.command(ada(), answer);
     assert!(needs(&chain).is_none());

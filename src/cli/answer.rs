@@ -1,10 +1,14 @@
 //! `countersign approve`, `reject`, `answer` and `cancel`.
 
+use std::path::Path;
+
 use crate::{
     artifact::OnFailure,
     engagement::{About, Refusal},
     gate::render,
-    runtime::{AnswerError, Choice, Yes, answer, cancel as cancel_engagement, nothing_open, open_question},
+    runtime::{
+        AnswerError, Choice, Given, Signer, Yes, answer, cancel as cancel_engagement, nothing_open, open_question,
+    },
 };
 
 use super::{
@@ -50,7 +54,10 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
         }
     };
     let choice = Choice::Approve(yes.clone());
-    let about = answer(&context.workspace, &mut journal, identity.clone(), choice, Some(&seen)).await?;
+    let key = context.key(args.key.as_deref());
+    let signer = key.as_ref().map(|key| key as &dyn Signer);
+    let Given { about, by: identity } =
+        answer(&context.workspace, &mut journal, identity, choice, (Some(&seen), signer)).await?;
     let environments: Vec<&String> = open.asked.facts.environments.iter().collect();
     let title = &journal.state().requested.title;
     let left = left_out(&open.asked, &yes);
@@ -72,7 +79,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
 
 /// `reject`
 pub async fn reject(global: &Global, args: Reject) -> Result<Code, CliError> {
-    give(global, &args.id, Choice::Reject { reason: args.reason }, "rejected").await
+    give(global, &args.id, Choice::Reject { reason: args.reason }, None, "rejected").await
 }
 
 /// `answer`
@@ -85,7 +92,7 @@ pub async fn choose(global: &Global, args: AnswerArgs) -> Result<Code, CliError>
         ChoiceArg::Applied => Choice::Applied(true),
         ChoiceArg::NotApplied => Choice::Applied(false),
     };
-    give(global, &args.id, choice, "answered").await
+    give(global, &args.id, choice, args.key.as_deref(), "answered").await
 }
 
 /// `cancel`
@@ -102,11 +109,15 @@ pub async fn cancel(global: &Global, args: Reject) -> Result<Code, CliError> {
     Ok(Code::Done)
 }
 
-async fn give(global: &Global, id: &str, choice: Choice, word: &str) -> Result<Code, CliError> {
+async fn give(global: &Global, id: &str, choice: Choice, given: Option<&Path>, word: &str) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let mut journal = context.journal(id).await?;
     let identity = context.identity()?;
-    let about: About = answer(&context.workspace, &mut journal, identity.clone(), choice, None).await?;
+    // A no stops things, and is taken on a name alone.
+    let key = context.key(given).filter(|_| !matches!(choice, Choice::Reject { .. }));
+    let signer = key.as_ref().map(|key| key as &dyn Signer);
+    let Given { about, by: identity } =
+        answer(&context.workspace, &mut journal, identity, choice, (None, signer)).await?;
     let id = journal.id();
     if global.json {
         say_json(&serde_json::json!({"engagement": id, "about": about, "answer": word, "by": identity}))?;

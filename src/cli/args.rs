@@ -62,7 +62,10 @@ pub enum Command {
     Run(Run),
     /// Say yes to the open question of an engagement: a gate, a call, a deviation.
     #[command(after_help = "Examples:\n  countersign approve k7m\n  \
-        countersign approve k7m --digest 1f0c2a9b… --tick remove-old/sw01")]
+        countersign approve k7m --digest 1f0c2a9b… --tick remove-old/sw01\n  \
+        countersign approve k7m --digest 1f0c2a9b… --key ~/.ssh/id_ed25519\n\n\
+        In production, at trust stage 2 and up and where duties are apart a yes is signed with your SSH key,\n\
+        for which policies/allowed_signers has a line. A .pub file or `agent` asks ssh-agent for the signature.")]
     Approve(Approve),
     /// Say no to the open question, and why.
     #[command(after_help = "Example: countersign reject k7m --reason 'VLAN 120 is taken in building B'")]
@@ -92,7 +95,9 @@ pub enum Command {
     #[command(after_help = "Example: countersign export k7m ./k7m-record")]
     Export(Export),
     /// Check the chain of an engagement, or of an exported folder.
-    #[command(after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record")]
+    #[command(
+        after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record --signers allowed_signers"
+    )]
     Verify(Verify),
     /// Say what is wrong with a spec and what it lets through; have a solver prove that, and compare versions.
     #[command(
@@ -133,7 +138,7 @@ pub enum Command {
     Chat(Chat),
     /// Show how far each blueprint is trusted in each environment, or trust it with more or less.
     #[command(after_help = "Examples:\n  countersign trust show\n  \
-        countersign trust set dns@lab 2 --reason 'ten clean runs'\n\n\
+        countersign trust set dns@lab 2 --reason 'ten clean runs' --key ~/.ssh/id_ed25519\n\n\
         Stages: 1 assisted, 2 supervised, 3 autonomous within policy. Raising needs the role that\n\
         policies/people.yaml names (`raise_trust`, owner where left out); lowering needs none.")]
     Trust(Trust),
@@ -205,6 +210,9 @@ pub enum TrustCommand {
         /// Why.
         #[arg(long)]
         reason: String,
+        /// Sign it with this SSH key, as `approve --key`; raising needs it.
+        #[arg(long, value_name = "FILE|agent")]
+        key: Option<PathBuf>,
     },
 }
 
@@ -263,6 +271,10 @@ pub struct Run {
     /// Do not ask at gates, even on a terminal.
     #[arg(long)]
     pub no_input: bool,
+    /// Sign what you answer with this SSH key: a private key file, a .pub file whose key ssh-agent holds, or `agent` for the key that
+    /// policies/allowed_signers has for you. COUNTERSIGN_KEY where left out.
+    #[arg(long, value_name = "FILE|agent")]
+    pub key: Option<PathBuf>,
 }
 
 /// What `--retry` takes.
@@ -289,6 +301,10 @@ pub struct Approve {
     /// Why; needed to accept a deviation.
     #[arg(long)]
     pub reason: Option<String>,
+    /// Sign it with this SSH key: a private key file, a .pub file whose key ssh-agent holds, or `agent` for the key that
+    /// policies/allowed_signers has for you. COUNTERSIGN_KEY where left out.
+    #[arg(long, value_name = "FILE|agent")]
+    pub key: Option<PathBuf>,
 }
 
 /// `reject` and `cancel`
@@ -308,6 +324,10 @@ pub struct AnswerArgs {
     pub id: String,
     /// The answer.
     pub choice: ChoiceArg,
+    /// Sign it with this SSH key: a private key file, a .pub file whose key ssh-agent holds, or `agent` for the key that
+    /// policies/allowed_signers has for you. COUNTERSIGN_KEY where left out.
+    #[arg(long, value_name = "FILE|agent")]
+    pub key: Option<PathBuf>,
 }
 
 /// What `answer` takes.
@@ -427,6 +447,9 @@ pub struct Verify {
     /// An engagement, or a folder that `export` wrote.
     #[arg(value_name = "ID|DIR")]
     pub what: String,
+    /// Hold signed answers against these allowed signers too, not only those that are kept with the chain.
+    #[arg(long, value_name = "FILE")]
+    pub signers: Option<PathBuf>,
 }
 
 /// `tools`

@@ -68,7 +68,9 @@ async fn carry_on(context: &Context, mut journal: Journal) -> Result<Code, CliEr
     let identity = if interactive() { Some(context.identity()?) } else { None };
     let interrupt = Interrupt::listen(format!("countersign chat {id}"));
     let broker = context.broker();
-    let seat = Seat { workspace: &context.workspace, broker: &broker, quiet: false, chat: Some(&interrupt) };
+    let key = context.key(None);
+    let (workspace, key) = (&context.workspace, key.as_ref());
+    let seat = Seat { workspace, broker: &broker, key, quiet: false, chat: Some(&interrupt) };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await;
     broker.close().await;
     code

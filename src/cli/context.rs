@@ -1,6 +1,9 @@
 //! What most commands begin with: the workspace, the person, the engagement.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     broker::Broker,
@@ -9,7 +12,7 @@ use crate::{
     runtime::{Solver, SolverSearch, Workspace, WorkspaceError},
 };
 
-use super::{args::Global, output::CliError};
+use super::{args::Global, output::CliError, signing::Key};
 
 /// An opened workspace and who is acting in it.
 pub struct Context {
@@ -32,6 +35,11 @@ impl Context {
     /// Who is acting.
     pub fn identity(&self) -> Result<Identity, CliError> {
         Ok(self.workspace.identify(self.name.as_deref(), &os_user()?)?)
+    }
+
+    /// The key that the person signs with: the one given, else `COUNTERSIGN_KEY`; nothing where neither is.
+    pub fn key(&self, given: Option<&Path>) -> Option<Key> {
+        Key::asked_for(given, self.workspace.state_folder())
     }
 
     /// The engagement that a (shortened) id stands for.

@@ -20,6 +20,7 @@ use super::{
     init::{look, renewed},
     output::{CliError, Code, plain, say},
     run::Seat,
+    signing::{Key, demo_key},
     verify,
 };
 
@@ -39,8 +40,12 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
     let pins = renewed(Pins::default(), look(&context.workspace, &broker, None).await?);
     context.workspace.write_pins(&pins)?;
 
+    let key = context.workspace.state_folder().join("demo_ed25519");
+    let line = demo_key(&key, OPERATOR).map_err(CliError::failed)?;
+    context.workspace.add_signer(&line)?;
+
     say("This demo runs on a simulated lab: four switches, a DNS zone and an IPAM, kept in a file.");
-    say("No network, account or model is used.");
+    say("No network, account or model is used. What is approved is signed with a key made for this demo.");
     say(format!("Workspace: {}", dir.display()));
     if args.yes {
         say(format!("--yes: every gate is answered with yes, as `{OPERATOR}`. A real workspace never does that."));
@@ -50,7 +55,8 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
     let mut journal = request(&context).await?;
     say(format!("{}  {}", journal.id(), plain(&journal.state().requested.title)));
 
-    let code = drive(&context, &broker, &mut journal, args.yes).await;
+    let key = Key::File(key);
+    let code = drive(&context, &broker, &mut journal, (args.yes, &key)).await;
     broker.close().await;
     let code = code?;
     let id = journal.id().clone();
@@ -81,7 +87,12 @@ async fn request(context: &Context) -> Result<Journal, CliError> {
     Ok(file_request(&context.workspace, new, context.identity()?, Timestamp::now()).await?)
 }
 
-async fn drive(context: &Context, broker: &Broker, journal: &mut Journal, yes: bool) -> Result<Code, CliError> {
+async fn drive(
+    context: &Context,
+    broker: &Broker,
+    journal: &mut Journal,
+    (yes, key): (bool, &Key),
+) -> Result<Code, CliError> {
     let _claim = Claim::take(&context.workspace.claims(), journal.id())?;
     let identity = context.identity()?;
     let say_yes = |asked: &crate::gate::ApprovalRequest| {
@@ -90,7 +101,7 @@ async fn drive(context: &Context, broker: &Broker, journal: &mut Journal, yes: b
             matches!(asked.about, About::Deviation { .. }).then(|| "the demo goes on whatever it meets".into());
         Choice::Approve(Yes { ticked, only: None, reason })
     };
-    let seat = Seat { workspace: context.workspace.as_ref(), broker, quiet: false, chat: None };
+    let seat = Seat { workspace: context.workspace.as_ref(), broker, key: Some(key), quiet: false, chat: None };
     let answerer: Option<super::run::Answerer<'_>> = if yes { Some(&say_yes) } else { None };
     // Up to the gate before the build; then one call that nobody granted; then the rest.
     let code = seat.drive_to(journal, Some(&identity), answerer, Some(Phase::Build)).await?;

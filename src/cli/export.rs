@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use crate::{
-    artifact::{ArtifactKind, to_yaml},
-    engagement::{Body, Event},
+    artifact::{ArtifactKind, Digest, to_yaml},
+    engagement::{Answered, Body, Event},
+    facts::AllowedSigners,
     gate::{ApprovalRequest, Style, render, sequence_diagram},
     ledger::{Bundle, Journal, write_bundle},
 };
@@ -38,6 +39,7 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
         files.push(("sequence.mmd".to_owned(), sequence_diagram(flow, &catalog.toolbox)));
     }
     files.push(("page.txt".to_owned(), page(&journal, &bundle)?));
+    files.extend(signatures(&bundle)?);
     let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
     write_bundle(&args.dir, &bundle.events, &bundle.blobs, files)?;
     let names = [names, vec!["events.jsonl".to_owned(), "blobs/".to_owned()]].concat();
@@ -48,6 +50,25 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
         say(format!("Next: countersign verify {}", args.dir.display()));
     }
     Ok(Code::Done)
+}
+
+/// What `ssh-keygen -Y verify` wants of each signed answer: the bytes, their signature, and whose keys sign for whom.
+fn signatures(bundle: &Bundle) -> Result<Vec<(String, String)>, CliError> {
+    let mut files = Vec::new();
+    for event in bundle.events.iter().filter_map(|bytes| serde_json::from_slice::<Event>(bytes).ok()) {
+        let Body::Answered(Answered { signature: Some(signature), .. }) = event.body else { continue };
+        let of = |digest: &Digest| bundle.blobs.get(digest).and_then(|bytes| String::from_utf8(bytes.clone()).ok());
+        let signers = of(&signature.signers).and_then(|text| serde_json::from_str(&text).ok());
+        let signers = signers.as_ref().and_then(AllowedSigners::from_document);
+        let (Some(statement), Some(signers)) = (of(&signature.statement), signers) else {
+            return Err(CliError::failed(format!("what event {} was signed on is missing or was changed", event.seq)));
+        };
+        let name = |end: &str| format!("signatures/{}.{end}", event.seq);
+        files.push((name("json"), statement));
+        files.push((name("sig"), signature.armored));
+        files.push((name("allowed_signers"), signers.text().to_owned()));
+    }
+    Ok(files)
 }
 
 /// One page: the end, the screens as they were approved, the log, and whether the chain holds.

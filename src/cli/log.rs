@@ -67,7 +67,9 @@ fn words(body: &Body) -> String {
                 Answer::Applied(false) => "it did not take effect".to_owned(),
             };
             let reason = answered.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-            format!("{} {answer}{reason}, {}", answered.about, answered.request.short())
+            let signed = answered.signature.as_ref().map(|signature| format!(", signed with {}", signature.key));
+            let signed = signed.unwrap_or_default();
+            format!("{} {answer}{reason}, {}{signed}", answered.about, answered.request.short())
         }
         Body::Allowed(allowed) => {
             let args = serde_json::to_string(&allowed.args).unwrap_or_default();

@@ -24,6 +24,7 @@ mod request;
 mod run;
 mod sandbox;
 mod show;
+mod signing;
 mod spec;
 mod tools;
 mod trust;

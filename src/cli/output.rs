@@ -13,7 +13,7 @@ use crate::{
     engagement::{Refusal, TrustRefusal},
     gate::Style,
     ledger::{LedgerError, TrustError},
-    runtime::{AnswerError, DriverError, RequestError, WorkspaceError},
+    runtime::{AnswerError, DriverError, RequestError, SigningError, WorkspaceError},
 };
 
 /// The stable exit codes.
@@ -118,7 +118,11 @@ fn ledger_code(error: &LedgerError) -> Code {
 
 fn refusal_code(refusal: &Refusal) -> Code {
     match refusal {
-        Refusal::NotInRole(_) | Refusal::SameHands(_) | Refusal::GateClosed(_) => Code::Refused,
+        Refusal::NotInRole(_)
+        | Refusal::SameHands(_)
+        | Refusal::GateClosed(_)
+        | Refusal::NeedsSignature
+        | Refusal::Signature(_) => Code::Refused,
         Refusal::NoReason | Refusal::WrongAnswer(_) | Refusal::NothingAsked(_) | Refusal::Over(_) => Code::Usage,
         _ => Code::Failed,
     }
@@ -129,6 +133,14 @@ fn workspace_code(error: &WorkspaceError) -> Code {
         WorkspaceError::Nobody(_) => Code::Refused,
         WorkspaceError::Ledger(error) => ledger_code(error),
         _ => Code::Usage,
+    }
+}
+
+fn signing_code(error: &SigningError) -> Code {
+    match error {
+        SigningError::Key(_) => Code::Refused,
+        SigningError::Workspace(error) => workspace_code(error),
+        SigningError::Ledger(error) => ledger_code(error),
     }
 }
 
@@ -145,10 +157,16 @@ macro_rules! coded {
 coded!(WorkspaceError, error => workspace_code(&error));
 coded!(LedgerError, error => ledger_code(&error));
 coded!(TrustError, error => match &error {
-    TrustError::Refused(TrustRefusal::NotInRole(_) | TrustRefusal::NotAPerson(_)) => Code::Refused,
+    TrustError::Refused(
+        TrustRefusal::NotInRole(_)
+        | TrustRefusal::NotAPerson(_)
+        | TrustRefusal::NeedsSignature
+        | TrustRefusal::Signature(_),
+    ) => Code::Refused,
     TrustError::Refused(_) => Code::Usage,
     TrustError::Ledger(error) => ledger_code(error),
 });
+coded!(SigningError, error => signing_code(&error));
 coded!(YamlError, error => Code::Usage);
 coded!(crate::lab::LabError, error => Code::Usage);
 coded!(RequestError, error => match &error {
@@ -163,6 +181,8 @@ coded!(AnswerError, error => match &error {
     AnswerError::Workspace(error) => workspace_code(error),
     AnswerError::Ledger(error) => ledger_code(error),
     AnswerError::Changed { .. } => Code::Waiting,
+    AnswerError::NeedsSignature { .. } => Code::Refused,
+    AnswerError::Signing(error) => signing_code(error),
     AnswerError::Driver(_) | AnswerError::Document(_) | AnswerError::Gate(_) => Code::Failed,
     _ => Code::Usage,
 });

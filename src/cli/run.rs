@@ -12,7 +12,9 @@ use crate::{
     flow::NodeOutcome,
     gate::{ApprovalRequest, render},
     ledger::{Claim, Filter, Journal, Which},
-    runtime::{Choice, Driver, DriverError, Open, Progress, Stopped, Workspace, Yes, answer, open_question, retry},
+    runtime::{
+        Choice, Driver, DriverError, Open, Progress, Signer, Stopped, Workspace, Yes, answer, open_question, retry,
+    },
 };
 
 use super::{
@@ -22,6 +24,7 @@ use super::{
     interrupt::Interrupt,
     output::{CliError, Code, agreed, aside, complain, interactive, plain, prompt, say, say_json, style},
     show,
+    signing::Key,
     yes::{left_out, may_answer, named_yes, say_left_out, some, tick},
 };
 
@@ -48,7 +51,7 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
     let mut worst = Code::Done;
     let mut answers = Vec::new();
     for id in &ids {
-        let code = match one(global, &context, &broker, id, args.retry.is_some(), asks).await {
+        let code = match one(global, &context, &broker, id, &args, asks).await {
             Ok((code, answer)) => {
                 answers.extend(answer);
                 code
@@ -81,19 +84,20 @@ async fn one(
     context: &Context,
     broker: &Broker,
     id: &EngagementId,
-    again: bool,
+    args: &Run,
     asks: bool,
 ) -> Result<(Code, Option<show::StatusAnswer>), CliError> {
     let _claim = Claim::take(&context.workspace.claims(), id)?;
     let mut journal = context.journal(id.as_str()).await?;
-    if again {
+    if args.retry.is_some() {
         let again = retry(&context.workspace, &mut journal, context.identity()?).await?;
         if !global.json {
             say(format!("Trying again: {}", again.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
         }
     }
     let identity = if asks { Some(context.identity()?) } else { None };
-    let seat = Seat { workspace: &context.workspace, broker, quiet: global.json, chat: None };
+    let key = context.key(args.key.as_deref());
+    let seat = Seat { workspace: &context.workspace, broker, key: key.as_ref(), quiet: global.json, chat: None };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
     let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };
     Ok((code, answer))
@@ -117,6 +121,8 @@ pub struct Seat<'a> {
     pub workspace: &'a Workspace,
     /// Its broker.
     pub broker: &'a Broker,
+    /// The key of the person who sits here, for what they answer; what drives the engagement never has it.
+    pub key: Option<&'a Key>,
     /// Whether to say nothing on the way.
     pub quiet: bool,
     /// In a conversation: what ends its turn. A yes is then said with the digest that is shown.
@@ -257,7 +263,15 @@ impl Seat<'_> {
             Choice::Approve(yes) => left_out(&open.asked, yes),
             _ => Vec::new(),
         };
-        answer(self.workspace, journal, identity.clone(), choice, Some(&open.digest.hex())).await?;
+        let rejects = matches!(choice, Choice::Reject { .. });
+        let signer = self.key.filter(|_| !rejects).map(|key| key as &dyn Signer);
+        if signer.is_none() && !rejects && !open.asked.signature_because.is_empty() {
+            say("Nothing was answered: this needs your signature.");
+            waiting_hint(&id, about, &open);
+            return Ok(false);
+        }
+        let digest = open.digest.hex();
+        answer(self.workspace, journal, identity.clone(), choice, (Some(&digest), signer)).await?;
         say_left_out(&left);
         Ok(true)
     }
@@ -377,17 +391,19 @@ fn waiting_hint(id: &EngagementId, about: &About, open: &Open) {
 /// The command that comes next. An approval that names the digest cannot be taken for an answer to anything else.
 pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>) -> String {
     let digest = open.map(|open| format!(" --digest {}", open.digest.hex())).unwrap_or_default();
+    let signed = open.is_some_and(|open| !open.asked.signature_because.is_empty());
+    let key = if signed { " --key ~/.ssh/id_ed25519" } else { "" };
     match about {
         None => format!("countersign run {id}"),
-        Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop"),
-        Some(About::Unknown { .. }) => format!("countersign answer {id} applied|not-applied"),
+        Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop{key}"),
+        Some(About::Unknown { .. }) => format!("countersign answer {id} applied|not-applied{key}"),
         Some(About::Deviation { .. }) => {
-            format!("countersign approve {id}{digest} --reason …, or countersign reject {id} --reason …")
+            format!("countersign approve {id}{digest} --reason …{key}, or countersign reject {id} --reason …")
         }
         Some(_) => {
             let destructive = open.map(|open| left_out(&open.asked, &Yes::default())).unwrap_or_default();
             let ticks = destructive.iter().map(|node| format!(" --tick {node}")).collect::<String>();
-            format!("countersign approve {id}{digest}{ticks}, or countersign reject {id} --reason …")
+            format!("countersign approve {id}{digest}{ticks}{key}, or countersign reject {id} --reason …")
         }
     }
 }

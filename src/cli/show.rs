@@ -7,7 +7,9 @@ use serde_json::Value;
 use similar::TextDiff;
 
 use crate::{
-    artifact::{ArtifactKind, Digest, ReconciledRecord, RecordOutcome, RequirementStatus, TargetOutcome, to_yaml},
+    artifact::{
+        ArtifactKind, Digest, LedgerId, ReconciledRecord, RecordOutcome, RequirementStatus, TargetOutcome, to_yaml,
+    },
     engagement::{About, Body, Closed, Event, GateState},
     gate::{ApprovalRequest, render},
     ledger::{Journal, Status},
@@ -37,6 +39,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     say(format!("{}  {}", state.id, plain(&state.requested.title)));
     say(format!("  asked by   {}", plain(&state.requester.to_string())));
     say(format!("  phase      {}", state.phase));
+    say(format!("  ledger     {}", journal.store().ledger().await?));
     say(format!("  status     {}", status_words(&Status::of(state))));
     for (gate, name) in [(&state.gate1, "gate 1"), (&state.gate2, "gate 2")] {
         match gate {
@@ -100,6 +103,7 @@ pub struct StatusAnswer {
     question: Option<ApprovalRequest>,
     question_digest: Option<Digest>,
     question_out_of_date: Vec<String>,
+    ledger: LedgerId,
     record: Option<ReconciledRecord>,
     events: u64,
     head: Digest,
@@ -135,6 +139,7 @@ pub async fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer
         question_digest: open.as_ref().map(|open| open.digest),
         question_out_of_date: open.as_ref().map(|open| open.changed.clone()).unwrap_or_default(),
         question: open.map(|open| open.asked),
+        ledger: journal.store().ledger().await?,
         record: journal.documents().record().map(|record| record.as_ref().clone()),
         events: state.seq,
         head: state.head,

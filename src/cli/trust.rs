@@ -7,9 +7,10 @@ use serde_json::json;
 
 use crate::{
     artifact::digest_of,
-    engagement::{Actor, Body},
-    facts::{STAGES, Scope},
-    ledger::TrustBook,
+    engagement::{Actor, Body, set_trust},
+    facts::{IdentityMeans, STAGES, Scope},
+    ledger::{TrustBook, TrustError},
+    runtime::sign_trust,
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     context::Context,
     list::table,
     output::{CliError, Code, plain, say, say_json},
+    signing::Key,
 };
 
 /// Runs the command.
@@ -25,7 +27,10 @@ pub async fn run(global: &Global, args: Trust) -> Result<Code, CliError> {
     let book = TrustBook::open(Arc::clone(context.workspace.store())).await?;
     match args.command {
         TrustCommand::Show => show(global, &context, &book),
-        TrustCommand::Set { scope, stage, reason } => set(global, &context, book, &scope, stage, &reason).await,
+        TrustCommand::Set { scope, stage, reason, key } => {
+            let key = context.key(key.as_deref());
+            set(global, &context, book, (&scope, stage, &reason), key.as_ref()).await
+        }
     }
 }
 
@@ -73,7 +78,7 @@ fn show(global: &Global, context: &Context, book: &TrustBook) -> Result<Code, Cl
     }
     let example = rows.first().map_or("vlan@lab", |(name, ..)| name.as_str());
     say(format!(
-        "A changed blueprint is another scope, at stage {}. Change one: countersign trust set {example} 2 --reason '…'",
+        "A changed blueprint is another scope, at stage {}. Change one: countersign trust set {example} 2 --reason '…' --key ~/.ssh/id_ed25519",
         STAGES.start()
     ));
     Ok(Code::Done)
@@ -83,9 +88,8 @@ async fn set(
     global: &Global,
     context: &Context,
     mut book: TrustBook,
-    scope: &str,
-    stage: u8,
-    reason: &str,
+    (scope, stage, reason): (&str, u8, &str),
+    key: Option<&Key>,
 ) -> Result<Code, CliError> {
     let (name, environment) = scope.split_once('@').ok_or_else(|| {
         CliError::usage(format!(
@@ -102,11 +106,23 @@ async fn set(
     }
     let digest = digest_of(&blueprint).map_err(|error| CliError::failed(error.to_string()))?;
     let scope = Scope { blueprint: digest, environment: environment.to_owned() };
-    let identity = context.identity()?;
+    let mut identity = context.identity()?;
     let roles = catalog.people.roles(&identity);
-    let actor = Actor::Person(identity);
-    let raises = (&roles, catalog.people.raise_trust);
-    book.set(Timestamp::now(), actor, (scope, name, stage), reason, raises).await?;
+    let person = Actor::Person(identity.clone());
+    let wanted = (scope, name, stage);
+    let set = set_trust(book.trust(), &person, wanted, reason, &roles, catalog.people.raise_trust);
+    let set = set.map_err(TrustError::Refused)?;
+    let now = book.events().last().map_or_else(Timestamp::now, |last| last.at.max(Timestamp::now()));
+    // Lowering only stops things, and is taken on a name alone.
+    let signed = match key.filter(|_| set.stage > set.from) {
+        Some(key) => {
+            let signed = sign_trust(&context.workspace, key, &set, &identity.name, book.head(), now).await?;
+            identity.means = IdentityMeans::Signed;
+            Some(signed)
+        }
+        None => None,
+    };
+    book.set(now, Actor::Person(identity), set, signed).await?;
     let Some(event) = book.events().last() else { return Ok(Code::Failed) };
     if global.json {
         say_json(event)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::{
     artifact::{ArtifactKind, EngagementId, digest_of, from_yaml},
     engagement::{Body, Event, State},
+    facts::AllowedSigners,
     ledger::{Bundle, Problem, TrustBook, Verification, read_bundle},
 };
 
@@ -19,6 +20,7 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     if args.what == EngagementId::TRUST {
         return trust(global).await;
     }
+    let signers = args.signers.as_deref().map(read_signers).transpose()?;
     let folder = Path::new(&args.what);
     let exported = folder.is_dir();
     let bundle = if exported {
@@ -34,7 +36,7 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         let id = context.workspace.find(&args.what).await?;
         Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?
     };
-    let mut verification = bundle.verify();
+    let mut verification = bundle.verify_against(signers.as_ref());
     if exported {
         check_files(folder, &bundle, &mut verification);
     }
@@ -48,18 +50,33 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     Ok(if verification.ok { Code::Done } else { Code::Unverified })
 }
 
+/// The allowed signers of whoever verifies.
+fn read_signers(path: &Path) -> Result<AllowedSigners, CliError> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| CliError::usage(format!("{}: {error}", path.display())))?;
+    AllowedSigners::parse(&text).map_err(|problem| CliError::usage(format!("{}: {problem}", path.display())))
+}
+
 /// Checks the ledger's own chain of trust stages: every link, and that each stage follows from the one before.
 async fn trust(global: &Global) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let book = TrustBook::open(std::sync::Arc::clone(context.workspace.store())).await.map_err(unverified)?;
     let (events, head) = (book.events().len(), book.trust().head());
+    let problems = book.verify().await.map_err(unverified)?;
     if global.json {
-        say_json(&serde_json::json!({"ok": true, "events": events, "head": head}))?;
+        say_json(
+            &serde_json::json!({"ok": problems.is_empty(), "events": events, "head": head, "problems": problems}),
+        )?;
+    } else if !problems.is_empty() {
+        say("This does NOT hold:");
+        for problem in &problems {
+            say(format!("  event {}: {}", problem.seq, plain(&problem.what)));
+        }
     } else {
         say(format!("The chain of trust stages holds: {}, head {head}", count(events as u64, "event")));
         say("  note: freshness not witnessed: nothing here shows that the chain has not been cut at its end");
     }
-    Ok(Code::Done)
+    Ok(if problems.is_empty() { Code::Done } else { Code::Unverified })
 }
 
 /// Whether the artifacts that lie beside the events, for people to read, are the ones that the chain ends with.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{ArtifactKind, Digest, OnFailure, Phase, RecordOutcome},
-    facts::{AUTONOMOUS, Role},
+    facts::{AUTONOMOUS, IdentityMeans, Role},
 };
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
     question::{About, Answer, Answered, Asked, PolicyAnswer},
     refusal::Refusal,
     state::{Gate, GateState, State},
+    statement::{ApprovalStatement, Signed},
 };
 
 /// Something that someone wants to happen.
@@ -61,6 +62,8 @@ pub enum Command {
         calls: Vec<Digest>,
         /// When what is approved with it is no longer approved.
         expires: Option<Timestamp>,
+        /// The person's signature, where there is one.
+        signed: Option<Box<Signed<ApprovalStatement>>>,
     },
     /// Answer yes as `gates.cedar` says; only at trust stage 3, and only to a gate or about a deviation.
     Rule {
@@ -122,11 +125,21 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
     {
         return Err(Refusal::SameHands(identity.name.clone()));
     }
+    if matches!(&command, Command::Retry { retried, .. } if state.signed && !retried.calls.is_empty()) {
+        return Err(Refusal::NeedsSignature);
+    }
     if let (Command::Answer { answer: Answer::Approve, .. }, Actor::Person(identity), Some(asked)) =
         (&command, actor, &state.asked)
         && asked.barred.contains(&identity.name)
     {
         return Err(Refusal::SameHands(identity.name.clone()));
+    }
+    if let (Command::Answer { signed, .. }, Actor::Person(identity)) = (&command, actor) {
+        let person = signed.as_ref().map(|signed| signed.statement.person.as_str());
+        let means = if person.is_some() { IdentityMeans::Signed } else { IdentityMeans::Asserted };
+        if person.is_some_and(|person| person != identity.name) || identity.means != means {
+            return Err(Refusal::Signature(format!("it is not {}'s", identity.name)));
+        }
     }
     if matches!(command, Command::Prove(_)) && *actor != Actor::Program {
         return Err(Refusal::NotTheProgram(actor.to_string()));
@@ -147,10 +160,10 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
         Command::File { artifact, digest, made_from } => file(state, artifact, digest, made_from),
         Command::Prove(proved) => prove(state, proved),
         Command::Ask(asked) => ask(state, asked),
-        Command::Answer { about, request, answer, roles, reason, calls, expires } => {
-            let role = Role::Requester;
-            let answered = Answered { about, request, answer, role, reason, calls, expires, policy: None };
-            answer_question(state, answered, &roles)
+        Command::Answer { about, request, answer, roles, reason, calls, expires, signed } => {
+            let (role, policy, signature) = (Role::Requester, None, None);
+            let answered = Answered { about, request, answer, role, reason, calls, expires, policy, signature };
+            sign(state, answer_question(state, answered, &roles)?, signed.as_deref())
         }
         Command::Rule { about, request, policy, expires } => rule(state, about, request, policy, expires),
         Command::Allow(allowed) => calls::allow(state, allowed),
@@ -375,7 +388,7 @@ fn there_is(state: &State, about: &About) -> bool {
     }
 }
 
-fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>) -> Result<Body, Refusal> {
+fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>) -> Result<Answered, Refusal> {
     let Some(asked) = &state.asked else { return Err(Refusal::NothingAsked(state.id.to_string())) };
     if asked.about != answered.about || asked.request != answered.request {
         return Err(Refusal::OtherQuestion { now: asked.about.to_string(), id: state.id.to_string() });
@@ -403,7 +416,24 @@ fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>
     if answered.about != About::Gate2 && !answered.calls.is_empty() {
         return Err(Refusal::WrongAnswer("only gate 2 approves calls together"));
     }
-    Ok(Body::Answered(answered))
+    Ok(answered)
+}
+
+/// Puts the signature to an answer that would be taken otherwise. A signature over anything else than this answer, or
+/// after an event that is later than it, is none.
+fn sign(state: &State, answered: Answered, signed: Option<&Signed<ApprovalStatement>>) -> Result<Body, Refusal> {
+    let Some(signed) = signed else {
+        let needed = state.asked.as_ref().is_some_and(Asked::needs_signature) && answered.answer != Answer::Reject;
+        return if needed { Err(Refusal::NeedsSignature) } else { Ok(Body::Answered(answered)) };
+    };
+    if let Some(differs) = signed.statement.differs(state, &answered, &signed.statement.person) {
+        return Err(Refusal::Signature(differs));
+    }
+    if signed.at < state.last_at {
+        return Err(Refusal::Signature("it is older than the last event".into()));
+    }
+    let signature = Some(signed.check().map_err(Refusal::Signature)?);
+    Ok(Body::Answered(Answered { signature, ..answered }))
 }
 
 fn rule(
@@ -446,8 +476,8 @@ fn rule(
     }
     let expires = expires.filter(|_| deviation);
     let (role, reason) = (asked.role, Some(reasons.join("; ")));
-    let (answer, calls, policy) = (Answer::Approve, Vec::new(), Some(policy));
-    Ok(Body::Answered(Answered { about, request, answer, role, reason, calls, expires, policy }))
+    let (answer, calls, policy, signature) = (Answer::Approve, Vec::new(), Some(policy), None);
+    Ok(Body::Answered(Answered { about, request, answer, role, reason, calls, expires, policy, signature }))
 }
 
 fn close(state: &State, closed: Closed) -> Result<Body, Refusal> {

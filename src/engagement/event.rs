@@ -16,6 +16,7 @@ use crate::{
 use super::{
     purpose::Purpose,
     question::{Answered, Asked},
+    statement::Signature,
 };
 
 /// One link of an engagement's chain.
@@ -353,6 +354,9 @@ pub struct TrustSet {
     pub role: Option<Role>,
     /// Why.
     pub reason: String,
+    /// The signature of whoever said so; raising needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 impl Body {

@@ -45,6 +45,7 @@ impl State {
             asked: None,
             asked_at: None,
             barred: BTreeSet::new(),
+            signed: false,
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
             effects: BTreeMap::new(),
@@ -124,6 +125,7 @@ impl State {
                     self.asked_at = Some(event.at);
                 }
                 self.barred = asked.barred.clone();
+                self.signed = asked.needs_signature();
                 self.asked = Some(asked.clone());
             }
             Body::Answered(answered) => self.answered(&event.actor, event.at, answered),

@@ -15,6 +15,7 @@ mod purpose;
 mod question;
 mod refusal;
 mod state;
+mod statement;
 mod trust;
 mod turn;
 mod undo;
@@ -28,6 +29,8 @@ mod next_tests;
 mod property_tests;
 #[cfg(test)]
 mod rule_tests;
+#[cfg(test)]
+mod statement_tests;
 #[cfg(test)]
 mod table_tests;
 #[cfg(test)]
@@ -45,9 +48,10 @@ pub use event::{
 pub use look::{before_state, observed_state};
 pub use next::{Next, NextError, Proposal, next};
 pub use purpose::Purpose;
-pub use question::{About, Answer, Answered, Asked, PolicyAnswer};
+pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
 pub use refusal::Refusal;
 pub use state::{Call, Deviation, Filed, Gate, GateState, State, holds_back};
+pub use statement::{ApprovalStatement, ApprovalStatementKind, Head, Signature, Signed, Statement, TrustStatement};
 pub use trust::{Standing, TrustRefusal, set_trust};
 pub use turn::{Finish, Turned, Usage};
 pub use undo::undo_call;

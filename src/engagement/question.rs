@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{Digest, NodeId, OnFailure},
+    artifact::{Digest, LedgerId, NodeId, Nonce, OnFailure},
     facts::{Role, STAGES},
     policy::Spoke,
 };
+
+use super::statement::Signature;
 
 /// What a person is asked about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,12 +89,43 @@ pub struct Asked {
     /// Why a gate that was open is asked anew; empty for every other question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub void: Vec<String>,
+    /// Whether where it reaches needs a signature.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
+    /// What makes it this question and no other; without it no signature can answer it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<Once>,
+}
+
+/// What makes a question one that is asked once: the same question asked anew, or elsewhere, is another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Once {
+    /// The ledger that it is asked in.
+    pub ledger: LedgerId,
+    /// A random number.
+    pub nonce: Nonce,
 }
 
 impl Asked {
     /// A question at stage 1 that everyone in the role may answer.
     pub fn new(about: About, request: Digest, role: Role) -> Self {
-        Self { about, request, role, stage: assisted(), barred: BTreeSet::new(), void: Vec::new() }
+        Self {
+            about,
+            request,
+            role,
+            stage: assisted(),
+            barred: BTreeSet::new(),
+            void: Vec::new(),
+            signed: false,
+            once: None,
+        }
+    }
+
+    /// Whether every answer but a no needs the signature of the person who gives it: where it reaches says so, the
+    /// trust stage is above the first, or duties are apart. A no stops things, and needs none.
+    pub fn needs_signature(&self) -> bool {
+        self.signed || self.stage > assisted() || !self.barred.is_empty()
     }
 }
 
@@ -154,4 +187,7 @@ pub struct Answered {
     /// What the policy said, where it was the policy that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyAnswer>,
+    /// The person's signature; without one the answer is asserted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }

@@ -56,6 +56,14 @@ pub enum Refusal {
         "{0} asked for this or wrote it, and where it runs nobody approves their own work; ask another approver (`separation_of_duties` in policies/people.yaml)"
     )]
     SameHands(String),
+    /// A name is not enough here.
+    #[error(
+        "an answer here needs the signature of the person who gives it: give your SSH key with `--key ~/.ssh/id_ed25519`"
+    )]
+    NeedsSignature,
+    /// The signature is not good for this.
+    #[error("the signature is not taken: {0}")]
+    Signature(String),
     /// A proof comes from asking the solver, which nobody but the program does.
     #[error("{0} cannot do this: only the program can")]
     NotTheProgram(String),

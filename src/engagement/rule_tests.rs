@@ -340,8 +340,16 @@ fn an_approval_keeps_the_role_that_it_was_given_in() {
         panic!()
     };
     let roles = [Role::Approver].into();
-    let story =
-        story.then(Command::Answer { about, request, answer: yes, roles, reason, calls: vec![call], expires: None });
+    let story = story.then(Command::Answer {
+        about,
+        request,
+        answer: yes,
+        roles,
+        reason,
+        calls: vec![call],
+        expires: None,
+        signed: None,
+    });
     let story = story.enter(Phase::Build).file(ArtifactKind::Flow);
     assert_eq!(story.state.approved_in(&call, story.state.last_at), Some(Role::Approver));
     let wanting = refuse(&story.state, Agent::Build, act("a", 1), RefusedAs::NeedsApproval(Role::Owner));

@@ -55,6 +55,8 @@ pub struct State {
     pub asked: Option<Asked>,
     /// Who may not say yes in this engagement, as the last question said.
     pub barred: BTreeSet<String>,
+    /// Whether a yes in this engagement needs a signature, as the last question said.
+    pub signed: bool,
     /// When the open question was asked.
     pub asked_at: Option<Timestamp>,
     /// Every call, by id.

@@ -33,6 +33,7 @@ fn letter(answer: &Result<Body, Refusal>) -> char {
         Err(Refusal::NotInRole(_)) => 'r',
         Err(Refusal::NotAPerson(_) | Refusal::NotThePolicy(_)) => 'p',
         Err(Refusal::SameHands(_)) => 'h',
+        Err(Refusal::NeedsSignature | Refusal::Signature(_)) => 's',
         Err(Refusal::NotTheProgram(_)) => 't',
         Err(Refusal::Call(_)) => 'c',
         Err(Refusal::Cancelled(_)) => 'x',

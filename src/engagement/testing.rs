@@ -250,7 +250,7 @@ pub(super) fn answer(state: &State, answer: Answer, roles: &[Role]) -> Command {
     let accepts = matches!(about, About::Deviation { .. });
     let reason = (answer == Answer::Reject || accepts).then(|| "no".to_owned());
     let roles: BTreeSet<Role> = roles.iter().copied().collect();
-    Command::Answer { about, request, answer, roles, reason, calls: Vec::new(), expires: None }
+    Command::Answer { about, request, answer, roles, reason, calls: Vec::new(), expires: None, signed: None }
 }
 
 /// The next call, with arguments that follow from its purpose.

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::ArtifactKind,
-    facts::{Inventory, Role, STAGES, Scope, Trust, spec_facts},
+    facts::{IdentityMeans, Inventory, Role, STAGES, Scope, Trust, spec_facts},
 };
 
 use super::{
-    event::{Actor, Body, TrustSet},
+    event::{Actor, TrustSet},
+    state::GateState,
     view::View,
 };
 
@@ -27,7 +28,7 @@ pub struct Standing {
 
 impl Standing {
     /// The standing of an engagement now: that of its blueprint in the environments of its targets, the lowest of
-    /// them; stage 1 for whatever is not byte for byte the blueprint's.
+    /// them; stage 1 for whatever is not byte for byte the blueprint's, or was approved on a name alone.
     pub fn of(view: &View<'_>, inventory: &Inventory, trust: &Trust) -> Self {
         let (stage, because) = stage(view, inventory, trust);
         Self { stage, because }
@@ -52,6 +53,14 @@ fn stage(view: &View<'_>, inventory: &Inventory, trust: &Trust) -> (u8, String) 
     }
     let scope = |environment: &String| Scope { blueprint: expanded.blueprint, environment: environment.clone() };
     let lowest = facts.environments.iter().map(|name| (trust.stage(&scope(name)), name)).min();
+    let named = |gate: &GateState| matches!(gate, GateState::Open { by: Actor::Person(who), .. } if who.means == IdentityMeans::Asserted);
+    if [&view.state.gate1, &view.state.gate2].into_iter().any(named)
+        && lowest.as_ref().is_some_and(|(stage, _)| stage > STAGES.start())
+    {
+        return assisted(
+            "a gate was approved on a name alone, without a signature, which is enough for no other stage",
+        );
+    }
     match lowest {
         Some((stage, name)) => (stage, format!("the blueprint is trusted with stage {stage} in {name}")),
         None => assisted("the spec names no target of the inventory"),
@@ -78,10 +87,16 @@ pub enum TrustRefusal {
         "raising a trust stage needs the role `{0}` (`raise_trust` in policies/people.yaml); lowering one needs none"
     )]
     NotInRole(Role),
+    /// Trust is not raised on a name alone.
+    #[error("raising a trust stage needs your signature: give your SSH key with `--key ~/.ssh/id_ed25519`")]
+    NeedsSignature,
+    /// The signature is not good for this.
+    #[error("the signature is not taken: {0}")]
+    Signature(String),
 }
 
-/// The event that gives `scope` another stage, or why it is refused. Raising needs the role `raises`; lowering needs
-/// none, so that whoever sees something go wrong can stop it.
+/// What gives `scope` another stage, or why it is refused; [`super::TrustStatement::sign`] puts the signature to it.
+/// Raising needs the role `raises`; lowering needs none, so that whoever sees something go wrong can stop it.
 pub fn set_trust(
     trust: &Trust,
     actor: &Actor,
@@ -89,7 +104,7 @@ pub fn set_trust(
     reason: &str,
     roles: &BTreeSet<Role>,
     raises: Role,
-) -> Result<Body, TrustRefusal> {
+) -> Result<TrustSet, TrustRefusal> {
     let (scope, name, stage) = wanted;
     if !matches!(actor, Actor::Person(_)) {
         return Err(TrustRefusal::NotAPerson(actor.to_string()));
@@ -109,16 +124,14 @@ pub fn set_trust(
         return Err(TrustRefusal::NotInRole(raises));
     }
     let role = role.filter(|_| stage > from);
-    Ok(Body::TrustSet(TrustSet { scope, name: name.to_owned(), from, stage, role, reason: reason.trim().to_owned() }))
+    let (name, reason) = (name.to_owned(), reason.trim().to_owned());
+    Ok(TrustSet { scope, name, from, stage, role, reason, signature: None })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        artifact::Digest,
-        facts::{Identity, IdentityMeans},
-    };
+    use crate::{artifact::Digest, facts::Identity};
 
     fn ada() -> Actor {
         Actor::Person(Identity { name: "ada".into(), os_user: "ada".into(), means: IdentityMeans::Asserted })
@@ -137,9 +150,9 @@ mod tests {
         };
         assert_eq!(set(&trust, 2, &none), Err(TrustRefusal::NotInRole(Role::Owner)));
         assert_eq!(set(&trust, 2, &[Role::Approver].into()), Err(TrustRefusal::NotInRole(Role::Owner)));
-        assert!(matches!(set(&trust, 3, &owner), Ok(Body::TrustSet(TrustSet { from: 1, stage: 3, .. }))));
+        assert!(matches!(set(&trust, 3, &owner), Ok(TrustSet { from: 1, stage: 3, .. })));
         trust.set(lab(), 3, Digest::ZERO);
-        assert!(matches!(set(&trust, 1, &none), Ok(Body::TrustSet(TrustSet { from: 3, role: None, .. }))));
+        assert!(matches!(set(&trust, 1, &none), Ok(TrustSet { from: 3, role: None, .. })));
         assert_eq!(set(&trust, 3, &owner), Err(TrustRefusal::Unchanged("dns@lab".into(), 3)));
         assert_eq!(set(&trust, 4, &owner), Err(TrustRefusal::NoSuchStage(4)));
         assert_eq!(set(&trust, 0, &owner), Err(TrustRefusal::NoSuchStage(0)));

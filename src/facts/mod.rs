@@ -3,10 +3,12 @@
 
 mod inventory;
 mod people;
+mod signers;
 mod summary;
 mod trust;
 
 pub use inventory::{Inventory, InventoryKind, Target, TargetExample};
 pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, PersonExample, Role};
+pub use signers::{AllowedSigners, NAMESPACES, SignerLine, SignersProblem, fingerprint, line_for, usable};
 pub use summary::{Facts, Risk, spec_facts, with_flow};
 pub use trust::{AUTONOMOUS, STAGES, Scope, Trust};

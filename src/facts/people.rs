@@ -25,6 +25,9 @@ pub struct People {
     /// The environments in which nobody approves what they asked for or wrote.
     #[serde(default = "production")]
     pub separation_of_duties: BTreeSet<String>,
+    /// The environments in which a yes needs the approver's signature; those of `separation_of_duties` are too.
+    #[serde(default = "production")]
+    pub signed_environments: BTreeSet<String>,
 }
 
 fn three_days() -> u16 {
@@ -124,11 +127,17 @@ pub struct Identity {
 pub enum IdentityMeans {
     /// A name and the OS user, nothing more; for labs and other places that are not production.
     Asserted,
+    /// The person's SSH key: what was said is signed with it.
+    Signed,
 }
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (asserted, OS user {})", self.name, self.os_user)
+        let means = match self.means {
+            IdentityMeans::Asserted => "asserted",
+            IdentityMeans::Signed => "signed",
+        };
+        write!(f, "{} ({means}, OS user {})", self.name, self.os_user)
     }
 }
 
@@ -149,6 +158,11 @@ impl People {
             Some(person) => person.roles.clone(),
             None => BTreeSet::new(),
         }
+    }
+
+    /// Whether a yes about this environment needs a signature.
+    pub fn signs_in(&self, environment: &str) -> bool {
+        self.signed_environments.contains(environment) || self.separation_of_duties.contains(environment)
     }
 
     /// What is true instead of an example, where it does not hold.

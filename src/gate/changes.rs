@@ -55,6 +55,9 @@ pub fn what_changed(asked: &ApprovalRequest, now: &ApprovalRequest) -> Vec<Strin
     if asked.void != now.void {
         say("why the gate is asked anew changed".into());
     }
+    if asked.signature_because != now.signature_because {
+        say("why an answer needs a signature changed".into());
+    }
     if asked.approved_on != now.approved_on && unsaid_basis(asked, now) {
         say("a tool or an inventory entry that the approval would rest on changed".into());
     }

@@ -17,6 +17,7 @@ mod render;
 mod ruled;
 mod screen;
 mod sequence;
+mod signature;
 mod since;
 mod text;
 #[cfg(test)]
@@ -90,6 +91,9 @@ pub struct ApprovalRequest {
     /// Why a gate that was open is asked anew; empty for every other question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub void: Vec<String>,
+    /// Why an answer needs the signature of whoever gives it; empty where a name is enough. A no needs none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signature_because: Vec<String>,
     /// The text that is shown.
     pub screen: Screen,
 }
@@ -146,6 +150,7 @@ pub fn approval_request(
     let filed = view.state.artifacts.get(&kind).ok_or(GateError::Missing(kind))?;
     let spec = view.documents.spec().ok_or(GateError::Missing(ArtifactKind::Spec))?;
     let reach = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
+    let barred = barred(view, catalog, &reach);
     let mut request = ApprovalRequest {
         kind: ApprovalRequestKind::ApprovalRequest,
         engagement: view.state.id.clone(),
@@ -156,7 +161,8 @@ pub fn approval_request(
         approved_on: ApprovedOn::of(spec, &reach, catalog)?,
         standing: standing.clone(),
         models: Vec::new(),
-        barred: barred(view, catalog, &reach),
+        signature_because: signature::because(catalog, &reach, standing, &barred),
+        barred,
         proof: None,
         facts: reach.clone(),
         decided_on: catalog.digests()?,
@@ -174,6 +180,7 @@ pub fn approval_request(
         request.screen = gate1::screen(view, catalog, spec, &request.facts, standing, report, seen);
         anew::asked_anew(&mut request, view, catalog, spec, Gate::One)?;
         say_barred(&mut request);
+        signature::say(&mut request);
         return Ok(request);
     }
     let flow = match view.documents.flow() {
@@ -212,6 +219,7 @@ pub fn approval_request(
         request.screen = screen;
     }
     say_barred(&mut request);
+    signature::say(&mut request);
     Ok(request)
 }
 

@@ -10,14 +10,17 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::artifact::{Digest, EngagementId};
+use crate::{
+    artifact::{Digest, EngagementId},
+    facts::AllowedSigners,
+};
 
 use super::{
     chain,
     error::LedgerError,
     mentions::mentions,
     store::Store,
-    verify::{Verification, verify},
+    verify::{Verification, verify_against},
 };
 
 const EVENTS: &str = "events.jsonl";
@@ -58,7 +61,12 @@ impl Bundle {
 
     /// Verifies it.
     pub fn verify(&self) -> Verification {
-        verify(&self.events, &|digest| self.blobs.get(digest).cloned())
+        self.verify_against(None)
+    }
+
+    /// Verifies it, holding signatures against allowed signers of the verifier's own too.
+    pub fn verify_against(&self, signers: Option<&AllowedSigners>) -> Verification {
+        verify_against(&self.events, &|digest| self.blobs.get(digest).cloned(), signers)
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) async fn conformance(store: Arc<dyn Store>) {
     lists_are_filtered_and_the_last_written_comes_first(&*store).await;
     what_others_are_changing_is_known_until_they_are_closed(&*store).await;
     ids_are_found_by_how_they_begin(&*store).await;
+    assert_eq!(store.ledger().await.unwrap(), store.ledger().await.unwrap());
 }
 
 async fn what_was_appended_is_read_back_byte_for_byte(store: &dyn Store) {

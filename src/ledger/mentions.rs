@@ -2,7 +2,7 @@
 
 use crate::{
     artifact::Digest,
-    engagement::{Body, Event},
+    engagement::{Body, Event, Signature},
 };
 
 /// A document or result that an event names.
@@ -37,11 +37,12 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         Body::Asked(asked) => {
             vec![mention(asked.request, Need::Must, format!("the approval request about {}", asked.about))]
         }
-        Body::Answered(answered) => answered
-            .policy
-            .iter()
-            .map(|policy| mention(policy.facts, Need::Must, format!("the facts about {}", answered.about)))
-            .collect(),
+        Body::Answered(answered) => {
+            let facts = answered.policy.iter().map(|policy| policy.facts);
+            let facts = facts.map(|facts| mention(facts, Need::Must, format!("the facts about {}", answered.about)));
+            facts.chain(answered.signature.iter().flat_map(signed)).collect()
+        }
+        Body::TrustSet(set) => set.signature.iter().flat_map(signed).collect(),
         Body::Finished(finished) => finished
             .result
             .map(|result| mention(result, Need::May, format!("the result of {}", finished.call)))
@@ -59,7 +60,12 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         | Body::Deviated(_)
         | Body::Retried(_)
         | Body::Cancelled { .. }
-        | Body::Closed(_)
-        | Body::TrustSet(_) => Vec::new(),
+        | Body::Closed(_) => Vec::new(),
     }
+}
+
+/// What was signed, and whose keys it was checked against.
+fn signed(signature: &Signature) -> [Mention; 2] {
+    let must = |digest: Digest, what: &str| Mention { digest, what: what.to_owned(), need: Need::Must };
+    [must(signature.statement, "the signed statement"), must(signature.signers, "the allowed signers of then")]
 }

@@ -24,7 +24,7 @@ pub use sqlite::SqliteStore;
 pub use store::{Append, Filter, Link, Pending, Store, Which};
 pub use summary::{Status, Summary};
 pub use trust::{TrustBook, TrustError};
-pub use verify::{Problem, Verification, verify};
+pub use verify::{Problem, Verification, verify, verify_against};
 
 #[cfg(test)]
 mod conformance;

@@ -22,7 +22,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::artifact::{Digest, EngagementId};
+use crate::artifact::{Digest, EngagementId, LedgerId};
 
 use super::{
     error::LedgerError,
@@ -166,6 +166,14 @@ impl SqliteStore {
         Ok(found)
     }
 
+    async fn ledger(&self) -> Result<LedgerId, LedgerError> {
+        let id: String = sqlx::query_scalar("SELECT id FROM ledger")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("read its own id"))?;
+        id.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))
+    }
+
     async fn find(&self, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
         // `~` comes after every letter of an id.
         let ids: Vec<String> = sqlx::query_scalar(
@@ -204,6 +212,10 @@ impl Store for SqliteStore {
 
     fn changing<'a>(&'a self, except: &'a EngagementId) -> Pending<'a, BTreeSet<String>> {
         Box::pin(self.changing(except))
+    }
+
+    fn ledger(&self) -> Pending<'_, LedgerId> {
+        Box::pin(self.ledger())
     }
 
     fn find<'a>(&'a self, prefix: &'a str) -> Pending<'a, Vec<EngagementId>> {

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
 };
 
-use crate::artifact::{Digest, EngagementId, digest_bytes};
+use crate::artifact::{Digest, EngagementId, LedgerId, digest_bytes};
 
 use super::{error::LedgerError, summary::Summary};
 
@@ -96,6 +96,9 @@ pub trait Store: Send + Sync {
     /// The targets that engagements other than this one have changed and that are not closed yet. Read before an intent
     /// is written, it may be out of date by the calls that others write at the same instant.
     fn changing<'a>(&'a self, except: &'a EngagementId) -> Pending<'a, BTreeSet<String>>;
+
+    /// The random id that the ledger was made with.
+    fn ledger(&self) -> Pending<'_, LedgerId>;
 
     /// The engagements whose id begins so, in order. What a person mistypes is read as Crockford's base 32 says:
     /// upper case as lower case, `o` as `0`, `i` and `l` as `1`.

@@ -182,6 +182,7 @@ impl Story {
             calls: calls.to_vec(),
             expires: None,
             policy: None,
+            signature: None,
         };
         self.tell(person("grace"), Body::Answered(answered));
     }

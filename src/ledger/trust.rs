@@ -4,17 +4,19 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::{
-    artifact::{Digest, EngagementId},
-    engagement::{Actor, Body, Event, TrustRefusal, set_trust},
-    facts::{Role, STAGES, Scope, Trust},
+    artifact::{Digest, EngagementId, LedgerId, canonical, digest_bytes},
+    engagement::{Actor, Body, Event, Head, Signature, Signed, TrustRefusal, TrustSet, TrustStatement},
+    facts::{IdentityMeans, STAGES, Trust},
 };
 
 use super::{
     chain,
     error::LedgerError,
     store::{Append, Link, Store},
+    verify::{Problem, read_signed},
 };
 
 /// A stage that was not set.
@@ -63,35 +65,67 @@ impl TrustBook {
         &self.events
     }
 
-    /// Gives a scope another stage.
+    /// The last event of the chain, as whoever sets a stage signs it.
+    pub fn head(&self) -> Head {
+        let (seq, hash) = self.last();
+        Head { seq, hash }
+    }
+
+    /// Gives a scope another stage; [`crate::engagement::set_trust`] says what may be set.
     ///
     /// # Errors
     ///
-    /// [`TrustError::Refused`] if it may not be, [`LedgerError::Conflict`] if another process wrote meanwhile; and
-    /// whatever [`Store::append`] gives.
+    /// [`TrustError::Refused`] if the signature that it needs is missing or for something else,
+    /// [`LedgerError::Conflict`] if another process wrote meanwhile; and whatever [`Store::append`] gives.
     pub async fn set(
         &mut self,
         at: Timestamp,
         actor: Actor,
-        (scope, name, stage): (Scope, &str, u8),
-        reason: &str,
-        (roles, raises): (&std::collections::BTreeSet<Role>, Role),
+        set: TrustSet,
+        signed: Option<Signed<TrustStatement>>,
     ) -> Result<(), TrustError> {
-        let body = set_trust(&self.trust, &actor, (scope, name, stage), reason, roles, raises)?;
+        let ledger = self.store.ledger().await?;
+        let set = TrustStatement::sign(set, signed.as_ref(), ledger, person(&actor), self.head())?;
         let (seq, prev) = self.last();
         let at = self.events.last().map_or(at, |last| at.max(last.at));
-        let sealed = chain::seal(&EngagementId::trust(), seq + 1, at, actor, body, prev);
+        let sealed = chain::seal(&EngagementId::trust(), seq + 1, at, actor, Body::TrustSet(set), prev);
         let sealed = sealed.map_err(LedgerError::Unwritable)?;
+        let mut blobs = Vec::new();
+        if let Some(signed) = signed {
+            for document in [canonical(&signed.statement), canonical(&signed.signers.document())] {
+                let bytes = document.map_err(|error| LedgerError::Unwritable(error.into()))?;
+                blobs.push((digest_bytes(&bytes), bytes));
+            }
+        }
         let link = Link { seq: seq + 1, bytes: sealed.bytes, hash: sealed.event.hash };
-        let append = Append {
-            engagement: EngagementId::trust(),
-            expected_seq: seq,
-            events: vec![link],
-            blobs: Vec::new(),
-            summary: None,
-        };
+        let append =
+            Append { engagement: EngagementId::trust(), expected_seq: seq, events: vec![link], blobs, summary: None };
         self.store.append(append).await?;
         Ok(self.fold(sealed.event)?)
+    }
+
+    /// What is wrong with the signatures of the chain. Opening it checks that they are there; this checks each.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`Store::blobs`] gives.
+    pub async fn verify(&self) -> Result<Vec<Problem>, LedgerError> {
+        let ledger = self.store.ledger().await?;
+        let mut found = Vec::new();
+        let mut head = Head { seq: 0, hash: Digest::ZERO };
+        for event in &self.events {
+            if let Body::TrustSet(set) = &event.body
+                && let Some(signature) = &set.signature
+            {
+                let stored = self.store.blobs(&[signature.statement, signature.signers]).await?;
+                let document = |digest: &Digest| serde_json::from_slice(stored.get(digest)?).ok();
+                if let Err(what) = signed_so(event, set, signature, (&ledger, head), &document) {
+                    found.push(Problem { seq: event.seq, what });
+                }
+            }
+            head = Head { seq: event.seq, hash: event.hash };
+        }
+        Ok(found)
     }
 
     fn last(&self) -> (u64, Digest) {
@@ -104,8 +138,10 @@ impl TrustBook {
             return Err(LedgerError::corrupt("the chain of trust stages", reason));
         };
         // Such a stage was never set by this program, whatever the event's hash says.
-        let raised = set.stage > set.from && set.role.is_none();
-        let nobody = !matches!(event.actor, Actor::Person(_)) || event.engagement != EngagementId::trust();
+        let raised = set.stage > set.from && (set.role.is_none() || set.signature.is_none());
+        let means = if set.signature.is_some() { IdentityMeans::Signed } else { IdentityMeans::Asserted };
+        let person = matches!(&event.actor, Actor::Person(identity) if identity.means == means);
+        let nobody = !person || event.engagement != EngagementId::trust();
         if raised || nobody || !STAGES.contains(&set.stage) || set.from != self.trust.stage(&set.scope) {
             let reason = format!("event {} does not follow from those before it", event.seq);
             return Err(LedgerError::corrupt("the chain of trust stages", reason));
@@ -113,5 +149,112 @@ impl TrustBook {
         self.trust.set(set.scope.clone(), set.stage, event.hash);
         self.events.push(event);
         Ok(())
+    }
+}
+
+fn person(actor: &Actor) -> &str {
+    match actor {
+        Actor::Person(identity) => &identity.name,
+        Actor::Agent(_) | Actor::Policy | Actor::Program => "",
+    }
+}
+
+/// Whether a stage was signed by whoever set it, where it stands in the chain.
+fn signed_so(
+    event: &Event,
+    set: &TrustSet,
+    signature: &Signature,
+    (ledger, head): (&LedgerId, Head),
+    document: &dyn Fn(&Digest) -> Option<Value>,
+) -> Result<(), String> {
+    let signed: Signed<TrustStatement> = read_signed(signature, event.at, document)?;
+    let unsigned = TrustSet { signature: None, ..set.clone() };
+    let again = TrustStatement::sign(unsigned, Some(&signed), ledger.clone(), person(&event.actor), head);
+    match again {
+        Ok(again) if again == *set => Ok(()),
+        Ok(_) => Err("a trust stage whose signature is not the one that its event says".into()),
+        Err(refusal) => Err(refusal.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssh_key::{HashAlg, LineEnding, PrivateKey, private::Ed25519Keypair};
+
+    use super::*;
+    use crate::{
+        engagement::Statement,
+        facts::{AllowedSigners, Identity, Role, Scope, line_for},
+        ledger::SqliteStore,
+    };
+
+    fn key() -> PrivateKey {
+        PrivateKey::from(Ed25519Keypair::from_seed(&[1; 32]))
+    }
+
+    fn ada(means: IdentityMeans) -> Actor {
+        Actor::Person(Identity { name: "ada".into(), os_user: "ada".into(), means })
+    }
+
+    fn set(from: u8, stage: u8) -> TrustSet {
+        TrustSet {
+            scope: Scope { blueprint: Digest::ZERO, environment: "lab".into() },
+            name: "dns".into(),
+            from,
+            stage,
+            role: (stage > from).then_some(Role::Owner),
+            reason: "it went well".into(),
+            signature: None,
+        }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_000).unwrap()
+    }
+
+    async fn signed(book: &TrustBook, set: &TrustSet) -> Signed<TrustStatement> {
+        let ledger = book.store.ledger().await.unwrap();
+        let statement = TrustStatement::of(set, ledger, "ada", book.head(), Timestamp::from_second(2_000).unwrap());
+        let armored = key().sign(statement.namespace(), HashAlg::Sha512, &canonical(&statement).unwrap()).unwrap();
+        let signers = AllowedSigners::parse(&line_for("ada", key().public_key())).unwrap();
+        Signed { statement, armored: armored.to_pem(LineEnding::LF).unwrap(), signers, at: now() }
+    }
+
+    /// Writes a trust event without asking whether it may be.
+    async fn forge(book: &TrustBook, actor: Actor, set: TrustSet) {
+        let (seq, prev) = book.last();
+        let sealed = chain::seal(&EngagementId::trust(), seq + 1, now(), actor, Body::TrustSet(set), prev).unwrap();
+        let link = Link { seq: seq + 1, bytes: sealed.bytes, hash: sealed.event.hash };
+        let (engagement, events) = (EngagementId::trust(), vec![link]);
+        let append = Append { engagement, expected_seq: seq, events, blobs: Vec::new(), summary: None };
+        book.store.append(append).await.unwrap();
+    }
+
+    async fn book(dir: &tempfile::TempDir) -> TrustBook {
+        let store = Arc::new(SqliteStore::open(dir.path().join("ledger.db")).await.unwrap());
+        TrustBook::open(store).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn trust_that_was_raised_without_a_good_signature_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut trust = book(&dir).await;
+        let refused = trust.set(now(), ada(IdentityMeans::Asserted), set(1, 2), None).await.unwrap_err();
+        assert!(matches!(refused, TrustError::Refused(TrustRefusal::NeedsSignature)), "{refused}");
+        let first = signed(&trust, &set(1, 2)).await;
+        trust.set(now(), ada(IdentityMeans::Signed), set(1, 2), Some(first.clone())).await.unwrap();
+        assert_eq!(trust.verify().await.unwrap(), []);
+        trust.set(now(), ada(IdentityMeans::Asserted), set(2, 1), None).await.unwrap();
+        // The signature that raised it once does not raise it again, through the front door or behind it.
+        let again = trust.set(now(), ada(IdentityMeans::Signed), set(1, 2), Some(first.clone())).await.unwrap_err();
+        assert!(matches!(again, TrustError::Refused(TrustRefusal::Signature(_))), "{again}");
+        let signature = Some(first.check().unwrap());
+        forge(&trust, ada(IdentityMeans::Signed), TrustSet { signature, ..set(1, 2) }).await;
+        let found = book(&dir).await.verify().await.unwrap();
+        assert!(matches!(found.as_slice(), [Problem { seq: 3, .. }]), "{found:?}");
+        let dir = tempfile::tempdir().unwrap();
+        forge(&book(&dir).await, ada(IdentityMeans::Asserted), set(1, 3)).await;
+        let store = Arc::new(SqliteStore::open(dir.path().join("ledger.db")).await.unwrap());
+        assert!(matches!(TrustBook::open(store).await.err(), Some(LedgerError::Corrupt { .. })));
     }
 }

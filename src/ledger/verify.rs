@@ -5,14 +5,18 @@
 //! third is asked only as long as the first has been answered with yes: what follows a broken link proves nothing.
 
 mod rules;
+mod signed;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
     artifact::{Digest, EngagementId, digest_bytes},
-    engagement::{Body, Event, State},
+    engagement::{Actor, Body, Event, State},
+    facts::AllowedSigners,
 };
+
+pub(super) use signed::read_signed;
 
 use super::{
     chain::{self, ChainError},
@@ -48,8 +52,25 @@ const NOT_WITNESSED: &str = "freshness not witnessed: nothing here shows that th
 
 /// Verifies the stored bytes of one engagement's events; `blob` gives the stored bytes of what they name.
 pub fn verify(events: &[Vec<u8>], blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> Verification {
-    let mut walk =
-        Walk { blob, problems: Vec::new(), notes: Vec::new(), link: Link::start(), broken: false, state: None };
+    verify_against(events, blob, None)
+}
+
+/// The same, holding signatures against allowed signers of the verifier's own too: those that lie beside a chain say
+/// what it was checked against when it was written, and not that they are the right ones.
+pub fn verify_against(
+    events: &[Vec<u8>],
+    blob: &dyn Fn(&Digest) -> Option<Vec<u8>>,
+    signers: Option<&AllowedSigners>,
+) -> Verification {
+    let mut walk = Walk {
+        blob,
+        signers,
+        problems: Vec::new(),
+        notes: Vec::new(),
+        link: Link::start(),
+        broken: false,
+        state: None,
+    };
     for (bytes, place) in events.iter().zip(1..) {
         walk.event(bytes, place);
     }
@@ -69,6 +90,7 @@ pub fn verify(events: &[Vec<u8>], blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> 
 
 struct Walk<'a> {
     blob: &'a dyn Fn(&Digest) -> Option<Vec<u8>>,
+    signers: Option<&'a AllowedSigners>,
     problems: Vec<Problem>,
     notes: Vec<String>,
     link: Link,
@@ -183,7 +205,9 @@ impl Walk<'_> {
             let bytes = blob(digest).filter(|bytes| digest_bytes(bytes) == *digest)?;
             serde_json::from_slice(&bytes).ok()
         };
-        let breaches = rules::breaches(state, event, &document);
+        let mut breaches = rules::breaches(state, event, &document);
+        breaches.extend(signed::breaches(state, event, &document, self.signers));
+        self.notes.extend(signer(event, self.signers.is_some()));
         state.apply(event);
         self.problems.extend(breaches.into_iter().map(|what| Problem { seq: place, what }));
     }
@@ -198,5 +222,16 @@ impl Walk<'_> {
     }
 }
 
+/// Whose key an answer was signed with, and what says that it is theirs.
+fn signer(event: &Event, held_against: bool) -> Option<String> {
+    let (Body::Answered(answered), Actor::Person(identity)) = (&event.body, &event.actor) else { return None };
+    let signature = answered.signature.as_ref()?;
+    let (about, name, key) = (&answered.about, &identity.name, &signature.key);
+    let says = if held_against { "the signers given" } else { "the allowed signers kept with the chain" };
+    Some(format!("signed: {about}, by {name} with the key {key}, as {says} have it"))
+}
+
+#[cfg(test)]
+mod signed_tests;
 #[cfg(test)]
 mod tests;

@@ -261,7 +261,16 @@ impl Chain {
         let roles = [Role::Approver].into();
         self.command(
             ada(),
-            Command::Answer { about: about.clone(), request, answer, roles, reason, calls, expires: None },
+            Command::Answer {
+                about: about.clone(),
+                request,
+                answer,
+                roles,
+                reason,
+                calls,
+                expires: None,
+                signed: None,
+            },
         );
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     artifact::{DeviationRecord, Digest, Independence, RequirementResult, RequirementStatus, Spec, TargetOutcome},
-    engagement::{About, Actor, Answer, Call, CallOutcome, Gate, GateState, Purpose, RefusedAs, View},
+    engagement::{About, Actor, Answer, Call, CallOutcome, GateState, Purpose, RefusedAs, View},
+    facts::IdentityMeans,
     flow::NodeOutcome,
     tool::Effect,
 };
@@ -158,8 +159,9 @@ pub(super) fn residual(
             left.push(format!("{n} {calls} {what}: refused, and nothing was sent"));
         }
     }
-    if asserted(view) {
-        left.push("approvals are asserted: a name and an operating-system user, not a signature".into());
+    if means(view, IdentityMeans::Asserted) {
+        let some = if means(view, IdentityMeans::Signed) { "some approvals" } else { "approvals" };
+        left.push(format!("{some} are asserted: a name and an operating-system user, not a signature"));
     }
     let used = view.state.calls.values().filter(|call| call.refused.is_none()).filter_map(Call::tool_name);
     let mut families = used.filter_map(|name| view.toolbox.manifest_of(&name)).peekable();
@@ -192,11 +194,12 @@ fn where_to(step: &Reconciled<'_>) -> String {
     step.target.clone().unwrap_or_else(|| "its target".into())
 }
 
-fn asserted(view: &View<'_>) -> bool {
-    let person = |state: &GateState| matches!(state, GateState::Open { by: Actor::Person(_), .. });
-    let gates = [(Gate::One, &view.state.gate1), (Gate::Two, &view.state.gate2)];
-    gates.iter().any(|(_, state)| person(state))
-        || view.state.answers.iter().any(|(actor, ..)| matches!(actor, Actor::Person(_)))
+/// Whether a person answered who is known so.
+fn means(view: &View<'_>, means: IdentityMeans) -> bool {
+    let named = |actor: &Actor| matches!(actor, Actor::Person(identity) if identity.means == means);
+    let gates = [&view.state.gate1, &view.state.gate2];
+    gates.iter().any(|gate| matches!(gate, GateState::Open { by, .. } if named(by)))
+        || view.state.answers.iter().any(|(actor, ..)| named(actor))
 }
 
 /// Whether what was written was read back through another tool family than it was written with.

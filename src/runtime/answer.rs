@@ -14,7 +14,7 @@ use crate::{
         About, Actor, Answer, Answered, Command, DocumentError, Gate, Refusal, Retried, Standing, State, call_digest,
         read_document,
     },
-    facts::{Identity, Role},
+    facts::{Identity, IdentityMeans, Role},
     flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request, what_changed},
     ledger::{Journal, JournalError, LedgerError, TrustBook},
@@ -25,6 +25,7 @@ use crate::{
 use super::{
     driver::{DriverError, file, view},
     request::spec_problems,
+    signing::{Signer, SigningError, in_role, needs_signature, sign_answer, signed_documents, signed_words},
     workspace::{Workspace, WorkspaceError},
 };
 
@@ -64,6 +65,15 @@ pub struct Yes {
     pub only: Option<BTreeSet<String>>,
     /// Why; accepting a deviation needs it.
     pub reason: Option<String>,
+}
+
+/// Who answered what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// What about.
+    pub about: About,
+    /// Who, and how that is known.
+    pub by: Identity,
 }
 
 /// An answer that was not taken.
@@ -151,6 +161,20 @@ pub enum AnswerError {
     /// There is nothing to edit.
     #[error("{0} has nothing to edit now: a spec can be edited before the build, a design in the design phase")]
     NothingToEdit(String),
+    /// A name is not enough.
+    #[error(
+        "an answer here needs your signature, because {because}; give your SSH key: \
+         `--key ~/.ssh/id_ed25519`, a .pub file whose key ssh-agent holds, `--key agent`, or COUNTERSIGN_KEY; try\n{next}"
+    )]
+    NeedsSignature {
+        /// Why.
+        because: String,
+        /// What to type.
+        next: String,
+    },
+    /// It could not be signed.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
     /// It could not be filed.
     #[error("{0}")]
     Driver(String),
@@ -201,9 +225,10 @@ pub async fn standing(journal: &Journal, catalog: &Catalog) -> Result<Standing, 
 }
 
 /// When what is approved now ends.
-pub(super) fn expiry(journal: &Journal, catalog: &Catalog, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn expiry(journal: &Journal, catalog: &Catalog, now: Timestamp) -> Timestamp {
     let opens = journal.documents().spec().and_then(|spec| spec.window).map_or(now, |window| window.from.max(now));
-    opens.checked_add(SignedDuration::from_hours(catalog.people.approvals_last_hours.into())).ok()
+    let lasts = SignedDuration::from_hours(catalog.people.approvals_last_hours.into());
+    opens.checked_add(lasts).unwrap_or(Timestamp::MAX)
 }
 
 /// The open question of an engagement, if there is one.
@@ -224,14 +249,15 @@ pub async fn open_question(journal: &Journal, catalog: &Catalog) -> Result<Optio
     Ok(Some(Open { asked: request, digest: asked.request, changed }))
 }
 
-/// Answers the open question. `seen` is the digest that the person names, where they name one.
+/// Answers the open question. `seen` is the digest that the person names, where they name one; the answer is signed
+/// where there is a signer.
 pub async fn answer(
     workspace: &Workspace,
     journal: &mut Journal,
     identity: Identity,
     choice: Choice,
-    seen: Option<&str>,
-) -> Result<About, AnswerError> {
+    (seen, signer): (Option<&str>, Option<&dyn Signer>),
+) -> Result<Given, AnswerError> {
     let id = journal.id().to_string();
     let catalog = workspace.load_catalog()?;
     let open = open_question(journal, &catalog).await?.ok_or_else(|| nothing_open(journal.state()))?;
@@ -275,13 +301,37 @@ pub async fn answer(
         }
     };
     let roles = catalog.people.roles(&identity);
-    let now = Timestamp::now();
-    let expires = expiry(journal, &catalog, now).filter(|_| answer == Answer::Approve);
+    // An event is never earlier than the one before it.
+    let now = Timestamp::now().max(journal.state().last_at);
+    let ends = expiry(journal, &catalog, now);
+    let expires = (answer == Answer::Approve).then_some(ends);
     let request = open.digest;
-    let command = Command::Answer { about: about.clone(), request, answer, roles, reason, calls, expires };
-    let done = journal.act(now, Actor::Person(identity), command, vec![]).await;
+    let answered = {
+        let (about, answer, role) = (about.clone(), answer.clone(), Role::Requester);
+        let (reason, calls, policy, signature) = (reason.clone(), calls.clone(), None, None);
+        Answered { about, request, answer, role, reason, calls, expires, policy, signature }
+    };
+    let answered = in_role(journal.state(), &catalog, &identity, answered)?;
+    let mut identity = identity;
+    let mut documents = Vec::new();
+    let signed = match signer {
+        None if needs_signature(journal.state(), &answered.answer) => {
+            let because = open.asked.signature_because.join(", and ");
+            let next = signed_words(&id, &about, open.digest);
+            return Err(AnswerError::NeedsSignature { because, next });
+        }
+        None => None,
+        Some(signer) => {
+            let signed = sign_answer(workspace, signer, journal.state(), &answered, &identity, (now, ends))?;
+            identity.means = IdentityMeans::Signed;
+            documents = signed_documents(&signed)?;
+            Some(Box::new(signed))
+        }
+    };
+    let command = Command::Answer { about: about.clone(), request, answer, roles, reason, calls, expires, signed };
+    let done = journal.act(now, Actor::Person(identity.clone()), command, documents).await;
     done.map_err(|error| not_now(error, &id))?;
-    Ok(about)
+    Ok(Given { about, by: identity })
 }
 
 /// Ends an engagement. What was begun is finished and recorded by the next run.
@@ -393,8 +443,9 @@ pub async fn retry(
     let mut calls = Vec::new();
     let mut again = Vec::new();
     let found = retryable(journal);
-    // Where duties are apart, whoever asked for it may try again, but renews no approval by that.
-    let (own, now) = (state.barred.contains(&identity.name), Timestamp::now());
+    // Where duties are apart, whoever asked for it may try again, but renews no approval by that; nor does anybody
+    // where approvals are signed, because a retry is not.
+    let (own, now) = (state.barred.contains(&identity.name) || state.signed, Timestamp::now());
     if found.is_empty() {
         return Err(AnswerError::NothingToRetry(state.id.to_string()));
     }

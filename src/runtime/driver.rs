@@ -32,6 +32,7 @@ use super::{
     answer::{AnswerError, open_question, standing},
     request::spec_problems,
     ruling::{Ruled, rule},
+    signing::once,
     solver::{SolverSearch, prove_spec},
     workspace::{Workspace, WorkspaceError},
 };
@@ -276,7 +277,9 @@ impl<'a> Driver<'a> {
         let request = approval_request(&view(journal, catalog), catalog, &standing, &[], &about)?;
         let (role, stage) = (request.role, standing.stage);
         let (barred, void) = (request.barred.clone(), request.void.clone());
-        let asked = Asked { about, request: digest_of(&request)?, role, stage, barred, void };
+        let signed = !request.signature_because.is_empty();
+        let once = Some(once(journal.store().as_ref()).await?);
+        let asked = Asked { about, request: digest_of(&request)?, role, stage, barred, void, signed, once };
         file(journal, Actor::Program, Command::Ask(asked), &request).await
     }
 

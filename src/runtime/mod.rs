@@ -8,15 +8,18 @@ mod revision;
 #[cfg(test)]
 mod revision_tests;
 mod ruling;
+mod signing;
 mod simulate;
 mod solver;
 mod workspace;
 
 pub use answer::{
-    AnswerError, Choice, Open, Yes, answer, cancel, edit, nothing_open, open_question, retry, retryable, standing,
+    AnswerError, Choice, Given, Open, Yes, answer, cancel, edit, nothing_open, open_question, retry, retryable,
+    standing,
 };
 pub use driver::{Driver, DriverError, Progress, Stopped};
 pub use request::{NewRequest, RequestError, file_request};
+pub use signing::{Signer, SigningError, Wanted, sign_trust};
 pub use simulate::{Flip, Simulation, answer_word, simulate};
 pub use solver::{Solver, SolverSearch, prove_spec};
 pub use workspace::{Workspace, WorkspaceError, init_files};

@@ -44,7 +44,7 @@ pub(super) async fn rule(journal: &mut Journal, catalog: &Catalog) -> Result<Rul
     let reasons = rules.iter().map(|rule| format!("{}: {}", rule.rule, rule.reason)).collect();
     let policy = PolicyAnswer { rules, facts: digest, policies: catalog.policies.digest() };
     let now = Timestamp::now();
-    let expires = expiry(journal, catalog, now);
+    let expires = Some(expiry(journal, catalog, now));
     let command = Command::Rule { about: asked.about, request: asked.request, policy, expires };
     let facts = serde_json::to_value(facts)
         .map_err(|error| DriverError::Invalid(ArtifactKind::Spec, format!("its facts cannot be kept: {error}")))?;

@@ -13,7 +13,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     artifact::{Blueprint, Digest, EngagementId, YamlError, digest_bytes, from_yaml, to_yaml},
     broker::Sources,
-    facts::{Identity, IdentityMeans, Inventory, People},
+    facts::{AllowedSigners, Identity, IdentityMeans, Inventory, People},
     ledger::{LedgerError, SqliteStore, Store},
     model::Models,
     policy::{Catalog, Policies, PolicyProblem, PolicyTexts},
@@ -29,7 +29,7 @@ use super::{
 const VERSION: u32 = 1;
 
 /// The files that `init` lays out, relative to the workspace.
-const SHIPPED: [(&str, &str); 10] = [
+const SHIPPED: [(&str, &str); 11] = [
     ("tools/lab.yaml", include_str!("../../tools/lab.yaml")),
     ("prompts/blueprints/vlan.yaml", include_str!("../../prompts/blueprints/vlan.yaml")),
     ("prompts/blueprints/dns.yaml", include_str!("../../prompts/blueprints/dns.yaml")),
@@ -39,6 +39,7 @@ const SHIPPED: [(&str, &str); 10] = [
     ("policies/gates.cedar", include_str!("../../policies/gates.cedar")),
     ("policies/inventory.yaml", include_str!("../../policies/inventory.yaml")),
     ("policies/models.yaml", include_str!("../../policies/models.yaml")),
+    ("policies/allowed_signers", include_str!("../../policies/allowed_signers")),
     (".gitignore", "/.countersign/\n"),
 ];
 
@@ -184,6 +185,21 @@ impl Workspace {
         let catalog = Arc::new(files.parse(&self.root, &self.kept)?);
         *cached = Some((digest, Arc::clone(&catalog)));
         Ok(catalog)
+    }
+
+    /// Whose keys sign for whom, as the file is now; nobody's where there is none.
+    pub fn load_signers(&self) -> Result<AllowedSigners, WorkspaceError> {
+        let path = self.root.join("policies/allowed_signers");
+        let text = if path.exists() { read(&path)? } else { String::new() };
+        AllowedSigners::parse(&text).map_err(|problem| WorkspaceError::Problems(vec![problem.to_string()]))
+    }
+
+    /// Adds a line to `policies/allowed_signers`.
+    pub fn add_signer(&self, line: &str) -> Result<(), WorkspaceError> {
+        let path = self.root.join("policies/allowed_signers");
+        let text = if path.exists() { read(&path)? } else { String::new() };
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        write(&path, &format!("{text}{end}{line}\n"))
     }
 
     /// The policies with what came of their examples, which may fail or be missing; nothing is decided on them.

@@ -130,7 +130,7 @@ impl Site {
                 None => {}
                 Some(Stopped::Waiting(_)) => {
                     let yes = Choice::Approve(Yes::default());
-                    answer(&self.workspace, &mut job.journal, self.ada.clone(), yes, None).await.unwrap();
+                    answer(&self.workspace, &mut job.journal, self.ada.clone(), yes, (None, None)).await.unwrap();
                 }
                 Some(_) => return false,
             }

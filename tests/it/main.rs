@@ -29,6 +29,7 @@ mod policy;
 mod prove;
 mod secrets;
 mod shapes;
+mod signed;
 mod terminal;
 mod trust;
 mod written;

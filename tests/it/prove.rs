@@ -131,7 +131,7 @@ fn gate_1_shows_what_is_proven_and_the_answer_names_it() {
 #[test]
 fn a_policy_that_requires_a_proof_answers_gate_1_only_with_one() {
     let bench = Bench::new();
-    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
     bench.edit("policies/gates.cedar", "context.proven != \"refuted\"", "context.proven == \"proven\"");
     let unproven = bench.request_one();
     assert_eq!(bench.drive(&unproven, 3)["status"]["about"], "gate1");

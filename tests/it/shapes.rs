@@ -141,6 +141,7 @@ fn answers_for_programs_have_stable_fields() {
         "engagement",
         "events",
         "head",
+        "ledger",
         "phase",
         "question",
         "question_digest",

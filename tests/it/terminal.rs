@@ -9,10 +9,11 @@ use std::{
 use crate::bench::{Answer, Bench, program};
 
 /// Runs a command on a terminal of its own, typing these lines.
-fn typed(bench: &Bench, args: &str, lines: &str, editor: Option<&str>) -> Answer {
+pub fn typed(bench: &Bench, args: &str, lines: &str, editor: Option<&str>) -> Answer {
     let line = format!("'{}' {args}", program().display());
     let mut script = Command::new("script");
     script.current_dir(&bench.root).args(["-qefc", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+    script.env_remove("COUNTERSIGN_KEY").env_remove("SSH_AUTH_SOCK");
     script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     match editor {
         Some(editor) => script.env("EDITOR", editor).env_remove("VISUAL"),

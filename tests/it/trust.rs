@@ -25,8 +25,12 @@ fn raising_needs_the_role_that_policy_names_and_lowering_none() {
     let bench = Bench::new();
     bench.people(&[("olga", "owner"), ("bea", "approver"), ("rita", "requester")]);
     assert_eq!(stage(&bench, "vlan@lab"), 1);
-    let set =
-        |who: &str, stage: &str| bench.run(&["trust", "set", "vlan@lab", stage, "--reason", "it is time", "--as", who]);
+    let set = |who: &str, stage: &str| {
+        let key = bench.key_of(who);
+        bench.run(&["trust", "set", "vlan@lab", stage, "--reason", "it is time", "--as", who, "--key", &key])
+    };
+    let by_name = ["trust", "set", "vlan@lab", "3", "--reason", "it is time", "--as", "olga"];
+    bench.run(&by_name).code(4).says("needs your signature").says("--key");
     set("bea", "2").code(4).says("owner");
     set("rita", "3").code(4).says("raise_trust");
     set("olga", "4").code(2).says("no trust stage 4");
@@ -53,7 +57,7 @@ fn at_stage_2_people_answer_the_gates_and_writes_on_contract_run() {
     for (stage, code) in [("1", 3), ("2", 0)] {
         let bench = Bench::new();
         if stage == "2" {
-            bench.run(&["trust", "set", "vlan@lab", stage, "--reason", "ten clean runs"]).code(0);
+            bench.trust("vlan@lab", stage, "ten clean runs");
         }
         let id = bench.request(&[
             "--blueprint",
@@ -89,7 +93,7 @@ fn at_stage_2_people_answer_the_gates_and_writes_on_contract_run() {
 #[test]
 fn at_stage_3_the_policy_answers_what_it_clearly_allows() {
     let bench = Bench::new();
-    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
     let id = bench.request_one();
     let end = bench.drive(&id, 0);
     assert_eq!(end["record"]["outcome"], "done");
@@ -105,7 +109,7 @@ fn at_stage_3_the_policy_answers_what_it_clearly_allows() {
 fn at_stage_3_a_person_answers_what_the_policy_does_not_clearly_allow() {
     // The spec is not the blueprint's any more: someone edited it.
     let bench = Bench::new();
-    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
     bench.edit("policies/gates.cedar", r#"@id("small-lab-design")"#, r#"@id("small-lab-designs")"#);
     let text = bench.read("policies/gates.cedar");
     let without = text.split("// match: {action: approve-design").next().unwrap().to_owned()
@@ -132,7 +136,7 @@ fn an_edited_spec_is_stage_1_whatever_its_blueprint_is() {
     let bench = Bench::new();
     let id = bench.request_one();
     bench.drive(&id, 3);
-    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
     let spec = bench.run(&["show", &id, "--artifact", "spec"]).code(0).out;
     bench.write("edited.yaml", &spec.replace("tool_calls: ", "tool_calls: 1"));
     bench.run(&["edit", &id, "--file", "edited.yaml"]).code(0);
@@ -145,10 +149,11 @@ fn an_edited_spec_is_stage_1_whatever_its_blueprint_is() {
 #[test]
 fn what_a_person_wrote_or_rejected_is_never_the_policys_to_approve() {
     let bench = Bench::new();
+    bench.key_of("ada");
     let id = bench.request_one();
     bench.to_gate2(&id);
     bench.run(&["reject", &id, "--reason", "not on a Friday"]).code(0);
-    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
     let design = bench.run(&["show", &id, "--artifact", "design"]).code(0).out;
     bench.write("again.yaml", &design);
     bench.run(&["edit", &id, "--artifact", "design", "--file", "again.yaml"]).code(0);
@@ -161,7 +166,7 @@ fn what_a_person_wrote_or_rejected_is_never_the_policys_to_approve() {
 #[test]
 fn gates_that_the_policy_opened_hold_only_while_it_is_trusted() {
     let bench = Bench::new();
-    bench.run(&["trust", "set", "vlan@lab", "3", "--reason", "a hundred clean runs"]).code(0);
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
     // Gate 1 by policy; gate 2 waits for a person, because the rule for designs is gone.
     let text = bench.read("policies/gates.cedar");
     let (before, rest) = text.split_once("// match: {action: approve-design").unwrap();
@@ -187,14 +192,15 @@ fn gates_that_the_policy_opened_hold_only_while_it_is_trusted() {
 fn in_production_nobody_approves_what_they_asked_for() {
     let bench = Bench::new();
     bench.people(&[("rita", "owner"), ("bea", "approver")]);
-    let inventory = bench.read("policies/inventory.yaml").replace("environment: lab", "environment: production");
-    bench.write("policies/inventory.yaml", &inventory);
+    bench.in_production();
     let mine = ["--set", "id=120", "--set", "name=guest", "--set", "switches=sw01", "--as", "rita"];
     let id = bench.request(&[&["--blueprint", "vlan"], &mine[..]].concat());
     bench.run(&["run", &id, "--no-input"]).code(3);
     let digest = bench.question(&id);
     bench.run(&["show", &id]).code(0).shows("A yes of rita is not taken");
     bench.run(&["approve", &id, "--digest", &digest, "--as", "rita"]).code(4).says("separation_of_duties");
-    bench.run(&["approve", &id, "--digest", &digest, "--as", "bea"]).code(0);
+    bench.run(&["approve", &id, "--digest", &digest, "--as", "bea"]).code(4).says("needs your signature");
+    let key = bench.key_of("bea");
+    bench.run(&["approve", &id, "--digest", &digest, "--as", "bea", "--key", &key]).code(0).shows("bea (signed");
     assert_eq!(answered(&bench, &id), [("gate1".to_owned(), "bea".to_owned())]);
 }

@@ -16,7 +16,8 @@ use super::{super::error::LedgerError, failed, options};
 const APPLICATION: i64 = 0x4353_676e;
 
 /// What brings a file from one version to the next; the number of steps is the version that this program writes.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE events (
     position   INTEGER PRIMARY KEY,
     engagement TEXT    NOT NULL,
@@ -43,7 +44,15 @@ CREATE TRIGGER blobs_stay   BEFORE UPDATE ON blobs  BEGIN SELECT RAISE(ABORT, 'd
 CREATE TRIGGER blobs_last   BEFORE DELETE ON blobs  BEGIN SELECT RAISE(ABORT, 'documents are append-only'); END;
 PRAGMA application_id = 0x4353676e;
 PRAGMA user_version = 1;
-"];
+",
+    "
+CREATE TABLE ledger (id TEXT NOT NULL) STRICT;
+INSERT INTO ledger (id) VALUES (lower(hex(randomblob(16))));
+CREATE TRIGGER ledger_stays BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'a ledger keeps its id'); END;
+CREATE TRIGGER ledger_last  BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'a ledger keeps its id'); END;
+PRAGMA user_version = 2;
+",
+];
 
 /// The version that this program writes.
 fn known() -> i64 {
@@ -113,9 +122,9 @@ pub(super) async fn bring_up_to_date(connection: &mut SqliteConnection, path: &P
     }
     let tables = pragma(
         connection,
-        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('events', 'blobs', 'summaries')",
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('events', 'blobs', 'summaries', 'ledger')",
     );
-    if tables.await? != 3 {
+    if tables.await? != 4 {
         return Err(LedgerError::corrupt("the database file", "a table is missing"));
     }
     // A copy made with VACUUM INTO has lost it.

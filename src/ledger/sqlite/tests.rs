@@ -114,11 +114,41 @@ async fn a_file_of_a_newer_version_is_refused() {
     let (_dir, path) = place();
     filled(&path).await;
     let mut connection = raw(&path).await;
-    sqlx::query("PRAGMA user_version = 2").execute(&mut connection).await.unwrap();
+    sqlx::query("PRAGMA user_version = 3").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let refused = SqliteStore::open(&path).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Newer { found: 2, known: 1 }), "{refused}");
+    assert!(matches!(refused, LedgerError::Newer { found: 3, known: 2 }), "{refused}");
     assert!(refused.to_string().starts_with("this workspace was written by a newer countersign"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_ledger_has_an_id_of_its_own_and_keeps_it_and_an_older_one_gets_one() {
+    let (_dir, path) = place();
+    filled(&path).await;
+    let of = async |path: &Path| {
+        let store = SqliteStore::open(path).await.unwrap();
+        let id = store.ledger().await.unwrap();
+        store.close().await;
+        id
+    };
+    let id = of(&path).await;
+    assert_eq!(of(&path).await, id);
+    let (_other, elsewhere) = place();
+    assert_ne!(of(&elsewhere).await, id);
+    let mut connection = raw(&path).await;
+    for statement in ["UPDATE ledger SET id = 'x'", "DELETE FROM ledger"] {
+        assert!(sqlx::query(statement).execute(&mut connection).await.is_err(), "{statement}");
+    }
+    // As the version before this one wrote it.
+    for statement in ["DROP TABLE ledger", "PRAGMA user_version = 1"] {
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+    let anew = of(&path).await;
+    assert_ne!(anew, id);
+    assert_eq!(of(&path).await, anew);
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(store.events(&"aaaaa".parse().unwrap(), 0).await.unwrap().len(), 7, "nothing else is touched");
 }
 
 #[tokio::test]

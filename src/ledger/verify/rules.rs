@@ -51,6 +51,9 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
             for call in retried.calls.iter().filter(|call| !state.agreed_to(call, event.at)) {
                 found.push(format!("tried again with an approval of {call}, which nobody had given"));
             }
+            if state.signed && !retried.calls.is_empty() {
+                found.push("approvals renewed on a name alone, where they need a signature".into());
+            }
             if let Actor::Person(identity) = &event.actor
                 && !retried.calls.is_empty()
                 && state.barred.contains(&identity.name)
@@ -100,11 +103,14 @@ fn asked_otherwise(actor: &Actor, asked: &Asked, document: &dyn Fn(&Digest) -> O
     let Some(request) = document(&asked.request) else { return found };
     let (nothing, standing) = (json!([]), request.get("standing"));
     let standing = standing.and_then(|standing| standing.get("stage"));
+    let why = request.get("signature_because").and_then(Value::as_array);
+    let needs = why.map(|why| Value::Bool(!why.is_empty()));
     for (what, said, is) in [
         ("role", request.get("role"), serde_json::to_value(asked.role).ok()),
         ("trust stage", standing, serde_json::to_value(asked.stage).ok()),
         ("people who may not answer", request.get("barred"), serde_json::to_value(&asked.barred).ok()),
         ("reason to ask anew", request.get("void").or(Some(&nothing)), serde_json::to_value(&asked.void).ok()),
+        ("need of a signature", needs.as_ref(), Some(Value::Bool(asked.needs_signature()))),
     ] {
         if said.is_some() && said != is.as_ref() {
             found.push(format!("a question about {} with another {what} than its request says", asked.about));

@@ -1,0 +1,405 @@
+//! `policies/allowed_signers`: whose SSH keys sign for whom, in the format of ssh-keygen(1), "ALLOWED SIGNERS". It is
+//! read more strictly than `ssh-keygen` reads it: a name is written out, and a time is in UTC. Whatever is taken here
+//! is taken by `ssh-keygen -Y verify` as well.
+
+use std::collections::BTreeSet;
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use serde_json::{Value, json};
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey, SshSig};
+
+/// What a signature can be for; a signature for one is none for another.
+pub const NAMESPACES: [&str; 5] =
+    ["countersign-gate", "countersign-call", "countersign-deviation", "countersign-answer", "countersign-trust"];
+
+/// No signature of a key that is taken here is longer.
+const LONGEST_SIGNATURE: usize = 4096;
+
+/// The file, read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedSigners {
+    text: String,
+    lines: Vec<SignerLine>,
+}
+
+/// One line: a key, for whom and for what it signs, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignerLine {
+    /// Its place in the file, from 1.
+    pub number: usize,
+    /// The people, by their names in `people.yaml`.
+    pub principals: BTreeSet<String>,
+    /// What it signs for; everything where left out.
+    pub namespaces: Option<BTreeSet<String>>,
+    /// The first instant at which it signs.
+    pub valid_after: Option<Timestamp>,
+    /// The first instant at which it no longer signs.
+    pub valid_before: Option<Timestamp>,
+    /// The key.
+    pub key: PublicKey,
+}
+
+/// A line that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("policies/allowed_signers:{line}: {message}")]
+pub struct SignersProblem {
+    /// Its place, from 1.
+    pub line: usize,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl AllowedSigners {
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is not as `ssh-keygen` and this program understand it alike.
+    pub fn parse(text: &str) -> Result<Self, SignersProblem> {
+        let mut lines = Vec::new();
+        for (written, number) in text.lines().zip(1..) {
+            let written = written.trim();
+            if written.is_empty() || written.starts_with('#') {
+                continue;
+            }
+            lines.push(line(written, number).map_err(|message| SignersProblem { line: number, message })?);
+        }
+        Ok(Self { text: text.to_owned(), lines })
+    }
+
+    /// The document that keeps the file, byte for byte, beside what was checked against it.
+    pub fn document(&self) -> Value {
+        json!({"kind": "allowed_signers", "text": self.text})
+    }
+
+    /// Reads the file from its document; nothing where it is no such document.
+    pub fn from_document(document: &Value) -> Option<Self> {
+        let kind = document.get("kind")?.as_str()?;
+        let text = document.get("text")?.as_str()?;
+        Self::parse(text).ok().filter(|_| kind == "allowed_signers")
+    }
+
+    /// The file as it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The lines that name this person.
+    pub fn of<'a>(&'a self, person: &'a str) -> impl Iterator<Item = &'a SignerLine> {
+        self.lines.iter().filter(move |line| line.principals.contains(person))
+    }
+
+    /// Whether this key signs for this person now, and for this; else why not and what to do.
+    pub fn allows(&self, person: &str, key: &PublicKey, namespace: &str, at: Timestamp) -> Result<(), String> {
+        usable(&key.algorithm())?;
+        let mut why = None;
+        for line in self.of(person).filter(|line| line.key.key_data() == key.key_data()) {
+            match line.covers(namespace, at) {
+                Ok(()) => return Ok(()),
+                Err(reason) => why = Some(reason),
+            }
+        }
+        Err(why.unwrap_or_else(|| {
+            format!(
+                "policies/allowed_signers has no line for `{person}` with the key {}; an owner adds:\n{}",
+                fingerprint(key),
+                line_for(person, key)
+            )
+        }))
+    }
+
+    /// Whether an armored signature is this person's, over exactly these bytes and for this; the fingerprint of the
+    /// key that made it, else why not.
+    pub fn check(
+        &self,
+        person: &str,
+        namespace: &str,
+        at: Timestamp,
+        message: &[u8],
+        armored: &str,
+    ) -> Result<String, String> {
+        if armored.len() > LONGEST_SIGNATURE {
+            return Err(format!("it is longer than {LONGEST_SIGNATURE} bytes, which no signature of an SSH key is"));
+        }
+        let signature = SshSig::from_pem(armored).map_err(|error| format!("it is no SSH signature: {error}"))?;
+        if signature.namespace() != namespace {
+            return Err(format!("it is for `{}`, not for `{namespace}`", signature.namespace()));
+        }
+        let key = PublicKey::from(signature.public_key().clone());
+        self.allows(person, &key, namespace, at)?;
+        key.verify(namespace, message, &signature)
+            .map_err(|_| format!("it was not made with the key {} over what was answered", fingerprint(&key)))?;
+        Ok(fingerprint(&key))
+    }
+}
+
+impl SignerLine {
+    /// Whether the line lets its key sign for this at this time.
+    pub fn covers(&self, namespace: &str, at: Timestamp) -> Result<(), String> {
+        let place = format!("policies/allowed_signers:{}", self.number);
+        if self.namespaces.as_ref().is_some_and(|named| !named.contains(namespace)) {
+            return Err(format!("{place}: the key does not sign for `{namespace}`; an owner adds it to `namespaces`"));
+        }
+        if let Some(after) = self.valid_after.filter(|after| at < *after) {
+            return Err(format!("{place}: the key signs from {after} on, and this is {at}"));
+        }
+        match self.valid_before.filter(|before| at >= *before) {
+            Some(before) => Err(format!("{place}: the key has not signed since {before}, and this is {at}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether signatures of such a key are taken; else why not and what to use.
+pub fn usable(algorithm: &Algorithm) -> Result<(), String> {
+    let instead = "make one that is with `ssh-keygen -t ed25519`";
+    match algorithm {
+        Algorithm::Ed25519 | Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 | EcdsaCurve::NistP384 } => Ok(()),
+        Algorithm::Rsa { .. } => Err(format!(
+            "an RSA key is not taken, because the library for it has an open timing advisory (RUSTSEC-2023-0071); {instead}"
+        )),
+        other => Err(format!("a key of the kind `{other}` is not taken; {instead}")),
+    }
+}
+
+/// How a key is named to people.
+pub fn fingerprint(key: &PublicKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+/// The line that lets a key sign for a person.
+pub fn line_for(person: &str, key: &PublicKey) -> String {
+    let bare = PublicKey::from(key.key_data().clone());
+    let key = bare.to_openssh().unwrap_or_else(|_| "…".into());
+    format!("{person} namespaces=\"{}\" {key}", NAMESPACES.join(","))
+}
+
+fn line(text: &str, number: usize) -> Result<SignerLine, String> {
+    let (principals, rest) = word(text)?;
+    let (options, key) = match word(rest)? {
+        (kind, _) if is_key_type(kind) => ("", rest),
+        (options, key) => (options, key),
+    };
+    let mut line = SignerLine {
+        number,
+        principals: listed(principals)?,
+        namespaces: None,
+        valid_after: None,
+        valid_before: None,
+        key: public_key(key)?,
+    };
+    for option in split_outside_quotes(options, |c| c == ',')?.into_iter().filter(|option| !option.is_empty()) {
+        line.option(option)?;
+    }
+    Ok(line)
+}
+
+impl SignerLine {
+    fn option(&mut self, written: &str) -> Result<(), String> {
+        let (name, value) = match written.split_once('=') {
+            Some((name, value)) => (name, value.strip_prefix('"').and_then(|value| value.strip_suffix('"'))),
+            None => (written, None),
+        };
+        let wanted = |value: Option<&str>| {
+            value.map(str::to_owned).ok_or_else(|| format!("write `{name}` with its value in quotes: {name}=\"…\""))
+        };
+        let once = |known: bool| if known { Err(format!("`{name}` stands twice")) } else { Ok(()) };
+        match name.to_ascii_lowercase().as_str() {
+            "namespaces" => {
+                once(self.namespaces.is_some())?;
+                self.namespaces = Some(listed(&wanted(value)?)?);
+            }
+            "valid-after" => {
+                once(self.valid_after.is_some())?;
+                self.valid_after = Some(instant(&wanted(value)?)?);
+            }
+            "valid-before" => {
+                once(self.valid_before.is_some())?;
+                self.valid_before = Some(instant(&wanted(value)?)?);
+            }
+            "cert-authority" => return Err("certificates are not taken; write each person's own key".into()),
+            _ => return Err(format!("`{name}` is no option; there are namespaces, valid-after and valid-before")),
+        }
+        Ok(())
+    }
+}
+
+/// The first word and what follows it. Quotes hold a word together.
+fn word(text: &str) -> Result<(&str, &str), String> {
+    let text = text.trim_start();
+    let words = split_outside_quotes(text, char::is_whitespace)?;
+    let first = words.first().copied().unwrap_or_default();
+    Ok((first, text.get(first.len()..).unwrap_or_default().trim_start()))
+}
+
+fn split_outside_quotes(text: &str, separates: impl Fn(char) -> bool) -> Result<Vec<&str>, String> {
+    let mut quoted = false;
+    let parts = text.split(|c: char| {
+        quoted ^= c == '"';
+        !quoted && separates(c)
+    });
+    let parts: Vec<&str> = parts.collect();
+    if text.matches('"').count() % 2 == 1 { Err("a quote is not closed".into()) } else { Ok(parts) }
+}
+
+/// Names, each written out: a pattern would let a key sign for people whom nobody named.
+fn listed(text: &str) -> Result<BTreeSet<String>, String> {
+    let names: BTreeSet<String> = text.split(',').map(str::to_owned).collect();
+    match names.iter().find(|name| name.is_empty() || name.contains(['*', '?', '!', '"', '\\'])) {
+        Some(name) => Err(format!("`{name}` is no name: write each one out, without `*`, `?`, `!` or quotes")),
+        None => Ok(names),
+    }
+}
+
+fn is_key_type(word: &str) -> bool {
+    ["ssh-", "ecdsa-", "sk-"].iter().any(|start| word.starts_with(start))
+}
+
+/// A key without its comment.
+fn public_key(text: &str) -> Result<PublicKey, String> {
+    let mut words = text.split_whitespace();
+    let (Some(kind), Some(data)) = (words.next(), words.next()) else {
+        return Err("write NAME[,NAME…] [OPTIONS] KEYTYPE KEY, with the key as its .pub file has it".into());
+    };
+    PublicKey::from_openssh(&format!("{kind} {data}"))
+        .map_err(|error| format!("`{kind} …` is no public key: {error}; copy it from its .pub file"))
+}
+
+/// `YYYYMMDD[HHMM[SS]]Z`.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let wrong = || format!("`{text}` is no time: write YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS and `Z` for UTC");
+    let digits = text.strip_suffix('Z').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits = digits.filter(|digits| matches!(digits.len(), 8 | 12 | 14)).ok_or_else(wrong)?;
+    let padded = format!("{digits:0<14}");
+    let part = |from: usize, to: usize| padded.get(from..to).and_then(|part| part.parse::<i16>().ok());
+    let small = |from: usize| part(from, from + 2).and_then(|part| i8::try_from(part).ok()).ok_or_else(wrong);
+    let year = part(0, 4).ok_or_else(wrong)?;
+    let at = DateTime::new(year, small(4)?, small(6)?, small(8)?, small(10)?, small(12)?, 0).map_err(|_| wrong())?;
+    Ok(at.to_zoned(TimeZone::UTC).map_err(|_| wrong())?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use ssh_key::{LineEnding, PrivateKey, private::Ed25519Keypair};
+
+    use super::*;
+
+    fn key(seed: u8) -> PrivateKey {
+        PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn signed(key: &PrivateKey, namespace: &str, message: &[u8]) -> String {
+        key.sign(namespace, HashAlg::Sha512, message).unwrap().to_pem(LineEnding::LF).unwrap()
+    }
+
+    fn public(seed: u8) -> String {
+        key(seed).public_key().to_openssh().unwrap()
+    }
+
+    #[test]
+    fn a_signature_is_taken_from_whom_for_what_and_when_the_line_says() {
+        let text = format!(
+            "# who signs\n\nada,eve namespaces=\"countersign-gate,git\",valid-after=\"20261201Z\",\
+             valid-before=\"202612020600Z\" {} ada's laptop\n  grace {}\n",
+            public(1),
+            public(2)
+        );
+        let signers = AllowedSigners::parse(&text).unwrap();
+        let noon = at("2026-12-01T12:00:00Z");
+        let (gate, call) = ("countersign-gate", "countersign-call");
+        let check = |person: &str, seed: u8, namespace: &str, when: Timestamp| {
+            signers.check(person, namespace, when, b"yes", &signed(&key(seed), namespace, b"yes"))
+        };
+        assert_eq!(check("ada", 1, gate, noon), Ok(fingerprint(key(1).public_key())));
+        assert!(check("eve", 1, gate, noon).is_ok());
+        assert!(check("grace", 2, call, noon).is_ok());
+        for (what, result, why) in [
+            ("another's key", check("ada", 2, gate, noon), "no line for `ada`"),
+            ("a stranger's key", check("ada", 3, gate, noon), "no line for `ada`"),
+            ("a stranger", check("linus", 1, gate, noon), "no line for `linus`"),
+            ("another namespace", check("ada", 1, call, noon), "does not sign for `countersign-call`"),
+            ("too early", check("ada", 1, gate, at("2026-11-30T23:59:59Z")), "from 2026-12-01T00:00:00Z on"),
+            ("too late", check("ada", 1, gate, at("2026-12-02T06:00:00Z")), "not signed since"),
+            (
+                "a signature for something else",
+                signers.check("ada", gate, noon, b"yes", &signed(&key(1), "git", b"yes")),
+                "it is for `git`",
+            ),
+            (
+                "other bytes",
+                signers.check("ada", gate, noon, b"no", &signed(&key(1), gate, b"yes")),
+                "not made with the key",
+            ),
+            ("no signature", signers.check("ada", gate, noon, b"yes", "yes"), "no SSH signature"),
+            ("far too long", signers.check("ada", gate, noon, b"yes", &"x".repeat(5000)), "longer than"),
+        ] {
+            let said = result.expect_err(what);
+            assert!(said.contains(why), "{what}: {said}");
+        }
+        let again = AllowedSigners::from_document(&signers.document()).unwrap();
+        assert_eq!(again, signers);
+    }
+
+    #[test]
+    fn no_flipped_bit_of_a_signature_is_taken() {
+        let signers = AllowedSigners::parse(&format!("ada {}", public(1))).unwrap();
+        let noon = at("2026-12-01T12:00:00Z");
+        let armored = signed(&key(1), "countersign-gate", b"yes");
+        let taken = |text: &str| signers.check("ada", "countersign-gate", noon, b"yes", text).is_ok();
+        assert!(taken(&armored));
+        let body = armored.find('\n').unwrap()..armored.rfind("\n-----END").unwrap();
+        for place in body.step_by(5) {
+            let mut bytes = armored.clone().into_bytes();
+            bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).unwrap();
+            assert!(changed == armored || !taken(&changed), "byte {place}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_could_be_read_two_ways_is_refused_at_its_place() {
+        let ed = public(1);
+        for (text, why) in [
+            (format!("* {ed}"), "write each one out"),
+            (format!("*@example.com {ed}"), "write each one out"),
+            (format!("ada,!eve {ed}"), "write each one out"),
+            (format!("ada, {ed}"), "write each one out"),
+            (format!("\"ada\" {ed}"), "write each one out"),
+            (format!("ada namespaces=\"countersign-*\" {ed}"), "write each one out"),
+            (format!("ada namespaces=git {ed}"), "in quotes"),
+            (format!("ada namespaces=\"git {ed}"), "not closed"),
+            (format!("ada namespaces=\"a\",namespaces=\"b\" {ed}"), "stands twice"),
+            (format!("ada valid-before=\"20261201\" {ed}"), "`Z` for UTC"),
+            (format!("ada valid-before=\"20261301Z\" {ed}"), "is no time"),
+            (format!("ada valid-after=\"2026120112Z\" {ed}"), "is no time"),
+            (format!("ada cert-authority {ed}"), "certificates"),
+            (format!("ada no-touch-required {ed}"), "is no option"),
+            ("ada".into(), "KEYTYPE"),
+            ("ada ssh-ed25519".into(), "KEYTYPE"),
+            ("ada ssh-ed25519 AAAA".into(), "no public key"),
+            (ed.replace("ssh-ed25519", "ada ssh-rsa"), "no public key"),
+        ] {
+            let problem = AllowedSigners::parse(&format!("# first\n{text}\n")).expect_err(&text);
+            assert!(problem.line == 2 && problem.message.contains(why), "{text}: {problem}");
+        }
+        assert_eq!(AllowedSigners::parse("\n# nobody\n").unwrap().of("ada").count(), 0);
+    }
+
+    #[test]
+    fn a_key_whose_signatures_cannot_be_checked_says_so_and_leaves_the_others_alone() {
+        let rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7 ";
+        assert!(AllowedSigners::parse(&format!("ada {rsa}")).is_err(), "cut short");
+        for (algorithm, why) in [
+            (Algorithm::Rsa { hash: None }, "RUSTSEC-2023-0071"),
+            (Algorithm::Dsa, "ssh-keygen -t ed25519"),
+            (Algorithm::SkEd25519, "ssh-keygen -t ed25519"),
+            (Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 }, "ssh-keygen -t ed25519"),
+        ] {
+            assert!(usable(&algorithm).expect_err("refused").contains(why), "{algorithm}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether an answer was signed where it must be, and whether its signature is over exactly that answer, there, by that
+//! person, with a key that was theirs then.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{
+    artifact::{Digest, digest_of},
+    engagement::{Actor, Answer, Answered, ApprovalStatement, Asked, Body, Event, Signature, Signed, State, Statement},
+    facts::{AllowedSigners, Identity, IdentityMeans},
+};
+
+/// What is wrong with the signature of an event after `state`, or with its being without one. `own` are the signers
+/// that whoever verifies holds it against beside those of then.
+pub(super) fn breaches(
+    state: &State,
+    event: &Event,
+    document: &dyn Fn(&Digest) -> Option<Value>,
+    own: Option<&AllowedSigners>,
+) -> Vec<String> {
+    let signature = match &event.body {
+        Body::Answered(answered) => answered.signature.as_ref(),
+        _ => None,
+    };
+    let mut found = Vec::new();
+    if let Actor::Person(Identity { means: IdentityMeans::Signed, name, .. }) = &event.actor
+        && signature.is_none()
+    {
+        found.push(format!("{} by {name}, said to be signed, without a signature", event.body.kind()));
+    }
+    let Body::Answered(answered) = &event.body else { return found };
+    let about = &answered.about;
+    let needed = state.asked.as_ref().is_some_and(Asked::needs_signature);
+    match (signature, &event.actor) {
+        (None, Actor::Person(_)) if needed && answered.answer != Answer::Reject => {
+            found.push(format!("an answer about {about} on a name alone, where it needs a signature"));
+        }
+        (None, _) => {}
+        (Some(signature), Actor::Person(identity)) if identity.means == IdentityMeans::Signed => {
+            let wrong = |why: String| format!("an answer about {about} whose signature does not hold: {why}");
+            found.extend(holds(state, event.at, answered, signature, &identity.name, document, own).err().map(wrong));
+        }
+        (Some(_), actor) => found.push(format!("an answer about {about} by {actor} with a signature")),
+    }
+    found
+}
+
+fn holds(
+    state: &State,
+    at: Timestamp,
+    answered: &Answered,
+    signature: &Signature,
+    person: &str,
+    document: &dyn Fn(&Digest) -> Option<Value>,
+    own: Option<&AllowedSigners>,
+) -> Result<(), String> {
+    let mut signed: Signed<ApprovalStatement> = read_signed(signature, at, document)?;
+    if let Some(differs) = signed.statement.differs(state, answered, person) {
+        return Err(differs);
+    }
+    if signed.check()? != *signature {
+        return Err("it is not the one that the event says".into());
+    }
+    if let Some(own) = own {
+        signed.signers = own.clone();
+        signed.check().map_err(|why| format!("as the signers given have it, {why}"))?;
+    }
+    Ok(())
+}
+
+/// What was signed and what it was checked against, from what is stored.
+pub(in crate::ledger) fn read_signed<T: Statement + DeserializeOwned>(
+    signature: &Signature,
+    at: Timestamp,
+    document: &dyn Fn(&Digest) -> Option<Value>,
+) -> Result<Signed<T>, String> {
+    let gone = |what: &str| format!("{what} is missing or was changed");
+    let statement = document(&signature.statement).ok_or_else(|| gone("the signed statement"))?;
+    let statement: T = serde_json::from_value(statement).map_err(|error| format!("the signed statement: {error}"))?;
+    let signers = document(&signature.signers).ok_or_else(|| gone("what it was checked against"))?;
+    let signers = AllowedSigners::from_document(&signers).ok_or_else(|| gone("what it was checked against"))?;
+    if digest_of(&signers.document()).ok() != Some(signature.signers) {
+        return Err("what it was checked against has more in it than was checked".into());
+    }
+    Ok(Signed { statement, armored: signature.armored.clone(), signers, at })
+}

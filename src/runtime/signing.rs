@@ -1,0 +1,158 @@
+//! Signed answers: what is to be signed is put together here and handed to whoever has the key. The key itself is
+//! never here, and whoever drives an engagement has no signer at all.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::{
+    artifact::{Digest, Nonce, canonical},
+    engagement::{
+        About, Answer, Answered, ApprovalStatement, Asked, Head, Once, Refusal, Signed, State, Statement, TrustSet,
+        TrustStatement,
+    },
+    facts::{AllowedSigners, Identity},
+    ledger::{LedgerError, Store},
+    policy::Catalog,
+};
+
+use super::workspace::{Workspace, WorkspaceError};
+
+/// Whoever has a person's key.
+pub trait Signer: Sync {
+    /// The armored SSH signature of a message; else why there is none and what to do.
+    ///
+    /// # Errors
+    ///
+    /// In words: no key, no passphrase, a key that does not sign for this person.
+    fn sign(&self, wanted: &Wanted<'_>) -> Result<String, String>;
+}
+
+/// What is to be signed, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The bytes.
+    pub message: &'a [u8],
+    /// What the signature is for.
+    pub namespace: &'a str,
+    /// The person.
+    pub person: &'a str,
+    /// Whose keys sign for whom.
+    pub signers: &'a AllowedSigners,
+    /// When it is given.
+    pub at: Timestamp,
+}
+
+/// A signature that there is not.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// Something does not let it be signed.
+    #[error("{0}")]
+    Key(String),
+    /// `policies/allowed_signers` does not load.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// The only asking of a question.
+pub(super) async fn once(store: &dyn Store) -> Result<Once, LedgerError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        let source = std::io::Error::other(error.to_string());
+        LedgerError::Io { doing: "read", path: "/dev/urandom".into(), source }
+    })?;
+    Ok(Once { ledger: store.ledger().await?, nonce: Nonce::from_bytes(bytes) })
+}
+
+/// Has an answer to the open question signed, as it will stand on the chain.
+///
+/// # Errors
+///
+/// [`SigningError`].
+pub(super) fn sign_answer(
+    workspace: &Workspace,
+    signer: &dyn Signer,
+    state: &State,
+    answered: &Answered,
+    identity: &Identity,
+    (at, expires): (Timestamp, Timestamp),
+) -> Result<Signed<ApprovalStatement>, SigningError> {
+    let statement = ApprovalStatement::of(state, answered, &identity.name, expires);
+    let statement = statement.ok_or_else(|| {
+        SigningError::Key(format!("this question cannot be signed; `countersign run {}` asks it anew", state.id))
+    })?;
+    sign(workspace, signer, statement, at)
+}
+
+/// Has a trust stage signed, as it will follow `head`.
+///
+/// # Errors
+///
+/// [`SigningError`].
+pub async fn sign_trust(
+    workspace: &Workspace,
+    signer: &dyn Signer,
+    set: &TrustSet,
+    person: &str,
+    head: Head,
+    at: Timestamp,
+) -> Result<Signed<TrustStatement>, SigningError> {
+    let ledger = workspace.store().ledger().await?;
+    let expires = at.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
+    sign(workspace, signer, TrustStatement::of(set, ledger, person, head, expires), at)
+}
+
+fn sign<T: Statement>(
+    workspace: &Workspace,
+    signer: &dyn Signer,
+    statement: T,
+    at: Timestamp,
+) -> Result<Signed<T>, SigningError> {
+    let signers = workspace.load_signers()?;
+    let message = canonical(&statement).map_err(|error| SigningError::Key(error.to_string()))?;
+    let (namespace, person) = (statement.namespace(), statement.person());
+    let wanted = Wanted { message: &message, namespace, person, signers: &signers, at };
+    let armored = signer.sign(&wanted).map_err(SigningError::Key)?;
+    Ok(Signed { statement, armored, signers, at })
+}
+
+/// What is stored beside a signed answer.
+pub(super) fn signed_documents(signed: &Signed<ApprovalStatement>) -> Result<Vec<Value>, SigningError> {
+    let statement = serde_json::to_value(&signed.statement).map_err(|error| SigningError::Key(error.to_string()))?;
+    Ok(vec![statement, signed.signers.document()])
+}
+
+/// Whether an answer to the open question needs a signature.
+pub(super) fn needs_signature(state: &State, answer: &Answer) -> bool {
+    *answer != Answer::Reject && state.asked.as_ref().is_some_and(Asked::needs_signature)
+}
+
+/// The answer in the highest role that is enough for it. Whoever may not give it is told so before a key is asked for.
+pub(super) fn in_role(
+    state: &State,
+    catalog: &Catalog,
+    identity: &Identity,
+    answered: Answered,
+) -> Result<Answered, Refusal> {
+    let asked = state.asked.as_ref().ok_or_else(|| Refusal::NothingAsked(state.id.to_string()))?;
+    let enough = catalog.people.roles(identity).into_iter().filter(|role| *role >= asked.role).max();
+    if answered.answer == Answer::Approve && asked.barred.contains(&identity.name) {
+        return Err(Refusal::SameHands(identity.name.clone()));
+    }
+    Ok(Answered { role: enough.ok_or(Refusal::NotInRole(asked.role))?, ..answered })
+}
+
+/// What to type to answer a question with a signature.
+pub(super) fn signed_words(id: &str, about: &About, digest: Digest) -> String {
+    let (key, digest) = ("--key ~/.ssh/id_ed25519", digest.hex());
+    match about {
+        About::Failure { .. } => format!("countersign answer {id} continue|undo-target|undo-all|stop {key}"),
+        About::Unknown { .. } => format!("countersign answer {id} applied|not-applied {key}"),
+        About::Deviation { .. } => format!("countersign approve {id} --digest {digest} --reason … {key}"),
+        About::Gate1 | About::Gate2 | About::Call { .. } => {
+            format!("countersign approve {id} --digest {digest} {key}")
+        }
+    }
+}
