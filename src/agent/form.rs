@@ -1,6 +1,5 @@
 //! Questions asked one at a time, of a blueprint or of an agent: what was answered, what comes next, and whether an
-//! answer fits. Pure:
-//! whoever reads lines from a person or a script hands them in and shows what comes back.
+//! answer fits. Pure: whoever reads lines from a person or a script hands them in and shows what comes back.
 
 use serde_json::{Map, Value};
 

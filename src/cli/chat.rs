@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use crate::{
-    agent::{Form, Near, Taken, clearly, expected_steps, nearest, so_far},
+    agent::{Form, Near, clearly, expected_steps, nearest, so_far},
     artifact::Blueprint,
     gate::{Screen, Section, boundary_words, render},
     ledger::{Claim, Journal, Status},
@@ -15,6 +15,7 @@ use crate::{
 
 use super::{
     args::{Chat, Global},
+    asking::{Asked, ask_all},
     context::Context,
     form,
     interrupt::Interrupt,
@@ -94,7 +95,27 @@ async fn ask(context: &Context, args: &Chat) -> Result<Option<Journal>, CliError
         say("");
         say(format!("{}: {}", plain(&blueprint.name), plain(&blueprint.title)));
         let may_choose = args.blueprint.is_none();
-        while fill(&mut reader, blueprint, &mut form, may_choose)? == Filled::Whole {
+        loop {
+            let title = |form: &Form<'_>| {
+                if form.open().is_some()
+                    && let Some(title) = so_far(blueprint, form.answers()).first()
+                {
+                    say(format!("     {}", plain(title)));
+                }
+            };
+            match ask_all(&mut reader, &mut form, may_choose, title)? {
+                Asked::Whole => {}
+                Asked::Back => break,
+                Asked::Over(input) => {
+                    let what = format!("the answers end before `{input}`, so nothing is filed; go on from here with");
+                    return Err(ended(what, blueprint, &form));
+                }
+                Asked::Unfit(input, why) => {
+                    let place = reader.place();
+                    let what = format!("{place}: `{input}`: {why}; nothing is filed. Go on from here with");
+                    return Err(ended(what, blueprint, &form));
+                }
+            }
             say("");
             say(render(&draft(blueprint, &form, &catalog)?, style()));
             match confirm(&mut reader, &form)? {
@@ -187,61 +208,6 @@ fn choose<'a>(
     }
 }
 
-/// How asking the questions ended.
-#[derive(PartialEq, Eq)]
-enum Filled {
-    /// All are answered.
-    Whole,
-    /// Another blueprint is to be chosen.
-    Elsewhere,
-}
-
-/// Asks the open questions one by one.
-fn fill(reader: &mut Reader, blueprint: &Blueprint, form: &mut Form<'_>, may_choose: bool) -> Result<Filled, CliError> {
-    let mut interrupted = false;
-    while let (Some(question), Some(input)) = (form.question(), form.open()) {
-        let line = match reader.ask(&plain(&question))? {
-            Read::Line(line) => line,
-            Read::Interrupted if !interrupted => {
-                interrupted = true;
-                say("  Ctrl-C again leaves; what was answered is then said as a command");
-                continue;
-            }
-            Read::Interrupted | Read::End => {
-                return Err(CliError::usage(format!(
-                    "the answers end before `{}`, so nothing is filed; go on from here with\n{}",
-                    input.name,
-                    again(blueprint, form)
-                )));
-            }
-        };
-        interrupted = false;
-        match form.take(&line) {
-            Taken::Answered => {
-                if form.open().is_some()
-                    && let Some(title) = so_far(blueprint, form.answers()).first()
-                {
-                    say(format!("     {}", plain(title)));
-                }
-            }
-            Taken::Back => {}
-            Taken::First if may_choose => return Ok(Filled::Elsewhere),
-            Taken::First => say("  this is the first question"),
-            Taken::Help(lines) => lines.iter().for_each(|line| say(format!("  {}", plain(line)))),
-            Taken::Invalid(why) if reader.interactive() => say(format!("  {}", plain(&why))),
-            Taken::Invalid(why) => {
-                return Err(CliError::usage(format!(
-                    "{}: `{}`: {why}; nothing is filed. Go on from here with\n{}",
-                    reader.place(),
-                    input.name,
-                    again(blueprint, form)
-                )));
-            }
-        }
-    }
-    Ok(Filled::Whole)
-}
-
 /// What the request comes to, before it is filed.
 fn draft(blueprint: &Blueprint, form: &Form<'_>, catalog: &Catalog) -> Result<Screen, CliError> {
     let inputs = blueprint.check_inputs(form.answers()).map_err(|error| CliError::usage(error.to_string()))?;
@@ -303,6 +269,11 @@ fn reopen(error: RequestError, reader: &Reader, blueprint: &Blueprint, form: &mu
             Err(error)
         }
     }
+}
+
+/// The end of the answers, with the command that goes on from there.
+fn ended(what: String, blueprint: &Blueprint, form: &Form<'_>) -> CliError {
+    CliError::usage(format!("{what}\n{}", again(blueprint, form)))
 }
 
 /// The command that takes the conversation up again with what was answered so far.

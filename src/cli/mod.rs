@@ -3,6 +3,7 @@
 
 mod answer;
 mod args;
+mod asking;
 mod call;
 mod chat;
 mod context;
