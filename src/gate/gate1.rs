@@ -16,6 +16,7 @@ use super::{
     screen::{Screen, Section},
     since::{since_last_version, version_before},
     text::{count, names, sentence, value, word},
+    wider::wider_than_needed,
 };
 
 /// What gate 1 shows.
@@ -36,6 +37,7 @@ pub(super) fn screen(
         Some(report) => sections.extend(proven(view, catalog, report)),
         None => sections.extend(widest_grant(spec, catalog)),
     }
+    sections.extend(wider(view, spec, catalog));
     sections.push(wanted(spec, catalog));
     sections.push(bounds(view, spec, facts));
     Screen {
@@ -69,6 +71,15 @@ fn widest_grant(spec: &Spec, catalog: &Catalog) -> Option<Section> {
         section.text(said);
     }
     Some(section)
+}
+
+/// What could be narrower, where anything could.
+fn wider(view: &View<'_>, spec: &Spec, catalog: &Catalog) -> Option<Section> {
+    let design = view.documents.request().and_then(|request| request.design_draft());
+    let said = wider_than_needed(spec, design, catalog);
+    let mut section = Section::new("WIDER THAN WHAT IS ASKED FOR NEEDS");
+    said.into_iter().for_each(|said| section.warn(said));
+    (!section.lines.is_empty()).then_some(section)
 }
 
 fn wanted(spec: &Spec, catalog: &Catalog) -> Section {

@@ -20,6 +20,7 @@ mod sequence;
 mod signature;
 mod since;
 mod text;
+mod wider;
 #[cfg(test)]
 mod boundary_tests;
 #[cfg(test)]
