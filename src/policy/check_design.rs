@@ -8,18 +8,14 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{
-        Agent, Arg, Boundary, Component, Decision, DesignDraft, Expression, ForEach, Phase, Scope, Spec, SpecError,
-        Step, StepId, ToolName, Until, fill, plain_words, too_much_to_show,
+        Arg, Boundary, Component, Decision, DesignDraft, Expression, ForEach, Phase, Scope, Spec, SpecError, Step,
+        StepId, ToolName, Until, fill, plain_words, too_much_to_show,
     },
     facts::Role,
     tool::{Effect, Tool},
 };
 
-use super::{
-    Catalog, CompiledBoundary,
-    decide::{Changes, Question, within},
-    nearest,
-};
+use super::{Catalog, CompiledBoundary, check_flow::inside, nearest};
 
 /// What is wrong with a drafted design under its spec.
 pub fn check_design(draft: &DesignDraft, spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
@@ -50,9 +46,9 @@ struct Review<'a> {
 
 /// Under which sides of the boundary a call may stand.
 #[derive(Clone, Copy)]
-struct Sides {
-    discover: bool,
-    build: bool,
+pub(super) struct Sides {
+    pub(super) discover: bool,
+    pub(super) build: bool,
 }
 
 impl<'a> Review<'a> {
@@ -205,41 +201,10 @@ impl<'a> Review<'a> {
         let literal: Option<Map<String, Value>> =
             args.iter().map(|(name, arg)| Some((name.clone(), arg.literal()?.clone()))).collect();
         if let Some(literal) = literal.filter(|_| self.errors.len() == before)
-            && let Err(message) = self.inside(tool, &literal, sides, phase)
+            && let Err(message) = inside(self.catalog, &self.boundary, tool, &literal, sides, phase)
         {
             self.say(format!("{path}.with"), message);
         }
-    }
-
-    /// Whether a call whose arguments are all known is inside some grant.
-    fn inside(&self, tool: &Tool, args: &Map<String, Value>, sides: Sides, phase: Phase) -> Result<(), String> {
-        let args = &self.catalog.toolbox.check_args(tool, args).map_err(|problem| problem.to_string())?;
-        let ask = |agent: Agent| {
-            let question = Question {
-                agent,
-                phase,
-                stage: 1,
-                tool,
-                args,
-                on_contract: true,
-                undo_of: None,
-                recovery: false,
-                window_open: true,
-                approved_by: &Default::default(),
-                changes: Changes::default(),
-            };
-            within(self.catalog, &self.boundary, &question)
-        };
-        let reads = sides.discover && tool.effect == Effect::Read;
-        let agents = [(reads, Agent::Verifier), (sides.build, Agent::Build)];
-        let mut reasons = BTreeSet::new();
-        for (_, agent) in agents.into_iter().filter(|(asked, _)| *asked) {
-            match ask(agent) {
-                Ok(_) => return Ok(()),
-                Err(spoke) => reasons.extend(spoke.into_iter().map(|spoke| spoke.reason)),
-            }
-        }
-        Err(reasons.into_iter().collect::<Vec<_>>().join("; "))
     }
 
     fn order(&mut self) {

@@ -15,6 +15,12 @@ use super::{
     nearest,
 };
 
+/// Everything that is wrong with a spec, whoever wrote it.
+pub fn spec_problems(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
+    let problems = spec.problems();
+    if problems.is_empty() { check_spec(spec, catalog) } else { problems }
+}
+
 /// What is wrong with a spec beyond what [`Spec::problems`] says.
 pub fn check_spec(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
     let mut errors = Vec::new();
