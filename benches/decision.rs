@@ -243,7 +243,7 @@ impl Live {
         let inputs = json!({"id": 2 + n / 4 % 4_000, "name": format!("v{n}"), "switches": [SWITCHES[n % 4]]});
         let blueprint: countersign::artifact::Blueprint = from_yaml("vlan.yaml", VLAN).unwrap();
         let inputs = blueprint.check_inputs(inputs.as_object().unwrap()).unwrap();
-        let request = RequestDocument { blueprint: Some(blueprint), inputs, spec: None, design: None, baseline: None };
+        let request = RequestDocument { blueprint: Some(blueprint), inputs, spec: None, ..RequestDocument::default() };
         let mut story = Story::begin(&request, n);
         loop {
             match next(&story.view(catalog), story.now()).unwrap() {
@@ -394,7 +394,13 @@ impl Story {
         let id = EngagementId::from_bits(n as u64);
         let value = serde_json::to_value(request).unwrap();
         let digest = digest_of(&value).unwrap();
-        let requested = Requested { request: digest, title: "VLAN".into(), blueprint: Some("vlan".into()), from: None };
+        let requested = Requested {
+            request: digest,
+            title: "VLAN".into(),
+            blueprint: Some("vlan".into()),
+            from: None,
+            model: false,
+        };
         let at: Timestamp = "2026-12-01T22:00:00Z".parse().unwrap();
         let event = Event {
             engagement: id.clone(),

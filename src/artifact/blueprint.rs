@@ -101,6 +101,21 @@ impl Blueprint {
         Ok(normal)
     }
 
+    /// Those of the inputs that are given, in normal form.
+    pub fn check_given(&self, given: &Map<String, Value>) -> Result<Map<String, Value>, InputError> {
+        let mut normal = Map::new();
+        for (name, value) in given {
+            let input = self.inputs.iter().find(|input| input.name == *name).ok_or_else(|| InputError::Unknown {
+                name: name.clone(),
+                known: self.inputs.iter().map(|input| input.name.clone()).collect(),
+            })?;
+            let value = input.schema.normalise(value);
+            let value = value.map_err(|reason| InputError::Invalid { name: name.clone(), reason })?;
+            normal.insert(name.clone(), value);
+        }
+        Ok(normal)
+    }
+
     /// The inputs that have neither a value nor a default.
     pub fn missing(&self, given: &Map<String, Value>) -> Vec<&InputSchema> {
         self.inputs.iter().filter(|input| !given.contains_key(&input.name) && input.schema.default.is_none()).collect()

@@ -70,6 +70,8 @@ pub enum RecordOutcome {
     NotFeasible,
     /// A rule of the organization, or a person, said no.
     Refused,
+    /// The agents came to no draft that could stand, or a limit ended their drafting.
+    GivenUp,
     /// Ended by a person.
     Cancelled,
 }
@@ -199,8 +201,21 @@ pub struct Totals {
     pub approvals: u64,
     /// Model tokens.
     pub model_tokens: u64,
+    /// Turns of models.
+    #[serde(default, skip_serializing_if = "none")]
+    pub model_turns: u64,
+    /// What they cost, in millionths of the configured currency unit, as far as prices are configured.
+    #[serde(default, skip_serializing_if = "none")]
+    pub model_cost_micros: u64,
+    /// Seconds of waiting for models.
+    #[serde(default, skip_serializing_if = "none")]
+    pub model_seconds: u64,
     /// Seconds of work.
     pub working_seconds: u64,
     /// Seconds of waiting for people.
     pub waiting_seconds: u64,
+}
+
+fn none(number: &u64) -> bool {
+    *number == 0
 }

@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Digest, Phase, Spec, ToolName},
-    engagement::{Call, Gate, Next, Proposal, Purpose, RefusedAs, State, View, call_digest, next, opened_by_policy},
+    engagement::{
+        Call, Gate, Next, Proposal, Purpose, Reading, RefusedAs, State, View, call_digest, next, opened_by_policy,
+    },
     facts::{AUTONOMOUS, Role},
     policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, nearest, rule},
     tool::{Effect, Tool},
@@ -351,6 +353,12 @@ pub(super) fn still_allowed(
 /// The purpose that a refused proposal is written down under. A purpose that the program itself does not serve with
 /// exactly this call now is only a claim: taken for an answer it would fail steps and undos that were never tried.
 pub(super) fn refused_purpose(view: &View<'_>, proposal: &Proposal, now: Timestamp) -> Purpose {
+    if let Purpose::Turn { turn, call } = proposal.purpose
+        && view.state.talk.proposes(turn, call)
+        && matches!(view.reading(&proposal.purpose), Reading::Open | Reading::Again)
+    {
+        return proposal.purpose.clone();
+    }
     match next(view, now) {
         Ok(Next::Call(wanted)) if wanted == *proposal => proposal.purpose.clone(),
         _ => Purpose::Proposed { n: view.state.next_call().number() },
@@ -359,8 +367,8 @@ pub(super) fn refused_purpose(view: &View<'_>, proposal: &Proposal, now: Timesta
 
 /// Whether exactly this, with its arguments in normal form, is what the engagement wants next.
 pub(super) fn is_next(view: &View<'_>, proposal: &Proposal, args: &Map<String, Value>, now: Timestamp) -> bool {
-    // Nothing that is proposed by hand is ever what the program wants next.
-    if matches!(proposal.purpose, Purpose::Proposed { .. }) {
+    // Nothing that is proposed by hand or by a model is ever what the program wants next.
+    if matches!(proposal.purpose, Purpose::Proposed { .. } | Purpose::Turn { .. }) {
         return false;
     }
     let Ok(Next::Call(wanted)) = next(view, now) else { return false };
@@ -378,7 +386,7 @@ fn normal(view: &View<'_>, proposal: &Proposal) -> Option<Map<String, Value>> {
 /// Step 5. A step's own call, an undo and a verifier's read must be exactly what comes next.
 pub(super) fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool) -> Result<Option<Spoke>, No> {
     // Whatever serves a purpose counts as evidence for it, so only the program's own next call may claim one.
-    let bound = !matches!(proposal.purpose, Purpose::Proposed { .. });
+    let bound = !matches!(proposal.purpose, Purpose::Proposed { .. } | Purpose::Turn { .. });
     if bound && !on_contract {
         let reason = match proposal.purpose {
             Purpose::Act { .. } | Purpose::Undo { .. } => "the approved design's next enabled step",

@@ -12,7 +12,7 @@ use crate::{
 use super::{
     args::{Global, List, StatusArg},
     context::Context,
-    output::{CliError, Code, plain, say, say_json},
+    output::{CliError, Code, count, plain, say, say_json},
 };
 
 /// `list`
@@ -54,6 +54,7 @@ pub async fn inbox(global: &Global) -> Result<Code, CliError> {
     summaries.retain(|summary| match &summary.status {
         Status::Waiting { role, .. } => roles.iter().any(|has| has >= role),
         Status::Rejected { .. } => roles.contains(&Role::Requester),
+        Status::Asked { .. } => summary.requester == identity.name,
         _ => false,
     });
     show(global, &summaries, &format!("Nothing waits for {}.", identity.name))
@@ -134,6 +135,9 @@ fn show(global: &Global, summaries: &[Summary], empty: &str) -> Result<Code, Cli
 pub fn status_words(status: &Status) -> String {
     match status {
         Status::Waiting { words, role, .. } => format!("waiting for {role}: {words}"),
+        Status::Asked { questions, .. } => {
+            format!("waiting for the requester: {}", count(*questions as u64, "question"))
+        }
         Status::Rejected { artifact, .. } => format!("rejected: {artifact} waits for an edit"),
         Status::Closed { outcome, .. } => super::show::outcome_words(*outcome).to_owned(),
         other => other.word().to_owned(),

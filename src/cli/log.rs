@@ -1,14 +1,14 @@
 //! `countersign log`: what happened, event by event.
 
 use crate::artifact::EngagementId;
-use crate::engagement::{Answer, Body, CallOutcome, Event, RefusedAs};
+use crate::engagement::{Answer, Body, CallOutcome, Event, RefusedAs, Turned};
 
 use super::{
     args::{Global, Log},
     context::Context,
-    output::{CliError, Code, plain, say, say_json},
-    run::outcome_word,
+    output::{CliError, Code, count, money, plain, say, say_json},
     show::outcome_words,
+    teller::outcome_word,
 };
 
 /// Runs the command.
@@ -54,6 +54,20 @@ fn words(body: &Body) -> String {
             None => phase.to_string(),
         },
         Body::Filed(filed) => format!("{} version {}, {}", filed.artifact, filed.version, filed.digest.short()),
+        Body::Turned(turned) => turn_words(turned),
+        Body::Inquired(asked) => asked
+            .questions
+            .iter()
+            .map(|question| format!("{}: {}", question.id, question.text))
+            .collect::<Vec<_>>()
+            .join("; "),
+        Body::Said(said) => {
+            let answers = said.answers.iter().map(|(id, answer)| format!("{id}: {answer}"));
+            said.text.iter().cloned().chain(answers).collect::<Vec<_>>().join("; ")
+        }
+        Body::Returned(returned) => {
+            format!("{} of turn {} given back: {}", returned.artifact, returned.turn, returned.problems.join("; "))
+        }
         Body::Proved(proved) => {
             format!("{} by {}, {}", proved.verdict.as_str(), proved.solver, proved.report.short())
         }
@@ -111,4 +125,19 @@ fn words(body: &Body) -> String {
         }
         Body::Closed(closed) => format!("{}: {}", outcome_words(closed.outcome), closed.reason),
     }
+}
+
+/// A turn of a model: what it drafts, with what, and what it used.
+fn turn_words(turned: &Turned) -> String {
+    let Turned { drafting, turn, endpoint, model, usage, latency_ms, .. } = turned;
+    if let Some(error) = &turned.error {
+        return format!("{drafting} turn {turn}: no answer, {error}");
+    }
+    let about = if usage.estimated { "about " } else { "" };
+    let cost = usage.cost_micros.map_or_else(String::new, |micros| format!(", {}", money(micros)));
+    let calls = if turned.calls == 0 { String::new() } else { format!(", {}", count(u64::from(turned.calls), "call")) };
+    format!(
+        "{drafting} turn {turn}: {model} at {endpoint}, {about}{} tokens{cost}, {latency_ms} ms{calls}",
+        usage.tokens()
+    )
 }

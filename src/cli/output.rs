@@ -67,7 +67,9 @@ impl Code {
         match outcome {
             RecordOutcome::Done | RecordOutcome::NothingToDo => Self::Done,
             RecordOutcome::PartlyDone => Self::Partly,
-            RecordOutcome::Failed | RecordOutcome::NotFeasible | RecordOutcome::Cancelled => Self::Failed,
+            RecordOutcome::Failed | RecordOutcome::NotFeasible | RecordOutcome::GivenUp | RecordOutcome::Cancelled => {
+                Self::Failed
+            }
             RecordOutcome::Refused => Self::Refused,
         }
     }
@@ -123,7 +125,11 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::GateClosed(_)
         | Refusal::NeedsSignature
         | Refusal::Signature(_) => Code::Refused,
-        Refusal::NoReason | Refusal::WrongAnswer(_) | Refusal::NothingAsked(_) | Refusal::Over(_) => Code::Usage,
+        Refusal::NoReason
+        | Refusal::WrongAnswer(_)
+        | Refusal::NothingAsked(_)
+        | Refusal::Over(_)
+        | Refusal::Said(_) => Code::Usage,
         _ => Code::Failed,
     }
 }
@@ -281,6 +287,11 @@ pub fn count(number: impl Into<u64>, one: &str) -> String {
         1 => format!("1 {one}"),
         number => format!("{number} {one}s"),
     }
+}
+
+/// An amount in millionths of the configured currency unit, which is not named here.
+pub fn money(micros: u64) -> String {
+    format!("{}.{:04}", micros / 1_000_000, micros % 1_000_000 / 100)
 }
 
 /// Text from a person or a device, fit for one line of a terminal: control characters are shown, not obeyed.

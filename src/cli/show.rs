@@ -202,6 +202,7 @@ pub fn outcome_words(outcome: RecordOutcome) -> &'static str {
         RecordOutcome::Failed => "failed",
         RecordOutcome::NotFeasible => "not feasible",
         RecordOutcome::Refused => "refused",
+        RecordOutcome::GivenUp => "given up",
         RecordOutcome::Cancelled => "cancelled",
     }
 }

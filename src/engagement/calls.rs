@@ -14,7 +14,7 @@ use super::{
     event::{Body, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Retried},
     purpose::Purpose,
     refusal::Refusal,
-    state::{Call, Gate, State},
+    state::{Call, Gate, State, holds_back},
 };
 
 fn wrong<T>(why: impl Into<String>) -> Result<T, Refusal> {
@@ -64,6 +64,7 @@ pub(super) fn allow(state: &State, allowed: Box<CallAllowed>) -> Result<Body, Re
     if allowed.counts.is_some() || matches!(allowed.purpose, Purpose::Undo { .. }) {
         none_under_way(state)?;
     }
+    asked_for(state, &allowed)?;
     effect(state, &allowed)?;
     if allowed.approved && state.approved_calls.get(&allowed.digest).is_none_or(|left| *left == 0) {
         return wrong("no unused approval names exactly this call");
@@ -85,8 +86,26 @@ fn place(purpose: &Purpose) -> Option<(Agent, Phase)> {
             (Agent::Verifier, Phase::Build)
         }
         Purpose::Observe { .. } | Purpose::CheckAfter { .. } => (Agent::Verifier, Phase::AsBuilt),
+        Purpose::Turn { .. } => (Agent::Design, Phase::Feasibility),
         Purpose::Proposed { .. } => return None,
     })
+}
+
+/// A call of a turn is one that the last turn asked for, reads, and is answered once.
+fn asked_for(state: &State, allowed: &CallAllowed) -> Result<(), Refusal> {
+    let Purpose::Turn { turn, call } = allowed.purpose else { return Ok(()) };
+    if !state.talk.proposes(turn, call) {
+        return wrong(format!("no turn of the agent asks for {}", allowed.purpose.words()));
+    }
+    if allowed.counts.is_some() {
+        return wrong("what a model asks for only reads");
+    }
+    let known = state.call_for(&allowed.purpose).is_some_and(|(_, call)| {
+        // What was held back may be asked again when that is put right.
+        let refused = call.refused.is_some() && !call.rule.as_deref().is_some_and(holds_back);
+        refused || matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::Error))
+    });
+    if known { wrong(format!("{} is answered already", allowed.purpose.words())) } else { Ok(()) }
 }
 
 /// A step acts once an attempt, on the flow, before it is settled; what it did is taken back once.

@@ -12,10 +12,9 @@ use crate::{
 
 use super::{
     calls,
-    event::{
-        Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed,
-        DeviationFound, NodeSettled, RefusedAs, Retried, SpecProved,
-    },
+    command::Command,
+    drafting,
+    event::{Actor, ArtifactFiled, Body, CallOutcome, Closed, RefusedAs, SpecProved},
     purpose::Purpose,
     question::{About, Answer, Answered, Asked, PolicyAnswer},
     refusal::Refusal,
@@ -23,98 +22,34 @@ use super::{
     statement::{ApprovalStatement, Signed},
 };
 
-/// Something that someone wants to happen.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Command {
-    /// Begin a phase.
-    Enter {
-        /// The phase.
-        phase: Phase,
-        /// Why, where a phase is left out or gone back to.
-        reason: Option<String>,
-    },
-    /// File a version of an artifact.
-    File {
-        /// Which.
-        artifact: ArtifactKind,
-        /// Its digest.
-        digest: Digest,
-        /// The digests of what it was made from.
-        made_from: Vec<Digest>,
-    },
-    /// Write down what a solver proved about the spec.
-    Prove(SpecProved),
-    /// Ask a person.
-    Ask(Asked),
-    /// Answer, in these roles.
-    Answer {
-        /// What about.
-        about: About,
-        /// The approval request that the person saw.
-        request: Digest,
-        /// The answer.
-        answer: Answer,
-        /// The roles that the person has.
-        roles: BTreeSet<Role>,
-        /// Why; a rejection needs one.
-        reason: Option<String>,
-        /// The calls that are approved with it.
-        calls: Vec<Digest>,
-        /// When what is approved with it is no longer approved.
-        expires: Option<Timestamp>,
-        /// The person's signature, where there is one.
-        signed: Option<Box<Signed<ApprovalStatement>>>,
-    },
-    /// Answer yes as `gates.cedar` says; only at trust stage 3, and only to a gate or about a deviation.
-    Rule {
-        /// What about.
-        about: About,
-        /// The approval request that the policy was asked about.
-        request: Digest,
-        /// What it said.
-        policy: PolicyAnswer,
-        /// When what is accepted with it is no longer accepted.
-        expires: Option<Timestamp>,
-    },
-    /// Write down that a call may run, before it does.
-    Allow(Box<CallAllowed>),
-    /// Write down that a call may not run.
-    Refuse(Box<CallRefused>),
-    /// Write down how a call ended.
-    Finish(CallFinished),
-    /// Write down that an unknown call did not take effect.
-    Void(CallVoid),
-    /// Write down what became of a node.
-    Settle(NodeSettled),
-    /// Write down a deviation.
-    Deviate(DeviationFound),
-    /// Try failed nodes again.
-    Retry {
-        /// The nodes and calls.
-        retried: Retried,
-        /// The roles that the person has.
-        roles: BTreeSet<Role>,
-    },
-    /// End it.
-    Cancel {
-        /// Why.
-        reason: String,
-        /// The roles that the person has.
-        roles: BTreeSet<Role>,
-    },
-    /// Close it.
-    Close(Closed),
-}
-
 /// What [`decide`] says to a command of `actor`. What only a person
 /// or only the program may do is refused to everyone else.
 pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body, Refusal> {
-    let persons = matches!(command, Command::Answer { .. } | Command::Cancel { .. } | Command::Retry { .. });
+    let persons = matches!(
+        command,
+        Command::Answer { .. } | Command::Cancel { .. } | Command::Retry { .. } | Command::Say { .. }
+    );
     if persons && !matches!(actor, Actor::Person(_)) {
         return Err(Refusal::NotAPerson(actor.to_string()));
     }
     if matches!(command, Command::Rule { .. }) != (*actor == Actor::Policy) {
         return Err(Refusal::NotThePolicy(actor.to_string()));
+    }
+    let agents = match &command {
+        Command::Turn(turned) => Some(turned.agent),
+        Command::Inquire(asked) => Some(asked.agent),
+        _ => None,
+    };
+    if agents.is_some_and(|agent| *actor != Actor::Agent(agent)) {
+        return Err(Refusal::NotTheAgent(actor.to_string()));
+    }
+    // What an agent files, a model has said; nobody files in its name what it never said.
+    if let (Command::File { artifact, made_from, .. }, Actor::Agent(_)) = (&command, actor)
+        && state.requested.model
+        && drafting::drafter(*artifact).is_some()
+        && !state.talk.gives(*artifact, made_from)
+    {
+        return Err(Refusal::NotMadeFrom(format!("no turn of the agent gave this {artifact}")));
     }
     if matches!(command, Command::Ask(_)) && *actor != Actor::Program {
         return Err(Refusal::NotTheProgram(actor.to_string()));
@@ -141,7 +76,7 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
             return Err(Refusal::Signature(format!("it is not {}'s", identity.name)));
         }
     }
-    if matches!(command, Command::Prove(_)) && *actor != Actor::Program {
+    if matches!(command, Command::Prove(_) | Command::GiveBack(_)) && *actor != Actor::Program {
         return Err(Refusal::NotTheProgram(actor.to_string()));
     }
     decide(state, command)
@@ -158,6 +93,10 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
     match command {
         Command::Enter { phase, reason } => enter(state, phase, reason),
         Command::File { artifact, digest, made_from } => file(state, artifact, digest, made_from),
+        Command::Turn(turned) => drafting::turn(state, turned),
+        Command::Inquire(asked) => drafting::inquire(state, asked),
+        Command::Say { said, roles } => drafting::say(state, said, &roles),
+        Command::GiveBack(returned) => drafting::give_back(state, returned),
         Command::Prove(proved) => prove(state, proved),
         Command::Ask(asked) => ask(state, asked),
         Command::Answer { about, request, answer, roles, reason, calls, expires, signed } => {
@@ -207,7 +146,13 @@ fn starts_something(state: &State, command: &Command) -> bool {
         Command::Answer { about, .. } | Command::Rule { about, .. } => {
             matches!(about, About::Gate1 | About::Gate2) && state.asked_anew().is_none()
         }
-        Command::Cancel { .. } | Command::Retry { .. } | Command::Prove(_) => true,
+        Command::Cancel { .. }
+        | Command::Retry { .. }
+        | Command::Prove(_)
+        | Command::Turn(_)
+        | Command::Inquire(_)
+        | Command::Say { .. }
+        | Command::GiveBack(_) => true,
         Command::Refuse(_)
         | Command::Finish(_)
         | Command::Void(_)
@@ -487,7 +432,7 @@ fn close(state: &State, closed: Closed) -> Result<Body, Refusal> {
     let without = state.phase < Phase::Build
         && match closed.outcome {
             RecordOutcome::Cancelled => state.cancelled.is_some(),
-            RecordOutcome::Refused => true,
+            RecordOutcome::Refused | RecordOutcome::GivenUp => true,
             _ => false,
         };
     if recorded || without {

@@ -39,7 +39,7 @@ pub enum DocumentError {
 }
 
 /// The request: everything that drafting needs, copied into the engagement.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestDocument {
     /// The blueprint, where there is one.
@@ -52,6 +52,12 @@ pub struct RequestDocument {
     pub design: Option<DesignDraft>,
     /// The digest of the record that this starts from.
     pub baseline: Option<Digest>,
+    /// What was asked for, in the requester's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Blueprints that are like it, as material for whoever drafts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub material: Vec<Blueprint>,
 }
 
 impl RequestDocument {

@@ -17,6 +17,8 @@ use super::{
     purpose::Purpose,
     question::{Answered, Asked},
     statement::Signature,
+    talk::{AgentAsked, DraftReturned, RequesterSaid},
+    turn::Turned,
 };
 
 /// One link of an engagement's chain.
@@ -83,6 +85,18 @@ pub enum Body {
     /// A version of an artifact was filed.
     #[serde(rename = "artifact.filed")]
     Filed(ArtifactFiled),
+    /// A model answered an agent, or no model did.
+    #[serde(rename = "model.turn")]
+    Turned(Box<Turned>),
+    /// An agent asks the requester.
+    #[serde(rename = "agent.asked")]
+    Inquired(AgentAsked),
+    /// A person said something to the agents; nothing that is said here approves anything.
+    #[serde(rename = "requester.said")]
+    Said(RequesterSaid),
+    /// A model's answer was given back, because it is no draft that could stand.
+    #[serde(rename = "draft.returned")]
+    Returned(DraftReturned),
     /// A solver was asked about the boundary of a spec.
     #[serde(rename = "spec.proved")]
     Proved(SpecProved),
@@ -141,6 +155,9 @@ pub struct Requested {
     /// The engagement whose record this starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<EngagementId>,
+    /// Whether language models draft it; a restart with other settings changes nothing about that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub model: bool,
 }
 
 /// A version of an artifact.
@@ -366,6 +383,10 @@ impl Body {
             Self::Requested(_) => "engagement.requested",
             Self::Entered { .. } => "phase.entered",
             Self::Filed(_) => "artifact.filed",
+            Self::Turned(_) => "model.turn",
+            Self::Inquired(_) => "agent.asked",
+            Self::Said(_) => "requester.said",
+            Self::Returned(_) => "draft.returned",
             Self::Proved(_) => "spec.proved",
             Self::Asked(_) => "approval.asked",
             Self::Answered(_) => "approval.answered",

@@ -42,6 +42,7 @@ impl State {
             proved: None,
             gate1: GateState::Closed,
             gate2: GateState::Closed,
+            talk: Default::default(),
             asked: None,
             asked_at: None,
             barred: BTreeSet::new(),
@@ -92,6 +93,7 @@ impl State {
         self.idle = match &event.body {
             Body::Answered(_) | Body::Closed(_) | Body::Cancelled { .. } | Body::Retried(_) => true,
             Body::Filed(_) => matches!(event.actor, Actor::Person(_)),
+            Body::Inquired(_) | Body::Said(_) => true,
             _ => false,
         };
         self.seq = event.seq;
@@ -118,7 +120,12 @@ impl State {
                 self.versions.insert(filed.artifact, filed.version);
                 self.filed.entry(filed.artifact).or_default().push(filed.digest);
                 self.authors.entry(filed.artifact).or_default().push(event.actor.clone());
+                self.talk.filed(filed.artifact);
             }
+            Body::Turned(turned) => self.talk.turned(turned),
+            Body::Inquired(asked) => self.talk.asked(asked, event.at),
+            Body::Said(said) => self.waited += self.talk.said(&event.actor, said, event.at),
+            Body::Returned(returned) => self.talk.returned(returned),
             Body::Proved(proved) => self.proved = Some(proved.clone()),
             Body::Asked(asked) => {
                 if self.asked.is_none() {
@@ -255,6 +262,7 @@ impl State {
                         Purpose::Discover { .. }
                             | Purpose::CheckBefore { .. }
                             | Purpose::Baseline { .. }
+                            | Purpose::Turn { .. }
                             | Purpose::Proposed { .. }
                     )
                 });

@@ -5,8 +5,10 @@ mod anew;
 mod approved;
 mod build;
 mod calls;
+mod command;
 mod decide;
 mod documents;
+mod drafting;
 mod event;
 mod fold;
 mod look;
@@ -16,6 +18,7 @@ mod question;
 mod refusal;
 mod state;
 mod statement;
+mod talk;
 mod trust;
 mod turn;
 mod undo;
@@ -39,8 +42,10 @@ mod testing;
 pub use anew::{Void, changed_tools, next_but_void, opened_by_policy, void_gates};
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use build::{RESENT, node_args};
-pub use decide::{Command, decide, decide_for};
+pub use command::Command;
+pub use decide::{decide, decide_for};
 pub use documents::{Blobs, DocumentError, Documents, Expanded, RequestDocument, read as read_document};
+pub use drafting::drafter;
 pub use event::{
     Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed, DeviationFound,
     Event, NodeSettled, RefusedAs, Requested, Retried, SpecProved, TrustSet,
@@ -52,10 +57,11 @@ pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
 pub use refusal::Refusal;
 pub use state::{Call, Deviation, Filed, Gate, GateState, State, holds_back};
 pub use statement::{ApprovalStatement, ApprovalStatementKind, Head, Signature, Signed, Statement, TrustStatement};
+pub use talk::{AgentAsked, AgentQuestion, DraftReturned, Exchange, Heard, RequesterSaid, Talk, Used};
 pub use trust::{Standing, TrustRefusal, set_trust};
 pub use turn::{Finish, Turned, Usage};
 pub use undo::undo_call;
-pub use view::{DiscoveryRead, View};
+pub use view::{DiscoveryRead, Reading, View};
 
 use serde_json::{Map, Value, json};
 

@@ -109,6 +109,8 @@ fn requirements(view: &View<'_>) -> Next {
     match (state.artifact(ArtifactKind::Spec), &state.gate1) {
         (None, _) | (Some(_), GateState::Rejected { .. }) => Next::Draft(ArtifactKind::Spec),
         (Some(_), GateState::Open { .. }) => Next::Enter(Phase::Feasibility, None),
+        // What was said after a version was filed is heard before anyone is asked about it.
+        (Some(_), GateState::Closed) if state.talk.unheard() => Next::Draft(ArtifactKind::Spec),
         (Some(_), GateState::Closed) => ask_or_wait(state, About::Gate1),
     }
 }
@@ -126,6 +128,9 @@ fn feasibility(view: &View<'_>) -> Result<Next, NextError> {
         use crate::artifact::Verdict;
         let reason = || report.findings.iter().map(|finding| finding.text.clone()).collect::<Vec<_>>().join("; ");
         return Ok(match report.verdict {
+            Verdict::WithChanges if view.state.requested.model && view.redrafts_left() => {
+                Next::Draft(ArtifactKind::Spec)
+            }
             Verdict::NotFeasible | Verdict::WithChanges => Next::Enter(Phase::AsBuilt, Some(reason())),
             Verdict::Feasible | Verdict::WithConstraints if nothing_to_do(view) => {
                 Next::Enter(Phase::AsBuilt, Some("every acceptance check holds already".into()))

@@ -84,6 +84,13 @@ pub enum Purpose {
         /// Its item, from 0.
         item: u32,
     },
+    /// A call that a model asked for; never on contract, and evidence of nothing but its own answer.
+    Turn {
+        /// The turn, counted over the engagement from 1.
+        turn: u32,
+        /// Which of its calls, from 1.
+        call: u32,
+    },
     /// A call that someone proposed by hand; never on contract.
     Proposed {
         /// Counts proposals, from 1.
@@ -117,7 +124,11 @@ impl Purpose {
             | Self::Undo { node }
             | Self::UndoCheck { node }
             | Self::Observe { node } => Some(node),
-            Self::Discover { .. } | Self::CheckBefore { .. } | Self::CheckAfter { .. } | Self::Proposed { .. } => None,
+            Self::Discover { .. }
+            | Self::CheckBefore { .. }
+            | Self::CheckAfter { .. }
+            | Self::Turn { .. }
+            | Self::Proposed { .. } => None,
         }
     }
 
@@ -138,6 +149,7 @@ impl Purpose {
             Self::UndoCheck { node } => format!("read back the undo of {node}"),
             Self::Observe { node } => format!("observe {node} at the end"),
             Self::CheckAfter { check, .. } => format!("check {check} after the build"),
+            Self::Turn { turn, call } => format!("call {call} of turn {turn}"),
             Self::Proposed { .. } => "proposed by hand".into(),
         }
     }

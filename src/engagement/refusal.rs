@@ -67,6 +67,12 @@ pub enum Refusal {
     /// A proof comes from asking the solver, which nobody but the program does.
     #[error("{0} cannot do this: only the program can")]
     NotTheProgram(String),
+    /// What was said is not what is asked, or nothing.
+    #[error("{0}")]
+    Said(String),
+    /// Turns and questions of an agent come from that agent.
+    #[error("{0} cannot do this: only the agent itself can")]
+    NotTheAgent(String),
     /// The call or node is not in the state that this needs.
     #[error("{0}")]
     Call(String),

@@ -16,6 +16,7 @@ use super::{
     event::{Actor, CallAllowed, CallOutcome, Closed, DeviationFound, RefusedAs, Requested, SpecProved},
     purpose::Purpose,
     question::{About, Answer, Answered, Asked},
+    talk::Talk,
 };
 
 /// What the events of one engagement add up to.
@@ -51,6 +52,8 @@ pub struct State {
     pub gate1: GateState,
     /// The second gate.
     pub gate2: GateState,
+    /// What agents and the requester have said.
+    pub talk: Talk,
     /// The question that is open.
     pub asked: Option<Asked>,
     /// Who may not say yes in this engagement, as the last question said.

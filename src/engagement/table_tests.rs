@@ -34,8 +34,8 @@ fn letter(answer: &Result<Body, Refusal>) -> char {
         Err(Refusal::NotAPerson(_) | Refusal::NotThePolicy(_)) => 'p',
         Err(Refusal::SameHands(_)) => 'h',
         Err(Refusal::NeedsSignature | Refusal::Signature(_)) => 's',
-        Err(Refusal::NotTheProgram(_)) => 't',
-        Err(Refusal::Call(_)) => 'c',
+        Err(Refusal::NotTheProgram(_) | Refusal::NotTheAgent(_)) => 't',
+        Err(Refusal::Call(_) | Refusal::Said(_)) => 'c',
         Err(Refusal::Cancelled(_)) => 'x',
         Err(Refusal::Over(_)) => 'o',
     }
@@ -240,6 +240,7 @@ allow requirements: undo                ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: read the undo back  ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: observe             ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: check after         ...... ccc ccccc cccccccccccccccc ccoo
+allow requirements: of a turn           .....x ccc ccccc cccccccccccccccx ccoo
 allow requirements: by hand             .....x ccc ccccc cccccccccccccccx ccoo
 allow design: discover                  .....x +++ ..... ...............x ..oo
 allow design: baseline                  .....x ccc ..... ...............x ..oo
@@ -253,6 +254,7 @@ allow design: undo                      ...... ... ..... ................ ..oo
 allow design: read the undo back        ...... ... ..... ................ ..oo
 allow design: observe                   ...... ... ..... ................ ..oo
 allow design: check after               ...... ... ..... ................ ..oo
+allow design: of a turn                 .....x ccc ..... ...............x ..oo
 allow design: by hand                   .....x +++ +++++ ...............x ..oo
 allow build: discover                   .....x ... ..... ...............x ..oo
 allow build: baseline                   .....x ... ..... ...............x ..oo
@@ -266,6 +268,7 @@ allow build: undo                       ...... ... ..... cccccccccccc+cc+ ..oo
 allow build: read the undo back         ...... ... ..... cccccccccccccccc ..oo
 allow build: observe                    ...... ... ..... ................ ..oo
 allow build: check after                ...... ... ..... ................ ..oo
+allow build: of a turn                  .....x ... ..... ...............x ..oo
 allow build: by hand                    .....x ... ..... +++++++++++++++x ..oo
 allow verifier: discover                .....x ccc ..... ...............x ..oo
 allow verifier: baseline                .....x +++ ..... ...............x ..oo
@@ -279,6 +282,7 @@ allow verifier: undo                    ...... ... ..... cccccccccccccccc ..oo
 allow verifier: read the undo back      ...... ... ..... ++++++++++++++++ ..oo
 allow verifier: observe                 ...... ... ..... ................ ++oo
 allow verifier: check after             ...... ... ..... ................ ++oo
+allow verifier: of a turn               .....x ccc ..... ...............x ..oo
 allow verifier: by hand                 .....x +++ +++++ +++++++++++++++x ++oo
 allow build: act, approved              ...... ... ..... ccccccc+cccccccc ..oo
 allow build: act, another approved      ...... ... ..... cccccccccccccccc ..oo
@@ -309,5 +313,6 @@ close as partly_done                    ...... .c. ..... ..c............. .+oo
 close as failed                         ...... .c. ..... ..c............. .+oo
 close as not_feasible                   ...... .c. ..... ..c............. .+oo
 close as refused                        ++++++ +c+ +++++ ..c............. .+oo
+close as given_up                       ++++++ +c+ +++++ ..c............. .+oo
 close as cancelled                      .....+ .c. ..... ..c............. .+oo
 ";

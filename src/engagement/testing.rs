@@ -33,7 +33,7 @@ pub(super) struct Story {
 impl Story {
     /// A request for the document with this digest.
     pub(super) fn begin(request: Digest) -> Self {
-        let requested = Requested { request, title: "t".into(), blueprint: None, from: None };
+        let requested = Requested { request, title: "t".into(), blueprint: None, from: None, model: false };
         let first = event(1, 1_000, Actor::Person(person("rita")), Body::Requested(requested), Digest::ZERO);
         let state = State::begin(&first).unwrap();
         Self { events: vec![first], state, clock: 1_001 }

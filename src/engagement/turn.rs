@@ -31,9 +31,16 @@ pub struct Turned {
     pub latency_ms: u64,
     /// Why the answer ended.
     pub finish: Finish,
+    /// How many calls it asks for.
+    #[serde(default, skip_serializing_if = "no_calls")]
+    pub calls: u32,
     /// What went wrong, where no usable answer came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+fn no_calls(calls: &u32) -> bool {
+    *calls == 0
 }
 
 /// Tokens of one turn.

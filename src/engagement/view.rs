@@ -36,11 +36,14 @@ pub struct View<'a> {
     pub toolbox: &'a Toolbox,
 }
 
+/// The versions of a spec after which discovery asks for no other.
+const MOST_VERSIONS: u32 = 5;
+
 /// How often a read whose outcome is unknown is made again.
 const READS_AGAIN: usize = 3;
 
 /// What is known of a call that a purpose needs.
-pub(super) enum Reading {
+pub enum Reading {
     /// It was not made yet.
     Open,
     /// It gave this.
@@ -53,7 +56,7 @@ pub(super) enum Reading {
 
 impl<'a> View<'a> {
     /// What is known of the call that served a purpose.
-    pub(super) fn reading(&self, purpose: &Purpose) -> Reading {
+    pub fn reading(&self, purpose: &Purpose) -> Reading {
         let Some((id, call)) = self.state.call_for(purpose) else { return Reading::Open };
         // A server that nobody has pinned, or that is not what was approved, is a matter of the workspace: nothing is
         // known of the target.
@@ -75,6 +78,11 @@ impl<'a> View<'a> {
                 if made < READS_AGAIN { Reading::Again } else { Reading::Failed(Some(id.clone()), said()) }
             }
         }
+    }
+
+    /// Whether agents may still draft another version of the spec by themselves.
+    pub(super) fn redrafts_left(&self) -> bool {
+        self.state.versions.get(&ArtifactKind::Spec).copied().unwrap_or(0) < MOST_VERSIONS
     }
 
     /// Why the engagement is stopped, if its agents tried too often what no grant lets them do.

@@ -34,6 +34,11 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
             vec![mention(filed.digest, Need::Must, format!("{}, version {}", filed.artifact, filed.version))]
         }
         Body::Proved(proved) => vec![mention(proved.report, Need::Must, "the proof report about the spec".into())],
+        Body::Turned(turned) => turned
+            .response
+            .map(|response| mention(response, Need::May, format!("what the {} agent's model said", turned.agent)))
+            .into_iter()
+            .collect(),
         Body::Asked(asked) => {
             vec![mention(asked.request, Need::Must, format!("the approval request about {}", asked.about))]
         }
@@ -55,6 +60,9 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
             vec![mention(refused.decided_on, Need::Extra, format!("what {} was decided on", refused.call))]
         }
         Body::Entered { .. }
+        | Body::Inquired(_)
+        | Body::Said(_)
+        | Body::Returned(_)
         | Body::Void(_)
         | Body::Settled(_)
         | Body::Deviated(_)

@@ -292,7 +292,7 @@ async fn put(connection: &mut SqliteConnection, append: &Append) -> Result<(), L
     let Some(summary) = &append.summary else { return Ok(()) };
     let standing = match &summary.status {
         Status::Closed { .. } => "closed",
-        Status::Waiting { .. } | Status::Rejected { .. } => "waiting",
+        Status::Waiting { .. } | Status::Rejected { .. } | Status::Asked { .. } => "waiting",
         Status::Drafting | Status::Running | Status::Cancelled { .. } => "open",
     };
     let line = serde_json::to_string(summary).map_err(|error| LedgerError::corrupt("a summary", error.to_string()))?;

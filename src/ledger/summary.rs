@@ -57,6 +57,13 @@ pub enum Status {
         /// Since when.
         since: Timestamp,
     },
+    /// An agent asked the requester something.
+    Asked {
+        /// How many questions are open.
+        questions: usize,
+        /// Since when.
+        since: Timestamp,
+    },
     /// A person rejected the draft, and someone must edit it or cancel.
     Rejected {
         /// Which draft.
@@ -95,12 +102,18 @@ impl Status {
                 since: state.asked_at.unwrap_or(state.last_at),
             };
         }
+        if let (None, Some(asked)) = (&state.cancelled, state.talk.open()) {
+            let since = state.talk.open_since().unwrap_or(state.last_at);
+            return Self::Asked { questions: asked.questions.len(), since };
+        }
         let draft = match state.phase {
             Phase::Requirements => Some((ArtifactKind::Spec, &state.gate1)),
             Phase::Design => Some((ArtifactKind::Design, &state.gate2)),
             Phase::Feasibility | Phase::Build | Phase::AsBuilt => None,
         };
-        if let (None, Some((artifact, GateState::Rejected { reason, .. }))) = (&state.cancelled, draft) {
+        // Where models draft, what was rejected is drafted again.
+        let again = state.requested.model;
+        if let (None, false, Some((artifact, GateState::Rejected { reason, .. }))) = (&state.cancelled, again, draft) {
             return Self::Rejected { artifact, reason: reason.clone() };
         }
         match (&state.cancelled, state.phase) {
@@ -116,6 +129,7 @@ impl Status {
             Self::Drafting => "drafting",
             Self::Running => "running",
             Self::Waiting { .. } => "waiting",
+            Self::Asked { .. } => "asked",
             Self::Rejected { .. } => "rejected",
             Self::Cancelled { .. } => "cancelled",
             Self::Closed { .. } => "closed",

@@ -43,6 +43,7 @@ pub(super) fn requested() -> Requested {
         title: "Add VLAN 120".into(),
         blueprint: Some("vlan".into()),
         from: None,
+        model: false,
     }
 }
 

@@ -14,8 +14,8 @@ use crate::{
     },
     engagement::{
         About, Actor, Answer, Asked, Blobs, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, Command,
-        Documents, Event, Next, NextError, Proposal, Purpose, RefusedAs, RequestDocument, Requested, State, View,
-        call_digest, decide, next,
+        Documents, Event, Next, NextError, Proposal, Purpose, Refusal, RefusedAs, RequestDocument, Requested, State,
+        View, call_digest, decide, decide_for, next,
     },
     facts::{Identity, IdentityMeans, Role, spec_facts},
     policy::{ApprovedOn, Catalog, Layer, Policies, PolicyTexts, Spoke},
@@ -100,7 +100,7 @@ impl Chain {
         let blueprint: Blueprint = from_yaml("blueprint", blueprint).unwrap_or_else(|error| panic!("{error}"));
         let inputs = blueprint.check_inputs(&object(inputs)).unwrap();
         let title = blueprint.title.clone();
-        let document = RequestDocument { blueprint: Some(blueprint), inputs, spec: None, design: None, baseline: None };
+        let document = RequestDocument { blueprint: Some(blueprint), inputs, spec: None, ..RequestDocument::default() };
         Self::begin(catalog(), document, title)
     }
 
@@ -109,8 +109,14 @@ impl Chain {
         let spec: Spec = from_yaml("spec.yaml", spec).unwrap_or_else(|error| panic!("{error}"));
         let inputs = spec.inputs.clone();
         let title = spec.title.clone();
-        let document = RequestDocument { blueprint: None, inputs, spec: Some(spec), design: None, baseline: None };
+        let document = RequestDocument { blueprint: None, inputs, spec: Some(spec), ..RequestDocument::default() };
         Self::begin(catalog(), document, title)
+    }
+
+    /// An engagement that models draft.
+    pub(crate) fn words(text: &str) -> Self {
+        let document = RequestDocument { text: Some(text.into()), ..RequestDocument::default() };
+        Self::begin(catalog(), document, text.into())
     }
 
     fn begin(catalog: Catalog, document: RequestDocument, title: String) -> Self {
@@ -126,7 +132,8 @@ impl Chain {
         };
         let request = chain.store(&document);
         let blueprint = document.blueprint.as_ref().map(|blueprint| blueprint.name.clone());
-        chain.push(ada(), Body::Requested(Requested { request, title, blueprint, from: None }));
+        let model = document.text.is_some();
+        chain.push(ada(), Body::Requested(Requested { request, title, blueprint, from: None, model }));
         chain
     }
 
@@ -184,6 +191,13 @@ impl Chain {
         self.push(actor, body);
     }
 
+    /// What `actor` wants written, if it may be.
+    pub(crate) fn act(&mut self, actor: Actor, command: Command) -> Result<(), Refusal> {
+        let body = decide_for(self.state(), &actor, command)?;
+        self.push(actor, body);
+        Ok(())
+    }
+
     pub(crate) fn state(&self) -> &State {
         self.state.as_ref().unwrap()
     }
@@ -204,35 +218,44 @@ impl Chain {
     /// Goes on until a person is asked (`Some`) or it is over (`None`).
     pub(crate) fn run(&mut self) -> Option<About> {
         for _ in 0..2000 {
-            match self.next().unwrap_or_else(|error| panic!("{error}")) {
-                Next::Draft(ArtifactKind::Spec) => {
-                    let spec = self.draft_spec();
-                    self.file(ArtifactKind::Spec, &spec, vec![self.state().requested.request]);
-                }
-                Next::Draft(ArtifactKind::Discovery) => self.file_discovery(),
-                Next::Draft(ArtifactKind::Design) => self.file_design(),
-                Next::Draft(ArtifactKind::Flow) => {
-                    let flow = self.view().preview().unwrap();
-                    let design = self.state().artifact(ArtifactKind::Design).unwrap();
-                    self.file(ArtifactKind::Flow, &flow, vec![design]);
-                }
-                Next::Draft(ArtifactKind::Record) => {
-                    let record = self.record();
-                    let spec = self.state().artifact(ArtifactKind::Spec).unwrap();
-                    self.file(ArtifactKind::Record, &record, vec![spec]);
-                }
-                Next::Enter(phase, reason) => self.command(Actor::Program, Command::Enter { phase, reason }),
-                Next::Call(proposal) => self.call(&proposal),
-                Next::Settle(settled) => self.command(Actor::Program, Command::Settle(settled)),
-                Next::Deviate(found) => self.command(Actor::Program, Command::Deviate(found)),
-                Next::Ask(about) | Next::Wait(about) => return Some(about),
-                Next::Close(closed) => self.command(Actor::Program, Command::Close(closed)),
-                Next::Closed => return None,
-                Next::WaitUntil(at) => self.seconds += (at.as_second() - self.now().as_second()).max(0),
-                other => panic!("{other:?}"),
+            let next = self.next().unwrap_or_else(|error| panic!("{error}"));
+            if let Err(stop) = self.one(next) {
+                return stop;
             }
         }
         panic!("it does not end");
+    }
+
+    /// Does the one next thing, drafting as the blueprint says; the error is what it stops at.
+    pub(crate) fn one(&mut self, next: Next) -> Result<(), Option<About>> {
+        match next {
+            Next::Draft(ArtifactKind::Spec) => {
+                let spec = self.draft_spec();
+                self.file(ArtifactKind::Spec, &spec, vec![self.state().requested.request]);
+            }
+            Next::Draft(ArtifactKind::Discovery) => self.file_discovery(),
+            Next::Draft(ArtifactKind::Design) => self.file_design(),
+            Next::Draft(ArtifactKind::Flow) => {
+                let flow = self.view().preview().unwrap();
+                let design = self.state().artifact(ArtifactKind::Design).unwrap();
+                self.file(ArtifactKind::Flow, &flow, vec![design]);
+            }
+            Next::Draft(ArtifactKind::Record) => {
+                let record = self.record();
+                let spec = self.state().artifact(ArtifactKind::Spec).unwrap();
+                self.file(ArtifactKind::Record, &record, vec![spec]);
+            }
+            Next::Enter(phase, reason) => self.command(Actor::Program, Command::Enter { phase, reason }),
+            Next::Call(proposal) => self.call(&proposal),
+            Next::Settle(settled) => self.command(Actor::Program, Command::Settle(settled)),
+            Next::Deviate(found) => self.command(Actor::Program, Command::Deviate(found)),
+            Next::Ask(about) | Next::Wait(about) => return Err(Some(about)),
+            Next::Close(closed) => self.command(Actor::Program, Command::Close(closed)),
+            Next::Closed => return Err(None),
+            Next::WaitUntil(at) => self.seconds += (at.as_second() - self.now().as_second()).max(0),
+            other => panic!("{other:?}"),
+        }
+        Ok(())
     }
 
     /// Answers what is asked and goes on.
@@ -244,7 +267,7 @@ impl Chain {
     }
 
     /// As much of an approval request as decides: what it rests on.
-    fn rests_on(&mut self) -> Digest {
+    pub(crate) fn rests_on(&mut self) -> Digest {
         let spec = self.documents.spec().unwrap().clone();
         let facts = spec_facts(&spec, &self.catalog.toolbox, &self.catalog.inventory);
         let on = ApprovedOn::of(&spec, &facts, &self.catalog).unwrap();
@@ -297,7 +320,7 @@ impl Chain {
         self.answer(Answer::Approve, calls)
     }
 
-    fn known_calls(&self) -> Vec<Digest> {
+    pub(crate) fn known_calls(&self) -> Vec<Digest> {
         let flow = self.view().preview().unwrap();
         let known = flow.nodes.iter().filter_map(|node| {
             let args = node.known_args()?;

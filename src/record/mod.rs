@@ -71,14 +71,17 @@ pub fn reconcile(view: &View<'_>, now: Timestamp) -> Result<ReconciledRecord, Re
 fn totals(state: &State, now: Timestamp) -> Totals {
     let approved = |answer: &Answer| *answer == Answer::Approve;
     let waiting = state.waited.max(0);
+    let used = state.talk.total();
     let working = now.as_second().saturating_sub(state.opened_at.as_second()).saturating_sub(waiting).max(0);
     Totals {
         calls: state.ran,
         refused: state.refused,
         outside: state.outside,
         approvals: state.answers.iter().filter(|(_, _, answered)| approved(&answered.answer)).count() as u64,
-        // The chain does not count them yet: nothing drafts with a model in this version.
-        model_tokens: 0,
+        model_tokens: used.tokens,
+        model_turns: used.turns,
+        model_cost_micros: used.cost_micros,
+        model_seconds: used.latency_ms / 1_000,
         working_seconds: working.unsigned_abs(),
         waiting_seconds: waiting.unsigned_abs(),
     }

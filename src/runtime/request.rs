@@ -96,7 +96,9 @@ pub async fn file_request(
         Some(id) => Some(baseline(workspace, id).await?),
     };
     let name = new.blueprint.as_ref().map(|blueprint| blueprint.name.clone());
-    let request = RequestDocument { blueprint: new.blueprint, inputs, spec: new.spec, design: new.design, baseline };
+    let (spec, design) = (new.spec, new.design);
+    let request =
+        RequestDocument { blueprint: new.blueprint, inputs, spec, design, baseline, ..RequestDocument::default() };
     let digest = digest_of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let spec = draft_spec(&request, digest)?;
     let mut problems = spec_problems(&spec, &catalog);
@@ -116,7 +118,8 @@ pub async fn file_request(
         }
         return Err(RequestError::Problems(problems));
     }
-    let requested = Requested { request: digest, title: spec.title.clone(), blueprint: name, from: new.from };
+    let requested =
+        Requested { request: digest, title: spec.title.clone(), blueprint: name, from: new.from, model: false };
     let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let id = free_id(workspace).await?;
     Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document]).await?)

@@ -174,13 +174,7 @@ impl Run {
         let draft = format!("{{discover: [{discover}], steps: [{}], acceptance: {{}}}}", steps.join(", "));
         let spec: Spec = from_yaml("spec", &format!("{SPEC}{more}")).unwrap();
         let design: DesignDraft = from_yaml("design", &draft).unwrap();
-        let request = RequestDocument {
-            blueprint: None,
-            inputs: Map::new(),
-            spec: Some(spec),
-            design: Some(design),
-            baseline: None,
-        };
+        let request = RequestDocument { spec: Some(spec), design: Some(design), ..RequestDocument::default() };
         let mut blobs = Blobs::new();
         let request = keep(&mut blobs, &request);
         let mut run = Self {
@@ -481,6 +475,9 @@ impl Run {
                 outside: 0,
                 approvals: 0,
                 model_tokens: 0,
+                model_turns: 0,
+                model_cost_micros: 0,
+                model_seconds: 0,
                 working_seconds: 0,
                 waiting_seconds: 0,
             },

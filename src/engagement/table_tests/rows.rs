@@ -25,7 +25,7 @@ pub(super) fn deviate() -> Command {
 }
 
 /// Every purpose, for node `a` in its attempt.
-pub(super) fn purposes(state: &State) -> [Purpose; 13] {
+pub(super) fn purposes(state: &State) -> [Purpose; 14] {
     let (node, attempt) = (node("a"), state.attempt(&node("a")));
     let n = || node.clone();
     [
@@ -41,6 +41,7 @@ pub(super) fn purposes(state: &State) -> [Purpose; 13] {
         Purpose::UndoCheck { node: n() },
         Purpose::Observe { node: n() },
         Purpose::CheckAfter { check: "A1".into(), item: 0 },
+        Purpose::Turn { turn: 1, call: 1 },
         Purpose::Proposed { n: 1 },
     ]
 }
@@ -59,6 +60,7 @@ pub(super) fn purpose_name(purpose: &Purpose) -> &'static str {
         Purpose::UndoCheck { .. } => "read the undo back",
         Purpose::Observe { .. } => "observe",
         Purpose::CheckAfter { .. } => "check after",
+        Purpose::Turn { .. } => "of a turn",
         Purpose::Proposed { .. } => "by hand",
     }
 }
@@ -79,6 +81,10 @@ fn verb(command: &Command) -> &'static str {
     match command {
         Command::Enter { .. } => "enter",
         Command::File { .. } => "file",
+        Command::Turn(_) => "turn",
+        Command::Inquire(_) => "inquire",
+        Command::Say { .. } => "say",
+        Command::GiveBack(_) => "give back",
         Command::Prove(_) => "prove",
         Command::Ask(_) => "ask",
         Command::Answer { .. } => "answer",
@@ -189,13 +195,14 @@ pub(in crate::engagement) fn commands(state: &State) -> Vec<(String, Command)> {
     rows
 }
 
-const OUTCOMES: [RecordOutcome; 7] = [
+const OUTCOMES: [RecordOutcome; 8] = [
     RecordOutcome::Done,
     RecordOutcome::NothingToDo,
     RecordOutcome::PartlyDone,
     RecordOutcome::Failed,
     RecordOutcome::NotFeasible,
     RecordOutcome::Refused,
+    RecordOutcome::GivenUp,
     RecordOutcome::Cancelled,
 ];
 

@@ -12,6 +12,8 @@ use crate::{
     facts::AUTONOMOUS,
 };
 
+use super::drafting;
+
 /// What is wrong with an event after `state`; `document` gives what is stored, if it is unchanged.
 pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) -> Option<Value>) -> Vec<String> {
     let mut found = Vec::new();
@@ -27,6 +29,7 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
         Body::Entered { phase, .. } => found.extend(entered(state, *phase)),
         Body::Filed(filed) => {
             found.extend(filed_on(state, filed));
+            found.extend(drafting::filed(state, &event.actor, filed));
             found.extend(other_flow(state, filed, document));
         }
         Body::Answered(answered) => {
@@ -85,6 +88,13 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
                 found.push("a proof that its report does not bear out".into());
             }
         }
+        Body::Turned(turned) => found.extend(drafting::turned(state, &event.actor, turned, document)),
+        Body::Inquired(asked) => found.extend(drafting::inquired(state, &event.actor, asked)),
+        Body::Said(said) => {
+            found.extend(by_person("said"));
+            found.extend(drafting::said(state, said));
+        }
+        Body::Returned(returned) => found.extend(drafting::returned(state, &event.actor, returned)),
         Body::Asked(asked) => {
             found.extend(asked_otherwise(&event.actor, asked, document));
             found.extend(asked_in_place(state, asked));
@@ -295,6 +305,11 @@ fn allowed_within(state: &State, allowed: &CallAllowed, found: &mut Vec<String>)
         Agent::Requirements => found.push(format!("{what} for the requirements agent, which has no tools")),
         Agent::Build => found.extend(closed(state, Gate::Two, &format!("{what} for the build agent"))),
         Agent::Design | Agent::Verifier => {}
+    }
+    if let Purpose::Turn { turn, call: nth } = allowed.purpose
+        && (!state.talk.proposes(turn, nth) || allowed.counts.is_some() || allowed.agent != Agent::Design)
+    {
+        found.push(format!("{what} as {}, which no turn asked for as a read", allowed.purpose.words()));
     }
     if allowed.approved && state.approved_calls.get(&allowed.digest).is_none_or(|left| *left == 0) {
         found.push(format!("{what} as approved, but no unused approval names it"));

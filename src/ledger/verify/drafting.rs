@@ -1,0 +1,83 @@
+//! What a reader of the chain relies on about drafting with models: turns come from agents in their phase, what people
+//! said comes from people, and what an agent filed is what its last turn gave.
+
+use serde_json::Value;
+
+use crate::{
+    artifact::{ArtifactKind, Digest},
+    engagement::{
+        Actor, AgentAsked, ArtifactFiled, DraftReturned, Exchange, Gate, RequesterSaid, State, Turned, drafter,
+    },
+};
+
+pub(super) fn turned(
+    state: &State,
+    actor: &Actor,
+    turned: &Turned,
+    document: &dyn Fn(&Digest) -> Option<Value>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let what = format!("a turn about {}", turned.drafting);
+    if !state.requested.model {
+        found.push(format!("{what} in an engagement that no model drafts"));
+    }
+    if *actor != Actor::Agent(turned.agent) || drafter(turned.drafting) != Some(turned.agent) {
+        found.push(format!("{what} of the {} agent by {actor}", turned.agent));
+    }
+    if state.talk.open().is_some() {
+        found.push(format!("{what} while the requester's answer was waited for"));
+    }
+    if turned.drafting != ArtifactKind::Spec && !state.gate_open(Gate::One) {
+        found.push(format!("{what} while gate 1 was not open"));
+    }
+    if turned.turn != state.talk.next_turn(turned.drafting) {
+        found.push(format!("{what} under the number {}, which is not the next", turned.turn));
+    }
+    let stored = turned.response.as_ref().and_then(document);
+    let calls = stored.as_ref().and_then(|answer| answer.get("calls")).and_then(Value::as_array);
+    if calls.is_some_and(|calls| calls.len() as u64 != u64::from(turned.calls)) {
+        found.push(format!("{what} that says otherwise than its answer how many calls it asks for"));
+    }
+    found
+}
+
+pub(super) fn inquired(state: &State, actor: &Actor, asked: &AgentAsked) -> Vec<String> {
+    let mut found = Vec::new();
+    if *actor != Actor::Agent(asked.agent) {
+        found.push(format!("questions of the {} agent by {actor}", asked.agent));
+    }
+    let last = state.talk.about(ArtifactKind::Spec).last();
+    if !matches!(last, Some(Exchange::Turn { number, turned }) if *number == asked.turn && turned.agent == asked.agent)
+    {
+        found.push("questions that do not come from the last turn".into());
+    }
+    if asked.questions.is_empty() || asked.questions.len() > AgentAsked::MOST {
+        found.push(format!("{} questions at once", asked.questions.len()));
+    }
+    found
+}
+
+pub(super) fn said(state: &State, said: &RequesterSaid) -> Option<String> {
+    let open = state.talk.open().map(|asked| asked.questions.as_slice()).unwrap_or_default();
+    let unasked = said.answers.keys().find(|id| !open.iter().any(|question| question.id == **id));
+    unasked.map(|id| format!("an answer to {id}, which was not asked"))
+}
+
+pub(super) fn returned(state: &State, actor: &Actor, returned: &DraftReturned) -> Vec<String> {
+    let mut found = Vec::new();
+    if *actor != Actor::Program {
+        found.push(format!("an answer given back by {actor}"));
+    }
+    let last = state.talk.about(returned.artifact).last();
+    if !matches!(last, Some(Exchange::Turn { number, .. }) if *number == returned.turn) {
+        found.push(format!("an answer of turn {} given back, which is not the last", returned.turn));
+    }
+    found
+}
+
+/// What an agent filed where models draft follows a turn that gave it.
+pub(super) fn filed(state: &State, actor: &Actor, filed: &ArtifactFiled) -> Option<String> {
+    let by_model = state.requested.model && drafter(filed.artifact).is_some() && matches!(actor, Actor::Agent(_));
+    (by_model && !state.talk.gives(filed.artifact, &filed.made_from))
+        .then(|| format!("{} filed by {actor}, which no turn of a model gave", filed.artifact))
+}
