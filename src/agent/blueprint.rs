@@ -169,7 +169,7 @@ fn capabilities(view: &View<'_>, spec: &Spec) -> Vec<Capability> {
         .collect()
 }
 
-fn drift(view: &View<'_>) -> Vec<Drift> {
+pub(super) fn drift(view: &View<'_>) -> Vec<Drift> {
     let mut found = Vec::new();
     for node in view.baseline_nodes() {
         let purpose = Purpose::Baseline { node: node.id.clone() };

@@ -1,12 +1,26 @@
-//! The drafters. Here: drafting from a blueprint or from hand-written files, without a model. Pure: what a drafter
-//! reads is in its arguments, and what it writes is only ever a draft that a gate shows to someone.
+//! The drafters: from a blueprint or from hand-written files without a model, and the agents, which draft with one. Pure:
+//! what a drafter reads is in its arguments, and what it writes is only ever a draft that a gate shows to someone.
 
+mod answer;
 mod blueprint;
+mod call;
+mod conversation;
+mod data;
+mod draft;
 mod form;
+mod limits;
 mod nearest;
+mod offer;
+mod prompt;
 mod shape;
+#[cfg(test)]
+mod tests;
+mod turn;
 
 pub use blueprint::{DraftError, draft_design, draft_discovery, draft_spec};
+pub use draft::Draft;
 pub use form::{Form, Taken};
 pub use nearest::{Near, clearly, nearest};
+pub use prompt::{Prompt, PromptError, Prompts};
 pub use shape::{expected_steps, so_far};
+pub use turn::{Asking, Desk, Move, TurnError, next_move};

@@ -1,0 +1,264 @@
+//! The conversation with a model, rebuilt from the chain for every turn: instructions, material, and the exchange about
+//! this draft. What stands in it was computed here or passed `tool::shown`; nothing comes from another engagement.
+
+use serde_json::{Value, json};
+
+use crate::{
+    artifact::{Agent, ArtifactKind, Digest},
+    engagement::{Exchange, GateState, Heard},
+    model::{Message, ModelRequest, OutputSchema},
+    tool::{Tool, shown},
+};
+
+use super::{
+    data::{data, fitted},
+    offer::{granted_reads, offers, parameters},
+    prompt::Filling,
+    turn::{Desk, TurnError, schema},
+};
+
+/// The most bytes of the exchange that are told again; earlier turns are left out whole.
+const HISTORY: usize = 120_000;
+/// The most targets of the inventory that are told.
+const TARGETS: usize = 300;
+
+/// The request of the next turn, and the digest of its instructions.
+pub(super) fn conversation(
+    desk: &Desk<'_>,
+    kind: ArtifactKind,
+    agent: Agent,
+) -> Result<(ModelRequest, Digest), TurnError> {
+    let schema = schema(kind);
+    let attempts = desk.view.documents.spec().map_or(0, |spec| spec.limits.attempts_outside);
+    let filling = Filling { kind, schema: &schema.to_string(), attempts };
+    let prompt = desk.prompts.render(agent, &filling)?;
+    let mut messages = vec![Message::System { text: prompt.text }, Message::User { text: opening(desk, kind) }];
+    messages.extend(history(desk, kind)?);
+    // The name under which a script knows whose turn it is.
+    let name = match kind {
+        ArtifactKind::Spec => "spec",
+        ArtifactKind::Discovery => "discovery",
+        _ => "design",
+    };
+    let request = ModelRequest {
+        agent,
+        messages: joined(messages),
+        tools: offers(desk, kind),
+        output: Some(OutputSchema { name: name.into(), schema }),
+    };
+    Ok((request, prompt.digest))
+}
+
+/// Two messages of the same person in a row are one: not every endpoint takes them otherwise.
+fn joined(messages: Vec<Message>) -> Vec<Message> {
+    let mut out: Vec<Message> = Vec::with_capacity(messages.len());
+    for message in messages {
+        if let (Some(Message::User { text: before }), Message::User { text }) = (out.last_mut(), &message) {
+            before.push_str("\n\n");
+            before.push_str(text);
+            continue;
+        }
+        out.push(message);
+    }
+    out
+}
+
+/// The exchange about a draft, turn by turn. Where it is too long the earliest turns are left out, each with all that
+/// belongs to it: a call and its result are never parted.
+fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<Vec<Message>, TurnError> {
+    let about = desk.view.state.talk.about(kind);
+    let mut groups: Vec<Vec<Message>> = vec![Vec::new()];
+    let mut answered = false;
+    for (at, piece) in about.iter().enumerate() {
+        let rest = about.get(at + 1..).unwrap_or_default();
+        let mut say = |text: String| {
+            if let Some(group) = groups.last_mut() {
+                group.push(Message::User { text });
+            }
+        };
+        match piece {
+            Exchange::Turn { turned, .. } if turned.error.is_some() => {}
+            Exchange::Turn { number, turned } => {
+                let calls = desk.calls_of(kind, *number, turned)?;
+                let requests = calls.iter().map(|call| call.request()).collect();
+                let text = desk.answer_of(turned)?.text;
+                let mut group = vec![Message::Assistant { text, calls: requests }];
+                group.extend(calls.iter().map(|call| Message::Tool { call: call.id(), text: call.told(desk, rest) }));
+                groups.push(group);
+                answered = false;
+            }
+            // Told as the result of the call that asked; what is said without being asked is a message of its own.
+            Exchange::Asked(_) => answered = true,
+            Exchange::Said(..) if answered => answered = false,
+            Exchange::Said(actor, said) => {
+                let who = actor.to_string();
+                say(data("said", &json!({"by": who, "says": said.text, "answers": said.answers})));
+            }
+            Exchange::Returned(returned) => say(format!(
+                "The program does not take this {}. Correct what is listed and answer the whole document again.\n{}",
+                returned.artifact,
+                data("problems", &json!(returned.problems))
+            )),
+        }
+    }
+    let mut left = 0;
+    while groups.iter().flatten().map(bytes).sum::<usize>() > HISTORY && groups.len() > 2 {
+        groups.remove(0);
+        left += 1;
+    }
+    let mut messages = Vec::new();
+    if left > 0 {
+        let text =
+            format!("The {left} earliest turns are left out here. What they read can be read again by its digest.");
+        messages.push(Message::User { text });
+    }
+    messages.extend(groups.into_iter().flatten());
+    Ok(messages)
+}
+
+fn bytes(message: &Message) -> usize {
+    match message {
+        Message::System { text } | Message::User { text } | Message::Tool { text, .. } => text.len(),
+        Message::Assistant { text, calls } => {
+            text.len() + calls.iter().map(|call| call.name.len() + call.arguments.len()).sum::<usize>()
+        }
+    }
+}
+
+/// What a draft starts from.
+fn opening(desk: &Desk<'_>, kind: ArtifactKind) -> String {
+    let mut parts = match kind {
+        ArtifactKind::Spec => for_spec(desk),
+        _ => for_design(desk, kind),
+    };
+    parts.push(format!("Draft {kind}."));
+    parts.join("\n\n")
+}
+
+fn for_spec(desk: &Desk<'_>) -> Vec<String> {
+    let view = &desk.view;
+    let mut parts = Vec::new();
+    let request = view.documents.request();
+    if let Some(request) = request {
+        let asked = json!({"text": request.text, "inputs": request.inputs});
+        parts.push(format!("This was asked for:\n{}", data("request", &asked)));
+    }
+    let earlier: Vec<Value> = view.state.talk.earlier().iter().map(heard).collect();
+    if !earlier.is_empty() {
+        parts.push(format!("This was said since:\n{}", data("said", &json!(earlier))));
+    }
+    if let Some(spec) = view.documents.spec() {
+        parts.push(format!("This version was filed before:\n{}", data("spec.yaml", &json!(spec))));
+        parts.extend(rejected(&view.state.gate1));
+        if let Some(report) = view.documents.discovery() {
+            let findings: Vec<&str> = report.findings.iter().map(|finding| finding.text.as_str()).collect();
+            let found = json!({"verdict": report.verdict, "findings": findings});
+            parts.push(format!("Discovery says that it needs another version:\n{}", data("findings", &found)));
+        }
+    }
+    parts.extend(material(desk));
+    let tools: Vec<Value> = desk.catalog.toolbox.tools().map(described).collect();
+    parts.push(format!("These tools exist:\n{}", data("tools", &json!(tools))));
+    let targets = &desk.catalog.inventory.targets;
+    let told: Vec<Value> = targets
+        .iter()
+        .take(TARGETS)
+        .map(|target| {
+            json!({
+                "name": target.name, "is": target.is, "environment": target.environment, "groups": target.groups,
+                "tags": target.tags,
+            })
+        })
+        .collect();
+    let left = targets.len().saturating_sub(TARGETS);
+    parts.push(format!("These targets exist:\n{}", data("targets", &json!({"targets": told, "not_shown": left}))));
+    parts
+}
+
+fn for_design(desk: &Desk<'_>, kind: ArtifactKind) -> Vec<String> {
+    let view = &desk.view;
+    let mut parts = Vec::new();
+    if let Some(spec) = view.documents.spec() {
+        parts.push(format!("This spec was approved:\n{}", data("spec.yaml", &json!(spec))));
+        let readings: Vec<Value> = spec
+            .acceptance
+            .iter()
+            .map(|check| view.acceptance(check, true))
+            .map(|reading| json!({"check": reading.check, "holds": reading.holds, "calls": reading.calls}))
+            .collect();
+        if kind == ArtifactKind::Discovery {
+            parts
+                .push(format!("The program has read the acceptance checks:\n{}", data("acceptance", &json!(readings))));
+        }
+        let granted = spec.boundary.discover.iter().chain(&spec.boundary.build);
+        let mut names: Vec<_> = granted.map(|grant| &grant.tool).collect();
+        names.sort();
+        names.dedup();
+        let tools: Vec<Value> =
+            names.into_iter().filter_map(|name| desk.catalog.toolbox.tool(name)).map(described).collect();
+        parts.push(format!("These tools are granted:\n{}", data("tools", &json!(tools))));
+    }
+    if let Some(report) = view.documents.discovery() {
+        let reads: Vec<Value> = report
+            .reads
+            .iter()
+            .map(|read| {
+                let tool = desk.catalog.toolbox.tool(&read.tool);
+                let value = tool.and_then(|tool| Some(shown(tool, view.blobs.get(&read.result)?)));
+                let (value, whole) = value.as_ref().map(fitted).unwrap_or_default();
+                json!({
+                    "id": read.id, "item": read.item, "tool": read.tool, "with": read.args, "call": read.call,
+                    "digest": read.result, "shown": value, "whole": whole,
+                })
+            })
+            .collect();
+        let drifted: Vec<&str> = report.drift.iter().map(|drift| drift.node.as_str()).collect();
+        let told = json!({
+            "verdict": report.verdict, "capabilities": report.capabilities, "findings": report.findings,
+            "reads": reads, "reuse": report.reuse, "drifted": drifted,
+        });
+        parts.push(format!("This is what discovery found:\n{}", data("discovery.report", &told)));
+    }
+    if let Some(design) = view.documents.design() {
+        parts.push(format!("This version was filed before:\n{}", data("solution.design", &json!(design))));
+        parts.extend(rejected(&view.state.gate2));
+    }
+    parts.extend(material(desk));
+    if !granted_reads(desk).is_empty() && kind == ArtifactKind::Discovery {
+        parts.push("Read what you need with the tools that are offered.".into());
+    }
+    parts
+}
+
+fn rejected(gate: &GateState) -> Option<String> {
+    let GateState::Rejected { reason, .. } = gate else { return None };
+    Some(format!("A person rejected it, and said why:\n{}", data("rejection", &json!({"reason": reason}))))
+}
+
+fn heard(heard: &Heard) -> Value {
+    let answers: Vec<Value> = heard
+        .questions
+        .iter()
+        .map(|question| json!({"question": question.text, "answer": heard.said.answers.get(&question.id)}))
+        .collect();
+    json!({"says": heard.said.text, "answers": answers})
+}
+
+/// The blueprints that came with the request.
+fn material(desk: &Desk<'_>) -> Option<String> {
+    let request = desk.view.documents.request()?;
+    let blueprints: Vec<_> = request.blueprint.iter().chain(&request.material).collect();
+    if blueprints.is_empty() {
+        return None;
+    }
+    Some(format!("These blueprints are like it, the nearest first:\n{}", data("blueprints", &json!(blueprints))))
+}
+
+/// A tool as a draft needs to know it.
+fn described(tool: &Tool) -> Value {
+    json!({
+        "name": tool.name, "about": tool.about, "effect": tool.effect, "target": tool.target,
+        "arguments": parameters(tool), "state_is_read_with": tool.state.as_ref().map(|state| &state.tool),
+        "can_be_undone": !tool.irreversible(), "empty_answer": tool.empty, "answers_shown": tool.output,
+    })
+}

@@ -1,0 +1,251 @@
+//! A model's answer as the document that it was to draft. It is checked exactly as one that a person files, and what the
+//! program computes is written by the program: the model's word for it is not read.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    artifact::{
+        AcceptanceReading, ArtifactKind, CallId, CapabilityStatus, Digest, DiscoveryReport, Finding, SolutionDesign,
+        Spec, StepId, Verdict, too_much_to_show,
+    },
+    engagement::CallOutcome,
+    flow::{ExpandError, expand},
+    policy::{calls_outside, design_problems, spec_problems},
+    tool::Effect,
+};
+
+use super::{
+    answer::{Wrong, document, object},
+    blueprint::drift,
+    turn::Desk,
+};
+
+/// A draft that can be filed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Draft {
+    /// spec.yaml
+    Spec(Box<Spec>),
+    /// discovery.report
+    Discovery(Box<DiscoveryReport>),
+    /// solution.design
+    Design(Box<SolutionDesign>),
+}
+
+/// The draft in an answer, or what is wrong with it.
+pub(super) fn read(desk: &Desk<'_>, kind: ArtifactKind, text: &str) -> Result<Draft, Wrong> {
+    let map = object(text)?;
+    match kind {
+        ArtifactKind::Spec => spec(desk, map),
+        ArtifactKind::Discovery => discovery(desk, map),
+        ArtifactKind::Design => design(desk, map),
+        ArtifactKind::Flow | ArtifactKind::Record => Err(Wrong::Malformed("no model drafts this".into())),
+    }
+}
+
+fn spec(desk: &Desk<'_>, mut map: Map<String, Value>) -> Result<Draft, Wrong> {
+    let baseline = desk.view.documents.request().and_then(|request| request.baseline);
+    map.insert("request".into(), json!(desk.view.state.requested.request));
+    map.insert("baseline".into(), json!(baseline));
+    let spec: Spec = document(ArtifactKind::Spec, map)?;
+    let problems = spec_problems(&spec, desk.catalog);
+    if problems.is_empty() { Ok(Draft::Spec(Box::new(spec))) } else { Err(Wrong::invalid(problems)) }
+}
+
+fn discovery(desk: &Desk<'_>, mut map: Map<String, Value>) -> Result<Draft, Wrong> {
+    let state = desk.view.state;
+    map.insert("kind".into(), json!("discovery"));
+    map.insert("spec".into(), json!(state.artifact(ArtifactKind::Spec)));
+    map.insert("acceptance".into(), json!([]));
+    map.insert("drift".into(), json!([]));
+    for list in ["reads", "reuse", "findings", "capabilities"] {
+        map.entry(list).or_insert_with(|| json!([]));
+    }
+    let problems = fill_reads(desk, &mut map);
+    if !problems.is_empty() {
+        return Err(Wrong::invalid(problems));
+    }
+    let mut report: DiscoveryReport = document(ArtifactKind::Discovery, map)?;
+    let view = &desk.view;
+    let spec = view.documents.spec();
+    report.acceptance =
+        spec.map(|spec| spec.acceptance.iter().map(|check| view.acceptance(check, true)).collect()).unwrap_or_default();
+    report.drift = drift(view);
+    let mut problems: Vec<String> = too_much_to_show(&report).iter().map(ToString::to_string).collect();
+    problems.extend(uncited(desk, &report));
+    problems.extend(contradicted(desk, &report));
+    if !problems.is_empty() {
+        return Err(Wrong::invalid(problems));
+    }
+    let seen: Vec<Finding> = acceptance(desk, &report.acceptance).into_iter().map(|(finding, _)| finding).collect();
+    report.findings.extend(seen);
+    Ok(Draft::Discovery(Box::new(report)))
+}
+
+fn read_call(read: &Map<String, Value>) -> Option<CallId> {
+    read.get("call").and_then(Value::as_str).and_then(|text| text.parse().ok())
+}
+
+/// The read that a call was, if it stands for the current spec and answered.
+fn made(desk: &Desk<'_>, id: Option<CallId>) -> Result<Map<String, Value>, String> {
+    let id = id.ok_or("name the id of a call that was made, such as `c3`")?;
+    let state = desk.view.state;
+    let current = state.served.values().any(|served| *served == id);
+    let call =
+        state.calls.get(&id).filter(|_| current).ok_or_else(|| format!("no call {id} was made for this spec"))?;
+    let reads =
+        call.tool_name().and_then(|name| desk.catalog.toolbox.tool(&name)).is_some_and(|t| t.effect == Effect::Read);
+    match call.result {
+        Some(result) if reads && call.outcome == Some(CallOutcome::Ok) => {
+            let mut map = Map::new();
+            map.insert("tool".into(), json!(call.tool));
+            map.insert("with".into(), json!(call.args));
+            map.insert("result".into(), json!(result));
+            Ok(map)
+        }
+        _ => Err(format!("{id} gave no answer that could be used")),
+    }
+}
+
+/// What the program knows of each read stands in place of what the model wrote; the answer is what is wrong.
+fn fill_reads(desk: &Desk<'_>, map: &mut Map<String, Value>) -> Vec<String> {
+    let Some(Value::Array(reads)) = map.get_mut("reads") else { return Vec::new() };
+    let mut problems = Vec::new();
+    for (at, read) in reads.iter_mut().enumerate() {
+        let Value::Object(read) = read else { continue };
+        match made(desk, read_call(read)) {
+            Ok(known) => read.extend(known),
+            Err(why) => problems.push(format!("reads.{at}.call: {why}")),
+        }
+    }
+    problems
+}
+
+/// Reads that share a name, and findings that cite nothing that happened here.
+fn uncited(desk: &Desk<'_>, report: &DiscoveryReport) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut names = BTreeSet::new();
+    for (at, read) in report.reads.iter().enumerate() {
+        if !names.insert((&read.id, &read.item)) {
+            problems.push(format!("reads.{at}: `{}` stands twice; give each an `item` of its own", read.id));
+        }
+        if report.reads.iter().any(|other| other.id == read.id && other.item.is_some() != read.item.is_some()) {
+            problems.push(format!("reads.{at}: `{}` stands with an `item` and without", read.id));
+        }
+    }
+    for (at, finding) in report.findings.iter().enumerate() {
+        if finding.calls.is_empty() {
+            problems.push(format!("findings.{at}.calls: it cites no call; cite what shows it or leave it out"));
+        }
+        for call in finding.calls.iter().filter(|call| !desk.view.state.calls.contains_key(*call)) {
+            problems.push(format!("findings.{at}.calls: there was no call {call}"));
+        }
+    }
+    problems
+}
+
+/// What the verdict says against what the program has read, and against the report itself.
+fn contradicted(desk: &Desk<'_>, report: &DiscoveryReport) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (at, capability) in report.capabilities.iter().enumerate() {
+        let known = desk.catalog.toolbox.tool(&capability.tool).is_some();
+        if !known && capability.status != CapabilityStatus::Blocked {
+            problems.push(format!("capabilities.{at}: there is no tool `{}`, so it is blocked", capability.tool));
+        }
+    }
+    let blocked = report.capabilities.iter().any(|capability| capability.status == CapabilityStatus::Blocked);
+    if blocked && rank(report.verdict) < rank(Verdict::WithChanges) {
+        problems.push("verdict: a needed capability is blocked, so say `with_changes` or `not_feasible`".into());
+    }
+    for (finding, least) in acceptance(desk, &report.acceptance) {
+        if rank(report.verdict) < rank(least) {
+            let least = json!(least).as_str().unwrap_or_default().to_owned();
+            problems.push(format!("verdict: {}, so it is at least `{least}`", finding.text));
+        }
+    }
+    let silent = matches!(report.verdict, Verdict::NotFeasible | Verdict::WithChanges) && report.findings.is_empty();
+    if silent && acceptance(desk, &report.acceptance).is_empty() {
+        problems.push("findings: say why it is not feasible as it stands, and cite the calls that show it".into());
+    }
+    problems
+}
+
+fn rank(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Feasible => 0,
+        Verdict::WithConstraints => 1,
+        Verdict::WithChanges => 2,
+        Verdict::NotFeasible => 3,
+    }
+}
+
+/// What the acceptance readings rule out, without the values that were read: these words go to a model.
+fn acceptance(desk: &Desk<'_>, readings: &[AcceptanceReading]) -> Vec<(Finding, Verdict)> {
+    let Some(spec) = desk.view.documents.spec() else { return Vec::new() };
+    let finding = |reading: &AcceptanceReading| {
+        let invariant = spec.acceptance.iter().any(|check| check.id == reading.check && check.invariant);
+        let (text, least) = match (reading.holds, invariant) {
+            (Some(true), true) | (Some(false), false) => return None,
+            (Some(true), false) => (
+                format!("{} holds already and proves nothing about the build", reading.check),
+                Verdict::WithConstraints,
+            ),
+            (Some(false), true) => {
+                (format!("the invariant {} does not hold before the build", reading.check), Verdict::WithChanges)
+            }
+            (None, _) => (format!("{} could not be read", reading.check), Verdict::WithChanges),
+        };
+        Some((Finding { text, calls: reading.calls.clone() }, least))
+    };
+    readings.iter().filter_map(finding).collect()
+}
+
+fn design(desk: &Desk<'_>, mut map: Map<String, Value>) -> Result<Draft, Wrong> {
+    let state = desk.view.state;
+    let missing = || Wrong::Malformed("there is no approved spec and report to design from".into());
+    let spec = desk.view.documents.spec().ok_or_else(missing)?;
+    map.insert("kind".into(), json!("design"));
+    map.insert("spec".into(), json!(state.artifact(ArtifactKind::Spec).ok_or_else(missing)?));
+    map.insert("discovery".into(), json!(state.artifact(ArtifactKind::Discovery).ok_or_else(missing)?));
+    map.insert("inputs".into(), Value::Object(spec.inputs.clone()));
+    let design: SolutionDesign = document(ArtifactKind::Design, map)?;
+    let facts = desk.view.documents.facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
+    let problems = design_problems(&design, spec, desk.catalog);
+    if !problems.is_empty() {
+        return Err(Wrong::invalid(problems));
+    }
+    match expand(&design, Digest::ZERO, &facts, &Default::default(), &desk.catalog.toolbox) {
+        Ok(flow) => {
+            let outside = calls_outside(&flow, spec, desk.catalog);
+            let read = |id: &StepId| design.steps.iter().any(|step| step.id == *id && step.reads("facts"));
+            let told = outside.into_iter().map(|(id, why)| match read(&id) {
+                true => format!("step `{id}`: with what was read, its call is outside the boundary"),
+                false => why,
+            });
+            let told: Vec<String> = told.collect();
+            if told.is_empty() { Ok(Draft::Design(Box::new(design))) } else { Err(Wrong::invalid(told)) }
+        }
+        Err(error) => Err(Wrong::invalid([without_what_was_read(&design, &error)])),
+    }
+}
+
+/// Why a design does not come out as calls. What was read stays here: these words go to a model, and an expression can
+/// bring any field of an answer into an error.
+fn without_what_was_read(design: &SolutionDesign, error: &ExpandError) -> String {
+    if !design.steps.iter().any(|step| step.reads("facts")) {
+        return error.to_string();
+    }
+    match error {
+        ExpandError::Items { step, .. } => {
+            format!("step `{step}`: its items over what was read are no list of distinct names, or too many")
+        }
+        ExpandError::Evaluate { step, .. } => {
+            format!("step `{step}`: an expression does not come out over what was read")
+        }
+        ExpandError::Argument { step, argument, .. } => {
+            format!("step `{step}`: with what was read, argument `{argument}` fits not its tool or not its `where`")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,109 @@
+//! Each way in which drafting ends without a draft: named, and after no more turns than it takes.
+
+use serde_json::json;
+
+use super::{Studio, answer, calls, desk::Stop, finish, spec, text};
+use crate::{
+    agent::offer::{ASK, READ_RESULT},
+    artifact::RecordOutcome,
+    engagement::{Finish, Usage},
+    model::Answer,
+};
+
+fn closed(studio: &mut Studio, lines: impl IntoIterator<Item = Answer>) -> (RecordOutcome, String) {
+    match studio.hears(lines) {
+        Stop::Closed(closed) => (closed.outcome, closed.reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn drafting_that_leads_nowhere_ends_with_its_reason() {
+    let invalid = |n: u32| {
+        let mut spec = spec();
+        spec["requirements"] = json!([]);
+        spec["title"] = json!(format!("try {n}"));
+        text(&spec.to_string())
+    };
+    let refused = |n: u32| calls(&[("vlan.list", json!({"switch": format!("sw{n}")}))]);
+    let no_json = || calls(&[("vlan.list", json!("{\"switch\": "))]);
+    let many = |tokens: u64| Answer { usage: Usage { input: tokens, ..Usage::default() }, ..refused(1) };
+    let table: Vec<(&str, Vec<Answer>, usize, &str)> = vec![
+        ("invalid drafts", (0..9).map(invalid).collect(), 4, "given back 3 times"),
+        ("prose", (0..9).map(|_| text("I would rather not.")).collect(), 3, "3 answers in a row were neither"),
+        ("nothing", (0..9).map(|_| text("")).collect(), 3, "3 answers in a row were neither"),
+        ("arguments that are no JSON", (0..9).map(|_| no_json()).collect(), 3, "3 answers in a row were neither"),
+        (
+            "refusals",
+            (0..9).map(|_| finish(Finish::Refused, text("no"))).collect(),
+            3,
+            "3 answers in a row were neither",
+        ),
+        ("cut off", (0..9).map(|_| finish(Finish::Length, invalid(0))).collect(), 3, "3 answers in a row were neither"),
+        ("the same call", (0..9).map(|_| refused(1)).collect(), 3, "3 times for the same call of `vlan.list`"),
+        ("calls in vain", (0..9).map(refused).collect(), 6, "6 turns in a row brought nothing"),
+        ("tokens", vec![many(120_000), many(80_000), refused(3)], 2, "200000 model tokens, and 200000 are used"),
+    ];
+    for (name, lines, turns, reason) in table {
+        let mut studio = Studio::new("VLAN 120");
+        let (outcome, said) = closed(&mut studio, lines);
+        assert_eq!(outcome, RecordOutcome::GivenUp, "{name}");
+        assert!(said.contains(reason), "{name}: {said}");
+        assert!(said.contains("spec.yaml") || said.contains("draft"), "{name}: {said}");
+        assert_eq!(studio.counts()["model.turn"], turns, "{name}");
+    }
+}
+
+#[test]
+fn a_mistake_between_what_is_right_ends_nothing() {
+    let mut studio = Studio::new("VLAN 120");
+    let wrong = |n: u32| calls(&[("vlan.list", json!({"switch": format!("sw{n}")}))]);
+    let ask = |n: u32| calls(&[(ASK, json!({"questions": [{"text": format!("Question {n}?")}]}))]);
+    for n in 0..4 {
+        assert_eq!(studio.hears([text("hm"), text(""), ask(n)]), Stop::Asked, "{n}");
+        studio.says("go on", json!({}));
+    }
+    for n in 0..5 {
+        assert_eq!(studio.hears([wrong(n)]), Stop::Silent, "{n}");
+    }
+    assert!(matches!(studio.hears([text(&spec().to_string())]), Stop::Gate(_)));
+}
+
+#[test]
+fn tokens_of_the_spec_are_the_limit_once_there_is_one() {
+    let mut studio = Studio::new("VLAN 120");
+    let mut small = spec();
+    small["limits"]["model_tokens"] = json!(110);
+    assert!(matches!(studio.hears([text(&small.to_string())]), Stop::Gate(_)));
+    studio.approves(crate::engagement::About::Gate1);
+    let (outcome, said) = closed(&mut studio, []);
+    assert_eq!(outcome, RecordOutcome::GivenUp);
+    assert!(said.contains("the spec allows 110 model tokens, and 110 are used"), "{said}");
+}
+
+#[test]
+fn reading_the_same_slice_again_and_again_is_a_loop_too() {
+    let mut studio = Studio::approved();
+    studio.hears([calls(&[("vlan.list", json!({"switch": "sw01"}))])]);
+    let digest = studio.chain.state().calls.values().last().unwrap().result.unwrap();
+    let slice = |digest: String| calls(&[(READ_RESULT, json!({"digest": digest}))]);
+    let (_, said) = closed(&mut studio, (0..9).map(|_| slice(digest.to_string())));
+    assert!(said.contains("3 times for the same call of `read_result`"), "{said}");
+}
+
+#[test]
+fn a_long_exchange_is_cut_by_whole_turns() {
+    let mut studio = Studio::new("VLAN 120");
+    for n in 0..14 {
+        let ask = json!({"questions": [{"text": format!("Question {n}?")}]});
+        let mut line = calls(&[(ASK, ask)]);
+        line.text = format!("thought {n} {}", "x".repeat(12_000));
+        assert_eq!(studio.hears([answer(&line.text, line.calls)]), Stop::Asked);
+        studio.says(&format!("answer {n}"), json!({}));
+    }
+    assert!(matches!(studio.hears([text(&spec().to_string())]), Stop::Gate(_)));
+    let told = studio.told();
+    assert!(told.contains("earliest turns are left out"), "{}", told.len());
+    assert!(!told.contains("thought 0 ") && told.contains("thought 13 ") && told.contains("answer 13"));
+    assert!(told.len() < 250_000, "{}", told.len());
+}
