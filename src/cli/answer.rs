@@ -26,7 +26,9 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
     let identity = context.identity()?;
     let id = journal.id().clone();
     let catalog = context.workspace.load_catalog()?;
-    let open = open_question(&journal, &catalog).await?.ok_or_else(|| nothing_open(journal.state()))?;
+    let open = open_question(&journal, &catalog, &context.workspace.models()?)
+        .await?
+        .ok_or_else(|| nothing_open(journal.state()))?;
     if !catalog.people.roles(&identity).iter().any(|role| *role >= open.asked.role) {
         return Err(AnswerError::from(Refusal::NotInRole(open.asked.role)).into());
     }

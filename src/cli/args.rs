@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{call::CallArgs, models::ModelsArgs, policy::PolicyArgs, spec::SpecArgs};
+use super::{call::CallArgs, models::ModelsArgs, policy::PolicyArgs, say::SayArgs, spec::SpecArgs};
 
 const CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 waiting for a person, 4 refused by policy,
@@ -55,7 +55,8 @@ pub enum Command {
         countersign request --blueprint vlan --set id=120 --set name=guest\n  \
         countersign request --blueprint dns --file values.yaml\n  \
         countersign request --spec my-spec.yaml --design my-design.yaml\n  \
-        countersign request --blueprint vlan --set id=121 --set name=lobby --from k7m2q")]
+        countersign request --blueprint vlan --set id=121 --set name=lobby --from k7m2q\n  \
+        countersign request --text 'web01 in corp.example.com should resolve to 192.0.2.10'")]
     Request(Request),
     /// Go on with an engagement (or every open one) until it must wait or is done.
     #[command(after_help = "Examples:\n  countersign run k7m\n  countersign run k7m --retry failed")]
@@ -67,6 +68,10 @@ pub enum Command {
         In production, at trust stage 2 and up and where duties are apart a yes is signed with your SSH key,\n\
         for which policies/allowed_signers has a line. A .pub file or `agent` asks ssh-agent for the signature.")]
     Approve(Approve),
+    /// Answer what an agent asks, or say something to the agents; nothing that is said approves anything.
+    #[command(after_help = "Examples:\n  countersign say k7m 'only on sw01 and sw02'\n  \
+        countersign say k7m --set Q1=web01 --set Q2=300")]
+    Say(SayArgs),
     /// Say no to the open question, and why.
     #[command(after_help = "Example: countersign reject k7m --reason 'VLAN 120 is taken in building B'")]
     Reject(Reject),
@@ -238,8 +243,11 @@ pub struct Init {
 #[derive(Debug, Args)]
 pub struct Request {
     /// The blueprint, see `countersign blueprints`.
-    #[arg(long, conflicts_with_all = ["spec", "design"], required_unless_present = "spec")]
+    #[arg(long, conflicts_with_all = ["spec", "design"], required_unless_present_any = ["spec", "text"])]
     pub blueprint: Option<String>,
+    /// What is wanted, in your own words; the models of policies/models.yaml draft it.
+    #[arg(long, value_name = "WORDS", conflicts_with_all = ["spec", "design"])]
+    pub text: Option<String>,
     /// A value for one of its inputs; lists are `a,b,c`.
     #[arg(long = "set", value_name = "NAME=VALUE", requires = "blueprint", conflicts_with_all = ["spec", "design"])]
     pub set: Vec<String>,

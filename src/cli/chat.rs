@@ -70,8 +70,14 @@ async fn carry_on(context: &Context, mut journal: Journal) -> Result<Code, CliEr
     let interrupt = Interrupt::listen(format!("countersign chat {id}"));
     let broker = context.broker();
     let key = context.key(None);
-    let (workspace, key) = (&context.workspace, key.as_ref());
-    let seat = Seat { workspace, broker: &broker, key, quiet: false, chat: Some(&interrupt) };
+    let seat = Seat {
+        workspace: &context.workspace,
+        broker: &broker,
+        models: context.workspace.models()?,
+        key: key.as_ref(),
+        quiet: false,
+        chat: Some(&interrupt),
+    };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await;
     broker.close().await;
     code

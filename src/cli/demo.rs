@@ -101,7 +101,14 @@ async fn drive(
             matches!(asked.about, About::Deviation { .. }).then(|| "the demo goes on whatever it meets".into());
         Choice::Approve(Yes { ticked, only: None, reason })
     };
-    let seat = Seat { workspace: context.workspace.as_ref(), broker, key: Some(key), quiet: false, chat: None };
+    let seat = Seat {
+        workspace: context.workspace.as_ref(),
+        broker,
+        models: Default::default(),
+        key: Some(key),
+        quiet: false,
+        chat: None,
+    };
     let answerer: Option<super::run::Answerer<'_>> = if yes { Some(&say_yes) } else { None };
     // Up to the gate before the build; then one call that nobody granted; then the rest.
     let code = seat.drive_to(journal, Some(&identity), answerer, Some(Phase::Build)).await?;

@@ -24,9 +24,11 @@ mod reader;
 mod request;
 mod run;
 mod sandbox;
+mod say;
 mod show;
 mod signing;
 mod spec;
+mod teller;
 mod tools;
 mod trust;
 mod verify;
@@ -93,6 +95,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Reject(args) => answer::reject(&global, args).await,
         Command::Answer(args) => answer::choose(&global, args).await,
         Command::Edit(args) => edit::run(&global, args).await,
+        Command::Say(args) => say::run(&global, args).await,
         Command::Cancel(args) => answer::cancel(&global, args).await,
         Command::List(args) => list::list(&global, args).await,
         Command::Inbox => list::inbox(&global).await,

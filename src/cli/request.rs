@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    artifact::{DesignDraft, Spec, YamlError, from_yaml},
+    agent::nearest,
+    artifact::{Agent, DesignDraft, Spec, YamlError, from_yaml},
     runtime::{NewRequest, RequestError, file_request},
 };
 
@@ -18,6 +19,10 @@ use super::{
     run as drive,
 };
 
+/// Words need somebody to read them.
+const NO_MODELS: &str = "no model is configured that could draft from words: name one in policies/models.yaml, or see \
+    `countersign blueprints` and use `countersign request --blueprint`";
+
 /// Runs the command.
 pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
@@ -27,11 +32,19 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
     if let Some(name) = &args.blueprint {
         let blueprint = context.workspace.blueprint(name)?;
         let mut inputs = form::given(&blueprint, args.file.as_deref(), &args.set)?;
-        if interactive() && !global.json {
+        if interactive() && !global.json && args.text.is_none() {
             form::ask_missing(&blueprint, &mut inputs)?;
         }
         new.inputs = inputs;
         new.blueprint = Some(blueprint);
+    }
+    if let Some(text) = &args.text {
+        if context.workspace.models()?.for_agent(Agent::Requirements).is_none() {
+            return Err(CliError::usage(NO_MODELS));
+        }
+        new.text = Some(text.clone());
+        let blueprints = context.workspace.blueprints()?;
+        new.material = nearest(text, &blueprints).into_iter().map(|near| near.blueprint.clone()).collect();
     }
     if let Some(path) = &args.spec {
         new.spec = Some(document::<Spec>(path, &mut texts)?);

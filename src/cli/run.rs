@@ -1,19 +1,16 @@
 //! `countersign run`: drives an engagement and, on a terminal, asks at its gates and goes on.
 
-use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::{
     artifact::{EngagementId, OnFailure, Phase},
-    broker::{Broker, Told},
-    engagement::{About, Purpose},
+    broker::Broker,
+    engagement::About,
     facts::Identity,
-    flow::NodeOutcome,
     gate::{ApprovalRequest, render},
     ledger::{Claim, Filter, Journal, Which},
+    model::Models,
     runtime::{
-        Choice, Driver, DriverError, Open, Progress, Signer, Stopped, Workspace, Yes, answer, open_question, retry,
+        Choice, Driver, DriverError, Open, Signer, Stopped, Workspace, Yes, answer, open_question, retry,
+        say as say_to_agents,
     },
 };
 
@@ -22,9 +19,10 @@ use super::{
     context::{Context, solver_search},
     edit,
     interrupt::Interrupt,
-    output::{CliError, Code, agreed, aside, complain, interactive, plain, prompt, say, say_json, style},
-    show,
+    output::{CliError, Code, agreed, complain, interactive, plain, prompt, say, say_json, style},
+    say as to_agents, show,
     signing::Key,
+    teller::Teller,
     yes::{left_out, may_answer, named_yes, say_left_out, some, tick},
 };
 
@@ -96,8 +94,10 @@ async fn one(
         }
     }
     let identity = if asks { Some(context.identity()?) } else { None };
+    let models = context.workspace.models()?;
     let key = context.key(args.key.as_deref());
-    let seat = Seat { workspace: &context.workspace, broker, key: key.as_ref(), quiet: global.json, chat: None };
+    let seat =
+        Seat { workspace: &context.workspace, broker, models, key: key.as_ref(), quiet: global.json, chat: None };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
     let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };
     Ok((code, answer))
@@ -121,6 +121,8 @@ pub struct Seat<'a> {
     pub workspace: &'a Workspace,
     /// Its broker.
     pub broker: &'a Broker,
+    /// The models that draft, where any are configured.
+    pub models: Models,
     /// The key of the person who sits here, for what they answer; what drives the engagement never has it.
     pub key: Option<&'a Key>,
     /// Whether to say nothing on the way.
@@ -153,6 +155,7 @@ impl Seat<'_> {
         phase: Option<Phase>,
     ) -> Result<Code, CliError> {
         let driver = Driver::new(self.workspace, self.broker).proving(solver_search());
+        let driver = driver.drafting_with(self.models.clone());
         loop {
             let mut teller = Teller::new(self.quiet);
             let working = |working| self.chat.iter().for_each(|chat| chat.working(working));
@@ -199,6 +202,32 @@ impl Seat<'_> {
                     }
                     return Ok(Code::Failed);
                 }
+                Stopped::Questions(open) => {
+                    if let (Some(identity), None) = (identity, answerer)
+                        && let Some(answers) = to_agents::ask(&open)
+                    {
+                        say_to_agents(self.workspace, journal, identity.clone(), None, answers).await?;
+                        continue;
+                    }
+                    if !self.quiet {
+                        to_agents::questions(journal.id(), &open);
+                    }
+                    return Ok(Code::Waiting);
+                }
+                Stopped::NoModel(agent) => {
+                    return Err(CliError::usage(format!(
+                        "models draft this engagement, and none is configured for the {agent} agent: name one in \
+                         policies/models.yaml, or write the draft yourself with `countersign edit {}`",
+                        journal.id()
+                    )));
+                }
+                Stopped::NoAnswer(why) => {
+                    if !self.quiet {
+                        say(format!("It cannot go on: {}", plain(&why)));
+                        say(format!("Next, when that is put right: countersign run {}", journal.id()));
+                    }
+                    return Ok(Code::Failed);
+                }
                 Stopped::NeedsEdit { artifact, by, reason } => {
                     if !self.quiet {
                         let id = journal.id();
@@ -231,7 +260,7 @@ impl Seat<'_> {
         answerer: Option<Answerer<'_>>,
     ) -> Result<bool, CliError> {
         let catalog = self.workspace.load_catalog()?;
-        let Some(open) = open_question(journal, &catalog).await? else { return Ok(true) };
+        let Some(open) = open_question(journal, &catalog, &self.models).await? else { return Ok(true) };
         let id = journal.id().clone();
         if self.quiet && answerer.is_none() {
             return Ok(false);
@@ -406,105 +435,4 @@ pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>)
             format!("countersign approve {id}{digest}{ticks}{key}, or countersign reject {id} --reason …")
         }
     }
-}
-
-/// Tells a person what happens, line by line, with a spinner while something takes long.
-struct Teller {
-    quiet: bool,
-    spinner: Option<ProgressBar>,
-}
-
-impl Teller {
-    fn new(quiet: bool) -> Self {
-        Self { quiet, spinner: None }
-    }
-
-    fn rest(&mut self) {
-        if let Some(spinner) = self.spinner.take() {
-            spinner.finish_and_clear();
-        }
-    }
-
-    fn tell(&mut self, progress: Progress) {
-        if self.quiet {
-            return;
-        }
-        match progress {
-            Progress::Calling(proposal) => {
-                let spinner = self.spinner.get_or_insert_with(|| {
-                    let spinner = ProgressBar::new_spinner();
-                    if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
-                        spinner.set_style(style);
-                    }
-                    spinner.enable_steady_tick(Duration::from_millis(100));
-                    spinner
-                });
-                spinner.set_message(plain(&proposal.purpose.words()));
-            }
-            Progress::Called(proposal, told) => {
-                self.rest();
-                if let Some(line) = called(&proposal.purpose, &proposal.tool, &told) {
-                    say(line);
-                }
-            }
-            Progress::Entered(phase, reason) => {
-                self.rest();
-                let reason = reason.map_or_else(String::new, |reason| format!(" ({})", plain(&reason)));
-                say(format!("{}{reason}", heading(phase)));
-            }
-            Progress::Filed(artifact, digest) => {
-                self.rest();
-                say(format!("  filed     {artifact}  {}", digest.short()));
-            }
-            Progress::Settled(node, outcome, reason) => {
-                self.rest();
-                let reason = reason.map_or_else(String::new, |reason| format!(": {}", plain(&reason)));
-                say(format!("  {:<9} {node}{reason}", outcome_word(outcome)));
-            }
-            Progress::Deviated(node, what) => {
-                self.rest();
-                say(format!("  deviation {node}: {}", plain(&what)));
-            }
-            Progress::Note(text) => {
-                self.rest();
-                aside(format!("  note      {}", plain(&text)));
-            }
-        }
-    }
-}
-
-fn heading(phase: Phase) -> String {
-    format!("-- {phase} --")
-}
-
-/// The word of a node's outcome.
-pub fn outcome_word(outcome: NodeOutcome) -> &'static str {
-    match outcome {
-        NodeOutcome::Done => "done",
-        NodeOutcome::Unchanged => "unchanged",
-        NodeOutcome::Skipped => "skipped",
-        NodeOutcome::NotRun => "not run",
-        NodeOutcome::Failed => "failed",
-        NodeOutcome::Unknown => "unknown",
-        NodeOutcome::Undone => "undone",
-        NodeOutcome::UndoFailed => "not undone",
-    }
-}
-
-/// One line for a call. Calls that only look, and do, are not told: their answer is in what follows from them.
-fn called(purpose: &Purpose, tool: &str, told: &Told) -> Option<String> {
-    let what = format!("{} ({})", plain(&purpose.words()), plain(tool));
-    Some(match told {
-        Told::Result(_) => match purpose {
-            Purpose::Act { .. } | Purpose::Undo { .. } | Purpose::Discover { .. } => format!("  called    {what}"),
-            _ => return None,
-        },
-        Told::ToolError(text) => format!("  error     {what}: {}", plain(text)),
-        Told::NotSent(text) => format!("  not sent  {what}: {}", plain(text)),
-        Told::Unknown(text) => format!("  unknown   {what}: {}", plain(text)),
-        Told::Refused { .. } if told.needs().is_some() => {
-            format!("  asks      {what}: a person must approve exactly this call")
-        }
-        Told::Refused { rule, .. } => format!("  refused   {what}: {} [{}]", plain(&rule.reason), rule.rule),
-    })
 }

@@ -1,6 +1,6 @@
 //! `countersign show`: where an engagement stands, and the open question as its approver sees it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,9 +8,10 @@ use similar::TextDiff;
 
 use crate::{
     artifact::{
-        ArtifactKind, Digest, LedgerId, ReconciledRecord, RecordOutcome, RequirementStatus, TargetOutcome, to_yaml,
+        Agent, ArtifactKind, Digest, LedgerId, ReconciledRecord, RecordOutcome, RequirementStatus, TargetOutcome,
+        to_yaml,
     },
-    engagement::{About, Body, Closed, Event, GateState},
+    engagement::{About, AgentQuestion, Body, Closed, Event, GateState, Used},
     gate::{ApprovalRequest, render},
     ledger::{Journal, Status},
     runtime::{Workspace, open_question, retryable},
@@ -20,8 +21,9 @@ use super::{
     args::{ArtifactArg, Global, Show},
     context::Context,
     list::status_words,
-    output::{CliError, Code, count, plain, say, say_json, style},
+    output::{CliError, Code, count, money, plain, say, say_json, style},
     run::next_words,
+    say as to_agents,
 };
 
 /// Runs the command.
@@ -54,6 +56,9 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         let author = plain(&filed.author.to_string());
         say(format!("  {:<17} version {}, {}, by {author}", kind.file_name(), filed.version, filed.digest.short()));
     }
+    for (agent, used) in state.talk.used() {
+        say(format!("  {agent} agent: {}", used_words(used)));
+    }
     for deviation in &state.deviations {
         let said = match (&deviation.accepted_by, &deviation.rejected) {
             (Some(by), _) => format!("accepted by {}", plain(&by.to_string())),
@@ -63,7 +68,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         say(format!("  deviation  {}: {} ({said})", deviation.found.node, plain(&deviation.found.what)));
     }
     let catalog = context.workspace.load_catalog()?;
-    let open = open_question(&journal, &catalog).await?;
+    let open = open_question(&journal, &catalog, &context.workspace.models()?).await?;
     if let Some(open) = &open {
         say("");
         say(render(&open.asked.screen, style()));
@@ -79,8 +84,15 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     let rejected = |gate: &GateState| matches!(gate, GateState::Rejected { .. });
     match &state.closed {
         Some(closed) => ending(&journal, closed),
-        None if state.cancelled.is_none() && (rejected(&state.gate1) || rejected(&state.gate2)) => {
+        None if state.cancelled.is_none()
+            && !state.requested.model
+            && (rejected(&state.gate1) || rejected(&state.gate2)) =>
+        {
             say(format!("Next: countersign edit {0}, or countersign cancel {0} --reason …", state.id));
+        }
+        None if state.cancelled.is_none() && state.talk.open().is_some() => {
+            let open = state.talk.open().map(|asked| asked.questions.as_slice()).unwrap_or_default();
+            to_agents::questions(&state.id, open);
         }
         None => {
             let about = state.asked.as_ref().map(|asked| &asked.about);
@@ -88,6 +100,14 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         }
     }
     Ok(Code::Done)
+}
+
+/// What turns used, in words.
+fn used_words(used: &Used) -> String {
+    let about = if used.estimated { "about " } else { "" };
+    let cost = if used.cost_micros == 0 { String::new() } else { format!(", {}", money(used.cost_micros)) };
+    let seconds = used.latency_ms / 1_000;
+    format!("{}, {about}{} tokens{cost}, {seconds} s of waiting for models", count(used.turns, "turn"), used.tokens)
 }
 
 /// What a program is told about an engagement.
@@ -100,6 +120,12 @@ pub struct StatusAnswer {
     phase: &'static str,
     status: Status,
     artifacts: Vec<ArtifactAnswer>,
+    /// What an agent asks the requester.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    asked: Vec<AgentQuestion>,
+    /// What the turns of models used, by agent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<Agent, Used>,
     question: Option<ApprovalRequest>,
     question_digest: Option<Digest>,
     question_out_of_date: Vec<String>,
@@ -119,7 +145,7 @@ struct ArtifactAnswer {
 /// The answer for a program.
 pub async fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer, CliError> {
     let state = journal.state();
-    let open = open_question(journal, &*context.workspace.load_catalog()?).await?;
+    let open = open_question(journal, &*context.workspace.load_catalog()?, &context.workspace.models()?).await?;
     Ok(StatusAnswer {
         engagement: state.id.to_string(),
         title: state.requested.title.clone(),
@@ -136,6 +162,8 @@ pub async fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer
                 digest: filed.digest,
             })
             .collect(),
+        asked: state.talk.open().map(|asked| asked.questions.clone()).unwrap_or_default(),
+        models: state.talk.used().clone(),
         question_digest: open.as_ref().map(|open| open.digest),
         question_out_of_date: open.as_ref().map(|open| open.changed.clone()).unwrap_or_default(),
         question: open.map(|open| open.asked),
@@ -273,6 +301,16 @@ pub fn record_lines(record: &ReconciledRecord) -> Vec<String> {
         lines.push(format!("  note       {}", plain(residual)));
     }
     let totals = &record.totals;
+    if totals.model_turns > 0 {
+        let cost = totals.model_cost_micros;
+        let cost = if cost == 0 { String::new() } else { format!(", {}", money(cost)) };
+        let turns = count(totals.model_turns, "turn");
+        let seconds = totals.model_seconds;
+        lines.push(format!(
+            "  {turns} of models, {} tokens{cost}, {seconds} s of waiting for them",
+            totals.model_tokens
+        ));
+    }
     lines.push(format!(
         "  {}, {} refused, {}; {} s of work, {} s of waiting",
         count(totals.calls, "call"),

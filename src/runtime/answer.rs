@@ -7,8 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     artifact::{
-        ArtifactKind, DesignDraft, Digest, FlowNode, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of,
-        from_yaml,
+        ArtifactKind, Digest, FlowNode, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml,
     },
     engagement::{
         About, Actor, Answer, Answered, Command, DocumentError, Gate, Refusal, Retried, Standing, State, call_digest,
@@ -18,13 +17,14 @@ use crate::{
     flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request, what_changed},
     ledger::{Journal, JournalError, LedgerError, TrustBook},
-    policy::{Catalog, check_design},
+    model::Models,
+    policy::{Catalog, design_problems, spec_problems},
     tool::Effect,
 };
 
 use super::{
+    drafting::endpoints,
     driver::{DriverError, file, view},
-    request::spec_problems,
     signing::{Signer, SigningError, in_role, needs_signature, sign_answer, signed_documents, signed_words},
     workspace::{Workspace, WorkspaceError},
 };
@@ -181,7 +181,7 @@ pub enum AnswerError {
 }
 
 /// A refusal with what to do about it, where it does not say that itself.
-fn not_now(error: JournalError, id: &str) -> AnswerError {
+pub(super) fn not_now(error: JournalError, id: &str) -> AnswerError {
     match error {
         JournalError::Ledger(error) => AnswerError::Ledger(error),
         JournalError::Refused(refusal) => refused(refusal, id),
@@ -231,12 +231,13 @@ pub(super) fn expiry(journal: &Journal, catalog: &Catalog, now: Timestamp) -> Ti
     opens.checked_add(lasts).unwrap_or(Timestamp::MAX)
 }
 
-/// The open question of an engagement, if there is one.
-pub async fn open_question(journal: &Journal, catalog: &Catalog) -> Result<Option<Open>, AnswerError> {
+/// The open question of an engagement, if there is one, as these models would have it asked.
+pub async fn open_question(journal: &Journal, catalog: &Catalog, models: &Models) -> Result<Option<Open>, AnswerError> {
     let Some(asked) = &journal.state().asked else { return Ok(None) };
     let standing = standing(journal, catalog).await?;
     let request: ApprovalRequest = read_document(asked.request, journal.blobs(), "approval request")?;
-    let now = approval_request(&view(journal, catalog), catalog, &standing, &[], &asked.about)?;
+    let models = endpoints(models, journal.state());
+    let now = approval_request(&view(journal, catalog), catalog, &standing, &models, &asked.about)?;
     let changed = if digest_of(&now).map_err(GateError::from)? == asked.request {
         Vec::new()
     } else {
@@ -260,7 +261,8 @@ pub async fn answer(
 ) -> Result<Given, AnswerError> {
     let id = journal.id().to_string();
     let catalog = workspace.load_catalog()?;
-    let open = open_question(journal, &catalog).await?.ok_or_else(|| nothing_open(journal.state()))?;
+    let open =
+        open_question(journal, &catalog, &workspace.models()?).await?.ok_or_else(|| nothing_open(journal.state()))?;
     if let Some(given) = seen {
         let wanted = given.strip_prefix("sha256:").unwrap_or(given);
         // All of it: whoever may write both drafts can make two whose first digits are the same.
@@ -399,18 +401,7 @@ pub async fn edit(
             let mut design: SolutionDesign = from_yaml(name, text)?;
             design.spec = state.artifact(ArtifactKind::Spec).ok_or_else(nothing)?;
             design.discovery = state.artifact(ArtifactKind::Discovery).ok_or_else(nothing)?;
-            let draft = DesignDraft {
-                discover: Vec::new(),
-                feasible_when: Vec::new(),
-                decisions: Vec::new(),
-                components: Vec::new(),
-                steps: design.steps.clone(),
-                acceptance: design.acceptance.clone(),
-            };
-            let mut problems = check_design(&draft, &spec, &catalog);
-            if design.inputs != spec.inputs {
-                problems.push(crate::artifact::SpecError::new("inputs", "they are the spec's; change them there"));
-            }
+            let mut problems = design_problems(&design, &spec, &catalog);
             let facts = journal.documents().facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
             if problems.is_empty()
                 && let Err(error) =

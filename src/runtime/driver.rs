@@ -11,26 +11,27 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    agent::{DraftError, draft_design, draft_discovery, draft_spec},
-    artifact::{Agent, ArtifactKind, CanonicalError, Digest, EngagementId, NodeId, Phase, Spec, digest_of},
+    agent::{DraftError, TurnError, draft_design, draft_discovery, draft_spec},
+    artifact::{Agent, ArtifactKind, CanonicalError, Digest, EngagementId, Spec, digest_of},
     broker::{Broker, BrokerError, Told},
     engagement::{
-        About, Actor, ApprovedDesign, ApprovedSpec, Asked, Closed, Command, Gate, GateState, Next, NextError, Proposal,
-        Purpose, Refusal, SpecProved, View, Void, changed_tools, holds_back, next_but_void, opened_by_policy,
+        About, Actor, ApprovedDesign, ApprovedSpec, Asked, Command, Gate, GateState, Next, NextError, Proposal,
+        Purpose, Refusal, SpecProved, View, Void, changed_tools, drafter, holds_back, next_but_void, opened_by_policy,
         read_document, void_gates,
     },
     facts::AUTONOMOUS,
-    flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request, proof_of_spec, version_before},
     ledger::{Journal, JournalError, LedgerError},
-    policy::Catalog,
+    model::Models,
+    policy::{Catalog, spec_problems},
     record::{ReconcileError, reconcile},
     tool::Effect,
 };
 
 use super::{
     answer::{AnswerError, open_question, standing},
-    request::spec_problems,
+    drafting::endpoints,
+    progress::{Progress, Stopped},
     ruling::{Ruled, rule},
     signing::once,
     solver::{SolverSearch, prove_spec},
@@ -43,51 +44,11 @@ pub struct Driver<'a> {
     broker: &'a Broker,
     solver: Option<SolverSearch>,
     looked: Mutex<Option<Looked>>,
+    models: Models,
 }
 
 /// Which gates were looked at with which catalog, and which of them do not hold.
 type Looked = ((EngagementId, [Option<Digest>; 2], u8), Arc<Catalog>, Arc<[Void]>);
-
-/// Something that happened, for whoever watches.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Progress {
-    /// A phase began.
-    Entered(Phase, Option<String>),
-    /// A draft was filed.
-    Filed(ArtifactKind, Digest),
-    /// A call is about to be made.
-    Calling(Proposal),
-    /// What came of it.
-    Called(Proposal, Told),
-    /// A node is settled.
-    Settled(NodeId, NodeOutcome, Option<String>),
-    /// Something that the design does not say.
-    Deviated(NodeId, String),
-    /// Something to know that is neither.
-    Note(String),
-}
-
-/// Why driving stopped.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Stopped {
-    /// A person must answer.
-    Waiting(About),
-    /// A person rejected what a blueprint drafted, which would come out the same again: it must be edited.
-    NeedsEdit {
-        /// Which draft.
-        artifact: ArtifactKind,
-        /// Who rejected it.
-        by: String,
-        /// Why.
-        reason: String,
-    },
-    /// The window opens then.
-    WindowOpens(Timestamp),
-    /// A tool server could not be used, and nothing was sent; running again goes on from here.
-    Unreachable(String),
-    /// It is over.
-    Closed(Closed),
-}
 
 /// Driving could not go on. What was done is on the chain; running again goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +68,9 @@ pub enum DriverError {
     /// There is no draft.
     #[error(transparent)]
     Draft(#[from] DraftError),
+    /// An agent's next move cannot be said.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
     /// What is next cannot be said.
     #[error(transparent)]
     Next(#[from] NextError),
@@ -147,12 +111,25 @@ pub(super) fn view<'a>(journal: &'a Journal, catalog: &'a Catalog) -> View<'a> {
 impl<'a> Driver<'a> {
     /// A driver that makes every call through `broker`.
     pub fn new(workspace: &'a Workspace, broker: &'a Broker) -> Self {
-        Self { workspace, broker, solver: None, looked: Mutex::new(None) }
+        Self { workspace, broker, solver: None, models: Models::default(), looked: Mutex::new(None) }
     }
 
     /// The same, asking a solver about each spec before gate 1, if one is found.
     pub fn proving(self, search: SolverSearch) -> Self {
         Self { solver: Some(search), ..self }
+    }
+
+    /// The same, asking these models for what agents draft where a request says that models draft it.
+    pub fn drafting_with(self, models: Models) -> Self {
+        Self { models, ..self }
+    }
+
+    pub(super) fn workspace(&self) -> &Workspace {
+        self.workspace
+    }
+
+    pub(super) fn models(&self) -> &Models {
+        &self.models
     }
 
     /// Goes on until the engagement must wait or is over. `watch` is told what happens.
@@ -186,25 +163,7 @@ impl<'a> Driver<'a> {
                 watch(Progress::Entered(phase, reason));
             }
             Next::Call(proposal) => {
-                watch(Progress::Calling(proposal.clone()));
-                let actor = Actor::Agent(proposal.agent);
-                let tool = proposal.tool.parse().ok().and_then(|name| catalog.toolbox.tool(&name));
-                let acts = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. })
-                    && tool.is_none_or(|tool| tool.effect != Effect::Read);
-                let invoked = self.broker.invoke(journal, actor, proposal.clone()).await?;
-                self.broker.notices().into_iter().for_each(|notice| watch(Progress::Note(notice)));
-                // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
-                let held = match &invoked.told {
-                    Told::NotSent(reason) if !acts => Some(reason.clone()),
-                    Told::Refused { rule, .. } if holds_back(&rule.rule) => Some(rule.reason.clone()),
-                    _ => None,
-                };
-                if let Some(reason) = held {
-                    // What changed between looking and deciding is asked about in the next turn.
-                    let asks = !self.void(journal, &self.workspace.load_catalog()?).await?.is_empty();
-                    return Ok((!asks).then_some(Stopped::Unreachable(reason)));
-                }
-                watch(Progress::Called(proposal, invoked.told));
+                return self.call(journal, &catalog, proposal, watch).await;
             }
             Next::Expire(call) => {
                 watch(Progress::Note(format!(
@@ -227,7 +186,7 @@ impl<'a> Driver<'a> {
                 self.rule(journal, &catalog, watch).await?;
             }
             Next::Wait(about) => {
-                if let Some(changed) = changed_question(journal, &catalog).await? {
+                if let Some(changed) = changed_question(journal, &catalog, &self.models).await? {
                     let what = changed.join("; ");
                     watch(Progress::Note(format!("what the question rests on changed, so it is asked anew: {what}")));
                     self.ask(journal, &catalog, about.clone(), watch).await?;
@@ -263,6 +222,36 @@ impl<'a> Driver<'a> {
         Ok(None)
     }
 
+    /// Proposes a call to the broker; the answer is why it cannot go on, if it cannot.
+    pub(super) async fn call(
+        &self,
+        journal: &mut Journal,
+        catalog: &Catalog,
+        proposal: Proposal,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Option<Stopped>, DriverError> {
+        watch(Progress::Calling(proposal.clone()));
+        let actor = Actor::Agent(proposal.agent);
+        let tool = proposal.tool.parse().ok().and_then(|name| catalog.toolbox.tool(&name));
+        let acts = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. })
+            && tool.is_none_or(|tool| tool.effect != Effect::Read);
+        let invoked = self.broker.invoke(journal, actor, proposal.clone()).await?;
+        self.broker.notices().into_iter().for_each(|notice| watch(Progress::Note(notice)));
+        // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
+        let held = match &invoked.told {
+            Told::NotSent(reason) if !acts => Some(reason.clone()),
+            Told::Refused { rule, .. } if holds_back(&rule.rule) => Some(rule.reason.clone()),
+            _ => None,
+        };
+        if let Some(reason) = held {
+            // What changed between looking and deciding is asked about in the next turn.
+            let asks = !self.void(journal, &self.workspace.load_catalog()?).await?.is_empty();
+            return Ok((!asks).then_some(Stopped::Unreachable(reason)));
+        }
+        watch(Progress::Called(proposal, invoked.told));
+        Ok(None)
+    }
+
     async fn ask(
         &self,
         journal: &mut Journal,
@@ -274,7 +263,8 @@ impl<'a> Driver<'a> {
             self.prove(journal, catalog, watch).await?;
         }
         let standing = standing(journal, catalog).await?;
-        let request = approval_request(&view(journal, catalog), catalog, &standing, &[], &about)?;
+        let models = endpoints(&self.models, journal.state());
+        let request = approval_request(&view(journal, catalog), catalog, &standing, &models, &about)?;
         let (role, stage) = (request.role, standing.stage);
         let (barred, void) = (request.barred.clone(), request.void.clone());
         let signed = !request.signature_because.is_empty();
@@ -373,6 +363,9 @@ impl<'a> Driver<'a> {
         kind: ArtifactKind,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
+        if journal.state().requested.model && drafter(kind).is_some() {
+            return self.draft_with_model(journal, catalog, kind, watch).await;
+        }
         let state = journal.state();
         let rejected = match kind {
             ArtifactKind::Spec => &state.gate1,
@@ -460,8 +453,12 @@ impl<'a> Driver<'a> {
 }
 
 /// What changed about the open question since it was asked; nothing where it still stands.
-async fn changed_question(journal: &Journal, catalog: &Catalog) -> Result<Option<Vec<String>>, DriverError> {
-    let open = open_question(journal, catalog).await.map_err(|error| match error {
+async fn changed_question(
+    journal: &Journal,
+    catalog: &Catalog,
+    models: &Models,
+) -> Result<Option<Vec<String>>, DriverError> {
+    let open = open_question(journal, catalog, models).await.map_err(|error| match error {
         AnswerError::Gate(error) => DriverError::Gate(error),
         AnswerError::Document(error) => DriverError::Ledger(error.into()),
         other => DriverError::Invalid(ArtifactKind::Design, other.to_string()),
@@ -474,7 +471,7 @@ fn approved_spec(journal: &Journal) -> Result<ApprovedSpec, DriverError> {
     spec.ok_or_else(|| Refusal::GateClosed("gate 1").into())
 }
 
-async fn act(journal: &mut Journal, command: Command) -> Result<(), DriverError> {
+pub(super) async fn act(journal: &mut Journal, command: Command) -> Result<(), DriverError> {
     Ok(journal.act(Timestamp::now(), Actor::Program, command, vec![]).await?)
 }
 

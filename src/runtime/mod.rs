@@ -2,8 +2,11 @@
 //! down what came of it. Nothing is decided here.
 
 mod answer;
+mod drafting;
 mod driver;
+mod progress;
 mod request;
+mod talking;
 mod revision;
 #[cfg(test)]
 mod revision_tests;
@@ -17,9 +20,11 @@ pub use answer::{
     AnswerError, Choice, Given, Open, Yes, answer, cancel, edit, nothing_open, open_question, retry, retryable,
     standing,
 };
-pub use driver::{Driver, DriverError, Progress, Stopped};
+pub use driver::{Driver, DriverError};
+pub use progress::{Progress, Stopped};
 pub use request::{NewRequest, RequestError, file_request};
 pub use signing::{Signer, SigningError, Wanted, sign_trust};
 pub use simulate::{Flip, Simulation, answer_word, simulate};
 pub use solver::{Solver, SolverSearch, prove_spec};
+pub use talking::say;
 pub use workspace::{Workspace, WorkspaceError, init_files};

@@ -8,13 +8,16 @@ use serde_json::{Map, Value};
 use crate::{
     agent::{DraftError, draft_spec},
     artifact::{ArtifactKind, Blueprint, DesignDraft, Digest, EngagementId, InputError, Spec, SpecError, digest_of},
-    engagement::{Actor, RequestDocument, Requested},
+    engagement::{Actor, RequestDocument, Requested, RequesterSaid},
     facts::{Identity, Role},
     ledger::{Journal, LedgerError},
-    policy::{Catalog, check_design, check_spec},
+    policy::{check_design, spec_problems},
 };
 
 use super::workspace::{Workspace, WorkspaceError};
+
+/// The characters of a title that is taken from words.
+const LONGEST_TITLE: usize = 80;
 
 /// What someone asks for.
 #[derive(Clone, Debug, Default)]
@@ -29,11 +32,18 @@ pub struct NewRequest {
     pub design: Option<DesignDraft>,
     /// The closed engagement whose record this starts from.
     pub from: Option<EngagementId>,
+    /// What is asked for in words; models draft it.
+    pub text: Option<String>,
+    /// Blueprints that are like it, the nearest first, as material for the models.
+    pub material: Vec<Blueprint>,
 }
 
 /// A request that is not filed.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
+    /// The words are none, or too many.
+    #[error("say in 1 to {} bytes what is wanted", RequesterSaid::LONGEST)]
+    Text,
     /// The inputs do not fit.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -67,15 +77,6 @@ pub enum RequestError {
     Unwritable(String),
 }
 
-/// Everything that is wrong with a spec.
-pub(super) fn spec_problems(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
-    let mut problems = spec.problems();
-    if problems.is_empty() {
-        problems = check_spec(spec, catalog);
-    }
-    problems
-}
-
 /// Begins an engagement, or says why not and leaves nothing behind.
 pub async fn file_request(
     workspace: &Workspace,
@@ -87,6 +88,9 @@ pub async fn file_request(
     if !catalog.people.roles(&identity).contains(&Role::Requester) {
         return Err(RequestError::NotInRole { name: identity.name, role: Role::Requester });
     }
+    if let Some(text) = new.text.clone() {
+        return file_in_words(workspace, new, text, identity, now).await;
+    }
     let inputs = match &new.blueprint {
         Some(blueprint) => blueprint.check_inputs(&new.inputs)?,
         None => new.inputs,
@@ -96,9 +100,14 @@ pub async fn file_request(
         Some(id) => Some(baseline(workspace, id).await?),
     };
     let name = new.blueprint.as_ref().map(|blueprint| blueprint.name.clone());
-    let (spec, design) = (new.spec, new.design);
-    let request =
-        RequestDocument { blueprint: new.blueprint, inputs, spec, design, baseline, ..RequestDocument::default() };
+    let request = RequestDocument {
+        blueprint: new.blueprint,
+        inputs,
+        spec: new.spec,
+        design: new.design,
+        baseline,
+        ..RequestDocument::default()
+    };
     let digest = digest_of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let spec = draft_spec(&request, digest)?;
     let mut problems = spec_problems(&spec, &catalog);
@@ -123,6 +132,52 @@ pub async fn file_request(
     let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let id = free_id(workspace).await?;
     Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document]).await?)
+}
+
+/// Begins an engagement that models draft. A blueprint is material like others, the first of them; of its inputs those
+/// that are given are checked, and the rest is left to the agent to ask.
+async fn file_in_words(
+    workspace: &Workspace,
+    new: NewRequest,
+    text: String,
+    identity: Identity,
+    now: Timestamp,
+) -> Result<Journal, RequestError> {
+    let text = text.trim().to_owned();
+    if text.is_empty() || text.len() > RequesterSaid::LONGEST {
+        return Err(RequestError::Text);
+    }
+    let baseline = match &new.from {
+        None => None,
+        Some(id) => Some(baseline(workspace, id).await?),
+    };
+    let inputs = match &new.blueprint {
+        Some(blueprint) => blueprint.check_given(&new.inputs)?,
+        None => new.inputs,
+    };
+    let mut material: Vec<Blueprint> = new.blueprint.into_iter().collect();
+    for blueprint in new.material {
+        if !material.contains(&blueprint) {
+            material.push(blueprint);
+        }
+    }
+    let title = title(&text);
+    let request = RequestDocument { inputs, baseline, text: Some(text), material, ..RequestDocument::default() };
+    let digest = digest_of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let requested = Requested { request: digest, title, blueprint: None, from: new.from, model: true };
+    let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let id = free_id(workspace).await?;
+    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document]).await?)
+}
+
+/// The first line of the words, as a list shows it until there is a spec.
+fn title(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut title: String = line.chars().take(LONGEST_TITLE).collect();
+    if title.len() < text.len() {
+        title.push('…');
+    }
+    title
 }
 
 /// A target that the inventory does not know shows wherever a blueprint uses the input that names it; it is said once,

@@ -11,6 +11,7 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    agent::Prompts,
     artifact::{Blueprint, Digest, EngagementId, YamlError, digest_bytes, from_yaml, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans, Inventory, People},
@@ -245,6 +246,14 @@ impl Workspace {
         found.ok_or_else(|| WorkspaceError::NoBlueprint { name: name.to_owned(), known })
     }
 
+    /// The agents' instructions with what prompts/custom adds.
+    pub fn prompts(&self) -> Result<Prompts, WorkspaceError> {
+        let custom = self.root.join("prompts/custom");
+        let texts = if custom.is_dir() { files(&self.root, "prompts/custom", &["md"])? } else { Vec::new() };
+        let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+        Ok(Prompts::with(texts.into_iter().map(|(path, text)| (name(&path), text)).collect()))
+    }
+
     /// The engagement that a (shortened) id stands for.
     pub async fn find(&self, prefix: &str) -> Result<EngagementId, WorkspaceError> {
         let mut found = self.store.find(prefix).await?;
@@ -448,13 +457,18 @@ pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>
 
 /// The YAML files of a folder, by name.
 fn folder(root: &Path, name: &str) -> Result<Vec<(String, String)>, WorkspaceError> {
+    files(root, name, &["yaml", "yml"])
+}
+
+/// The files of a folder with one of these endings, by name.
+fn files(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(String, String)>, WorkspaceError> {
     let path = root.join(name);
     let entries = std::fs::read_dir(&path).map_err(|error| file_error(&path, &error))?;
     let mut files = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|error| file_error(&path, &error))?.path();
-        let yaml = entry.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if let (true, Some(file)) = (yaml, entry.file_name().and_then(|file| file.to_str())) {
+        let wanted = entry.extension().is_some_and(|extension| endings.iter().any(|ending| extension == *ending));
+        if let (true, Some(file)) = (wanted, entry.file_name().and_then(|file| file.to_str())) {
             files.push((format!("{name}/{file}"), read(&entry)?));
         }
     }

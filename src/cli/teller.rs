@@ -1,0 +1,156 @@
+//! What happens while an engagement is driven, told line by line.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{artifact::Phase, broker::Told, engagement::Purpose, flow::NodeOutcome, model::Delta, runtime::Progress};
+
+use super::output::{aside, plain, say};
+
+/// The characters of an answer under way that are shown.
+const WRITTEN: usize = 60;
+
+/// Tells a person what happens, line by line, with a spinner while something takes long.
+pub(super) struct Teller {
+    quiet: bool,
+    spinner: Option<ProgressBar>,
+    /// What a model has written of its answer, as far as one line shows it.
+    written: String,
+}
+
+impl Teller {
+    pub(super) fn new(quiet: bool) -> Self {
+        Self { quiet, spinner: None, written: String::new() }
+    }
+
+    /// Shows this while what it is about goes on.
+    fn spin(&mut self, message: String) {
+        let spinner = self.spinner.get_or_insert_with(|| {
+            let spinner = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
+                spinner.set_style(style);
+            }
+            spinner.enable_steady_tick(Duration::from_millis(100));
+            spinner
+        });
+        spinner.set_message(message);
+    }
+
+    pub(super) fn rest(&mut self) {
+        self.written.clear();
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
+    }
+
+    pub(super) fn tell(&mut self, progress: Progress) {
+        if self.quiet {
+            return;
+        }
+        match progress {
+            Progress::Calling(proposal) => {
+                self.spin(plain(&proposal.purpose.words()));
+            }
+            Progress::Called(proposal, told) => {
+                self.rest();
+                if let Some(line) = called(&proposal.purpose, &proposal.tool, &told) {
+                    say(line);
+                }
+            }
+            Progress::Entered(phase, reason) => {
+                self.rest();
+                let reason = reason.map_or_else(String::new, |reason| format!(" ({})", plain(&reason)));
+                say(format!("{}{reason}", heading(phase)));
+            }
+            Progress::Filed(artifact, digest) => {
+                self.rest();
+                say(format!("  filed     {artifact}  {}", digest.short()));
+            }
+            Progress::Settled(node, outcome, reason) => {
+                self.rest();
+                let reason = reason.map_or_else(String::new, |reason| format!(": {}", plain(&reason)));
+                say(format!("  {:<9} {node}{reason}", outcome_word(outcome)));
+            }
+            Progress::Deviated(node, what) => {
+                self.rest();
+                say(format!("  deviation {node}: {}", plain(&what)));
+            }
+            Progress::Turning(agent, artifact, turn) => {
+                self.rest();
+                let again = if turn == 1 { String::new() } else { format!(", turn {turn}") };
+                say(format!("  asks      a model for {artifact} ({agent} agent{again})"));
+            }
+            Progress::Delta(_, Delta::Text(text)) => {
+                self.written.push_str(&text);
+                let from = self.written.char_indices().rev().nth(WRITTEN).map_or(0, |(at, _)| at);
+                self.written.drain(..from);
+                self.spin(plain(&self.written));
+            }
+            Progress::Delta(agent, Delta::Calling(tool)) => self.spin(format!("{agent} agent: {}", plain(&tool))),
+            Progress::Delta(_, Delta::Restarted(why)) => {
+                self.rest();
+                aside(format!("  note      the answer broke off and is asked for again: {}", plain(&why)));
+            }
+            Progress::Turned(turned) => {
+                self.rest();
+                match &turned.error {
+                    Some(error) => say(format!("  no answer {}", plain(error))),
+                    None => say(format!(
+                        "  answered  {} at {}, {} tokens",
+                        plain(&turned.model),
+                        plain(&turned.endpoint),
+                        turned.usage.tokens()
+                    )),
+                }
+            }
+            Progress::Asked(_) => self.rest(),
+            Progress::Returned(artifact, problems) => {
+                self.rest();
+                say(format!("  returned  {artifact}: {}", plain(&problems.join("; "))));
+            }
+            Progress::Note(text) => {
+                self.rest();
+                aside(format!("  note      {}", plain(&text)));
+            }
+        }
+    }
+}
+
+fn heading(phase: Phase) -> String {
+    format!("-- {phase} --")
+}
+
+/// The word of a node's outcome.
+pub fn outcome_word(outcome: NodeOutcome) -> &'static str {
+    match outcome {
+        NodeOutcome::Done => "done",
+        NodeOutcome::Unchanged => "unchanged",
+        NodeOutcome::Skipped => "skipped",
+        NodeOutcome::NotRun => "not run",
+        NodeOutcome::Failed => "failed",
+        NodeOutcome::Unknown => "unknown",
+        NodeOutcome::Undone => "undone",
+        NodeOutcome::UndoFailed => "not undone",
+    }
+}
+
+/// One line for a call. Calls that only look, and do, are not told: their answer is in what follows from them.
+fn called(purpose: &Purpose, tool: &str, told: &Told) -> Option<String> {
+    let what = format!("{} ({})", plain(&purpose.words()), plain(tool));
+    Some(match told {
+        Told::Result(_) => match purpose {
+            Purpose::Act { .. } | Purpose::Undo { .. } | Purpose::Discover { .. } | Purpose::Turn { .. } => {
+                format!("  called    {what}")
+            }
+            _ => return None,
+        },
+        Told::ToolError(text) => format!("  error     {what}: {}", plain(text)),
+        Told::NotSent(text) => format!("  not sent  {what}: {}", plain(text)),
+        Told::Unknown(text) => format!("  unknown   {what}: {}", plain(text)),
+        Told::Refused { .. } if told.needs().is_some() => {
+            format!("  asks      {what}: a person must approve exactly this call")
+        }
+        Told::Refused { rule, .. } => format!("  refused   {what}: {} [{}]", plain(&rule.reason), rule.rule),
+    })
+}

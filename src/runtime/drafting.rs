@@ -1,0 +1,187 @@
+//! Drafting with a model: asks the pure loop for the agent's next move, does that one thing, and writes it down. Every
+//! tool call of an agent goes to the broker like any other.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use crate::{
+    agent::{Asking, Desk, Draft, Move, next_move},
+    artifact::{Agent, ArtifactKind, Digest, digest_of},
+    engagement::{Actor, AgentQuestion, Closed, Command, Finish, GateState, State, Turned, Usage, read_document},
+    gate::{ApprovalRequest, Endpoint},
+    ledger::Journal,
+    model::{Delta, ModelError, Models},
+    policy::Catalog,
+};
+
+use super::{
+    driver::{Driver, DriverError, act, file, view},
+    progress::{Progress, Stopped},
+};
+
+/// What is written where no answer says which endpoint or model it is from.
+const NOBODY: &str = "none";
+/// What is said where models would be asked elsewhere than gate 1 was told.
+const ELSEWHERE: &str = "policies/models.yaml names other places for the design agent than gate 1 was approved for, and \
+    they would see what tools answer; put the file back, or have gate 1 asked anew with `countersign edit`";
+/// The longest error that the chain keeps, in characters.
+const LONGEST_ERROR: usize = 500;
+
+impl Driver<'_> {
+    /// Does the one next thing about a draft of a model; the answer is why it cannot go on, if it cannot.
+    pub(super) async fn draft_with_model(
+        &self,
+        journal: &mut Journal,
+        catalog: &Catalog,
+        kind: ArtifactKind,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Option<Stopped>, DriverError> {
+        let prompts = self.workspace().prompts()?;
+        let desk = Desk { view: view(journal, catalog), catalog, prompts: &prompts };
+        match next_move(&desk, kind)? {
+            Move::CallModel(asking) => return self.turn(journal, *asking, watch).await,
+            Move::CallTools(proposals) => {
+                // One at a time: what comes of it may end the engagement.
+                if let Some(proposal) = proposals.into_iter().next() {
+                    return self.call(journal, catalog, proposal, watch).await;
+                }
+            }
+            Move::Ask(asked) => {
+                let actor = Actor::Agent(asked.agent);
+                watch(Progress::Asked(asked.questions.clone()));
+                journal.act(Timestamp::now(), actor, Command::Inquire(asked), vec![]).await?;
+            }
+            Move::Wait => {
+                let open: Vec<AgentQuestion> =
+                    journal.state().talk.open().map(|asked| asked.questions.clone()).unwrap_or_default();
+                return Ok(Some(Stopped::Questions(open)));
+            }
+            Move::GiveBack(returned) => {
+                watch(Progress::Returned(returned.artifact, returned.problems.clone()));
+                act(journal, Command::GiveBack(returned)).await?;
+            }
+            Move::GiveUp(reason) => {
+                let outcome = crate::artifact::RecordOutcome::GivenUp;
+                act(journal, Command::Close(Closed { outcome, reason })).await?;
+            }
+            Move::Done(draft) => {
+                let digest = file_draft(journal, kind, &draft).await?;
+                watch(Progress::Filed(kind, digest));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks the model and writes down what it said, or that it said nothing.
+    async fn turn(
+        &self,
+        journal: &mut Journal,
+        asking: Asking,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Option<Stopped>, DriverError> {
+        let Asking { request, agent, drafting, turn, prompt } = asking;
+        let Some(model) = self.models().for_agent(agent) else { return Ok(Some(Stopped::NoModel(agent))) };
+        if drafting != ArtifactKind::Spec && approved_endpoints(journal)? != endpoints(self.models(), journal.state()) {
+            return Ok(Some(Stopped::NoAnswer(ELSEWHERE.into())));
+        }
+        watch(Progress::Turning(agent, drafting, turn));
+        let started = Instant::now();
+        let answer = {
+            let mut tell = |delta: Delta| watch(Progress::Delta(agent, delta));
+            model.answer(&request, &mut tell).await
+        };
+        let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let none = Turned {
+            agent,
+            drafting,
+            turn,
+            prompt,
+            request: digest_of(&request)?,
+            response: None,
+            endpoint: NOBODY.into(),
+            model: NOBODY.into(),
+            usage: Usage::default(),
+            latency_ms,
+            finish: Finish::Failed,
+            calls: 0,
+            error: None,
+        };
+        let (turned, stored, stopped) = match answer {
+            Ok(answer) => {
+                let turned = Turned {
+                    response: Some(digest_of(&answer)?),
+                    endpoint: answer.endpoint.clone(),
+                    model: answer.model.clone(),
+                    usage: answer.usage,
+                    finish: answer.finish.clone(),
+                    calls: u32::try_from(answer.calls.len()).unwrap_or(u32::MAX),
+                    ..none
+                };
+                let notes = answer.notes.clone();
+                notes.into_iter().for_each(|note| watch(Progress::Note(note)));
+                let stored =
+                    serde_json::to_value(&answer).map_err(|error| DriverError::Invalid(drafting, error.to_string()))?;
+                (turned, vec![stored], None)
+            }
+            Err(error) => {
+                let said: String = error.to_string().chars().take(LONGEST_ERROR).collect();
+                let endpoint = match &error {
+                    ModelError::Refused { endpoint, .. } => endpoint.clone(),
+                    _ => NOBODY.into(),
+                };
+                let turned = Turned { endpoint, error: Some(said.clone()), ..none };
+                (turned, Vec::new(), Some(Stopped::NoAnswer(said)))
+            }
+        };
+        watch(Progress::Turned(Box::new(turned.clone())));
+        let command = Command::Turn(Box::new(turned));
+        journal.act(Timestamp::now(), Actor::Agent(agent), command, stored).await?;
+        Ok(stopped)
+    }
+}
+
+/// Where what the design agent sees would go now; nowhere where no model drafts.
+pub(super) fn endpoints(models: &Models, state: &State) -> Vec<Endpoint> {
+    if !state.requested.model {
+        return Vec::new();
+    }
+    let endpoint = |at: &crate::model::ModelEndpoint| Endpoint { name: at.name.clone(), url: at.base_url.clone() };
+    models.endpoints_for(Agent::Design).iter().map(endpoint).collect()
+}
+
+/// Where gate 1 was told that it goes.
+fn approved_endpoints(journal: &Journal) -> Result<Vec<Endpoint>, DriverError> {
+    let GateState::Open { request, .. } = &journal.state().gate1 else { return Ok(Vec::new()) };
+    let request: ApprovalRequest = read_document(*request, journal.blobs(), "approval request")
+        .map_err(|error| DriverError::Ledger(error.into()))?;
+    Ok(request.models)
+}
+
+/// Files what an agent drafted, made from what it was to be made from.
+async fn file_draft(journal: &mut Journal, kind: ArtifactKind, draft: &Draft) -> Result<Digest, DriverError> {
+    let state = journal.state();
+    let mut made_from: Vec<Digest> = match kind {
+        ArtifactKind::Spec => vec![state.requested.request],
+        _ => [ArtifactKind::Spec, ArtifactKind::Discovery]
+            .into_iter()
+            .filter(|from| *from < kind)
+            .filter_map(|from| state.artifact(from))
+            .collect(),
+    };
+    // The answer that it was read from, so that nobody has to guess which turn gave it.
+    made_from.extend(state.talk.draft(kind));
+    let (digest, agent) = match draft {
+        Draft::Spec(spec) => (digest_of(spec)?, Agent::Requirements),
+        Draft::Discovery(report) => (digest_of(report)?, Agent::Design),
+        Draft::Design(design) => (digest_of(design)?, Agent::Design),
+    };
+    let command = Command::File { artifact: kind, digest, made_from };
+    let actor = Actor::Agent(agent);
+    match draft {
+        Draft::Spec(spec) => file(journal, actor, command, spec).await?,
+        Draft::Discovery(report) => file(journal, actor, command, report).await?,
+        Draft::Design(design) => file(journal, actor, command, design).await?,
+    }
+    Ok(digest)
+}
