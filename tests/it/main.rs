@@ -10,6 +10,7 @@
     reason = "tests start the program, write its files and stop at the first surprise"
 )]
 
+mod agents;
 mod anew;
 mod attacks;
 mod bad_input;
