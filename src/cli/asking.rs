@@ -7,6 +7,9 @@ use super::{
     reader::{Read, Reader},
 };
 
+/// What begins a line that says something in words instead of answering.
+const IN_WORDS: &str = "say ";
+
 /// How asking ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -14,18 +17,28 @@ pub enum Asked {
     Whole,
     /// Before the first of them.
     Back,
+    /// With something said in words.
+    InWords(String),
     /// Without an answer to this one.
     Over(String),
     /// A script's answer does not fit: to which question, and why.
     Unfit(String, String),
 }
 
-/// Asks what is open. `back` says whether there is something before the first question; `after` is told of each
-/// answer.
+/// What else than answering is possible.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside {
+    /// There is something before the first question.
+    pub back: bool,
+    /// Something may be said in words.
+    pub words: bool,
+}
+
+/// Asks what is open; `after` is told of each answer.
 pub fn ask_all(
     reader: &mut Reader,
     form: &mut Form<'_>,
-    back: bool,
+    beside: Beside,
     after: impl Fn(&Form<'_>),
 ) -> Result<Asked, CliError> {
     let mut interrupted = false;
@@ -40,10 +53,13 @@ pub fn ask_all(
             Read::Interrupted | Read::End => return Ok(Asked::Over(input.name.clone())),
         };
         interrupted = false;
+        if let Some(said) = line.strip_prefix(IN_WORDS).filter(|_| beside.words) {
+            return Ok(Asked::InWords(said.trim().to_owned()));
+        }
         match form.take(&line) {
             Taken::Answered => after(form),
             Taken::Back => {}
-            Taken::First if back => return Ok(Asked::Back),
+            Taken::First if beside.back => return Ok(Asked::Back),
             Taken::First => say("  this is the first question"),
             Taken::Help(lines) => lines.iter().for_each(|line| say(format!("  {}", plain(line)))),
             Taken::Invalid(why) if reader.interactive() => say(format!("  {}", plain(&why))),

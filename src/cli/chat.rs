@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     agent::{Form, Near, clearly, expected_steps, nearest, so_far},
-    artifact::Blueprint,
+    artifact::{Agent, Blueprint},
     gate::{Screen, Section, boundary_words, render},
     ledger::{Claim, Journal, Status},
     policy::Catalog,
@@ -15,12 +15,13 @@ use crate::{
 
 use super::{
     args::{Chat, Global},
-    asking::{Asked, ask_all},
+    asking::{Asked, Beside, ask_all},
     context::Context,
+    converse::Converse,
     form,
     interrupt::Interrupt,
     list::status_words,
-    output::{CliError, Code, interactive, plain, say, style},
+    output::{CliError, Code, plain, quoted, say, style},
     reader::{Read, Reader},
     run::Seat,
     show,
@@ -35,18 +36,19 @@ pub async fn run(global: &Global, args: Chat) -> Result<Code, CliError> {
         ));
     }
     let context = Context::open(global).await?;
+    let mut reader = Reader::new()?;
     let journal = match &args.id {
         Some(id) => {
             let journal = context.journal(id).await?;
             say_standing(&journal);
             journal
         }
-        None => match ask(&context, &args).await? {
+        None => match ask(&context, &mut reader, &args).await? {
             Some(journal) => journal,
             None => return Ok(Code::Done),
         },
     };
-    carry_on(&context, journal).await
+    carry_on(&context, reader, journal).await
 }
 
 /// Where an engagement is that is taken up again.
@@ -58,16 +60,18 @@ fn say_standing(journal: &Journal) {
 }
 
 /// Drives it from here: progress, questions and gates as `run` shows them.
-async fn carry_on(context: &Context, mut journal: Journal) -> Result<Code, CliError> {
+async fn carry_on(context: &Context, reader: Reader, mut journal: Journal) -> Result<Code, CliError> {
     if let Some(closed) = journal.state().closed.clone() {
         show::ending(&journal, &closed);
         return Ok(Code::of(closed.outcome));
     }
     let id = journal.id().clone();
     let _claim = Claim::take(&context.workspace.claims(), &id)?;
+    let speaker = context.identity()?;
     // A line from a pipe may have been written by anyone and before anything was shown, so it answers no gate.
-    let identity = if interactive() { Some(context.identity()?) } else { None };
+    let identity = reader.interactive().then(|| speaker.clone());
     let interrupt = Interrupt::listen(format!("countersign chat {id}"));
+    let chat = Converse::new(interrupt, reader, speaker);
     let broker = context.broker();
     let key = context.key(None);
     let seat = Seat {
@@ -76,7 +80,7 @@ async fn carry_on(context: &Context, mut journal: Journal) -> Result<Code, CliEr
         models: context.workspace.models()?,
         key: key.as_ref(),
         quiet: false,
-        chat: Some(&interrupt),
+        chat: Some(&chat),
     };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await;
     broker.close().await;
@@ -84,16 +88,26 @@ async fn carry_on(context: &Context, mut journal: Journal) -> Result<Code, CliEr
 }
 
 /// Asks what is wanted and files it; nothing where the person leaves it at that.
-async fn ask(context: &Context, args: &Chat) -> Result<Option<Journal>, CliError> {
+async fn ask(context: &Context, reader: &mut Reader, args: &Chat) -> Result<Option<Journal>, CliError> {
     let identity = context.identity()?;
     let catalog = context.workspace.load_catalog()?;
     let blueprints = context.workspace.blueprints()?;
-    let mut reader = Reader::new()?;
+    let drafting = context.workspace.models()?.for_agent(Agent::Requirements).is_some();
     let mut words = args.text.clone();
     loop {
-        let blueprint = match &args.blueprint {
-            Some(name) => &context.workspace.blueprint(name)?,
-            None => choose(&mut reader, &blueprints, words.take())?,
+        let wanted = match &args.blueprint {
+            Some(name) => Wanted::Blueprint(&context.workspace.blueprint(name)?),
+            None => choose(reader, &blueprints, words.take(), drafting)?,
+        };
+        let blueprint = match wanted {
+            Wanted::Blueprint(blueprint) => blueprint,
+            Wanted::Words(text) => {
+                let material = nearest(&text, &blueprints).into_iter().map(|near| near.blueprint.clone()).collect();
+                let new = NewRequest { text: Some(text), material, ..NewRequest::default() };
+                let journal = file_request(&context.workspace, new, identity, Timestamp::now()).await?;
+                say(format!("{}  {}", journal.id(), plain(&journal.state().requested.title)));
+                return Ok(Some(journal));
+            }
         };
         let given = form::given(blueprint, None, &args.set)?;
         let mut form = Form::new(&blueprint.inputs, &catalog.inventory, given)
@@ -109,8 +123,8 @@ async fn ask(context: &Context, args: &Chat) -> Result<Option<Journal>, CliError
                     say(format!("     {}", plain(title)));
                 }
             };
-            match ask_all(&mut reader, &mut form, may_choose, title)? {
-                Asked::Whole => {}
+            match ask_all(reader, &mut form, Beside { back: may_choose, words: false }, title)? {
+                Asked::Whole | Asked::InWords(_) => {}
                 Asked::Back => break,
                 Asked::Over(input) => {
                     let what = format!("the answers end before `{input}`, so nothing is filed; go on from here with");
@@ -124,7 +138,7 @@ async fn ask(context: &Context, args: &Chat) -> Result<Option<Journal>, CliError
             }
             say("");
             say(render(&draft(blueprint, &form, &catalog)?, style()));
-            match confirm(&mut reader, &form)? {
+            match confirm(reader, &form)? {
                 Confirmed::File => {}
                 Confirmed::Back => {
                     form.back();
@@ -145,19 +159,28 @@ async fn ask(context: &Context, args: &Chat) -> Result<Option<Journal>, CliError
                     say(format!("{}  {}", journal.id(), plain(&journal.state().requested.title)));
                     return Ok(Some(journal));
                 }
-                Err(error) => reopen(error, &reader, blueprint, &mut form)?,
+                Err(error) => reopen(error, reader, blueprint, &mut form)?,
             }
         }
     }
 }
 
-/// The blueprint that is meant. It is taken by its name, by its number among those that were offered, or by words that
+/// What a request begins with.
+enum Wanted<'a> {
+    /// A blueprint, whose form is asked.
+    Blueprint(&'a Blueprint),
+    /// Words, which models draft from.
+    Words(String),
+}
+
+/// What is meant. Where models draft, words are theirs to read and only a name is a blueprint's. Else it is taken by its name, by its number among those that were offered, or by words that
 /// are clearly nearer to it than to any other; anything else is asked.
 fn choose<'a>(
     reader: &mut Reader,
     blueprints: &'a [Blueprint],
     mut words: Option<String>,
-) -> Result<&'a Blueprint, CliError> {
+    drafting: bool,
+) -> Result<Wanted<'a>, CliError> {
     let mut offered: Vec<Near<'a>> = Vec::new();
     let names = || blueprints.iter().map(|blueprint| plain(&blueprint.name)).collect::<Vec<_>>().join(", ");
     let mut question = "What is to be done? Say it in your words, or name a blueprint (`?` lists them).";
@@ -178,11 +201,14 @@ fn choose<'a>(
             continue;
         }
         if let Some(named) = blueprints.iter().find(|blueprint| blueprint.name == line) {
-            return Ok(named);
+            return Ok(Wanted::Blueprint(named));
         }
         let number = line.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
         if let Some(near) = number.and_then(|number| offered.get(number)) {
-            return Ok(near.blueprint);
+            return Ok(Wanted::Blueprint(near.blueprint));
+        }
+        if drafting && !line.is_empty() {
+            return Ok(Wanted::Words(line.to_owned()));
         }
         let near = nearest(line, blueprints);
         if let Some(clear) = clearly(&near) {
@@ -191,7 +217,7 @@ fn choose<'a>(
                 plain(&clear.blueprint.name),
                 plain(&clear.words.join(", "))
             ));
-            return Ok(clear.blueprint);
+            return Ok(Wanted::Blueprint(clear.blueprint));
         }
         if near.is_empty() {
             let why = match line {
@@ -286,31 +312,4 @@ fn ended(what: String, blueprint: &Blueprint, form: &Form<'_>) -> CliError {
 fn again(blueprint: &Blueprint, form: &Form<'_>) -> String {
     let set: String = form.as_set().iter().map(|set| format!(" --set {}", quoted(set))).collect();
     format!("countersign chat --blueprint {}{set}", quoted(&blueprint.name))
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || "._-/:=@+,".contains(c);
-    if !word.is_empty() && word.chars().all(bare) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_stays_one_word_in_a_shell() {
-        for (word, expected) in [
-            ("name=web01", "name=web01"),
-            ("switches=sw01,sw02", "switches=sw01,sw02"),
-            ("ticket=$(reboot) it's", "'ticket=$(reboot) it'\\''s'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(word), expected);
-        }
-    }
 }

@@ -1,10 +1,14 @@
-//! Ctrl-C while a conversation is carried on: it ends the turn and not the engagement. What is under way is finished
-//! and written down first; at a question, or the second time, the program ends at once.
+//! Ctrl-C while a conversation is carried on: it ends the turn and not the engagement. A model is not waited for; a call
+//! that is under way is finished and written down first; at a question, or the second time, the program ends at once.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
+
+use tokio::sync::Notify;
+
+use crate::runtime::Progress;
 
 use super::output::{Code, aside};
 
@@ -12,7 +16,9 @@ use super::output::{Code, aside};
 #[derive(Debug, Default)]
 pub struct Interrupt {
     working: AtomicBool,
+    asking_a_model: AtomicBool,
     wanted: AtomicBool,
+    told: Notify,
 }
 
 impl Interrupt {
@@ -23,6 +29,10 @@ impl Interrupt {
         tokio::spawn(async move {
             while tokio::signal::ctrl_c().await.is_ok() {
                 let first = !told.wanted.swap(true, Ordering::SeqCst);
+                if first && told.asking_a_model.load(Ordering::SeqCst) {
+                    told.told.notify_one();
+                    continue;
+                }
                 if first && told.working.load(Ordering::SeqCst) {
                     aside("\n  ending the turn once this step is written down; Ctrl-C again ends the program at once");
                     continue;
@@ -39,8 +49,24 @@ impl Interrupt {
         self.working.store(working, Ordering::SeqCst);
     }
 
+    /// Notices when all that is waited for is a model, whose answer counts for nothing until it is whole.
+    pub fn watch(&self, progress: &Progress) {
+        let asking = matches!(progress, Progress::Turning(..) | Progress::Delta(..));
+        self.asking_a_model.store(asking, Ordering::SeqCst);
+    }
+
     /// Whether the turn is to end.
     pub fn wanted(&self) -> bool {
         self.wanted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until a model is no longer to be waited for.
+    pub async fn broken_off(&self) {
+        loop {
+            self.told.notified().await;
+            if self.asking_a_model.load(Ordering::SeqCst) {
+                return;
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ mod asking;
 mod call;
 mod chat;
 mod context;
+mod converse;
 mod demo;
 mod edit;
 mod export;

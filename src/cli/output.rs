@@ -301,12 +301,42 @@ pub fn plain(text: &str) -> String {
         .collect()
 }
 
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || "._-/:=@+,".contains(c);
+    if !word.is_empty() && word.chars().all(bare) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// Prints a piece of text that is under way: lines as they are, whatever else is no plain text shown as what it is.
+pub fn say_piece(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let lines: Vec<String> = text.split('\n').map(plain).collect();
+    let _ = write!(out, "{}", lines.join("\n"));
+    let _ = out.flush();
+}
+
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{plain, quoted};
 
     #[test]
     fn what_could_move_the_cursor_or_turn_the_text_is_shown() {
         assert_eq!(plain("sw01\u{1b}[2K\u{9b}31m\u{202e}x"), "sw01\\u{1b}[2K\\u{9b}31m\\u{202e}x");
+    }
+
+    #[test]
+    fn a_word_stays_one_word_in_a_shell() {
+        for (word, expected) in [
+            ("name=web01", "name=web01"),
+            ("switches=sw01,sw02", "switches=sw01,sw02"),
+            ("ticket=$(reboot) it's", "'ticket=$(reboot) it'\\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
     }
 }

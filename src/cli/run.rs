@@ -9,7 +9,7 @@ use crate::{
     ledger::{Claim, Filter, Journal, Which},
     model::Models,
     runtime::{
-        Choice, Driver, DriverError, Open, Signer, Stopped, Workspace, Yes, answer, open_question, retry,
+        Choice, Driver, DriverError, Open, Progress, Signer, Stopped, Workspace, Yes, answer, open_question, retry,
         say as say_to_agents,
     },
 };
@@ -17,8 +17,8 @@ use crate::{
 use super::{
     args::{Global, Run},
     context::{Context, solver_search},
+    converse::Converse,
     edit,
-    interrupt::Interrupt,
     output::{CliError, Code, agreed, complain, interactive, plain, prompt, say, say_json, style},
     say as to_agents, show,
     signing::Key,
@@ -127,8 +127,8 @@ pub struct Seat<'a> {
     pub key: Option<&'a Key>,
     /// Whether to say nothing on the way.
     pub quiet: bool,
-    /// In a conversation: what ends its turn. A yes is then said with the digest that is shown.
-    pub chat: Option<&'a Interrupt>,
+    /// In a conversation: what it is beside driving. A yes is then said with the digest that is shown.
+    pub chat: Option<&'a Converse>,
 }
 
 /// Answers a question instead of the person at the terminal; used by `demo --yes`.
@@ -157,11 +157,11 @@ impl Seat<'_> {
         let driver = Driver::new(self.workspace, self.broker).proving(solver_search());
         let driver = driver.drafting_with(self.models.clone());
         loop {
-            let mut teller = Teller::new(self.quiet);
-            let working = |working| self.chat.iter().for_each(|chat| chat.working(working));
+            let mut teller = Teller::new(self.quiet, self.chat.is_some_and(Converse::interactive));
+            let working = |working| self.chat.iter().for_each(|chat| chat.interrupt.working(working));
             working(true);
             let stopped = loop {
-                if self.chat.is_some_and(Interrupt::wanted) {
+                if self.chat.is_some_and(|chat| chat.interrupt.wanted()) {
                     teller.rest();
                     say(format!("The turn ended, the engagement did not. Next: countersign chat {}", journal.id()));
                     return Ok(Code::Waiting);
@@ -170,7 +170,21 @@ impl Seat<'_> {
                     teller.rest();
                     return Ok(Code::Waiting);
                 }
-                let stopped = driver.step(journal, &mut |progress| teller.tell(progress)).await;
+                let interrupt = self.chat.map(|chat| chat.interrupt.as_ref());
+                let mut watch = |progress: Progress| {
+                    interrupt.iter().for_each(|interrupt| interrupt.watch(&progress));
+                    teller.tell(progress);
+                };
+                let step = driver.step(journal, &mut watch);
+                let stopped = match interrupt {
+                    None => step.await,
+                    // Of a model that is being asked nothing is written yet, so nothing is left half done.
+                    Some(interrupt) => tokio::select! {
+                        biased;
+                        stopped = step => stopped,
+                        () = interrupt.broken_off() => Ok(None),
+                    },
+                };
                 match stopped {
                     Ok(None) => {}
                     Ok(Some(stopped)) => break stopped,
@@ -203,6 +217,12 @@ impl Seat<'_> {
                     return Ok(Code::Failed);
                 }
                 Stopped::Questions(open) => {
+                    if let Some(chat) = self.chat {
+                        if chat.answer(self.workspace, journal, &open).await? {
+                            continue;
+                        }
+                        return Ok(Code::Waiting);
+                    }
                     if let (Some(identity), None) = (identity, answerer)
                         && let Some(answers) = to_agents::ask(&open)
                     {

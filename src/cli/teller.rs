@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{artifact::Phase, broker::Told, engagement::Purpose, flow::NodeOutcome, model::Delta, runtime::Progress};
 
-use super::output::{aside, plain, say};
+use super::output::{aside, plain, say, say_piece};
 
 /// The characters of an answer under way that are shown.
 const WRITTEN: usize = 60;
@@ -14,14 +14,18 @@ const WRITTEN: usize = 60;
 /// Tells a person what happens, line by line, with a spinner while something takes long.
 pub(super) struct Teller {
     quiet: bool,
+    /// Whether what a model says is shown as it comes.
+    streams: bool,
+    /// Whether the last line is not ended yet.
+    amid: bool,
     spinner: Option<ProgressBar>,
     /// What a model has written of its answer, as far as one line shows it.
     written: String,
 }
 
 impl Teller {
-    pub(super) fn new(quiet: bool) -> Self {
-        Self { quiet, spinner: None, written: String::new() }
+    pub(super) fn new(quiet: bool, streams: bool) -> Self {
+        Self { quiet, streams, amid: false, spinner: None, written: String::new() }
     }
 
     /// Shows this while what it is about goes on.
@@ -41,6 +45,27 @@ impl Teller {
         self.written.clear();
         if let Some(spinner) = self.spinner.take() {
             spinner.finish_and_clear();
+        }
+        if std::mem::take(&mut self.amid) {
+            say("");
+        }
+    }
+
+    /// A piece of what a model says.
+    fn piece(&mut self, delta: Delta) {
+        match delta {
+            Delta::Text(text) => {
+                self.amid = !text.ends_with('\n');
+                say_piece(&text);
+            }
+            Delta::Calling(tool) => {
+                self.rest();
+                say(format!("  (asks for {})", plain(&tool)));
+            }
+            Delta::Restarted(why) => {
+                self.rest();
+                say(format!("  (broken off and asked again: {})", plain(&why)));
+            }
         }
     }
 
@@ -81,6 +106,7 @@ impl Teller {
                 let again = if turn == 1 { String::new() } else { format!(", turn {turn}") };
                 say(format!("  asks      a model for {artifact} ({agent} agent{again})"));
             }
+            Progress::Delta(_, delta) if self.streams => self.piece(delta),
             Progress::Delta(_, Delta::Text(text)) => {
                 self.written.push_str(&text);
                 let from = self.written.char_indices().rev().nth(WRITTEN).map_or(0, |(at, _)| at);

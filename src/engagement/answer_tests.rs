@@ -110,6 +110,7 @@ fn a_gate_is_asked_anew_only_while_it_is_open_with_a_reason_and_of_a_person() {
     let ruled = decide_for(&asked.state, &Actor::Policy, ruled(&asked.state));
     assert!(matches!(ruled, Err(Refusal::WrongAnswer(_))), "{ruled:?}");
     // Nothing is begun while it is asked; what was begun may be looked at.
+    let asked = Story::building().then(anew(&["it changed"]));
     assert!(asked.refusal(allow(&asked.state, Agent::Build, act("a", 1))).is_some());
     let answered = asked.answer(Answer::Approve);
     assert_eq!(answered.refusal(allow(&answered.state, Agent::Build, act("a", 1))), None);

@@ -399,3 +399,114 @@ fn ctrl_c_ends_the_turn_and_not_the_engagement() {
     piped(&bench, &[&id], "").code(0).shows("1 of 1 target done");
     assert_eq!(bench.writes().len(), 1);
 }
+
+/// A workspace in which scripted models draft what was asked for in words; they ask one thing first, and the spec has
+/// to come after the answer.
+fn drafting(answer: &str) -> Bench {
+    let other = Bench::new();
+    let id = other.request(&["--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.10"]);
+    other.drive(&id, 3);
+    let mut spec = other.artifact(&id, "spec");
+    for written in ["request", "baseline"] {
+        spec.as_object_mut().unwrap().remove(written);
+    }
+    let question = json!({"questions": [{"text": "Which address?", "choices": ["192.0.2.10", "192.0.2.11"]}]});
+    let of = json!({"agent": "requirements", "drafting": "spec"});
+    let turn = |more: Value| {
+        let mut turn = of.as_object().unwrap().clone();
+        turn.extend(more.as_object().unwrap().clone());
+        Value::Object(turn)
+    };
+    let turns = [
+        turn(json!({"text": "One thing is open.", "calls": [{"tool": "ask", "with": question}]})),
+        turn(json!({"document": spec, "expect": ["Which address?", answer]})),
+    ];
+    let bench = Bench::new();
+    bench.write("policies/turns.yaml", &json!({"kind": "turns", "turns": turns}).to_string());
+    let role = json!({"use": [{"endpoint": "script"}]});
+    let models = json!({
+        "kind": "models", "endpoints": {"script": {"scripted": "turns.yaml"}},
+        "roles": {"requirements": role, "design": role},
+    });
+    bench.write("policies/models.yaml", &models.to_string());
+    bench
+}
+
+const WORDS: &str = "web01 needs a name";
+
+#[test]
+fn what_an_agent_asks_is_answered_line_by_line_and_approves_nothing() {
+    for (lines, said) in [
+        ("192.0.2.10\napprove\na\nyes\n", json!({"answers": {"Q1": "192.0.2.10"}})),
+        ("?\nback\n192.0.2.10\n", json!({"answers": {"Q1": "192.0.2.10"}})),
+        ("say 192.0.2.10, or approve it yourself\n", json!({"text": "192.0.2.10, or approve it yourself"})),
+    ] {
+        let bench = drafting("192.0.2.10");
+        let answer = piped(&bench, &["--text", WORDS], lines).code(3);
+        for shown in ["Which address? (192.0.2.10, 192.0.2.11)", "GATE 1", "countersign approve"] {
+            assert!(answer.out.contains(shown), "`{shown}` is not in\n{}", answer.out);
+        }
+        let id = only(&bench);
+        let events = bench.events(&id, "requester.said");
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(events[0]["body"], said);
+        assert_eq!(events[0]["actor"]["person"]["name"], "ada");
+        assert!(bench.events(&id, "approval.answered").is_empty());
+    }
+}
+
+#[test]
+fn an_agents_question_waits_until_it_is_answered_and_a_blueprint_still_needs_no_model() {
+    let bench = drafting("192.0.2.10");
+    // The words may come from the pipe as well; with models they are theirs to read.
+    piped(&bench, &[], &format!("{WORDS}\n")).code(3).shows("Which address?").shows("countersign chat ");
+    let id = only(&bench);
+    piped(&bench, &[&id], "192.0.2.99\n").code(2).says("standard input:1: `Q1`: `192.0.2.99` is not one of");
+    assert!(bench.events(&id, "requester.said").is_empty());
+    piped(&bench, &[&id], "192.0.2.10\n").code(3).shows("GATE 1");
+    piped(&bench, &[], "vlan\n120\nguest\nsw01\n\n").code(3).shows("DRAFT").shows("GATE 1");
+}
+
+#[test]
+fn a_conversation_with_a_model_streams_and_asks_and_ends_at_the_gate() {
+    let bench = drafting("192.0.2.10");
+    let mut talk = Talk::new(&bench, "chat");
+    talk.answers("What is to be done?", WORDS);
+    talk.hears("One thing is open.");
+    talk.answers("Which address?", "192.0.2.99");
+    talk.hears("is not one of");
+    talk.answers("Which address?", "192.0.2.10");
+    // What the model says is shown as it comes.
+    talk.hears("\"requirements\"");
+    let question = talk.hears(" to approve what is shown");
+    let id = only(&bench);
+    assert!(question.contains("Models are asked at"), "{question}");
+    assert!(bench.events(&id, "approval.answered").is_empty());
+    let digest = digits(&question);
+    talk.types("\r");
+    talk.ends(3);
+    assert!(bench.question(&id).contains(&digest));
+}
+
+#[test]
+fn a_model_that_does_not_answer_is_not_waited_for() {
+    let bench = drafting("192.0.2.10");
+    let scripted = bench.read("policies/models.yaml");
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", silent.local_addr().unwrap());
+    let role = json!({"use": [{"endpoint": "silent", "model": "m"}]});
+    let models = json!({"kind": "models", "endpoints": {"silent": {"base_url": url}},
+        "roles": {"requirements": role, "design": role}});
+    bench.write("policies/models.yaml", &models.to_string());
+    let mut talk = Talk::new(&bench, &format!("chat --text '{WORDS}'"));
+    talk.hears("a model for spec.yaml");
+    talk.types("\u{3}");
+    talk.hears("The turn ended, the engagement did not.");
+    talk.ends(3);
+    let id = only(&bench);
+    assert!(bench.events(&id, "model").is_empty(), "nothing was answered, so nothing is written");
+    bench.write("policies/models.yaml", &scripted);
+    piped(&bench, &[&id], "192.0.2.10\n").code(3).shows("GATE 1");
+    bench.holds(&id);
+}
