@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    agent::nearest,
+    agent::{Near, nearest},
     artifact::{Agent, DesignDraft, Spec, YamlError, from_yaml},
     runtime::{NewRequest, RequestError, file_request},
 };
@@ -15,13 +15,9 @@ use super::{
     args::{Global, Request, Run},
     context::Context,
     form,
-    output::{CliError, Code, interactive, plain, say, say_json},
+    output::{CliError, Code, interactive, plain, quoted, say, say_json},
     run as drive,
 };
-
-/// Words need somebody to read them.
-const NO_MODELS: &str = "no model is configured that could draft from words: name one in policies/models.yaml, or see \
-    `countersign blueprints` and use `countersign request --blueprint`";
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
@@ -39,12 +35,13 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
         new.blueprint = Some(blueprint);
     }
     if let Some(text) = &args.text {
+        let blueprints = context.workspace.blueprints()?;
+        let near = nearest(text, &blueprints);
         if context.workspace.models()?.for_agent(Agent::Requirements).is_none() {
-            return Err(CliError::usage(NO_MODELS));
+            return Err(without_models(&near));
         }
         new.text = Some(text.clone());
-        let blueprints = context.workspace.blueprints()?;
-        new.material = nearest(text, &blueprints).into_iter().map(|near| near.blueprint.clone()).collect();
+        new.material = near.into_iter().map(|near| near.blueprint.clone()).collect();
     }
     if let Some(path) = &args.spec {
         new.spec = Some(document::<Spec>(path, &mut texts)?);
@@ -70,6 +67,26 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
         say(format!("Next: countersign run {id}"));
     }
     Ok(Code::Done)
+}
+
+/// Words need somebody to read them; a blueprint that is near them needs nobody.
+fn without_models(near: &[Near<'_>]) -> CliError {
+    let mut said = "no model is configured that could draft from words: name one in policies/models.yaml".to_owned();
+    match near {
+        [] => said.push_str(", or see `countersign blueprints` and use `countersign request --blueprint`"),
+        near => {
+            said.push_str(", or use a blueprint that is near; `countersign chat` asks for its inputs:");
+            for near in near {
+                let words = near.words.join(", ");
+                let (name, title) = (&near.blueprint.name, &near.blueprint.title);
+                said.push_str(&format!(
+                    "\n  countersign chat --blueprint {} ({title}; it speaks of {words})",
+                    quoted(name)
+                ));
+            }
+        }
+    }
+    CliError::usage(said)
 }
 
 /// A hand-written document; its text is kept, so that what is wrong with it can be shown at its line.

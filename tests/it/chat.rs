@@ -465,6 +465,13 @@ fn an_agents_question_waits_until_it_is_answered_and_a_blueprint_still_needs_no_
     assert!(bench.events(&id, "requester.said").is_empty());
     piped(&bench, &[&id], "192.0.2.10\n").code(3).shows("GATE 1");
     piped(&bench, &[], "vlan\n120\nguest\nsw01\n\n").code(3).shows("DRAFT").shows("GATE 1");
+    // Without a model words are for nobody, but blueprints may be near them.
+    let bench = Bench::new();
+    let offered = bench.run(&["request", "--text", "publish web01 in DNS"]).code(2);
+    for says in ["policies/models.yaml", "chat --blueprint dns (", "chat --blueprint address ("] {
+        assert!(offered.err.contains(says), "{}", offered.err);
+    }
+    bench.run(&["request", "--text", "reboot everything"]).code(2).says("countersign blueprints");
 }
 
 #[test]
