@@ -411,9 +411,8 @@ pub(super) fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool
 
 /// While a call is under way nobody knows yet what it leaves, so nothing else is changed.
 pub(super) fn one_change_at_a_time(state: &State, tool: &Tool) -> Result<(), No> {
-    let under_way = |call: &Call| call.refused.is_none() && call.outcome.is_none();
-    match state.calls.iter().find(|(_, call)| under_way(call)) {
-        Some((id, _)) if tool.effect != Effect::Read => {
+    match state.first_under_way() {
+        Some(id) if tool.effect != Effect::Read => {
             let reason =
                 format!("{id} is still under way, and an engagement changes one thing at a time; try after it");
             Err(no(Layer::Contract, "contract.under_way", reason))

@@ -1,7 +1,8 @@
 //! Writes each decision down, mints the permit for what was allowed, runs it and writes the outcome down.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, pin::pin, sync::Arc, time::Duration};
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -131,12 +132,27 @@ impl Broker {
         actor: Actor,
         proposal: Proposal,
     ) -> Result<Invoked, BrokerError> {
+        let invoked = self.invoke_next(journal, actor, proposal).await?;
+        journal.flush().await?;
+        Ok(invoked)
+    }
+
+    /// The same, where what comes next is written at once: the result of the call is written with that, so that the
+    /// outcome of a call and the intent of the next one are one transaction. Whoever does something else first flushes
+    /// the journal. An outcome that is not a result is durable when this answers.
+    pub async fn invoke_next(
+        &self,
+        journal: &mut Journal,
+        actor: Actor,
+        proposal: Proposal,
+    ) -> Result<Invoked, BrokerError> {
         let mut tries = 1;
         loop {
+            let head = journal.state().head;
             match self.decide(journal, &actor, &proposal).await {
                 // Each conflict is another writer's progress, so this ends unless others never do.
                 Err(BrokerError::Ledger(LedgerError::Conflict(_)))
-                    if tries < DECIDE_AGAIN && journal.catch_up().await? > 0 =>
+                    if tries < DECIDE_AGAIN && (journal.catch_up().await? > 0 || journal.state().head != head) =>
                 {
                     tries += 1;
                 }
@@ -154,7 +170,11 @@ impl Broker {
     /// Decides a proposal and writes the decision down.
     async fn decide(&self, journal: &mut Journal, actor: &Actor, proposal: &Proposal) -> Result<Decision, BrokerError> {
         let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
-        self.rates.wait(&catalog.toolbox, &proposal.tool, &proposal.args, journal.state()).await;
+        let mut rate = pin!(self.rates.wait(&catalog.toolbox, &proposal.tool, &proposal.args, journal.state()));
+        if rate.as_mut().now_or_never().is_none() {
+            journal.flush().await?;
+            rate.await;
+        }
         let trust = TrustBook::open(journal.store().clone()).await?;
         let elsewhere = elsewhere(journal, &catalog, &proposal.tool).await?;
         // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
@@ -319,8 +339,11 @@ impl Broker {
         let documents: Vec<Value> = value.cloned().into_iter().collect();
         let finished = CallFinished { call, outcome, result, message };
         loop {
-            let command = Command::Finish(finished.clone());
-            match journal.act(Timestamp::now(), Actor::Program, command, documents.clone()).await {
+            let (now, command) = (Timestamp::now(), Command::Finish(finished.clone()));
+            if outcome == CallOutcome::Ok && prefix.is_empty() {
+                break journal.act_soon(now, Actor::Program, command, documents)?;
+            }
+            match journal.act(now, Actor::Program, command, documents.clone()).await {
                 // A person cancelled or answered meanwhile: what is known of an effect is written down after that.
                 Err(JournalError::Ledger(LedgerError::Conflict(_))) if journal.catch_up().await? > 0 => {}
                 written => break written?,

@@ -29,33 +29,63 @@ pub(super) struct Rates {
 type Known<T> = Mutex<BTreeMap<(String, u32), Arc<T>>>;
 
 impl Rates {
-    /// Waits until a call of this tool may be made. Nothing is waited for where the call will be refused anyway.
-    pub(super) async fn wait(&self, toolbox: &Toolbox, tool: &str, args: &Map<String, Value>, state: &State) {
-        let Ok(name) = tool.parse() else { return };
-        let (Some(manifest), Some(tool)) = (toolbox.manifest_of(&name), toolbox.tool(&name)) else { return };
-        let Ok(args) = toolbox.check_args(tool, args) else { return };
-        let (family, server) = (&manifest.family, &manifest.server);
-        if let Some(most) = server.calls_per_minute_per_target {
-            let quota = Quota::per_minute(at_least_one(most));
-            let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let rate = of(&self.targets, family, most, || RateLimiter::keyed(quota));
-            rate.until_key_ready(&target).await;
-            if let Some(wait) = due(state, &target, most, Timestamp::now()) {
-                tokio::time::sleep(wait).await;
+    /// Waits until a call of this tool may be made. Nothing is waited for where the call will be refused anyway. What
+    /// the state says is looked at once, before anything is waited for.
+    pub(super) fn wait(
+        &self,
+        toolbox: &Toolbox,
+        tool: &str,
+        args: &Map<String, Value>,
+        state: &State,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let planned = self.plan(toolbox, tool, args, state);
+        async move {
+            let Some(Plan { per_target, family }) = planned else { return };
+            if let Some((rate, target, due)) = per_target {
+                rate.until_key_ready(&target).await;
+                if let Some(due) = due {
+                    tokio::time::sleep_until(due).await;
+                }
             }
+            family.until_ready().await;
         }
-        let quota = Quota::per_second(at_least_one(server.calls_per_second));
-        of(&self.families, family, server.calls_per_second, || RateLimiter::direct(quota)).until_ready().await;
     }
+
+    fn plan(&self, toolbox: &Toolbox, tool: &str, args: &Map<String, Value>, state: &State) -> Option<Plan> {
+        let name = tool.parse().ok()?;
+        let (manifest, tool) = (toolbox.manifest_of(&name)?, toolbox.tool(&name)?);
+        let (family, server) = (&manifest.family, &manifest.server);
+        let per_target = match server.calls_per_minute_per_target {
+            None => None,
+            Some(most) => {
+                let args = toolbox.check_args(tool, args).ok()?;
+                let quota = Quota::per_minute(at_least_one(most));
+                let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let due = due(state, &target, most, Timestamp::now());
+                let due = due.and_then(|wait| tokio::time::Instant::now().checked_add(wait));
+                Some((of(&self.targets, family, most, || RateLimiter::keyed(quota)), target, due))
+            }
+        };
+        let quota = Quota::per_second(at_least_one(server.calls_per_second));
+        let family = of(&self.families, family, server.calls_per_second, || RateLimiter::direct(quota));
+        Some(Plan { per_target, family })
+    }
+}
+
+/// What a call waits for.
+struct Plan {
+    per_target: Option<(Arc<DefaultKeyedRateLimiter<String>>, String, Option<tokio::time::Instant>)>,
+    family: Arc<DefaultDirectRateLimiter>,
 }
 
 /// How long a target must be left alone, by what the chain says of the last minute; nothing where it has room.
 fn due(state: &State, target: &str, most: u32, now: Timestamp) -> Option<Duration> {
-    let made = state.calls.values().filter(|call| call.refused.is_none() && call.target.as_deref() == Some(target));
     // A call from the future is one of a clock that was set back: it counts as made now.
     let ago = |call: &Call| (now.as_millisecond() - call.at.as_millisecond()).max(0);
-    let mut recent: Vec<i64> = made.map(ago).filter(|ago| *ago < MINUTE).collect();
-    recent.sort_unstable();
+    // No event is earlier than the one before it, so the last calls come first and older ones are not looked at.
+    let last = state.calls.values().rev().take_while(|call| ago(call) < MINUTE);
+    let made = last.filter(|call| call.refused.is_none() && call.target.as_deref() == Some(target));
+    let recent: Vec<i64> = made.map(ago).collect();
     let oldest = recent.get(usize::try_from(at_least_one(most).get()).ok()?.checked_sub(1)?)?;
     Some(Duration::from_millis(u64::try_from(MINUTE - oldest).ok()?))
 }

@@ -163,11 +163,13 @@ impl Seat<'_> {
             let stopped = loop {
                 if self.chat.is_some_and(|chat| chat.interrupt.wanted()) {
                     teller.rest();
+                    journal.flush().await?;
                     say(format!("The turn ended, the engagement did not. Next: countersign chat {}", journal.id()));
                     return Ok(Code::Waiting);
                 }
                 if phase.is_some_and(|phase| journal.state().phase == phase) {
                     teller.rest();
+                    journal.flush().await?;
                     return Ok(Code::Waiting);
                 }
                 let interrupt = self.chat.map(|chat| chat.interrupt.as_ref());

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    artifact::{Agent, ArtifactKind, NodeId, Phase},
+    artifact::{Agent, ArtifactKind, CallId, NodeId, Phase},
     facts::Role,
     flow::{NodeOutcome, Settled},
 };
@@ -14,7 +14,7 @@ use super::{
     event::{Body, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Retried},
     purpose::Purpose,
     refusal::Refusal,
-    state::{Call, Gate, State, holds_back},
+    state::{Gate, State, holds_back},
 };
 
 fn wrong<T>(why: impl Into<String>) -> Result<T, Refusal> {
@@ -23,14 +23,10 @@ fn wrong<T>(why: impl Into<String>) -> Result<T, Refusal> {
 
 /// Nothing ends while a call is under way: its outcome could not be written any more.
 pub(super) fn none_under_way(state: &State) -> Result<(), Refusal> {
-    match state.calls.iter().find(|(_, call)| under_way(call)) {
-        Some((id, _)) => wrong(format!("{id} is still under way")),
+    match state.first_under_way() {
+        Some(id) => wrong(format!("{id} is still under way")),
         None => Ok(()),
     }
-}
-
-fn under_way(call: &Call) -> bool {
-    call.refused.is_none() && call.outcome.is_none()
 }
 
 pub(super) fn allow(state: &State, allowed: Box<CallAllowed>) -> Result<Body, Refusal> {
@@ -143,10 +139,7 @@ fn effect(state: &State, allowed: &CallAllowed) -> Result<(), Refusal> {
 
 /// Whether a call of a node's own was let through in the attempt that it is in.
 fn acted(state: &State, id: &NodeId) -> bool {
-    let now = state.attempt(id);
-    let own =
-        |purpose: &Purpose| matches!(purpose, Purpose::Act { node, attempt, .. } if node == id && *attempt == now);
-    state.calls.values().any(|call| own(&call.purpose) && call.refused.is_none())
+    state.acted.contains(&(id.clone(), state.attempt(id)))
 }
 
 fn can_be_taken_back(settled: &Settled) -> bool {
@@ -207,7 +200,8 @@ pub(super) fn settle(state: &State, settled: NodeSettled) -> Result<Body, Refusa
     if settled.attempt != state.attempt(node) {
         return wrong(format!("step {node} is in attempt {}, not {}", state.attempt(node), settled.attempt));
     }
-    if let Some((id, _)) = state.calls.iter().find(|(_, call)| under_way(call) && call.purpose.node() == Some(node)) {
+    let of_node = |id: &&CallId| state.calls.get(id).is_some_and(|call| call.purpose.node() == Some(node));
+    if let Some(id) = state.under_way.iter().find(of_node) {
         return wrong(format!("{id} is still under way"));
     }
     let known = state.nodes.get(node);

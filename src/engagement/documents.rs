@@ -108,6 +108,11 @@ impl Expanded {
 impl Documents {
     /// Parses what has changed since the last time.
     pub fn refresh(&mut self, state: &State, blobs: &Blobs) -> Result<(), DocumentError> {
+        self.refresh_among(state, &[blobs])
+    }
+
+    /// The same, where a document may lie in any of these.
+    pub fn refresh_among(&mut self, state: &State, blobs: &[&Blobs]) -> Result<(), DocumentError> {
         keep(&mut self.request, Some(state.requested.request), blobs, "request")?;
         if self.expanded.is_none_or(|expanded| expanded.request != state.requested.request) {
             self.expanded = self.request.as_ref().and_then(|(digest, request)| Expanded::of(request.as_ref(), *digest));
@@ -169,20 +174,28 @@ impl Documents {
 fn keep<T: DeserializeOwned>(
     slot: &mut Option<(Digest, Arc<T>)>,
     digest: Option<Digest>,
-    blobs: &Blobs,
+    blobs: &[&Blobs],
     what: &str,
 ) -> Result<(), DocumentError> {
     match digest {
         None => *slot = None,
         Some(digest) if slot.as_ref().is_some_and(|(known, _)| *known == digest) => {}
-        Some(digest) => *slot = Some((digest, Arc::new(read(digest, blobs, what)?))),
+        Some(digest) => *slot = Some((digest, Arc::new(read_among(digest, blobs, what)?))),
     }
     Ok(())
 }
 
 /// A stored document as a `T`.
 pub fn read<T: DeserializeOwned>(digest: Digest, blobs: &Blobs, what: &str) -> Result<T, DocumentError> {
-    let value = blobs.get(&digest).ok_or_else(|| DocumentError::Missing { what: what.to_owned(), digest })?;
+    read_among(digest, &[blobs], what)
+}
+
+fn stored<'a>(digest: &Digest, blobs: &[&'a Blobs]) -> Option<&'a Arc<Value>> {
+    blobs.iter().find_map(|some| some.get(digest))
+}
+
+fn read_among<T: DeserializeOwned>(digest: Digest, blobs: &[&Blobs], what: &str) -> Result<T, DocumentError> {
+    let value = stored(&digest, blobs).ok_or_else(|| DocumentError::Missing { what: what.to_owned(), digest })?;
     T::deserialize(value.as_ref()).map_err(|error| DocumentError::Unreadable {
         what: what.to_owned(),
         digest,
@@ -190,10 +203,10 @@ pub fn read<T: DeserializeOwned>(digest: Digest, blobs: &Blobs, what: &str) -> R
     })
 }
 
-fn facts(report: &DiscoveryReport, blobs: &Blobs) -> Result<Value, DocumentError> {
+fn facts(report: &DiscoveryReport, blobs: &[&Blobs]) -> Result<Value, DocumentError> {
     let mut facts = serde_json::Map::new();
     for read in &report.reads {
-        let result = blobs.get(&read.result).ok_or_else(|| DocumentError::Missing {
+        let result = stored(&read.result, blobs).ok_or_else(|| DocumentError::Missing {
             what: format!("the result of {}", read.call),
             digest: read.result,
         })?;

@@ -48,6 +48,8 @@ impl State {
             barred: BTreeSet::new(),
             signed: false,
             calls: BTreeMap::new(),
+            under_way: BTreeSet::new(),
+            acted: BTreeSet::new(),
             served: BTreeMap::new(),
             effects: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -154,6 +156,10 @@ impl State {
                     message: None,
                 };
                 self.calls.insert(allowed.call.clone(), call);
+                self.under_way.insert(allowed.call.clone());
+                if let Purpose::Act { node, attempt, .. } = &allowed.purpose {
+                    self.acted.insert((node.clone(), *attempt));
+                }
                 self.served.insert(allowed.purpose.clone(), allowed.call.clone());
                 self.ran += 1;
                 if let Some(effect) = &allowed.counts {
@@ -199,6 +205,7 @@ impl State {
                 self.outside += u64::from(outside);
             }
             Body::Finished(finished) => {
+                self.under_way.remove(&finished.call);
                 if let Some(call) = self.calls.get_mut(&finished.call) {
                     call.outcome = Some(finished.outcome);
                     call.result = finished.result;

@@ -82,7 +82,7 @@ pub fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     if state.closed.is_some() {
         return Ok(Next::Closed);
     }
-    if let Some((id, _)) = state.calls.iter().find(|(_, call)| call.refused.is_none() && call.outcome.is_none()) {
+    if let Some(id) = state.first_under_way() {
         return Ok(Next::Expire(id.clone()));
     }
     if let Some(reason) = &state.cancelled

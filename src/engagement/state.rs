@@ -64,6 +64,10 @@ pub struct State {
     pub asked_at: Option<Timestamp>,
     /// Every call, by id.
     pub calls: BTreeMap<CallId, Call>,
+    /// Those of them that were let through and are not over: they are under way, or their process ended.
+    pub under_way: BTreeSet<CallId>,
+    /// The steps whose own call was let through, each with the attempt that it was in.
+    pub acted: BTreeSet<(NodeId, u32)>,
     /// The last call that served a purpose.
     pub served: BTreeMap<Purpose, CallId>,
     /// The distinct effects that each grant has let through.
@@ -245,6 +249,11 @@ impl State {
     pub fn call_for(&self, purpose: &Purpose) -> Option<(&CallId, &Call)> {
         let id = self.served.get(purpose)?;
         Some((id, self.calls.get(id)?))
+    }
+
+    /// The first call that was let through and is not over.
+    pub fn first_under_way(&self) -> Option<&CallId> {
+        self.under_way.first()
     }
 
     /// The id that the next call gets.

@@ -32,13 +32,29 @@ pub enum JournalError {
     Ledger(#[from] LedgerError),
 }
 
-/// A handle on one engagement. What it holds is what is stored: nothing is folded before it is durable.
-#[derive(Clone)]
+/// A handle on one engagement. What it holds is what is stored, and what [`Journal::act_soon`] has yet to store.
+///
+/// The state is kept twice, so that what a commit costs does not grow with the history: the next state is folded from
+/// the second one, and once it is durable the two change places. A refusal or a caller who stops waiting leaves the
+/// first as it was and loses the second, which the next commit copies anew.
 pub struct Journal {
     store: Arc<dyn Store>,
     state: State,
+    /// What is stored folds into this; nothing where a commit did not come to its end.
+    durable: Option<Box<State>>,
+    staged: Vec<Staged>,
     documents: Documents,
     blobs: Blobs,
+}
+
+/// An event that is folded and not written yet, and what it was decided from.
+struct Staged {
+    at: Timestamp,
+    actor: Actor,
+    command: Command,
+    documents: Vec<Value>,
+    sealed: Sealed,
+    bytes: Vec<(Digest, Vec<u8>)>,
 }
 
 impl Journal {
@@ -60,7 +76,7 @@ impl Journal {
             .map_err(LedgerError::Unwritable)?;
         let state = first(&sealed.event)?;
         let new = New::of(documents)?;
-        let mut journal = Self { store, state, documents: Documents::default(), blobs: new.values };
+        let mut journal = Self::holding(store, state, new.values);
         journal.documents.refresh(&journal.state, &journal.blobs)?;
         let append = Append {
             engagement: id,
@@ -83,9 +99,9 @@ impl Journal {
         let stored = store.events(id, 0).await?;
         let Some((bytes, later)) = stored.split_first() else { return Err(LedgerError::Missing(id.clone())) };
         let begun = follow(id, bytes, 1, Digest::ZERO)?;
-        let mut journal = Self { store, state: first(&begun)?, documents: Documents::default(), blobs: Blobs::new() };
+        let mut journal = Self::holding(store, first(&begun)?, Blobs::new());
         let mut events = vec![begun];
-        journal.fold(later, &mut events)?;
+        fold(&mut journal.state, later, &mut events)?;
         journal.load_named(&events).await?;
         journal.documents.refresh(&journal.state, &journal.blobs)?;
         if let Some(baseline) = journal.documents.request().and_then(|request| request.baseline) {
@@ -97,27 +113,58 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Reads what others wrote since; the answer is how many events that was.
+    fn holding(store: Arc<dyn Store>, state: State, blobs: Blobs) -> Self {
+        Self { store, state, durable: None, staged: Vec::new(), documents: Documents::default(), blobs }
+    }
+
+    /// Reads what others wrote since; the answer is how many events that was. What is staged is decided again after
+    /// what they wrote, and what is refused then is left out: [`crate::engagement::next`] says anew what is to be done.
     ///
     /// # Errors
     ///
     /// As [`Journal::open`]; the journal is then as it was.
     pub async fn catch_up(&mut self) -> Result<u64, LedgerError> {
-        let stored = self.store.events(&self.state.id, self.state.seq).await?;
+        let stored = self.store.events(&self.state.id, self.stored_seq()).await?;
         if stored.is_empty() {
             return Ok(0);
         }
-        let mut ahead = self.clone();
-        let mut events = Vec::new();
-        ahead.fold(&stored, &mut events)?;
-        ahead.load_named(&events).await?;
-        ahead.documents.refresh(&ahead.state, &ahead.blobs)?;
-        *self = ahead;
-        Ok(events.len() as u64)
+        // Whoever stopped waiting does not know whether what was staged was written after all.
+        let written = self.staged.iter().zip(&stored).take_while(|(staged, bytes)| staged.sealed.bytes == **bytes);
+        let written = written.count();
+        if written < self.staged.len() {
+            return self.decide_again(stored.len()).await;
+        }
+        let later = stored.get(written..).unwrap_or_default();
+        let mut ahead = self.ahead();
+        let mut events = Vec::with_capacity(later.len());
+        fold(&mut ahead, later, &mut events)?;
+        self.load_named(&events).await?;
+        self.documents.refresh(&ahead, &self.blobs)?;
+        self.staged.clear();
+        self.move_on(ahead, &events);
+        Ok(stored.len() as u64)
+    }
+
+    /// Opens the engagement anew and decides what is staged again.
+    async fn decide_again(&mut self, others: usize) -> Result<u64, LedgerError> {
+        let mut fresh = Self::open(Arc::clone(&self.store), &self.state.id).await?;
+        fresh.blobs.append(&mut self.blobs);
+        let staged = std::mem::take(&mut self.staged);
+        *self = fresh;
+        for Staged { at, actor, command, documents, .. } in staged {
+            match self.act_soon(at, actor, command, documents) {
+                Ok(()) => {}
+                Err(JournalError::Refused(refusal)) => {
+                    tracing::warn!(engagement = %self.state.id, %refusal, "others wrote meanwhile; left out");
+                }
+                Err(JournalError::Ledger(error)) => return Err(error),
+            }
+        }
+        Ok(others as u64)
     }
 
     /// Decides a command and writes the event that it gives, with the documents that it names: the one way in which
-    /// anything outside the ledger adds to a chain.
+    /// anything outside the ledger adds to a chain. What is staged is written with it, and first.
     ///
     /// # Errors
     ///
@@ -130,11 +177,68 @@ impl Journal {
         documents: Vec<Value>,
     ) -> Result<(), JournalError> {
         let body = decide_for(&self.state, &actor, command)?;
-        Ok(self.commit(at, vec![(actor, body)], documents).await?)
+        match self.commit(at, vec![(actor, body)], documents).await {
+            Err(LedgerError::Conflict(id)) if !self.staged.is_empty() => {
+                // What is staged is true whoever wrote meanwhile, and is not lost with what was refused.
+                self.flush().await?;
+                Err(LedgerError::Conflict(id).into())
+            }
+            written => Ok(written?),
+        }
     }
 
-    /// Writes events and the documents that they name in one transaction, then folds them. An event is never earlier
-    /// than the one before it, whatever the clock says. Without events nothing is written.
+    /// Decides a command and folds the event that it gives, which is written with the next one, or by
+    /// [`Journal::flush`]. For what a process that is killed finds out again: until it is written nobody may rest on
+    /// it, so whoever waits for anything else flushes first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::act`]; the journal is then as it was.
+    pub fn act_soon(
+        &mut self,
+        at: Timestamp,
+        actor: Actor,
+        command: Command,
+        documents: Vec<Value>,
+    ) -> Result<(), JournalError> {
+        let body = decide_for(&self.state, &actor, command.clone())?;
+        let new = New::of(documents.clone())?;
+        let Some(sealed) = self.seal(at, vec![(actor.clone(), body)])?.pop() else { return Ok(()) };
+        // Made before the state moves on: a copy of the state without what is staged.
+        if self.durable.is_none() && self.staged.is_empty() {
+            self.durable = Some(Box::new(self.state.clone()));
+        }
+        // These alone change which documents are the current ones.
+        if matches!(sealed.event.body, Body::Filed(_) | Body::Retried(_)) {
+            let mut tried = self.documents.clone();
+            let mut ahead = self.state.clone();
+            ahead.apply(&sealed.event);
+            tried.refresh_among(&ahead, &[&new.values, &self.blobs]).map_err(LedgerError::from)?;
+            self.documents = tried;
+        }
+        self.state.apply(&sealed.event);
+        self.blobs.extend(new.values);
+        self.staged.push(Staged { at, actor, command, documents, sealed, bytes: new.bytes });
+        Ok(())
+    }
+
+    /// Writes what is staged, after what others wrote meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`]; what is staged stays so.
+    pub async fn flush(&mut self) -> Result<(), LedgerError> {
+        while !self.staged.is_empty() {
+            match self.commit(self.state.last_at, Vec::new(), Vec::new()).await {
+                Err(LedgerError::Conflict(_)) if self.catch_up().await? > 0 => {}
+                written => return written,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is staged, the events and the documents that they name in one transaction, then folds the events.
+    /// An event is never earlier than the one before it, whatever the clock says. Without events nothing is written.
     ///
     /// # Errors
     ///
@@ -148,9 +252,59 @@ impl Journal {
         bodies: Vec<(Actor, Body)>,
         documents: Vec<Value>,
     ) -> Result<(), LedgerError> {
-        if bodies.is_empty() {
+        if bodies.is_empty() && self.staged.is_empty() {
             return Ok(());
         }
+        let sealed = self.seal(at, bodies)?;
+        let new = New::of(documents)?;
+        let mut ahead = self.ahead();
+        for next in &sealed {
+            ahead.apply(&next.event);
+        }
+        let mut documents = self.documents.clone();
+        documents.refresh_among(&ahead, &[&new.values, &self.blobs])?;
+        let append = Append {
+            engagement: self.state.id.clone(),
+            expected_seq: self.stored_seq(),
+            events: self.staged.iter().map(|staged| &staged.sealed).chain(&sealed).map(link).collect(),
+            blobs: self.staged.iter().flat_map(|staged| staged.bytes.iter().cloned()).chain(new.bytes).collect(),
+            summary: Some(Summary::of(&ahead)),
+        };
+        self.store.append(append).await?;
+        // Nothing is waited for from here on.
+        self.staged.clear();
+        self.documents = documents;
+        self.blobs.extend(new.values);
+        let events: Vec<Event> = sealed.into_iter().map(|sealed| sealed.event).collect();
+        self.move_on(ahead, &events);
+        Ok(())
+    }
+
+    /// The place of the last event that is stored, as far as is known.
+    fn stored_seq(&self) -> u64 {
+        self.state.seq.saturating_sub(self.staged.len() as u64)
+    }
+
+    /// A copy of the state to fold the next events into.
+    fn ahead(&mut self) -> Box<State> {
+        match self.durable.take() {
+            Some(mut durable) => {
+                self.staged.iter().for_each(|staged| durable.apply(&staged.sealed.event));
+                durable
+            }
+            None => Box::new(self.state.clone()),
+        }
+    }
+
+    /// Goes over to that copy, which is now what is stored; the state before it follows, and is the next copy.
+    fn move_on(&mut self, mut ahead: Box<State>, events: &[Event]) {
+        std::mem::swap(&mut self.state, &mut *ahead);
+        events.iter().for_each(|event| ahead.apply(event));
+        self.durable = Some(ahead);
+    }
+
+    /// The events of these bodies, after the last one.
+    fn seal(&self, at: Timestamp, bodies: Vec<(Actor, Body)>) -> Result<Vec<Sealed>, LedgerError> {
         let at = at.max(self.state.last_at);
         let (mut seq, mut prev) = (self.state.seq, self.state.head);
         let mut sealed = Vec::with_capacity(bodies.len());
@@ -160,25 +314,7 @@ impl Journal {
             prev = next.event.hash;
             sealed.push(next);
         }
-        let new = New::of(documents)?;
-        // The whole journal is tried on a copy, so that neither a refusal nor a caller who stops waiting leaves a
-        // half-folded state.
-        let mut ahead = self.clone();
-        for next in &sealed {
-            ahead.state.apply(&next.event);
-        }
-        ahead.blobs.extend(new.values);
-        ahead.documents.refresh(&ahead.state, &ahead.blobs)?;
-        let append = Append {
-            engagement: self.state.id.clone(),
-            expected_seq: self.state.seq,
-            events: sealed.iter().map(link).collect(),
-            blobs: new.bytes,
-            summary: Some(Summary::of(&ahead.state)),
-        };
-        self.store.append(append).await?;
-        *self = ahead;
-        Ok(())
+        Ok(sealed)
     }
 
     /// Loads more stored documents, such as a baseline's; those that are not stored are left out.
@@ -228,15 +364,6 @@ impl Journal {
         &self.store
     }
 
-    fn fold(&mut self, stored: &[Vec<u8>], events: &mut Vec<Event>) -> Result<(), LedgerError> {
-        for bytes in stored {
-            let event = follow(&self.state.id, bytes, self.state.seq + 1, self.state.head)?;
-            self.state.apply(&event);
-            events.push(event);
-        }
-        Ok(())
-    }
-
     async fn load_named(&mut self, events: &[Event]) -> Result<(), LedgerError> {
         let named: Vec<Digest> = events.iter().flat_map(mentions).map(|mention| mention.digest).collect();
         self.load(&named).await
@@ -271,6 +398,15 @@ impl New {
         }
         Ok(Self { values, bytes: stored })
     }
+}
+
+fn fold(state: &mut State, stored: &[Vec<u8>], events: &mut Vec<Event>) -> Result<(), LedgerError> {
+    for bytes in stored {
+        let event = follow(&state.id, bytes, state.seq + 1, state.head)?;
+        state.apply(&event);
+        events.push(event);
+    }
+    Ok(())
 }
 
 fn link(sealed: &Sealed) -> Link {

@@ -10,6 +10,10 @@ mod schema;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -43,6 +47,7 @@ pub struct SqliteStore {
     queue: mpsc::Sender<Job>,
     writer: JoinHandle<()>,
     readers: SqlitePool,
+    commits: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -69,8 +74,9 @@ impl SqliteStore {
             .test_before_acquire(false)
             .connect_lazy_with(options(path).pragma("query_only", "ON"));
         let (queue, jobs) = mpsc::channel(4 * SHARED);
-        let writer = tokio::spawn(write(connection, jobs));
-        Ok(Self { path: path.to_owned(), queue, writer, readers })
+        let commits = Arc::new(AtomicU64::new(0));
+        let writer = tokio::spawn(write(connection, jobs, Arc::clone(&commits)));
+        Ok(Self { path: path.to_owned(), queue, writer, readers, commits })
     }
 
     /// The file.
@@ -194,6 +200,10 @@ impl Store for SqliteStore {
         Box::pin(self.append(append))
     }
 
+    fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
     fn events<'a>(&'a self, id: &'a EngagementId, after_seq: u64) -> Pending<'a, Vec<Vec<u8>>> {
         Box::pin(self.events(id, after_seq))
     }
@@ -233,13 +243,22 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Writes until nobody can ask any more.
-async fn write(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+async fn write(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, commits: Arc<AtomicU64>) {
     let mut batch = Vec::new();
+    let count = |written: &Result<(), LedgerError>| commits.fetch_add(u64::from(written.is_ok()), Ordering::Relaxed);
     while jobs.recv_many(&mut batch, SHARED).await > 0 {
         // An append that cannot be written takes none of the others with it: each is tried by itself then.
-        let together = batch.len() > 1 && commit(&mut connection, &batch).await.is_ok();
+        let shared = if batch.len() > 1 { Some(commit(&mut connection, &batch).await) } else { None };
+        shared.as_ref().map(count);
+        let together = shared.is_some_and(|written| written.is_ok());
         for job in batch.drain(..) {
-            let outcome = if together { Ok(()) } else { commit(&mut connection, std::slice::from_ref(&job)).await };
+            let outcome = if together {
+                Ok(())
+            } else {
+                let written = commit(&mut connection, std::slice::from_ref(&job)).await;
+                count(&written);
+                written
+            };
             // Whoever asked may have stopped waiting.
             let _ = job.answer.send(outcome);
         }

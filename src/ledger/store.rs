@@ -73,6 +73,9 @@ pub trait Store: Send + Sync {
     /// other error. A caller that gives up before the answer does not know; it reads what is there.
     fn append(&self, append: Append) -> Pending<'_, ()>;
 
+    /// How many transactions [`Store::append`] of this handle has written. Appends that arrive together share one.
+    fn commits(&self) -> u64;
+
     /// The stored bytes of an engagement's events after a place, in order; none for an unknown engagement.
     fn events<'a>(&'a self, id: &'a EngagementId, after_seq: u64) -> Pending<'a, Vec<Vec<u8>>>;
 

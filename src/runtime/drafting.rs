@@ -80,6 +80,8 @@ impl Driver<'_> {
         asking: Asking,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
+        // A model may take its time, and what was found out until now is not to wait for it.
+        journal.flush().await?;
         let Asking { request, agent, drafting, turn, prompt } = asking;
         let Some(model) = self.models().for_agent(agent) else { return Ok(Some(Stopped::NoModel(agent))) };
         if drafting != ArtifactKind::Spec && approved_endpoints(journal)? != endpoints(self.models(), journal.state()) {

@@ -145,8 +145,22 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Does the one next thing; the answer is why it cannot go on, if it cannot.
+    /// Does the one next thing; the answer is why it cannot go on, if it cannot. What came of it is durable with the
+    /// next step, or when this says that it cannot go on; whoever does anything else than the next step flushes the
+    /// journal first.
     pub async fn step(
+        &self,
+        journal: &mut Journal,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Option<Stopped>, DriverError> {
+        let stepped = self.advance(journal, watch).await;
+        if !matches!(stepped, Ok(None)) {
+            journal.flush().await?;
+        }
+        stepped
+    }
+
+    async fn advance(
         &self,
         journal: &mut Journal,
         watch: &mut (dyn FnMut(Progress) + Send),
@@ -159,7 +173,7 @@ impl<'a> Driver<'a> {
                 return self.draft(journal, &catalog, kind, watch).await;
             }
             Next::Enter(phase, reason) => {
-                act(journal, Command::Enter { phase, reason: reason.clone() }).await?;
+                soon(journal, Command::Enter { phase, reason: reason.clone() })?;
                 watch(Progress::Entered(phase, reason));
             }
             Next::Call(proposal) => {
@@ -169,13 +183,18 @@ impl<'a> Driver<'a> {
                 watch(Progress::Note(format!(
                     "{call} was under way when the process ended; waiting until it cannot still be running"
                 )));
+                journal.flush().await?;
                 self.broker.expire(journal, &call).await?;
             }
             Next::Resend(call) => {
                 watch(Progress::Note(format!("sending {call} again under its own id: the server remembers it")));
+                journal.flush().await?;
                 self.broker.resend(journal, &call).await?;
             }
-            Next::Pause(seconds) => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
+            Next::Pause(seconds) => {
+                journal.flush().await?;
+                tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
+            }
             Next::Ask(about) => {
                 if let Some(unpinned) = changed_tools(&void).iter().find(|tool| !catalog.toolbox.is_pinned(tool)) {
                     let reason =
@@ -200,17 +219,17 @@ impl<'a> Driver<'a> {
             Next::WaitUntil(opens) => return Ok(Some(Stopped::WindowOpens(opens))),
             Next::Void(void) => {
                 let text = format!("{} did not take effect, as {} shows; trying again", void.call, void.shown_by);
-                act(journal, Command::Void(void)).await?;
+                soon(journal, Command::Void(void))?;
                 watch(Progress::Note(text));
             }
             Next::Settle(settled) => {
                 let told = Progress::Settled(settled.node.clone(), settled.outcome, settled.reason.clone());
-                act(journal, Command::Settle(settled)).await?;
+                soon(journal, Command::Settle(settled))?;
                 watch(told);
             }
             Next::Deviate(found) => {
                 let told = Progress::Deviated(found.node.clone(), found.what.clone());
-                act(journal, Command::Deviate(found)).await?;
+                soon(journal, Command::Deviate(found))?;
                 watch(told);
             }
             Next::Close(closed) => act(journal, Command::Close(closed)).await?,
@@ -235,7 +254,7 @@ impl<'a> Driver<'a> {
         let tool = proposal.tool.parse().ok().and_then(|name| catalog.toolbox.tool(&name));
         let acts = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. })
             && tool.is_none_or(|tool| tool.effect != Effect::Read);
-        let invoked = self.broker.invoke(journal, actor, proposal.clone()).await?;
+        let invoked = self.broker.invoke_next(journal, actor, proposal.clone()).await?;
         self.broker.notices().into_iter().for_each(|notice| watch(Progress::Note(notice)));
         // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
         let held = match &invoked.told {
@@ -326,6 +345,7 @@ impl<'a> Driver<'a> {
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<(), DriverError> {
         let Some(search) = &self.solver else { return Ok(()) };
+        journal.flush().await?;
         let (spec, before) = {
             let view = view(journal, catalog);
             if proof_of_spec(&view, catalog).is_some() {
@@ -373,6 +393,10 @@ impl<'a> Driver<'a> {
         };
         if let (GateState::Rejected { by, reason }, ArtifactKind::Spec | ArtifactKind::Design) = (rejected, kind) {
             return Ok(Some(Stopped::NeedsEdit { artifact: kind, by: by.to_string(), reason: reason.clone() }));
+        }
+        // A draft that is asked of someone takes its time; one from a blueprint or a file is there at once.
+        if journal.documents().request().is_none_or(|request| request.design_draft().is_none()) {
+            journal.flush().await?;
         }
         let digest = match kind {
             ArtifactKind::Spec => self.file_spec(journal, catalog).await?,
@@ -469,6 +493,11 @@ async fn changed_question(
 fn approved_spec(journal: &Journal) -> Result<ApprovedSpec, DriverError> {
     let spec = ApprovedSpec::spec(journal.state(), journal.documents());
     spec.ok_or_else(|| Refusal::GateClosed("gate 1").into())
+}
+
+/// What is found out again by whoever goes on after a crash.
+fn soon(journal: &mut Journal, command: Command) -> Result<(), DriverError> {
+    Ok(journal.act_soon(Timestamp::now(), Actor::Program, command, vec![])?)
 }
 
 pub(super) async fn act(journal: &mut Journal, command: Command) -> Result<(), DriverError> {

@@ -93,6 +93,106 @@ async fn of_two_journals_the_slower_is_refused_unchanged_and_catches_up() {
     assert!(matches!(taken.await.unwrap_err(), LedgerError::Conflict(_)));
 }
 
+/// What is told of a call that the chain has let through.
+fn over(call: u64, result: &Value) -> Command {
+    let Body::Finished(finished) = finished(call, result) else { panic!() };
+    Command::Finish(finished)
+}
+
+fn read(call: u64) -> (Actor, Body) {
+    (Actor::Agent(Agent::Design), Body::Allowed(Box::new(allowed(call, Agent::Design, discover(), false))))
+}
+
+/// The second state is what is stored, and the first is that with what is staged.
+async fn both_states_hold(journal: &Journal) {
+    let stored = Journal::open(Arc::clone(&journal.store), journal.id()).await.unwrap();
+    assert_eq!(**journal.durable.as_ref().unwrap(), *stored.state());
+    let mut state = stored.state;
+    journal.staged.iter().for_each(|staged| state.apply(&staged.sealed.event));
+    assert_eq!(state, *journal.state());
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_staged_is_written_with_the_next_intent_in_one_transaction() {
+    let (_dir, store) = store().await;
+    let mut journal = begin(&store).await;
+    let result = json!({"vlans": [1, 20]});
+    for n in 1..=20 {
+        journal.commit(noon(), vec![read(n)], Vec::new()).await.unwrap();
+        both_states_hold(&journal).await;
+        let known = store.events(journal.id(), 0).await.unwrap().len();
+        journal.act_soon(noon(), Actor::Program, over(n, &result), vec![result.clone()]).unwrap();
+        both_states_hold(&journal).await;
+        assert_eq!(store.events(journal.id(), 0).await.unwrap().len(), known, "it was written at once");
+        assert!(journal.state().under_way.is_empty() && journal.state().seq == known as u64 + 1);
+        let twice = journal.act_soon(noon(), Actor::Program, over(n, &result), Vec::new()).unwrap_err();
+        assert!(matches!(twice, JournalError::Refused(_)), "{twice}");
+    }
+    journal.flush().await.unwrap();
+    both_states_hold(&journal).await;
+    let opened = Journal::open(Arc::clone(&store), journal.id()).await.unwrap();
+    same(&journal, &opened);
+    assert_eq!(opened.state().seq, 41);
+    assert!(Bundle::export(&*store, journal.id()).await.unwrap().verify().problems.iter().all(|problem| {
+        // These calls are let through without any gate, which is not what is looked at here.
+        !problem.what.contains("follow") && !problem.what.contains("missing")
+    }));
+}
+
+#[tokio::test]
+async fn what_is_staged_is_decided_again_after_what_others_wrote() {
+    let (_dir, store) = store().await;
+    let result = json!({"vlans": []});
+    for by_flush in [true, false] {
+        let id = id(if by_flush { "aaaaa" } else { "bbbbb" });
+        let begun = Journal::begin(Arc::clone(&store), id, person("ada"), noon(), requested(), vec![request()]);
+        let mut slow = begun.await.unwrap();
+        slow.commit(noon(), vec![read(1), read(2)], Vec::new()).await.unwrap();
+        let mut fast = Journal::open(Arc::clone(&store), slow.id()).await.unwrap();
+        for n in [1, 2] {
+            slow.act_soon(noon(), Actor::Program, over(n, &result), vec![result.clone()]).unwrap();
+        }
+        // The faster one knows of one of the calls already, so that only the other is still to be said.
+        fast.act(noon(), Actor::Program, over(1, &result), vec![result.clone()]).await.unwrap();
+        if by_flush {
+            slow.flush().await.unwrap();
+        } else {
+            let refused = slow.act(noon(), Actor::Program, over(2, &result), Vec::new()).await.unwrap_err();
+            assert!(matches!(refused, JournalError::Refused(_)), "{refused}");
+            let cancel = Command::Cancel { reason: "enough".into(), roles: [crate::facts::Role::Requester].into() };
+            let refused = slow.act(noon(), person("ada"), cancel, Vec::new()).await.unwrap_err();
+            assert!(matches!(refused, JournalError::Ledger(LedgerError::Conflict(_))), "{refused}");
+        }
+        assert_eq!(slow.state().seq, 5);
+        assert!(slow.state().under_way.is_empty() && slow.staged.is_empty());
+        both_states_hold(&slow).await;
+        assert_eq!(fast.catch_up().await.unwrap(), 1);
+        same(&slow, &fast);
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_stops_waiting_leaves_a_journal_that_goes_on() {
+    use futures::FutureExt;
+    let (_dir, store) = store().await;
+    let mut journal = begin(&store).await;
+    let result = json!({"vlans": []});
+    journal.commit(noon(), vec![read(1), read(2)], Vec::new()).await.unwrap();
+    journal.act_soon(noon(), Actor::Program, over(1, &result), vec![result.clone()]).unwrap();
+    let before = journal.state().clone();
+    // The write is on its way when the caller goes.
+    assert!(journal.commit(noon(), vec![entered("gone")], Vec::new()).now_or_never().is_none());
+    assert_eq!(*journal.state(), before);
+    while store.events(journal.id(), 3).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    journal.act_soon(noon(), Actor::Program, over(2, &result), Vec::new()).unwrap();
+    journal.flush().await.unwrap();
+    assert_eq!(journal.state().seq, 6);
+    both_states_hold(&journal).await;
+    same(&journal, &Journal::open(Arc::clone(&store), journal.id()).await.unwrap());
+}
+
 #[tokio::test]
 async fn time_never_goes_back_within_a_chain() {
     let (_dir, store) = store().await;

@@ -1,0 +1,428 @@
+//! What a whole engagement costs: `cargo bench --bench engagements -- --engagements N --calls C [--concurrency K]`.
+//! One JSON object.
+//!
+//! An engagement is a request, a draft of the spec, gate 1, discovery, a draft of the design, gate 2, the flow, C tool
+//! calls, and the record. The drafts are at hand (a spec and a design that are filed with the request), and the tools
+//! answer at once. All the rest is what the program does: the workspace's files are read at every decision, every call
+//! takes the broker's seven steps, the ledger is SQLite with `synchronous=FULL`, approvals are given as a person's are,
+//! and after each the engagement is opened anew from the ledger, as another process would. Of the C calls two are the
+//! acceptance check before and after, the others are steps that change something.
+//!
+//! The tools are not in this process: a server is started, confined and spoken to as any other, over MCP on its
+//! standard streams. It is this file too, started as `engagements answer`, so what a call costs holds both sides of
+//! the pipe. Its memory is not counted, its time is.
+//!
+//! `--growth` makes one engagement instead and compares what its calls cost at the beginning and at the end,
+//! `--resume` what opening it costs at several lengths of its chain, `--waiting` how memory grows with engagements that
+//! wait at gate 1, and `--verify` how fast chains are checked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark stops at the first surprise and prints what it found"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    io::{BufRead, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use countersign::{
+    artifact::{DesignDraft, EngagementId, RecordOutcome, Spec, from_yaml},
+    broker::{Broker, Sources, run_confined},
+    engagement::About,
+    facts::Identity,
+    ledger::{Bundle, Journal},
+    runtime::{Choice, Driver, NewRequest, Progress, Stopped, Workspace, Yes, answer, file_request, init_files},
+    tool::Pins,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+const TOOLS: &str = "\
+kind: tools
+family: bench
+about: Answers at once
+simulated: true
+server:
+  command: ['{countersign}', answer]
+  timeout_seconds: 30
+  calls_per_second: 1000000
+tools:
+  - name: thing.list
+    about: List the things of a name
+    says: list the things of {name} on {switch}
+    effect: read
+    target: switch
+    args:
+      properties:
+        switch: {type: string, format: target}
+        name: {type: string, format: name, maxLength: 32}
+      required: [switch, name]
+    empty: {things: []}
+  - name: thing.add
+    about: Add a thing to a name
+    says: add thing {n} to {name} on {switch}
+    effect: write
+    target: switch
+    args:
+      properties:
+        switch: {type: string, format: target}
+        name: {type: string, format: name, maxLength: 32}
+        n: {type: integer, minimum: 1, maximum: 1000000}
+      required: [switch, name, n]
+";
+
+struct Options {
+    engagements: usize,
+    calls: usize,
+    concurrency: usize,
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Whole,
+    Growth,
+    Resume,
+    Waiting,
+    Verify,
+}
+
+fn main() {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match words.first().and_then(|word| word.to_str()) {
+        Some("answer") => return serve(),
+        Some("sandbox") => return confine(&words[1..]),
+        _ => {}
+    }
+    let mut options = Options { engagements: 100, calls: 6, concurrency: 1, mode: Mode::Whole };
+    let mut words = words.iter().map(|word| word.to_str().expect("options are text"));
+    while let Some(word) = words.next() {
+        let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number after the option");
+        match word {
+            "--engagements" => options.engagements = number(),
+            "--calls" => options.calls = number(),
+            "--concurrency" => options.concurrency = number(),
+            "--growth" => options.mode = Mode::Growth,
+            "--resume" => options.mode = Mode::Resume,
+            "--waiting" => options.mode = Mode::Waiting,
+            "--verify" => options.mode = Mode::Verify,
+            // What cargo adds.
+            "--bench" => {}
+            other => panic!("there is no option {other}"),
+        }
+    }
+    assert!(options.calls >= 3, "an engagement has two checks and at least one step");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    println!("{}", runtime.block_on(measure(options)));
+}
+
+async fn measure(options: Options) -> Value {
+    let home = tempfile::tempdir().unwrap();
+    let bench = Arc::new(Bench::lay_out(&home.path().canonicalize().unwrap().join("workspace")).await);
+    // What is done once a process: starting the server, reading the catalog, opening the file.
+    bench.whole("warm", 6).await;
+    let found = match options.mode {
+        Mode::Whole => whole(&bench, &options).await,
+        Mode::Growth => growth(&bench, options.calls).await,
+        Mode::Resume => resume(&bench, options.calls).await,
+        Mode::Waiting => waiting(&bench, options.engagements).await,
+        Mode::Verify => verify(&bench, &options).await,
+    };
+    bench.broker.close().await;
+    found
+}
+
+async fn whole(bench: &Arc<Bench>, options: &Options) -> Value {
+    let (bytes, commits) = (bench.bytes().await, bench.workspace.store().commits());
+    let next = Arc::new(AtomicUsize::new(0));
+    let begun = Instant::now();
+    let workers: Vec<_> = (0..options.concurrency.max(1))
+        .map(|_| {
+            let (bench, next) = (Arc::clone(bench), Arc::clone(&next));
+            let (most, calls) = (options.engagements, options.calls);
+            tokio::spawn(async move {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= most {
+                        return;
+                    }
+                    bench.whole(&format!("e{n}"), calls).await;
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    let took = begun.elapsed().as_secs_f64();
+    let per = |total: u64| total as f64 / options.engagements as f64;
+    json!({
+        "engagements": options.engagements, "calls": options.calls, "concurrency": options.concurrency,
+        "engagements_per_s": two(options.engagements as f64 / took),
+        "ms_per_engagement": two(took * 1_000.0 / options.engagements as f64),
+        "commits_per_engagement": two(per(bench.workspace.store().commits() - commits)),
+        "bytes_per_engagement": per(bench.bytes().await - bytes).round(),
+        "peak_rss_mb": two(memory("VmHWM:") / 1_024.0),
+    })
+}
+
+/// One engagement: what each tenth of its calls cost, a call being the time from one to the next.
+async fn growth(bench: &Bench, calls: usize) -> Value {
+    let mut at = Vec::with_capacity(calls);
+    bench
+        .whole_watched("growth", calls, &mut |progress| {
+            if matches!(progress, Progress::Called(..)) {
+                at.push(Instant::now());
+            }
+        })
+        .await;
+    let mut gaps: Vec<f64> = at.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e6).collect();
+    // The first gap and the last hold gate 2 and the record.
+    gaps.remove(0);
+    gaps.pop();
+    let median = |some: &[f64]| {
+        let mut some = some.to_vec();
+        some.sort_by(f64::total_cmp);
+        some[some.len() / 2]
+    };
+    let tenth = (gaps.len() / 10).max(1);
+    let tenths: Vec<f64> = gaps.chunks(tenth).map(|some| two(median(some))).collect();
+    let (first, last) = (median(&gaps[..tenth]), median(&gaps[gaps.len() - tenth..]));
+    json!({"calls": calls, "us_per_call_by_tenth": tenths, "last_to_first": two(last / first)})
+}
+
+/// What it costs to open an engagement that waits at gate 2 with a short and with a long history.
+async fn resume(bench: &Bench, calls: usize) -> Value {
+    let mut found = Vec::new();
+    for calls in [6, calls / 10, calls].into_iter().filter(|calls| *calls >= 6) {
+        let id = bench.whole(&format!("r{calls}"), calls).await;
+        let mut took: Vec<Duration> = Vec::new();
+        let mut events = 0;
+        for _ in 0..20 {
+            let begun = Instant::now();
+            let journal = Journal::open(bench.workspace.store().clone(), &id).await.unwrap();
+            took.push(begun.elapsed());
+            events = journal.state().seq;
+        }
+        took.sort();
+        found.push(json!({"events": events, "open_ms": two(took[10].as_secs_f64() * 1_000.0)}));
+    }
+    json!({"resume": found})
+}
+
+async fn waiting(bench: &Bench, engagements: usize) -> Value {
+    let mut seen = Vec::new();
+    for n in 0..engagements {
+        let mut journal = bench.request(&format!("w{n}"), 6).await;
+        let driver = Driver::new(&bench.workspace, &bench.broker);
+        assert_eq!(driver.drive(&mut journal, &mut |_| ()).await.unwrap(), Stopped::Waiting(About::Gate1));
+        if n % (engagements / 10).max(1) == 0 {
+            seen.push(json!({"waiting": n + 1, "rss_mb": two(memory("VmRSS:") / 1_024.0)}));
+        }
+    }
+    seen.push(json!({"waiting": engagements, "rss_mb": two(memory("VmRSS:") / 1_024.0)}));
+    json!({"waiting": seen})
+}
+
+async fn verify(bench: &Bench, options: &Options) -> Value {
+    let mut bundles = Vec::new();
+    for n in 0..options.engagements {
+        let id = bench.whole(&format!("v{n}"), options.calls).await;
+        bundles.push(Bundle::export(bench.workspace.store().as_ref(), &id).await.unwrap());
+    }
+    let begun = Instant::now();
+    let mut events = 0;
+    for bundle in &bundles {
+        let verified = bundle.verify();
+        assert!(verified.ok, "{:?}", verified.problems);
+        events += verified.events;
+    }
+    let took = begun.elapsed().as_secs_f64();
+    let bytes: usize = bundles.iter().flat_map(|bundle| &bundle.events).map(Vec::len).sum();
+    json!({"events": events, "events_per_s": (events as f64 / took).round(), "bytes_per_event": bytes as u64 / events})
+}
+
+/// A workspace with its broker.
+struct Bench {
+    workspace: Arc<Workspace>,
+    broker: Broker,
+    identity: Identity,
+    ledger: PathBuf,
+}
+
+impl Bench {
+    async fn lay_out(root: &Path) -> Self {
+        init_files(root, "ada", "ada").unwrap();
+        std::fs::remove_file(root.join("tools/lab.yaml")).unwrap();
+        std::fs::write(root.join("tools/bench.yaml"), TOOLS).unwrap();
+        for name in ["vlan", "dns", "address"] {
+            std::fs::remove_file(root.join(format!("prompts/blueprints/{name}.yaml"))).unwrap();
+        }
+        let workspace = Arc::new(Workspace::open(root, std::env::current_exe().unwrap()).await.unwrap());
+        let broker = Broker::new(Arc::clone(&workspace) as Arc<dyn Sources>);
+        let mut pins = Pins::default();
+        for manifest in workspace.manifests().unwrap() {
+            let seen = broker.inspect(&manifest).await.unwrap();
+            pins.servers.insert(manifest.family, seen.pin);
+        }
+        workspace.write_pins(&pins).unwrap();
+        let identity = workspace.identify(Some("ada"), "ada").unwrap();
+        Self { workspace, broker, identity, ledger: root.join(".countersign/ledger.db") }
+    }
+
+    async fn request(&self, name: &str, calls: usize) -> Journal {
+        let steps = calls - 2;
+        let spec = format!(
+            "kind: spec
+title: {steps} things on {name}
+requirements:
+  - {{id: R1, text: every thing is there}}
+boundary:
+  discover:
+    - {{tool: thing.list, where: {{switch: {{is: sw01}}, name: {{is: {name}}}}}}}
+  build:
+    - tool: thing.add
+      where: {{switch: {{is: sw01}}, name: {{is: {name}}}, n: {{min: 1, max: {steps}}}}}
+      at_most: {steps}
+limits: {{tool_calls: {}, minutes: 600}}
+acceptance:
+  - id: A1
+    covers: [R1]
+    check: {{tool: thing.list, with: {{switch: sw01, name: {name}}}}}
+    expect: result.things.size() == {steps}
+rollback: best_effort
+",
+            2 * calls
+        );
+        let mut design = String::from("steps:\n");
+        for n in 1..=steps {
+            design += &format!("  - {{id: s{n}, tool: thing.add, with: {{switch: sw01, name: {name}, n: {n}}}}}\n");
+        }
+        design += &format!("acceptance: {{A1: [s{steps}]}}\n");
+        let new = NewRequest {
+            spec: Some(from_yaml::<Spec>("spec", &spec).unwrap()),
+            design: Some(from_yaml::<DesignDraft>("design", &design).unwrap()),
+            ..NewRequest::default()
+        };
+        file_request(&self.workspace, new, self.identity.clone(), Timestamp::now()).await.unwrap()
+    }
+
+    async fn whole(&self, name: &str, calls: usize) -> EngagementId {
+        self.whole_watched(name, calls, &mut |_| ()).await
+    }
+
+    /// From the request to the record.
+    async fn whole_watched(&self, name: &str, calls: usize, watch: &mut (dyn FnMut(Progress) + Send)) -> EngagementId {
+        let mut journal = self.request(name, calls).await;
+        let driver = Driver::new(&self.workspace, &self.broker);
+        loop {
+            match driver.drive(&mut journal, watch).await.unwrap() {
+                Stopped::Closed(closed) => {
+                    assert_eq!(closed.outcome, RecordOutcome::Done, "{}", closed.reason);
+                    let made = journal.state().calls.len();
+                    assert_eq!(made, calls, "{:?}", journal.state().calls.values().map(|call| &call.purpose));
+                    return journal.id().clone();
+                }
+                Stopped::Waiting(_) => {
+                    let yes = Choice::Approve(Yes { ticked: BTreeSet::new(), only: None, reason: None });
+                    answer(&self.workspace, &mut journal, self.identity.clone(), yes, None).await.unwrap();
+                    let id = journal.id().clone();
+                    journal = Journal::open(self.workspace.store().clone(), &id).await.unwrap();
+                }
+                other => panic!("{name} stopped: {other:?}"),
+            }
+        }
+    }
+
+    /// What the ledger holds, in bytes, wherever it lies.
+    async fn bytes(&self) -> u64 {
+        use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+        let mut connection = SqliteConnectOptions::new().filename(&self.ledger).connect().await.unwrap();
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut connection).await.unwrap();
+        let size: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(&mut connection).await.unwrap();
+        u64::try_from(pages * size).unwrap()
+    }
+}
+
+fn two(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// A line of `/proc/self/status`, in kB.
+fn memory(line: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let found = status.lines().find_map(|status| status.strip_prefix(line));
+    found.and_then(|rest| rest.trim().split(' ').next()?.parse().ok()).unwrap_or(f64::NAN)
+}
+
+/// `sandbox --read=… --write=… -- COMMAND`, as `countersign sandbox` is called.
+fn confine(words: &[OsString]) {
+    let (mut read, mut write) = (Vec::new(), Vec::new());
+    let mut words = words.iter();
+    for word in words.by_ref() {
+        let word = word.to_str().expect("paths are text");
+        match word.split_once('=') {
+            Some(("--read", path)) => read.push(PathBuf::from(path)),
+            Some(("--write", path)) => write.push(PathBuf::from(path)),
+            _ => break,
+        }
+    }
+    let command: Vec<OsString> = words.cloned().collect();
+    panic!("{}", run_confined(&read, &write, &command));
+}
+
+/// The tool server: MCP on standard input and output, one message a line.
+fn serve() {
+    let mut things: BTreeMap<String, u64> = BTreeMap::new();
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let message: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let Some(id) = message.get("id") else { continue };
+        let tool = |name: &str, wanted: &[&str]| {
+            let of =
+                |name: &&str| ((*name).to_owned(), json!({"type": if *name == "n" { "integer" } else { "string" }}));
+            let properties: serde_json::Map<String, Value> = wanted.iter().map(of).collect();
+            json!({"name": name, "inputSchema": {"type": "object", "properties": properties, "required": wanted}})
+        };
+        let result = match message["method"].as_str() {
+            Some("initialize") => json!({
+                "protocolVersion": message["params"]["protocolVersion"], "capabilities": {"tools": {}},
+                "serverInfo": {"name": "bench", "version": "1"},
+            }),
+            Some("tools/list") => {
+                json!({"tools": [tool("thing.list", &["switch", "name"]), tool("thing.add", &["switch", "name", "n"])]})
+            }
+            Some("tools/call") => {
+                let params = &message["params"];
+                let name = params["arguments"]["name"].as_str().unwrap().to_owned();
+                let count = things.entry(name).or_default();
+                let value = if params["name"] == "thing.add" {
+                    *count += 1;
+                    json!({"added": params["arguments"]["n"]})
+                } else {
+                    json!({"things": (1..=*count).collect::<Vec<u64>>()})
+                };
+                json!({"content": [{"type": "text", "text": value.to_string()}], "structuredContent": value})
+            }
+            Some("ping") => json!({}),
+            _ => {
+                let error = json!({"code": -32601, "message": "there is no such method"});
+                writeln!(out, "{}", json!({"jsonrpc": "2.0", "id": id, "error": error})).unwrap();
+                continue;
+            }
+        };
+        writeln!(out, "{}", json!({"jsonrpc": "2.0", "id": id, "result": result})).unwrap();
+    }
+}
