@@ -82,8 +82,9 @@ pub fn seal(
     prev: Digest,
 ) -> Result<Sealed, ChainError> {
     let mut event = Event { engagement: engagement.clone(), seq, at, actor, body, prev, hash: Digest::ZERO };
-    event.hash = hash(&event)?;
     let bytes = canonical(&event)?;
+    event.hash = digest_bytes(&without_hash(&bytes, &event.hash).ok_or(ChainError::NotCanonical(seq))?);
+    let bytes = replaced(bytes, &Digest::ZERO, &event.hash).ok_or(ChainError::NotCanonical(seq))?;
     let event = check(&bytes, seq, prev)?;
     Ok(Sealed { event, bytes })
 }
@@ -99,7 +100,8 @@ pub fn read(bytes: &[u8]) -> Result<Event, ChainError> {
     if canonical(&event)? != bytes {
         return Err(ChainError::NotCanonical(event.seq));
     }
-    let is = hash(&event)?;
+    let rest = without_hash(bytes, &event.hash).ok_or(ChainError::NotCanonical(event.seq))?;
+    let is = digest_bytes(&rest);
     if is == event.hash { Ok(event) } else { Err(ChainError::Hash { seq: event.seq, says: event.hash, is }) }
 }
 
@@ -119,14 +121,30 @@ pub fn check(bytes: &[u8], seq: u64, prev: Digest) -> Result<Event, ChainError> 
     Ok(event)
 }
 
-/// SHA-256 over the canonical form of everything but `hash`.
-fn hash(event: &Event) -> Result<Digest, ChainError> {
-    let mut rest = serde_json::to_value(event)
-        .map_err(|error| ChainError::Unreadable { at: event.seq.to_string(), reason: error.to_string() })?;
-    if let Value::Object(fields) = &mut rest {
-        fields.remove("hash");
-    }
-    Ok(digest_bytes(&canonical(&rest)?))
+/// How `hash` stands in the canonical bytes of an event.
+fn member(hash: &Digest) -> String {
+    format!("\"hash\":\"{hash}\",")
+}
+
+/// Where that is. Members are sorted by name, and after an event's own `hash` come only `kind`, `prev` and `seq`, none of
+/// which can hold these bytes: the last place is the right one, whatever the arguments of a call say.
+fn place_of(bytes: &[u8], member: &str) -> Option<usize> {
+    bytes.windows(member.len()).rposition(|window| window == member.as_bytes())
+}
+
+/// The canonical form of everything but `hash`, from the canonical bytes of the whole.
+fn without_hash(bytes: &[u8], hash: &Digest) -> Option<Vec<u8>> {
+    let member = member(hash);
+    let at = place_of(bytes, &member)?;
+    Some([bytes.get(..at)?, bytes.get(at + member.len()..)?].concat())
+}
+
+/// The canonical bytes with another hash, which is as long.
+fn replaced(mut bytes: Vec<u8>, from: &Digest, to: &Digest) -> Option<Vec<u8>> {
+    let (from, to) = (member(from), member(to));
+    let at = place_of(&bytes, &from)?;
+    bytes.get_mut(at..at + from.len())?.copy_from_slice(to.as_bytes());
+    Some(bytes)
 }
 
 /// The place that unreadable bytes name, if they go that far.
