@@ -14,6 +14,7 @@ mod ruling;
 mod signing;
 mod simulate;
 mod solver;
+mod stamps;
 mod workspace;
 
 pub use answer::{

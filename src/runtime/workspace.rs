@@ -24,6 +24,7 @@ use crate::{
 use super::{
     revision::revision,
     solver::{Solver, SolverSearch},
+    stamps::Stamps,
 };
 
 /// The layout version that this program writes and reads.
@@ -62,7 +63,14 @@ pub struct Workspace {
     kept: Kept,
     solver: Option<PathBuf>,
     store: Arc<dyn Store>,
-    catalog: Mutex<Option<(Digest, Arc<Catalog>)>>,
+    catalog: Mutex<Option<Known>>,
+}
+
+/// A catalog and what it was parsed from.
+struct Known {
+    stamps: Stamps,
+    digest: Digest,
+    catalog: Arc<Catalog>,
 }
 
 /// A workspace that cannot be used.
@@ -173,18 +181,21 @@ impl Workspace {
         &self.store
     }
 
-    /// The catalog as its files are now; parsed again only where a byte has changed.
+    /// The catalog as its files are now; they are read again where anything about one of them has changed, and parsed
+    /// again only where a byte has.
     pub fn load_catalog(&self) -> Result<Arc<Catalog>, WorkspaceError> {
+        let mut cached = self.catalog.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(known) = cached.as_ref().filter(|known| known.stamps.hold()) {
+            return Ok(Arc::clone(&known.catalog));
+        }
+        let stamps = Stamps::of(CatalogFiles::paths(&self.root)?);
         let files = CatalogFiles::read(&self.root)?;
         let digest = files.digest();
-        let mut cached = self.catalog.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((known, catalog)) = cached.as_ref()
-            && *known == digest
-        {
-            return Ok(Arc::clone(catalog));
-        }
-        let catalog = Arc::new(files.parse(&self.root, &self.kept)?);
-        *cached = Some((digest, Arc::clone(&catalog)));
+        let catalog = match cached.as_ref().filter(|known| known.digest == digest) {
+            Some(known) => Arc::clone(&known.catalog),
+            None => Arc::new(files.parse(&self.root, &self.kept)?),
+        };
+        *cached = Some(Known { stamps, digest, catalog: Arc::clone(&catalog) });
         Ok(catalog)
     }
 
@@ -312,6 +323,18 @@ struct CatalogFiles {
 }
 
 impl CatalogFiles {
+    /// What [`Self::read`] reads: a folder is here for the names in it.
+    fn paths(root: &Path) -> Result<Vec<PathBuf>, WorkspaceError> {
+        let tools = listed(root, "tools", &["yaml", "yml"])?.into_iter().map(|(_, path)| path);
+        let policies = ["guardrails.cedar", "stages.cedar", "gates.cedar", "inventory.yaml", "people.yaml"];
+        let policies = policies.into_iter().map(|name| root.join("policies").join(name));
+        Ok([root.join("tools"), root.join("policies"), root.join("tools/pins.yaml")]
+            .into_iter()
+            .chain(tools)
+            .chain(policies)
+            .collect())
+    }
+
     fn read(root: &Path) -> Result<Self, WorkspaceError> {
         let pins = root.join("tools/pins.yaml");
         let mut tools = folder(root, "tools")?;
@@ -462,6 +485,11 @@ fn folder(root: &Path, name: &str) -> Result<Vec<(String, String)>, WorkspaceErr
 
 /// The files of a folder with one of these endings, by name.
 fn files(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(String, String)>, WorkspaceError> {
+    listed(root, name, endings)?.into_iter().map(|(name, path)| Ok((name, read(&path)?))).collect()
+}
+
+/// The same without what is in them.
+fn listed(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(String, PathBuf)>, WorkspaceError> {
     let path = root.join(name);
     let entries = std::fs::read_dir(&path).map_err(|error| file_error(&path, &error))?;
     let mut files = Vec::new();
@@ -469,7 +497,7 @@ fn files(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(String, Strin
         let entry = entry.map_err(|error| file_error(&path, &error))?.path();
         let wanted = entry.extension().is_some_and(|extension| endings.iter().any(|ending| extension == *ending));
         if let (true, Some(file)) = (wanted, entry.file_name().and_then(|file| file.to_str())) {
-            files.push((format!("{name}/{file}"), read(&entry)?));
+            files.push((format!("{name}/{file}"), entry.clone()));
         }
     }
     files.sort();
