@@ -301,7 +301,7 @@ fn ended(view: &View<'_>) -> bool {
 }
 
 /// How often a step is begun when reading back shows that its call never took effect.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
 
 /// Seconds after which a before-state that was read right before an effect is read again.
 const FRESH: i64 = 120;

@@ -177,13 +177,22 @@ pub(super) fn finish(state: &State, finished: CallFinished) -> Result<Body, Refu
 pub(super) fn void(state: &State, void: CallVoid) -> Result<Body, Refusal> {
     in_phase(state, "another attempt", &[Phase::Build])?;
     let (node, attempt) = (void.node.clone(), state.attempt(&void.node));
-    let call = state.calls.get(&void.call);
-    let act = Purpose::Act { node: node.clone(), attempt, r#try: 1 };
-    let unknown = call.is_some_and(|call| call.purpose == act && call.outcome == Some(CallOutcome::Unknown));
-    let reading = Purpose::ReadBack { node, attempt };
-    let read = state.calls.get(&void.shown_by);
-    let shown = read.is_some_and(|call| call.purpose == reading && call.outcome == Some(CallOutcome::Ok));
-    if unknown && shown && void.attempt == attempt + 1 {
+    let unknown = |purpose: Purpose| {
+        let call = state.calls.get(&void.call);
+        call.is_some_and(|call| call.purpose == purpose && call.outcome == Some(CallOutcome::Unknown))
+    };
+    let shown = |reading: Purpose| {
+        let read = state.calls.get(&void.shown_by);
+        read.is_some_and(|call| call.purpose == reading && call.outcome == Some(CallOutcome::Ok))
+    };
+    let act = unknown(Purpose::Act { node: node.clone(), attempt, r#try: 1 })
+        && shown(Purpose::ReadBack { node: node.clone(), attempt });
+    // An undo belongs to the attempt that it takes back, which stays; only the one that stands may be made again.
+    let undo = Purpose::Undo { node: node.clone() };
+    let stands = state.call_for(&undo).is_some_and(|(id, _)| *id == void.call && void.shown_by > void.call)
+        && state.nodes.get(&node).is_some_and(can_be_taken_back);
+    let undo = stands && unknown(undo) && shown(Purpose::UndoCheck { node });
+    if (act && void.attempt == attempt + 1) || (undo && void.attempt == attempt) {
         Ok(Body::Void(void))
     } else {
         wrong(format!("{} is not an unknown call that was read back", void.call))

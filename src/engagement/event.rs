@@ -287,7 +287,8 @@ pub struct CallFinished {
 }
 
 /// A call whose outcome was unknown and that reading back showed not to have taken effect: the step begins another
-/// attempt, and an approval that the call had used may be used again.
+/// attempt, and an approval that the call had used may be used again. Where the call was to take the step back, its
+/// attempt stays and it is taken back anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallVoid {
@@ -295,7 +296,7 @@ pub struct CallVoid {
     pub call: CallId,
     /// The node that it was made for.
     pub node: NodeId,
-    /// The attempt that begins.
+    /// The attempt that begins, or that is still to be taken back.
     pub attempt: u32,
     /// The call that read the state back.
     pub shown_by: CallId,

@@ -212,6 +212,11 @@ impl State {
                     call.message = finished.message.clone();
                 }
             }
+            Body::Void(void) if void.attempt == self.attempt(&void.node) => {
+                let node = &void.node;
+                self.served.remove(&Purpose::Undo { node: node.clone() });
+                self.served.remove(&Purpose::UndoCheck { node: node.clone() });
+            }
             Body::Void(void) => {
                 self.attempts.insert(void.node.clone(), void.attempt);
                 self.applied.remove(&void.node);

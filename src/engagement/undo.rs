@@ -8,8 +8,8 @@ use crate::{
 };
 
 use super::{
-    build::{said, settle},
-    event::CallOutcome,
+    build::{ATTEMPTS, said, settle},
+    event::{CallOutcome, CallVoid},
     look::picked,
     next::{Next, NextError, Proposal},
     purpose::Purpose,
@@ -58,7 +58,7 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
     let purpose = Purpose::Undo { node: node.id.clone() };
     // What was refused for the sake of the workspace can be put right, unless a person said no to that.
     let held = |call: &&Call| call.held() && !view.state.refused_anew;
-    let Some((_, call)) = view.state.call_for(&purpose).filter(|(_, call)| !held(call)) else {
+    let Some((id, call)) = view.state.call_for(&purpose).filter(|(_, call)| !held(call)) else {
         let tool = taken_back.tool.to_string();
         return Ok(Next::Call(Proposal { agent: Agent::Build, purpose, tool, args: taken_back.args }));
     };
@@ -71,6 +71,12 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
         Reading::Value(_, result) => picked(tool, &acted_with, &result).ok(),
         _ => None,
     };
+    // What the step left, where nothing has touched it since.
+    let attempt = view.state.attempt(&node.id);
+    let left = match view.reading(&Purpose::ReadBack { node: node.id.clone(), attempt }) {
+        Reading::Value(_, result) => picked(tool, &acted_with, &result).ok(),
+        _ => None,
+    };
     let reader = tool.state.as_ref().and_then(|state| state_call(state, &acted_with));
     if let (Some((name, args)), Some(before)) = (reader, before) {
         let purpose = Purpose::UndoCheck { node: node.id.clone() };
@@ -79,8 +85,13 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
                 Ok(Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args }))
             }
             Reading::Failed(_, reason) => lost(format!("the undo could not be read back: {reason}")),
-            Reading::Value(_, result) => match picked(tool, &acted_with, &result) {
+            Reading::Value(shown_by, result) => match picked(tool, &acted_with, &result) {
                 Ok(now) if now == before => Ok(settle(view, node, NodeOutcome::Undone, false, None)),
+                // Nobody knows whether it was sent, and what the step left is there as it was: it is made again, in the
+                // open.
+                Ok(now) if unsure(view, call, node) && Some(&now) == left.as_ref() => {
+                    Ok(Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt, shown_by }))
+                }
                 Ok(now) => lost(format!("after the undo {now} is there instead of {before}")),
                 Err(reason) => lost(reason),
             },
@@ -91,4 +102,11 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
         Some(CallOutcome::Ok) => lost("the undo reported success, and nothing could read whether it worked".into()),
         _ => lost(format!("the undo failed: {}", said(call))),
     }
+}
+
+/// Whether the outcome of an undo is unknown and it was not begun too often.
+fn unsure(view: &View<'_>, call: &Call, node: &FlowNode) -> bool {
+    let undo = Purpose::Undo { node: node.id.clone() };
+    let begun = || view.state.calls.values().filter(|call| call.purpose == undo && call.refused.is_none()).count();
+    call.outcome == Some(CallOutcome::Unknown) && begun() < ATTEMPTS as usize
 }

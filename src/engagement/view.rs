@@ -39,7 +39,7 @@ pub struct View<'a> {
 /// The versions of a spec after which discovery asks for no other.
 const MOST_VERSIONS: u32 = 5;
 
-/// How often a read whose outcome is unknown is made again.
+/// How often in a row a read is made whose outcome stays unknown.
 const READS_AGAIN: usize = 3;
 
 /// What is known of a call that a purpose needs.
@@ -74,7 +74,7 @@ impl<'a> View<'a> {
             },
             Some(CallOutcome::Error) => Reading::Failed(Some(id.clone()), said()),
             Some(CallOutcome::NotSent | CallOutcome::Unknown) | None => {
-                let made = self.state.calls.values().filter(|call| call.purpose == *purpose).count();
+                let made = self.unanswered_in_a_row(purpose);
                 if made < READS_AGAIN { Reading::Again } else { Reading::Failed(Some(id.clone()), said()) }
             }
         }
@@ -83,6 +83,12 @@ impl<'a> View<'a> {
     /// Whether agents may still draft another version of the spec by themselves.
     pub(super) fn redrafts_left(&self) -> bool {
         self.state.versions.get(&ArtifactKind::Spec).copied().unwrap_or(0) < MOST_VERSIONS
+    }
+
+    /// How often a read was made since it was answered last.
+    fn unanswered_in_a_row(&self, purpose: &Purpose) -> usize {
+        let made = self.state.calls.values().rev().filter(|call| call.purpose == *purpose);
+        made.take_while(|call| !matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::Error))).count()
     }
 
     /// Why the engagement is stopped, if its agents tried too often what no grant lets them do.
