@@ -99,6 +99,11 @@ pub enum Command {
     /// Write the artifacts, the events and one page a person can read to a new folder.
     #[command(after_help = "Example: countersign export k7m ./k7m-record")]
     Export(Export),
+    /// Copy the whole ledger to a new file while others go on, and check the copy.
+    #[command(after_help = "Example: countersign backup /backup/ledger-2026-12-01.db\n\n\
+        To restore it, end every countersign of the workspace and put the copy in place of .countersign/ledger.db, \
+        with no ledger.db-wal or ledger.db-shm beside it.")]
+    Backup(Backup),
     /// Check the chain of an engagement, or of an exported folder.
     #[command(
         after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record --signers allowed_signers"
@@ -447,6 +452,13 @@ pub struct Export {
     pub id: String,
     /// A new or empty folder.
     pub dir: PathBuf,
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// A file that is not there yet.
+    pub file: PathBuf,
 }
 
 /// `verify`

@@ -4,6 +4,7 @@
 mod answer;
 mod args;
 mod asking;
+mod backup;
 mod call;
 mod chat;
 mod context;
@@ -60,6 +61,11 @@ pub async fn main() -> ExitCode {
         }
     };
     trace();
+    // For the tests that kill the program at every commit; a release build has no such thing.
+    #[cfg(debug_assertions)]
+    if let Some(point) = std::env::var_os("COUNTERSIGN_HALT").and_then(|point| point.to_str()?.parse().ok()) {
+        crate::ledger::halt_at(point);
+    }
     let json = cli.global.json;
     let outcome = run(cli).await;
     match outcome {
@@ -103,6 +109,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Show(args) => show::run(&global, args).await,
         Command::Log(args) => log::run(&global, args).await,
         Command::Export(args) => export::run(&global, args).await,
+        Command::Backup(args) => backup::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Spec(args) => spec::run(&global, args).await,
         Command::Tools(args) => tools::run(&global, args).await,

@@ -113,7 +113,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn ledger_code(error: &LedgerError) -> Code {
     match error {
-        LedgerError::Missing(_) | LedgerError::Occupied(_) => Code::Usage,
+        LedgerError::Missing(_) | LedgerError::Occupied(_) | LedgerError::Exists(_) => Code::Usage,
         _ => Code::Failed,
     }
 }

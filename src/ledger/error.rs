@@ -48,7 +48,19 @@ pub enum LedgerError {
     /// Another process kept the ledger locked for longer than the busy timeout. Nothing was written.
     #[error("another process has kept the ledger locked for half a minute; see which one, and try again")]
     Busy,
-    /// The database did not do what was asked, for a reason that is not damage: no space, no permission.
+    /// There is no room for it. Nothing was written.
+    #[error("the disk that the ledger is on is full, and nothing was written; make room there and run this again")]
+    Full,
+    /// The file may not be written. Nothing was.
+    #[error(
+        "the ledger cannot be written: its file, its folder or its disk is read-only or belongs to someone else; make \
+         `.countersign` and what is in it writable and run this again"
+    )]
+    ReadOnly,
+    /// Something is where a new file is to be made.
+    #[error("{0} is there already; name a file that is not")]
+    Exists(PathBuf),
+    /// The database did not do what was asked, for a reason that is not damage, such as an error of the disk.
     #[error("the ledger could not {doing}")]
     Store {
         /// What was being done.

@@ -20,7 +20,9 @@ pub use bundle::{Bundle, read_bundle, write_bundle};
 pub use claim::Claim;
 pub use error::LedgerError;
 pub use journal::{Journal, JournalError};
-pub use sqlite::SqliteStore;
+#[cfg(debug_assertions)]
+pub use sqlite::halt_at;
+pub use sqlite::{Backup, SqliteStore};
 pub use store::{Append, Filter, Link, Pending, Store, Which};
 pub use summary::{Status, Summary};
 pub use trust::{TrustBook, TrustError};

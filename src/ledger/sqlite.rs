@@ -2,9 +2,12 @@
 //! appends which arrive while a commit is under way share the next one, and a caller that gives up waiting leaves
 //! no half-done transaction. Readers have connections of their own that cannot write.
 //!
-//! The file is not searched for damage when it is opened (`PRAGMA quick_check` reads all of it): SQLite says so when it
-//! reads a bad page, and whatever it does not notice, the chain and the digests do.
+//! When it is opened, what the file is, its version and its tables are looked at. It is not searched for other damage (`PRAGMA quick_check` reads all of it): SQLite says so when it reads a bad page, and whatever it does
+//! not notice, the chain and the digests do.
 
+mod backup;
+#[cfg(debug_assertions)]
+mod halt;
 mod schema;
 
 use std::{
@@ -33,6 +36,10 @@ use super::{
     store::{Append, Filter, Pending, Store, Which, checked, spelled},
     summary::{Status, Summary},
 };
+
+pub use backup::Backup;
+#[cfg(debug_assertions)]
+pub use halt::halt_at;
 
 /// How long a writer waits for another process. SQLite hands its lock to whoever asks at the right moment, so that of
 /// many writers on a slow disk one may wait for far longer than a commit takes.
@@ -75,7 +82,7 @@ impl SqliteStore {
             .connect_lazy_with(options(path).pragma("query_only", "ON"));
         let (queue, jobs) = mpsc::channel(4 * SHARED);
         let commits = Arc::new(AtomicU64::new(0));
-        let writer = tokio::spawn(write(connection, jobs, Arc::clone(&commits)));
+        let writer = tokio::spawn(write(connection, path.to_owned(), jobs, Arc::clone(&commits)));
         Ok(Self { path: path.to_owned(), queue, writer, readers, commits })
     }
 
@@ -243,21 +250,25 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Writes until nobody can ask any more.
-async fn write(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, commits: Arc<AtomicU64>) {
+async fn write(
+    mut connection: SqliteConnection,
+    path: PathBuf,
+    mut jobs: mpsc::Receiver<Job>,
+    commits: Arc<AtomicU64>,
+) {
     let mut batch = Vec::new();
-    let count = |written: &Result<(), LedgerError>| commits.fetch_add(u64::from(written.is_ok()), Ordering::Relaxed);
     while jobs.recv_many(&mut batch, SHARED).await > 0 {
         // An append that cannot be written takes none of the others with it: each is tried by itself then.
-        let shared = if batch.len() > 1 { Some(commit(&mut connection, &batch).await) } else { None };
-        shared.as_ref().map(count);
-        let together = shared.is_some_and(|written| written.is_ok());
+        let together = match batch.len() {
+            1 => false,
+            _ => try_to(commit(&mut connection, &batch).await, &mut connection, &path, &commits).await.is_ok(),
+        };
         for job in batch.drain(..) {
             let outcome = if together {
                 Ok(())
             } else {
                 let written = commit(&mut connection, std::slice::from_ref(&job)).await;
-                count(&written);
-                written
+                try_to(written, &mut connection, &path, &commits).await
             };
             // Whoever asked may have stopped waiting.
             let _ = job.answer.send(outcome);
@@ -268,16 +279,45 @@ async fn write(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, 
     }
 }
 
+/// Counts what was written. After an error of the disk SQLite may have ended the transaction by itself, and the
+/// connection believes that it is still in one: it is opened anew, so that what comes later can be written.
+async fn try_to(
+    written: Result<(), LedgerError>,
+    connection: &mut SqliteConnection,
+    path: &Path,
+    commits: &AtomicU64,
+) -> Result<(), LedgerError> {
+    match &written {
+        Ok(()) => {
+            commits.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(LedgerError::Conflict(_) | LedgerError::Busy) => {}
+        Err(_) => match options(path).connect().await {
+            Ok(fresh) => *connection = fresh,
+            Err(error) => tracing::warn!(%error, "the ledger's file could not be opened again"),
+        },
+    }
+    written
+}
+
 /// Writes all of them in one transaction, or none.
 async fn commit(connection: &mut SqliteConnection, jobs: &[Job]) -> Result<(), LedgerError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin to write"))?;
     for job in jobs {
         if let Err(error) = put(&mut transaction, &job.append).await {
-            transaction.rollback().await.map_err(failed("take back what it wrote"))?;
+            // What went wrong first is the news: after some errors SQLite has rolled back by itself.
+            if let Err(again) = transaction.rollback().await {
+                tracing::debug!(%again, "what was written could not be taken back once more");
+            }
             return Err(error);
         }
     }
-    transaction.commit().await.map_err(failed("commit"))
+    #[cfg(debug_assertions)]
+    halt::pass();
+    transaction.commit().await.map_err(failed("commit"))?;
+    #[cfg(debug_assertions)]
+    halt::pass();
+    Ok(())
 }
 
 async fn put(connection: &mut SqliteConnection, append: &Append) -> Result<(), LedgerError> {
@@ -342,10 +382,16 @@ fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> LedgerError {
         let damaged = |reason: String| LedgerError::corrupt("the database file", reason);
         match &error {
             sqlx::Error::Database(database) => {
-                let code = database.code().and_then(|code| code.parse::<i32>().ok()).map_or(0, |code| code & 0xff);
-                match code {
+                let extended = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+                match extended & 0xff {
+                    // SQLITE_IOERR_SHMSIZE: there is no room for what SQLite shares between processes.
+                    _ if extended == 4874 => LedgerError::Full,
                     // SQLITE_BUSY, SQLITE_LOCKED
                     5 | 6 => LedgerError::Busy,
+                    // SQLITE_FULL
+                    13 => LedgerError::Full,
+                    // SQLITE_READONLY; and SQLITE_CANTOPEN, since the file is there: what SQLite keeps beside it cannot be made.
+                    8 | 14 => LedgerError::ReadOnly,
                     // SQLITE_CORRUPT and SQLITE_NOTADB; and, since the statements here are fixed and right for an intact
                     // schema, SQLITE_ERROR, SQLITE_CONSTRAINT and SQLITE_MISMATCH.
                     1 | 11 | 19 | 20 | 26 => damaged(database.message().to_owned()),

@@ -148,6 +148,14 @@ impl Bench {
         }))
     }
 
+    /// Another workspace that is as this one is now.
+    pub fn copy(&self) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().canonicalize().unwrap().join("workspace");
+        copy(&self.root, &root);
+        Self { _home: home, root }
+    }
+
     fn copy_of((_, first): &(TempDir, PathBuf)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let root = home.path().canonicalize().unwrap().join("workspace");

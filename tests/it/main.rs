@@ -20,6 +20,8 @@ mod blueprints;
 mod broken;
 mod chat;
 mod children;
+mod crash;
+mod disk;
 mod faults;
 mod gates;
 mod kill;

@@ -98,13 +98,16 @@ fn publish(new: &Path, path: &Path) -> io::Result<()> {
         Err(_) if !path.exists() => fs::rename(new, path)?,
         Err(error) => return Err(error),
     }
-    // Makes the name durable where a directory can be synced; elsewhere there is nothing to do.
-    if let Some(directory) = path.parent()
-        && let Ok(directory) = File::open(directory)
-    {
-        let _ = directory.sync_all();
-    }
+    sync_folder_of(path);
     Ok(())
+}
+
+/// Makes a name durable where a directory can be synced; elsewhere there is nothing to do.
+pub(super) fn sync_folder_of(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
 }
 
 /// Checks what the file is and brings it to the version that this program writes.
@@ -164,7 +167,7 @@ pub(super) fn opening(path: &Path, error: LedgerError) -> LedgerError {
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()

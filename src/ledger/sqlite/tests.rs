@@ -272,3 +272,127 @@ async fn a_document_that_was_changed_in_the_file_is_named_and_not_handed_out() {
         assert!(refused.to_string().contains(&requested.request.to_string()), "{refused}");
     }
 }
+
+/// The names of what lies in a folder.
+fn names(dir: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(dir).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_while_others_write_and_never_takes_the_place_of_a_file() {
+    let (dir, path) = place();
+    filled(&path).await;
+    let store = Arc::new(SqliteStore::open(&path).await.unwrap());
+    let writing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            let story = Story::whole("ddddd");
+            for seq in 0..20 {
+                store.append(story.append(seq, seq + 1)).await.unwrap();
+            }
+        }
+    });
+    let copies = dir.path().join("copies");
+    std::fs::create_dir(&copies).unwrap();
+    let copy = copies.join("copy.db");
+    let copied = store.backup(&copy).await.unwrap();
+    writing.await.unwrap();
+    assert_eq!(names(&copies), ["copy.db"]);
+    let opened = SqliteStore::open(&copy).await.unwrap();
+    let lists = opened.summaries(Filter::default()).await.unwrap();
+    let events: u64 = lists.iter().map(|summary| summary.seq).sum();
+    assert_eq!((copied.engagements, copied.events), (lists.len(), events));
+    assert!(lists.len() >= 3 && events >= 21, "{lists:?}");
+    for summary in &lists {
+        let (there, here) = (opened.events(&summary.id, 0).await, store.events(&summary.id, 0).await);
+        assert_eq!(there.unwrap(), here.unwrap()[..usize::try_from(summary.seq).unwrap()]);
+    }
+    opened.close().await;
+    let before = std::fs::read(&copy).unwrap();
+    let refused = store.backup(&copy).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Exists(_)), "{refused}");
+    assert_eq!(std::fs::read(&copy).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_backup_of_a_chain_that_does_not_hold_is_not_made() {
+    let (dir, path) = place();
+    filled(&path).await;
+    let mut connection = raw(&path).await;
+    sqlx::query("DROP TRIGGER events_stay").execute(&mut connection).await.unwrap();
+    sqlx::query("UPDATE events SET bytes = (SELECT bytes FROM events WHERE position = 2) WHERE position = 3")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let refused = store.backup(&dir.path().join("copy.db")).await.unwrap_err();
+    assert!(refused.to_string().contains("the chain of engagement aaaaa (event 3)"), "{refused}");
+    store.close().await;
+    assert_eq!(names(dir.path()), ["ledger.sqlite"]);
+}
+
+#[tokio::test]
+async fn a_write_ahead_log_that_is_torn_gives_back_whole_appends_and_takes_more() {
+    let (dir, path) = place();
+    filled(&path).await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    let story = Story::whole("ddddd");
+    for seq in 0..10 {
+        store.append(story.append(2 * seq, 2 * seq + 2)).await.unwrap();
+    }
+    // As the disk is when the power goes: nobody has closed anything, and the last pages may not have arrived.
+    let (whole, log) = (std::fs::read(&path).unwrap(), std::fs::read(schema::beside(&path, "-wal")).unwrap());
+    assert!(log.len() > 40 * 4096, "{}", log.len());
+    let torn = dir.path().join("torn.sqlite");
+    let mut seen = BTreeSet::new();
+    for cut in (0..60).map(|n| log.len() - n * 1_723) {
+        for suffix in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(schema::beside(&torn, suffix));
+        }
+        std::fs::write(&torn, &whole).unwrap();
+        std::fs::write(schema::beside(&torn, "-wal"), &log[..cut]).unwrap();
+        let opened = SqliteStore::open(&torn).await.unwrap();
+        let events = opened.events(&story.id, 0).await.unwrap();
+        assert_eq!(events, story.bytes()[..events.len()], "cut to {cut}");
+        assert_eq!(events.len() % 2, 0, "half an append, cut to {cut}");
+        seen.insert(events.len());
+        if events.len() < 20 {
+            opened.append(story.append(events.len(), 20)).await.unwrap();
+        }
+        assert_eq!(opened.events(&story.id, 0).await.unwrap(), story.bytes());
+        opened.close().await;
+    }
+    assert!(seen.contains(&20) && seen.len() > 3, "{seen:?}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_or_read_only_is_named_and_what_comes_later_is_written() {
+    for (way, wanted) in [("query_only = ON", "read-only"), ("max_page_count = 1", "is full")] {
+        let (_dir, path) = place();
+        filled(&path).await;
+        let store = SqliteStore::open(&path).await.unwrap();
+        // The writer's connection cannot write: SQLite answers as it does when the disk cannot.
+        let mut connection = raw(&path).await;
+        sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {way}"))).execute(&mut connection).await.unwrap();
+        let (queue, jobs) = mpsc::channel(1);
+        let hobbled = tokio::spawn(write(connection, path.clone(), jobs, Arc::default()));
+        let append = async |append: Append| {
+            let (answer, answered) = oneshot::channel();
+            queue.send(Job { append, answer }).await.unwrap();
+            answered.await.unwrap()
+        };
+        let refused = append(long("ddddd").append(0, 7)).await.unwrap_err();
+        assert!(refused.to_string().contains(wanted), "{way}: {refused:?}");
+        assert!(store.events(&"ddddd".parse().unwrap(), 0).await.unwrap().is_empty(), "{way}");
+        // There is room again: the same process goes on.
+        append(long("ddddd").append(0, 7)).await.unwrap();
+        assert_eq!(store.events(&"ddddd".parse().unwrap(), 0).await.unwrap().len(), 7, "{way}");
+        drop(queue);
+        hobbled.await.unwrap();
+    }
+}

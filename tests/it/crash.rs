@@ -1,0 +1,172 @@
+//! Killed where any commit begins and where it has ended: before what is written is durable, which is after the effect
+//! that came before it, and right after it is durable, which is before the effect that comes next. Each time the rest
+//! must come to what comes without a kill.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
+use countersign::ledger::{Bundle, SqliteStore};
+use serde_json::Value;
+
+use crate::{
+    bench::{Bench, command, outcomes},
+    written::{DESIGN, SPEC},
+};
+
+/// Runs a command that halts at a point and kills it there; whether it came so far.
+fn killed_at(bench: &Bench, args: &[&str], point: usize) -> bool {
+    let mut command = command(&bench.root);
+    command.args(args).env("COUNTERSIGN_HALT", point.to_string()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let halted = lines.map_while(Result::ok).any(|line| line.starts_with("halted at point"));
+    if halted {
+        child.kill().unwrap();
+    }
+    assert_eq!(child.wait().unwrap().code().is_none(), halted);
+    halted
+}
+
+/// What an engagement came to.
+#[derive(Debug, PartialEq)]
+struct End {
+    outcome: Value,
+    steps: Vec<String>,
+    /// What took effect in the lab, in order.
+    writes: Vec<String>,
+    network: Value,
+}
+
+fn end(bench: &Bench, id: &str, code: i32) -> End {
+    let end = bench.drive(id, code);
+    let record = &end["record"];
+    End {
+        outcome: record["outcome"].clone(),
+        steps: outcomes(&record["steps"], "node"),
+        writes: bench.writes(),
+        network: lab(bench),
+    }
+}
+
+fn lab(bench: &Bench) -> Value {
+    serde_json::from_str::<Value>(&bench.read(".countersign/servers/lab/lab.json")).unwrap()["network"].clone()
+}
+
+/// Fails unless the chain holds and no call was left without an outcome, or unknown without anything that settles it.
+fn settled(bench: &Bench, id: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bundle = runtime.block_on(async {
+        let store = SqliteStore::open(bench.root.join(".countersign/ledger.db")).await.unwrap();
+        let bundle = Bundle::export(&store, &id.parse().unwrap()).await.unwrap();
+        store.close().await;
+        bundle
+    });
+    let found = bundle.verify();
+    assert!(found.ok, "{:?}", found.problems);
+    let events: Vec<Value> = bundle.events.iter().map(|bytes| serde_json::from_slice(bytes).unwrap()).collect();
+    let of = |kind: &'static str| events.iter().filter(move |event| event["kind"] == kind).map(|event| &event["body"]);
+    for call in of("call.allowed") {
+        let said: Vec<&Value> =
+            of("call.finished").filter(|over| over["call"] == call["call"]).map(|over| &over["outcome"]).collect();
+        let last = said.last().unwrap_or_else(|| panic!("{call} has no outcome"));
+        if *last != "unknown" {
+            continue;
+        }
+        // Nothing is unknown in the end: it was read again, called void, or the step was settled by what was read back.
+        let again = of("call.allowed").filter(|other| other["purpose"] == call["purpose"]).count() > 1;
+        let void = of("call.void").any(|void| void["call"] == call["call"]);
+        let by_step = |of_call: &Value| {
+            let purpose = call["purpose"].as_object().unwrap().values().next().unwrap();
+            of_call["node"] == purpose["node"]
+        };
+        assert!(again || void || of("step.settled").any(by_step), "{call} is unknown, and nothing settled that");
+    }
+}
+
+/// Kills a command at every point of it, each time in a workspace as it was before, and has the rest done; at how many
+/// points that was.
+fn at_every_point(start: &Bench, args: &[&str], rest: impl Fn(&Bench, usize)) -> usize {
+    for point in 1.. {
+        let bench = start.copy();
+        if !killed_at(&bench, args, point) {
+            assert!(point > 2, "nothing was written");
+            return point - 1;
+        }
+        rest(&bench, point);
+    }
+    unreachable!()
+}
+
+/// Kills the build at every point of it.
+fn killed_while_it_builds(ready: &Bench, id: &str, code: i32, writes: usize) {
+    let unharmed = ready.copy();
+    let wanted = end(&unharmed, id, code);
+    settled(&unharmed, id);
+    assert_eq!(wanted.writes.len(), writes, "{wanted:?}");
+    let points = at_every_point(ready, &["run", id], |bench, point| {
+        assert_eq!(end(bench, id, code), wanted, "killed at point {point}");
+        settled(bench, id);
+    });
+    // An intent and an outcome for each change and each read around it.
+    assert!(points >= 14, "only {points} points");
+}
+
+#[test]
+fn a_build_that_is_killed_at_any_commit_makes_each_change_once() {
+    let bench = Bench::impatient();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    killed_while_it_builds(&bench, &id, 0, 1);
+}
+
+#[test]
+fn taking_back_that_is_killed_at_any_commit_takes_back_once_and_still_clears_up() {
+    let bench = Bench::impatient();
+    let design = DESIGN.replace("name: guest}\n", "name: guest}\n    on_failure: undo_all\n").replace(
+        "acceptance:",
+        "  - {id: last, tool: port.vlan.set, needs: [create], with: {switch: sw01, port: Gi1/0/8, vlan: 20}, \
+         always: true}\nacceptance:",
+    );
+    // What clears up stands for itself: it does not need the VLAN that is taken back.
+    let spec = SPEC.replace("vlan: {is: 120}}}", "vlan: {is: 20}}}");
+    let id = bench.request_written(&spec, &design);
+    bench.to_gate2(&id);
+    bench.fault("half:vlan.create@sw02");
+    bench.approve(&id);
+    let unharmed = bench.copy();
+    let writes = {
+        end(&unharmed, &id, 6);
+        unharmed.writes()
+    };
+    assert!(writes.iter().any(|write| write.starts_with("vlan.delete")), "{writes:?}");
+    assert!(writes.iter().any(|write| write.starts_with("port.vlan.set")), "{writes:?}");
+    killed_while_it_builds(&bench, &id, 6, writes.len());
+}
+
+#[test]
+fn what_comes_before_the_build_may_be_killed_at_any_commit_too() {
+    let bench = Bench::impatient();
+    let id = bench.request_one();
+    let asks = |about: &'static str| {
+        let id = id.clone();
+        move |bench: &Bench, point: usize| {
+            assert_eq!(bench.drive(&id, 3)["status"]["about"], about, "killed at point {point}");
+            settled(bench, &id);
+        }
+    };
+    at_every_point(&bench, &["run", &id], asks("gate1"));
+    bench.drive(&id, 3);
+    bench.approve(&id);
+    at_every_point(&bench, &["run", &id], asks("gate2"));
+    bench.drive(&id, 3);
+    let digest = bench.question(&id);
+    at_every_point(&bench, &["approve", &id, "--digest", &digest], |bench, point| {
+        // Before the commit it was not given, after it it was.
+        let again = bench.run(&["approve", &id, "--digest", &digest]).code_in(&[0, 2]).code;
+        assert_eq!(again, if point == 1 { 0 } else { 2 });
+        settled(bench, &id);
+    });
+}
