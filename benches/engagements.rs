@@ -340,8 +340,8 @@ rollback: best_effort
                 }
                 Stopped::Waiting(about) => {
                     // What cannot be taken back is ticked one by one.
-                    let steps = if about == About::Gate2 { 1..=calls - 2 } else { 1..=0 };
-                    let ticked: BTreeSet<String> = steps.map(|n| format!("s{n}")).collect();
+                    let last = if about == About::Gate2 { calls - 2 } else { 0 };
+                    let ticked: BTreeSet<String> = (1..=last).map(|n| format!("s{n}")).collect();
                     let yes = Choice::Approve(Yes { ticked, only: None, reason: None });
                     answer(&self.workspace, &mut journal, self.identity.clone(), yes, (None, None)).await.unwrap();
                     let id = journal.id().clone();

@@ -300,7 +300,8 @@ async fn try_to(
     written
 }
 
-/// Writes all of them in one transaction, or none.
+/// Writes all of them in one transaction, or none. What belongs to several engagements at once, such as the leaves of a
+/// log over their heads, is written here after the last append.
 async fn commit(connection: &mut SqliteConnection, jobs: &[Job]) -> Result<(), LedgerError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin to write"))?;
     for job in jobs {
