@@ -20,7 +20,6 @@ cp -a \"$1/disk/workspace/.countersign\" \"$1/left\""
     shell.args(["-rm", "sh", "-c", &script]).arg(program()).arg(&home).env("CVC5", "/nowhere/cvc5");
     let ended = shell.status().unwrap().code();
     if ended == Some(77) || ended == Some(1) {
-        eprintln!("not tried: this machine mounts no disk for a test");
         return false;
     }
     assert_eq!(ended, Some(0));
