@@ -197,10 +197,10 @@ fn catalog(guardrails: &str) -> Catalog {
     let texts = PolicyTexts { guardrails, stages: STAGES, gates: include_str!("../policies/gates.cedar") };
     let policies = Policies::parse(texts, &toolbox).unwrap_or_else(|problems| panic!("{problems:?}"));
     Catalog {
-        policies,
+        policies: policies.into(),
         inventory: from_yaml("inventory.yaml", include_str!("../policies/inventory.yaml")).unwrap(),
         people: from_yaml("people.yaml", include_str!("../policies/people.yaml")).unwrap(),
-        toolbox,
+        toolbox: toolbox.into(),
     }
 }
 

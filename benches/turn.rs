@@ -163,10 +163,10 @@ fn catalog() -> Catalog {
         gates: include_str!("../policies/gates.cedar"),
     };
     Catalog {
-        policies: Policies::load(texts, &toolbox).unwrap(),
+        policies: Arc::new(Policies::load(texts, &toolbox).unwrap()),
         inventory: from_yaml("inventory.yaml", include_str!("../policies/inventory.yaml")).unwrap(),
         people: from_yaml("people.yaml", include_str!("../policies/people.yaml")).unwrap(),
-        toolbox,
+        toolbox: Arc::new(toolbox),
     }
 }
 

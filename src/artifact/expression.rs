@@ -30,7 +30,7 @@ const DEEPEST: usize = 2;
 const MOST_ITEMS: usize = 10_000;
 
 /// The variables that any expression of a document may read; other names are a comprehension's own.
-pub(super) const DOCUMENT: [&str; 8] = ["inputs", "facts", "item", "steps", "result", "args", "before", "left"];
+pub(crate) const DOCUMENT: [&str; 8] = ["inputs", "facts", "item", "steps", "result", "args", "before", "left"];
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();

@@ -26,6 +26,7 @@ pub use discovery::{
     AcceptanceReading, Capability, CapabilityStatus, DiscoveryKind, DiscoveryReport, Drift, Finding, ReadResult,
     Verdict,
 };
+pub(crate) use expression::DOCUMENT;
 pub use expression::{EvaluateError, Expression, ExpressionError, Scope};
 pub use flow::{AutomationFlow, Before, FlowKind, FlowNode, NodeId, Undo};
 pub use grant::{Boundary, Constraint, Grant};

@@ -311,6 +311,13 @@ pub fn clipped(text: &str) -> String {
     }
 }
 
+impl Format {
+    /// The form in which a text of this format is compared, or why it is none.
+    pub fn normalise(self, text: &str) -> Result<String, String> {
+        normal_form(self, text)
+    }
+}
+
 fn normal_form(format: Format, text: &str) -> Result<String, String> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())

@@ -15,6 +15,9 @@ use crate::{
 /// How many boundaries may be added before those that nobody asked for meanwhile are forgotten.
 const GENERATION: usize = 16_384;
 
+/// How many catalogs are kept: an engagement for which targets were found has its own.
+const CATALOGS: usize = 64;
+
 /// What was decided on: the digests of a catalog, and their own.
 #[derive(Clone, Copy)]
 pub(super) struct DecidedOn {
@@ -25,8 +28,8 @@ pub(super) struct DecidedOn {
 /// Digests and boundaries that were worked out before.
 #[derive(Default)]
 pub(super) struct Cached {
-    /// The catalog itself is kept, so that no other can have its address.
-    catalog: Mutex<Option<(Arc<Catalog>, DecidedOn)>>,
+    /// The catalogs themselves are kept, so that no other can have their address; the newest last.
+    catalogs: Mutex<Vec<(Arc<Catalog>, DecidedOn)>>,
     boundaries: Mutex<Boundaries>,
 }
 
@@ -60,15 +63,16 @@ impl Boundaries {
 impl Cached {
     /// The digests of a catalog.
     pub(super) fn decided_on(&self, catalog: &Arc<Catalog>) -> Result<DecidedOn, CanonicalError> {
-        let mut cached = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, decided_on)) = cached.as_ref()
-            && Arc::ptr_eq(known, catalog)
-        {
+        let mut cached = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, decided_on)) = cached.iter().rev().find(|(known, _)| Arc::ptr_eq(known, catalog)) {
             return Ok(*decided_on);
         }
         let digests = catalog.digests()?;
         let decided_on = DecidedOn { digests, digest: digest_of(&digests)? };
-        *cached = Some((Arc::clone(catalog), decided_on));
+        if cached.len() >= CATALOGS {
+            cached.remove(0);
+        }
+        cached.push((Arc::clone(catalog), decided_on));
         Ok(decided_on)
     }
 

@@ -10,7 +10,7 @@ use crate::{
     artifact::{CallId, digest_of},
     engagement::{
         Actor, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal, RefusedAs,
-        Standing, View,
+        Standing, View, catalog_of,
     },
     facts::Role,
     ledger::{Journal, JournalError, LedgerError, TrustBook},
@@ -31,6 +31,10 @@ use super::{
 pub trait Sources: Send + Sync {
     /// The catalog as its files are now.
     fn catalog(&self) -> Result<Arc<Catalog>, String>;
+    /// What an engagement is decided on: the same, with the targets that were found for it.
+    fn catalog_of(&self, journal: &Journal) -> Result<Arc<Catalog>, String> {
+        Ok(catalog_of(&self.catalog()?, journal.state(), journal.blobs()))
+    }
     /// The workspace's folder, for server commands.
     fn root(&self) -> &Path;
     /// This program, for server commands that start it.
@@ -169,7 +173,7 @@ impl Broker {
 
     /// Decides a proposal and writes the decision down.
     async fn decide(&self, journal: &mut Journal, actor: &Actor, proposal: &Proposal) -> Result<Decision, BrokerError> {
-        let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
+        let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
         let mut rate = pin!(self.rates.wait(&catalog.toolbox, &proposal.tool, &proposal.args, journal.state()));
         if rate.as_mut().now_or_never().is_none() {
             journal.flush().await?;
@@ -242,7 +246,7 @@ impl Broker {
     /// Sends a call whose outcome is unknown once more under its own id. Only for tools that answer a second call
     /// with the same id from memory; the approval, the arguments and the id stay the ones of the intent.
     pub async fn resend(&self, journal: &mut Journal, call: &CallId) -> Result<Invoked, BrokerError> {
-        let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
+        let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
         let not = |why: &str| BrokerError::Refused(Refusal::Call(format!("{call} may not be sent again: {why}")));
         let known = journal.state().calls.get(call).ok_or_else(|| not("there is no such call"))?;
         if known.refused.is_some() || known.outcome != Some(CallOutcome::Unknown) {
@@ -283,7 +287,7 @@ impl Broker {
     /// Marks a call unknown whose process ended before its outcome was written, after waiting until the server's
     /// timeout is over, so that a child of the dead process cannot still act while its effect is looked for.
     pub async fn expire(&self, journal: &mut Journal, call: &CallId) -> Result<(), BrokerError> {
-        let catalog = self.sources.catalog().map_err(BrokerError::Catalog)?;
+        let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
         let known = journal.state().calls.get(call);
         let timeout = known
             .and_then(|call| call.tool_name())

@@ -37,7 +37,7 @@ fn pinned(mut chain: Chain) -> Chain {
         )
     });
     let pins = Pins { servers: servers.collect() };
-    chain.catalog.toolbox = Toolbox::new(manifests, pins).unwrap();
+    chain.catalog.toolbox = Toolbox::new(manifests, pins).unwrap().into();
     chain
 }
 
@@ -159,7 +159,7 @@ fn what_was_approved_on_another_target_or_tool_is_void() {
     let (mut manifests, mut pins) = (chain.catalog.toolbox.manifests().to_vec(), chain.catalog.toolbox.pins().clone());
     manifests[0].server.timeout_seconds += 1;
     pins.servers.get_mut(&manifests[0].family).unwrap().manifest = digest_of(&manifests[0]).ok();
-    chain.catalog.toolbox = Toolbox::new(manifests, pins).unwrap();
+    chain.catalog.toolbox = Toolbox::new(manifests, pins).unwrap().into();
     assert_eq!(refused(&chain, &act).as_deref(), Some("approval.void"), "the server is another");
 }
 
@@ -189,7 +189,7 @@ fn a_rule_that_wants_an_owner_is_not_satisfied_by_an_approver() {
         },
         &chain.catalog.toolbox,
     );
-    chain.catalog.policies = policies.unwrap();
+    chain.catalog.policies = policies.unwrap().into();
     let act = go_to(&mut chain, |purpose| matches!(purpose, Purpose::Act { .. }));
     let needs = |chain: &Chain| {
         let spec = chain.documents.spec().unwrap();
@@ -456,7 +456,7 @@ fn caps_on_changes_count_this_engagement_and_the_others_and_no_target_twice() {
         stages: include_str!("../../policies/stages.cedar"),
         gates: include_str!("../../policies/gates.cedar"),
     };
-    chain.catalog.policies = Policies::parse(texts, &chain.catalog.toolbox).unwrap();
+    chain.catalog.policies = Policies::parse(texts, &chain.catalog.toolbox).unwrap().into();
     for (switch, rule) in [("sw01", None), ("sw02", None), ("sw03", Some("too-many-targets"))] {
         let act = go_to(
             &mut chain,

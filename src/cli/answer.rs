@@ -25,7 +25,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
     let mut journal = context.journal(&args.id).await?;
     let identity = context.identity()?;
     let id = journal.id().clone();
-    let catalog = context.workspace.load_catalog()?;
+    let catalog = context.workspace.catalog_of(&journal)?;
     let open = open_question(&journal, &catalog, &context.workspace.models()?)
         .await?
         .ok_or_else(|| nothing_open(journal.state()))?;

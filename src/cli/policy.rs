@@ -219,7 +219,7 @@ async fn explained(global: &Global, context: &Context, id: &str, call: &str) -> 
         ))
     })?;
     let journal = context.journal(id).await?;
-    let catalog = context.workspace.load_catalog()?;
+    let catalog = context.workspace.catalog_of(&journal)?;
     let view = View {
         state: journal.state(),
         documents: journal.documents(),

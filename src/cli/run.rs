@@ -281,7 +281,7 @@ impl Seat<'_> {
         identity: Option<&Identity>,
         answerer: Option<Answerer<'_>>,
     ) -> Result<bool, CliError> {
-        let catalog = self.workspace.load_catalog()?;
+        let catalog = self.workspace.catalog_of(journal)?;
         let Some(open) = open_question(journal, &catalog, &self.models).await? else { return Ok(true) };
         let id = journal.id().clone();
         if self.quiet && answerer.is_none() {

@@ -67,7 +67,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         };
         say(format!("  deviation  {}: {} ({said})", deviation.found.node, plain(&deviation.found.what)));
     }
-    let catalog = context.workspace.load_catalog()?;
+    let catalog = context.workspace.catalog_of(&journal)?;
     let open = open_question(&journal, &catalog, &context.workspace.models()?).await?;
     if let Some(open) = &open {
         say("");
@@ -145,7 +145,7 @@ struct ArtifactAnswer {
 /// The answer for a program.
 pub async fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer, CliError> {
     let state = journal.state();
-    let open = open_question(journal, &*context.workspace.load_catalog()?, &context.workspace.models()?).await?;
+    let open = open_question(journal, &*context.workspace.catalog_of(journal)?, &context.workspace.models()?).await?;
     Ok(StatusAnswer {
         engagement: state.id.to_string(),
         title: state.requested.title.clone(),

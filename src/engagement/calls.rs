@@ -75,7 +75,9 @@ pub(super) fn allow(state: &State, allowed: Box<CallAllowed>) -> Result<Body, Re
 fn place(purpose: &Purpose) -> Option<(Agent, Phase)> {
     Some(match purpose {
         Purpose::Discover { .. } => (Agent::Design, Phase::Feasibility),
-        Purpose::Baseline { .. } | Purpose::CheckBefore { .. } => (Agent::Verifier, Phase::Feasibility),
+        Purpose::Find { .. } | Purpose::Baseline { .. } | Purpose::CheckBefore { .. } => {
+            (Agent::Verifier, Phase::Feasibility)
+        }
         Purpose::Before { .. } => (Agent::Verifier, Phase::Design),
         Purpose::Act { .. } | Purpose::Undo { .. } => (Agent::Build, Phase::Build),
         Purpose::Recheck { .. } | Purpose::ReadBack { .. } | Purpose::Verify { .. } | Purpose::UndoCheck { .. } => {

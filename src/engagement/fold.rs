@@ -271,7 +271,8 @@ impl State {
                 self.served.retain(|purpose, _| {
                     matches!(
                         purpose,
-                        Purpose::Discover { .. }
+                        Purpose::Find { .. }
+                            | Purpose::Discover { .. }
                             | Purpose::CheckBefore { .. }
                             | Purpose::Baseline { .. }
                             | Purpose::Turn { .. }

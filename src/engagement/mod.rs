@@ -11,6 +11,7 @@ mod documents;
 mod drafting;
 mod event;
 mod fold;
+mod found;
 mod look;
 mod next;
 mod purpose;
@@ -50,6 +51,7 @@ pub use event::{
     Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed, DeviationFound,
     Event, NodeSettled, RefusedAs, Requested, Retried, SpecProved, TrustSet,
 };
+pub use found::{approved_finders, catalog_of, found_in};
 pub use look::{before_state, observed_state};
 pub use next::{Next, NextError, Proposal, next};
 pub use purpose::Purpose;

@@ -144,7 +144,7 @@ fn feasibility(view: &View<'_>) -> Result<Next, NextError> {
             },
         });
     }
-    for proposal in view.discovery_reads()? {
+    for proposal in view.find_reads().into_iter().chain(view.discovery_reads()?) {
         if let Some(next) = view.pending(proposal) {
             return Ok(next);
         }

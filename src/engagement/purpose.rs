@@ -2,12 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{NodeId, StepId};
+use crate::artifact::{Digest, NodeId, StepId, ToolName};
 
 /// Why a call is made; a purpose is served once a version, so a restart finds what was done.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
+    /// A read that may add targets, before discovery.
+    Find {
+        /// Its tool.
+        tool: ToolName,
+        /// The digest of what lets it.
+        by: Digest,
+    },
     /// A read of discovery.
     Discover {
         /// The read.
@@ -124,7 +131,8 @@ impl Purpose {
             | Self::Undo { node }
             | Self::UndoCheck { node }
             | Self::Observe { node } => Some(node),
-            Self::Discover { .. }
+            Self::Find { .. }
+            | Self::Discover { .. }
             | Self::CheckBefore { .. }
             | Self::CheckAfter { .. }
             | Self::Turn { .. }
@@ -136,6 +144,7 @@ impl Purpose {
     pub fn words(&self) -> String {
         let item = |item: &Option<String>| item.as_ref().map_or_else(String::new, |item| format!("/{item}"));
         match self {
+            Self::Find { tool, .. } => format!("find targets with {tool}"),
             Self::Discover { read, item: of } => format!("discover {read}{}", item(of)),
             Self::Baseline { node } => format!("compare with the baseline's {node}"),
             Self::CheckBefore { check, .. } => format!("check {check} before the build"),

@@ -228,6 +228,7 @@ answer ask                              --w--x --- --w-- -----ww--w-w---x --oo
 answer yes, without saying why          --+--x --- --+-- -----w+--y-w---x --oo
 rule yes, by policy                     --w--x --- --w-- -----ww--w-w---x --oo
 answer it took effect                   --w--x --- --w-- -----+w--w-w---x --oo
+allow requirements: find targets        .....x ccc ccccc cccccccccccccccx ccoo
 allow requirements: discover            .....x ccc ccccc cccccccccccccccx ccoo
 allow requirements: baseline            .....x ccc ccccc cccccccccccccccx ccoo
 allow requirements: check before        .....x ccc ccccc cccccccccccccccx ccoo
@@ -242,6 +243,7 @@ allow requirements: observe             ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: check after         ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: of a turn           .....x ccc ccccc cccccccccccccccx ccoo
 allow requirements: by hand             .....x ccc ccccc cccccccccccccccx ccoo
+allow design: find targets              .....x ccc ..... ...............x ..oo
 allow design: discover                  .....x +++ ..... ...............x ..oo
 allow design: baseline                  .....x ccc ..... ...............x ..oo
 allow design: check before              .....x ccc ..... ...............x ..oo
@@ -256,6 +258,7 @@ allow design: observe                   ...... ... ..... ................ ..oo
 allow design: check after               ...... ... ..... ................ ..oo
 allow design: of a turn                 .....x ccc ..... ...............x ..oo
 allow design: by hand                   .....x +++ +++++ ...............x ..oo
+allow build: find targets               .....x ... ..... ...............x ..oo
 allow build: discover                   .....x ... ..... ...............x ..oo
 allow build: baseline                   .....x ... ..... ...............x ..oo
 allow build: check before               .....x ... ..... ...............x ..oo
@@ -270,6 +273,7 @@ allow build: observe                    ...... ... ..... ................ ..oo
 allow build: check after                ...... ... ..... ................ ..oo
 allow build: of a turn                  .....x ... ..... ...............x ..oo
 allow build: by hand                    .....x ... ..... +++++++++++++++x ..oo
+allow verifier: find targets            .....x +++ ..... ...............x ..oo
 allow verifier: discover                .....x ccc ..... ...............x ..oo
 allow verifier: baseline                .....x +++ ..... ...............x ..oo
 allow verifier: check before            .....x +++ ..... ...............x ..oo

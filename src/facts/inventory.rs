@@ -8,6 +8,8 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::found::{Finding, FoundBy};
+
 /// The targets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,8 +19,14 @@ pub struct Inventory {
     /// What must be true of them; checked when the file loads, and no part of the inventory's digest.
     #[serde(default, skip_serializing)]
     pub examples: Vec<TargetExample>,
-    /// The targets.
+    /// The reads that may add targets after gate 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found_by: Vec<FoundBy>,
+    /// The targets; those of the file first.
     pub targets: Vec<Target>,
+    /// What such reads added to them; never in a file.
+    #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// Something that must be true of the inventory.

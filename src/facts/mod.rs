@@ -1,12 +1,14 @@
 //! What the program itself knows and computes: the inventory, the people, and from them the environment, the
 //! targets, the risk and the blast radius of an engagement. Pure, and never what a model said.
 
+mod found;
 mod inventory;
 mod people;
 mod signers;
 mod summary;
 mod trust;
 
+pub use found::{Finding, FoundBy, FoundIn, Within};
 pub use inventory::{Inventory, InventoryKind, Target, TargetExample};
 pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, PersonExample, Role};
 pub use signers::{AllowedSigners, NAMESPACES, SignerLine, SignersProblem, fingerprint, line_for, usable};

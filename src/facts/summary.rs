@@ -23,6 +23,9 @@ pub struct Facts {
     pub targets: BTreeSet<String>,
     /// Whether some grant reaches targets that cannot be listed.
     pub unlisted_targets: bool,
+    /// How many targets reads may add that are not known yet; left out where none may.
+    #[serde(default, skip_serializing_if = "nothing")]
+    pub may_find: u64,
     /// Whether every tool that may write only simulates.
     pub simulated: bool,
     /// Calls that change something: the most that the boundary allows, or those of the flow.
@@ -33,6 +36,11 @@ pub struct Facts {
     pub irreversible: BTreeSet<String>,
     /// The risk that follows from all of this.
     pub risk: Risk,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn nothing(n: &u64) -> bool {
+    *n == 0
 }
 
 /// How much could go wrong.
@@ -50,7 +58,7 @@ pub enum Risk {
 }
 
 /// More targets than this are not a small change.
-const FEW_TARGETS: usize = 10;
+const FEW_TARGETS: u64 = 10;
 
 /// The facts of a spec: what its boundary could reach at most.
 pub fn spec_facts(spec: &Spec, toolbox: &Toolbox, inventory: &Inventory) -> Facts {
@@ -82,7 +90,15 @@ pub fn spec_facts(spec: &Spec, toolbox: &Toolbox, inventory: &Inventory) -> Fact
         reach(&mut facts, grant.constraints.get(&tool.target), inventory);
     }
     facts.writes = writes;
-    close(facts, inventory)
+    // What may still be found counts as the worst that it may be.
+    let mut worst = BTreeSet::new();
+    for by in inventory.open_finders(spec, toolbox) {
+        facts.may_find += u64::from(by.at_most);
+        worst.insert(by.within.environment.clone());
+    }
+    let mut facts = close(facts, inventory);
+    facts.environments.append(&mut worst);
+    facts
 }
 
 /// The facts of a flow: what it will do.
@@ -118,6 +134,7 @@ fn empty() -> Facts {
         environments: BTreeSet::new(),
         targets: BTreeSet::new(),
         unlisted_targets: false,
+        may_find: 0,
         simulated: true,
         writes: Some(0),
         destructive: 0,
@@ -147,7 +164,7 @@ fn close(mut facts: Facts, inventory: &Inventory) -> Facts {
     facts.environments = facts.targets.iter().filter_map(environment).collect();
     facts.risk = if facts.destructive > 0 || !facts.irreversible.is_empty() {
         Risk::High
-    } else if facts.unlisted_targets || facts.targets.len() > FEW_TARGETS {
+    } else if facts.unlisted_targets || facts.targets.len() as u64 + facts.may_find > FEW_TARGETS {
         Risk::Medium
     } else if facts.writes == Some(0) {
         Risk::None

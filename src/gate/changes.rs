@@ -90,6 +90,7 @@ pub(super) fn facts(asked: &Facts, now: &Facts) -> Vec<String> {
     if asked.targets.len() == now.targets.len() && asked.targets != now.targets {
         say("targets", list(&asked.targets), list(&now.targets));
     }
+    say("targets that may be found", asked.may_find.to_string(), now.may_find.to_string());
     say("environments", list(&asked.environments), list(&now.environments));
     let writes = |writes: Option<u64>| writes.map_or_else(|| "without limit".to_owned(), |writes| writes.to_string());
     say("changes", writes(asked.writes), writes(now.writes));

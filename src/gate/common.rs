@@ -92,6 +92,9 @@ pub(super) fn targets(heading: &str, facts: &Facts, catalog: &Catalog) -> Sectio
     if !strangers.is_empty() {
         section.warn(format!("not in the inventory, so every call to it is refused: {}", names(&strangers)));
     }
+    if facts.may_find > 0 {
+        section.warn(format!("up to {} more may be added by what is read after this gate", facts.may_find));
+    }
     if facts.unlisted_targets {
         section.warn("some targets are not named here: a grant reaches more than can be listed");
     }

@@ -18,6 +18,7 @@ use super::{
     change::{Group, Kind, groups, hole_words, on_failure, source_step},
     common::{banner, head, targets},
     diff::diff,
+    found as finds,
     gate1::irreversible,
     screen::{Line, Screen, Section},
     since::since_last_version,
@@ -48,7 +49,9 @@ pub(super) fn screen(of: &Design<'_>) -> Screen {
     let groups = groups(of.flow, of.catalog);
     let mut sections = vec![change(of, &groups)];
     sections.extend(since_last_version(of.view, ArtifactKind::Design, &About::Gate2, &["spec", "discovery"]));
-    sections.extend([reach(of), head_of(of)]);
+    sections.push(reach(of));
+    sections.extend(finds::found(of.view, of.catalog, of.facts));
+    sections.push(head_of(of));
     sections.extend(why(of.design));
     sections.push(acceptance(of));
     sections.extend(of.view.documents.discovery().and_then(|report| found(report)));

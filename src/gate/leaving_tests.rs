@@ -48,7 +48,7 @@ fn gate_1_says_what_models_see_and_where_they_are_asked() {
             "see what is answered by none of these tools; only its type and size of vlan.create (/id, /name, /switch)",
         ),
     ] {
-        chain.catalog.toolbox = Toolbox::new(vec![manifest(model)], Pins::default()).unwrap();
+        chain.catalog.toolbox = Toolbox::new(vec![manifest(model)], Pins::default()).unwrap().into();
         let text = shown(&asked(&chain, &[endpoint("fast")])).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains(said), "{text}");
     }

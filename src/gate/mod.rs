@@ -8,6 +8,7 @@ mod change;
 mod changes;
 mod common;
 mod diff;
+mod found;
 mod gate1;
 mod gate2;
 mod leaving;
@@ -46,6 +47,7 @@ use crate::{
 
 pub use boundary::boundary_words;
 pub use changes::what_changed;
+pub use found::found_words;
 pub use leaving::Endpoint;
 pub use proof::proof_sections;
 pub use render::{Style, render};
@@ -177,7 +179,10 @@ pub fn approval_request(
         request.proof = proof.as_ref().map(|(digest, _)| *digest);
         request.models = models.to_vec();
         let report = proof.as_ref().map(|(_, report)| report);
-        let seen = leaving::leaving_words(spec, catalog, models);
+        // What reads will add is not known yet, so their approval is of the reads.
+        request.approved_on.found = None;
+        let mut seen = found::may_add(&request.approved_on.found_by);
+        seen.extend(leaving::leaving_words(spec, catalog, models));
         request.screen = gate1::screen(view, catalog, spec, &request.facts, standing, report, seen);
         anew::asked_anew(&mut request, view, catalog, spec, Gate::One)?;
         say_barred(&mut request);

@@ -478,7 +478,7 @@ fn a_call_that_wants_an_owner_says_so_before_anyone_says_yes() {
     let stages = include_str!("../../policies/stages.cedar");
     let gates = include_str!("../../policies/gates.cedar");
     let texts = crate::policy::PolicyTexts { guardrails: &guardrails, stages, gates };
-    chain.catalog.policies = crate::policy::Policies::parse(texts, &chain.catalog.toolbox).unwrap();
+    chain.catalog.policies = crate::policy::Policies::parse(texts, &chain.catalog.toolbox).unwrap().into();
     for target in chain.catalog.inventory.targets.iter_mut().filter(|target| target.name == "sw04") {
         target.groups.insert("owned".into());
     }

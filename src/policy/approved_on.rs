@@ -1,20 +1,23 @@
 //! What an approval rests on: the tools and targets as they were when it was given. A call whose tool or target is
 //! not that any more was never approved.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     artifact::{CanonicalError, Digest, Spec, ToolName, digest_of},
-    facts::Facts,
+    facts::{Facts, FoundBy},
 };
 
-use super::Catalog;
+use super::{Catalog, found::finders};
 
 /// The tools that a spec's boundary lets use and the targets that it reaches, each by the digest of what it was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovedOn {
     /// Each tool's manifest entry, server and pin.
@@ -23,6 +26,12 @@ pub struct ApprovedOn {
     pub targets: BTreeMap<String, Digest>,
     /// Whether the boundary reaches targets that cannot be listed; those are not held to an entry.
     pub unlisted_targets: bool,
+    /// The reads that may add targets, and what those may be at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found_by: Vec<FoundBy>,
+    /// Each target that they added, as an inventory entry; nothing at gate 1, which approves the reads alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<BTreeMap<String, Digest>>,
 }
 
 /// Something that an approval rested on and that is another now.
@@ -36,6 +45,8 @@ pub enum Difference {
     New(String),
     /// A target that it reached and does not any more.
     Gone(String),
+    /// A read that may add targets, or what those may be.
+    FoundBy(ToolName),
     /// Its targets could be listed and cannot any more.
     Unlisted,
 }
@@ -47,9 +58,24 @@ impl fmt::Display for Difference {
             Self::Target(name) => write!(f, "the inventory entry of `{name}` changed"),
             Self::New(name) => write!(f, "`{name}` was not among the targets"),
             Self::Gone(name) => write!(f, "`{name}` is no longer among the targets"),
+            Self::FoundBy(name) => {
+                write!(f, "`found_by` of inventory.yaml lets `{name}` add other targets, or none any more")
+            }
             Self::Unlisted => f.write_str("the targets can no longer all be listed"),
         }
     }
+}
+
+/// Each entry that is another now.
+fn entries(then: &BTreeMap<String, Digest>, now: &BTreeMap<String, Digest>, found: &mut Vec<Difference>) {
+    for (name, then) in then {
+        match now.get(name) {
+            Some(entry) if entry == then => {}
+            Some(_) => found.push(Difference::Target(name.clone())),
+            None => found.push(Difference::Gone(name.clone())),
+        }
+    }
+    found.extend(now.keys().filter(|name| !then.contains_key(*name)).cloned().map(Difference::New));
 }
 
 impl ApprovedOn {
@@ -66,10 +92,20 @@ impl ApprovedOn {
             }
         }
         let mut targets = BTreeMap::new();
-        for target in facts.targets.iter().filter_map(|name| catalog.inventory.target(name)) {
-            targets.insert(target.name.clone(), digest_of(target)?);
+        let inventory = &catalog.inventory;
+        for target in facts.targets.iter().filter_map(|name| inventory.target(name)) {
+            if inventory.finding_of(&target.name).is_none() {
+                targets.insert(target.name.clone(), digest_of(target)?);
+            }
         }
-        Ok(Self { tools, targets, unlisted_targets: facts.unlisted_targets })
+        let found_by = finders(spec, catalog);
+        let mut found = None;
+        if !found_by.is_empty() {
+            let added = inventory.targets.iter().filter(|target| inventory.finding_of(&target.name).is_some());
+            let digested = added.map(|target| Ok((target.name.clone(), digest_of(target)?)));
+            found = Some(digested.collect::<Result<_, CanonicalError>>()?);
+        }
+        Ok(Self { tools, targets, unlisted_targets: facts.unlisted_targets, found_by, found })
     }
 
     /// Each thing that an approval rested on and that is another `now`.
@@ -81,14 +117,14 @@ impl ApprovedOn {
             }
         }
         found.extend(now.tools.keys().filter(|name| !self.tools.contains_key(*name)).cloned().map(Difference::Tool));
-        for (name, then) in &self.targets {
-            match now.targets.get(name) {
-                Some(entry) if entry == then => {}
-                Some(_) => found.push(Difference::Target(name.clone())),
-                None => found.push(Difference::Gone(name.clone())),
-            }
+        let other = |one: &Self, by: &&FoundBy| !one.found_by.contains(by);
+        let gone = self.found_by.iter().filter(|by| other(now, by));
+        let reads = gone.chain(now.found_by.iter().filter(|by| other(self, by)));
+        found.extend(reads.map(|by| by.tool.clone()).collect::<BTreeSet<_>>().into_iter().map(Difference::FoundBy));
+        entries(&self.targets, &now.targets, &mut found);
+        if let (Some(then), Some(now)) = (&self.found, &now.found) {
+            entries(then, now, &mut found);
         }
-        found.extend(now.targets.keys().filter(|name| !self.targets.contains_key(*name)).cloned().map(Difference::New));
         if now.unlisted_targets && !self.unlisted_targets {
             found.push(Difference::Unlisted);
         }
@@ -120,11 +156,18 @@ impl ApprovedOn {
         };
         let now = catalog.inventory.target(target)?;
         // An entry that stands for what is below it was approved for all of that.
-        let said = |name: &str| on.get("targets").and_then(|entries| entries.get(name)).and_then(Value::as_str);
+        let found = catalog.inventory.finding_of(&now.name).is_some();
+        let held = match (found, on.get("found")) {
+            (false, _) => on.get("targets"),
+            // Gate 1 approved the read and what it may add at most; what it added is that, or was left out.
+            (true, None) => return None,
+            (true, held) => held,
+        };
+        let said = |name: &str| held.and_then(|entries| entries.get(name)).and_then(Value::as_str);
         match said(&now.name) {
             Some(then) if is(digest_of(now), then) => None,
             Some(_) => Some(Difference::Target(target.to_owned()).to_string()),
-            None if on.get("unlisted_targets") == Some(&Value::Bool(true)) => None,
+            None if on.get("unlisted_targets") == Some(&Value::Bool(true)) && !found => None,
             None => Some(Difference::New(target.to_owned()).to_string()),
         }
     }

@@ -243,7 +243,8 @@ impl Argument<'_> {
         if !names_a_target(self.tool, self.path, self.schema) {
             return Err("`in_group` is for an argument that names a target, and this one does not".into());
         }
-        if self.inventory.group(group).next().is_none() {
+        let found = self.inventory.found_by.iter().any(|by| by.within.groups.contains(group));
+        if !found && self.inventory.group(group).next().is_none() {
             let groups = self.inventory.targets.iter().flat_map(|target| &target.groups).map(String::as_str);
             let hint = nearest(group, groups);
             return Err(format!("no target of the inventory is in the group `{group}`{hint}"));

@@ -120,8 +120,13 @@ pub(super) fn try_call(
         let SaidTarget { is, environment, tags, groups, .. } = &said.target;
         let (is, environment, tags, groups) = (is.clone(), environment.clone(), tags.clone(), groups.clone());
         let target = Target { name, is, environment, tags, groups, below: false };
-        let inventory =
-            Inventory { kind: InventoryKind::Inventory, examples: Vec::new(), targets: vec![target.clone()] };
+        let inventory = Inventory {
+            kind: InventoryKind::Inventory,
+            examples: Vec::new(),
+            found_by: Vec::new(),
+            targets: vec![target.clone()],
+            findings: Vec::new(),
+        };
         let grounds = Grounds { lowered, toolbox, inventory: &inventory, simulated: said.simulated };
         let question = Question {
             agent: said.agent,

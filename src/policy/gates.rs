@@ -151,6 +151,9 @@ impl GateFacts {
     /// The facts of a gate, from the spec, what was computed of it (at gate 2: of the flow), and the inventory.
     pub fn of(asked: GateAsked, spec: &Spec, facts: &Facts, inventory: &Inventory) -> Self {
         let known: Vec<_> = facts.targets.iter().filter_map(|name| inventory.target(name)).collect();
+        // What may still be found counts with every tag that it may have.
+        let open = inventory.found_by.iter().filter(|_| facts.may_find > 0);
+        let may_have = open.flat_map(|by| by.within.tags.iter().cloned());
         let seconds = |from: Timestamp, until: Timestamp| until.as_second().saturating_sub(from.as_second()).max(0);
         let hours = spec.window.map(|window| seconds(window.from, window.until).unsigned_abs().div_ceil(3600));
         Self {
@@ -160,9 +163,9 @@ impl GateFacts {
             blueprint: asked.blueprint,
             as_blueprint: asked.as_blueprint,
             environments: facts.environments.clone(),
-            tags: known.iter().flat_map(|target| target.tags.iter().cloned()).collect(),
-            targets: facts.targets.len() as u64,
-            targets_known: !facts.unlisted_targets && known.len() == facts.targets.len(),
+            tags: known.iter().flat_map(|target| target.tags.iter().cloned()).chain(may_have).collect(),
+            targets: facts.targets.len() as u64 + facts.may_find,
+            targets_known: facts.may_find == 0 && !facts.unlisted_targets && known.len() == facts.targets.len(),
             simulated: facts.simulated,
             grants: spec.boundary.build.len() as u64,
             steps: asked.steps,

@@ -14,6 +14,7 @@ mod decide;
 mod example;
 mod example_call;
 mod file;
+mod found;
 mod gates;
 mod prove;
 mod request;
@@ -23,11 +24,13 @@ mod source;
 mod syntax;
 mod unmet;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{CanonicalError, Digest, digest_of},
-    facts::{Inventory, People},
+    facts::{FoundIn, Inventory, People},
     tool::Toolbox,
 };
 
@@ -50,13 +53,13 @@ pub use unmet::unmet_rules;
 #[derive(Debug)]
 pub struct Catalog {
     /// The tools.
-    pub toolbox: Toolbox,
+    pub toolbox: Arc<Toolbox>,
     /// The targets.
     pub inventory: Inventory,
     /// The people.
     pub people: People,
     /// The guardrails, the trust stages and the gate policies.
-    pub policies: Policies,
+    pub policies: Arc<Policies>,
 }
 
 /// The digests of what a decision was made on.
@@ -74,6 +77,16 @@ pub struct CatalogDigests {
 }
 
 impl Catalog {
+    /// The same with what these answers add to the inventory.
+    pub fn with_found(&self, answers: &[FoundIn<'_>]) -> Self {
+        Self {
+            toolbox: Arc::clone(&self.toolbox),
+            inventory: self.inventory.with_found(answers),
+            people: self.people.clone(),
+            policies: Arc::clone(&self.policies),
+        }
+    }
+
     /// The digests of everything in it.
     pub fn digests(&self) -> Result<CatalogDigests, CanonicalError> {
         Ok(CatalogDigests {

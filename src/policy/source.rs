@@ -178,7 +178,7 @@ impl Policies {
 
     /// These and more rules that nobody validated, about every tool.
     #[cfg(test)]
-    pub(super) fn with_unvalidated(mut self, text: &str) -> Self {
+    pub(super) fn add_unvalidated(&mut self, text: &str) {
         let set: PolicySet = text.parse().unwrap();
         for policy in set.policies() {
             let policy = policy.new_id(cedar_policy::PolicyId::new(policy.annotation("id").unwrap()));
@@ -187,7 +187,6 @@ impl Policies {
                 set.add(policy.clone()).unwrap();
             }
         }
-        self
     }
 
     /// The rules about a tool; nothing for a tool that they were not loaded with.

@@ -37,11 +37,15 @@ pub fn unmet_rules(catalog: &Catalog) -> Vec<PolicyProblem> {
 
 fn known<'a>(inventory: &'a Inventory, of: &str) -> BTreeSet<&'a str> {
     let targets = inventory.targets.iter();
-    match of {
-        "environment" => targets.map(|target| target.environment.as_str()).collect(),
-        "tags" => targets.flat_map(|target| &target.tags).map(String::as_str).collect(),
-        _ => targets.flat_map(|target| &target.groups).map(String::as_str).collect(),
-    }
+    let found = inventory.found_by.iter().map(|by| &by.within);
+    let words: BTreeSet<&String> = match of {
+        "environment" => {
+            targets.map(|target| &target.environment).chain(found.map(|within| &within.environment)).collect()
+        }
+        "tags" => targets.flat_map(|target| &target.tags).chain(found.flat_map(|within| &within.tags)).collect(),
+        _ => targets.flat_map(|target| &target.groups).chain(found.flat_map(|within| &within.groups)).collect(),
+    };
+    words.into_iter().map(String::as_str).collect()
 }
 
 /// The texts that an expression compares an attribute of the target with.

@@ -82,10 +82,10 @@ pub(crate) fn catalog_of(manifest: &str) -> Catalog {
     };
     let policies = Policies::load(texts, &toolbox);
     Catalog {
-        policies: policies.unwrap(),
+        policies: policies.unwrap().into(),
         inventory: from_yaml("inventory.yaml", include_str!("../../policies/inventory.yaml")).unwrap(),
         people: from_yaml("people.yaml", include_str!("../../policies/people.yaml")).unwrap(),
-        toolbox,
+        toolbox: toolbox.into(),
     }
 }
 

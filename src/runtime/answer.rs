@@ -260,7 +260,7 @@ pub async fn answer(
     (seen, signer): (Option<&str>, Option<&dyn Signer>),
 ) -> Result<Given, AnswerError> {
     let id = journal.id().to_string();
-    let catalog = workspace.load_catalog()?;
+    let catalog = workspace.catalog_of(journal)?;
     let open =
         open_question(journal, &catalog, &workspace.models()?).await?.ok_or_else(|| nothing_open(journal.state()))?;
     if let Some(given) = seen {
@@ -363,7 +363,11 @@ pub async fn edit(
     name: &str,
     text: &str,
 ) -> Result<Digest, AnswerError> {
-    let catalog = workspace.load_catalog()?;
+    // A spec is about what the files say; targets are found again for each version of it.
+    let catalog = match artifact {
+        ArtifactKind::Spec => workspace.load_catalog()?,
+        _ => workspace.catalog_of(journal)?,
+    };
     let state = journal.state();
     let placed = |problems: Vec<crate::artifact::SpecError>| {
         let at = |problem: &crate::artifact::SpecError| YamlError::at(name, text, &problem.path, &problem.message);
@@ -428,7 +432,7 @@ pub async fn retry(
     journal: &mut Journal,
     identity: Identity,
 ) -> Result<Vec<NodeId>, AnswerError> {
-    let catalog = workspace.load_catalog()?;
+    let catalog = workspace.catalog_of(journal)?;
     let state = journal.state();
     let mut nodes = BTreeMap::new();
     let mut calls = Vec::new();

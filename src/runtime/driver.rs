@@ -20,7 +20,7 @@ use crate::{
         read_document, void_gates,
     },
     facts::AUTONOMOUS,
-    gate::{ApprovalRequest, GateError, approval_request, proof_of_spec, version_before},
+    gate::{ApprovalRequest, GateError, approval_request, found_words, proof_of_spec, version_before},
     ledger::{Journal, JournalError, LedgerError},
     model::Models,
     policy::{Catalog, spec_problems},
@@ -166,7 +166,7 @@ impl<'a> Driver<'a> {
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
         let now = Timestamp::now();
-        let catalog = self.workspace.load_catalog()?;
+        let catalog = self.workspace.catalog_of(journal)?;
         let void = self.void(journal, &catalog).await?;
         match next_but_void(&view(journal, &catalog), &void, now)? {
             Next::Draft(kind) => {
@@ -264,10 +264,12 @@ impl<'a> Driver<'a> {
         };
         if let Some(reason) = held {
             // What changed between looking and deciding is asked about in the next turn.
-            let asks = !self.void(journal, &self.workspace.load_catalog()?).await?.is_empty();
+            let asks = !self.void(journal, &self.workspace.catalog_of(journal)?).await?.is_empty();
             return Ok((!asks).then_some(Stopped::Unreachable(reason)));
         }
+        let found = found_words(&*self.workspace.catalog_of(journal)?, &proposal.purpose, &invoked.call);
         watch(Progress::Called(proposal, invoked.told));
+        found.into_iter().for_each(|found| watch(Progress::Note(found)));
         Ok(None)
     }
 

@@ -4,6 +4,7 @@
 mod answer;
 mod drafting;
 mod driver;
+mod found;
 mod progress;
 mod request;
 mod talking;

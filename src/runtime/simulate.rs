@@ -1,7 +1,10 @@
 //! What the files of this workspace would answer to the calls that its ledger holds. Each recorded call is asked about
 //! once more, in the state that its engagement was in when it was decided; nothing is written and nothing runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{CallId, Digest, EngagementId},
     broker::{Moment, foresee},
-    engagement::{ApprovedSpec, Body, Documents, Event, Proposal, RefusedAs, State, View},
+    engagement::{ApprovedSpec, Body, Documents, Event, Proposal, RefusedAs, State, View, catalog_of},
     ledger::{Filter, Journal, LedgerError},
     policy::{Catalog, CompiledBoundary, Spoke},
 };
@@ -96,7 +99,11 @@ impl Reach {
 }
 
 /// Asks about every call that was decided since then.
-pub async fn simulate(workspace: &Workspace, catalog: &Catalog, since: Timestamp) -> Result<Simulation, LedgerError> {
+pub async fn simulate(
+    workspace: &Workspace,
+    files: &Arc<Catalog>,
+    since: Timestamp,
+) -> Result<Simulation, LedgerError> {
     let mut simulation = Simulation::default();
     let store = workspace.store();
     let mut read: Vec<(EngagementId, Vec<Event>)> = Vec::new();
@@ -123,7 +130,7 @@ pub async fn simulate(workspace: &Workspace, catalog: &Catalog, since: Timestamp
     }
     for (id, events) in read {
         match Journal::open(std::sync::Arc::clone(store), &id).await {
-            Ok(journal) => replay(&mut simulation, &journal, &events, catalog, since, &reach),
+            Ok(journal) => replay(&mut simulation, &journal, &events, files, since, &reach),
             Err(error) => simulation.unread.push(format!("{id}: {error}")),
         }
     }
@@ -135,7 +142,7 @@ fn replay(
     simulation: &mut Simulation,
     journal: &Journal,
     events: &[Event],
-    catalog: &Catalog,
+    files: &Arc<Catalog>,
     since: Timestamp,
     reach: &Reach,
 ) {
@@ -162,6 +169,7 @@ fn replay(
                 simulation.unread.push(format!("{}: {error}", state.id));
                 return;
             }
+            let catalog = &*catalog_of(files, &state, journal.blobs());
             let boundary = boundary(&mut compiled, &state, &documents, catalog);
             let view = View { state: &state, documents: &documents, blobs: journal.blobs(), toolbox: &catalog.toolbox };
             let elsewhere = reach.elsewhere(&state.id, event.at);

@@ -15,13 +15,14 @@ use crate::{
     artifact::{Blueprint, Digest, EngagementId, YamlError, digest_bytes, from_yaml, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans, Inventory, People},
-    ledger::{LedgerError, SqliteStore, Store},
+    ledger::{Journal, LedgerError, SqliteStore, Store},
     model::Models,
     policy::{Catalog, Policies, PolicyProblem, PolicyTexts},
     tool::{Kept, Manifest, Pins, SERVERS, Toolbox, filled},
 };
 
 use super::{
+    found::Derived,
     revision::revision,
     solver::{Solver, SolverSearch},
     stamps::Stamps,
@@ -64,6 +65,7 @@ pub struct Workspace {
     solver: Option<PathBuf>,
     store: Arc<dyn Store>,
     catalog: Mutex<Option<Known>>,
+    pub(super) derived: Mutex<Vec<Derived>>,
 }
 
 /// A catalog and what it was parsed from.
@@ -148,7 +150,15 @@ impl Workspace {
         let store = SqliteStore::open(state.join("ledger.db")).await?;
         let kept = Kept::of(&root, std::env::home_dir().as_deref()).resolved(|path| path.canonicalize().ok());
         let solver = config.solver;
-        Ok(Self { root, program, kept, solver, store: Arc::new(store), catalog: Mutex::new(None) })
+        Ok(Self {
+            root,
+            program,
+            kept,
+            solver,
+            store: Arc::new(store),
+            catalog: Mutex::new(None),
+            derived: Mutex::default(),
+        })
     }
 
     /// The folder.
@@ -294,6 +304,10 @@ impl Sources for Workspace {
         self.load_catalog().map_err(|error| error.to_string())
     }
 
+    fn catalog_of(&self, journal: &Journal) -> Result<Arc<Catalog>, String> {
+        Self::catalog_of(self, journal).map_err(|error| error.to_string())
+    }
+
     fn root(&self) -> &Path {
         &self.root
     }
@@ -435,8 +449,15 @@ impl CatalogFiles {
         if !contradicted.is_empty() {
             return Err(WorkspaceError::Problems(contradicted));
         }
+        let wrong = inventory.wrong_finders(&toolbox).into_iter();
+        let file = "policies/inventory.yaml";
+        let wrong = wrong.map(|(at, why)| YamlError::at(file, &self.inventory, &at, &why).to_string());
+        let wrong: Vec<String> = wrong.collect();
+        if !wrong.is_empty() {
+            return Err(WorkspaceError::Problems(wrong));
+        }
         let policies = Policies::load(self.policies(), &toolbox).map_err(policy_problems)?;
-        Ok(Catalog { toolbox, inventory, people, policies })
+        Ok(Catalog { toolbox: Arc::new(toolbox), inventory, people, policies: Arc::new(policies) })
     }
 }
 

@@ -23,6 +23,7 @@ mod children;
 mod crash;
 mod disk;
 mod faults;
+mod found;
 mod gates;
 mod kill;
 mod limits;

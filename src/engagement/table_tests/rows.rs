@@ -25,10 +25,11 @@ pub(super) fn deviate() -> Command {
 }
 
 /// Every purpose, for node `a` in its attempt.
-pub(super) fn purposes(state: &State) -> [Purpose; 14] {
+pub(super) fn purposes(state: &State) -> [Purpose; 15] {
     let (node, attempt) = (node("a"), state.attempt(&node("a")));
     let n = || node.clone();
     [
+        Purpose::Find { tool: "vlan.list".parse().unwrap(), by: digest("what lets it") },
         Purpose::Discover { read: "vlans".parse().unwrap(), item: None },
         Purpose::Baseline { node: n() },
         Purpose::CheckBefore { check: "A2".into(), item: 0 },
@@ -48,6 +49,7 @@ pub(super) fn purposes(state: &State) -> [Purpose; 14] {
 
 pub(super) fn purpose_name(purpose: &Purpose) -> &'static str {
     match purpose {
+        Purpose::Find { .. } => "find targets",
         Purpose::Discover { .. } => "discover",
         Purpose::Baseline { .. } => "baseline",
         Purpose::CheckBefore { .. } => "check before",

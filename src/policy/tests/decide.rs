@@ -201,7 +201,7 @@ fn a_policy_that_fails_refuses_the_call_and_is_named() {
 #[test]
 fn a_tool_that_the_policies_were_not_loaded_with_is_refused() {
     let mut catalog = catalog();
-    catalog.policies = Policies::load(texts(GUARDRAILS, STAGES), &Toolbox::default()).unwrap();
+    catalog.policies = Policies::load(texts(GUARDRAILS, STAGES), &Toolbox::default()).unwrap().into();
     let boundary = CompiledBoundary::compile(&spec("{discover: []}"), &catalog).unwrap();
     let tool = tool(&catalog, "vlan.list");
     let args = args(&catalog, tool, &call("vlan.list", "sw01"));

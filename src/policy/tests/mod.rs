@@ -7,6 +7,7 @@ mod constraints;
 mod decide;
 mod errors;
 mod examples;
+mod found;
 mod fuzz;
 mod gates;
 mod interpreter;
@@ -192,7 +193,12 @@ pub(super) fn catalog_with(guardrails: &str, stages: &str) -> Catalog {
     let failed: Vec<_> = policies.examples().iter().filter_map(Tried::problem).collect();
     assert_eq!(failed, []);
     let people = from_yaml("people", "{kind: people, people: []}").unwrap();
-    Catalog { toolbox, inventory: from_yaml("inventory", INVENTORY).unwrap(), people, policies }
+    Catalog {
+        toolbox: toolbox.into(),
+        inventory: from_yaml("inventory", INVENTORY).unwrap(),
+        people,
+        policies: policies.into(),
+    }
 }
 
 pub(super) fn catalog() -> Catalog {
