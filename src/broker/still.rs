@@ -1,7 +1,8 @@
-//! Whether what the gates were approved on still holds: the tools and targets as they were.
+//! Whether what the gates were approved on still holds: the tools and targets as they were, and a yes that would still
+//! be enough where the target is now.
 
 use crate::{
-    engagement::{Gate, GateState, View},
+    engagement::{Gate, GateState, View, not_enough_in},
     policy::{ApprovedOn, Catalog, Layer},
     tool::{Effect, Tool},
 };
@@ -27,7 +28,13 @@ pub(super) fn still_as_approved(
         return Ok(());
     }
     for gate in [Gate::One, Gate::Two].into_iter().filter(|gate| view.state.gate_open(*gate)) {
-        let GateState::Open { request, .. } = view.state.gate(gate) else { continue };
+        let GateState::Open { request, by, .. } = view.state.gate(gate) else { continue };
+        if let Some(entry) = catalog.inventory.target(target).filter(|_| !recovery)
+            && let Some(why) = not_enough_in(view.state, gate, by, &entry.environment, &catalog.people)
+        {
+            let reason = format!("{} does not hold for {target}: {why}; {}", gate.name(), anew(view));
+            return Err(no(Layer::Gate, "approval.void", reason));
+        }
         let request = view.blobs.get(request).map(AsRef::as_ref);
         let changed = if recovery {
             ApprovedOn::voided_tool(request, &tool.name, catalog)

@@ -81,7 +81,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
 
 /// `reject`
 pub async fn reject(global: &Global, args: Reject) -> Result<Code, CliError> {
-    give(global, &args.id, Choice::Reject { reason: args.reason }, None, "rejected").await
+    give(global, &args.id, Choice::Reject { reason: args.reason }, (None, None), "rejected").await
 }
 
 /// `answer`
@@ -94,7 +94,7 @@ pub async fn choose(global: &Global, args: AnswerArgs) -> Result<Code, CliError>
         ChoiceArg::Applied => Choice::Applied(true),
         ChoiceArg::NotApplied => Choice::Applied(false),
     };
-    give(global, &args.id, choice, args.key.as_deref(), "answered").await
+    give(global, &args.id, choice, (args.digest.as_deref(), args.key.as_deref()), "answered").await
 }
 
 /// `cancel`
@@ -111,7 +111,13 @@ pub async fn cancel(global: &Global, args: Reject) -> Result<Code, CliError> {
     Ok(Code::Done)
 }
 
-async fn give(global: &Global, id: &str, choice: Choice, given: Option<&Path>, word: &str) -> Result<Code, CliError> {
+async fn give(
+    global: &Global,
+    id: &str,
+    choice: Choice,
+    (seen, given): (Option<&str>, Option<&Path>),
+    word: &str,
+) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let mut journal = context.journal(id).await?;
     let identity = context.identity()?;
@@ -119,7 +125,7 @@ async fn give(global: &Global, id: &str, choice: Choice, given: Option<&Path>, w
     let key = context.key(given).filter(|_| !matches!(choice, Choice::Reject { .. }));
     let signer = key.as_ref().map(|key| key as &dyn Signer);
     let Given { about, by: identity } =
-        answer(&context.workspace, &mut journal, identity, choice, (None, signer)).await?;
+        answer(&context.workspace, &mut journal, identity, choice, (seen, signer)).await?;
     let id = journal.id();
     if global.json {
         say_json(&serde_json::json!({"engagement": id, "about": about, "answer": word, "by": identity}))?;

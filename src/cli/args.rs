@@ -337,6 +337,9 @@ pub struct AnswerArgs {
     pub id: String,
     /// The answer.
     pub choice: ChoiceArg,
+    /// The digest of the question as it was shown; the answer is refused if another is open by now.
+    #[arg(long)]
+    pub digest: Option<String>,
     /// Sign it with this SSH key: a private key file, a .pub file whose key ssh-agent holds, or `agent` for the key that
     /// policies/allowed_signers has for you. COUNTERSIGN_KEY where left out.
     #[arg(long, value_name = "FILE|agent")]

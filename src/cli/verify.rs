@@ -18,6 +18,13 @@ use super::{
 /// Runs the command.
 pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     if args.what == EngagementId::TRUST {
+        if args.signers.is_some() {
+            return Err(CliError::usage(
+                "`verify trust` holds the chain against the signers that it keeps; leave out --signers, and compare \
+                 policies/allowed_signers with yours"
+                    .to_owned(),
+            ));
+        }
         return trust(global).await;
     }
     let signers = args.signers.as_deref().map(read_signers).transpose()?;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     artifact::{ArtifactKind, CanonicalError, NodeId, Phase, ToolName},
-    facts::{AUTONOMOUS, spec_facts},
+    facts::{AUTONOMOUS, Facts, IdentityMeans, People, spec_facts},
     flow::NodeOutcome,
     policy::{ApprovedOn, Catalog, Difference},
     tool::Effect,
@@ -81,7 +81,7 @@ pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<V
     let mut found = Vec::new();
     let mut now = None;
     for gate in [Gate::One, Gate::Two].into_iter().filter(|gate| state.gate_open(*gate)) {
-        let GateState::Open { request, .. } = state.gate(gate) else { continue };
+        let GateState::Open { request, by, .. } = state.gate(gate) else { continue };
         let then = view.blobs.get(request).and_then(|request| request.get("approved_on")).cloned();
         let then = then.and_then(|on| serde_json::from_value::<ApprovedOn>(on).ok());
         let mut because = Vec::new();
@@ -96,6 +96,8 @@ pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<V
                 because.extend(differences.iter().map(ToString::to_string));
             }
         }
+        let facts = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
+        because.extend(outgrown(state, gate, by, &facts, catalog));
         if stage < AUTONOMOUS && opened_by_policy(state).any(|opened| opened == gate) {
             because.push(format!("policy answered it at trust stage {AUTONOMOUS}, and it stands at stage {stage} now"));
         }
@@ -104,6 +106,32 @@ pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<V
         }
     }
     Ok(found)
+}
+
+/// Why a person's yes to a gate is not enough any more, wherever the engagement may run as things are now.
+fn outgrown(state: &State, gate: Gate, by: &Actor, facts: &Facts, catalog: &Catalog) -> Option<String> {
+    let unlisted = catalog.inventory.targets.iter().filter(|_| facts.unlisted_targets);
+    let mut reached = facts.environments.iter().chain(unlisted.map(|target| &target.environment));
+    reached.find_map(|environment| not_enough_in(state, gate, by, environment, &catalog.people))
+}
+
+/// Why a person's yes to a gate is not enough in an environment as the people file is now: it was given on a name alone
+/// where a signature is needed, or by whoever asked for it or wrote it where nobody approves their own work.
+pub fn not_enough_in(state: &State, gate: Gate, by: &Actor, environment: &str, people: &People) -> Option<String> {
+    let Actor::Person(who) = by else { return None };
+    let name = &who.name;
+    if who.means == IdentityMeans::Asserted && people.signs_in(environment) {
+        return Some(format!("{name} said yes on a name alone, and `{environment}` needs a signature"));
+    }
+    let kinds = match gate {
+        Gate::One => &[ArtifactKind::Spec][..],
+        Gate::Two => &[ArtifactKind::Spec, ArtifactKind::Design],
+    };
+    let authors = kinds.iter().filter_map(|kind| state.authors.get(kind)).flatten();
+    let own =
+        authors.chain([&state.requester]).any(|actor| matches!(actor, Actor::Person(other) if other.name == *name));
+    (own && people.apart_in(environment))
+        .then(|| format!("{name} asked for it or wrote it, and in `{environment}` nobody approves their own work"))
 }
 
 /// What is to be done next where these gates do not hold: what [`next`] says where that only finishes, looks or takes

@@ -40,7 +40,7 @@ mod table_tests;
 #[cfg(test)]
 mod testing;
 
-pub use anew::{Void, changed_tools, next_but_void, opened_by_policy, void_gates};
+pub use anew::{Void, changed_tools, next_but_void, not_enough_in, opened_by_policy, void_gates};
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use build::{RESENT, node_args};
 pub use command::Command;

@@ -162,7 +162,14 @@ impl People {
 
     /// Whether a yes about this environment needs a signature.
     pub fn signs_in(&self, environment: &str) -> bool {
-        self.signed_environments.contains(environment) || self.separation_of_duties.contains(environment)
+        self.signed_environments.iter().any(|named| named.eq_ignore_ascii_case(environment))
+            || self.apart_in(environment)
+    }
+
+    /// Whether nobody approves their own work in this environment. `Production` is `production` here: a rule must not be
+    /// lost to a capital letter.
+    pub fn apart_in(&self, environment: &str) -> bool {
+        self.separation_of_duties.iter().any(|named| named.eq_ignore_ascii_case(environment))
     }
 
     /// What is true instead of an example, where it does not hold.

@@ -302,7 +302,7 @@ fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &A
 /// Who asked for it or wrote any version of it, where the people file keeps duties apart in an environment that it
 /// reaches.
 fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String> {
-    let apart = |environment: &String| catalog.people.separation_of_duties.contains(environment);
+    let apart = |environment: &String| catalog.people.apart_in(environment);
     let anywhere = || catalog.inventory.targets.iter().any(|target| apart(&target.environment));
     let reached = reach.environments.iter().any(apart) || reach.unlisted_targets && anywhere();
     if !reached {

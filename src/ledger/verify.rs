@@ -225,7 +225,14 @@ impl Walk<'_> {
 
 /// Whose key an answer was signed with, and what says that it is theirs.
 fn signer(event: &Event, held_against: bool) -> Option<String> {
-    let (Body::Answered(answered), Actor::Person(identity)) = (&event.body, &event.actor) else { return None };
+    let Body::Answered(answered) = &event.body else { return None };
+    if let (Actor::Policy, true) = (&event.actor, held_against) {
+        return Some(format!(
+            "by policy: {}, which no signer vouches for; its rules are not tried here",
+            answered.about
+        ));
+    }
+    let Actor::Person(identity) = &event.actor else { return None };
     let signature = answered.signature.as_ref()?;
     let (about, name, key) = (&answered.about, &identity.name, &signature.key);
     let says = if held_against { "the signers given" } else { "the allowed signers kept with the chain" };

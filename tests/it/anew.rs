@@ -112,3 +112,17 @@ fn what_is_put_back_while_it_is_asked_still_waits_for_the_answer() {
     assert_eq!((code, bench.writes().len()), (0, 2));
     bench.holds(&id);
 }
+
+#[test]
+fn a_yes_on_a_name_alone_holds_only_while_a_name_is_enough() {
+    let bench = Bench::new();
+    let id = half_built(&bench);
+    let people = bench.read("policies/people.yaml");
+    bench.write("policies/people.yaml", &format!("{people}\nsigned_environments: [production, Lab]\n"));
+    let gate1 = bench.drive(&id, 3);
+    assert_eq!(gate1["status"]["about"], "gate1");
+    bench.run(&["show", &id]).code(0).shows("said yes on a name alone, and `lab` needs a signature");
+    bench.approving(&id, &[]).code(4);
+    bench.drive(&id, 3);
+    assert_eq!(bench.writes().len(), 1, "nothing is begun on a name");
+}

@@ -36,6 +36,11 @@ pub(super) fn breaches(
         (None, Actor::Person(_)) if needed && answered.answer != Answer::Reject => {
             found.push(format!("an answer about {about} on a name alone, where it needs a signature"));
         }
+        // Whoever brings the signers to hold a chain against wants every yes of a person to be theirs, whatever the chain
+        // itself says was needed.
+        (None, Actor::Person(_)) if own.is_some() && answered.answer != Answer::Reject => {
+            found.push(format!("an answer about {about} on a name alone, which none of the signers given has signed"));
+        }
         (None, _) => {}
         (Some(signature), Actor::Person(identity)) if identity.means == IdentityMeans::Signed => {
             let wrong = |why: String| format!("an answer about {about} whose signature does not hold: {why}");
