@@ -82,6 +82,8 @@ pub async fn run(global: &Global, args: PolicyArgs) -> Result<Code, CliError> {
 async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     // Whatever does not parse, type-check, match anything or hold its examples is an error with its line.
     let catalog = context.workspace.load_catalog()?;
+    context.workspace.load_signers()?;
+    context.workspace.models()?;
     let shadowed = catalog.policies.shadowed();
     let mut waiting: Vec<&str> = Vec::new();
     for tried in catalog.policies.examples() {

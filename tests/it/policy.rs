@@ -78,6 +78,12 @@ fn examples_of_inventory_and_people_are_held_to_their_files() {
 fn check_finds_rules_that_change_nothing_and_grants_that_come_to_nothing() {
     let bench = Bench::new();
     bench.run(&["policy", "check"]).code(0).shows("27 rules in order").shows("0 open engagements looked at.");
+    for (file, wrong) in [("policies/allowed_signers", "garbage\n"), ("policies/models.yaml", "garbage: 1\n")] {
+        let text = bench.read(file);
+        bench.write(file, wrong);
+        bench.run(&["policy", "check"]).code(2).says(&format!("{file}:1"));
+        bench.write(file, &text);
+    }
     let frozen = "principal, action == Action::\"vlan.create\", resource) when { resource.tags.contains(\"freeze\") && !context.recovery }";
     let examples = "// match: {tool: vlan.create, target: {tags: [freeze]}}\n// no match: {tool: vlan.create}\n";
     add(&bench, &guardrail("again", examples, frozen));
