@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> ExitCode {
-    countersign::cli::main().await
+fn main() -> ExitCode {
+    countersign::cli::main()
 }

@@ -39,12 +39,23 @@ mod yes;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nix::sys::signal::SigSet;
 
 pub use args::{Cli, Command};
 pub use output::{CliError, Code};
 
 /// Runs the program with this process's arguments.
-pub async fn main() -> ExitCode {
+pub fn main() -> ExitCode {
+    // A program inherits the signals that whoever started it had blocked. Ctrl-C has to arrive, here and in what this
+    // starts; it is unblocked before there is a second thread.
+    if let Err(errno) = SigSet::empty().thread_set_mask() {
+        output::aside(format!("signals that were blocked stay so: {errno}"));
+    }
+    with_arguments()
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn with_arguments() -> ExitCode {
     // What the caller left open in this process is not handed on to what it starts.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let cli = match Cli::try_parse() {

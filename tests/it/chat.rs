@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Value, json};
 
 use crate::bench::{Answer, Bench, command, program};
@@ -506,6 +507,10 @@ fn a_model_that_does_not_answer_is_not_waited_for() {
     let models = json!({"kind": "models", "endpoints": {"silent": {"base_url": url}},
         "roles": {"requirements": role, "design": role}});
     bench.write("policies/models.yaml", &models.to_string());
+    // Whoever starts the program may have Ctrl-C blocked, and what is started inherits that.
+    let mut blocked = SigSet::empty();
+    blocked.add(Signal::SIGINT);
+    blocked.thread_block().unwrap();
     let mut talk = Talk::new(&bench, &format!("chat --text '{WORDS}'"));
     talk.hears("a model for spec.yaml");
     talk.types("\u{3}");
