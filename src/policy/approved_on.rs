@@ -26,6 +26,9 @@ pub struct ApprovedOn {
     pub targets: BTreeMap<String, Digest>,
     /// Whether the boundary reaches targets that cannot be listed; those are not held to an entry.
     pub unlisted_targets: bool,
+    /// The environments that those may be in: all of the inventory. Empty where every target is listed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub environments: BTreeSet<String>,
     /// The reads that may add targets, and what those may be at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found_by: Vec<FoundBy>,
@@ -49,6 +52,8 @@ pub enum Difference {
     FoundBy(ToolName),
     /// Its targets could be listed and cannot any more.
     Unlisted,
+    /// An environment in which targets that cannot be listed may be now.
+    Environment(String),
 }
 
 impl fmt::Display for Difference {
@@ -62,6 +67,7 @@ impl fmt::Display for Difference {
                 write!(f, "`found_by` of inventory.yaml lets `{name}` add other targets, or none any more")
             }
             Self::Unlisted => f.write_str("the targets can no longer all be listed"),
+            Self::Environment(name) => write!(f, "a target may be in `{name}`, where none was"),
         }
     }
 }
@@ -105,7 +111,9 @@ impl ApprovedOn {
             let digested = added.map(|target| Ok((target.name.clone(), digest_of(target)?)));
             found = Some(digested.collect::<Result<_, CanonicalError>>()?);
         }
-        Ok(Self { tools, targets, unlisted_targets: facts.unlisted_targets, found_by, found })
+        let anywhere = inventory.targets.iter().filter(|_| facts.unlisted_targets);
+        let environments = anywhere.map(|target| target.environment.clone()).collect();
+        Ok(Self { tools, targets, unlisted_targets: facts.unlisted_targets, environments, found_by, found })
     }
 
     /// Each thing that an approval rested on and that is another `now`.
@@ -127,6 +135,9 @@ impl ApprovedOn {
         }
         if now.unlisted_targets && !self.unlisted_targets {
             found.push(Difference::Unlisted);
+        }
+        if self.unlisted_targets {
+            found.extend(now.environments.difference(&self.environments).cloned().map(Difference::Environment));
         }
         found
     }
@@ -167,7 +178,11 @@ impl ApprovedOn {
         match said(&now.name) {
             Some(then) if is(digest_of(now), then) => None,
             Some(_) => Some(Difference::Target(target.to_owned()).to_string()),
-            None if on.get("unlisted_targets") == Some(&Value::Bool(true)) && !found => None,
+            None if on.get("unlisted_targets") == Some(&Value::Bool(true)) && !found => {
+                let then = on.get("environments").and_then(Value::as_array);
+                let known = then.is_some_and(|then| then.iter().any(|name| name.as_str() == Some(&now.environment)));
+                (!known).then(|| Difference::Environment(now.environment.clone()).to_string())
+            }
             None => Some(Difference::New(target.to_owned()).to_string()),
         }
     }

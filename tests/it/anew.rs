@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, outcomes};
+use crate::{
+    bench::{Bench, outcomes},
+    written::{DESIGN, SPEC},
+};
 
 /// One switch is done and the next one waits for a person, in the middle of the build.
 fn half_built(bench: &Bench) -> String {
@@ -125,4 +128,21 @@ fn a_yes_on_a_name_alone_holds_only_while_a_name_is_enough() {
     bench.approving(&id, &[]).code(4);
     bench.drive(&id, 3);
     assert_eq!(bench.writes().len(), 1, "nothing is begun on a name");
+}
+
+#[test]
+fn a_target_that_no_list_names_is_approved_for_the_environments_there_were() {
+    let bench = Bench::new();
+    let any = SPEC.replace("{in_group: access-switches}", "{like: \"sw0*\"}");
+    let id = bench.request_written(&any, DESIGN);
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    bench.edit(
+        "policies/inventory.yaml",
+        "name: sw02, is: switch, environment: lab",
+        "name: sw02, is: switch, environment: staging",
+    );
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate1");
+    bench.run(&["show", &id]).code(0).shows("a target may be in `staging`, where none was");
+    assert!(bench.writes().is_empty(), "{:?}", bench.writes());
 }
