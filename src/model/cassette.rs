@@ -24,7 +24,7 @@ use crate::artifact::{Digest, YamlError, digest_of};
 use super::{
     Answer, Delta, Message, Model, ModelError, ModelRequest,
     health::Health,
-    list::{Endpoint, Trouble},
+    list::{Endpoint, Trouble, told},
 };
 
 /// The most lines of a difference that are shown.
@@ -238,16 +238,7 @@ impl Endpoint for Replay {
         request: &'a ModelRequest,
         watch: &'a mut (dyn FnMut(Delta) + Send),
     ) -> BoxFuture<'a, Result<Answer, Trouble>> {
-        Box::pin(async move {
-            let answer = self.turn(request).map_err(Trouble::Final)?;
-            if !answer.text.is_empty() {
-                watch(Delta::Text(answer.text.clone()));
-            }
-            for call in &answer.calls {
-                watch(Delta::Calling(call.name.clone()));
-            }
-            Ok(answer)
-        })
+        Box::pin(async move { Ok(told(self.turn(request).map_err(Trouble::Final)?, watch)) })
     }
 }
 

@@ -38,6 +38,17 @@ pub(super) trait Endpoint: Send + Sync {
     ) -> BoxFuture<'a, Result<Answer, Trouble>>;
 }
 
+/// An answer that is there whole, told piece by piece as one that streams is.
+pub(super) fn told(answer: Answer, watch: &mut (dyn FnMut(Delta) + Send)) -> Answer {
+    if !answer.text.is_empty() {
+        watch(Delta::Text(answer.text.clone()));
+    }
+    for call in &answer.calls {
+        watch(Delta::Calling(call.name.clone()));
+    }
+    answer
+}
+
 /// Why an endpoint did not answer.
 #[derive(Debug)]
 pub(super) enum Trouble {

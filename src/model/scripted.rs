@@ -18,7 +18,7 @@ use crate::{
 use super::{
     Answer, Delta, Message, ModelError, ModelRequest, ToolRequest,
     health::Health,
-    list::{Endpoint, Trouble},
+    list::{Endpoint, Trouble, told},
 };
 
 /// What stands behind the name of the endpoint wherever it shows.
@@ -254,16 +254,7 @@ impl Endpoint for Scripted {
         request: &'a ModelRequest,
         watch: &'a mut (dyn FnMut(Delta) + Send),
     ) -> BoxFuture<'a, Result<Answer, Trouble>> {
-        Box::pin(async move {
-            let answer = self.turn(request).map_err(Trouble::Final)?;
-            if !answer.text.is_empty() {
-                watch(Delta::Text(answer.text.clone()));
-            }
-            for call in &answer.calls {
-                watch(Delta::Calling(call.name.clone()));
-            }
-            Ok(answer)
-        })
+        Box::pin(async move { Ok(told(self.turn(request).map_err(Trouble::Final)?, watch)) })
     }
 }
 
