@@ -256,7 +256,7 @@ fn a_key_is_opened_in_one_place_and_what_drives_an_engagement_has_none() {
     };
     assert_eq!(naming("PrivateKey"), ["cli/signing.rs"]);
     let signers = naming("Signer");
-    for path in ["runtime/driver.rs", "runtime/ruling.rs"] {
+    for path in ["runtime/driver.rs", "runtime/filing.rs", "runtime/ruling.rs"] {
         assert!(sources.iter().any(|source| source.path == path) && !signers.contains(&path), "{path} has a signer");
     }
     let below: Vec<&&str> =

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{call::CallArgs, models::ModelsArgs, policy::PolicyArgs, say::SayArgs, spec::SpecArgs};
+use super::{
+    call::CallArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, say::SayArgs, spec::SpecArgs, tools::Tools,
+};
 
 const CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 waiting for a person, 4 refused by policy,
@@ -473,64 +475,4 @@ pub struct Verify {
     /// Hold signed answers against these allowed signers too, not only those that are kept with the chain.
     #[arg(long, value_name = "FILE")]
     pub signers: Option<PathBuf>,
-}
-
-/// `tools`
-#[derive(Debug, Args)]
-pub struct Tools {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: ToolsCommand,
-}
-
-/// The `tools` commands.
-#[derive(Debug, Subcommand)]
-pub enum ToolsCommand {
-    /// List the tools, what they do and whether they are pinned.
-    List,
-    /// Start each server once, show what has changed about it, and pin it: program, arguments and tool definitions.
-    Pin {
-        /// Only this family.
-        family: Option<String>,
-        /// Pin what is shown without asking.
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-/// `lab`
-#[derive(Debug, Args)]
-pub struct Lab {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: LabCommand,
-    /// The lab's file; the workspace's own where left out.
-    #[arg(long, value_name = "FILE", global = true)]
-    pub state: Option<PathBuf>,
-}
-
-/// The `lab` commands.
-#[derive(Debug, Subcommand)]
-pub enum LabCommand {
-    /// Serve the lab over MCP on standard input and output.
-    Serve,
-    /// Show the simulated network and its faults.
-    Show,
-    /// Put the simulated network back as it was at first.
-    Reset,
-    /// Make the lab misbehave.
-    #[command(after_help = faults_help())]
-    Fault {
-        /// Such as `lie:vlan.create@sw03,times=1`.
-        #[arg(required_unless_present = "clear")]
-        fault: Vec<String>,
-        /// Switch all faults off.
-        #[arg(long)]
-        clear: bool,
-    },
-}
-
-fn faults_help() -> String {
-    let rows = crate::lab::FAULTS.iter().map(|(kind, about)| format!("  {kind:<13} {about}"));
-    format!("KIND:TOOL[@TARGET][,times=N][,ms=N]\n\nKinds:\n{}", rows.collect::<Vec<_>>().join("\n"))
 }

@@ -1,16 +1,49 @@
 //! `countersign lab`: the simulated lab.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::lab;
 
 use super::{
-    args::{Global, Lab, LabCommand},
+    args::Global,
     context::Context,
     output::{CliError, Code, say, say_json},
 };
+
+/// `lab`
+#[derive(Debug, Args)]
+pub struct Lab {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LabCommand,
+    /// The lab's file; the workspace's own where left out.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub state: Option<PathBuf>,
+}
+
+/// The `lab` commands.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Serve the lab over MCP on standard input and output.
+    Serve,
+    /// Show the simulated network and its faults.
+    Show,
+    /// Put the simulated network back as it was at first.
+    Reset,
+    /// Make the lab misbehave.
+    #[command(after_help = faults_help())]
+    Fault {
+        /// Such as `lie:vlan.create@sw03,times=1`.
+        #[arg(required_unless_present = "clear")]
+        fault: Vec<String>,
+        /// Switch all faults off.
+        #[arg(long)]
+        clear: bool,
+    },
+}
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Lab) -> Result<Code, CliError> {
@@ -99,4 +132,9 @@ fn show(global: &Global, file: &Path) -> Result<(), CliError> {
         say(format!("  fault {fault}"));
     }
     Ok(())
+}
+
+fn faults_help() -> String {
+    let rows = lab::FAULTS.iter().map(|(kind, about)| format!("  {kind:<13} {about}"));
+    format!("KIND:TOOL[@TARGET][,times=N][,ms=N]\n\nKinds:\n{}", rows.collect::<Vec<_>>().join("\n"))
 }

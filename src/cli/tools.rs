@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
@@ -11,12 +12,35 @@ use crate::{
 };
 
 use super::{
-    args::{Global, Tools, ToolsCommand},
+    args::Global,
     context::Context,
     init::{look, renewed},
     list::table,
     output::{CliError, Code, agreed, interactive, plain, say, say_json},
 };
+
+/// `tools`
+#[derive(Debug, Args)]
+pub struct Tools {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ToolsCommand,
+}
+
+/// The `tools` commands.
+#[derive(Debug, Subcommand)]
+pub enum ToolsCommand {
+    /// List the tools, what they do and whether they are pinned.
+    List,
+    /// Start each server once, show what has changed about it, and pin it: program, arguments and tool definitions.
+    Pin {
+        /// Only this family.
+        family: Option<String>,
+        /// Pin what is shown without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+}
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Tools) -> Result<Code, CliError> {

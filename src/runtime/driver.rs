@@ -11,20 +11,19 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    agent::{DraftError, TurnError, draft_design, draft_discovery, draft_spec},
-    artifact::{Agent, ArtifactKind, CanonicalError, Digest, EngagementId, Spec, digest_of},
+    agent::{DraftError, TurnError},
+    artifact::{ArtifactKind, CanonicalError, Digest, EngagementId, Spec, digest_of},
     broker::{Broker, BrokerError, Told},
     engagement::{
-        About, Actor, ApprovedDesign, ApprovedSpec, Asked, Command, Gate, GateState, Next, NextError, Proposal,
-        Purpose, Refusal, SpecProved, View, Void, changed_tools, drafter, holds_back, next_but_void, opened_by_policy,
-        read_document, void_gates,
+        About, Actor, Asked, Command, Gate, GateState, Next, NextError, Proposal, Purpose, Refusal, SpecProved, View,
+        Void, changed_tools, holds_back, next_but_void, opened_by_policy, read_document, void_gates,
     },
     facts::AUTONOMOUS,
-    gate::{ApprovalRequest, GateError, approval_request, found_words, proof_of_spec, version_before},
+    gate::{GateError, approval_request, found_words, proof_of_spec, version_before},
     ledger::{Journal, JournalError, LedgerError},
     model::Models,
-    policy::{Catalog, spec_problems},
-    record::{ReconcileError, reconcile},
+    policy::Catalog,
+    record::ReconcileError,
     tool::Effect,
 };
 
@@ -377,105 +376,6 @@ impl<'a> Driver<'a> {
             SpecProved { spec: report.spec, report: digest_of(&report)?, solver: version, verdict: report.verdict() };
         file(journal, Actor::Program, Command::Prove(proved), &report).await
     }
-
-    async fn draft(
-        &self,
-        journal: &mut Journal,
-        catalog: &Catalog,
-        kind: ArtifactKind,
-        watch: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Option<Stopped>, DriverError> {
-        if journal.state().requested.model && drafter(kind).is_some() {
-            return self.draft_with_model(journal, catalog, kind, watch).await;
-        }
-        let state = journal.state();
-        let rejected = match kind {
-            ArtifactKind::Spec => &state.gate1,
-            _ => &state.gate2,
-        };
-        if let (GateState::Rejected { by, reason }, ArtifactKind::Spec | ArtifactKind::Design) = (rejected, kind) {
-            return Ok(Some(Stopped::NeedsEdit { artifact: kind, by: by.to_string(), reason: reason.clone() }));
-        }
-        // A draft that is asked of someone takes its time; one from a blueprint or a file is there at once.
-        if journal.documents().request().is_none_or(|request| request.design_draft().is_none()) {
-            journal.flush().await?;
-        }
-        let digest = match kind {
-            ArtifactKind::Spec => self.file_spec(journal, catalog).await?,
-            ArtifactKind::Discovery => self.file_discovery(journal, catalog).await?,
-            ArtifactKind::Design => self.file_design(journal, catalog).await?,
-            ArtifactKind::Flow => self.file_flow(journal, catalog).await?,
-            ArtifactKind::Record => self.file_record(journal, catalog).await?,
-        };
-        watch(Progress::Filed(kind, digest));
-        Ok(None)
-    }
-
-    async fn file_spec(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
-        let request = journal.documents().request().cloned().ok_or(NextError::Missing(ArtifactKind::Spec))?;
-        let from = journal.state().requested.request;
-        let spec = draft_spec(&request, from)?;
-        if let Some(problem) = spec_problems(&spec, catalog).first() {
-            return Err(DriverError::Invalid(ArtifactKind::Spec, problem.to_string()));
-        }
-        self.file_artifact(journal, Actor::Agent(Agent::Requirements), ArtifactKind::Spec, &spec, vec![from]).await
-    }
-
-    async fn file_discovery(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
-        let spec = approved_spec(journal)?;
-        let report = draft_discovery(&view(journal, catalog), &spec, spec.digest())?;
-        let from = vec![spec.digest()];
-        self.file_artifact(journal, Actor::Agent(Agent::Design), ArtifactKind::Discovery, &report, from).await
-    }
-
-    async fn file_design(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
-        let spec = approved_spec(journal)?;
-        let report = journal.state().artifact(ArtifactKind::Discovery);
-        let report = report.ok_or(NextError::Missing(ArtifactKind::Discovery))?;
-        let design = draft_design(&view(journal, catalog), &spec, spec.digest(), report)?;
-        // A design that does not come out as calls is said now, before anyone is asked to approve it.
-        let facts = journal.documents().facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
-        crate::flow::expand(&design, Digest::ZERO, &facts, &Default::default(), &catalog.toolbox)
-            .map_err(|error| DriverError::Invalid(ArtifactKind::Design, error.to_string()))?;
-        let from = vec![spec.digest(), report];
-        self.file_artifact(journal, Actor::Agent(Agent::Design), ArtifactKind::Design, &design, from).await
-    }
-
-    async fn file_flow(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
-        let flow = view(journal, catalog).preview()?;
-        let design = ApprovedDesign::design(journal.state(), journal.documents());
-        let design = design.ok_or(Refusal::GateClosed("gate 2"))?;
-        let GateState::Open { request, .. } = journal.state().gate2.clone() else {
-            return Err(Refusal::GateClosed("gate 2").into());
-        };
-        // What runs is what gate 2 showed: the same design and facts give the same flow, unless the tools changed.
-        let approved: ApprovalRequest = read_document(request, journal.blobs(), "approval request")
-            .map_err(|error| DriverError::Ledger(error.into()))?;
-        if approved.flow != Some(digest_of(&flow)?) {
-            return Err(DriverError::FlowChanged);
-        }
-        self.file_artifact(journal, Actor::Agent(Agent::Build), ArtifactKind::Flow, &flow, vec![design.digest()]).await
-    }
-
-    async fn file_record(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
-        let record = reconcile(&view(journal, catalog), Timestamp::now())?;
-        let kinds = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design, ArtifactKind::Flow];
-        let from = kinds.into_iter().filter_map(|kind| journal.state().artifact(kind)).collect();
-        self.file_artifact(journal, Actor::Program, ArtifactKind::Record, &record, from).await
-    }
-
-    async fn file_artifact<T: Serialize>(
-        &self,
-        journal: &mut Journal,
-        actor: Actor,
-        artifact: ArtifactKind,
-        document: &T,
-        made_from: Vec<Digest>,
-    ) -> Result<Digest, DriverError> {
-        let digest = digest_of(document)?;
-        file(journal, actor, Command::File { artifact, digest, made_from }, document).await?;
-        Ok(digest)
-    }
 }
 
 /// What changed about the open question since it was asked; nothing where it still stands.
@@ -490,11 +390,6 @@ async fn changed_question(
         other => DriverError::Invalid(ArtifactKind::Design, other.to_string()),
     })?;
     Ok(open.map(|open| open.changed).filter(|changed| !changed.is_empty()))
-}
-
-fn approved_spec(journal: &Journal) -> Result<ApprovedSpec, DriverError> {
-    let spec = ApprovedSpec::spec(journal.state(), journal.documents());
-    spec.ok_or_else(|| Refusal::GateClosed("gate 1").into())
 }
 
 /// What is found out again by whoever goes on after a crash.

@@ -2,12 +2,13 @@
 //! down what came of it. Nothing is decided here.
 
 mod answer;
+mod catalog_files;
 mod drafting;
 mod driver;
+mod filing;
 mod found;
 mod progress;
 mod request;
-mod talking;
 mod revision;
 #[cfg(test)]
 mod revision_tests;
@@ -16,6 +17,7 @@ mod signing;
 mod simulate;
 mod solver;
 mod stamps;
+mod talking;
 mod workspace;
 
 pub use answer::{

@@ -8,20 +8,21 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use crate::{
     agent::Prompts,
-    artifact::{Blueprint, Digest, EngagementId, YamlError, digest_bytes, from_yaml, to_yaml},
+    artifact::{Blueprint, Digest, EngagementId, YamlError, from_yaml, to_yaml},
     broker::Sources,
-    facts::{AllowedSigners, Identity, IdentityMeans, Inventory, People},
+    facts::{AllowedSigners, Identity, IdentityMeans},
     ledger::{Journal, LedgerError, SqliteStore, Store},
     model::Models,
-    policy::{Catalog, Policies, PolicyProblem, PolicyTexts},
-    tool::{Kept, Manifest, Pins, SERVERS, Toolbox, filled},
+    policy::{Catalog, Policies},
+    tool::{Kept, Manifest, Pins, SERVERS},
 };
 
 use super::{
+    catalog_files::{CatalogFiles, files, folder, policy_problems, read},
     found::Derived,
     revision::revision,
     solver::{Solver, SolverSearch},
@@ -325,151 +326,6 @@ impl Sources for Workspace {
     }
 }
 
-/// The texts that a catalog is parsed from.
-struct CatalogFiles {
-    tools: Vec<(String, String)>,
-    pins: Option<String>,
-    guardrails: String,
-    stages: String,
-    gates: String,
-    inventory: String,
-    people: String,
-}
-
-impl CatalogFiles {
-    /// What [`Self::read`] reads: a folder is here for the names in it.
-    fn paths(root: &Path) -> Result<Vec<PathBuf>, WorkspaceError> {
-        let tools = listed(root, "tools", &["yaml", "yml"])?.into_iter().map(|(_, path)| path);
-        let policies = ["guardrails.cedar", "stages.cedar", "gates.cedar", "inventory.yaml", "people.yaml"];
-        let policies = policies.into_iter().map(|name| root.join("policies").join(name));
-        Ok([root.join("tools"), root.join("policies"), root.join("tools/pins.yaml")]
-            .into_iter()
-            .chain(tools)
-            .chain(policies)
-            .collect())
-    }
-
-    fn read(root: &Path) -> Result<Self, WorkspaceError> {
-        let pins = root.join("tools/pins.yaml");
-        let mut tools = folder(root, "tools")?;
-        tools.retain(|(path, _)| path != "tools/pins.yaml");
-        Ok(Self {
-            tools,
-            pins: if pins.exists() { Some(read(&pins)?) } else { None },
-            guardrails: read(&root.join("policies/guardrails.cedar"))?,
-            stages: read(&root.join("policies/stages.cedar"))?,
-            gates: read(&root.join("policies/gates.cedar"))?,
-            inventory: read(&root.join("policies/inventory.yaml"))?,
-            people: read(&root.join("policies/people.yaml"))?,
-        })
-    }
-
-    /// What manifests want for their servers that no server may touch, each at its line. Where links lead is looked at
-    /// when a server starts.
-    fn given_away(&self, manifests: &[Manifest], root: &Path, kept: &Kept) -> Vec<String> {
-        let mut found = Vec::new();
-        for (manifest, (name, text)) in manifests.iter().zip(&self.tools) {
-            let files = &manifest.server.files;
-            for (key, paths, write) in [("read", &files.read, false), ("write", &files.write, true)] {
-                for (at, path) in paths.iter().enumerate() {
-                    let filled = filled(path, "/", &root.to_string_lossy());
-                    if let Some(place) = kept.given_away(Path::new(&filled), write) {
-                        let why = format!("it would give away {}, which no server may touch", place.display());
-                        let at = format!("server.files.{key}.{at}");
-                        found.push(YamlError::at(name, text, &at, &why).to_string());
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    fn digest(&self) -> Digest {
-        let mut bytes = Vec::new();
-        let fixed = [&self.guardrails, &self.stages, &self.gates, &self.inventory, &self.people];
-        let tools = self.tools.iter().flat_map(|(path, text)| [path, text]);
-        for text in tools.chain(self.pins.as_ref()).chain(fixed) {
-            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        }
-        digest_bytes(&bytes)
-    }
-
-    fn policies(&self) -> PolicyTexts<'_> {
-        PolicyTexts { guardrails: &self.guardrails, stages: &self.stages, gates: &self.gates }
-    }
-
-    /// The examples of inventory and people that do not hold.
-    fn contradicted(&self, inventory: &Inventory, people: &People) -> Vec<String> {
-        let place = |file: &str, text: &str, at: usize, instead: String| {
-            let message = format!("it does not hold: {instead}; correct the file or the example");
-            YamlError::at(file, text, &format!("examples.{at}"), message).to_string()
-        };
-        let targets = inventory.examples.iter().enumerate().filter_map(|(at, example)| {
-            Some(place("policies/inventory.yaml", &self.inventory, at, inventory.contradicts(example)?))
-        });
-        let people = people.examples.iter().enumerate().filter_map(|(at, example)| {
-            Some(place("policies/people.yaml", &self.people, at, people.contradicts(example)?))
-        });
-        targets.chain(people).collect()
-    }
-
-    fn manifests(&self) -> Result<Vec<Manifest>, WorkspaceError> {
-        self.tools.iter().map(|(path, text)| Ok(from_yaml(path, text)?)).collect()
-    }
-
-    fn toolbox(&self, root: &Path, kept: &Kept) -> Result<Toolbox, WorkspaceError> {
-        let manifests = self.manifests()?;
-        let given_away = self.given_away(&manifests, root, kept);
-        if !given_away.is_empty() {
-            return Err(WorkspaceError::Problems(given_away));
-        }
-        let families: Vec<String> = manifests.iter().map(|manifest| manifest.family.clone()).collect();
-        let pins: Pins = parse_or_default("tools/pins.yaml", self.pins.as_deref())?;
-        Toolbox::new(manifests, pins).map_err(|problems| {
-            let place = |problem: &crate::tool::ManifestProblem| {
-                let at = families.iter().position(|family| *family == problem.family);
-                match at.and_then(|at| self.tools.get(at)) {
-                    Some((path, text)) => YamlError::at(path, text, &problem.path, &problem.message).to_string(),
-                    None => problem.to_string(),
-                }
-            };
-            WorkspaceError::Problems(problems.iter().map(place).collect())
-        })
-    }
-
-    fn parse(&self, root: &Path, kept: &Kept) -> Result<Catalog, WorkspaceError> {
-        let toolbox = self.toolbox(root, kept)?;
-        let inventory: Inventory = from_yaml("policies/inventory.yaml", &self.inventory)?;
-        if let Some(twice) = inventory.duplicates().first() {
-            return Err(WorkspaceError::Problems(vec![format!("policies/inventory.yaml: `{twice}` stands twice")]));
-        }
-        let people: People = from_yaml("policies/people.yaml", &self.people)?;
-        let contradicted = self.contradicted(&inventory, &people);
-        if !contradicted.is_empty() {
-            return Err(WorkspaceError::Problems(contradicted));
-        }
-        let wrong = inventory.wrong_finders(&toolbox).into_iter();
-        let file = "policies/inventory.yaml";
-        let wrong = wrong.map(|(at, why)| YamlError::at(file, &self.inventory, &at, &why).to_string());
-        let wrong: Vec<String> = wrong.collect();
-        if !wrong.is_empty() {
-            return Err(WorkspaceError::Problems(wrong));
-        }
-        let policies = Policies::load(self.policies(), &toolbox).map_err(policy_problems)?;
-        Ok(Catalog { toolbox: Arc::new(toolbox), inventory, people, policies: Arc::new(policies) })
-    }
-}
-
-/// Policy problems with the files that they are in.
-fn policy_problems(problems: Vec<PolicyProblem>) -> WorkspaceError {
-    WorkspaceError::Problems(problems.iter().map(|problem| format!("policies/{problem}")).collect())
-}
-
-fn parse_or_default<T: DeserializeOwned + Default>(name: &str, text: Option<&str>) -> Result<T, YamlError> {
-    text.map_or_else(|| Ok(T::default()), |text| from_yaml(name, text))
-}
-
 /// Lays out a new workspace with `owner` as its owner, and the simulated lab's network.
 pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>, WorkspaceError> {
     let occupied = std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
@@ -499,36 +355,6 @@ pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>
     Ok(written)
 }
 
-/// The YAML files of a folder, by name.
-fn folder(root: &Path, name: &str) -> Result<Vec<(String, String)>, WorkspaceError> {
-    files(root, name, &["yaml", "yml"])
-}
-
-/// The files of a folder with one of these endings, by name.
-fn files(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(String, String)>, WorkspaceError> {
-    listed(root, name, endings)?.into_iter().map(|(name, path)| Ok((name, read(&path)?))).collect()
-}
-
-/// The same without what is in them.
-fn listed(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(String, PathBuf)>, WorkspaceError> {
-    let path = root.join(name);
-    let entries = std::fs::read_dir(&path).map_err(|error| file_error(&path, &error))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| file_error(&path, &error))?.path();
-        let wanted = entry.extension().is_some_and(|extension| endings.iter().any(|ending| extension == *ending));
-        if let (true, Some(file)) = (wanted, entry.file_name().and_then(|file| file.to_str())) {
-            files.push((format!("{name}/{file}"), entry.clone()));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn read(path: &Path) -> Result<String, WorkspaceError> {
-    std::fs::read_to_string(path).map_err(|error| file_error(path, &error))
-}
-
 /// Writes to a temporary sibling and renames, so that nobody reads half a file.
 fn write(path: &Path, text: &str) -> Result<(), WorkspaceError> {
     if let Some(parent) = path.parent() {
@@ -539,6 +365,6 @@ fn write(path: &Path, text: &str) -> Result<(), WorkspaceError> {
     std::fs::rename(&temporary, path).map_err(|error| file_error(path, &error))
 }
 
-fn file_error(path: &Path, error: &std::io::Error) -> WorkspaceError {
+pub(super) fn file_error(path: &Path, error: &std::io::Error) -> WorkspaceError {
     WorkspaceError::File { path: path.to_owned(), reason: error.to_string() }
 }
