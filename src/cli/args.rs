@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     call::CallArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, say::SayArgs, spec::SpecArgs, tools::Tools,
@@ -248,9 +248,10 @@ pub struct Init {
 
 /// `request`
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["blueprint", "text", "spec"]).multiple(true).required(true))]
 pub struct Request {
     /// The blueprint, see `countersign blueprints`.
-    #[arg(long, conflicts_with_all = ["spec", "design"], required_unless_present_any = ["spec", "text"])]
+    #[arg(long, conflicts_with_all = ["spec", "design"])]
     pub blueprint: Option<String>,
     /// What is wanted, in your own words; the models of policies/models.yaml draft it.
     #[arg(long, value_name = "WORDS", conflicts_with_all = ["spec", "design"])]

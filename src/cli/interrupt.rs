@@ -21,6 +21,20 @@ pub struct Interrupt {
     told: Notify,
 }
 
+/// Says what goes on from here when Ctrl-C ends the program; whatever was begun is looked after when it goes on.
+pub fn says_next(next: String) {
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            leave(&next);
+        }
+    });
+}
+
+fn leave(next: &str) -> ! {
+    aside(format!("\nNothing is lost. Next: {next}"));
+    std::process::exit(Code::Waiting.number().into());
+}
+
 impl Interrupt {
     /// Listens for Ctrl-C as long as the program runs. `next` is said with what goes on from here.
     pub fn listen(next: String) -> Arc<Self> {
@@ -37,8 +51,7 @@ impl Interrupt {
                     aside("\n  ending the turn once this step is written down; Ctrl-C again ends the program at once");
                     continue;
                 }
-                aside(format!("\nNothing is lost. Next: {next}"));
-                std::process::exit(Code::Waiting.number().into());
+                leave(&next);
             }
         });
         interrupt

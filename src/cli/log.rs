@@ -31,7 +31,10 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
         return Ok(Code::Done);
     }
     if events.is_empty() {
-        say(format!("No event matches; `countersign log {id}` shows all."));
+        say(match &args.kind {
+            Some(kind) => format!("No event's kind begins with `{}`; `countersign log {id}` shows all.", plain(kind)),
+            None => "No scope's stage was ever changed; `countersign trust show` says what holds.".to_owned(),
+        });
     }
     for event in &events {
         say(line(event));

@@ -15,7 +15,7 @@ use super::{
     args::Global,
     context::Context,
     list::table,
-    output::{CliError, Code, plain, say, say_json},
+    output::{CliError, Code, aside, plain, say, say_json},
 };
 
 /// `models`
@@ -81,6 +81,9 @@ async fn check(global: &Global, models: &Models) -> Result<Code, CliError> {
     table.set_header(vec!["endpoint", "model", "answers", "documents", "calls", "milliseconds"]);
     let mut all = true;
     for (at, model) in models.each() {
+        if !global.json {
+            aside(format!("asking {}…", plain(&at.name)));
+        }
         let begun = Instant::now();
         let document = ask(model.as_ref(), true).await;
         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

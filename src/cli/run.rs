@@ -18,7 +18,7 @@ use super::{
     args::{Global, Run},
     context::{Context, solver_search},
     converse::Converse,
-    edit,
+    edit, interrupt,
     output::{CliError, Code, agreed, complain, interactive, plain, prompt, say, say_json, style},
     say as to_agents, show,
     signing::Key,
@@ -45,6 +45,10 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
             say("Nothing is open. Begin with `countersign request`; see `countersign blueprints`.");
         }
         return Ok(Code::Done);
+    }
+    if asks {
+        let of = args.id.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
+        interrupt::says_next(format!("countersign run{of}"));
     }
     let mut worst = Code::Done;
     let mut answers = Vec::new();

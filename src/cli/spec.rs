@@ -18,7 +18,7 @@ use super::{
     args::Global,
     context::Context,
     form, lint,
-    output::{CliError, Code, say, say_json, style},
+    output::{CliError, Code, plain, say, say_json, style},
 };
 
 /// `spec`
@@ -88,6 +88,13 @@ pub async fn run(global: &Global, args: SpecArgs) -> Result<Code, CliError> {
                 }
                 None => {
                     let (older, newer) = (Path::new(&first), Path::new(&second));
+                    if let Some(missing) = [older, newer].into_iter().find(|path| !path.is_file()) {
+                        return Err(CliError::usage(format!(
+                            "there is no file `{}`; give two files, or an engagement's id and one or two versions, \
+                             such as `countersign spec diff ID 1 2`",
+                            plain(&missing.to_string_lossy())
+                        )));
+                    }
                     Versions { newer: from_file(newer, &catalog)?, older: Some(from_file(older, &catalog)?) }
                 }
             };

@@ -85,6 +85,9 @@ pub enum WorkspaceError {
     /// `init` was asked to write into a workspace.
     #[error("{0} is not empty; `countersign init` wants a new or empty folder")]
     NotEmpty(PathBuf),
+    /// `init` was given a file.
+    #[error("{0} is a file; `countersign init` wants a new or empty folder")]
+    NotAFolder(PathBuf),
     /// A newer program wrote it.
     #[error("this workspace has layout version {found}, this program reads {VERSION}; use a newer countersign")]
     Newer {
@@ -328,6 +331,9 @@ impl Sources for Workspace {
 
 /// Lays out a new workspace with `owner` as its owner, and the simulated lab's network.
 pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>, WorkspaceError> {
+    if root.exists() && !root.is_dir() {
+        return Err(WorkspaceError::NotAFolder(root.to_owned()));
+    }
     let occupied = std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
         return Err(WorkspaceError::NotEmpty(root.to_owned()));

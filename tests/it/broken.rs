@@ -39,6 +39,7 @@ fn outside_a_workspace_every_command_says_how_to_get_one() {
     run_in(elsewhere.path(), &["list", "--workspace", "nowhere"]).code(2).says("nowhere");
     std::fs::write(elsewhere.path().join("mine.txt"), "x").unwrap();
     run_in(elsewhere.path(), &["init", "."]).code(2).says("not empty");
+    run_in(elsewhere.path(), &["init", "mine.txt"]).code(2).says("mine.txt is a file");
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 1);
 }
 

@@ -382,6 +382,11 @@ fn ctrl_c_ends_the_turn_and_not_the_engagement() {
     talk.types("\u{3}");
     talk.hears(&format!("Nothing is lost. Next: countersign chat {id}"));
     talk.ends(3);
+    let mut talk = Talk::new(&bench, &format!("run {id}"));
+    talk.hears("[a]pprove");
+    talk.types("\u{3}");
+    talk.hears(&format!("Nothing is lost. Next: countersign run {id}"));
+    talk.ends(3);
     bench.to_gate2(&id);
     bench.approve(&id);
     bench.fault("slow:vlan.create,times=1,ms=2000");

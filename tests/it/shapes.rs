@@ -35,6 +35,15 @@ fn exit_codes_are_what_the_help_says() {
 }
 
 #[test]
+fn what_cannot_be_asked_so_says_how_to_ask() {
+    let bench = Bench::new();
+    bench.run(&["request"]).code(2).says("--text <WORDS>").says("--spec <FILE>");
+    bench.run(&["spec", "diff", "old.yaml", "new.yaml"]).code(2).says("no file `old.yaml`").says("spec diff ID 1 2");
+    bench.run(&["log", "trust"]).code(0).shows("countersign trust show");
+    bench.run(&["log", "trust", "--kind", "call"]).code(0).shows("begins with `call`");
+}
+
+#[test]
 fn every_command_has_help_with_an_example() {
     let bench = Bench::new();
     for name in [
@@ -326,7 +335,7 @@ fn what_needs_a_terminal_says_so_and_columns_are_honoured() {
     let id = bench.request_vlan();
     bench.drive(&id, 3);
     bench.run(&["edit", &id]).code(2).says("--file FILE").says(&format!("countersign show {id} --artifact spec"));
-    bench.run(&["log", &id, "--kind", "bogus"]).code(0).shows("No event matches");
+    bench.run(&["log", &id, "--kind", "bogus"]).code(0).shows("No event's kind begins with `bogus`");
     let widest = |columns: &str| {
         let mut show = crate::bench::command(&bench.root);
         show.args(["show", &id]).env("COLUMNS", columns);
