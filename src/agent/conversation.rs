@@ -33,7 +33,8 @@ pub(super) fn conversation(
     let filling = Filling { kind, schema: &schema.to_string(), attempts };
     let prompt = desk.prompts.render(agent, &filling)?;
     let mut messages = vec![Message::System { text: prompt.text }, Message::User { text: opening(desk, kind) }];
-    messages.extend(history(desk, kind)?);
+    let (exchange, left_out) = history(desk, kind)?;
+    messages.extend(exchange);
     // The name under which a script knows whose turn it is.
     let name = match kind {
         ArtifactKind::Spec => "spec",
@@ -43,6 +44,7 @@ pub(super) fn conversation(
     let request = ModelRequest {
         agent,
         messages: joined(messages),
+        left_out,
         tools: offers(desk, kind),
         output: Some(OutputSchema { name: name.into(), schema }),
     };
@@ -64,8 +66,9 @@ fn joined(messages: Vec<Message>) -> Vec<Message> {
 }
 
 /// The exchange about a draft, turn by turn. Where it is too long the earliest turns are left out, each with all that
-/// belongs to it: a call and its result are never parted.
-fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<Vec<Message>, TurnError> {
+/// belongs to it: a call and its result are never parted. What was said before the first turn is always told. With it,
+/// how many turns are left out.
+fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<(Vec<Message>, usize), TurnError> {
     let about = desk.view.state.talk.about(kind);
     let mut groups: Vec<Vec<Message>> = vec![Vec::new()];
     let mut answered = false;
@@ -103,17 +106,15 @@ fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<Vec<Message>, TurnErro
     }
     let mut left = 0;
     while groups.iter().flatten().map(bytes).sum::<usize>() > HISTORY && groups.len() > 2 {
-        groups.remove(0);
+        groups.remove(1);
         left += 1;
     }
-    let mut messages = Vec::new();
-    if left > 0 {
+    if let Some(before) = groups.first_mut().filter(|_| left > 0) {
         let text =
             format!("The {left} earliest turns are left out here. What they read can be read again by its digest.");
-        messages.push(Message::User { text });
+        before.push(Message::User { text });
     }
-    messages.extend(groups.into_iter().flatten());
-    Ok(messages)
+    Ok((groups.into_iter().flatten().collect(), left))
 }
 
 fn bytes(message: &Message) -> usize {

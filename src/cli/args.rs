@@ -181,6 +181,8 @@ pub enum SchemaArg {
     Manifest,
     /// policies/models.yaml
     Models,
+    /// What an endpoint that says `scripted: FILE` answers from.
+    Turns,
 }
 
 /// `chat`

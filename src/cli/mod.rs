@@ -147,6 +147,7 @@ fn schema(document: args::SchemaArg) -> Result<Code, CliError> {
         SchemaArg::Flow => schemars::schema_for!(AutomationFlow),
         SchemaArg::Record => schemars::schema_for!(ReconciledRecord),
         SchemaArg::Manifest => schemars::schema_for!(crate::tool::Manifest),
+        SchemaArg::Turns => schemars::schema_for!(crate::model::ScriptFile),
         SchemaArg::Models => schemars::schema_for!(crate::model::ModelsFile),
     };
     output::say_json(&schema)?;

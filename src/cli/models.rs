@@ -136,6 +136,7 @@ async fn ask(model: &dyn Model, document: bool) -> Result<Answer, ModelError> {
             Message::System { text: "You are asked whether you can be reached. Be brief.".into() },
             Message::User { text: says.into() },
         ],
+        left_out: 0,
         tools: if document { Vec::new() } else { vec![tool()] },
         output: document.then(|| OutputSchema { name: "check".into(), schema: object("ok", "boolean") }),
     };

@@ -1,5 +1,6 @@
 //! One exchange with a model, as the chain remembers it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Agent, ArtifactKind, Digest};
@@ -67,7 +68,7 @@ impl Usage {
 }
 
 /// Why an answer ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
     /// The model was done.

@@ -271,7 +271,7 @@ mod tests {
 
     fn request(texts: &[&str]) -> ModelRequest {
         let messages = texts.iter().map(|text| Message::User { text: (*text).into() }).collect();
-        ModelRequest { agent: Agent::Design, messages, tools: Vec::new(), output: None }
+        ModelRequest { agent: Agent::Design, messages, left_out: 0, tools: Vec::new(), output: None }
     }
 
     #[tokio::test]

@@ -324,7 +324,7 @@ mod tests {
     }
 
     fn request() -> ModelRequest {
-        ModelRequest { agent: Agent::Design, messages: Vec::new(), tools: Vec::new(), output: None }
+        ModelRequest { agent: Agent::Design, messages: Vec::new(), left_out: 0, tools: Vec::new(), output: None }
     }
 
     async fn ask(fakes: &[&Arc<Fake>]) -> (Result<Answer, ModelError>, Vec<Delta>) {

@@ -16,10 +16,18 @@ pub struct ModelRequest {
     pub agent: Agent,
     /// The conversation, the system prompt first.
     pub messages: Vec<Message>,
+    /// How many turns of it are left out, because it was too long.
+    #[serde(default, skip_serializing_if = "none_left_out")]
+    pub left_out: usize,
     /// The tools that may be asked for.
     pub tools: Vec<ToolOffer>,
     /// What the final answer has to look like; none where the agent may answer in prose.
     pub output: Option<OutputSchema>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn none_left_out(turns: &usize) -> bool {
+    *turns == 0
 }
 
 /// One message of a conversation.

@@ -13,6 +13,7 @@ mod config;
 mod health;
 mod list;
 mod openai;
+mod script;
 mod scripted;
 mod cassette;
 mod models;
@@ -25,6 +26,7 @@ pub use config::{
 pub use key::KeySource;
 pub use message::{Answer, Delta, Message, ModelRequest, OutputSchema, ToolOffer, ToolRequest};
 pub use models::{ModelEndpoint, Models};
+pub use script::{ScriptCall, ScriptFile, ScriptKind, ScriptTake, ScriptTokens, ScriptTurn};
 
 /// A model that answers one request at a time.
 pub trait Model: Send + Sync {

@@ -4,10 +4,9 @@
 //! Which turn is next is read off the conversation (how often the agent has spoken in it) and kept nowhere: an
 //! engagement that goes on in another process goes on in its script, and each engagement begins at the first turn.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use futures::future::BoxFuture;
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
@@ -19,76 +18,11 @@ use super::{
     Answer, Delta, Message, ModelError, ModelRequest, ToolRequest,
     health::Health,
     list::{Endpoint, Trouble, told},
+    script::{ScriptCall, ScriptFile, ScriptTokens, ScriptTurn},
 };
 
 /// What stands behind the name of the endpoint wherever it shows.
 const SIMULATED: &str = "(simulated)";
-
-/// A script.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Script {
-    #[expect(dead_code, reason = "says what the file is")]
-    kind: ScriptKind,
-    turns: Vec<Turn>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ScriptKind {
-    Turns,
-}
-
-/// One answer.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Turn {
-    /// Whose turn.
-    agent: Option<Agent>,
-    /// The name of the output schema that the request must have for this turn to count; any where left out.
-    drafting: Option<String>,
-    /// What the request must contain.
-    expect: Vec<String>,
-    /// What is taken from the request into what stands below, where it says `${NAME}`.
-    take: BTreeMap<String, Take>,
-    /// What is said.
-    text: Option<String>,
-    /// What is said as a document, written here as YAML; it is sent as JSON.
-    document: Option<Value>,
-    /// What is asked to be called.
-    calls: Vec<Call>,
-    /// Why it ends; by itself where left out.
-    finish: Option<Finish>,
-    /// The tokens that it is said to have used; about as many as it would where left out.
-    usage: Option<Tokens>,
-}
-
-/// A text of the request: what stands after the last `after`, up to the next `until`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Take {
-    after: String,
-    until: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Call {
-    tool: String,
-    /// The arguments, written as YAML.
-    #[serde(default)]
-    with: Option<Value>,
-    /// The arguments as text, for what is no JSON.
-    #[serde(default)]
-    arguments: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tokens {
-    input: u64,
-    output: u64,
-}
 
 /// A scripted model.
 pub(super) struct Scripted {
@@ -96,7 +30,7 @@ pub(super) struct Scripted {
     shown: String,
     file: String,
     text: String,
-    turns: Vec<Turn>,
+    turns: Vec<ScriptTurn>,
     health: Health,
 }
 
@@ -114,7 +48,7 @@ impl Scripted {
     }
 
     fn parse(name: &str, file: String, text: String) -> Result<Self, YamlError> {
-        let script: Script = from_yaml(&file, &text)?;
+        let script: ScriptFile = from_yaml(&file, &text)?;
         let wrong = |at: usize, why: &str| Err(YamlError::at(&file, &text, &format!("turns.{at}"), why));
         for (at, turn) in script.turns.iter().enumerate() {
             if turn.agent.is_none_or(|agent| agent == Agent::Verifier) {
@@ -136,11 +70,12 @@ impl Scripted {
 
     fn turn(&self, request: &ModelRequest) -> Result<Answer, ModelError> {
         let output = request.output.as_ref().map(|output| output.name.as_str());
-        let own = |turn: &Turn| {
+        let own = |turn: &ScriptTurn| {
             let draft = turn.drafting.as_deref();
             turn.agent == Some(request.agent) && (draft.is_none() || draft == output)
         };
         let spoken = request.messages.iter().filter(|message| matches!(message, Message::Assistant { .. })).count();
+        let spoken = spoken + request.left_out;
         let mut all = self.turns.iter().enumerate().filter(|(_, turn)| own(turn));
         let agent = request.agent.as_str();
         let (at, turn) = all.nth(spoken).ok_or_else(|| ModelError::Exhausted(self.file.clone(), agent.into()))?;
@@ -168,7 +103,7 @@ impl Scripted {
         let fill = |text: &str| taken.iter().fold(text.to_owned(), |text, (name, found)| text.replace(name, found));
         let document = turn.document.as_ref().map(|document| filled(document, &fill).to_string());
         let text = document.or_else(|| turn.text.as_deref().map(fill)).unwrap_or_default();
-        let call = |(nth, call): (usize, &Call)| ToolRequest {
+        let call = |(nth, call): (usize, &ScriptCall)| ToolRequest {
             id: format!("simulated-{}-{}", at + 1, nth + 1),
             name: call.tool.clone(),
             arguments: match (&call.arguments, &call.with) {
@@ -180,7 +115,7 @@ impl Scripted {
         let calls: Vec<ToolRequest> = turn.calls.iter().enumerate().map(call).collect();
         let guess = |text: &str| (text.len() as u64).div_ceil(4);
         let usage = match turn.usage {
-            Some(Tokens { input, output }) => Usage { input, output, estimated: false, cost_micros: None },
+            Some(ScriptTokens { input, output }) => Usage { input, output, estimated: false, cost_micros: None },
             None => Usage { input: guess(&said), output: guess(&text), estimated: true, cost_micros: None },
         };
         let ends = if calls.is_empty() { Finish::Stop } else { Finish::ToolCalls };
@@ -273,9 +208,20 @@ mod tests {
         ModelRequest {
             agent,
             messages: user.chain(own).collect(),
+            left_out: 0,
             tools: vec![ToolOffer { name: "dns.records.list".into(), about: String::new(), parameters: Value::Null }],
             output: output.map(|name| OutputSchema { name: name.into(), schema: Value::Null }),
         }
+    }
+
+    #[test]
+    fn turns_that_a_long_conversation_leaves_out_count() {
+        let script =
+            script("- {agent: design, text: one}\n- {agent: design, text: two}\n- {agent: design, text: three}\n")
+                .unwrap();
+        let cut = |left_out| ModelRequest { left_out, ..request(Agent::Design, &["hello"], 1, None) };
+        assert_eq!(script.turn(&cut(0)).unwrap().text, "two");
+        assert_eq!(script.turn(&cut(1)).unwrap().text, "three");
     }
 
     #[test]

@@ -48,6 +48,7 @@ fn request(text: &str) -> ModelRequest {
     ModelRequest {
         agent: Agent::Design,
         messages: vec![system, Message::User { text: text.into() }],
+        left_out: 0,
         tools: vec![tool],
         output: None,
     }

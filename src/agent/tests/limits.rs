@@ -7,7 +7,7 @@ use crate::{
     agent::offer::{ASK, READ_RESULT},
     artifact::RecordOutcome,
     engagement::{Finish, Usage},
-    model::Answer,
+    model::{Answer, Message},
 };
 
 fn closed(studio: &mut Studio, lines: impl IntoIterator<Item = Answer>) -> (RecordOutcome, String) {
@@ -94,6 +94,7 @@ fn reading_the_same_slice_again_and_again_is_a_loop_too() {
 #[test]
 fn a_long_exchange_is_cut_by_whole_turns() {
     let mut studio = Studio::new("VLAN 120");
+    studio.says("before anything else", json!({}));
     for n in 0..14 {
         let ask = json!({"questions": [{"text": format!("Question {n}?")}]});
         let mut line = calls(&[(ASK, ask)]);
@@ -105,5 +106,9 @@ fn a_long_exchange_is_cut_by_whole_turns() {
     let told = studio.told();
     assert!(told.contains("earliest turns are left out"), "{}", told.len());
     assert!(!told.contains("thought 0 ") && told.contains("thought 13 ") && told.contains("answer 13"));
+    assert!(told.contains("before anything else"), "what came before the first turn is left out");
     assert!(told.len() < 250_000, "{}", told.len());
+    let request = studio.requests.last().unwrap();
+    let spoken = request.messages.iter().filter(|message| matches!(message, Message::Assistant { .. })).count();
+    assert_eq!(request.left_out + spoken, 14);
 }

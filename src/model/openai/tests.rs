@@ -32,6 +32,7 @@ fn request() -> ModelRequest {
     ModelRequest {
         agent: Agent::Design,
         messages: vec![Message::System { text: "be exact".into() }, Message::User { text: "go on".into() }],
+        left_out: 0,
         tools: vec![tool("dns.records.list"), tool("dns_records_list"), tool("vlan.list")],
         output: None,
     }
