@@ -13,6 +13,7 @@ mod nearest;
 mod offer;
 mod prompt;
 mod shape;
+mod shaping;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -23,4 +24,5 @@ pub use form::{Form, Taken};
 pub use nearest::{Near, clearly, nearest};
 pub use prompt::{Prompt, PromptError, Prompts};
 pub use shape::{expected_steps, so_far};
+pub use shaping::{Shaped, Shaping};
 pub use turn::{Asking, Desk, Move, TurnError, next_move};

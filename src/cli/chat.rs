@@ -102,7 +102,9 @@ async fn ask(context: &Context, reader: &mut Reader, args: &Chat) -> Result<Opti
         let blueprint = match wanted {
             Wanted::Blueprint(blueprint) => blueprint,
             Wanted::Words(text) => {
-                let material = nearest(&text, &blueprints).into_iter().map(|near| near.blueprint.clone()).collect();
+                let near = nearest(&text, &blueprints);
+                say_nearest(&near);
+                let material = near.into_iter().map(|near| near.blueprint.clone()).collect();
                 let new = NewRequest { text: Some(text), material, ..NewRequest::default() };
                 let journal = file_request(&context.workspace, new, identity, Timestamp::now()).await?;
                 say(format!("{}  {}", journal.id(), plain(&journal.state().requested.title)));
@@ -165,6 +167,14 @@ async fn ask(context: &Context, reader: &mut Reader, args: &Chat) -> Result<Opti
     }
 }
 
+/// The blueprints that a model starts from, for whoever would rather fill in a form.
+fn say_nearest(near: &[Near<'_>]) {
+    let Some(first) = near.first() else { return };
+    let names = near.iter().map(|near| plain(&near.blueprint.name)).collect::<Vec<_>>().join(", ");
+    let name = quoted(&first.blueprint.name);
+    say(format!("  nearest   {names}; `countersign chat --blueprint {name}` asks for its inputs instead"));
+}
+
 /// What a request begins with.
 enum Wanted<'a> {
     /// A blueprint, whose form is asked.
@@ -212,11 +222,11 @@ fn choose<'a>(
         }
         let near = nearest(line, blueprints);
         if let Some(clear) = clearly(&near) {
-            say(format!(
-                "Nearest is {}, which also speaks of {}; `back` at its first question chooses another.",
-                plain(&clear.blueprint.name),
-                plain(&clear.words.join(", "))
-            ));
+            let name = &clear.blueprint.name;
+            let words =
+                clear.words.iter().map(String::as_str).filter(|word| *word != name.as_str()).collect::<Vec<_>>();
+            let also = if words.is_empty() { String::new() } else { format!(", which speaks of {}", words.join(", ")) };
+            say(format!("Nearest is {}{}; `back` at its first question chooses another.", plain(name), plain(&also)));
             return Ok(Wanted::Blueprint(clear.blueprint));
         }
         if near.is_empty() {

@@ -1,5 +1,7 @@
 //! `countersign run`: drives an engagement and, on a terminal, asks at its gates and goes on.
 
+use std::collections::BTreeMap;
+
 use crate::{
     artifact::{EngagementId, OnFailure, Phase},
     broker::Broker,
@@ -343,11 +345,14 @@ impl Seat<'_> {
         let named: Option<String> = self.chat.map(|_| open.digest.hex().chars().take(8).collect());
         let gate = matches!(about, About::Gate1 | About::Gate2);
         let several = *about == About::Gate2 && asked.calls.len() > 1;
+        // What a model drafts is changed in words, and asked about again.
+        let drafted = self.chat.is_some() && *about == About::Gate1 && journal.state().requested.model;
         loop {
             let by_name = named.as_ref().map(|digest| {
                 let some = if several { format!(", `some {digest}` to choose among its calls") } else { String::new() };
+                let words = if drafted { "`say …` to have it drafted otherwise, " } else { "" };
                 let rest = if gate { "[r]eject [e]dit [d]iff" } else { "[r]eject" };
-                format!("`approve {digest}` to approve what is shown{some}, {rest} (default: leave it waiting)")
+                format!("`approve {digest}` to approve what is shown{some}, {words}{rest} (default: leave it waiting)")
             });
             let question = match about {
                 About::Failure { .. } => "[c]ontinue [u]ndo this target undo [a]ll [s]top (default: leave it waiting)",
@@ -358,6 +363,11 @@ impl Seat<'_> {
                 _ => "[a]pprove [r]eject (default: leave it waiting)",
             };
             let Some(line) = prompt(question) else { return Ok(Asked::Left) };
+            if let Some(words) = line.strip_prefix("say ").filter(|_| drafted) {
+                let words = Some(words.trim().to_owned());
+                say_to_agents(self.workspace, journal, identity.clone(), words, BTreeMap::new()).await?;
+                return Ok(Asked::Edited);
+            }
             let line = line.to_lowercase();
             let said = match &named {
                 Some(digest) if !matches!(about, About::Failure { .. } | About::Unknown { .. }) => {

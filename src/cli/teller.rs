@@ -4,7 +4,15 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{artifact::Phase, broker::Told, engagement::Purpose, flow::NodeOutcome, model::Delta, runtime::Progress};
+use crate::{
+    agent::{Shaped, Shaping},
+    artifact::Phase,
+    broker::Told,
+    engagement::Purpose,
+    flow::NodeOutcome,
+    model::Delta,
+    runtime::Progress,
+};
 
 use super::output::{aside, plain, say, say_piece};
 
@@ -21,11 +29,13 @@ pub(super) struct Teller {
     spinner: Option<ProgressBar>,
     /// What a model has written of its answer, as far as one line shows it.
     written: String,
+    /// The draft that a model is writing.
+    shaping: Shaping,
 }
 
 impl Teller {
     pub(super) fn new(quiet: bool, streams: bool) -> Self {
-        Self { quiet, streams, amid: false, spinner: None, written: String::new() }
+        Self { quiet, streams, amid: false, spinner: None, written: String::new(), shaping: Shaping::default() }
     }
 
     /// Shows this while what it is about goes on.
@@ -41,6 +51,14 @@ impl Teller {
         spinner.set_message(message);
     }
 
+    /// Shows the end of what is being written.
+    fn tail(&mut self, text: &str) {
+        self.written.push_str(text);
+        let from = self.written.char_indices().rev().nth(WRITTEN).map_or(0, |(at, _)| at);
+        self.written.drain(..from);
+        self.spin(plain(&self.written));
+    }
+
     pub(super) fn rest(&mut self) {
         self.written.clear();
         if let Some(spinner) = self.spinner.take() {
@@ -54,16 +72,26 @@ impl Teller {
     /// A piece of what a model says.
     fn piece(&mut self, delta: Delta) {
         match delta {
-            Delta::Text(text) => {
-                self.amid = !text.ends_with('\n');
-                say_piece(&text);
-            }
+            Delta::Text(text) => match self.shaping.add(&text) {
+                Shaped::Words(words) => {
+                    self.amid = !words.ends_with('\n');
+                    say_piece(&words);
+                }
+                Shaped::Lines(lines) => {
+                    if !lines.is_empty() {
+                        self.rest();
+                        lines.iter().for_each(|line| say(format!("    {}", plain(line))));
+                    }
+                    self.tail(&text);
+                }
+            },
             Delta::Calling(tool) => {
                 self.rest();
                 say(format!("  (asks for {})", plain(&tool)));
             }
             Delta::Restarted(why) => {
                 self.rest();
+                self.shaping = Shaping::default();
                 say(format!("  (broken off and asked again: {})", plain(&why)));
             }
         }
@@ -103,16 +131,12 @@ impl Teller {
             }
             Progress::Turning(agent, artifact, turn) => {
                 self.rest();
+                self.shaping = Shaping::default();
                 let again = if turn == 1 { String::new() } else { format!(", turn {turn}") };
                 say(format!("  asks      a model for {artifact} ({agent} agent{again})"));
             }
             Progress::Delta(_, delta) if self.streams => self.piece(delta),
-            Progress::Delta(_, Delta::Text(text)) => {
-                self.written.push_str(&text);
-                let from = self.written.char_indices().rev().nth(WRITTEN).map_or(0, |(at, _)| at);
-                self.written.drain(..from);
-                self.spin(plain(&self.written));
-            }
+            Progress::Delta(_, Delta::Text(text)) => self.tail(&text),
             Progress::Delta(agent, Delta::Calling(tool)) => self.spin(format!("{agent} agent: {}", plain(&tool))),
             Progress::Delta(_, Delta::Restarted(why)) => {
                 self.rest();

@@ -485,17 +485,26 @@ fn a_conversation_with_a_model_streams_and_asks_and_ends_at_the_gate() {
     let bench = drafting("192.0.2.10");
     let mut talk = Talk::new(&bench, "chat");
     talk.answers("What is to be done?", WORDS);
+    talk.hears("  nearest   ");
     talk.hears("One thing is open.");
     talk.answers("Which address?", "192.0.2.99");
     talk.hears("is not one of");
     talk.answers("Which address?", "192.0.2.10");
-    // What the model says is shown as it comes.
-    talk.hears("\"requirements\"");
+    // What the model drafts is shown as it takes shape.
+    talk.hears("    R1  ");
+    talk.hears("    may be done with dns.record.create");
     let question = talk.hears(" to approve what is shown");
     let id = only(&bench);
     assert!(question.contains("Models are asked at"), "{question}");
     assert!(bench.events(&id, "approval.answered").is_empty());
-    let digest = digits(&question);
+    let first = digits(&question);
+    // What is said at the gate is heard, and the gate is asked again about what came of it.
+    talk.types("say with a better title\r");
+    talk.answers("Which address?", "192.0.2.10");
+    let digest = digits(&talk.hears(" to approve what is shown"));
+    assert_ne!(first, digest);
+    assert_eq!(bench.events(&id, "requester.said")[1]["body"], json!({"text": "with a better title"}));
+    assert!(bench.events(&id, "approval.answered").is_empty());
     talk.types("\r");
     talk.ends(3);
     assert!(bench.question(&id).contains(&digest));
