@@ -121,10 +121,12 @@ impl<'a> Desk<'a> {
             Err(error) => Wants::Nothing(format!("{error}; write one JSON object")),
             Ok(Value::Object(args)) => match (name.as_str(), drafter(kind)) {
                 (ASK, Some(Agent::Requirements)) => self.questions(Value::Object(args)),
-                (READ_RESULT, Some(Agent::Design)) => match serde_json::from_value(Value::Object(args)) {
-                    Ok(slice) => Wants::Slice(slice),
-                    Err(error) => Wants::Nothing(error.to_string()),
-                },
+                (READ_RESULT, Some(Agent::Design | Agent::Build)) => {
+                    match serde_json::from_value(Value::Object(args)) {
+                        Ok(slice) => Wants::Slice(slice),
+                        Err(error) => Wants::Nothing(error.to_string()),
+                    }
+                }
                 (_, Some(agent)) => {
                     let purpose = Purpose::Turn { turn, call: nth };
                     Wants::Tool(Proposal { agent, purpose, tool: name.clone(), args })

@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    build::holes_told,
     data::{data, fitted},
     offer::{granted_reads, offers, parameters},
     prompt::Filling,
@@ -39,6 +40,7 @@ pub(super) fn conversation(
     let name = match kind {
         ArtifactKind::Spec => "spec",
         ArtifactKind::Discovery => "discovery",
+        ArtifactKind::Flow => "flow",
         _ => "design",
     };
     let request = ModelRequest {
@@ -132,6 +134,9 @@ fn opening(desk: &Desk<'_>, kind: ArtifactKind) -> String {
         ArtifactKind::Spec => for_spec(desk),
         _ => for_design(desk, kind),
     };
+    if kind == ArtifactKind::Flow {
+        parts.extend(holes_told(desk));
+    }
     parts.push(format!("Draft {kind}."));
     parts.join("\n\n")
 }
@@ -221,8 +226,13 @@ fn for_design(desk: &Desk<'_>, kind: ArtifactKind) -> Vec<String> {
         parts.push(format!("This is what discovery found:\n{}", data("discovery.report", &told)));
     }
     if let Some(design) = view.documents.design() {
-        parts.push(format!("This version was filed before:\n{}", data("solution.design", &json!(design))));
+        let which =
+            if kind == ArtifactKind::Flow { "This design was approved" } else { "This version was filed before" };
+        parts.push(format!("{which}:\n{}", data("solution.design", &json!(design))));
         parts.extend(rejected(&view.state.gate2));
+    }
+    if kind == ArtifactKind::Flow {
+        return parts;
     }
     parts.extend(material(desk));
     if !granted_reads(desk).is_empty() && kind == ArtifactKind::Discovery {

@@ -10,15 +10,16 @@ use crate::{
         AcceptanceReading, ArtifactKind, CallId, CapabilityStatus, Digest, DiscoveryReport, Finding, SolutionDesign,
         Spec, StepId, Verdict, too_much_to_show,
     },
-    engagement::CallOutcome,
+    engagement::{CallOutcome, HolesFilled},
     flow::{ExpandError, expand},
-    policy::{calls_outside, design_problems, spec_problems},
+    policy::{calls_outside, design_problems, holes_for_nobody, spec_problems},
     tool::Effect,
 };
 
 use super::{
     answer::{Wrong, document, object},
     blueprint::drift,
+    build,
     turn::Desk,
 };
 
@@ -31,6 +32,8 @@ pub enum Draft {
     Discovery(Box<DiscoveryReport>),
     /// solution.design
     Design(Box<SolutionDesign>),
+    /// What automation.flow is built with beside the design.
+    Flow(Box<HolesFilled>),
 }
 
 /// The draft in an answer, or what is wrong with it.
@@ -40,7 +43,8 @@ pub(super) fn read(desk: &Desk<'_>, kind: ArtifactKind, text: &str) -> Result<Dr
         ArtifactKind::Spec => spec(desk, map),
         ArtifactKind::Discovery => discovery(desk, map),
         ArtifactKind::Design => design(desk, map),
-        ArtifactKind::Flow | ArtifactKind::Record => Err(Wrong::Malformed("no model drafts this".into())),
+        ArtifactKind::Flow => build::read(desk, map).map(|filled| Draft::Flow(Box::new(filled))),
+        ArtifactKind::Record => Err(Wrong::Malformed("no model drafts this".into())),
     }
 }
 
@@ -211,7 +215,10 @@ fn design(desk: &Desk<'_>, mut map: Map<String, Value>) -> Result<Draft, Wrong> 
     map.insert("inputs".into(), Value::Object(spec.inputs.clone()));
     let design: SolutionDesign = document(ArtifactKind::Design, map)?;
     let facts = desk.view.documents.facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
-    let problems = design_problems(&design, spec, desk.catalog);
+    let mut problems = design_problems(&design, spec, desk.catalog);
+    if !desk.prompts.builds() {
+        problems.extend(holes_for_nobody(&design.steps));
+    }
     if !problems.is_empty() {
         return Err(Wrong::invalid(problems));
     }

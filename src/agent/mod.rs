@@ -3,6 +3,7 @@
 
 mod answer;
 mod blueprint;
+mod build;
 mod call;
 mod conversation;
 mod data;

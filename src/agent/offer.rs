@@ -26,7 +26,9 @@ pub(super) fn offers(desk: &Desk<'_>, kind: ArtifactKind) -> Vec<ToolOffer> {
         ArtifactKind::Discovery | ArtifactKind::Design => {
             granted_reads(desk).into_iter().map(offer).chain([read_result()]).collect()
         }
-        ArtifactKind::Flow | ArtifactKind::Record => Vec::new(),
+        // Everything was read before gate 2; what is built is not read for by whoever builds it.
+        ArtifactKind::Flow => vec![read_result()],
+        ArtifactKind::Record => Vec::new(),
     }
 }
 

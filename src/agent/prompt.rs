@@ -14,12 +14,15 @@ use super::{
 
 const REQUIREMENTS: &str = include_str!("../../prompts/requirements.md");
 const DESIGN: &str = include_str!("../../prompts/design.md");
+const BUILD: &str = include_str!("../../prompts/build.md");
 
 /// The instructions of the agents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompts {
     /// What the organisation adds: file names and texts, in the order of the names.
     custom: Vec<(String, String)>,
+    /// Whether there is a model that fills what a design leaves open.
+    builds: bool,
 }
 
 /// What one agent is told.
@@ -62,7 +65,17 @@ impl Prompts {
     /// for an agent, such as `design.md` or `design-naming.md`, is for that agent; any other is for all.
     pub fn with(mut custom: Vec<(String, String)>) -> Self {
         custom.sort();
-        Self { custom }
+        Self { custom, builds: false }
+    }
+
+    /// The same, where there is a model for the build agent or none: only then may a design leave holes to it.
+    #[must_use]
+    pub fn building(self, builds: bool) -> Self {
+        Self { builds, ..self }
+    }
+
+    pub(super) fn builds(&self) -> bool {
+        self.builds
     }
 
     pub(super) fn render(&self, agent: Agent, filling: &Filling<'_>) -> Result<Prompt, PromptError> {
@@ -73,9 +86,11 @@ impl Prompts {
             artifact => filling.kind.file_name(),
             drafting => if filling.kind == ArtifactKind::Discovery { "discovery" } else { filling.kind.file_name() },
             schema => filling.schema,
+            builds => self.builds,
             ask => ASK,
             read_result => READ_RESULT,
             most_questions => crate::engagement::AgentAsked::MOST,
+            most_wants => crate::engagement::HolesFilled::MOST_WANTS,
             returns => RETURNS,
             attempts => filling.attempts,
             by_the_program => match filling.kind {
@@ -90,7 +105,13 @@ impl Prompts {
             text.push_str("\n\n# What your organisation adds\n\n");
             text.push_str(addition.trim());
         }
-        let digest = digest_of(&json!({"template": template, "custom": custom}))?;
+        let mut told = json!({"template": template, "custom": custom});
+        if self.builds
+            && let Some(told) = told.as_object_mut()
+        {
+            told.insert("builds".into(), json!(true));
+        }
+        let digest = digest_of(&told)?;
         Ok(Prompt { text, digest })
     }
 }
@@ -99,7 +120,8 @@ fn template(agent: Agent) -> Option<&'static str> {
     match agent {
         Agent::Requirements => Some(REQUIREMENTS),
         Agent::Design => Some(DESIGN),
-        Agent::Build | Agent::Verifier => None,
+        Agent::Build => Some(BUILD),
+        Agent::Verifier => None,
     }
 }
 

@@ -47,6 +47,7 @@ fn step_words(step: &Step, inputs: &Value, toolbox: &Toolbox) -> String {
     let said = tool.sentence(|name| match step.args.get(name) {
         Some(Arg::Literal(value)) => as_word(value),
         Some(Arg::Hole(hole)) => filled(&hole.cel, inputs, &items),
+        Some(Arg::Fill(_)) => "(what the build agent chooses)".into(),
         None => {
             let default = tool.args.properties.get(name).and_then(|schema| schema.default.as_ref());
             default.map_or_else(|| "nothing".to_owned(), as_word)

@@ -12,6 +12,7 @@ use crate::{
 
 use super::{
     answer::Wrong,
+    build::BuildDraft,
     conversation::conversation,
     draft::{Draft, read},
     limits::{clipped, give_up, returned_enough},
@@ -144,13 +145,14 @@ fn think(desk: &Desk<'_>, kind: ArtifactKind, agent: Agent) -> Result<Move, Turn
     Ok(Move::CallModel(Box::new(Asking { request, agent, drafting: kind, turn, prompt })))
 }
 
-/// The JSON Schema of what an agent drafts: the artifact's own.
+/// The JSON Schema of what an agent drafts: the artifact's own, and for a flow what the build agent may say of it.
 pub(super) fn schema(kind: ArtifactKind) -> serde_json::Value {
     use crate::artifact::{DiscoveryReport, SolutionDesign, Spec};
     match kind {
         ArtifactKind::Spec => schemars::schema_for!(Spec).to_value(),
         ArtifactKind::Discovery => schemars::schema_for!(DiscoveryReport).to_value(),
         ArtifactKind::Design => schemars::schema_for!(SolutionDesign).to_value(),
-        ArtifactKind::Flow | ArtifactKind::Record => json!({}),
+        ArtifactKind::Flow => schemars::schema_for!(BuildDraft).to_value(),
+        ArtifactKind::Record => json!({}),
     }
 }

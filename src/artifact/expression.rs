@@ -64,6 +64,13 @@ pub struct EvaluateError {
     reason: String,
 }
 
+impl EvaluateError {
+    /// What `expression` says does not come out, and why.
+    pub(super) fn new(expression: &str, reason: &str) -> Self {
+        Self { expression: expression.to_owned(), reason: reason.to_owned() }
+    }
+}
+
 /// The variables that an expression may read.
 #[derive(Clone, Debug, Default)]
 pub struct Scope<'a>(Vec<(&'static str, &'a Value)>);

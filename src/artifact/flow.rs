@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{
     digest::Digest,
+    fill::{Fill, Filled},
     names::{CallId, StepId, ToolName},
-    step::Step,
+    step::{Arg, Step},
 };
 
 /// The calls that will run, in an order that respects what each needs.
@@ -23,6 +24,21 @@ pub struct AutomationFlow {
     pub design: Digest,
     /// The calls.
     pub nodes: Vec<FlowNode>,
+    /// Where it is not what the design says, because the build agent wanted it otherwise and a person accepted that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deviations: Vec<FlowDeviation>,
+}
+
+/// A step that is built otherwise than the design says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlowDeviation {
+    /// The step.
+    pub step: StepId,
+    /// Its calls as they were approved; none where the design has no such step.
+    pub approved: Vec<FlowNode>,
+    /// Why, in the agent's words.
+    pub because: String,
 }
 
 /// The `kind` of a flow.
@@ -126,6 +142,50 @@ impl AutomationFlow {
     /// The node with this id.
     pub fn node(&self, id: &NodeId) -> Option<&FlowNode> {
         self.nodes.iter().find(|node| node.id == *id)
+    }
+
+    /// The holes that an agent fills, filled or not: the step and the argument of each, once for all items of a step.
+    /// What is left out needs nothing.
+    pub fn holes(&self) -> BTreeMap<(StepId, String), &Fill> {
+        let nodes = self.nodes.iter().filter(|node| node.skipped.is_none());
+        nodes
+            .flat_map(|node| node.step.args.iter().map(move |(name, arg)| (node, name, arg)))
+            .filter_map(|(node, name, arg)| match arg {
+                Arg::Fill(fill) => Some(((node.step.id.clone(), name.clone()), fill.as_ref())),
+                Arg::Literal(_) | Arg::Hole(_) => None,
+            })
+            .collect()
+    }
+
+    /// Puts a value into a hole of a step, for all of its items.
+    pub fn fill(&mut self, step: &StepId, argument: &str, filled: &Filled) {
+        for node in self.nodes.iter_mut().filter(|node| node.step.id == *step) {
+            if let Some(Arg::Fill(fill)) = node.step.args.get_mut(argument) {
+                fill.filled = Some(filled.clone());
+            }
+        }
+    }
+
+    /// The flow as the design alone gives it: nothing fills its holes, and every step is the one that was approved.
+    #[must_use]
+    pub fn as_approved(&self) -> Self {
+        let mut flow = self.clone();
+        for deviation in std::mem::take(&mut flow.deviations) {
+            if deviation.approved.is_empty() {
+                flow.nodes.retain(|node| node.step.id != deviation.step);
+            }
+            for node in &mut flow.nodes {
+                if let Some(approved) = deviation.approved.iter().find(|approved| approved.id == node.id) {
+                    node.clone_from(approved);
+                }
+            }
+        }
+        for arg in flow.nodes.iter_mut().flat_map(|node| node.step.args.values_mut()) {
+            if let Arg::Fill(fill) = arg {
+                fill.filled = None;
+            }
+        }
+        flow
     }
 
     /// The nodes by id.

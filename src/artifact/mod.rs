@@ -7,6 +7,7 @@ mod design;
 mod digest;
 mod discovery;
 mod expression;
+mod fill;
 mod flow;
 mod grant;
 mod json;
@@ -28,13 +29,14 @@ pub use discovery::{
 };
 pub(crate) use expression::DOCUMENT;
 pub use expression::{EvaluateError, Expression, ExpressionError, Scope};
-pub use flow::{AutomationFlow, Before, FlowKind, FlowNode, NodeId, Undo};
+pub use fill::{Fill, Filled};
+pub use flow::{AutomationFlow, Before, FlowDeviation, FlowKind, FlowNode, NodeId, Undo};
 pub use grant::{Boundary, Constraint, Grant};
 pub use json::from_json;
 pub use names::{Agent, ArtifactKind, CallId, EngagementId, LedgerId, NameError, Nonce, Phase, StepId, ToolName};
 pub use record::{
-    DeviationRecord, Independence, ReconciledRecord, RecordKind, RecordOutcome, RequirementResult, RequirementStatus,
-    StepResult, TargetOutcome, TargetResult, Totals,
+    DeviationRecord, FilledHole, Independence, ReconciledRecord, RecordKind, RecordOutcome, RequirementResult,
+    RequirementStatus, StepResult, TargetOutcome, TargetResult, Totals,
 };
 pub use showable::too_much_to_show;
 pub(crate) use spec::fill_args;

@@ -8,7 +8,7 @@ use super::{
     digest::Digest,
     discovery::AcceptanceReading,
     flow::NodeId,
-    names::{CallId, ToolName},
+    names::{CallId, StepId, ToolName},
 };
 
 /// What became of an engagement.
@@ -37,6 +37,9 @@ pub struct ReconciledRecord {
     pub steps: Vec<StepResult>,
     /// What was built or run that the design does not say, and who accepted it; an empty list says "none".
     pub deviations: Vec<DeviationRecord>,
+    /// What the build agent filled into the design's holes, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filled: Vec<FilledHole>,
     /// What is left to look at.
     pub residual: Vec<String>,
     /// Whether the state was read back by another road than it was written.
@@ -160,6 +163,20 @@ pub struct StepResult {
     /// What was read back at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Value>,
+}
+
+/// A hole of the design and what filled it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilledHole {
+    /// The step.
+    pub step: StepId,
+    /// Its argument.
+    pub argument: String,
+    /// The value.
+    pub value: Value,
+    /// Why this one, in the agent's words.
+    pub because: String,
 }
 
 /// A deviation and who accepted it.

@@ -194,6 +194,10 @@ pub(crate) fn fill_args(args: &BTreeMap<String, Arg>, scope: &Scope<'_>) -> Resu
             let value = match arg {
                 Arg::Literal(value) => value.clone(),
                 Arg::Hole(hole) => hole.cel.evaluate(scope)?,
+                Arg::Fill(fill) => match &fill.filled {
+                    Some(filled) => filled.value.clone(),
+                    None => return Err(EvaluateError::new(&fill.fill, "nothing fills this hole yet")),
+                },
             };
             Ok((name.clone(), value))
         })

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{
     expression::Expression,
+    fill::Fill,
     grant::Constraint,
     names::{StepId, ToolName},
 };
@@ -49,7 +50,7 @@ pub struct Step {
     pub always: bool,
 }
 
-/// An argument: a literal, or a typed hole that is filled later.
+/// An argument: a literal, or a typed hole that is filled later: by what is computed then, or by an agent.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
 #[schemars(with = "Value")]
 pub enum Arg {
@@ -57,6 +58,8 @@ pub enum Arg {
     Literal(Value),
     /// `{cel: …, where: …}`
     Hole(Hole),
+    /// `{fill: …, where: …}`
+    Fill(Box<Fill>),
 }
 
 /// A value that is computed when what it reads is known; it enters as a value, never as text.
@@ -153,13 +156,14 @@ impl Arg {
         match self {
             Self::Literal(value) => Some(value),
             Self::Hole(_) => None,
+            Self::Fill(fill) => fill.filled.as_ref().map(|filled| &filled.value),
         }
     }
 
     /// A value as an argument; a value that would read back as a hole is refused.
     pub fn from_value(value: Value) -> Result<Self, String> {
-        if value.get("cel").is_some() {
-            return Err("a value may not be an object with a `cel` field".into());
+        if let Some(name) = ["cel", "fill"].into_iter().find(|name| value.get(name).is_some()) {
+            return Err(format!("a value may not be an object with a `{name}` field"));
         }
         Ok(Self::Literal(value))
     }
@@ -170,6 +174,7 @@ impl Serialize for Arg {
         match self {
             Self::Literal(value) => value.serialize(serializer),
             Self::Hole(hole) => hole.serialize(serializer),
+            Self::Fill(fill) => fill.serialize(serializer),
         }
     }
 }
@@ -179,6 +184,8 @@ impl<'de> Deserialize<'de> for Arg {
         let value = Value::deserialize(deserializer)?;
         if value.get("cel").is_some() {
             serde_json::from_value(value).map(Self::Hole).map_err(D::Error::custom)
+        } else if value.get("fill").is_some() {
+            serde_json::from_value(value).map(Self::Fill).map_err(D::Error::custom)
         } else {
             Ok(Self::Literal(value))
         }
@@ -193,7 +200,7 @@ impl Step {
         own.chain(verify)
             .filter_map(|arg| match arg {
                 Arg::Hole(hole) => Some(&hole.cel),
-                Arg::Literal(_) => None,
+                Arg::Literal(_) | Arg::Fill(_) => None,
             })
             .chain(&self.when)
             .chain(self.for_each.as_ref().map(|each| &each.items))
@@ -219,6 +226,8 @@ mod tests {
     #[test]
     fn a_literal_cannot_be_smuggled_in_as_a_hole() {
         assert!(Arg::from_value(json!({"cel": "inputs.x"})).is_err());
+        assert!(Arg::from_value(json!({"fill": "x", "where": {"any": true}})).is_err());
+        assert!(matches!(serde_json::from_value(json!({"fill": "x", "where": {"any": true}})), Ok(Arg::Fill(_))));
         assert!(matches!(serde_json::from_value(json!({"cel": "item"})), Ok(Arg::Hole(_))));
         assert!(serde_json::from_value::<Arg>(json!({"cel": "item", "run": 1})).is_err());
         assert!(matches!(serde_json::from_value(json!("inputs.x")), Ok(Arg::Literal(_))));

@@ -238,7 +238,7 @@ impl ValueSchema {
     }
 
     /// The range of an integer in words, with a leading space and parentheses; empty where there is none.
-    fn range(&self) -> String {
+    pub(super) fn range(&self) -> String {
         match (self.minimum, self.maximum) {
             (Some(least), Some(most)) => format!(" ({least} to {most})"),
             (Some(least), None) => format!(" (at least {least})"),

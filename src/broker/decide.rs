@@ -395,6 +395,10 @@ pub(super) fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool
         let reason = format!("{} with this tool and these arguments is not {reason}", proposal.purpose.words());
         return Err(no(Layer::Contract, "contract.next", reason));
     }
+    if proposal.agent == Agent::Build && matches!(proposal.purpose, Purpose::Turn { .. }) {
+        let reason = "the build agent calls nothing while it drafts; what it wants done is a deviation to be said";
+        return Err(no(Layer::Contract, "agent.build", reason));
+    }
     if proposal.agent == Agent::Verifier && !on_contract {
         let reason = "the verifier is the platform's own reader; nobody proposes calls in its name";
         return Err(no(Layer::Contract, "agent.verifier", reason));

@@ -1,7 +1,7 @@
 //! `countersign log`: what happened, event by event.
 
 use crate::artifact::EngagementId;
-use crate::engagement::{Answer, Body, CallOutcome, Event, RefusedAs, Turned};
+use crate::engagement::{Answer, Body, CallOutcome, Event, HoleFilled, RefusedAs, Turned};
 
 use super::{
     args::{Global, Log},
@@ -71,6 +71,11 @@ fn words(body: &Body) -> String {
         Body::Returned(returned) => {
             format!("{} of turn {} given back: {}", returned.artifact, returned.turn, returned.problems.join("; "))
         }
+        Body::HolesFilled(filled) => {
+            let holes = filled.filled.iter().map(filled_words);
+            let wants = filled.wants.iter().map(|want| format!("wants {} otherwise: {}", want.step, want.because));
+            holes.chain(wants).collect::<Vec<_>>().join("; ")
+        }
         Body::Proved(proved) => {
             format!("{} by {}, {}", proved.verdict.as_str(), proved.solver, proved.report.short())
         }
@@ -120,7 +125,10 @@ fn words(body: &Body) -> String {
             let reason = settled.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             format!("{} {}{reason}", settled.node, outcome_word(settled.outcome))
         }
-        Body::Deviated(found) => format!("{}: {}", found.node, found.what),
+        Body::Deviated(found) => {
+            let because = found.because.as_ref().map_or_else(String::new, |because| format!(": {because}"));
+            format!("{}: {}{because}", found.node, found.what)
+        }
         Body::Retried(retried) => retried.nodes.keys().cloned().collect::<Vec<_>>().join(", "),
         Body::Cancelled { reason } => reason.clone(),
         Body::TrustSet(set) => {
@@ -128,6 +136,12 @@ fn words(body: &Body) -> String {
         }
         Body::Closed(closed) => format!("{}: {}", outcome_words(closed.outcome), closed.reason),
     }
+}
+
+/// What fills a hole, and why.
+pub(super) fn filled_words(hole: &HoleFilled) -> String {
+    let HoleFilled { step, argument, value, because } = hole;
+    format!("{argument} of {step} is {value}: {because}")
 }
 
 /// A turn of a model: what it drafts, with what, and what it used.

@@ -243,10 +243,14 @@ impl Seat<'_> {
                     return Ok(Code::Waiting);
                 }
                 Stopped::NoModel(agent) => {
+                    let id = journal.id();
+                    let or = match agent {
+                        crate::artifact::Agent::Build => format!("end it with `countersign cancel {id} --reason …`"),
+                        _ => format!("write the draft yourself with `countersign edit {id}`"),
+                    };
                     return Err(CliError::usage(format!(
                         "models draft this engagement, and none is configured for the {agent} agent: name one in \
-                         policies/models.yaml, or write the draft yourself with `countersign edit {}`",
-                        journal.id()
+                         policies/models.yaml, or {or}"
                     )));
                 }
                 Stopped::NoAnswer(why) => {

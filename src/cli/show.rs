@@ -8,8 +8,8 @@ use similar::TextDiff;
 
 use crate::{
     artifact::{
-        Agent, ArtifactKind, Digest, LedgerId, ReconciledRecord, RecordOutcome, RequirementStatus, TargetOutcome,
-        to_yaml,
+        Agent, ArtifactKind, Digest, FilledHole, LedgerId, ReconciledRecord, RecordOutcome, RequirementStatus,
+        TargetOutcome, to_yaml,
     },
     engagement::{About, AgentQuestion, Body, Closed, Event, GateState, Used},
     gate::{ApprovalRequest, render},
@@ -21,6 +21,7 @@ use super::{
     args::{ArtifactArg, Global, Show},
     context::Context,
     list::status_words,
+    log::filled_words,
     output::{CliError, Code, count, money, plain, say, say_json, style},
     run::next_words,
     say as to_agents,
@@ -58,6 +59,9 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     }
     for (agent, used) in state.talk.used() {
         say(format!("  {agent} agent: {}", used_words(used)));
+    }
+    for hole in state.filling.iter().flat_map(|filling| &filling.filled) {
+        say(format!("  filled     {}", plain(&filled_words(hole))));
     }
     for deviation in &state.deviations {
         let said = match (&deviation.accepted_by, &deviation.rejected) {
@@ -289,6 +293,10 @@ pub fn record_lines(record: &ReconciledRecord) -> Vec<String> {
     for step in bad {
         let reason = step.reason.clone().unwrap_or_default();
         lines.push(format!("  {:<10} step {}: {}", target_word(step.outcome), step.node, plain(&reason)));
+    }
+    for hole in &record.filled {
+        let FilledHole { step, argument, value, because } = hole;
+        lines.push(format!("  filled     {argument} of {step} is {}: {}", plain(&value.to_string()), plain(because)));
     }
     if record.deviations.is_empty() {
         lines.push("  deviations none".into());

@@ -14,7 +14,10 @@ use crate::{
     runtime::Progress,
 };
 
-use super::output::{aside, plain, say, say_piece};
+use super::{
+    log::filled_words,
+    output::{aside, plain, say, say_piece},
+};
 
 /// The characters of an answer under way that are shown.
 const WRITTEN: usize = 60;
@@ -155,6 +158,12 @@ impl Teller {
                 }
             }
             Progress::Asked(_) => self.rest(),
+            Progress::Filling(filled) => {
+                self.rest();
+                for hole in &filled.filled {
+                    say(format!("  fills     {}", plain(&filled_words(hole))));
+                }
+            }
             Progress::Returned(artifact, problems) => {
                 self.rest();
                 say(format!("  returned  {artifact}: {}", plain(&problems.join("; "))));

@@ -88,6 +88,7 @@ fn what_the_policy_accepts_of_a_deviation_ends() {
         contract: serde_json::json!(1),
         actual: serde_json::json!(2),
         calls: vec![],
+        because: None,
     };
     let story = Story::building().then(Command::Deviate(found));
     let story = story.then(autonomous(ask(About::Deviation { node: node("a") })));

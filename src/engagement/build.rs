@@ -12,6 +12,7 @@ use crate::{
 
 use super::{
     event::{CallOutcome, CallVoid, DeviationFound, NodeSettled},
+    filling,
     look::{after, observed, picked, verified},
     next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
@@ -30,7 +31,7 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
         return Ok(match (ended, &spec.window) {
             (Some(reason), _) => Next::Enter(Phase::AsBuilt, Some(reason)),
             (None, Some(window)) if now < window.from => Next::WaitUntil(window.from),
-            _ => Next::Draft(ArtifactKind::Flow),
+            _ => filling::next(view).unwrap_or(Next::Draft(ArtifactKind::Flow)),
         });
     };
     let halted = match (&view.state.cancelled, &spec.window) {
@@ -131,6 +132,11 @@ pub fn node_args(view: &View<'_>, node: &FlowNode) -> Result<Map<String, Value>,
 
 fn run(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextError> {
     let failed = |reason: String| Ok(settle(view, node, NodeOutcome::Failed, false, Some(reason)));
+    if !acted(view, &node.id)
+        && let Some(again) = filling::again(view, &node.step.id, now)
+    {
+        return again.or_else(failed);
+    }
     if let Some(when) = &node.step.when {
         match when.holds(&Values::of(view, node).scope()) {
             Ok(true) => {}
@@ -373,6 +379,7 @@ fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: CallId, now:
             contract: approved.clone(),
             actual: state.clone(),
             calls: vec![call],
+            because: None,
         }));
     };
     match (&known.accepted_by, &known.rejected) {

@@ -13,6 +13,7 @@ use super::{
     event::{
         CallAllowed, CallFinished, CallRefused, CallVoid, Closed, DeviationFound, NodeSettled, Retried, SpecProved,
     },
+    filling::HolesFilled,
     question::{About, Answer, Asked, PolicyAnswer},
     statement::{ApprovalStatement, Signed},
     talk::{AgentAsked, DraftReturned, RequesterSaid},
@@ -51,6 +52,8 @@ pub enum Command {
     },
     /// Give an answer back that is no draft.
     GiveBack(DraftReturned),
+    /// Write down what the build agent filled in.
+    Fill(HolesFilled),
     /// Write down what a solver proved about the spec.
     Prove(SpecProved),
     /// Ask a person.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{ArtifactKind, Digest, OnFailure, Phase, RecordOutcome},
+    artifact::{Agent, ArtifactKind, Digest, OnFailure, Phase, RecordOutcome},
     facts::{AUTONOMOUS, IdentityMeans, Role},
 };
 
@@ -15,6 +15,7 @@ use super::{
     command::Command,
     drafting,
     event::{Actor, ArtifactFiled, Body, CallOutcome, Closed, RefusedAs, SpecProved},
+    filling,
     purpose::Purpose,
     question::{About, Answer, Answered, Asked, PolicyAnswer},
     refusal::Refusal,
@@ -38,6 +39,7 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
     let agents = match &command {
         Command::Turn(turned) => Some(turned.agent),
         Command::Inquire(asked) => Some(asked.agent),
+        Command::Fill(_) => Some(Agent::Build),
         _ => None,
     };
     if agents.is_some_and(|agent| *actor != Actor::Agent(agent)) {
@@ -46,8 +48,7 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
     // What an agent files, a model has said; nobody files in its name what it never said.
     if let (Command::File { artifact, made_from, .. }, Actor::Agent(_)) = (&command, actor)
         && state.requested.model
-        && drafting::drafter(*artifact).is_some()
-        && !state.talk.gives(*artifact, made_from)
+        && !filling::given(state, *artifact, made_from)
     {
         return Err(Refusal::NotMadeFrom(format!("no turn of the agent gave this {artifact}")));
     }
@@ -97,6 +98,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
         Command::Inquire(asked) => drafting::inquire(state, asked),
         Command::Say { said, roles } => drafting::say(state, said, &roles),
         Command::GiveBack(returned) => drafting::give_back(state, returned),
+        Command::Fill(filled) => filling::fill(state, filled),
         Command::Prove(proved) => prove(state, proved),
         Command::Ask(asked) => ask(state, asked),
         Command::Answer { about, request, answer, roles, reason, calls, expires, signed } => {
@@ -118,6 +120,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
         Command::Settle(settled) => calls::settle(state, settled),
         Command::Deviate(found) => {
             in_phase(state, "a deviation", &[Phase::Build])?;
+            filling::wanted(state, &found)?;
             Ok(Body::Deviated(found))
         }
         Command::Retry { retried, roles } => calls::retry(state, retried, &roles),
@@ -152,7 +155,8 @@ fn starts_something(state: &State, command: &Command) -> bool {
         | Command::Turn(_)
         | Command::Inquire(_)
         | Command::Say { .. }
-        | Command::GiveBack(_) => true,
+        | Command::GiveBack(_)
+        | Command::Fill(_) => true,
         Command::Refuse(_)
         | Command::Finish(_)
         | Command::Void(_)
@@ -429,7 +433,12 @@ fn close(state: &State, closed: Closed) -> Result<Body, Refusal> {
     calls::none_under_way(state)?;
     let recorded = state.artifact(ArtifactKind::Record).is_some();
     // Only what ended before anything could be built needs no record.
-    let without = state.phase < Phase::Build
+    let unbuilt = state.requested.model
+        && state.phase == Phase::Build
+        && closed.outcome == RecordOutcome::GivenUp
+        && state.artifact(ArtifactKind::Flow).is_none()
+        && state.changed.is_empty();
+    let without = (state.phase < Phase::Build || unbuilt)
         && match closed.outcome {
             RecordOutcome::Cancelled => state.cancelled.is_some(),
             RecordOutcome::Refused | RecordOutcome::GivenUp => true,

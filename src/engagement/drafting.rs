@@ -30,7 +30,9 @@ pub fn drafter(kind: ArtifactKind) -> Option<Agent> {
     match kind {
         ArtifactKind::Spec => Some(Agent::Requirements),
         ArtifactKind::Discovery | ArtifactKind::Design => Some(Agent::Design),
-        ArtifactKind::Flow | ArtifactKind::Record => None,
+        // Asked only where the design leaves holes, see `View::asks_a_model`.
+        ArtifactKind::Flow => Some(Agent::Build),
+        ArtifactKind::Record => None,
     }
 }
 
@@ -54,7 +56,13 @@ fn in_its_phase(state: &State, kind: ArtifactKind) -> Result<(), Refusal> {
             in_phase(state, &what, &[Phase::Design])?;
             need(state.gate_open(Gate::One), "gate 1")
         }
-        ArtifactKind::Flow | ArtifactKind::Record => late(),
+        ArtifactKind::Flow => {
+            in_phase(state, &what, &[Phase::Build])?;
+            need(state.gate_open(Gate::One), "gate 1")?;
+            need(state.gate_open(Gate::Two), "gate 2")?;
+            if state.artifact(kind).is_none() && state.filling.is_none() { Ok(()) } else { late() }
+        }
+        ArtifactKind::Record => late(),
     }
 }
 

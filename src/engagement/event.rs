@@ -14,6 +14,7 @@ use crate::{
 };
 
 use super::{
+    filling::HolesFilled,
     purpose::Purpose,
     question::{Answered, Asked},
     statement::Signature,
@@ -97,6 +98,9 @@ pub enum Body {
     /// A model's answer was given back, because it is no draft that could stand.
     #[serde(rename = "draft.returned")]
     Returned(DraftReturned),
+    /// The build agent filled the holes of an approved design.
+    #[serde(rename = "holes.filled")]
+    HolesFilled(HolesFilled),
     /// A solver was asked about the boundary of a spec.
     #[serde(rename = "spec.proved")]
     Proved(SpecProved),
@@ -333,6 +337,9 @@ pub struct DeviationFound {
     pub actual: Value,
     /// The calls that show it.
     pub calls: Vec<CallId>,
+    /// Why the build agent wants it, where it is one that it wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// Failed nodes that a person had tried again.
@@ -388,6 +395,7 @@ impl Body {
             Self::Inquired(_) => "agent.asked",
             Self::Said(_) => "requester.said",
             Self::Returned(_) => "draft.returned",
+            Self::HolesFilled(_) => "holes.filled",
             Self::Proved(_) => "spec.proved",
             Self::Asked(_) => "approval.asked",
             Self::Answered(_) => "approval.answered",

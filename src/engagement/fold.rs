@@ -60,6 +60,7 @@ impl State {
             nodes: BTreeMap::new(),
             reasons: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            filling: None,
             deviations: Vec::new(),
             answers: Vec::new(),
             applied: BTreeMap::new(),
@@ -128,6 +129,7 @@ impl State {
             Body::Inquired(asked) => self.talk.asked(asked, event.at),
             Body::Said(said) => self.waited += self.talk.said(&event.actor, said, event.at),
             Body::Returned(returned) => self.talk.returned(returned),
+            Body::HolesFilled(filled) => self.filling = Some(filled.clone()),
             Body::Proved(proved) => self.proved = Some(proved.clone()),
             Body::Asked(asked) => {
                 if self.asked.is_none() {
@@ -255,6 +257,9 @@ impl State {
     /// A new version of an artifact voids every later one, the gates that stood on them and what was read for them.
     fn void_after(&mut self, kind: ArtifactKind, at: Timestamp) {
         self.artifacts.retain(|other, _| *other < kind);
+        if kind <= ArtifactKind::Design {
+            self.filling = None;
+        }
         match kind {
             ArtifactKind::Spec => {
                 self.gate1 = GateState::Closed;

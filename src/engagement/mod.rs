@@ -10,6 +10,7 @@ mod decide;
 mod documents;
 mod drafting;
 mod event;
+mod filling;
 mod fold;
 mod found;
 mod look;
@@ -51,6 +52,7 @@ pub use event::{
     Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed, DeviationFound,
     Event, NodeSettled, RefusedAs, Requested, Retried, SpecProved, TrustSet,
 };
+pub use filling::{HoleFilled, HolesFilled, Wanted, given};
 pub use found::{approved_finders, catalog_of, found_in};
 pub use look::{before_state, observed_state};
 pub use next::{Next, NextError, Proposal, next};

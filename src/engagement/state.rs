@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     event::{Actor, CallAllowed, CallOutcome, Closed, DeviationFound, RefusedAs, Requested, SpecProved},
+    filling::HolesFilled,
     purpose::Purpose,
     question::{About, Answer, Answered, Asked},
     talk::Talk,
@@ -88,6 +89,8 @@ pub struct State {
     pub reasons: BTreeMap<NodeId, String>,
     /// The attempt that a node is in, from 1; left out where it is the first.
     pub attempts: BTreeMap<NodeId, u32>,
+    /// What the build agent filled into the current design, and what it wants otherwise.
+    pub filling: Option<HolesFilled>,
     /// Deviations, in order.
     pub deviations: Vec<Deviation>,
     /// Every answer, in order.

@@ -228,7 +228,8 @@ impl Talk {
 
     /// Whether a turn asks for such a call: it is the last one about what is being drafted.
     pub fn proposes(&self, turn: u32, call: u32) -> bool {
-        [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design].into_iter().any(|kind| {
+        let kinds = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design, ArtifactKind::Flow];
+        kinds.into_iter().any(|kind| {
             self.last_turn(kind).is_some_and(|(number, turned, _)| number == turn && (1..=turned.calls).contains(&call))
         })
     }

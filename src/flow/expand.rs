@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     artifact::{
-        Arg, AutomationFlow, Before, Digest, EvaluateError, FlowKind, FlowNode, ForEach, NodeId, Scope, SolutionDesign,
-        Step, StepId, Undo, canonical, fill_args, value::hides,
+        Arg, AutomationFlow, Before, Digest, EvaluateError, Fill, FlowKind, FlowNode, ForEach, NodeId, Scope,
+        SolutionDesign, Step, StepId, Undo, canonical, fill_args, value::hides,
     },
     tool::{ArgsProblem, Effect, Tool, Toolbox},
 };
@@ -111,7 +111,7 @@ pub fn expand(
             nodes.push(node);
         }
     }
-    Ok(AutomationFlow { kind: FlowKind::Flow, design: digest, nodes })
+    Ok(AutomationFlow { kind: FlowKind::Flow, design: digest, nodes, deviations: Vec::new() })
 }
 
 /// Adds what follows from known arguments and the before-state. A step that changes what an earlier step of the same
@@ -181,14 +181,21 @@ fn node(
     }
     let mut node =
         FlowNode { id, item, target: None, step: filled, needs, before: None, after: None, skipped, undo: None };
-    if let Some(args) = node.known_args() {
+    known(&mut node, tool, toolbox)?;
+    Ok(node)
+}
+
+/// Adds what follows from the arguments that are known: their normal form, once all are, and the target.
+pub(super) fn known(node: &mut FlowNode, tool: &Tool, toolbox: &Toolbox) -> Result<(), ExpandError> {
+    let filled = node.step.args.values().any(|arg| matches!(arg, Arg::Fill(_)));
+    if let Some(args) = node.known_args().filter(|_| !filled) {
         let args = toolbox.check_args(tool, &args).map_err(|problem| from_args(&node.id, problem))?;
         node.target = args.get(&tool.target).and_then(Value::as_str).map(str::to_owned);
         node.step.args = args.into_iter().map(|(name, value)| (name, Arg::Literal(value))).collect();
     } else if let Some(Arg::Literal(Value::String(target))) = node.step.args.get(&tool.target) {
         node.target = Some(target.clone());
     }
-    Ok(node)
+    Ok(())
 }
 
 /// Adds what follows from known arguments and the before-state: the state after, and the undo.
@@ -209,6 +216,7 @@ fn complete(node: &mut FlowNode, tool: &Tool, args: &Map<String, Value>) -> Resu
     if let Some(undo) = &tool.undo {
         let known = undo.args.values().all(|arg| match arg {
             Arg::Literal(_) => true,
+            Arg::Fill(_) => false,
             Arg::Hole(hole) => {
                 let variables = hole.cel.variables();
                 !variables.contains("result")
@@ -234,8 +242,10 @@ pub fn bind_args(
     let evaluate = |source: EvaluateError| ExpandError::Evaluate { step: node.id.to_string(), source };
     let args = fill_args(&node.step.args, scope).map_err(evaluate)?;
     for (name, arg) in &node.step.args {
-        if let (Arg::Hole(hole), Some(value)) = (arg, args.get(name)) {
-            check_hole(hole, name, value, tool, &node.id)?;
+        match (arg, args.get(name)) {
+            (Arg::Hole(hole), Some(value)) => check_hole(hole, name, value, tool, &node.id)?,
+            (Arg::Fill(fill), Some(value)) => check_fill(fill, name, value, tool, &node.id)?,
+            _ => {}
         }
     }
     toolbox.check_args(tool, &args).map_err(|problem| from_args(&node.id, problem))
@@ -258,6 +268,12 @@ fn check_hole(
         )),
         _ => Ok(()),
     }
+}
+
+fn check_fill(fill: &Fill, name: &str, value: &Value, tool: &Tool, node: &NodeId) -> Result<(), ExpandError> {
+    let schema = tool.args.properties.get(name);
+    let checked = schema.map_or_else(|| Err("the tool has no such argument".into()), |of| fill.check(value, of));
+    checked.map(drop).map_err(|reason| argument(node, name, reason))
 }
 
 fn argument(node: &NodeId, name: &str, reason: String) -> ExpandError {

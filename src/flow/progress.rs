@@ -146,7 +146,12 @@ mod tests {
                 undo: None,
             }
         };
-        AutomationFlow { kind: FlowKind::Flow, design: Digest::ZERO, nodes: nodes.iter().map(node).collect() }
+        AutomationFlow {
+            kind: FlowKind::Flow,
+            design: Digest::ZERO,
+            nodes: nodes.iter().map(node).collect(),
+            deviations: vec![],
+        }
     }
 
     /// Runs a flow where the nodes in `failing` fail, and tells what happened in order.

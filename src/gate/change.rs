@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Arg, AutomationFlow, FlowNode, OnFailure, canonical},
+    artifact::{Arg, AutomationFlow, Fill, FlowNode, OnFailure, canonical},
     policy::Catalog,
     tool::{Effect, Tool, Toolbox},
 };
@@ -120,6 +120,7 @@ impl Group<'_> {
                 None => match rule.args.get(name) {
                     Some(Arg::Literal(literal)) => value(literal),
                     Some(Arg::Hole(hole)) => self.later(hole.cel.source()),
+                    Some(Arg::Fill(_)) => "(decided then)".into(),
                     None => "nothing".into(),
                 },
             }
@@ -147,6 +148,7 @@ pub(super) fn arg_words(arg: Option<&Arg>) -> String {
             Some(step) => format!("(decided by `{step}`)"),
             None => "(decided later)".into(),
         },
+        Some(Arg::Fill(fill)) => filled_words(fill),
     }
 }
 
@@ -155,7 +157,18 @@ pub(super) fn hole_words(arg: &Arg) -> String {
     match arg {
         Arg::Literal(literal) => value(literal),
         Arg::Hole(hole) => format!("({})", sentence(hole.cel.source())),
+        Arg::Fill(fill) => filled_words(fill),
     }
+}
+
+/// What fills a hole, or who will.
+fn filled_words(fill: &Fill) -> String {
+    fill.filled.as_ref().map_or_else(|| "(chosen by the build agent)".into(), |filled| value(&filled.value))
+}
+
+/// What may fill a hole of a call, in words.
+pub(super) fn bound_words(tool: &Tool, argument: &str, fill: &Fill) -> String {
+    tool.args.properties.get(argument).map_or_else(|| "nothing".into(), |schema| sentence(&fill.bound_words(schema)))
 }
 
 /// The first step whose result an expression reads.

@@ -109,6 +109,7 @@ fn reading(check: &Check, spec: &Spec, catalog: &Catalog) -> String {
     let inputs = spec.inputs_value();
     let filled = |arg: &Arg, item: &Value| match arg {
         Arg::Literal(literal) => value(literal),
+        Arg::Fill(_) => "(nobody fills it)".into(),
         Arg::Hole(hole) => {
             let scope = Scope::new().with("inputs", &inputs).with("item", item);
             hole.cel.evaluate(&scope).map_or_else(|_| format!("({})", word(hole.cel.source())), |filled| value(&filled))

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     artifact::{
-        ArtifactKind, AutomationFlow, DiscoveryReport, Disposition, FlowNode, NodeId, SolutionDesign, Spec, Verdict,
+        Arg, ArtifactKind, AutomationFlow, DiscoveryReport, Disposition, FlowNode, NodeId, SolutionDesign, Spec,
+        Verdict,
     },
     engagement::{About, CallOutcome, Gate, GateState, Purpose, Standing, View},
     facts::Facts,
@@ -15,7 +16,7 @@ use crate::{
 
 use super::{
     OfferedCall,
-    change::{Group, Kind, groups, hole_words, on_failure, source_step},
+    change::{Group, Kind, bound_words, groups, hole_words, on_failure, source_step},
     common::{banner, head, targets},
     diff::diff,
     found as finds,
@@ -92,6 +93,7 @@ fn change(of: &Design<'_>, groups: &[Group<'_>]) -> Section {
             }
             Kind::Read => {
                 section.text(format!("only read: {}", group.headline()));
+                chosen(group, &mut section);
                 checked(group, &mut section);
             }
         }
@@ -149,13 +151,26 @@ fn later(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
     headline(group, section);
     for (name, arg) in group.first.step.args.iter().filter(|(_, arg)| arg.literal().is_none()) {
         let step = match arg {
-            crate::artifact::Arg::Hole(hole) => source_step(hole.cel.source()),
-            crate::artifact::Arg::Literal(_) => None,
+            Arg::Hole(hole) => source_step(hole.cel.source()),
+            Arg::Literal(_) | Arg::Fill(_) => continue,
         };
         let when = step.map_or_else(|| "later".into(), |step| format!("when `{step}` has run"));
         section.detail(format!("{}: decided {when}; you will be asked then", word(name)));
     }
+    chosen(group, section);
     after_call(of, group, section);
+}
+
+/// What the build agent chooses of a call.
+fn chosen(group: &Group<'_>, section: &mut Section) {
+    let then = if group.kind == Kind::Later { "; you will be asked then" } else { "" };
+    for (name, arg) in &group.first.step.args {
+        if let Arg::Fill(fill) = arg {
+            let bound = bound_words(group.tool, name, fill);
+            section.detail(format!("{}: the build agent chooses it: {bound}{then}", word(name)));
+            section.detail(format!("   what is wanted: {}", sentence(&fill.fill)));
+        }
+    }
 }
 
 /// How a change is taken back, when it is asked about again, and how it is seen.

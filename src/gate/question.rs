@@ -1,11 +1,13 @@
 //! The questions of the build phase: one call, a deviation, a failure, an unknown outcome. Each says what is known,
 //! what the answer means, and where to look.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
-    engagement::{About, Call, CallOutcome, Purpose, View, before_state, node_args, undo_call},
+    artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
+    engagement::{About, Call, CallOutcome, DeviationFound, Purpose, View, before_state, node_args, undo_call},
     facts::Facts,
     policy::Catalog,
     tool::{Effect, Tool},
@@ -13,7 +15,7 @@ use crate::{
 
 use super::{
     GateError,
-    change::on_failure,
+    change::{bound_words, hole_words, on_failure},
     common::{banner, moment, so_far},
     diff::diff,
     screen::{Screen, Section},
@@ -35,7 +37,7 @@ impl<'a> Question<'a> {
     pub(super) fn screen(&self) -> Result<Screen, GateError> {
         match self.about {
             About::Call { node, .. } => self.call(self.at(node)?),
-            About::Deviation { node } => self.deviation(self.at(node)?),
+            About::Deviation { node } => self.deviation(node),
             About::Failure { node } => self.failure(self.at(node)?),
             About::Unknown { node } => self.unknown(self.at(node)?),
             About::Gate1 | About::Gate2 => Err(self.nothing()),
@@ -100,7 +102,12 @@ impl<'a> Question<'a> {
         if tool.effect == Effect::Destructive || tool.irreversible() {
             why.warn("it removes something, or cannot be taken back");
         }
-        if node.known_args().is_none() {
+        let fills: Vec<_> = chosen(tool, node).collect();
+        if !fills.is_empty() {
+            fills.into_iter().for_each(|line| why.text(line));
+        } else if self.flow.deviations.iter().any(|deviation| deviation.step == node.step.id) {
+            why.text("It is not what the design says: it was accepted as a deviation, and gate 2 did not show it.");
+        } else if node.known_args().is_none() {
             why.text("At gate 2 it could not be known: it uses what an earlier step answered.");
         } else if let Some(role) = &node.step.approval {
             why.text(format!("The design wants each of these calls approved by itself, by the role {}.", word(role)));
@@ -114,8 +121,12 @@ impl<'a> Question<'a> {
         Ok(self.page("ONE CALL: may it run?", "The default answer is no.", vec![what, changes, why]))
     }
 
-    fn deviation(&self, node: &FlowNode) -> Result<Screen, GateError> {
-        let found = &self.view.state.deviation_at(&node.id).ok_or_else(|| self.nothing())?.found;
+    fn deviation(&self, id: &NodeId) -> Result<Screen, GateError> {
+        let found = &self.view.state.deviation_at(id).ok_or_else(|| self.nothing())?.found;
+        if let Some(because) = &found.because {
+            return Ok(self.wanted(found, because));
+        }
+        let node = self.at(id)?;
         let tool = self.tool(node)?;
         let mut what = Section::new("WHAT IS NOT AS APPROVED");
         what.text(format!("`{}`: {}", node.id, sentence(&found.what)));
@@ -135,6 +146,45 @@ impl<'a> Question<'a> {
         no.text(format!("The step fails without running; then {}.", on_failure(node.step.on_failure)));
         let title = "DEVIATION: may it go on from a state that nobody approved?";
         Ok(self.page(title, "The default answer is no.", vec![what, means, no]))
+    }
+
+    /// What the build agent wants otherwise than the design says. Its reasons are its own words; the calls are computed.
+    fn wanted(&self, found: &DeviationFound, because: &str) -> Screen {
+        let step = word(found.node.as_str());
+        let said = |call: &Value| {
+            let tool = call.get("tool").and_then(Value::as_str).unwrap_or_default();
+            let args: BTreeMap<String, Arg> =
+                call.get("with").and_then(|with| serde_json::from_value(with.clone()).ok()).unwrap_or_default();
+            match tool.parse().ok().and_then(|name| self.catalog.toolbox.tool(&name)) {
+                Some(tool) => tool.sentence(|name| args.get(name).map_or_else(|| "nothing".into(), hole_words)),
+                None => format!("use `{}`, which no manifest describes", word(tool)),
+            }
+        };
+        let mut what = Section::new("WHAT THE BUILD AGENT WANTS");
+        what.text(format!("`{step}`: {}", said(&found.actual)));
+        if found.contract.is_null() {
+            what.text("The approved design has no such call.");
+        } else {
+            what.text(format!("The approved design says: {}", said(&found.contract)));
+        }
+        what.text("approved (-), and wanted (+):");
+        let with = |call: &Value| call.get("with").cloned().unwrap_or_default();
+        what.lines.extend(diff(Some(&with(&found.contract)), Some(&with(&found.actual))));
+        what.detail(format!("its reason, in its own words: {}", sentence(because)));
+        let tool = found.actual.get("tool").and_then(Value::as_str).and_then(|name| name.parse().ok());
+        let tool = tool.and_then(|name| self.catalog.toolbox.tool(&name)).filter(|tool| tool.effect != Effect::Read);
+        if let Some(tool) = tool.filter(|tool| tool.effect == Effect::Destructive || tool.irreversible()) {
+            what.warn(format!("{} removes something, or cannot be taken back", tool.name));
+        }
+        let mut means = Section::new("WHAT A YES MEANS");
+        means.text("It is built so instead. The spec's boundary holds for it as for every call, and where gate 2 would have approved the call you are asked about it once more when it is reached.");
+        let mut no = Section::new("WHAT A NO MEANS");
+        no.text("It is built as the design says.");
+        self.page(
+            "DEVIATION: may it be built otherwise than approved?",
+            "The default answer is no.",
+            vec![what, means, no],
+        )
     }
 
     fn failure(&self, node: &FlowNode) -> Result<Screen, GateError> {
@@ -234,13 +284,24 @@ impl<'a> Question<'a> {
         }
         Some(undoing.sentence(|name| match rule.args.get(name) {
             None => "nothing".into(),
-            Some(crate::artifact::Arg::Literal(literal)) => value(literal),
-            Some(crate::artifact::Arg::Hole(hole)) => match hole.cel.evaluate(&scope) {
+            Some(Arg::Literal(literal)) => value(literal),
+            Some(Arg::Fill(_)) => "(decided then)".into(),
+            Some(Arg::Hole(hole)) => match hole.cel.evaluate(&scope) {
                 Ok(filled) => value(&filled),
                 Err(_) => "(what it answers)".into(),
             },
         }))
     }
+}
+
+/// What the build agent chose of a call, inside which bound and why.
+fn chosen<'a>(tool: &'a Tool, node: &'a FlowNode) -> impl Iterator<Item = String> + 'a {
+    node.step.args.iter().filter_map(|(name, arg)| {
+        let Arg::Fill(fill) = arg else { return None };
+        let filled = fill.filled.as_ref()?;
+        let (bound, because) = (bound_words(tool, name, fill), sentence(&filled.because));
+        Some(format!("The build agent chose {}, for which gate 2 allowed {bound}; its reason: {because}", word(name)))
+    })
 }
 
 /// A call in words, every value shown as one.

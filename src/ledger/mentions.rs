@@ -63,6 +63,7 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         | Body::Inquired(_)
         | Body::Said(_)
         | Body::Returned(_)
+        | Body::HolesFilled(_)
         | Body::Void(_)
         | Body::Settled(_)
         | Body::Deviated(_)

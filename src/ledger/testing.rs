@@ -168,7 +168,7 @@ impl Story {
         digest
     }
 
-    fn gate(&mut self, about: About, artifact: Digest, calls: &[Digest]) {
+    pub fn gate(&mut self, about: About, artifact: Digest, calls: &[Digest]) {
         let request = self.document(&json!({
             "engagement": self.id, "about": about, "artifact": artifact, "shown": "VLAN 120 on sw01",
             "flow": digest_of(&json!({"kind": "flow"})).unwrap(), "calls": calls,

@@ -4,6 +4,7 @@
 //! hashed; is what the event names there and unchanged; and was the event allowed to follow from those before it. The
 //! third is asked only as long as the first has been answered with yes: what follows a broken link proves nothing.
 
+mod building;
 mod drafting;
 mod rules;
 mod signed;
@@ -241,6 +242,8 @@ fn signer(event: &Event, held_against: bool) -> Option<String> {
 
 #[cfg(test)]
 mod signed_tests;
+#[cfg(test)]
+mod building_tests;
 #[cfg(test)]
 mod drafting_tests;
 #[cfg(test)]

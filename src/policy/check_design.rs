@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{
-        Arg, Boundary, Component, Decision, DesignDraft, Expression, ForEach, Phase, Scope, Spec, SpecError, Step,
-        StepId, ToolName, Until, fill, plain_words, too_much_to_show,
+        Arg, Boundary, Component, Decision, DesignDraft, Expression, Fill, ForEach, Phase, Scope, Spec, SpecError,
+        Step, StepId, ToolName, Until, ValueSchema, fill, plain_words, too_much_to_show,
     },
     facts::Role,
     tool::{Effect, Tool},
@@ -188,6 +188,7 @@ impl<'a> Review<'a> {
                         self.say(path, why);
                     }
                 }
+                Arg::Fill(fill) => self.fill(&path, tool, schema, (name, fill), sides),
                 Arg::Hole(hole) => {
                     if let Some(problem) = hole.constraint.as_ref().and_then(|constraint| constraint.problem()) {
                         self.say(format!("{path}.where"), problem);
@@ -204,6 +205,17 @@ impl<'a> Review<'a> {
             && let Err(message) = inside(self.catalog, &self.boundary, tool, &literal, sides, phase)
         {
             self.say(format!("{path}.with"), message);
+        }
+    }
+
+    /// A hole that the build agent fills: of a step's own call, and never what names its target.
+    fn fill(&mut self, path: &str, tool: &Tool, schema: &ValueSchema, (name, fill): (&str, &Fill), sides: Sides) {
+        if !sides.build {
+            self.say(path, "the build agent fills only the arguments of a step's own call; write the value or a `cel`");
+        } else if *name == *tool.target {
+            self.say(path, "it names the target, which gate 2 shows, so nobody chooses it after; write it or a `cel`");
+        } else if let Some((part, problem)) = fill.problem(schema) {
+            self.say(format!("{path}.{part}"), problem);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, AutomationFlow, DesignDraft, Phase, SolutionDesign, Spec, SpecError, StepId},
+    artifact::{Agent, Arg, AutomationFlow, DesignDraft, Phase, SolutionDesign, Spec, SpecError, Step, StepId},
     tool::{Effect, Tool},
 };
 
@@ -30,6 +30,19 @@ pub fn design_problems(design: &SolutionDesign, spec: &Spec, catalog: &Catalog) 
         problems.push(SpecError::new("inputs", "they are the spec's; change them there"));
     }
     problems
+}
+
+/// The holes that the build agent would fill, in a design that no model drafts: nobody would fill them.
+pub fn holes_for_nobody(steps: &[Step]) -> Vec<SpecError> {
+    let mut found = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        for (name, _) in step.args.iter().filter(|(_, arg)| matches!(arg, Arg::Fill(_))) {
+            let message = "the build agent fills it with a model, and there is none for it here, so nobody would; write \
+                           the value, or name a model for it in policies/models.yaml and use `request --text`";
+            found.push(SpecError::new(format!("steps.{at}.with.{name}"), message));
+        }
+    }
+    found
 }
 
 /// The calls of an expanded design that no grant lets in, each with its step and why.

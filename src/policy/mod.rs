@@ -38,7 +38,7 @@ pub use approved_on::{ApprovedOn, Difference};
 pub use blocked::blocked_grants;
 pub use boundary::CompiledBoundary;
 pub use check_design::check_design;
-pub use check_flow::{calls_outside, design_problems};
+pub use check_flow::{calls_outside, design_problems, holes_for_nobody};
 pub use check_spec::{check_spec, spec_problems};
 pub use decide::{Changes, Layer, LayerAnswer, Miss, Nearest, Question, Ruling, Spoke, Verdict, each_layer, rule};
 pub use example::{ExampleOutcome, Tried};

@@ -236,9 +236,10 @@ impl Chain {
             Next::Draft(ArtifactKind::Discovery) => self.file_discovery(),
             Next::Draft(ArtifactKind::Design) => self.file_design(),
             Next::Draft(ArtifactKind::Flow) => {
-                let flow = self.view().preview().unwrap();
-                let design = self.state().artifact(ArtifactKind::Design).unwrap();
-                self.file(ArtifactKind::Flow, &flow, vec![design]);
+                let flow = self.view().built().unwrap();
+                let mut from = vec![self.state().artifact(ArtifactKind::Design).unwrap()];
+                from.extend(self.state().talk.draft(ArtifactKind::Flow));
+                self.file(ArtifactKind::Flow, &flow, from);
             }
             Next::Draft(ArtifactKind::Record) => {
                 let record = self.record();

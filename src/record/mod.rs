@@ -59,6 +59,7 @@ pub fn reconcile(view: &View<'_>, now: Timestamp) -> Result<ReconciledRecord, Re
         outcome,
         summary,
         deviations: notes::deviations(view, &steps),
+        filled: notes::filled(view),
         residual: notes::residual(view, spec, &steps, &requirements),
         reading: notes::independence(view, &steps),
         requirements,

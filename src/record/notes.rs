@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    artifact::{DeviationRecord, Digest, Independence, RequirementResult, RequirementStatus, Spec, TargetOutcome},
+    artifact::{
+        DeviationRecord, Digest, Filled, FilledHole, Independence, RequirementResult, RequirementStatus, Spec,
+        TargetOutcome,
+    },
     engagement::{About, Actor, Answer, Call, CallOutcome, GateState, Purpose, RefusedAs, View},
     facts::IdentityMeans,
     flow::NodeOutcome,
@@ -33,9 +36,10 @@ pub(super) fn deviations(view: &View<'_>, steps: &[Reconciled<'_>]) -> Vec<Devia
     let found = view.state.deviations.iter().map(|deviation| {
         let found = &deviation.found;
         let rejected = deviation.rejected.as_ref().map_or_else(String::new, |why| format!("; rejected: {why}"));
+        let because = found.because.as_ref().map_or_else(String::new, |why| format!(", because: {why}"));
         DeviationRecord {
             what: format!(
-                "`{}`: {}: {} instead of {}{rejected}",
+                "`{}`: {}: {} instead of {}{because}{rejected}",
                 found.node,
                 found.what,
                 in_words(&found.actual),
@@ -77,6 +81,14 @@ pub(super) fn deviations(view: &View<'_>, steps: &[Reconciled<'_>]) -> Vec<Devia
         }
     });
     found.chain(made).chain(differing).collect()
+}
+
+/// What fills the holes of the flow that was built.
+pub(super) fn filled(view: &View<'_>) -> Vec<FilledHole> {
+    let Some(flow) = view.documents.flow() else { return Vec::new() };
+    let filled =
+        flow.holes().into_iter().filter_map(|((step, argument), hole)| Some((step, argument, hole.filled.clone()?)));
+    filled.map(|(step, argument, Filled { value, because })| FilledHole { step, argument, value, because }).collect()
 }
 
 /// Who approved exactly this call.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     artifact::{
-        ArtifactKind, Digest, FlowNode, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml,
+        Agent, ArtifactKind, Digest, FlowNode, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml,
     },
     engagement::{
         About, Actor, Answer, Answered, Command, DocumentError, Gate, Refusal, Retried, Standing, State, call_digest,
@@ -18,7 +18,7 @@ use crate::{
     gate::{ApprovalRequest, GateError, approval_request, what_changed},
     ledger::{Journal, JournalError, LedgerError, TrustBook},
     model::Models,
-    policy::{Catalog, design_problems, spec_problems},
+    policy::{Catalog, design_problems, holes_for_nobody, spec_problems},
     tool::Effect,
 };
 
@@ -406,6 +406,9 @@ pub async fn edit(
             design.spec = state.artifact(ArtifactKind::Spec).ok_or_else(nothing)?;
             design.discovery = state.artifact(ArtifactKind::Discovery).ok_or_else(nothing)?;
             let mut problems = design_problems(&design, &spec, &catalog);
+            if !state.requested.model || workspace.models()?.for_agent(Agent::Build).is_none() {
+                problems.extend(holes_for_nobody(&design.steps));
+            }
             let facts = journal.documents().facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
             if problems.is_empty()
                 && let Err(error) =

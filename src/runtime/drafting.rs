@@ -7,8 +7,10 @@ use jiff::Timestamp;
 
 use crate::{
     agent::{Asking, Desk, Draft, Move, next_move},
-    artifact::{Agent, ArtifactKind, Digest, digest_of},
-    engagement::{Actor, AgentQuestion, Closed, Command, Finish, GateState, State, Turned, Usage, read_document},
+    artifact::{Agent, ArtifactKind, Digest, Phase, digest_of},
+    engagement::{
+        Actor, AgentQuestion, Closed, Command, Finish, GateState, Refusal, State, Turned, Usage, read_document,
+    },
     gate::{ApprovalRequest, Endpoint},
     ledger::Journal,
     model::{Delta, ModelError, Models},
@@ -23,8 +25,8 @@ use super::{
 /// What is written where no answer says which endpoint or model it is from.
 const NOBODY: &str = "none";
 /// What is said where models would be asked elsewhere than gate 1 was told.
-const ELSEWHERE: &str = "policies/models.yaml names other places for the design agent than gate 1 was approved for, and \
-    they would see what tools answer; put the file back, or have gate 1 asked anew with `countersign edit`";
+const ELSEWHERE: &str = "policies/models.yaml names other places for the agents than gate 1 was approved for, and they \
+    would see what tools answer; put the file back, or have gate 1 asked anew with `countersign edit`";
 /// The longest error that the chain keeps, in characters.
 const LONGEST_ERROR: usize = 500;
 
@@ -37,7 +39,7 @@ impl Driver<'_> {
         kind: ArtifactKind,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
-        let prompts = self.workspace().prompts()?;
+        let prompts = self.workspace().prompts()?.building(self.models().for_agent(Agent::Build).is_some());
         let desk = Desk { view: view(journal, catalog), catalog, prompts: &prompts };
         match next_move(&desk, kind)? {
             Move::CallModel(asking) => return self.turn(journal, *asking, watch).await,
@@ -61,9 +63,17 @@ impl Driver<'_> {
                 watch(Progress::Returned(returned.artifact, returned.problems.clone()));
                 act(journal, Command::GiveBack(returned)).await?;
             }
+            // What a person had called by hand is looked at and recorded first.
+            Move::GiveUp(reason) if kind == ArtifactKind::Flow && !journal.state().changed.is_empty() => {
+                act(journal, Command::Enter { phase: Phase::AsBuilt, reason: Some(reason) }).await?;
+            }
             Move::GiveUp(reason) => {
                 let outcome = crate::artifact::RecordOutcome::GivenUp;
                 act(journal, Command::Close(Closed { outcome, reason })).await?;
+            }
+            Move::Done(Draft::Flow(filled)) => {
+                watch(Progress::Filling(filled.as_ref().clone()));
+                journal.act(Timestamp::now(), Actor::Agent(Agent::Build), Command::Fill(*filled), vec![]).await?;
             }
             Move::Done(draft) => {
                 let digest = file_draft(journal, kind, &draft).await?;
@@ -143,13 +153,20 @@ impl Driver<'_> {
     }
 }
 
-/// Where what the design agent sees would go now; nowhere where no model drafts.
+/// Where what the design and build agents see would go now; nowhere where no model drafts.
 pub(super) fn endpoints(models: &Models, state: &State) -> Vec<Endpoint> {
     if !state.requested.model {
         return Vec::new();
     }
     let endpoint = |at: &crate::model::ModelEndpoint| Endpoint { name: at.name.clone(), url: at.base_url.clone() };
-    models.endpoints_for(Agent::Design).iter().map(endpoint).collect()
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for at in [Agent::Design, Agent::Build].into_iter().flat_map(|agent| models.endpoints_for(agent)) {
+        let at = endpoint(at);
+        if !endpoints.contains(&at) {
+            endpoints.push(at);
+        }
+    }
+    endpoints
 }
 
 /// Where gate 1 was told that it goes.
@@ -177,6 +194,7 @@ async fn file_draft(journal: &mut Journal, kind: ArtifactKind, draft: &Draft) ->
         Draft::Spec(spec) => (digest_of(spec)?, Agent::Requirements),
         Draft::Discovery(report) => (digest_of(report)?, Agent::Design),
         Draft::Design(design) => (digest_of(design)?, Agent::Design),
+        Draft::Flow(_) => return Err(Refusal::NotMadeFrom("a flow is built, and not drafted".into()).into()),
     };
     let command = Command::File { artifact: kind, digest, made_from };
     let actor = Actor::Agent(agent);
@@ -184,6 +202,7 @@ async fn file_draft(journal: &mut Journal, kind: ArtifactKind, draft: &Draft) ->
         Draft::Spec(spec) => file(journal, actor, command, spec).await?,
         Draft::Discovery(report) => file(journal, actor, command, report).await?,
         Draft::Design(design) => file(journal, actor, command, design).await?,
+        Draft::Flow(_) => {}
     }
     Ok(digest)
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     agent::{draft_design, draft_discovery, draft_spec},
     artifact::{Agent, ArtifactKind, Digest, digest_of},
-    engagement::{Actor, ApprovedDesign, ApprovedSpec, Command, GateState, NextError, Refusal, drafter, read_document},
+    engagement::{Actor, ApprovedDesign, ApprovedSpec, Command, GateState, NextError, Refusal, read_document},
     gate::ApprovalRequest,
     ledger::Journal,
     policy::{Catalog, spec_problems},
@@ -29,7 +29,7 @@ impl Driver<'_> {
         kind: ArtifactKind,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
-        if journal.state().requested.model && drafter(kind).is_some() {
+        if view(journal, catalog).asks_a_model(kind) {
             return self.draft_with_model(journal, catalog, kind, watch).await;
         }
         let state = journal.state();
@@ -86,19 +86,26 @@ impl Driver<'_> {
     }
 
     async fn file_flow(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
-        let flow = view(journal, catalog).preview()?;
+        let flow = view(journal, catalog).built()?;
         let design = ApprovedDesign::design(journal.state(), journal.documents());
         let design = design.ok_or(Refusal::GateClosed("gate 2"))?;
         let GateState::Open { request, .. } = journal.state().gate2.clone() else {
             return Err(Refusal::GateClosed("gate 2").into());
         };
-        // What runs is what gate 2 showed: the same design and facts give the same flow, unless the tools changed.
+        // What runs is what gate 2 showed, but for what it left to the build agent and for what was accepted since: the
+        // same design and facts give the same flow, unless the tools changed.
         let approved: ApprovalRequest = read_document(request, journal.blobs(), "approval request")
             .map_err(|error| DriverError::Ledger(error.into()))?;
-        if approved.flow != Some(digest_of(&flow)?) {
+        if approved.flow != Some(digest_of(&flow.as_approved())?) {
             return Err(DriverError::FlowChanged);
         }
-        self.file_artifact(journal, Actor::Agent(Agent::Build), ArtifactKind::Flow, &flow, vec![design.digest()]).await
+        if let Some(((step, argument), _)) = flow.holes().into_iter().find(|(_, hole)| hole.filled.is_none()) {
+            let why = format!("nothing fills `{argument}` of step `{step}`");
+            return Err(DriverError::Invalid(ArtifactKind::Flow, why));
+        }
+        let mut from = vec![design.digest()];
+        from.extend(journal.state().talk.draft(ArtifactKind::Flow));
+        self.file_artifact(journal, Actor::Agent(Agent::Build), ArtifactKind::Flow, &flow, from).await
     }
 
     async fn file_record(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::{
     artifact::{Agent, ArtifactKind, Digest, NodeId, Phase},
     broker::Told,
-    engagement::{About, AgentQuestion, Closed, Proposal, Turned},
+    engagement::{About, AgentQuestion, Closed, HolesFilled, Proposal, Turned},
     flow::NodeOutcome,
     model::Delta,
 };
@@ -35,6 +35,8 @@ pub enum Progress {
     Asked(Vec<AgentQuestion>),
     /// A draft was given back with what is wrong with it.
     Returned(ArtifactKind, Vec<String>),
+    /// The build agent filled the holes of the design.
+    Filling(HolesFilled),
     /// Something to know that is neither.
     Note(String),
 }

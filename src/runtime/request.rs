@@ -11,7 +11,7 @@ use crate::{
     engagement::{Actor, RequestDocument, Requested, RequesterSaid},
     facts::{Identity, Role},
     ledger::{Journal, LedgerError},
-    policy::{check_design, spec_problems},
+    policy::{check_design, holes_for_nobody, spec_problems},
 };
 
 use super::workspace::{Workspace, WorkspaceError};
@@ -112,7 +112,10 @@ pub async fn file_request(
     let spec = draft_spec(&request, digest)?;
     let mut problems = spec_problems(&spec, &catalog);
     match request.design_draft() {
-        Some(draft) if problems.is_empty() => problems = check_design(draft, &spec, &catalog),
+        Some(draft) if problems.is_empty() => {
+            problems = check_design(draft, &spec, &catalog);
+            problems.extend(holes_for_nobody(&draft.steps));
+        }
         None if !spec.boundary.build.is_empty() => {
             problems.push(SpecError::new(
                 "boundary.build",

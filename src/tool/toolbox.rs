@@ -235,11 +235,9 @@ fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
         found.extend(schema_problems(&path, name, schema));
         for (member, of) in &schema.properties {
             let path = format!("{path}.properties.{member}");
-            if member == "cel" {
-                found.push((
-                    path.clone(),
-                    "a value with a member `cel` would be read as a hole; name it otherwise".into(),
-                ));
+            if matches!(member.as_str(), "cel" | "fill") {
+                let why = format!("a value with a member `{member}` would be read as a hole; name it otherwise");
+                found.push((path.clone(), why));
             }
             if of.kind == ValueType::Object {
                 found.push((path.clone(), "an object in an object cannot be constrained; one level is taken".into()));
@@ -266,6 +264,7 @@ fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
     let holes = |args: &BTreeMap<String, crate::artifact::Arg>, allowed: &[&str]| -> Option<String> {
         args.values().find_map(|arg| match arg {
             crate::artifact::Arg::Hole(hole) => only_reads(&hole.cel, allowed),
+            crate::artifact::Arg::Fill(_) => Some("no agent fills a manifest; write the value or a `cel`".into()),
             crate::artifact::Arg::Literal(_) => None,
         })
     };

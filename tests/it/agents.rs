@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::bench::Bench;
 
 /// A workspace whose agents answer from these turns.
-fn scripted(turns: &[Value]) -> Bench {
+pub fn scripted(turns: &[Value]) -> Bench {
     let bench = Bench::new();
     bench.write("policies/turns.yaml", &json!({"kind": "turns", "turns": turns}).to_string());
     let role = json!({"use": [{"endpoint": "script"}]});
@@ -19,18 +19,18 @@ fn scripted(turns: &[Value]) -> Bench {
 }
 
 /// A turn in which a document is drafted.
-fn drafts(agent: &str, drafting: &str, document: Value) -> Value {
+pub fn drafts(agent: &str, drafting: &str, document: Value) -> Value {
     json!({"agent": agent, "drafting": drafting, "document": document})
 }
 
 /// A turn of the design agent that reads.
-fn reads(calls: &[(&str, Value)]) -> Value {
+pub fn reads(calls: &[(&str, Value)]) -> Value {
     let calls: Vec<Value> = calls.iter().map(|(tool, with)| json!({"tool": tool, "with": with})).collect();
     json!({"agent": "design", "drafting": "discovery", "calls": calls})
 }
 
 /// A report that rests on these calls, each under the name that the design knows it by.
-fn report(tool: &str, named: &[(&str, Option<&str>, &str)]) -> Value {
+pub fn report(tool: &str, named: &[(&str, Option<&str>, &str)]) -> Value {
     let reads: Vec<Value> = named
         .iter()
         .map(|(id, item, call)| match item {
@@ -53,7 +53,7 @@ fn report(tool: &str, named: &[(&str, Option<&str>, &str)]) -> Value {
 
 /// Runs it and says yes at both gates; the chain then verifies.
 #[track_caller]
-fn to_record(bench: &Bench, id: &str) -> Value {
+pub fn to_record(bench: &Bench, id: &str) -> Value {
     let (code, answer) = bench.yes_to_all(id);
     assert_eq!(code, 0, "{answer:#}\n{}", bench.run(&["log", id]).out);
     bench.run(&["verify", id]).code(0);
@@ -64,7 +64,7 @@ fn to_record(bench: &Bench, id: &str) -> Value {
 }
 
 /// The spec that a shipped blueprint gives, as a model that starts from it would write it.
-fn spec_of(blueprint: &str, sets: &[&str]) -> Value {
+pub fn spec_of(blueprint: &str, sets: &[&str]) -> Value {
     let bench = Bench::new();
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
     let id = bench.request(&[&["--blueprint", blueprint], sets.as_slice()].concat());

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Runs a command that halts at a point and kills it there; whether it came so far.
-fn killed_at(bench: &Bench, args: &[&str], point: usize) -> bool {
+pub fn killed_at(bench: &Bench, args: &[&str], point: usize) -> bool {
     let mut command = command(&bench.root);
     command.args(args).env("COUNTERSIGN_HALT", point.to_string()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -18,6 +18,7 @@ mod before_gate1;
 mod bench;
 mod blueprints;
 mod broken;
+mod build_agent;
 mod chat;
 mod children;
 mod crash;

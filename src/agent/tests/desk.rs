@@ -65,7 +65,7 @@ impl Studio {
         for _ in 0..2000 {
             let next = self.chain.next().unwrap_or_else(|error| panic!("{error}"));
             match next {
-                Next::Draft(kind) if drafter(kind).is_some() => {
+                Next::Draft(kind) if self.chain.view().asks_a_model(kind) => {
                     if let Some(stop) = self.draft(kind) {
                         return stop;
                     }
@@ -117,6 +117,9 @@ impl Studio {
                 let outcome = crate::artifact::RecordOutcome::GivenUp;
                 self.chain.act(Actor::Program, Command::Close(Closed { outcome, reason })).unwrap();
             }
+            Move::Done(Draft::Flow(filled)) => {
+                self.chain.act(Actor::Agent(Agent::Build), Command::Fill(*filled)).unwrap();
+            }
             Move::Done(draft) => {
                 let state = self.chain.state();
                 let mut made_from = vec![state.requested.request];
@@ -127,6 +130,7 @@ impl Studio {
                     Draft::Spec(spec) => self.chain.store(spec),
                     Draft::Discovery(report) => self.chain.store(report),
                     Draft::Design(design) => self.chain.store(design),
+                    Draft::Flow(_) => unreachable!(),
                 };
                 self.chain.act(actor, Command::File { artifact: kind, digest, made_from }).unwrap();
             }
@@ -138,11 +142,12 @@ impl Studio {
     fn propose(&mut self, proposal: &Proposal) {
         let known = proposal.tool.parse().ok().and_then(|name| self.chain.catalog.toolbox.tool(&name)).is_some();
         let granted = offer::granted_reads(&self.desk()).iter().any(|tool| tool.name.as_str() == proposal.tool);
-        if known && granted && !self.outside.contains(&proposal.tool) {
+        if known && granted && proposal.agent != Agent::Build && !self.outside.contains(&proposal.tool) {
             return self.chain.call(proposal);
         }
         let (layer, rule) = match proposal.agent {
             Agent::Requirements => (Layer::Gate, "agent.requirements"),
+            Agent::Build => (Layer::Contract, "agent.build"),
             _ => (Layer::Boundary, "boundary.none"),
         };
         let reason = "no grant lets it".to_owned();
@@ -241,6 +246,7 @@ fn check(desk: &Desk<'_>, kind: ArtifactKind, request: &ModelRequest) {
     for tool in &request.tools {
         let own = match kind {
             ArtifactKind::Spec => tool.name == offer::ASK,
+            ArtifactKind::Flow => tool.name == offer::READ_RESULT,
             _ => tool.name == offer::READ_RESULT || granted.contains(tool.name.as_str()),
         };
         assert!(own, "{} is offered for {kind}", tool.name);
@@ -249,6 +255,7 @@ fn check(desk: &Desk<'_>, kind: ArtifactKind, request: &ModelRequest) {
     let own = match kind {
         ArtifactKind::Spec => schemars::schema_for!(crate::artifact::Spec),
         ArtifactKind::Discovery => schemars::schema_for!(crate::artifact::DiscoveryReport),
+        ArtifactKind::Flow => schemars::schema_for!(crate::agent::build::BuildDraft),
         _ => schemars::schema_for!(crate::artifact::SolutionDesign),
     };
     assert_eq!(*schema, own.to_value());

@@ -467,6 +467,7 @@ impl Run {
             targets: Vec::new(),
             steps: Vec::new(),
             deviations: Vec::new(),
+            filled: Vec::new(),
             residual: Vec::new(),
             reading: Independence::SameServer,
             totals: Totals {

@@ -21,7 +21,7 @@ pub(super) fn close(outcome: RecordOutcome) -> Command {
 
 pub(super) fn deviate() -> Command {
     let (what, contract, actual) = ("it differs".into(), json!(1), json!(2));
-    Command::Deviate(DeviationFound { node: node("a"), what, contract, actual, calls: vec![] })
+    Command::Deviate(DeviationFound { node: node("a"), what, contract, actual, calls: vec![], because: None })
 }
 
 /// Every purpose, for node `a` in its attempt.
@@ -87,6 +87,7 @@ fn verb(command: &Command) -> &'static str {
         Command::Inquire(_) => "inquire",
         Command::Say { .. } => "say",
         Command::GiveBack(_) => "give back",
+        Command::Fill(_) => "fill",
         Command::Prove(_) => "prove",
         Command::Ask(_) => "ask",
         Command::Answer { .. } => "answer",

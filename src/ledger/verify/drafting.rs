@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     artifact::{ArtifactKind, Digest},
     engagement::{
-        Actor, AgentAsked, ArtifactFiled, DraftReturned, Exchange, Gate, RequesterSaid, State, Turned, drafter,
+        Actor, AgentAsked, ArtifactFiled, DraftReturned, Exchange, Gate, RequesterSaid, State, Turned, drafter, given,
     },
 };
 
@@ -29,6 +29,9 @@ pub(super) fn turned(
     }
     if turned.drafting != ArtifactKind::Spec && !state.gate_open(Gate::One) {
         found.push(format!("{what} while gate 1 was not open"));
+    }
+    if turned.drafting == ArtifactKind::Flow && (!state.gate_open(Gate::Two) || state.filling.is_some()) {
+        found.push(format!("{what} while gate 2 was not open, or after its holes were filled"));
     }
     if turned.turn != state.talk.next_turn(turned.drafting) {
         found.push(format!("{what} under the number {}, which is not the next", turned.turn));
@@ -77,7 +80,7 @@ pub(super) fn returned(state: &State, actor: &Actor, returned: &DraftReturned) -
 
 /// What an agent filed where models draft follows a turn that gave it.
 pub(super) fn filed(state: &State, actor: &Actor, filed: &ArtifactFiled) -> Option<String> {
-    let by_model = state.requested.model && drafter(filed.artifact).is_some() && matches!(actor, Actor::Agent(_));
-    (by_model && !state.talk.gives(filed.artifact, &filed.made_from))
+    let by_model = state.requested.model && matches!(actor, Actor::Agent(_));
+    (by_model && !given(state, filed.artifact, &filed.made_from))
         .then(|| format!("{} filed by {actor}, which no turn of a model gave", filed.artifact))
 }

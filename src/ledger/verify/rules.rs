@@ -7,12 +7,12 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
     engagement::{
         About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, Event,
-        Gate, GateState, Purpose, State, call_digest,
+        Gate, Purpose, State, call_digest,
     },
     facts::AUTONOMOUS,
 };
 
-use super::drafting;
+use super::{building, drafting};
 
 /// What is wrong with an event after `state`; `document` gives what is stored, if it is unchanged.
 pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) -> Option<Value>) -> Vec<String> {
@@ -30,7 +30,7 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
         Body::Filed(filed) => {
             found.extend(filed_on(state, filed));
             found.extend(drafting::filed(state, &event.actor, filed));
-            found.extend(other_flow(state, filed, document));
+            found.extend(building::flow(state, filed, document));
         }
         Body::Answered(answered) => {
             if answered.policy.is_none() {
@@ -99,7 +99,9 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
             found.extend(asked_otherwise(&event.actor, asked, document));
             found.extend(asked_in_place(state, asked));
         }
-        Body::Settled(_) | Body::Deviated(_) => {}
+        Body::HolesFilled(filled) => found.extend(building::filled(state, &event.actor, filled)),
+        Body::Deviated(deviation) => found.extend(building::deviated(state, &event.actor, deviation)),
+        Body::Settled(_) => {}
     }
     found
 }
@@ -216,15 +218,6 @@ fn filed_on(state: &State, filed: &ArtifactFiled) -> Vec<String> {
         found.push(format!("{what} without naming the request as what it was made from"));
     }
     found
-}
-
-/// What runs is what gate 2 was approved on: the flow that the approval request names.
-fn other_flow(state: &State, filed: &ArtifactFiled, document: &dyn Fn(&Digest) -> Option<Value>) -> Option<String> {
-    let GateState::Open { request, .. } = &state.gate2 else { return None };
-    let request = document(request).filter(|_| filed.artifact == ArtifactKind::Flow)?;
-    let flow = request.get("flow")?;
-    (*flow != Value::String(filed.digest.to_string()))
-        .then(|| format!("{} filed that is not the one that gate 2 was approved on", filed.artifact))
 }
 
 fn answered_what_was_asked(

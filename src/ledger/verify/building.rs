@@ -1,0 +1,95 @@
+//! What a reader of the chain relies on about what is built: it is what gate 2 was approved on, but for what the build
+//! agent filled into the holes that were left to it, and for the deviations that were accepted, each said on the chain.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, digest_of},
+    engagement::{Actor, ArtifactFiled, DeviationFound, Gate, GateState, HolesFilled, State, Wanted},
+};
+
+pub(super) fn filled(state: &State, actor: &Actor, filled: &HolesFilled) -> Vec<String> {
+    let mut found = Vec::new();
+    if *actor != Actor::Agent(Agent::Build) {
+        found.push(format!("holes filled by {actor}, which is not the build agent"));
+    }
+    if !state.requested.model {
+        found.push("holes filled in an engagement that no model drafts".into());
+    }
+    if !state.gate_open(Gate::One) || !state.gate_open(Gate::Two) {
+        found.push("holes filled while gate 2 was not open for the current solution.design".into());
+    }
+    if state.filling.is_some() || state.artifact(ArtifactKind::Flow).is_some() {
+        found.push("holes filled that were filled before".into());
+    }
+    let last = state.talk.last_turn(ArtifactKind::Flow).map(|(number, ..)| number);
+    if !state.talk.drafted(ArtifactKind::Flow) || last != Some(filled.turn) {
+        found.push("holes filled with what the last turn of a model did not give".into());
+    }
+    found
+}
+
+/// What the build agent wants otherwise is what it said.
+pub(super) fn deviated(state: &State, actor: &Actor, found: &DeviationFound) -> Option<String> {
+    let because = found.because.as_ref()?;
+    let mut wants = state.filling.iter().flat_map(|filling| &filling.wants);
+    let said = wants.any(|want| want.node() == found.node && want.because == *because);
+    (*actor != Actor::Program || !said)
+        .then(|| format!("a deviation at {} that the build agent did not ask for, by {actor}", found.node))
+}
+
+/// What runs is what gate 2 was approved on, and whatever is not was filled in or accepted.
+pub(super) fn flow(state: &State, filed: &ArtifactFiled, document: &dyn Fn(&Digest) -> Option<Value>) -> Vec<String> {
+    let GateState::Open { request, .. } = &state.gate2 else { return Vec::new() };
+    let approved = document(request).filter(|_| filed.artifact == ArtifactKind::Flow);
+    let Some(approved) = approved.as_ref().and_then(|request| request.get("flow")) else { return Vec::new() };
+    let built = document(&filed.digest).and_then(|value| AutomationFlow::deserialize(value).ok());
+    let bare = built.as_ref().map_or(Ok(filed.digest), |flow| digest_of(&flow.as_approved()));
+    let what = format!("{} filed", filed.artifact);
+    let mut found = Vec::new();
+    if bare.map(|digest| digest.to_string()).ok().as_deref() != approved.as_str() {
+        found.push(format!("{what} that is not the one that gate 2 was approved on"));
+    }
+    let Some(built) = built else { return found };
+    let said = state.filling.as_ref();
+    for ((step, argument), hole) in built.holes() {
+        let of = |filling: &HolesFilled| {
+            let value = filling.filled.iter().find(|hole| hole.step == step && hole.argument == argument);
+            value.map(|value| (value.value.clone(), value.because.clone()))
+        };
+        let filled = hole.filled.as_ref().map(|filled| (filled.value.clone(), filled.because.clone()));
+        if filled.is_none() || said.and_then(of) != filled {
+            found.push(format!("{what} in which `{argument}` of step {step} is not what the build agent filled in"));
+        }
+    }
+    for deviation in &built.deviations {
+        let wants = said.map(|said| said.wants.as_slice()).unwrap_or_default();
+        let want = wants.iter().find(|want| want.step == deviation.step);
+        let accepted =
+            want.and_then(|want| state.deviation_at(&want.node())).is_some_and(|at| at.accepted_by.is_some());
+        if !accepted || !want.is_some_and(|want| as_accepted(&built, deviation, want)) {
+            found.push(format!("{what} with a deviation at step {} that nobody accepted", deviation.step));
+        }
+    }
+    found
+}
+
+/// Whether a step is otherwise in nothing but what was accepted.
+fn as_accepted(built: &AutomationFlow, deviation: &FlowDeviation, want: &Wanted) -> bool {
+    let mut nodes = built.nodes.iter().filter(|node| node.step.id == deviation.step && node.skipped.is_none());
+    nodes.all(|node| {
+        let wanted =
+            want.args.iter().all(|(name, value)| node.step.args.get(name).and_then(Arg::literal) == Some(value));
+        let mut rest = node.step.clone();
+        let approved = deviation.approved.iter().find(|approved| approved.id == node.id).map(|node| &node.step);
+        let same = approved.is_none_or(|approved| {
+            let others =
+                |(name, arg): (&String, &Arg)| want.args.contains_key(name) || rest.args.get(name) == Some(arg);
+            let kept = approved.args.iter().all(others);
+            rest.args.clone_from(&approved.args);
+            kept && rest == *approved
+        });
+        wanted && same && node.step.tool == want.tool
+    })
+}
