@@ -112,3 +112,28 @@ fn a_long_exchange_is_cut_by_whole_turns() {
     let spoken = request.messages.iter().filter(|message| matches!(message, Message::Assistant { .. })).count();
     assert_eq!(request.left_out + spoken, 14);
 }
+
+#[test]
+fn what_was_given_back_is_cut_with_the_turn_that_gave_it() {
+    let mut studio = Studio::new("VLAN 120");
+    for n in 0..14 {
+        let invalid = format!("{{\"field{n:02}\": \"{}\"}}", "x".repeat(9_000));
+        let ask = calls(&[(ASK, json!({"questions": [{"text": format!("Question {n}?")}]}))]);
+        assert_eq!(studio.hears([text(&invalid), ask]), Stop::Asked);
+        studio.says("go on", json!({}));
+    }
+    assert!(matches!(studio.hears([text(&spec().to_string())]), Stop::Gate(_)));
+    let messages = &studio.requests.last().unwrap().messages;
+    let mentions = |text: &str| -> Vec<usize> { (0..14).filter(|n| text.contains(&format!("field{n:02}"))).collect() };
+    let said = messages.iter().filter_map(|message| match message {
+        Message::Assistant { text, .. } => Some(mentions(text)),
+        _ => None,
+    });
+    let given_back = messages.iter().filter_map(|message| match message {
+        Message::User { text } => Some(mentions(text)),
+        _ => None,
+    });
+    let (said, given_back): (Vec<usize>, Vec<usize>) = (said.flatten().collect(), given_back.flatten().collect());
+    assert_eq!(said, given_back, "no answer without what was wrong with it, and nothing wrong without its answer");
+    assert!(said.len() < 14 && said.contains(&13), "{said:?}");
+}

@@ -7,5 +7,6 @@ mod drafts;
 mod leaving;
 mod limits;
 mod loops;
+mod turns;
 
 pub(super) use desk::{Studio, answer, calls, design, finish, report, said, spec, text};
