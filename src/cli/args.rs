@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    call::CallArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, say::SayArgs, spec::SpecArgs, tools::Tools,
+    call::CallArgs, keys::KeysArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, say::SayArgs, spec::SpecArgs,
+    tools::Tools,
 };
 
 const CODES: &str = "\
@@ -111,6 +112,9 @@ pub enum Command {
         after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record --signers allowed_signers"
     )]
     Verify(Verify),
+    /// Show the ledger's own public keys, or make a new one; they sign checkpoints and what leaves the ledger.
+    #[command(after_help = "Examples:\n  countersign keys show > ledger-keys.txt\n  countersign keys rotate")]
+    Keys(KeysArgs),
     /// Say what is wrong with a spec and what it lets through; have a solver prove that, and compare versions.
     #[command(
         after_help = "Examples:\n  countersign spec lint my-spec.yaml\n  countersign spec prove my-spec.yaml\n  countersign spec prove k7m\n  \

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::{
     broker::Broker,
     runtime::{Workspace, init_files},
@@ -26,6 +28,7 @@ pub async fn run(global: &Global, args: Init) -> Result<Code, CliError> {
     broker.close().await;
     context.workspace.write_pins(&pins)?;
     context.workspace.load_catalog()?;
+    context.workspace.keys().await?.ensure(Timestamp::now())?;
     if global.json {
         say_json(&serde_json::json!({"workspace": args.dir, "owner": owner, "files": written}))?;
         return Ok(Code::Done);

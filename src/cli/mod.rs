@@ -15,6 +15,7 @@ mod export;
 mod form;
 mod init;
 mod interrupt;
+mod keys;
 mod lab;
 mod lint;
 mod list;
@@ -122,6 +123,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Export(args) => export::run(&global, args).await,
         Command::Backup(args) => backup::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
+        Command::Keys(args) => keys::run(&global, args).await,
         Command::Spec(args) => spec::run(&global, args).await,
         Command::Tools(args) => tools::run(&global, args).await,
         Command::Models(args) => models::run(&global, args).await,

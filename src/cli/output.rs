@@ -12,7 +12,7 @@ use crate::{
     broker::BrokerError,
     engagement::{Refusal, TrustRefusal},
     gate::Style,
-    ledger::{LedgerError, TrustError},
+    ledger::{KeyError, LedgerError, TrustError},
     runtime::{AnswerError, DriverError, RequestError, SigningError, WorkspaceError},
 };
 
@@ -173,6 +173,7 @@ coded!(TrustError, error => match &error {
     TrustError::Ledger(error) => ledger_code(error),
 });
 coded!(SigningError, error => signing_code(&error));
+coded!(KeyError, error => Code::Failed);
 coded!(YamlError, error => Code::Usage);
 coded!(crate::lab::LabError, error => Code::Usage);
 coded!(RequestError, error => match &error {

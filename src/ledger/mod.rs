@@ -9,7 +9,9 @@ pub mod chain;
 mod claim;
 mod error;
 mod journal;
+mod keys;
 mod mentions;
+mod note;
 mod sqlite;
 mod store;
 mod summary;
@@ -20,6 +22,8 @@ pub use bundle::{Bundle, read_bundle, write_bundle};
 pub use claim::Claim;
 pub use error::LedgerError;
 pub use journal::{Journal, JournalError};
+pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, origin};
+pub use note::{Note, NoteError, NoteKey, VerifierKey};
 #[cfg(debug_assertions)]
 pub use sqlite::halt_at;
 pub use sqlite::{Backup, SqliteStore};

@@ -15,7 +15,7 @@ use crate::{
     artifact::{Blueprint, Digest, EngagementId, YamlError, from_yaml, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
-    ledger::{Journal, LedgerError, SqliteStore, Store},
+    ledger::{Journal, LedgerError, LedgerKeys, SqliteStore, Store},
     model::Models,
     policy::{Catalog, Policies},
     tool::{Kept, Manifest, Pins, SERVERS},
@@ -193,6 +193,11 @@ impl Workspace {
     /// The ledger.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// The ledger's own keys.
+    pub async fn keys(&self) -> Result<LedgerKeys, WorkspaceError> {
+        Ok(LedgerKeys::of(self.state_folder().join("keys"), &self.store.ledger().await?))
     }
 
     /// The catalog as its files are now; they are read again where anything about one of them has changed, and parsed

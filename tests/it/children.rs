@@ -36,6 +36,8 @@ try approve '{program}' approve {id} --digest \"$(cat '{{beside}}/digest')\" --w
 try ledger cat '{root}/.countersign/ledger.db'
 try ledger-copy cp '{root}/.countersign/ledger.db' '{{beside}}/copy'
 try ledger-folder ls '{root}/.countersign'
+try ledger-keys sh -c 'cat \"{root}/.countersign/keys/\"*.key'
+try ledger-keys-write sh -c 'echo >> \"{root}/.countersign/keys/public\"'
 try policies cat '{root}/policies/people.yaml'
 try policies-write sh -c 'echo >> \"{root}/policies/people.yaml\"'
 try manifest-write sh -c 'echo >> \"{root}/tools/lab.yaml\"'
@@ -60,7 +62,7 @@ try system ls /usr/bin",
     pin.args(["tools", "pin", "--yes"]).env("HOME", &home).env("SSH_AUTH_SOCK", home.join("agent"));
     finish(pin).code(0);
     let confined = tries(&beside);
-    assert!(confined.len() == 17, "{confined:?}");
+    assert!(confined.len() == 19, "{confined:?}");
     for (name, how) in &confined {
         assert_eq!(how == "worked", may.contains(&name.as_str()), "{name} {how}");
     }
@@ -122,7 +124,13 @@ fn a_script_that_was_changed_behind_its_pin_is_not_started() {
 #[test]
 fn a_manifest_that_would_give_the_ledger_away_does_not_load() {
     let bench = Bench::new();
-    for path in ["{workspace}", "{workspace}/.countersign", "{workspace}/policies/people.yaml", "/"] {
+    for path in [
+        "{workspace}",
+        "{workspace}/.countersign",
+        "{workspace}/.countersign/keys",
+        "{workspace}/policies/people.yaml",
+        "/",
+    ] {
         let other = Bench::new();
         other.edit("tools/lab.yaml", "write: [", &format!("read: [\"{path}\"], write: ["));
         other.run(&["tools", "list"]).code(2).says("tools/lab.yaml:").says("would give away");

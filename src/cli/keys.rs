@@ -1,0 +1,60 @@
+//! `countersign keys`: the ledger's own public keys, and making a new one.
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::ledger::KeyHistory;
+
+use super::{
+    args::Global,
+    context::Context,
+    output::{CliError, Code, say, say_json},
+};
+
+/// `keys`
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+/// What `keys` does.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Show the public keys, the current one last, and how long each signs.
+    Show,
+    /// Make a new key, signed by the current one, that signs from now on.
+    Rotate,
+}
+
+/// Runs the command.
+pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let keys = context.workspace.keys().await?;
+    let history = match args.command {
+        KeysCommand::Show => keys.history()?,
+        KeysCommand::Rotate => {
+            context.identity()?;
+            keys.rotate(Timestamp::now())?
+        }
+    };
+    if global.json {
+        say_json(&json!({"keys": history.keys(), "statements": history.text()}))?;
+    } else {
+        lines(&history).into_iter().for_each(say);
+    }
+    Ok(Code::Done)
+}
+
+fn lines(history: &KeyHistory) -> Vec<String> {
+    let mut lines = Vec::new();
+    for published in history.keys() {
+        let until = published.until.map_or_else(|| "now".to_owned(), |until| until.to_string());
+        lines.push(published.key.to_string());
+        lines.push(format!("  from {} until {until}", published.from));
+    }
+    lines.push("Give these to whoever checks what this ledger signs; each names the one after it.".into());
+    lines
+}
