@@ -3,8 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize, de::Visitor};
 use sha2::{Digest as _, Sha256};
+
+use super::canonical::to_vec;
 
 /// A SHA-256 digest, written `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
@@ -16,14 +18,14 @@ pub struct Digest([u8; 32]);
 #[error("`{0}` is not a digest: write `sha256:` and 64 hexadecimal digits")]
 pub struct ParseDigestError(String);
 
-/// The value has no RFC 8785 form (a float that is not finite, a map key that is not text).
+/// The value has no RFC 8785 form (a map key that is not text, or that stands twice).
 #[derive(Debug, thiserror::Error)]
 #[error("this value has no canonical JSON form (RFC 8785)")]
 pub struct CanonicalError(#[source] serde_json::Error);
 
 /// The RFC 8785 (JCS) bytes of a value.
 pub fn canonical<T: Serialize>(value: &T) -> Result<Vec<u8>, CanonicalError> {
-    serde_json_canonicalizer::to_vec(value).map_err(CanonicalError)
+    to_vec(value).map_err(CanonicalError)
 }
 
 /// The digest of a value's canonical bytes.
@@ -52,14 +54,23 @@ impl Digest {
 
     /// All 64 hexadecimal digits.
     pub fn hex(&self) -> String {
-        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        self.letters().iter().map(|letter| char::from(*letter)).collect()
+    }
+
+    fn letters(&self) -> [u8; 64] {
+        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        let mut letters = [0; 64];
+        for (pair, byte) in letters.chunks_exact_mut(2).zip(&self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        letters
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
+        f.write_str("sha256:")?;
+        f.write_str(std::str::from_utf8(&self.letters()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -75,12 +86,18 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || ParseDigestError(text.to_owned());
         let hex = text.strip_prefix("sha256:").ok_or_else(wrong)?;
-        if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        if hex.len() != 64 {
             return Err(wrong());
         }
+        let nibble = |letter: u8| match letter {
+            b'0'..=b'9' => Some(letter - b'0'),
+            b'a'..=b'f' => Some(letter - b'a' + 10),
+            _ => None,
+        };
         let mut bytes = [0; 32];
-        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-            *byte = hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(wrong)?;
+        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            let [high, low] = pair else { return Err(wrong()) };
+            *byte = nibble(*high).zip(nibble(*low)).map(|(high, low)| high << 4 | low).ok_or_else(wrong)?;
         }
         Ok(Digest(bytes))
     }
@@ -94,7 +111,21 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        struct Written;
+
+        impl Visitor<'_> for Written {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Written)
     }
 }
 

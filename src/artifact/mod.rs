@@ -3,6 +3,7 @@
 //! knows whether a document was approved; that is [`crate::engagement`].
 
 mod blueprint;
+mod canonical;
 mod design;
 mod digest;
 mod discovery;
