@@ -1,6 +1,8 @@
 //! The chain: how an event becomes bytes and a hash, and how bytes are shown to be the event that was hashed. Pure.
 //! What is stored is the RFC 8785 form of the whole event; its hash is over the same without `hash`.
 
+mod parse;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -95,8 +97,8 @@ pub fn seal(
 ///
 /// [`ChainError::Unreadable`], [`ChainError::NotCanonical`] or [`ChainError::Hash`].
 pub fn read(bytes: &[u8]) -> Result<Event, ChainError> {
-    let event: Event = serde_json::from_slice(bytes)
-        .map_err(|error| ChainError::Unreadable { at: place(bytes), reason: error.to_string() })?;
+    let unreadable = |error: serde_json::Error| ChainError::Unreadable { at: place(bytes), reason: error.to_string() };
+    let event = parse::event(bytes).map_or_else(|| serde_json::from_slice(bytes).map_err(unreadable), Ok)?;
     if canonical(&event)? != bytes {
         return Err(ChainError::NotCanonical(event.seq));
     }
