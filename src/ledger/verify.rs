@@ -9,6 +9,8 @@ mod drafting;
 mod rules;
 mod signed;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -71,6 +73,7 @@ pub fn verify_against(
         notes: Vec::new(),
         link: Link::start(),
         broken: false,
+        unchanged: BTreeSet::new(),
         state: None,
     };
     for (bytes, place) in events.iter().zip(1..) {
@@ -98,6 +101,8 @@ struct Walk<'a> {
     link: Link,
     /// Whether a link did not hold.
     broken: bool,
+    /// Documents that are there and what their digests say: what many calls were decided on is hashed once.
+    unchanged: BTreeSet<Digest>,
     /// What the events fold into, as long as every link has held.
     state: Option<State>,
 }
@@ -185,11 +190,15 @@ impl Walk<'_> {
     /// Whether what an event names is there and unchanged.
     fn documents(&mut self, event: &Event, place: u64) {
         for Mention { digest, what, need } in mentions(event) {
+            if self.unchanged.contains(&digest) {
+                continue;
+            }
             match ((self.blob)(&digest).map(|bytes| digest_bytes(&bytes)), need) {
                 (Some(is), _) if is != digest => {
                     self.problem(place, format!("{what} ({digest}) was changed: its bytes hash to {is}"));
                 }
-                (Some(_), _) | (None, Need::Extra) => {}
+                (Some(_), _) => drop(self.unchanged.insert(digest)),
+                (None, Need::Extra) => {}
                 (None, Need::Must) => self.problem(place, format!("{what} ({digest}) is missing")),
                 (None, Need::May) => self.notes.push(format!("left out: {what} ({digest})")),
             }
