@@ -21,7 +21,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::{
@@ -331,45 +331,53 @@ async fn put(connection: &mut SqliteConnection, append: &Append) -> Result<(), L
     if last.unwrap_or(0) != integer(append.expected_seq) {
         return Err(LedgerError::Conflict(append.engagement.clone()));
     }
-    for (digest, bytes) in &append.blobs {
-        sqlx::query("INSERT INTO blobs (digest, bytes) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING")
-            .bind(digest.to_string())
-            .bind(bytes.as_slice())
-            .execute(&mut *connection)
-            .await
-            .map_err(failed("write a document"))?;
+    // Every statement that is run by itself is a round trip to the thread that owns the file, so they are run as one.
+    // Few of them at a time: each such text is prepared once and kept.
+    let (mut blobs, mut events) = (append.blobs.iter(), append.events.iter());
+    let mut summary = append.summary.as_ref();
+    loop {
+        let some: Vec<_> = blobs.by_ref().take(AT_ONCE).collect();
+        let links: Vec<_> = events.by_ref().take(AT_ONCE - some.len()).collect();
+        let listed = summary.take_if(|_| some.len() + links.len() < AT_ONCE);
+        if some.is_empty() && links.is_empty() && listed.is_none() {
+            return Ok(());
+        }
+        let text = [PUT_BLOB.repeat(some.len()), PUT_EVENT.repeat(links.len())].concat();
+        let text = if listed.is_some() { text + PUT_SUMMARY } else { text };
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for (digest, bytes) in some {
+            query = query.bind(digest.to_string()).bind(bytes.as_slice());
+        }
+        for link in links {
+            let (hash, bytes) = (link.hash.bytes().as_slice(), link.bytes.as_slice());
+            query = query.bind(id).bind(integer(link.seq)).bind(hash).bind(bytes);
+        }
+        if let Some(summary) = listed {
+            let line =
+                serde_json::to_string(summary).map_err(|error| LedgerError::corrupt("a summary", error.to_string()))?;
+            let updated_at = summary.updated_at.as_microsecond();
+            query = query.bind(id).bind(standing(summary)).bind(summary.requester.as_str()).bind(updated_at).bind(line);
+        }
+        query.execute(&mut *connection).await.map_err(failed("write"))?;
     }
-    for link in &append.events {
-        sqlx::query("INSERT INTO events (engagement, seq, hash, bytes) VALUES (?, ?, ?, ?)")
-            .bind(id)
-            .bind(integer(link.seq))
-            .bind(link.hash.bytes().as_slice())
-            .bind(link.bytes.as_slice())
-            .execute(&mut *connection)
-            .await
-            .map_err(failed("write an event"))?;
-    }
-    let Some(summary) = &append.summary else { return Ok(()) };
-    let standing = match &summary.status {
+}
+
+/// How many statements are run as one.
+const AT_ONCE: usize = 8;
+
+const PUT_BLOB: &str = "INSERT INTO blobs (digest, bytes) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING;";
+const PUT_EVENT: &str = "INSERT INTO events (engagement, seq, hash, bytes) VALUES (?, ?, ?, ?);";
+const PUT_SUMMARY: &str = "INSERT INTO summaries (engagement, standing, requester, updated_at, line) \
+    VALUES (?, ?, ?, ?, ?) ON CONFLICT (engagement) DO UPDATE SET standing = excluded.standing, \
+    requester = excluded.requester, updated_at = excluded.updated_at, line = excluded.line;";
+
+/// Where an engagement stands, as lists are filtered.
+fn standing(summary: &Summary) -> &'static str {
+    match &summary.status {
         Status::Closed { .. } => "closed",
         Status::Waiting { .. } | Status::Rejected { .. } | Status::Asked { .. } => "waiting",
         Status::Drafting | Status::Running | Status::Cancelled { .. } => "open",
-    };
-    let line = serde_json::to_string(summary).map_err(|error| LedgerError::corrupt("a summary", error.to_string()))?;
-    sqlx::query(
-        "INSERT INTO summaries (engagement, standing, requester, updated_at, line) VALUES (?, ?, ?, ?, ?) \
-         ON CONFLICT (engagement) DO UPDATE SET standing = excluded.standing, requester = excluded.requester, \
-         updated_at = excluded.updated_at, line = excluded.line",
-    )
-    .bind(id)
-    .bind(standing)
-    .bind(summary.requester.as_str())
-    .bind(summary.updated_at.as_microsecond())
-    .bind(line)
-    .execute(connection)
-    .await
-    .map_err(failed("write the list"))?;
-    Ok(())
+    }
 }
 
 /// A place as SQLite keeps integers; no chain is so long that it matters.
