@@ -75,7 +75,7 @@ impl Journal {
         let sealed = chain::seal(&id, 1, at, actor, Body::Requested(requested), Digest::ZERO)
             .map_err(LedgerError::Unwritable)?;
         let state = first(&sealed.event)?;
-        let new = New::of(documents)?;
+        let new = New::of(documents, &Blobs::new())?;
         let mut journal = Self::holding(store, state, new.values);
         journal.documents.refresh(&journal.state, &journal.blobs)?;
         let append = Append {
@@ -148,8 +148,12 @@ impl Journal {
     /// Opens the engagement anew and decides what is staged again.
     async fn decide_again(&mut self, others: usize) -> Result<u64, LedgerError> {
         let mut fresh = Self::open(Arc::clone(&self.store), &self.state.id).await?;
-        fresh.blobs.append(&mut self.blobs);
         let staged = std::mem::take(&mut self.staged);
+        // What is staged is not stored, and comes again with what is decided again.
+        for (digest, _) in staged.iter().flat_map(|staged| &staged.bytes) {
+            self.blobs.remove(digest);
+        }
+        fresh.blobs.append(&mut self.blobs);
         *self = fresh;
         for Staged { at, actor, command, documents, .. } in staged {
             match self.act_soon(at, actor, command, documents) {
@@ -202,7 +206,7 @@ impl Journal {
         documents: Vec<Value>,
     ) -> Result<(), JournalError> {
         let body = decide_for(&self.state, &actor, command.clone())?;
-        let new = New::of(documents.clone())?;
+        let new = New::of(documents.clone(), &self.blobs)?;
         let Some(sealed) = self.seal(at, vec![(actor.clone(), body)])?.pop() else { return Ok(()) };
         // Made before the state moves on: a copy of the state without what is staged.
         if self.durable.is_none() && self.staged.is_empty() {
@@ -256,7 +260,7 @@ impl Journal {
             return Ok(());
         }
         let sealed = self.seal(at, bodies)?;
-        let new = New::of(documents)?;
+        let new = New::of(documents, &self.blobs)?;
         let mut ahead = self.ahead();
         for next in &sealed {
             ahead.apply(&next.event);
@@ -383,13 +387,17 @@ struct New {
 }
 
 impl New {
-    /// The values are read back from their bytes, for the same reason as events are.
-    fn of(documents: Vec<Value>) -> Result<Self, LedgerError> {
+    /// The values are read back from their bytes, for the same reason as events are. Those that are `known` are stored,
+    /// or are written with what is staged, and are not written again.
+    fn of(documents: Vec<Value>, known: &Blobs) -> Result<Self, LedgerError> {
         let mut values = BTreeMap::new();
         let mut stored = Vec::with_capacity(documents.len());
         for document in documents {
             let bytes = canonical(&document).map_err(|error| LedgerError::Unwritable(error.into()))?;
             let digest = digest_bytes(&bytes);
+            if known.contains_key(&digest) {
+                continue;
+            }
             let value = serde_json::from_slice(&bytes).map_err(|error| {
                 LedgerError::Unwritable(ChainError::Unreadable { at: digest.to_string(), reason: error.to_string() })
             })?;

@@ -142,22 +142,22 @@ async fn an_outcome_that_is_staged_is_written_with_the_next_intent_in_one_transa
 #[tokio::test]
 async fn what_is_staged_is_decided_again_after_what_others_wrote() {
     let (_dir, store) = store().await;
-    let result = json!({"vlans": []});
     for by_flush in [true, false] {
         let id = id(if by_flush { "aaaaa" } else { "bbbbb" });
         let begun = Journal::begin(Arc::clone(&store), id, person("ada"), noon(), requested(), vec![request()]);
         let mut slow = begun.await.unwrap();
         slow.commit(noon(), vec![read(1), read(2)], Vec::new()).await.unwrap();
         let mut fast = Journal::open(Arc::clone(&store), slow.id()).await.unwrap();
+        let result = |n: u64| json!({"vlans": [n], "by flush": by_flush});
         for n in [1, 2] {
-            slow.act_soon(noon(), Actor::Program, over(n, &result), vec![result.clone()]).unwrap();
+            slow.act_soon(noon(), Actor::Program, over(n, &result(n)), vec![result(n)]).unwrap();
         }
         // The faster one knows of one of the calls already, so that only the other is still to be said.
-        fast.act(noon(), Actor::Program, over(1, &result), vec![result.clone()]).await.unwrap();
+        fast.act(noon(), Actor::Program, over(1, &result(1)), vec![result(1)]).await.unwrap();
         if by_flush {
             slow.flush().await.unwrap();
         } else {
-            let refused = slow.act(noon(), Actor::Program, over(2, &result), Vec::new()).await.unwrap_err();
+            let refused = slow.act(noon(), Actor::Program, over(2, &result(2)), Vec::new()).await.unwrap_err();
             assert!(matches!(refused, JournalError::Refused(_)), "{refused}");
             let cancel = Command::Cancel { reason: "enough".into(), roles: [crate::facts::Role::Requester].into() };
             let refused = slow.act(noon(), person("ada"), cancel, Vec::new()).await.unwrap_err();
@@ -168,6 +168,8 @@ async fn what_is_staged_is_decided_again_after_what_others_wrote() {
         both_states_hold(&slow).await;
         assert_eq!(fast.catch_up().await.unwrap(), 1);
         same(&slow, &fast);
+        // What was staged and not written was stored by nobody before.
+        assert!(store.blob(digest_of(&result(2)).unwrap()).await.unwrap().is_some());
     }
 }
 
