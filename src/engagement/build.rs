@@ -41,8 +41,9 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
         _ => None,
     };
     // A node that has acted is finished whatever halts the rest: its effect must be looked at.
-    if let Some(node) = flow.nodes.iter().find(|node| !view.state.nodes.contains_key(&node.id) && acted(view, &node.id))
-    {
+    let open = |node: &&FlowNode| !view.state.nodes.contains_key(&node.id) && acted(view, &node.id);
+    let mut acting = flow.nodes.iter().filter(|node| view.state.acting.contains(&node.id));
+    if let Some(node) = acting.find(open) {
         return run(view, node, now);
     }
     Ok(match next_node(flow, &view.state.nodes, halted.as_deref()) {

@@ -50,6 +50,7 @@ impl State {
             calls: BTreeMap::new(),
             under_way: BTreeSet::new(),
             acted: BTreeSet::new(),
+            acting: BTreeSet::new(),
             served: BTreeMap::new(),
             effects: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -161,6 +162,7 @@ impl State {
                 self.under_way.insert(allowed.call.clone());
                 if let Purpose::Act { node, attempt, .. } = &allowed.purpose {
                     self.acted.insert((node.clone(), *attempt));
+                    self.acting.insert(node.clone());
                 }
                 self.served.insert(allowed.purpose.clone(), allowed.call.clone());
                 self.ran += 1;
@@ -413,6 +415,7 @@ impl State {
             Purpose::Undo { node } | Purpose::UndoCheck { node } => !again(node),
             _ => true,
         });
+        self.acting.extend(self.nodes.keys().filter(|node| again(node)).cloned());
         self.nodes.retain(|node, _| !again(node));
         self.reasons.retain(|node, _| !again(node));
         self.applied.retain(|node, _| !again(node));
@@ -434,6 +437,7 @@ impl State {
 
     fn settled(&mut self, settled: &NodeSettled) {
         let failed = matches!(settled.outcome, NodeOutcome::Failed | NodeOutcome::Unknown);
+        self.acting.remove(&settled.node);
         let entry = self.nodes.entry(settled.node.clone()).or_insert(Settled {
             outcome: settled.outcome,
             failed,

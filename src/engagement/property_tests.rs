@@ -335,6 +335,22 @@ fn nothing_survives(state: &State) -> Result<(), String> {
     if gone { Ok(()) } else { Err(format!("something outlives its spec: {state:?}")) }
 }
 
+/// Whoever looks only among the steps that may have acted misses none that has.
+fn all_that_act_are_known(state: &State) -> Result<(), String> {
+    let open = |purpose: &Purpose, call: &CallId| match purpose {
+        Purpose::Act { node, attempt, .. } => {
+            let ran = state.calls.get(call).is_some_and(|call| call.refused.is_none());
+            (ran && *attempt == state.attempt(node) && !state.nodes.contains_key(node)).then(|| node.clone())
+        }
+        _ => None,
+    };
+    let missed = state.served.iter().filter_map(|(purpose, call)| open(purpose, call));
+    match missed.into_iter().find(|node| !state.acting.contains(node)) {
+        Some(node) => Err(format!("`{node}` has acted and is not among those that may have: {state:?}")),
+        None => Ok(()),
+    }
+}
+
 /// How far the histories came.
 #[derive(Debug, Default)]
 struct Reached {
@@ -380,6 +396,7 @@ fn history(rolls: &[u16], reached: &RefCell<Reached>) -> Result<(), TestCaseErro
         seen.accepted += 1;
         *seen.kinds.entry(body.kind()).or_default() += 1;
         phases.push(story.state.phase.as_str());
+        all_that_act_are_known(&story.state).map_err(TestCaseError::fail)?;
         keeper.enter(&command, &body, &before, &story.state).map_err(TestCaseError::fail)?;
         if story.events.len().is_multiple_of(16) {
             replays(&story)?;

@@ -69,6 +69,8 @@ pub struct State {
     pub under_way: BTreeSet<CallId>,
     /// The steps whose own call was let through, each with the attempt that it was in.
     pub acted: BTreeSet<(NodeId, u32)>,
+    /// The steps that may have acted and are not settled: all that have are among them.
+    pub acting: BTreeSet<NodeId>,
     /// The last call that served a purpose.
     pub served: BTreeMap<Purpose, CallId>,
     /// The distinct effects that each grant has let through.

@@ -65,9 +65,11 @@ pub fn next_node<'a>(
     halted: Option<&str>,
 ) -> NextNode<'a> {
     // Only a node that failed by itself decides about others; one that was undone for another's sake does not.
+    let failed = settled.values().any(|settled| settled.failed);
     let causes: Vec<(&FlowNode, OnFailure)> = flow
         .nodes
         .iter()
+        .take_while(|_| failed)
         .filter_map(|node| {
             let settled = settled.get(&node.id).filter(|settled| settled.failed)?;
             Some((node, settled.chosen.unwrap_or(node.step.on_failure)))
@@ -86,7 +88,8 @@ pub fn next_node<'a>(
         .filter_map(|(node, _)| node.target.as_deref())
         .collect();
     let lost = |node: &FlowNode| undo_all || node.target.as_deref().is_some_and(|target| undo_targets.contains(target));
-    for node in flow.nodes.iter().rev() {
+    // Where nothing failed nothing is lost.
+    for node in flow.nodes.iter().rev().take_while(|_| !causes.is_empty()) {
         let open = settled.get(&node.id).is_some_and(|settled| {
             // An unknown effect is taken back too: reading after the undo shows whether that worked.
             settled.changed && matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Failed | NodeOutcome::Unknown)
