@@ -43,6 +43,8 @@ pub struct Driver<'a> {
     broker: &'a Broker,
     solver: Option<SolverSearch>,
     looked: Mutex<Option<Looked>>,
+    /// The head after the question that was asked last, and the catalog that it was asked on.
+    asked: Mutex<Option<(Digest, Arc<Catalog>)>>,
     models: Models,
 }
 
@@ -110,7 +112,14 @@ pub(super) fn view<'a>(journal: &'a Journal, catalog: &'a Catalog) -> View<'a> {
 impl<'a> Driver<'a> {
     /// A driver that makes every call through `broker`.
     pub fn new(workspace: &'a Workspace, broker: &'a Broker) -> Self {
-        Self { workspace, broker, solver: None, models: Models::default(), looked: Mutex::new(None) }
+        Self {
+            workspace,
+            broker,
+            solver: None,
+            models: Models::default(),
+            looked: Mutex::default(),
+            asked: Mutex::default(),
+        }
     }
 
     /// The same, asking a solver about each spec before gate 1, if one is found.
@@ -201,10 +210,15 @@ impl<'a> Driver<'a> {
                     return Ok(Some(Stopped::Unreachable(reason)));
                 }
                 self.ask(journal, &catalog, about, watch).await?;
+                *self.asked() = Some((journal.state().head, Arc::clone(&catalog)));
                 self.rule(journal, &catalog, watch).await?;
             }
             Next::Wait(about) => {
-                if let Some(changed) = changed_question(journal, &catalog, &self.models).await? {
+                // What was asked a moment ago is not worked out again to see whether it changed; whoever answers it
+                // does that.
+                let asked = self.asked().take();
+                let asked = asked.is_some_and(|(head, on)| head == journal.state().head && Arc::ptr_eq(&on, &catalog));
+                if !asked && let Some(changed) = changed_question(journal, &catalog, &self.models).await? {
                     let what = changed.join("; ");
                     watch(Progress::Note(format!("what the question rests on changed, so it is asked anew: {what}")));
                     self.ask(journal, &catalog, about.clone(), watch).await?;
@@ -291,6 +305,10 @@ impl<'a> Driver<'a> {
         let once = Some(once(journal.store().as_ref()).await?);
         let asked = Asked { about, request: digest_of(&request)?, role, stage, barred, void, signed, once };
         file(journal, Actor::Program, Command::Ask(asked), &request).await
+    }
+
+    fn asked(&self) -> std::sync::MutexGuard<'_, Option<(Digest, Arc<Catalog>)>> {
+        self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The open gates that do not hold as things are now. Looked for again only where something could differ.

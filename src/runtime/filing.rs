@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    driver::{Driver, DriverError, file, view},
+    driver::{Driver, DriverError, view},
     progress::{Progress, Stopped},
 };
 
@@ -45,34 +45,34 @@ impl Driver<'_> {
             journal.flush().await?;
         }
         let digest = match kind {
-            ArtifactKind::Spec => self.file_spec(journal, catalog).await?,
-            ArtifactKind::Discovery => self.file_discovery(journal, catalog).await?,
-            ArtifactKind::Design => self.file_design(journal, catalog).await?,
-            ArtifactKind::Flow => self.file_flow(journal, catalog).await?,
-            ArtifactKind::Record => self.file_record(journal, catalog).await?,
+            ArtifactKind::Spec => self.file_spec(journal, catalog)?,
+            ArtifactKind::Discovery => self.file_discovery(journal, catalog)?,
+            ArtifactKind::Design => self.file_design(journal, catalog)?,
+            ArtifactKind::Flow => self.file_flow(journal, catalog)?,
+            ArtifactKind::Record => self.file_record(journal, catalog)?,
         };
         watch(Progress::Filed(kind, digest));
         Ok(None)
     }
 
-    async fn file_spec(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+    fn file_spec(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
         let request = journal.documents().request().cloned().ok_or(NextError::Missing(ArtifactKind::Spec))?;
         let from = journal.state().requested.request;
         let spec = draft_spec(&request, from)?;
         if let Some(problem) = spec_problems(&spec, catalog).first() {
             return Err(DriverError::Invalid(ArtifactKind::Spec, problem.to_string()));
         }
-        self.file_artifact(journal, Actor::Agent(Agent::Requirements), ArtifactKind::Spec, &spec, vec![from]).await
+        self.file_artifact(journal, Actor::Agent(Agent::Requirements), ArtifactKind::Spec, &spec, vec![from])
     }
 
-    async fn file_discovery(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+    fn file_discovery(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
         let spec = approved_spec(journal)?;
         let report = draft_discovery(&view(journal, catalog), &spec, spec.digest())?;
         let from = vec![spec.digest()];
-        self.file_artifact(journal, Actor::Agent(Agent::Design), ArtifactKind::Discovery, &report, from).await
+        self.file_artifact(journal, Actor::Agent(Agent::Design), ArtifactKind::Discovery, &report, from)
     }
 
-    async fn file_design(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+    fn file_design(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
         let spec = approved_spec(journal)?;
         let report = journal.state().artifact(ArtifactKind::Discovery);
         let report = report.ok_or(NextError::Missing(ArtifactKind::Discovery))?;
@@ -82,10 +82,10 @@ impl Driver<'_> {
         crate::flow::expand(&design, Digest::ZERO, &facts, &Default::default(), &catalog.toolbox)
             .map_err(|error| DriverError::Invalid(ArtifactKind::Design, error.to_string()))?;
         let from = vec![spec.digest(), report];
-        self.file_artifact(journal, Actor::Agent(Agent::Design), ArtifactKind::Design, &design, from).await
+        self.file_artifact(journal, Actor::Agent(Agent::Design), ArtifactKind::Design, &design, from)
     }
 
-    async fn file_flow(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+    fn file_flow(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
         let flow = view(journal, catalog).built()?;
         let design = ApprovedDesign::design(journal.state(), journal.documents());
         let design = design.ok_or(Refusal::GateClosed("gate 2"))?;
@@ -105,17 +105,19 @@ impl Driver<'_> {
         }
         let mut from = vec![design.digest()];
         from.extend(journal.state().talk.draft(ArtifactKind::Flow));
-        self.file_artifact(journal, Actor::Agent(Agent::Build), ArtifactKind::Flow, &flow, from).await
+        self.file_artifact(journal, Actor::Agent(Agent::Build), ArtifactKind::Flow, &flow, from)
     }
 
-    async fn file_record(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
+    fn file_record(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
         let record = reconcile(&view(journal, catalog), Timestamp::now())?;
         let kinds = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design, ArtifactKind::Flow];
         let from = kinds.into_iter().filter_map(|kind| journal.state().artifact(kind)).collect();
-        self.file_artifact(journal, Actor::Program, ArtifactKind::Record, &record, from).await
+        self.file_artifact(journal, Actor::Program, ArtifactKind::Record, &record, from)
     }
 
-    async fn file_artifact<T: Serialize>(
+    /// Whatever follows, a question, a call or the end, is written in one transaction with it: until then nobody has
+    /// seen it, and it is drafted again from the same after a crash.
+    fn file_artifact<T: Serialize>(
         &self,
         journal: &mut Journal,
         actor: Actor,
@@ -124,7 +126,9 @@ impl Driver<'_> {
         made_from: Vec<Digest>,
     ) -> Result<Digest, DriverError> {
         let digest = digest_of(document)?;
-        file(journal, actor, Command::File { artifact, digest, made_from }, document).await?;
+        let value =
+            serde_json::to_value(document).map_err(|error| DriverError::Invalid(artifact, error.to_string()))?;
+        journal.act_soon(Timestamp::now(), actor, Command::File { artifact, digest, made_from }, vec![value])?;
         Ok(digest)
     }
 }
