@@ -38,6 +38,22 @@ pub fn digest_bytes(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }
 
+/// Digests bytes that come one part after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Digester(Sha256);
+
+impl Digester {
+    /// Takes the next part.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all parts together.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 impl Digest {
     /// The digest that stands before the first event of a chain.
     pub const ZERO: Digest = Digest([0; 32]);
@@ -141,6 +157,13 @@ mod tests {
         let other = digest_of(&serde_json::from_str::<serde_json::Value>("{ \"b\":[true,null], \"a\":1.0 }").unwrap());
         assert_eq!(one, other.unwrap());
         assert_eq!(one, one.to_string().parse().unwrap());
+    }
+
+    #[test]
+    fn parts_have_the_digest_of_the_whole() {
+        let mut parts = Digester::default();
+        [&b"counter"[..], b"", b"sign"].into_iter().for_each(|part| parts.update(part));
+        assert_eq!(parts.finish(), digest_bytes(b"countersign"));
     }
 
     #[test]

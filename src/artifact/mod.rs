@@ -23,7 +23,7 @@ mod yaml;
 
 pub use blueprint::{Blueprint, InputError, InputSchema};
 pub use design::{Component, Decision, DesignDraft, DesignKind, Disposition, FeasibleWhen, Read, SolutionDesign};
-pub use digest::{CanonicalError, Digest, ParseDigestError, canonical, digest_bytes, digest_of};
+pub use digest::{CanonicalError, Digest, Digester, ParseDigestError, canonical, digest_bytes, digest_of};
 pub use discovery::{
     AcceptanceReading, Capability, CapabilityStatus, DiscoveryKind, DiscoveryReport, Drift, Finding, ReadResult,
     Verdict,

@@ -4,11 +4,13 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use crate::{
-    artifact::{Digest, digest_bytes},
+    artifact::{Digest, Digester},
     tool::{Kept, Manifest, ServerPin, filled},
 };
 
@@ -168,9 +170,19 @@ fn absolute(program: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// The digest of a file, which is read in parts: programs are large.
 fn digest(path: &Path) -> Result<Digest, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    Ok(digest_bytes(&bytes))
+    let unreadable = |error: io::Error| format!("{} cannot be read: {error}", path.display());
+    let mut file = File::open(path).map_err(unreadable)?;
+    let (mut digester, mut part) = (Digester::default(), vec![0; 64 << 10]);
+    loop {
+        match file.read(&mut part) {
+            Ok(0) => return Ok(digester.finish()),
+            Ok(read) => digester.update(part.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+    }
 }
 
 #[cfg(test)]
