@@ -108,3 +108,25 @@ fn a_backup_is_a_ledger_that_goes_on_where_it_was_made() {
     assert_eq!(bench.writes().len(), 1);
     bench.holds(&id);
 }
+
+#[test]
+fn processes_that_share_a_ledger_each_finish_their_own_and_lose_nothing() {
+    let bench = Bench::new();
+    let one = |n: usize| {
+        let (vlan, switch) = (format!("id=12{n}"), format!("switches=sw0{n}"));
+        let id = bench.request(&["--blueprint", "vlan", "--set", &vlan, "--set", "name=guest", "--set", &switch]);
+        bench.to_gate2(&id);
+        bench.approve(&id);
+        id
+    };
+    let ids: Vec<String> = (1..=4).map(one).collect();
+    // Two for each engagement: one drives it, and the other is told so or finds it done.
+    let start = |id: &String| [bench.start(&["run", id, "--json"]), bench.start(&["run", id, "--json"])];
+    let mut running: Vec<_> = ids.iter().map(start).collect();
+    for pair in &mut running {
+        let codes = pair.each_mut().map(|child| child.wait().unwrap().code());
+        assert!(codes.contains(&Some(0)), "{codes:?}");
+    }
+    assert_eq!(bench.writes().len(), ids.len(), "{:?}", bench.writes());
+    ids.iter().for_each(|id| bench.holds(id));
+}

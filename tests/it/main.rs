@@ -21,6 +21,7 @@ mod broken;
 mod build_agent;
 mod chat;
 mod children;
+mod clock;
 mod crash;
 mod disk;
 mod faults;

@@ -1,0 +1,95 @@
+//! A clock that goes back or ahead while an engagement is under way: nothing is lost, nothing is done twice, and no event
+//! is earlier than the one before it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::bench::{Answer, Bench, command, finish};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+/// What stands between the program and the clock: it adds so many seconds to what the clock says.
+const SHIFTED: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *now) {
+    int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    const char *by = getenv("CLOCK_OFF_BY");
+    int failed = real(id, now);
+    if (!failed && by && id == CLOCK_REALTIME) now->tv_sec += atol(by);
+    return failed;
+}
+"#;
+
+/// A workspace with a clock that can be set, where there is a C compiler.
+struct Clocked {
+    bench: Bench,
+    library: PathBuf,
+}
+
+impl Clocked {
+    fn new() -> Option<Self> {
+        let bench = Bench::new();
+        let (source, library) = (bench.outside("clock.c"), bench.outside("clock.so"));
+        std::fs::write(&source, SHIFTED).unwrap();
+        let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").status();
+        made.is_ok_and(|status| status.success()).then_some(Self { bench, library })
+    }
+
+    /// Runs a command with the clock off by so many seconds.
+    fn run(&self, off_by: i64, args: &[&str]) -> Answer {
+        let mut command = command(Path::new(&self.bench.root));
+        command.args(args).env("LD_PRELOAD", &self.library).env("CLOCK_OFF_BY", off_by.to_string());
+        finish(command)
+    }
+
+    /// When each event of an engagement was written, in seconds; no event is earlier than the one before it.
+    fn times(&self, id: &str) -> Vec<i64> {
+        let at = |event: &Value| event["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        let times: Vec<_> = self.bench.json(&["log", id]).as_array().unwrap().iter().map(at).collect();
+        assert!(times.is_sorted(), "{times:?}");
+        times.into_iter().map(jiff::Timestamp::as_second).collect()
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_or_ahead_between_two_runs_loses_nothing_and_does_nothing_twice() {
+    for off_by in [-HOUR, DAY] {
+        let Some(clocked) = Clocked::new() else { return };
+        let bench = &clocked.bench;
+        let id = bench.request_one();
+        bench.to_gate2(&id);
+        bench.approve(&id);
+        let approved = *clocked.times(&id).last().unwrap();
+        clocked.run(off_by, &["run", &id, "--json"]).code(0);
+        assert_eq!(bench.writes().len(), 1);
+        bench.holds(&id);
+        let ended = *clocked.times(&id).last().unwrap();
+        // A clock that went back stands still on the chain until it has caught up.
+        let passed = ended - approved;
+        assert!(if off_by < 0 { passed == 0 } else { passed > DAY - HOUR }, "{off_by}: {passed}");
+    }
+}
+
+#[test]
+fn a_question_that_was_asked_on_a_day_that_has_not_come_can_be_answered() {
+    let Some(clocked) = Clocked::new() else { return };
+    let bench = &clocked.bench;
+    let id = bench.request_one();
+    clocked.run(DAY, &["run", &id, "--json"]).code(3);
+    bench.approve(&id);
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    assert_eq!(bench.writes().len(), 1);
+    bench.holds(&id);
+    let times = clocked.times(&id);
+    assert!(times.last().unwrap() - times.first().unwrap() > DAY - HOUR);
+}
