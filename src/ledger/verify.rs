@@ -9,10 +9,15 @@ mod drafting;
 mod rules;
 mod signed;
 
-use std::collections::BTreeSet;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     artifact::{Digest, EngagementId, digest_bytes},
@@ -74,6 +79,7 @@ pub fn verify_against(
         link: Link::start(),
         broken: false,
         unchanged: BTreeSet::new(),
+        parsed: RefCell::default(),
         state: None,
     };
     for (bytes, place) in events.iter().zip(1..) {
@@ -103,6 +109,8 @@ struct Walk<'a> {
     broken: bool,
     /// Documents that are there and what their digests say: what many calls were decided on is hashed once.
     unchanged: BTreeSet<Digest>,
+    /// The documents that rules were asked of: several look at the same approval request.
+    parsed: RefCell<BTreeMap<Digest, Option<Rc<Value>>>>,
     /// What the events fold into, as long as every link has held.
     state: Option<State>,
 }
@@ -211,13 +219,19 @@ impl Walk<'_> {
             self.state = State::begin(event);
             return;
         };
-        let blob = self.blob;
+        let (blob, parsed) = (self.blob, &self.parsed);
         let document = |digest: &Digest| {
-            let bytes = blob(digest).filter(|bytes| digest_bytes(bytes) == *digest)?;
-            serde_json::from_slice(&bytes).ok()
+            if let Some(known) = parsed.borrow().get(digest) {
+                return known.clone();
+            }
+            let bytes = blob(digest).filter(|bytes| digest_bytes(bytes) == *digest);
+            let value = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).map(Rc::new);
+            parsed.borrow_mut().insert(*digest, value.clone());
+            value
         };
         let mut breaches = rules::breaches(state, event, &document);
-        breaches.extend(signed::breaches(state, event, &document, self.signers));
+        let own = |digest: &Digest| document(digest).map(|value| value.as_ref().clone());
+        breaches.extend(signed::breaches(state, event, &own, self.signers));
         self.notes.extend(signer(event, self.signers.is_some()));
         state.apply(event);
         self.problems.extend(breaches.into_iter().map(|what| Problem { seq: place, what }));

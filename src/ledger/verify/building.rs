@@ -1,6 +1,8 @@
 //! What a reader of the chain relies on about what is built: it is what gate 2 was approved on, but for what the build
 //! agent filled into the holes that were left to it, and for the deviations that were accepted, each said on the chain.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -40,11 +42,15 @@ pub(super) fn deviated(state: &State, actor: &Actor, found: &DeviationFound) -> 
 }
 
 /// What runs is what gate 2 was approved on, and whatever is not was filled in or accepted.
-pub(super) fn flow(state: &State, filed: &ArtifactFiled, document: &dyn Fn(&Digest) -> Option<Value>) -> Vec<String> {
+pub(super) fn flow(
+    state: &State,
+    filed: &ArtifactFiled,
+    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+) -> Vec<String> {
     let GateState::Open { request, .. } = &state.gate2 else { return Vec::new() };
     let approved = document(request).filter(|_| filed.artifact == ArtifactKind::Flow);
     let Some(approved) = approved.as_ref().and_then(|request| request.get("flow")) else { return Vec::new() };
-    let built = document(&filed.digest).and_then(|value| AutomationFlow::deserialize(value).ok());
+    let built = document(&filed.digest).and_then(|value| AutomationFlow::deserialize(value.as_ref()).ok());
     let bare = built.as_ref().map_or(Ok(filed.digest), |flow| digest_of(&flow.as_approved()));
     let what = format!("{} filed", filed.artifact);
     let mut found = Vec::new();

@@ -1,6 +1,8 @@
 //! What a reader of the chain relies on about drafting with models: turns come from agents in their phase, what people
 //! said comes from people, and what an agent filed is what its last turn gave.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use crate::{
@@ -14,7 +16,7 @@ pub(super) fn turned(
     state: &State,
     actor: &Actor,
     turned: &Turned,
-    document: &dyn Fn(&Digest) -> Option<Value>,
+    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
 ) -> Vec<String> {
     let mut found = Vec::new();
     let what = format!("a turn about {}", turned.drafting);

@@ -1,6 +1,8 @@
 //! Whether an event may follow from the state before it. These are the promises that a reader of the chain relies on,
 //! not all that [`crate::engagement`] refuses: a later version may decide differently and still keep them.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
 use super::{building, drafting};
 
 /// What is wrong with an event after `state`; `document` gives what is stored, if it is unchanged.
-pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) -> Option<Value>) -> Vec<String> {
+pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) -> Option<Rc<Value>>) -> Vec<String> {
     let mut found = Vec::new();
     if state.closed.is_some() && !matches!(event.body, Body::Retried(_)) {
         found.push(format!("{} after the engagement was closed", event.body.kind()));
@@ -107,7 +109,7 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
 }
 
 /// A question says of role, stage and people what its stored request says.
-fn asked_otherwise(actor: &Actor, asked: &Asked, document: &dyn Fn(&Digest) -> Option<Value>) -> Vec<String> {
+fn asked_otherwise(actor: &Actor, asked: &Asked, document: &dyn Fn(&Digest) -> Option<Rc<Value>>) -> Vec<String> {
     let mut found = Vec::new();
     if *actor != Actor::Program {
         found.push(format!("a question about {} asked by {actor}", asked.about));
@@ -223,7 +225,7 @@ fn filed_on(state: &State, filed: &ArtifactFiled) -> Vec<String> {
 fn answered_what_was_asked(
     state: &State,
     answered: &Answered,
-    document: &dyn Fn(&Digest) -> Option<Value>,
+    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
     found: &mut Vec<String>,
 ) {
     let about = &answered.about;
@@ -268,7 +270,7 @@ fn answered_what_was_asked(
         None => found.push(format!("{about} approved, but no {kind} was filed")),
         Some(artifact) => {
             // An approval request that is missing or was changed is reported where it was asked.
-            let named = |request: Value| request.get("artifact") == Some(&Value::String(artifact.to_string()));
+            let named = |request: Rc<Value>| request.get("artifact") == Some(&Value::String(artifact.to_string()));
             if document(&answered.request).is_some_and(|request| !named(request)) {
                 found.push(format!(
                     "{about} approved on {}, which does not name the {kind} that was filed ({artifact})",
