@@ -47,7 +47,7 @@ pub fn what_changed(asked: &ApprovalRequest, now: &ApprovalRequest) -> Vec<Strin
         say("what the trust stage rests on changed".into());
     }
     if asked.models != now.models {
-        say("the models that will see what the tools answer changed".into());
+        say("the models that are asked, and so see something of it, changed".into());
     }
     if asked.barred != now.barred {
         say("who may not say yes to it changed".into());

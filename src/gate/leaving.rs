@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::Spec,
+    artifact::{Agent, Spec},
     policy::Catalog,
     tool::{Egress, Tool},
 };
@@ -20,16 +20,58 @@ pub struct Endpoint {
     pub name: String,
     /// Where requests go.
     pub url: String,
+    /// The agents whose conversations go there. Requests of old name none, and meant the design and
+    /// build agents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<Agent>,
 }
 
-/// What a person is told of it; nothing where no model is in use.
-pub(super) fn leaving_words(spec: &Spec, catalog: &Catalog, endpoints: &[Endpoint]) -> Vec<String> {
-    if endpoints.is_empty() {
-        return Vec::new();
+impl Endpoint {
+    /// Whether it sees what this agent sees.
+    pub fn is_for(&self, agent: Agent) -> bool {
+        self.agents.contains(&agent) || self.agents.is_empty() && agent != Agent::Requirements
     }
-    let places: Vec<String> =
-        endpoints.iter().map(|endpoint| format!("{} ({})", quoted(&endpoint.name), quoted(&endpoint.url))).collect();
-    let places = names(&places);
+}
+
+/// What stands before the names of places.
+fn asked(who: &str, places: &[String]) -> String {
+    format!("{who} asked at {}", names(places))
+}
+
+/// The places of an agent, in the order in which they are asked.
+fn places(endpoints: &[Endpoint], agent: Agent) -> Vec<String> {
+    let place = |endpoint: &Endpoint| format!("{} ({})", quoted(&endpoint.name), quoted(&endpoint.url));
+    endpoints.iter().filter(|endpoint| endpoint.is_for(agent)).map(place).collect()
+}
+
+/// What a person is told of it, agent by agent; nothing where no model is in use.
+pub(super) fn leaving_words(spec: &Spec, catalog: &Catalog, endpoints: &[Endpoint]) -> Vec<String> {
+    let mut said = Vec::new();
+    let places = |agent: Agent| Some(places(endpoints, agent)).filter(|places| !places.is_empty());
+    if let Some(places) = places(Agent::Requirements) {
+        said.push(format!(
+            "{} and sees the request and what is said, the inventory, the tools, the blueprints, every version of this \
+             spec, and what a discovery says in words where it asks for another one.",
+            asked("The model of the requirements agent is", &places)
+        ));
+    }
+    match (places(Agent::Design), places(Agent::Build)) {
+        (Some(design), Some(build)) if design == build => {
+            said.extend(of_answers(spec, catalog, &asked("Models of the design and build agents are", &design)));
+        }
+        (design, build) => {
+            let design = design.map(|places| asked("Models of the design agent are", &places));
+            let build = build.map(|places| asked("Models of the build agent are", &places));
+            for of in [design, build].into_iter().flatten() {
+                said.extend(of_answers(spec, catalog, &of));
+            }
+        }
+    }
+    said
+}
+
+/// What of the answers of granted tools those see who are `asked`.
+fn of_answers(spec: &Spec, catalog: &Catalog, asked: &str) -> Vec<String> {
     let granted: BTreeSet<_> =
         spec.boundary.discover.iter().chain(&spec.boundary.build).map(|grant| &grant.tool).collect();
     let tools: Vec<&Tool> = granted.into_iter().filter_map(|name| catalog.toolbox.tool(name)).collect();
@@ -38,9 +80,9 @@ pub(super) fn leaving_words(spec: &Spec, catalog: &Catalog, endpoints: &[Endpoin
     let errors: Vec<&str> =
         tools.iter().filter(|tool| tool.errors.model == Egress::Full).map(|tool| tool.name.as_str()).collect();
     if full.is_empty() && summary.is_empty() && errors.is_empty() {
-        return vec![format!("Models are asked at {places}. Nothing that these tools answer is shown to them.")];
+        return vec![format!("{asked}. Nothing that these tools answer is shown to them.")];
     }
-    let mut said = format!("Models are asked at {places} and see what is answered by {}", or_nothing(&full));
+    let mut said = format!("{asked} and see what is answered by {}", or_nothing(&full));
     if !summary.is_empty() {
         said += &format!("; only its type and size of {summary}");
     }

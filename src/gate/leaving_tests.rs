@@ -2,13 +2,18 @@
 
 use super::{Endpoint, approval_request, tests::*, what_changed};
 use crate::{
+    artifact::Agent,
     engagement::About,
     record::fixture::Chain,
     tool::{Manifest, Pins, Toolbox},
 };
 
 fn endpoint(name: &str) -> Endpoint {
-    Endpoint { name: name.into(), url: format!("https://{name}.example.com/v1") }
+    of(name, &[Agent::Design])
+}
+
+fn of(name: &str, agents: &[Agent]) -> Endpoint {
+    Endpoint { name: name.into(), url: format!("https://{name}.example.com/v1"), agents: agents.to_vec() }
 }
 
 fn asked(chain: &Chain, models: &[Endpoint]) -> super::ApprovalRequest {
@@ -19,20 +24,20 @@ fn asked(chain: &Chain, models: &[Endpoint]) -> super::ApprovalRequest {
 fn gate_1_says_what_models_see_and_where_they_are_asked() {
     let mut chain = at_gate1();
     let none = asked(&chain, &[]);
-    assert!(!shown(&none).contains("Models are asked"), "{}", shown(&none));
+    assert!(!shown(&none).contains("asked at"), "{}", shown(&none));
     assert!(!serde_json::to_string(&none).unwrap().contains("\"models\""));
 
     let request = asked(&chain, &[endpoint("fast"), endpoint("large")]);
     let text = shown(&request).split_whitespace().collect::<Vec<_>>().join(" ");
     for said in [
-        "Models are asked at fast (https://fast.example.com/v1), large (https://large.example.com/v1) and see what is \
-         answered by vlan.create (/id, /name, /switch), vlan.list (/switch, /vlans/*/id, /vlans/*/name). Of every \
+        "Models of the design agent are asked at fast (https://fast.example.com/v1), large \
+         (https://large.example.com/v1) and see what is answered by vlan.create (/id, /name, /switch), vlan.list (/switch, /vlans/*/id, /vlans/*/name). Of every \
          other field they are told that it was left out.",
         "They see the text of the errors of vlan.create, vlan.list.",
     ] {
         assert!(text.contains(said), "{text}");
     }
-    assert_eq!(what_changed(&none, &request), ["the models that will see what the tools answer changed"]);
+    assert_eq!(what_changed(&none, &request), ["the models that are asked, and so see something of it, changed"]);
     assert_eq!(what_changed(&asked(&chain, &[endpoint("fast")]), &request).len(), 1);
 
     // A manifest that says nothing lets nothing leave, and one that lets types leave says so.
@@ -57,8 +62,41 @@ fn gate_1_says_what_models_see_and_where_they_are_asked() {
 #[test]
 fn no_name_of_an_endpoint_reads_on_as_the_screen() {
     let chain = at_gate1();
-    let hostile = Endpoint { name: "fast) and see nothing".into(), url: "https://x/\u{1b}[2K\nAPPROVED".into() };
+    let hostile = Endpoint {
+        name: "fast) and see nothing".into(),
+        url: "https://x/\u{1b}[2K\nAPPROVED".into(),
+        agents: vec![Agent::Design],
+    };
     let text = shown(&asked(&chain, &[hostile]));
     assert!(text.contains("\"fast) and see nothing\"") && !text.contains("\nAPPROVED"), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn gate_1_says_which_agents_endpoint_sees_what() {
+    let chain = at_gate1();
+    let text = |models: &[Endpoint]| shown(&asked(&chain, models)).split_whitespace().collect::<Vec<_>>().join(" ");
+    let sees = "and sees the request and what is said, the inventory, the tools, the blueprints";
+    let alone = text(&[of("words", &[Agent::Requirements])]);
+    assert!(
+        alone.contains(&format!(
+            "The model of the requirements agent is asked at words (https://words.example.com/v1) {sees}"
+        )),
+        "{alone}"
+    );
+    assert!(!alone.contains("answered by"), "it sees no answer of a tool: {alone}");
+    let all = text(&[of("words", &[Agent::Requirements]), of("house", &[Agent::Design]), of("far", &[Agent::Build])]);
+    for said in [
+        "requirements agent is asked at words (https://words.example.com/v1) and sees the request",
+        "Models of the design agent are asked at house (https://house.example.com/v1) and see what is answered by",
+        "Models of the build agent are asked at far (https://far.example.com/v1) and see what is answered by",
+    ] {
+        assert!(all.contains(said), "{said}\n{all}");
+    }
+    let one = text(&[of("house", &[Agent::Requirements, Agent::Design, Agent::Build])]);
+    assert!(one.contains("Models of the design and build agents are asked at house"), "{one}");
+    // A request of old named no agents, and meant those that see what was read.
+    let old: Endpoint = serde_json::from_value(serde_json::json!({"name": "old", "url": "https://old/v1"})).unwrap();
+    assert!(old.is_for(Agent::Design) && !old.is_for(Agent::Requirements) && old.is_for(Agent::Build));
+    assert!(!serde_json::to_string(&old).unwrap().contains("agents"));
 }

@@ -84,7 +84,7 @@ pub struct ApprovalRequest {
     pub approved_on: ApprovedOn,
     /// The trust stage that the engagement stands at.
     pub standing: Standing,
-    /// At gate 1: the models that will see what the tools' manifests let leave; none where no model is in use.
+    /// At gate 1: where each agent's model is asked, and so who sees what that agent sees; none where no model is in use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Endpoint>,
     /// The role that may answer.

@@ -25,8 +25,12 @@ use super::{
 /// What is written where no answer says which endpoint or model it is from.
 const NOBODY: &str = "none";
 /// What is said where models would be asked elsewhere than gate 1 was told.
-const ELSEWHERE: &str = "policies/models.yaml names other places for the agents than gate 1 was approved for, and they \
-    would see what tools answer; put the file back, or have gate 1 asked anew with `countersign edit`";
+fn elsewhere(agent: Agent) -> String {
+    format!(
+        "policies/models.yaml names other places for the {agent} agent than gate 1 was approved for, and they would see \
+         what was found; put the file back, or have gate 1 asked anew with `countersign edit`"
+    )
+}
 /// The longest error that the chain keeps, in characters.
 const LONGEST_ERROR: usize = 500;
 
@@ -94,8 +98,17 @@ impl Driver<'_> {
         journal.flush().await?;
         let Asking { request, agent, drafting, turn, prompt } = asking;
         let Some(model) = self.models().for_agent(agent) else { return Ok(Some(Stopped::NoModel(agent))) };
-        if drafting != ArtifactKind::Spec && approved_endpoints(journal)? != endpoints(self.models(), journal.state()) {
-            return Ok(Some(Stopped::NoAnswer(ELSEWHERE.into())));
+        // Before anything was found, a spec is drafted from the words of the requester alone.
+        let found = drafting != ArtifactKind::Spec || journal.state().artifact(ArtifactKind::Discovery).is_some();
+        let now = endpoints(self.models(), journal.state());
+        if found
+            && !approved_endpoints(journal)?
+                .iter()
+                .filter(|at| at.is_for(agent))
+                .map(place)
+                .eq(now.iter().filter(|at| at.is_for(agent)).map(place))
+        {
+            return Ok(Some(Stopped::NoAnswer(elsewhere(agent))));
         }
         watch(Progress::Turning(agent, drafting, turn));
         let started = Instant::now();
@@ -153,20 +166,29 @@ impl Driver<'_> {
     }
 }
 
-/// Where what the design and build agents see would go now; nowhere where no model drafts.
+/// Where what the agents see would go now, each place once with the agents whose it is; nowhere where no model drafts.
 pub(super) fn endpoints(models: &Models, state: &State) -> Vec<Endpoint> {
-    if !state.requested.model {
-        return Vec::new();
-    }
-    let endpoint = |at: &crate::model::ModelEndpoint| Endpoint { name: at.name.clone(), url: at.base_url.clone() };
     let mut endpoints: Vec<Endpoint> = Vec::new();
-    for at in [Agent::Design, Agent::Build].into_iter().flat_map(|agent| models.endpoints_for(agent)) {
-        let at = endpoint(at);
-        if !endpoints.contains(&at) {
-            endpoints.push(at);
+    if !state.requested.model {
+        return endpoints;
+    }
+    for agent in [Agent::Requirements, Agent::Design, Agent::Build] {
+        for at in models.endpoints_for(agent) {
+            match endpoints.iter_mut().find(|known| place(known) == (&at.name, &at.base_url)) {
+                Some(known) if known.agents.contains(&agent) => {}
+                Some(known) => known.agents.push(agent),
+                None => {
+                    let (name, url) = (at.name.clone(), at.base_url.clone());
+                    endpoints.push(Endpoint { name, url, agents: vec![agent] });
+                }
+            }
         }
     }
     endpoints
+}
+
+fn place(at: &Endpoint) -> (&String, &String) {
+    (&at.name, &at.url)
 }
 
 /// Where gate 1 was told that it goes.

@@ -30,7 +30,7 @@ pub fn reads(calls: &[(&str, Value)]) -> Value {
 }
 
 /// A report that rests on these calls, each under the name that the design knows it by.
-pub fn report(tool: &str, named: &[(&str, Option<&str>, &str)]) -> Value {
+pub fn report(tools: &[&str], named: &[(&str, Option<&str>, &str)]) -> Value {
     let reads: Vec<Value> = named
         .iter()
         .map(|(id, item, call)| match item {
@@ -44,7 +44,7 @@ pub fn report(tool: &str, named: &[(&str, Option<&str>, &str)]) -> Value {
         "discovery",
         json!({
             "verdict": "feasible",
-            "capabilities": [{"need": "what changes it", "status": "resolved", "tool": tool}],
+            "capabilities": tools.iter().map(|tool| json!({"need": "what changes it", "status": "resolved", "tool": tool})).collect::<Vec<_>>(),
             "findings": [{"text": "nothing is in the way", "calls": cited}],
             "reads": reads,
         }),
@@ -102,7 +102,7 @@ fn a_name_is_published_from_words() {
     let bench = scripted(&[
         drafts("requirements", "spec", dns_spec()),
         reads(&[("dns.records.list", json!({"zone": ZONE}))]),
-        report("dns.record.create", &[("records", None, "c2")]),
+        report(&["dns.record.create"], &[("records", None, "c2")]),
         drafts("design", "design", dns_design()),
     ]);
     let id = bench.request(&["--text", "Publish web01 in corp.example.com with the address 192.0.2.10"]);
@@ -123,7 +123,7 @@ fn no_request_holds_another_engagements_words_or_a_secret() {
     let turns = [
         drafts("requirements", "spec", dns_spec()),
         reads(&[("dns.records.list", json!({"zone": ZONE}))]),
-        report("dns.record.create", &[("records", None, "c2")]),
+        report(&["dns.record.create"], &[("records", None, "c2")]),
         drafts("design", "design", dns_design()),
     ];
     let bench = scripted(&turns);
@@ -163,7 +163,7 @@ fn a_vlan_is_created_on_two_switches_from_words() {
     let bench = scripted(&[
         drafts("requirements", "spec", spec_of("vlan", &["id=120", "name=guest", "switches=sw01,sw02"])),
         reads(&[("vlan.list", json!({"switch": "sw01"})), ("vlan.list", json!({"switch": "sw02"}))]),
-        report("vlan.create", &[("vlans", Some("sw01"), "c5"), ("vlans", Some("sw02"), "c6")]),
+        report(&["vlan.create"], &[("vlans", Some("sw01"), "c5"), ("vlans", Some("sw02"), "c6")]),
         drafts("design", "design", design),
     ]);
     let id = bench.request(&["--text", "VLAN 120 called guest on sw01 and sw02"]);
@@ -198,7 +198,7 @@ fn an_address_is_allocated_and_published_from_words() {
     let bench = scripted(&[
         drafts("requirements", "spec", spec),
         reads(&[("ipam.addresses.list", json!({"prefix": prefix})), ("dns.records.list", json!({"zone": zone}))]),
-        report("ipam.address.allocate", &[("addresses", None, "c3"), ("records", None, "c4")]),
+        report(&["ipam.address.allocate", "dns.record.create"], &[("addresses", None, "c3"), ("records", None, "c4")]),
         drafts("design", "design", design),
     ]);
     let id = bench.request(&["--text", "app01 needs an address and a name"]);
@@ -244,7 +244,7 @@ fn what_no_blueprint_has_is_drafted_after_a_question_and_a_correction() {
         json!({"agent": "requirements", "drafting": "spec", "document": wrong, "expect": ["Which port?", port]}),
         json!({"agent": "requirements", "drafting": "spec", "document": spec(port), "expect": ["sw99"]}),
         reads(&[("port.list", json!({"switch": "sw02"}))]),
-        report("port.vlan.set", &[("ports", None, "c2")]),
+        report(&["port.vlan.set"], &[("ports", None, "c2")]),
         drafts("design", "design", design),
     ]);
     let id = bench.request(&["--text", "put a port of sw02 into the voice VLAN"]);
@@ -284,9 +284,9 @@ fn a_model_that_widens_at_every_turn_is_refused_every_time_and_the_spec_stays() 
             ("dns.record.delete", json!({"zone": ZONE, "name": "www", "address": "192.0.2.7"})),
             ("dns.records.list", json!({"zone": ZONE})),
         ]),
-        report("dns.record.create", &[("records", None, "c99")]),
+        report(&["dns.record.create"], &[("records", None, "c99")]),
         reads(&[("vlan.list", json!({"switch": "sw01"}))]),
-        report("dns.record.create", &[("records", None, "c5")]),
+        report(&["dns.record.create"], &[("records", None, "c5")]),
         design(|d| d["steps"][0]["tool"] = json!("dns.record.delete")),
         design(|d| d["steps"][0]["with"]["name"] = json!("www")),
         design(|d| {
@@ -331,6 +331,46 @@ fn drafting_that_leads_nowhere_ends_by_name_and_words_need_a_model() {
     let bench = Bench::new();
     bench.run(&["request", "--text", "do something"]).code(2).says("policies/models.yaml");
     assert!(bench.list().is_empty(), "nothing is left behind");
+/// Models for the requirements agent at `words`, and for the design agent at `house` where there are turns for it.
+fn two_endpoints(bench: &Bench, words: &[Value], house: Option<&[Value]>) -> Value {
+    bench.write("policies/words.yaml", &json!({"kind": "turns", "turns": words}).to_string());
+    let at = |name: &str| json!({"use": [{"endpoint": name}]});
+    let mut models = json!({
+        "kind": "models", "endpoints": {"words": {"scripted": "words.yaml"}}, "roles": {"requirements": at("words")},
+    });
+    if let Some(turns) = house {
+        bench.write("policies/house.yaml", &json!({"kind": "turns", "turns": turns}).to_string());
+        models["endpoints"]["house"] = json!({"scripted": "house.yaml"});
+        models["roles"]["design"] = at("house");
+    }
+    bench.write("policies/models.yaml", &models.to_string());
+    models
+}
+
+#[test]
+fn what_was_found_goes_to_no_endpoint_that_gate_1_did_not_name() {
+    let bench = Bench::new();
+    let mut changes = report(&["dns.record.create"], &[("records", None, "c2")]);
+    changes["document"]["verdict"] = json!("with_changes");
+    let house = [reads(&[("dns.records.list", json!({"zone": ZONE}))]), changes];
+    let words = [drafts("requirements", "spec", dns_spec())];
+    let models = two_endpoints(&bench, &words, Some(&house));
+    let id = bench.request(&["--text", "Publish web01 in corp.example.com with the address 192.0.2.10"]);
+    let screen = bench.run(&["run", &id, "--no-input"]).code(3).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(screen.contains("requirements agent is asked at \"words (simulated)\" (words.yaml)"), "{screen}");
+    assert!(screen.contains("design agent are asked at \"house (simulated)\" (house.yaml)"), "{screen}");
+    bench.approve(&id);
+    // The report asks for another version, and the agent that would draft it is asked elsewhere by now.
+    let mut moved = models.clone();
+    moved["endpoints"]["far"] = json!({"scripted": "far.yaml"});
+    moved["roles"]["requirements"] = json!({"use": [{"endpoint": "far"}]});
+    bench.write("policies/far.yaml", &json!({"kind": "turns", "turns": words}).to_string());
+    bench.write("policies/models.yaml", &moved.to_string());
+    bench.run(&["run", &id]).code(1).shows("names other places for the requirements agent");
+    let agents = |events: Vec<Value>| events.iter().map(|event| event["body"]["agent"].clone()).collect::<Vec<_>>();
+    assert_eq!(agents(bench.events(&id, "model")), ["requirements", "design", "design"], "it was told nothing");
+    bench.write("policies/models.yaml", &models.to_string());
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate1");
 }
 
 #[test]
@@ -343,7 +383,7 @@ fn a_script_that_ends_early_stops_without_harm_and_goes_on_where_it_was() {
     bench.run(&["run", &id]).code(1).shows("no further turn for the design agent");
     assert_eq!(bench.events(&id, "model").last().unwrap()["body"]["finish"], "failed");
     let mut all = turns.to_vec();
-    all.push(report("dns.record.create", &[("records", None, "c2")]));
+    all.push(report(&["dns.record.create"], &[("records", None, "c2")]));
     all.push(drafts("design", "design", dns_design()));
     bench.write("policies/turns.yaml", &json!({"kind": "turns", "turns": all}).to_string());
     assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");

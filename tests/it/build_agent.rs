@@ -44,7 +44,7 @@ fn building(turns: &[Value]) -> Bench {
     let mut all = vec![
         drafts("requirements", "spec", spec()),
         reads(&[("vlan.list", json!({"switch": "sw01"}))]),
-        report("vlan.create", &[("vlans", Some("sw01"), "c3")]),
+        report(&["vlan.create"], &[("vlans", Some("sw01"), "c3")]),
         drafts("design", "design", design()),
     ];
     all.extend_from_slice(turns);

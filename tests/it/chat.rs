@@ -495,7 +495,7 @@ fn a_conversation_with_a_model_streams_and_asks_and_ends_at_the_gate() {
     talk.hears("    may be done with dns.record.create");
     let question = talk.hears(" to approve what is shown");
     let id = only(&bench);
-    assert!(question.contains("Models are asked at"), "{question}");
+    assert!(question.contains("Models of the design agent are asked at"), "{question}");
     assert!(bench.events(&id, "approval.answered").is_empty());
     let first = digits(&question);
     // What is said at the gate is heard, and the gate is asked again about what came of it.
