@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::{
-    artifact::{ArtifactKind, Limits},
-    engagement::{DocumentError, Exchange},
+    artifact::{ArtifactKind, Limits, Spec},
+    engagement::{About, Answer, DocumentError, Exchange, Gate, read_document},
 };
 
 use super::{call::Outcome, turn::Desk};
@@ -24,12 +26,13 @@ const MOST_TURNS: usize = 40;
 /// Why an agent may not have another turn about a draft, if it may not.
 pub(super) fn give_up(desk: &Desk<'_>, kind: ArtifactKind) -> Result<Option<String>, DocumentError> {
     let talk = &desk.view.state.talk;
-    let spec = desk.view.documents.spec();
-    let allowed = spec.map_or_else(Limits::default, |spec| spec.limits).model_tokens;
+    let (limits, by) = allowed(desk);
     let used = talk.total().tokens;
-    if used >= allowed {
-        let by = if spec.is_some() { "the spec allows" } else { "until there is a spec, an engagement has" };
-        return Ok(Some(format!("{by} {allowed} model tokens, and {used} are used")));
+    if used >= limits.model_tokens {
+        return Ok(Some(format!("{by} {} model tokens, and {used} are used", limits.model_tokens)));
+    }
+    if desk.view.state.worked >= i64::from(limits.minutes) * 60 {
+        return Ok(Some(format!("{by} {} minutes of running, and they are over", limits.minutes)));
     }
     let mut malformed = 0;
     let mut barren = 0;
@@ -75,6 +78,40 @@ pub(super) fn give_up(desk: &Desk<'_>, kind: ArtifactKind) -> Result<Option<Stri
         return Ok(Some(format!("{barren} turns in a row brought nothing new")));
     }
     Ok((turns >= MOST_TURNS).then(|| format!("{turns} turns have led to no draft")))
+}
+
+/// What may be used now, and who says so. A spec that nobody has approved yet sets no limit above the usual one, or
+/// above what was approved before.
+fn allowed(desk: &Desk<'_>) -> (Limits, &'static str) {
+    let spec = desk.view.documents.spec().map(|spec| spec.limits);
+    if let (Some(limits), true) = (spec, desk.view.state.gate_open(Gate::One)) {
+        return (limits, "the spec allows");
+    }
+    let usual = Limits::default();
+    let approved = approved_before(desk).unwrap_or(usual);
+    let model_tokens = usual.model_tokens.max(approved.model_tokens);
+    let minutes = usual.minutes.max(approved.minutes);
+    match spec {
+        Some(draft) => {
+            let least = Limits {
+                model_tokens: draft.model_tokens.min(model_tokens),
+                minutes: draft.minutes.min(minutes),
+                ..draft
+            };
+            (least, "until gate 1 is open, an engagement has")
+        }
+        None => (Limits { model_tokens, minutes, ..usual }, "until gate 1 is open, an engagement has"),
+    }
+}
+
+/// The limits of the version of the spec that was approved last.
+fn approved_before(desk: &Desk<'_>) -> Option<Limits> {
+    let mut answers = desk.view.state.answers.iter().rev().map(|(_, _, answered)| answered);
+    let yes = answers.find(|answered| answered.about == About::Gate1 && answered.answer == Answer::Approve)?;
+    let request: Value = read_document(yes.request, desk.view.blobs, "approval request").ok()?;
+    let approved = request.get("artifact")?.as_str()?.parse().ok()?;
+    let spec: Spec = read_document(approved, desk.view.blobs, "spec.yaml").ok()?;
+    Some(spec.limits)
 }
 
 /// Why an answer is not given back once more, if it is not.

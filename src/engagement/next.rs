@@ -169,6 +169,10 @@ fn design(view: &View<'_>) -> Result<Next, NextError> {
         (Some(_), GateState::Open { .. }) => return Ok(Next::Enter(Phase::Build, None)),
         (Some(_), GateState::Closed) => {}
     }
+    // Nothing more could be run for it, so nobody is asked to approve it. What was changed before stays to be recorded.
+    if let Some(reason) = out_of_minutes(view).filter(|_| state.asked.is_none() && state.changed.is_empty()) {
+        return Ok(Next::Close(Closed { outcome: RecordOutcome::GivenUp, reason }));
+    }
     for node in &view.preview()?.nodes {
         if let Some(proposal) = view.before_read(node)
             && let Some(next) = view.pending(proposal)
@@ -177,6 +181,13 @@ fn design(view: &View<'_>) -> Result<Next, NextError> {
         }
     }
     Ok(ask_or_wait(state, About::Gate2))
+}
+
+/// That the minutes of the spec are over, where they are.
+fn out_of_minutes(view: &View<'_>) -> Option<String> {
+    let minutes = view.documents.spec()?.limits.minutes;
+    (view.state.worked >= i64::from(minutes) * 60)
+        .then(|| format!("the spec allows {minutes} minutes of running, and they are over before gate 2 was asked"))
 }
 
 fn as_built(view: &View<'_>) -> Result<Next, NextError> {

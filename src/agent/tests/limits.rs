@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::{Studio, answer, calls, desk::Stop, finish, spec, text};
+use super::{Studio, answer, calls, design, desk::Stop, finish, report, spec, text};
 use crate::{
     agent::offer::{ASK, READ_RESULT},
     artifact::RecordOutcome,
-    engagement::{Finish, Usage},
+    engagement::{About, Finish, Usage},
     model::{Answer, Message},
 };
 
@@ -75,10 +75,94 @@ fn tokens_of_the_spec_are_the_limit_once_there_is_one() {
     let mut small = spec();
     small["limits"]["model_tokens"] = json!(110);
     assert!(matches!(studio.hears([text(&small.to_string())]), Stop::Gate(_)));
-    studio.approves(crate::engagement::About::Gate1);
+    studio.approves(About::Gate1);
     let (outcome, said) = closed(&mut studio, []);
     assert_eq!(outcome, RecordOutcome::GivenUp);
     assert!(said.contains("the spec allows 110 model tokens, and 110 are used"), "{said}");
+}
+
+#[test]
+fn a_draft_that_nobody_approved_sets_no_limit_of_its_own() {
+    let costly = |line: Answer, tokens: u64| Answer { usage: Usage { input: tokens, ..Usage::default() }, ..line };
+    let wants = |tokens: u64| {
+        let mut spec = spec();
+        spec["limits"]["model_tokens"] = json!(tokens);
+        text(&spec.to_string())
+    };
+    let mut studio = Studio::new("VLAN 120");
+    assert!(matches!(studio.hears([costly(wants(9_000_000), 200_000)]), Stop::Gate(_)));
+    studio.rejects(About::Gate1);
+    let (outcome, said) = closed(&mut studio, []);
+    assert_eq!(outcome, RecordOutcome::GivenUp);
+    assert!(
+        said.contains("until gate 1 is open, an engagement has 200000 model tokens, and 200000 are used"),
+        "{said}"
+    );
+
+    // A smaller one holds at once.
+    let mut studio = Studio::new("VLAN 120");
+    assert!(matches!(studio.hears([wants(100)]), Stop::Gate(_)));
+    studio.rejects(About::Gate1);
+    let (_, said) = closed(&mut studio, []);
+    assert!(said.contains("until gate 1 is open, an engagement has 100 model tokens"), "{said}");
+
+    // What was approved before holds for the next version too, and no more than that.
+    let mut studio = Studio::new("VLAN 120");
+    assert!(matches!(studio.hears([wants(500_000)]), Stop::Gate(_)));
+    let request = studio.chain.rests_on();
+    let mut request = studio.chain.blobs[&request].as_ref().clone();
+    request["artifact"] = json!(studio.chain.state().artifact(crate::artifact::ArtifactKind::Spec));
+    let request = studio.chain.store(&request);
+    studio.chain.answer_with(&About::Gate1, request, crate::engagement::Answer::Approve, Vec::new());
+    studio.hears([costly(calls(&[("vlan.list", json!({"switch": "sw01"}))]), 250_000)]);
+    let mut found = report(&studio);
+    found["verdict"] = json!("with_changes");
+    assert!(matches!(studio.hears([text(&found.to_string()), wants(9_000_000)]), Stop::Gate(_)));
+    studio.rejects(About::Gate1);
+    assert_eq!(studio.run(), Stop::Silent, "250000 are less than the 500000 that were approved");
+    assert!(matches!(studio.hears([costly(wants(9_000_000), 250_000)]), Stop::Gate(_)));
+    studio.rejects(About::Gate1);
+    let (_, said) = closed(&mut studio, []);
+    assert!(said.contains("an engagement has 500000 model tokens"), "{said}");
+}
+
+/// An engagement whose spec allows one minute of running.
+fn for_a_minute() -> Studio {
+    let mut studio = Studio::new("VLAN 120 guest on sw01 and sw02");
+    let mut short = spec();
+    short["limits"]["minutes"] = json!(1);
+    assert!(matches!(studio.hears([text(&short.to_string())]), Stop::Gate(_)));
+    studio.approves(About::Gate1);
+    assert_eq!(studio.hears([calls(&[("vlan.list", json!({"switch": "sw01"}))])]), Stop::Silent);
+    studio
+}
+
+#[test]
+fn minutes_of_running_end_drafting_and_are_over_before_gate_2_is_asked() {
+    let mut studio = for_a_minute();
+    studio.chain.wait(61);
+    let (outcome, said) = closed(&mut studio, [calls(&[("vlan.list", json!({"switch": "sw02"}))])]);
+    assert_eq!(outcome, RecordOutcome::GivenUp);
+    assert!(said.contains("the spec allows 1 minutes of running, and they are over"), "{said}");
+
+    let mut studio = for_a_minute();
+    let found = report(&studio);
+    assert_eq!(studio.hears([text(&found.to_string())]), Stop::Silent);
+    studio.chain.wait(61);
+    let (outcome, said) = closed(&mut studio, [text(&design().to_string())]);
+    assert_eq!(outcome, RecordOutcome::GivenUp);
+    assert!(said.contains("over before gate 2 was asked"), "{said}");
+
+    // Without a spec there are the usual minutes.
+    let mut studio = Studio::new("VLAN 120");
+    let wrong = |n: u32| calls(&[("vlan.list", json!({"switch": format!("sw{n}")}))]);
+    for n in 0..3 {
+        studio.chain.wait(599);
+        assert_eq!(studio.hears([wrong(n)]), Stop::Silent);
+    }
+    studio.chain.wait(599);
+    let (_, said) = closed(&mut studio, [wrong(3)]);
+    assert!(said.contains("until gate 1 is open, an engagement has 30 minutes of running"), "{said}");
 }
 
 #[test]
