@@ -163,7 +163,11 @@ fn capabilities(view: &View<'_>, spec: &Spec) -> Vec<Capability> {
                 status: CapabilityStatus::Warning,
                 tool: name,
             },
-            Some(tool) => Capability { need: tool.about.clone(), status: CapabilityStatus::Resolved, tool: name },
+            Some(tool) => {
+                let simulated = view.toolbox.manifest_of(&name).is_some_and(|manifest| manifest.simulated);
+                let status = if simulated { CapabilityStatus::Stubbed } else { CapabilityStatus::Resolved };
+                Capability { need: tool.about.clone(), status, tool: name }
+            }
             None => Capability { need: name.to_string(), status: CapabilityStatus::Blocked, tool: name },
         })
         .collect()

@@ -158,7 +158,8 @@ fn for_spec(desk: &Desk<'_>) -> Vec<String> {
         parts.extend(rejected(&view.state.gate1));
         if let Some(report) = view.documents.discovery() {
             let findings: Vec<&str> = report.findings.iter().map(|finding| finding.text.as_str()).collect();
-            let found = json!({"verdict": report.verdict, "findings": findings});
+            let blocked: Vec<_> = report.blocked().collect();
+            let found = json!({"verdict": report.verdict, "findings": findings, "blocked": blocked});
             parts.push(format!("Discovery says that it needs another version:\n{}", data("findings", &found)));
         }
     }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     artifact::{
-        AcceptanceReading, ArtifactKind, CallId, CapabilityStatus, Digest, DiscoveryReport, Finding, SolutionDesign,
-        Spec, StepId, Verdict, too_much_to_show,
+        AcceptanceReading, ArtifactKind, CallId, Digest, DiscoveryReport, Finding, SolutionDesign, Spec, StepId,
+        Verdict, too_much_to_show,
     },
     engagement::{CallOutcome, HolesFilled},
     flow::{ExpandError, expand},
@@ -19,7 +19,7 @@ use crate::{
 use super::{
     answer::{Wrong, document, object},
     blueprint::drift,
-    build,
+    build, capability,
     turn::Desk,
 };
 
@@ -76,6 +76,7 @@ fn discovery(desk: &Desk<'_>, mut map: Map<String, Value>) -> Result<Draft, Wron
     report.acceptance =
         spec.map(|spec| spec.acceptance.iter().map(|check| view.acceptance(check, true)).collect()).unwrap_or_default();
     report.drift = drift(view);
+    capability::mark_simulated(desk, &mut report);
     let mut problems: Vec<String> = too_much_to_show(&report).iter().map(ToString::to_string).collect();
     problems.extend(uncited(desk, &report));
     problems.extend(contradicted(desk, &report));
@@ -142,8 +143,16 @@ fn uncited(desk: &Desk<'_>, report: &DiscoveryReport) -> Vec<String> {
         if finding.calls.is_empty() {
             problems.push(format!("findings.{at}.calls: it cites no call; cite what shows it or leave it out"));
         }
-        for call in finding.calls.iter().filter(|call| !desk.view.state.calls.contains_key(*call)) {
-            problems.push(format!("findings.{at}.calls: there was no call {call}"));
+        for id in &finding.calls {
+            let why = match desk.view.state.calls.get(id) {
+                None => format!("there was no call {id}"),
+                Some(call) if call.refused.is_some() => format!("{id} was refused, so it shows nothing of the target"),
+                Some(call) if !matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::Error)) => {
+                    format!("{id} got no answer, so it shows nothing")
+                }
+                Some(_) => continue,
+            };
+            problems.push(format!("findings.{at}.calls: {why}"));
         }
     }
     problems
@@ -151,14 +160,8 @@ fn uncited(desk: &Desk<'_>, report: &DiscoveryReport) -> Vec<String> {
 
 /// What the verdict says against what the program has read, and against the report itself.
 fn contradicted(desk: &Desk<'_>, report: &DiscoveryReport) -> Vec<String> {
-    let mut problems = Vec::new();
-    for (at, capability) in report.capabilities.iter().enumerate() {
-        let known = desk.catalog.toolbox.tool(&capability.tool).is_some();
-        if !known && capability.status != CapabilityStatus::Blocked {
-            problems.push(format!("capabilities.{at}: there is no tool `{}`, so it is blocked", capability.tool));
-        }
-    }
-    let blocked = report.capabilities.iter().any(|capability| capability.status == CapabilityStatus::Blocked);
+    let mut problems = capability::problems(desk, report);
+    let blocked = report.blocked().next().is_some();
     if blocked && rank(report.verdict) < rank(Verdict::WithChanges) {
         problems.push("verdict: a needed capability is blocked, so say `with_changes` or `not_feasible`".into());
     }
@@ -169,7 +172,7 @@ fn contradicted(desk: &Desk<'_>, report: &DiscoveryReport) -> Vec<String> {
         }
     }
     let silent = matches!(report.verdict, Verdict::NotFeasible | Verdict::WithChanges) && report.findings.is_empty();
-    if silent && acceptance(desk, &report.acceptance).is_empty() {
+    if silent && !blocked && acceptance(desk, &report.acceptance).is_empty() {
         problems.push("findings: say why it is not feasible as it stands, and cite the calls that show it".into());
     }
     problems

@@ -5,6 +5,7 @@ mod answer;
 mod blueprint;
 mod build;
 mod call;
+mod capability;
 mod conversation;
 mod data;
 mod draft;

@@ -33,6 +33,21 @@ pub struct DiscoveryReport {
     pub reuse: Vec<String>,
 }
 
+impl DiscoveryReport {
+    /// Why it cannot be met as it stands: what was found, or where nothing is named what is missing.
+    pub fn reasons(&self) -> String {
+        let found = self.findings.iter().map(|finding| finding.text.clone());
+        let missing = self.blocked().map(|one| format!("{} is needed and blocked (`{}`)", one.need, one.tool));
+        let said: Vec<String> = if self.findings.is_empty() { missing.collect() } else { found.collect() };
+        said.join("; ")
+    }
+
+    /// What is needed and missing.
+    pub fn blocked(&self) -> impl Iterator<Item = &Capability> {
+        self.capabilities.iter().filter(|capability| capability.status == CapabilityStatus::Blocked)
+    }
+}
+
 /// The `kind` of a discovery report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -76,6 +91,8 @@ pub enum CapabilityStatus {
     Resolved,
     /// There, with something to know.
     Warning,
+    /// There in name or simulated only: it does not do the real thing.
+    Stubbed,
     /// Not needed.
     Skipped,
     /// Missing.

@@ -126,12 +126,11 @@ pub(super) fn ask_or_wait(state: &State, about: About) -> Next {
 fn feasibility(view: &View<'_>) -> Result<Next, NextError> {
     if let Some(report) = view.documents.discovery() {
         use crate::artifact::Verdict;
-        let reason = || report.findings.iter().map(|finding| finding.text.clone()).collect::<Vec<_>>().join("; ");
         return Ok(match report.verdict {
             Verdict::WithChanges if view.state.requested.model && view.redrafts_left() => {
                 Next::Draft(ArtifactKind::Spec)
             }
-            Verdict::NotFeasible | Verdict::WithChanges => Next::Enter(Phase::AsBuilt, Some(reason())),
+            Verdict::NotFeasible | Verdict::WithChanges => Next::Enter(Phase::AsBuilt, Some(report.reasons())),
             Verdict::Feasible | Verdict::WithConstraints if nothing_to_do(view) => {
                 Next::Enter(Phase::AsBuilt, Some("every acceptance check holds already".into()))
             }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     artifact::{
-        Arg, ArtifactKind, AutomationFlow, DiscoveryReport, Disposition, FlowNode, NodeId, SolutionDesign, Spec,
-        Verdict,
+        Arg, ArtifactKind, AutomationFlow, CapabilityStatus, DiscoveryReport, Disposition, FlowNode, NodeId,
+        SolutionDesign, Spec, Verdict,
     },
     engagement::{About, CallOutcome, Gate, GateState, Purpose, Standing, View},
     facts::Facts,
@@ -310,6 +310,19 @@ fn found(report: &DiscoveryReport) -> Option<Section> {
         let calls: Vec<String> = finding.calls.iter().map(ToString::to_string).collect();
         let cited = if calls.is_empty() { "no call".to_owned() } else { names(&calls) };
         section.text(format!("{} ({cited})", sentence(&finding.text)));
+    }
+    let mut stubbed = Vec::new();
+    for capability in &report.capabilities {
+        let what = format!("{} (`{}`)", sentence(&capability.need), capability.tool);
+        match capability.status {
+            CapabilityStatus::Resolved | CapabilityStatus::Skipped => {}
+            CapabilityStatus::Warning => section.text(format!("There, with something to know: {what}")),
+            CapabilityStatus::Stubbed => stubbed.push(capability.tool.as_str()),
+            CapabilityStatus::Blocked => section.warn(format!("blocked: {what}")),
+        }
+    }
+    if !stubbed.is_empty() {
+        section.warn(format!("stubbed, so it does not do the real thing: {}", names(&stubbed)));
     }
     for drift in &report.drift {
         section.warn(format!("`{}` is not as it was left ({})", word(&drift.node), drift.call));

@@ -35,8 +35,8 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
         && let Some(report) = case.view.documents.discovery()
         && matches!(report.verdict, Verdict::NotFeasible | Verdict::WithChanges)
     {
-        let found: Vec<&str> = report.findings.iter().map(|finding| finding.text.as_str()).collect();
-        let found = if found.is_empty() { "discovery names no reason".to_owned() } else { found.join("; ") };
+        let found = Some(report.reasons()).filter(|found| !found.is_empty());
+        let found = found.unwrap_or_else(|| "discovery names no reason".to_owned());
         let said = match report.verdict {
             Verdict::WithChanges => format!("it needs another version of the spec: {found}"),
             _ => found,

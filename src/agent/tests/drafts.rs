@@ -3,7 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{Studio, calls, design, desk::Stop, report, text};
-use crate::engagement::{Body, DraftReturned};
+use crate::{
+    artifact::CapabilityStatus,
+    engagement::{Body, DraftReturned},
+    record::fixture::Chain,
+};
 
 fn returned(studio: &Studio) -> DraftReturned {
     let last = studio.chain.events.iter().rev().find_map(|event| match &event.body {
@@ -39,6 +43,12 @@ fn a_report_rests_on_calls_of_this_engagement_and_does_not_contradict_them() {
             "a needed capability is blocked",
         ),
         ("a tool that is none", |r| r["capabilities"][0]["tool"] = json!("vlan.burn"), "there is no tool `vlan.burn`"),
+        (
+            "a tool that is not granted",
+            |r| r["capabilities"][0]["tool"] = json!("vlan.delete"),
+            "does not grant `vlan.delete`",
+        ),
+        ("silence about what is granted", |r| r["capabilities"] = json!([]), "say whether `vlan.create` is there"),
         ("a field of its own", |r| r["approved"] = json!(true), "approved"),
         ("a verdict that is none", |r| r["verdict"] = json!("yes"), "yes"),
     ];
@@ -51,6 +61,48 @@ fn a_report_rests_on_calls_of_this_engagement_and_does_not_contradict_them() {
         assert!(!said.malformed, "{name}");
         assert!(said.problems.join("; ").contains(says), "{name}: {:?}", said.problems);
     }
+}
+
+#[test]
+fn a_refused_call_shows_nothing_and_what_it_was_for_is_blocked() {
+    let mut studio = reading();
+    let mut found = report(&studio);
+    assert_eq!(studio.hears([calls(&[("port.list", json!({"switch": "sw01"}))])]), Stop::Silent);
+    let refused = studio.chain.state().calls.iter().find(|(_, call)| call.refused.is_some()).unwrap().0.to_string();
+    found["findings"][0]["calls"].as_array_mut().unwrap().push(json!(refused));
+    assert_eq!(studio.hears([text(&found.to_string())]), Stop::Silent);
+    let said = returned(&studio).problems.join("; ");
+    assert!(said.contains(&format!("{refused} was refused, so it shows nothing")), "{said}");
+    // It can be said, and ends the engagement with its reason, without a call that shows nothing.
+    found["findings"] = json!([]);
+    found["verdict"] = json!("not_feasible");
+    found["capabilities"] = json!([{"need": "the ports", "status": "blocked", "tool": "port.list"}]);
+    let Stop::Closed(closed) = studio.hears([text(&found.to_string())]) else { panic!("{:?}", returned(&studio)) };
+    assert!(closed.reason.contains("the ports is needed and blocked (`port.list`)"), "{}", closed.reason);
+}
+
+#[test]
+fn a_simulated_tool_is_stubbed_and_one_that_is_said_to_be_makes_no_feasible_verdict() {
+    let mut studio = reading();
+    let found = report(&studio);
+    assert_eq!(found["capabilities"][0]["status"], "resolved");
+    studio.hears([text(&found.to_string())]);
+    let filed = studio.chain.documents.discovery().unwrap();
+    assert_eq!(filed.capabilities[0].status, CapabilityStatus::Stubbed);
+
+    let real = |manifest: &str| manifest.replace("simulated: true", "simulated: false");
+    let mut studio = Studio::of(Chain::words("VLAN 120").with_manifest(real));
+    assert!(matches!(studio.hears([text(&super::spec().to_string())]), Stop::Gate(_)));
+    studio.approves(crate::engagement::About::Gate1);
+    studio.hears([calls(&[("vlan.list", json!({"switch": "sw01"}))])]);
+    let mut found = report(&studio);
+    found["capabilities"][0]["status"] = json!("stubbed");
+    assert_eq!(studio.hears([text(&found.to_string())]), Stop::Silent);
+    let said = returned(&studio).problems.join("; ");
+    assert!(said.contains("`vlan.create` does not do the real thing") && said.contains("`with_constraints`"), "{said}");
+    found["verdict"] = json!("with_constraints");
+    assert_eq!(studio.hears([text(&found.to_string())]), Stop::Silent);
+    assert!(studio.chain.documents.discovery().is_some());
 }
 
 #[test]
