@@ -10,7 +10,7 @@ use crate::{
         AgentAsked, AgentQuestion, CallOutcome, DocumentError, Exchange, Proposal, Purpose, Reading, Turned, drafter,
         read_document,
     },
-    model::{Answer, ToolRequest},
+    model::{Answer, ToolRequest, plain},
     tool::{shown, shown_error},
 };
 
@@ -129,13 +129,27 @@ impl<'a> Desk<'a> {
                 }
                 (_, Some(agent)) => {
                     let purpose = Purpose::Turn { turn, call: nth };
-                    Wants::Tool(Proposal { agent, purpose, tool: name.clone(), args })
+                    Wants::Tool(Proposal { agent, purpose, tool: self.meant(&name), args })
                 }
                 (_, None) => Wants::Nothing("nothing may be called here".into()),
             },
             Ok(_) => Wants::Nothing("the arguments are not one JSON object".into()),
         };
         TurnCall { turn, nth, name, arguments, wants }
+    }
+
+    /// The tool that a name means. Endpoints write names without dots, and know only those that are offered: another tool
+    /// in that spelling is the tool itself, so that what is not granted is decided as what it is.
+    fn meant(&self, name: &str) -> String {
+        let tools = || self.catalog.toolbox.tools().map(|tool| tool.name.as_str());
+        if tools().any(|tool| tool == name) {
+            return name.to_owned();
+        }
+        let mut alike = tools().filter(|tool| plain(tool) == name);
+        match (alike.next(), alike.next()) {
+            (Some(tool), None) => tool.to_owned(),
+            _ => name.to_owned(),
+        }
     }
 
     fn questions(&self, args: Value) -> Wants {

@@ -26,6 +26,7 @@ pub use config::{
 pub use key::KeySource;
 pub use message::{Answer, Delta, Message, ModelRequest, OutputSchema, ToolOffer, ToolRequest};
 pub use models::{ModelEndpoint, Models};
+pub(crate) use openai::plain;
 pub use script::{ScriptCall, ScriptFile, ScriptKind, ScriptTake, ScriptTokens, ScriptTurn};
 
 /// A model that answers one request at a time.

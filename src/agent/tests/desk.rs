@@ -146,6 +146,7 @@ impl Studio {
             return self.chain.call(proposal);
         }
         let (layer, rule) = match proposal.agent {
+            _ if !known => (Layer::Tool, "tool.unknown"),
             Agent::Requirements => (Layer::Gate, "agent.requirements"),
             Agent::Build => (Layer::Contract, "agent.build"),
             _ => (Layer::Boundary, "boundary.none"),

@@ -136,6 +136,28 @@ fn calls_outside_the_boundary_end_the_engagement() {
 }
 
 #[test]
+fn a_tool_in_the_spelling_of_endpoints_is_the_tool() {
+    let mut studio = Studio::approved();
+    let out = |n: u32| calls(&[("vlan_create", json!({"switch": "sw01", "id": n, "name": "x"}))]);
+    let Stop::Closed(closed) = studio.hears([out(1), out(2), out(3), out(4)]) else { panic!() };
+    assert_eq!(closed.outcome, RecordOutcome::Refused);
+    assert_eq!(studio.chain.state().outside, 3, "each counts as an attempt");
+    let refused: Vec<&str> = studio
+        .chain
+        .state()
+        .calls
+        .values()
+        .filter(|call| call.refused.is_some())
+        .map(|call| call.tool.as_str())
+        .collect();
+    assert_eq!(refused, ["vlan.create"; 3]);
+    // What is no tool in any spelling stays what was written.
+    let mut studio = Studio::approved();
+    assert_eq!(studio.hears([calls(&[("vlan_burn", json!({}))])]), Stop::Silent);
+    assert_eq!(studio.chain.state().outside, 0);
+}
+
+#[test]
 fn turns_questions_and_words_are_written_by_those_whose_they_are() {
     let mut studio = Studio::new("VLAN 120");
     let turned = |agent: Agent, drafting: ArtifactKind, turn: u32| {

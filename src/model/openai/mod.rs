@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use crate::engagement::Finish;
 
+pub(crate) use self::wire::plain;
 use self::{
     assemble::{Assembly, Broken},
     http::{Failure, Guarded, Reason, Send},

@@ -50,7 +50,8 @@ impl Names {
     }
 }
 
-fn plain(name: &str) -> String {
+/// The name of a tool as endpoints take it.
+pub(crate) fn plain(name: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
     let plain: String = name.chars().map(fits).take(LONGEST_NAME).collect();
     if plain.is_empty() { "_".into() } else { plain }
