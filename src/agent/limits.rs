@@ -10,7 +10,7 @@ use crate::{
     engagement::{About, Answer, DocumentError, Exchange, Gate, read_document},
 };
 
-use super::{call::Outcome, turn::Desk};
+use super::{call::Outcome, offer::ASK, turn::Desk};
 
 /// How often an answer is given back with what is wrong with it.
 pub(super) const RETURNS: usize = 3;
@@ -60,10 +60,11 @@ pub(super) fn give_up(desk: &Desk<'_>, kind: ArtifactKind) -> Result<Option<Stri
                 malformed = if returned.malformed { malformed + 1 } else { 0 };
                 barren += 1;
             }
-            // A person has said something, and what was tried in vain may make sense now.
+            // A person has said something, and what was tried in vain may make sense now; a question that was answered
+            // does not.
             Exchange::Said(..) => {
                 (malformed, barren) = (0, 0);
-                same.clear();
+                same.retain(|(name, _), _| name == ASK);
             }
             Exchange::Turn { .. } | Exchange::Asked(_) => {}
         }

@@ -166,6 +166,19 @@ fn minutes_of_running_end_drafting_and_are_over_before_gate_2_is_asked() {
 }
 
 #[test]
+fn asking_the_same_again_after_the_answer_is_a_loop() {
+    let mut studio = Studio::new("VLAN 120");
+    let ask = || calls(&[(ASK, json!({"questions": [{"text": "Which switches?"}]}))]);
+    for n in 0..3 {
+        assert_eq!(studio.hears([ask()]), Stop::Asked, "{n}");
+        studio.says("sw01", json!({}));
+    }
+    let (outcome, said) = closed(&mut studio, []);
+    assert_eq!(outcome, RecordOutcome::GivenUp);
+    assert!(said.contains("3 times for the same call of `ask`"), "{said}");
+}
+
+#[test]
 fn reading_the_same_slice_again_and_again_is_a_loop_too() {
     let mut studio = Studio::approved();
     studio.hears([calls(&[("vlan.list", json!({"switch": "sw01"}))])]);
