@@ -31,6 +31,9 @@ pub struct ReconciledRecord {
     pub summary: String,
     /// Each requirement with its evidence.
     pub requirements: Vec<RequirementResult>,
+    /// What the spec left out, as it says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub out_of_scope: Vec<String>,
     /// Each target.
     pub targets: Vec<TargetResult>,
     /// Each step that was designed.

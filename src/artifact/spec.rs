@@ -37,6 +37,9 @@ pub struct Spec {
     pub inputs: Map<String, Value>,
     /// What must be true in the end.
     pub requirements: Vec<Requirement>,
+    /// What one could take to be asked for and is not, each in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub out_of_scope: Vec<String>,
     /// What may be called.
     pub boundary: Boundary,
     /// How much may be used.
@@ -219,6 +222,11 @@ impl Spec {
         }
         if self.requirements.is_empty() {
             say("requirements".into(), "at least one requirement is needed".into());
+        }
+        for (at, left_out) in self.out_of_scope.iter().enumerate() {
+            if left_out.trim().is_empty() {
+                say(format!("out_of_scope.{at}"), "say what is left out, or leave the line out".into());
+            }
         }
         let mut ids = BTreeSet::new();
         for (at, requirement) in self.requirements.iter().enumerate() {

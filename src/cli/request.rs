@@ -105,8 +105,18 @@ fn placed(error: RequestError, texts: &[(String, String)]) -> CliError {
         return error.into();
     }
     let lines = problems.iter().map(|problem| {
-        let of_spec =
-            ["title", "request", "refs", "baseline", "inputs", "requirements", "boundary", "limits", "window"];
+        let of_spec = [
+            "title",
+            "request",
+            "refs",
+            "baseline",
+            "inputs",
+            "requirements",
+            "out_of_scope",
+            "boundary",
+            "limits",
+            "window",
+        ];
         let first = problem.path.split('.').next().unwrap_or_default();
         let in_spec = of_spec.contains(&first)
             || (first == "acceptance" && problem.path.split('.').nth(1).is_some_and(|at| at.parse::<usize>().is_ok()));

@@ -285,6 +285,9 @@ pub fn record_lines(record: &ReconciledRecord) -> Vec<String> {
             checks(&requirement.after)
         ));
     }
+    for left_out in &record.out_of_scope {
+        lines.push(format!("  {:<10} {}", "left out", plain(left_out)));
+    }
     for target in &record.targets {
         lines.push(format!("  {:<10} {}", target_word(target.outcome), plain(&target.target)));
     }

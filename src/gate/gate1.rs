@@ -39,6 +39,7 @@ pub(super) fn screen(
     }
     sections.extend(wider(view, spec, catalog));
     sections.push(wanted(spec, catalog));
+    sections.extend(out_of_scope(spec));
     sections.push(bounds(view, spec, facts));
     Screen {
         title: "GATE 1: is this wanted, and may this much be done?".into(),
@@ -99,6 +100,13 @@ fn wanted(spec: &Spec, catalog: &Catalog) -> Section {
         }
     }
     section
+}
+
+/// What the spec says is left out, where it says any.
+fn out_of_scope(spec: &Spec) -> Option<Section> {
+    let mut section = Section::new("OUT OF SCOPE");
+    spec.out_of_scope.iter().for_each(|left_out| section.text(sentence(left_out)));
+    (!section.lines.is_empty()).then_some(section)
 }
 
 /// The read of a check in words, for all of its items at once.

@@ -63,6 +63,7 @@ pub fn reconcile(view: &View<'_>, now: Timestamp) -> Result<ReconciledRecord, Re
         residual: notes::residual(view, spec, &steps, &requirements),
         reading: notes::independence(view, &steps),
         requirements,
+        out_of_scope: spec.out_of_scope.clone(),
         targets,
         steps: steps.into_iter().map(|step| step.result).collect(),
         totals: totals(state, now),

@@ -211,10 +211,8 @@ fn what_no_blueprint_has_is_drafted_after_a_question_and_a_correction() {
     let spec = |port: &str| {
         json!({
             "kind": "spec", "title": "Put a port into VLAN 20", "inputs": {"port": port},
-            "requirements": [
-                {"id": "R1", "text": "the port is in VLAN 20"},
-                {"id": "R2", "text": "out of scope: the VLAN itself, which the switch must have"},
-            ],
+            "requirements": [{"id": "R1", "text": "the port is in VLAN 20"}],
+            "out_of_scope": ["the VLAN itself, which the switch must have"],
             "boundary": {
                 "discover": [{"tool": "port.list", "where": {"switch": {"is": "sw02"}}}],
                 "build": [{
@@ -223,7 +221,7 @@ fn what_no_blueprint_has_is_drafted_after_a_question_and_a_correction() {
                 }],
             },
             "acceptance": [{
-                "id": "A1", "covers": ["R1", "R2"], "check": {"tool": "port.list", "with": {"switch": "sw02"}},
+                "id": "A1", "covers": ["R1"], "check": {"tool": "port.list", "with": {"switch": "sw02"}},
                 "expect": "result.ports.exists(p, p.port == inputs.port && p.vlan == 20)",
             }],
         })
@@ -258,6 +256,8 @@ fn what_no_blueprint_has_is_drafted_after_a_question_and_a_correction() {
     bench.run(&["say", &id, "--set", &format!("Q1={port}")]).code(0);
     let record = to_record(&bench, &id);
     assert_eq!(record["totals"]["model_turns"], 6);
+    assert_eq!(record["out_of_scope"], json!(["the VLAN itself, which the switch must have"]));
+    bench.run(&["show", &id]).code(0).shows("the VLAN itself, which the switch must have");
     assert_eq!(bench.events(&id, "draft.returned").len(), 1);
 }
 

@@ -463,6 +463,7 @@ impl Run {
             flow: state.artifact(ArtifactKind::Flow),
             outcome: if all { RecordOutcome::Done } else { RecordOutcome::Failed },
             summary: "t".into(),
+            out_of_scope: Vec::new(),
             requirements: Vec::new(),
             targets: Vec::new(),
             steps: Vec::new(),
