@@ -124,7 +124,7 @@ impl State {
                 self.versions.insert(filed.artifact, filed.version);
                 self.filed.entry(filed.artifact).or_default().push(filed.digest);
                 self.authors.entry(filed.artifact).or_default().push(event.actor.clone());
-                self.talk.filed(filed.artifact);
+                self.talk.filed(filed.artifact, &event.actor);
             }
             Body::Turned(turned) => self.talk.turned(turned),
             Body::Inquired(asked) => self.talk.asked(asked, event.at),

@@ -61,7 +61,7 @@ pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
 pub use refusal::Refusal;
 pub use state::{Call, Deviation, Filed, Gate, GateState, State, holds_back};
 pub use statement::{ApprovalStatement, ApprovalStatementKind, Head, Signature, Signed, Statement, TrustStatement};
-pub use talk::{AgentAsked, AgentQuestion, DraftReturned, Exchange, Heard, RequesterSaid, Talk, Used};
+pub use talk::{AgentAsked, AgentQuestion, DraftReturned, DraftedBy, Exchange, Heard, RequesterSaid, Talk, Used};
 pub use trust::{Standing, TrustRefusal, set_trust};
 pub use turn::{Finish, Turned, Usage};
 pub use undo::undo_call;

@@ -161,6 +161,17 @@ pub struct Talk {
     open: Option<(AgentAsked, Timestamp)>,
     /// What each agent used.
     used: BTreeMap<Agent, Used>,
+    /// What drafted the last version of each artifact that an agent drafted.
+    drafted_by: BTreeMap<ArtifactKind, DraftedBy>,
+}
+
+/// The model that gave a draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DraftedBy {
+    /// The endpoint, as the configuration names it.
+    pub endpoint: String,
+    /// The model, as the endpoint names it.
+    pub model: String,
 }
 
 impl Talk {
@@ -214,6 +225,11 @@ impl Talk {
     /// Whether the last that happened about a draft is a turn that asks for no tool: what it says may be filed.
     pub fn drafted(&self, kind: ArtifactKind) -> bool {
         matches!(self.about(kind).last(), Some(Exchange::Turn { turned, .. }) if turned.error.is_none() && turned.calls == 0)
+    }
+
+    /// The model that gave the last version of an artifact that a model drafted.
+    pub fn drafted_by(&self, kind: ArtifactKind) -> Option<&DraftedBy> {
+        self.drafted_by.get(&kind)
     }
 
     /// The digest of the answer of that turn.
@@ -284,7 +300,11 @@ impl Talk {
     }
 
     /// What was said about an artifact has led to this version of it, and about later ones it is void.
-    pub(super) fn filed(&mut self, kind: ArtifactKind) {
+    pub(super) fn filed(&mut self, kind: ArtifactKind, author: &Actor) {
+        if let (Actor::Agent(_), Some((_, turned, _))) = (author, self.last_turn(kind)) {
+            let by = DraftedBy { endpoint: turned.endpoint.clone(), model: turned.model.clone() };
+            self.drafted_by.insert(kind, by);
+        }
         self.drafts.retain(|about, _| *about < kind);
         if kind == ArtifactKind::Spec {
             self.earlier = self.heard.len();

@@ -38,6 +38,9 @@ impl Standing {
 fn stage(view: &View<'_>, inventory: &Inventory, trust: &Trust) -> (u8, String) {
     let assisted = |because: &str| (*STAGES.start(), because.to_owned());
     let Some(expanded) = view.documents.expanded() else {
+        if view.state.requested.model {
+            return assisted("the spec was drafted from words, and only a blueprint can be trusted with more");
+        }
         return assisted("the spec was written by hand, and only a blueprint can be trusted with more");
     };
     if !trust.knows(&expanded.blueprint) {

@@ -38,6 +38,11 @@ pub(super) fn head(view: &View<'_>, spec: &Spec, standing: &Standing) -> Section
     section.pair("Asked by", word(&state.requester.to_string()));
     match &state.requested.blueprint {
         Some(blueprint) => section.pair("From", format!("blueprint {}", word(blueprint))),
+        None if state.requested.model => {
+            let by = state.talk.drafted_by(ArtifactKind::Spec);
+            let by = by.map(|by| format!(", drafted by {} at {}", quoted(&by.model), quoted(&by.endpoint)));
+            section.pair("From", format!("words{}", by.unwrap_or_default()));
+        }
         None => section.pair("From", "a hand-written spec"),
     }
     if let Some(from) = &state.requested.from {

@@ -6,8 +6,9 @@ use super::{Studio, calls, design, desk::Stop, report, said, spec, text};
 use crate::{
     agent::offer::ASK,
     artifact::{Agent, ArtifactKind, Digest, Phase, RecordOutcome},
-    engagement::{About, Actor, AgentAsked, Command, Finish, Refusal, Turned, Usage},
-    facts::Role,
+    engagement::{About, Actor, AgentAsked, Command, Finish, Refusal, Standing, Turned, Usage},
+    facts::{Role, Trust},
+    gate::{Style, approval_request, render},
     record::fixture::ada,
 };
 
@@ -155,6 +156,25 @@ fn a_tool_in_the_spelling_of_endpoints_is_the_tool() {
     let mut studio = Studio::approved();
     assert_eq!(studio.hears([calls(&[("vlan_burn", json!({}))])]), Stop::Silent);
     assert_eq!(studio.chain.state().outside, 0);
+}
+
+#[test]
+fn gate_1_says_who_drafted_it_from_what() {
+    let mut studio = Studio::new("VLAN 120 guest on sw01 and sw02");
+    let mut spec = spec();
+    spec["out_of_scope"] = json!(["the ports of both switches"]);
+    assert_eq!(studio.hears([text(&spec.to_string())]), Stop::Gate(About::Gate1));
+    let asked = |studio: &Studio| {
+        let (view, catalog) = (studio.chain.view(), &studio.chain.catalog);
+        let standing = Standing::of(&view, &catalog.inventory, &Trust::default());
+        assert!(standing.because.contains("drafted from words"), "{}", standing.because);
+        let request = approval_request(&view, catalog, &standing, &[], &About::Gate1).unwrap();
+        render(&request.screen, Style::plain(100))
+    };
+    let shown = asked(&studio);
+    assert!(shown.contains("words, drafted by small at house"), "{shown}");
+    assert!(shown.contains("OUT OF SCOPE") && shown.contains("the ports of both switches"), "{shown}");
+    assert!(!shown.contains("hand-written"), "{shown}");
 }
 
 #[test]
