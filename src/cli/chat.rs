@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     agent::{Form, Near, clearly, expected_steps, nearest, so_far},
-    artifact::{Agent, Blueprint},
+    artifact::Blueprint,
     gate::{Screen, Section, boundary_words, render},
     ledger::{Claim, Journal, Status},
     policy::Catalog,
@@ -23,6 +23,7 @@ use super::{
     list::status_words,
     output::{CliError, Code, plain, quoted, say, style},
     reader::{Read, Reader},
+    request::without_model,
     run::Seat,
     show,
 };
@@ -92,7 +93,7 @@ async fn ask(context: &Context, reader: &mut Reader, args: &Chat) -> Result<Opti
     let identity = context.identity()?;
     let catalog = context.workspace.load_catalog()?;
     let blueprints = context.workspace.blueprints()?;
-    let drafting = context.workspace.models()?.for_agent(Agent::Requirements).is_some();
+    let drafting = without_model(&context.workspace.models()?).is_none();
     let mut words = args.text.clone();
     loop {
         let wanted = match &args.blueprint {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     agent::{Near, nearest},
     artifact::{Agent, DesignDraft, Spec, YamlError, from_yaml},
+    model::Models,
     runtime::{NewRequest, RequestError, file_request},
 };
 
@@ -37,8 +38,9 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
     if let Some(text) = &args.text {
         let blueprints = context.workspace.blueprints()?;
         let near = nearest(text, &blueprints);
-        if context.workspace.models()?.for_agent(Agent::Requirements).is_none() {
-            return Err(without_models(&near));
+        let models = context.workspace.models()?;
+        if let Some(agent) = without_model(&models) {
+            return Err(without_models(&near, (!models.is_empty()).then_some(agent)));
         }
         new.text = Some(text.clone());
         new.material = near.into_iter().map(|near| near.blueprint.clone()).collect();
@@ -69,9 +71,21 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
     Ok(Code::Done)
 }
 
-/// Words need somebody to read them; a blueprint that is near them needs nobody.
-fn without_models(near: &[Near<'_>]) -> CliError {
-    let mut said = "no model is configured that could draft from words: name one in policies/models.yaml".to_owned();
+/// The agent that words need and that has no model, if there is one: who drafts the spec, or the design after it.
+pub fn without_model(models: &Models) -> Option<Agent> {
+    [Agent::Requirements, Agent::Design].into_iter().find(|agent| models.for_agent(*agent).is_none())
+}
+
+/// Words need somebody to read them; a blueprint that is near them needs nobody. `only` is the agent that has no model
+/// where others have one.
+fn without_models(near: &[Near<'_>], only: Option<Agent>) -> CliError {
+    let mut said = match only {
+        None => "no model is configured that could draft from words: name one in policies/models.yaml".to_owned(),
+        Some(agent) => format!(
+            "no model is configured for the {agent} agent, without which words come to no design: name one under `roles: \
+             {agent}` in policies/models.yaml"
+        ),
+    };
     match near {
         [] => said.push_str(", or see `countersign blueprints` and use `countersign request --blueprint`"),
         near => {

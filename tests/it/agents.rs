@@ -330,7 +330,11 @@ fn drafting_that_leads_nowhere_ends_by_name_and_words_need_a_model() {
     bench.run(&["verify", &id]).code(0);
     let bench = Bench::new();
     bench.run(&["request", "--text", "do something"]).code(2).says("policies/models.yaml");
-    assert!(bench.list().is_empty(), "nothing is left behind");
+    let only = two_endpoints(&bench, &[], None);
+    bench.run(&["request", "--text", "do something"]).code(2).says("for the design agent").says("`roles: design`");
+    assert!(bench.list().is_empty(), "nothing is left behind: {only}");
+}
+
 /// Models for the requirements agent at `words`, and for the design agent at `house` where there are turns for it.
 fn two_endpoints(bench: &Bench, words: &[Value], house: Option<&[Value]>) -> Value {
     bench.write("policies/words.yaml", &json!({"kind": "turns", "turns": words}).to_string());
