@@ -225,6 +225,14 @@ impl TurnCall {
         matches!(desk.view.reading(&proposal.purpose), Reading::Open | Reading::Again).then_some(proposal)
     }
 
+    /// What it read and by which digest it can be read again, where it read anything.
+    pub(super) fn read(&self, desk: &Desk<'_>) -> Option<Value> {
+        let Wants::Tool(proposal) = &self.wants else { return None };
+        let Reading::Value(id, _) = desk.view.reading(&proposal.purpose) else { return None };
+        let digest = desk.view.state.calls.get(&id)?.result?;
+        Some(json!({"call": id, "tool": proposal.tool, "with": proposal.args, "digest": digest}))
+    }
+
     /// The questions, where it asks any.
     pub(super) fn asks(&self) -> Option<&[AgentQuestion]> {
         match &self.wants {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     artifact::{Agent, ArtifactKind, Digest},
-    engagement::{Exchange, GateState, Heard},
+    engagement::{AgentQuestion, Exchange, GateState, Heard, RequesterSaid},
     model::{Message, ModelRequest, OutputSchema},
     tool::{Tool, shown},
 };
@@ -20,6 +20,8 @@ use super::{
 
 /// The most bytes of the exchange that are told again; earlier turns are left out whole.
 const HISTORY: usize = 120_000;
+/// The most characters of what a person said that are kept of a turn that is left out.
+const LONGEST_KEPT: usize = 2_000;
 /// The most targets of the inventory that are told.
 const TARGETS: usize = 300;
 
@@ -73,6 +75,9 @@ fn joined(messages: Vec<Message>) -> Vec<Message> {
 fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<(Vec<Message>, usize), TurnError> {
     let about = desk.view.state.talk.about(kind);
     let mut groups: Vec<Vec<Message>> = vec![Vec::new()];
+    // What is kept of each of them where it is left out: what was read, what was asked and what people said.
+    let mut kept: Vec<Vec<Value>> = vec![Vec::new()];
+    let mut open: &[AgentQuestion] = &[];
     let mut answered = false;
     for (at, piece) in about.iter().enumerate() {
         let rest = about.get(at + 1..).unwrap_or_default();
@@ -90,14 +95,22 @@ fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<(Vec<Message>, usize),
                 let mut group = vec![Message::Assistant { text, calls: requests }];
                 group.extend(calls.iter().map(|call| Message::Tool { call: call.id(), text: call.told(desk, rest) }));
                 groups.push(group);
+                kept.push(calls.iter().filter_map(|call| call.read(desk)).collect());
                 answered = false;
             }
             // Told as the result of the call that asked; what is said without being asked is a message of its own.
-            Exchange::Asked(_) => answered = true,
-            Exchange::Said(..) if answered => answered = false,
+            Exchange::Asked(asked) => {
+                open = &asked.questions;
+                answered = true;
+            }
+            Exchange::Said(_, said) if answered => {
+                answered = false;
+                keep(&mut kept, open, said);
+            }
             Exchange::Said(actor, said) => {
                 let who = actor.to_string();
                 say(data("said", &json!({"by": who, "says": said.text, "answers": said.answers})));
+                keep(&mut kept, &[], said);
             }
             Exchange::Returned(returned) => say(format!(
                 "The program does not take this {}. Correct what is listed and answer the whole document again.\n{}",
@@ -106,17 +119,32 @@ fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<(Vec<Message>, usize),
             )),
         }
     }
+    let mut left_out = Vec::new();
     let mut left = 0;
     while groups.iter().flatten().map(bytes).sum::<usize>() > HISTORY && groups.len() > 2 {
         groups.remove(1);
+        left_out.extend(kept.remove(1));
         left += 1;
     }
     if let Some(before) = groups.first_mut().filter(|_| left > 0) {
-        let text =
-            format!("The {left} earliest turns are left out here. What they read can be read again by its digest.");
+        let mut text = format!("The {left} earliest turns are left out here.");
+        if !left_out.is_empty() {
+            let told = data("from the turns that are left out", &json!(left_out));
+            text += &format!(" This was read, asked and answered in them; a digest can be read again:\n{told}");
+        }
         before.push(Message::User { text });
     }
     Ok((groups.into_iter().flatten().collect(), left))
+}
+
+/// Keeps what a person said beside the turn that it followed.
+fn keep(kept: &mut [Vec<Value>], questions: &[AgentQuestion], said: &RequesterSaid) {
+    let answer = |question: &AgentQuestion| json!({"id": question.id, "question": question.text, "answer": said.answers.get(&question.id)});
+    let answers: Vec<Value> = questions.iter().map(answer).collect();
+    let says: Option<String> = said.text.as_ref().map(|text| text.chars().take(LONGEST_KEPT).collect());
+    if let Some(of) = kept.last_mut() {
+        of.push(json!({"answers": answers, "says": says}));
+    }
 }
 
 fn bytes(message: &Message) -> usize {

@@ -234,3 +234,41 @@ fn what_was_given_back_is_cut_with_the_turn_that_gave_it() {
     assert_eq!(said, given_back, "no answer without what was wrong with it, and nothing wrong without its answer");
     assert!(said.len() < 14 && said.contains(&13), "{said:?}");
 }
+
+#[test]
+fn what_was_answered_and_read_outlives_the_turns_that_are_left_out() {
+    let long = |mut line: Answer, n: u32| {
+        line.text = format!("thought {n} {}", "x".repeat(40_000));
+        line
+    };
+    let mut studio = Studio::new("VLAN 120");
+    studio.says("begin with sw01", json!({}));
+    let ask = json!({"questions": [{"text": "Which VLAN id?", "type": "integer"}]});
+    assert_eq!(studio.hears([long(calls(&[(ASK, ask)]), 0)]), Stop::Asked);
+    studio.says("", json!({"Q1": 4077}));
+    for n in 1..4 {
+        let vain = calls(&[("vlan.list", json!({"switch": format!("sw{n}")}))]);
+        assert_eq!(studio.hears([long(vain, n)]), Stop::Silent);
+    }
+    assert!(matches!(studio.hears([text(&spec().to_string())]), Stop::Gate(_)));
+    let told = studio.told();
+    assert!(!told.contains("thought 0 ") && told.contains("earliest turns are left out"), "{}", told.len());
+    for kept in ["begin with sw01", "Which VLAN id?", "4077", "Q1"] {
+        assert!(told.contains(kept), "{kept}");
+    }
+
+    let mut studio = Studio::approved();
+    assert_eq!(studio.hears([long(calls(&[("vlan.list", json!({"switch": "sw01"}))]), 0)]), Stop::Silent);
+    let digest = studio.chain.state().calls.values().last().unwrap().result.unwrap().to_string();
+    for n in 1..4 {
+        let other = calls(&[(READ_RESULT, json!({"digest": digest, "limit": n}))]);
+        assert_eq!(studio.hears([long(other, n)]), Stop::Silent);
+    }
+    let found = report(&studio);
+    studio.hears([text(&found.to_string())]);
+    let told = super::desk::told(&studio.requests[studio.requests.len() - 1]);
+    let cut = studio.requests.iter().map(super::desk::told).find(|told| told.contains("earliest turns are left out"));
+    let cut = cut.unwrap_or(told);
+    let kept = cut.split("from the turns that are left out").nth(1).expect("nothing is kept");
+    assert!(kept.contains(&digest) && kept.contains("vlan.list"), "{}", &kept[..400]);
+}
