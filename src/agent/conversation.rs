@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    answer::said,
     build::holes_told,
     data::{data, fitted},
     offer::{granted_reads, offers, parameters},
@@ -91,7 +92,7 @@ fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<(Vec<Message>, usize),
             Exchange::Turn { number, turned } => {
                 let calls = desk.calls_of(kind, *number, turned)?;
                 let requests = calls.iter().map(|call| call.request()).collect();
-                let text = desk.answer_of(turned)?.text;
+                let text = said(&desk.answer_of(turned)?.text).to_owned();
                 let mut group = vec![Message::Assistant { text, calls: requests }];
                 group.extend(calls.iter().map(|call| Message::Tool { call: call.id(), text: call.told(desk, rest) }));
                 groups.push(group);
