@@ -97,6 +97,7 @@ impl Teller {
                 self.shaping = Shaping::default();
                 say(format!("  (broken off and asked again: {})", plain(&why)));
             }
+            Delta::Asked { .. } | Delta::Arguments(_) | Delta::Spent => {}
         }
     }
 
@@ -145,6 +146,7 @@ impl Teller {
                 self.rest();
                 aside(format!("  note      the answer broke off and is asked for again: {}", plain(&why)));
             }
+            Progress::Delta(..) => {}
             Progress::Turned(turned) => {
                 self.rest();
                 match &turned.error {

@@ -65,6 +65,20 @@ impl Usage {
     pub fn tokens(&self) -> u64 {
         self.input.saturating_add(self.output)
     }
+
+    /// Both together; an estimate where one of them is.
+    pub fn and(self, other: Self) -> Self {
+        let cost_micros = match (self.cost_micros, other.cost_micros) {
+            (None, None) => None,
+            (one, two) => Some(one.unwrap_or(0).saturating_add(two.unwrap_or(0))),
+        };
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            estimated: self.estimated || other.estimated,
+            cost_micros,
+        }
+    }
 }
 
 /// Why an answer ended.

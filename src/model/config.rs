@@ -107,6 +107,15 @@ pub struct Price {
     pub currency: String,
 }
 
+impl Price {
+    /// What tokens cost, in millionths: a price per million is the millionths of one.
+    pub fn micros(&self, input: u64, output: u64) -> u64 {
+        let micros = input as f64 * self.input + output as f64 * self.output;
+        // Prices and figures are checked to be far from where this could overflow.
+        micros.round() as u64
+    }
+}
+
 /// Which endpoints each agent asks.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -161,7 +170,7 @@ pub struct Retries {
     pub first_wait_ms: u32,
     /// The longest of these waits, in milliseconds.
     pub longest_wait_ms: u32,
-    /// All waits of one turn together, in seconds.
+    /// All waits and all attempts in vain of one turn together, in seconds.
     pub total_wait_seconds: u32,
     /// After this many failures in a row an endpoint is left alone, and the next of the list asked.
     pub failures_until_rest: NonZeroU32,

@@ -10,7 +10,11 @@ use std::{
 };
 
 use super::{
-    Answer, Delta, Model, ModelError, ModelRequest, clean::short, config::Retries, health::Health, time::sleep,
+    Answer, Delta, Meter, Model, ModelError, ModelRequest,
+    clean::short,
+    config::{Price, Retries},
+    health::Health,
+    time::{now, sleep},
 };
 use futures::future::BoxFuture;
 
@@ -27,8 +31,13 @@ pub(super) trait Endpoint: Send + Sync {
     /// What is known of it.
     fn health(&self) -> &Health;
 
-    /// About how many tokens a request is.
+    /// About how many tokens a request is; none where nothing is asked.
     fn reserve(&self, request: &ModelRequest) -> u64;
+
+    /// What tokens cost, where that is known.
+    fn price(&self) -> Option<&Price> {
+        None
+    }
 
     /// Asks once.
     fn ask<'a>(
@@ -58,6 +67,8 @@ pub(super) enum Trouble {
         why: String,
         /// How long it wants to be left alone.
         after: Option<Duration>,
+        /// Whether the model may have read the request, and then that counts as used.
+        read: bool,
     },
     /// It lacks something, which is remembered: what is asked next is another request.
     Changed(String),
@@ -89,9 +100,41 @@ struct Turn<'a> {
     patience: Duration,
     attempts: u32,
     notes: Vec<String>,
+    meter: Meter,
 }
 
 impl Turn<'_> {
+    fn tell(&mut self, delta: Delta) {
+        self.meter.hear(&delta);
+        (self.watch)(delta);
+    }
+
+    /// Asks once, and says what that used if no answer came of it. The time that is lost is taken off the patience.
+    async fn ask(&mut self, endpoint: &dyn Endpoint, reserved: u64) -> Result<Answer, Trouble> {
+        self.attempts += 1;
+        if reserved > 0 {
+            let (endpoint, price) = (endpoint.name().to_owned(), endpoint.price().cloned());
+            self.tell(Delta::Asked { endpoint, tokens: reserved, price });
+        }
+        let begun = now();
+        let answer = {
+            let (meter, watch) = (&mut self.meter, &mut *self.watch);
+            let mut tell = |delta: Delta| {
+                meter.hear(&delta);
+                watch(delta);
+            };
+            endpoint.ask(self.request, &mut tell).await
+        };
+        if let Err(trouble) = &answer {
+            self.patience = self.patience.saturating_sub(now().saturating_duration_since(begun));
+            let read = matches!(trouble, Trouble::Again { read: true, .. });
+            if reserved > 0 && (read || self.meter.heard() > 0) {
+                self.tell(Delta::Spent);
+            }
+        }
+        answer
+    }
+
     fn note(&mut self, note: String) {
         if self.notes.len() < MOST_NOTES && !self.notes.contains(&note) {
             self.notes.push(note);
@@ -107,7 +150,7 @@ impl List {
 
     async fn turn(&self, request: &ModelRequest, watch: &mut (dyn FnMut(Delta) + Send)) -> Result<Answer, ModelError> {
         let patience = Duration::from_secs(self.retries.total_wait_seconds.into());
-        let mut turn = Turn { request, watch, patience, attempts: 0, notes: Vec::new() };
+        let mut turn = Turn { request, watch, patience, attempts: 0, notes: Vec::new(), meter: Meter::default() };
         let mut refusals: Vec<Option<String>> = vec![None; self.endpoints.len()];
         loop {
             let mut left: Vec<(String, Duration)> = Vec::new();
@@ -120,6 +163,8 @@ impl List {
                         if at > 0 {
                             turn.note(format!("{} was asked instead", endpoint.name()));
                         }
+                        // What was asked in vain before it was asked for this answer.
+                        answer.usage = turn.meter.spent().and(answer.usage);
                         answer.notes.splice(0..0, turn.notes);
                         return Ok(*answer);
                     }
@@ -132,7 +177,7 @@ impl List {
                 }
             }
             let Some(wait) = left.iter().map(|(_, wait)| *wait).min() else { return Err(self.refused(refusals)) };
-            if wait > turn.patience || turn.attempts >= MOST_ATTEMPTS {
+            if turn.patience.is_zero() || wait > turn.patience || turn.attempts >= MOST_ATTEMPTS {
                 let refused = self.endpoints.iter().zip(refusals);
                 let refused =
                     refused.filter_map(|(endpoint, why)| Some(format!("{} refused: {}", endpoint.name(), why?)));
@@ -176,8 +221,7 @@ impl List {
                 turn.note(format!("{name}: {why}"));
                 return Outcome::Left(why, wait);
             }
-            turn.attempts += 1;
-            let (why, after) = match endpoint.ask(turn.request, turn.watch).await {
+            let (why, after) = match turn.ask(endpoint, reserved).await {
                 Ok(answer) => {
                     health.answered();
                     health.took(reserved, answer.usage.tokens());
@@ -185,20 +229,20 @@ impl List {
                 }
                 Err(Trouble::Changed(note)) => {
                     health.answered();
-                    (turn.watch)(Delta::Restarted(note));
+                    turn.tell(Delta::Restarted(note));
                     continue;
                 }
                 Err(Trouble::Never(why)) => {
                     health.answered();
-                    (turn.watch)(Delta::Restarted(format!("{name} refused: {why}")));
+                    turn.tell(Delta::Restarted(format!("{name} refused: {why}")));
                     return Outcome::Refused(why);
                 }
                 Err(Trouble::Final(error)) => return Outcome::Final(error),
-                Err(Trouble::Again { why, after }) => (why, after),
+                Err(Trouble::Again { why, after, .. }) => (why, after),
             };
             let note = format!("{name}: {}", short(&why, 200));
             turn.note(note.clone());
-            (turn.watch)(Delta::Restarted(note));
+            turn.tell(Delta::Restarted(note));
             last = why;
             let rests = health.failed(self.retries.failures_until_rest, rest);
             if let Some(after) = after.filter(|after| *after > if rests { rest } else { longest }) {
@@ -209,7 +253,7 @@ impl List {
             }
             let wait = after.unwrap_or_else(|| self.pause(failures));
             failures += 1;
-            if wait > turn.patience {
+            if turn.patience.is_zero() || wait > turn.patience {
                 return Outcome::Left(last, wait);
             }
             sleep(wait).await;
@@ -242,10 +286,7 @@ impl Model for List {
 mod tests {
     use std::{collections::VecDeque, num::NonZeroU32, sync::Mutex, time::Instant};
 
-    use super::{
-        super::time::{now, stop},
-        *,
-    };
+    use super::{super::time::stop, *};
     use crate::{
         artifact::Agent,
         engagement::{Finish, Usage},
@@ -259,11 +300,14 @@ mod tests {
         AsksFor(u64),
         Refuses,
         Learns,
+        /// Breaks off after so many seconds and eight bytes.
+        BreaksOff(u64),
     }
 
     struct Fake {
         name: &'static str,
         health: Health,
+        price: Price,
         script: Mutex<VecDeque<Next>>,
         asked: Mutex<Vec<Instant>>,
     }
@@ -274,7 +318,8 @@ mod tests {
 
     fn fake_with(name: &'static str, script: &[Next], health: Health) -> Arc<Fake> {
         let script = Mutex::new(script.iter().copied().collect());
-        Arc::new(Fake { name, health, script, asked: Mutex::default() })
+        let price = Price { input: 2.0, output: 1.0, currency: "EUR".into() };
+        Arc::new(Fake { name, health, price, script, asked: Mutex::default() })
     }
 
     impl Fake {
@@ -296,20 +341,24 @@ mod tests {
             1
         }
 
+        fn price(&self) -> Option<&Price> {
+            Some(&self.price)
+        }
+
         fn ask<'a>(
             &'a self,
             _: &'a ModelRequest,
-            _: &'a mut (dyn FnMut(Delta) + Send),
+            watch: &'a mut (dyn FnMut(Delta) + Send),
         ) -> BoxFuture<'a, Result<Answer, Trouble>> {
             self.asked.lock().unwrap().push(now());
             let next = self.script.lock().unwrap().pop_front().unwrap_or(Next::Fails);
-            let again = |after| Err(Trouble::Again { why: "503".into(), after });
+            let again = |after| Err(Trouble::Again { why: "503".into(), after, read: false });
             let outcome = match next {
                 Next::Answers => Ok(Answer {
                     text: "yes".into(),
                     calls: Vec::new(),
                     finish: Finish::Stop,
-                    usage: Usage::default(),
+                    usage: Usage { input: 7, output: 3, estimated: false, cost_micros: Some(17) },
                     endpoint: self.name.into(),
                     model: String::new(),
                     notes: vec!["its own".into()],
@@ -318,8 +367,15 @@ mod tests {
                 Next::AsksFor(seconds) => again(Some(Duration::from_secs(seconds))),
                 Next::Refuses => Err(Trouble::Never("401".into())),
                 Next::Learns => Err(Trouble::Changed("lacks".into())),
+                Next::BreaksOff(_) => Err(Trouble::Again { why: "it broke off".into(), after: None, read: true }),
             };
-            Box::pin(async move { outcome })
+            Box::pin(async move {
+                if let Next::BreaksOff(seconds) = next {
+                    sleep(Duration::from_secs(seconds)).await;
+                    watch(Delta::Text("12345678".into()));
+                }
+                outcome
+            })
         }
     }
 
@@ -363,7 +419,8 @@ mod tests {
                 Err(error) => assert!(!ok && error.to_string().contains(says), "{script:?} {other:?} {error}"),
             }
             // Whatever was shown of a failed attempt is taken back.
-            assert_eq!(deltas.len() + usize::from(ok), asked.0 + asked.1, "{script:?} {other:?} {deltas:?}");
+            let restarted = deltas.iter().filter(|delta| matches!(delta, Delta::Restarted(_))).count();
+            assert_eq!(restarted + usize::from(ok), asked.0 + asked.1, "{script:?} {other:?} {deltas:?}");
         }
     }
 
@@ -409,6 +466,51 @@ mod tests {
         sleep(Duration::from_secs(31)).await;
         assert_eq!(ask(&[&a, &b]).await.0.unwrap().endpoint, "a");
         assert_eq!((a.asked(), b.asked()), (4, 2));
+    }
+
+    #[tokio::test]
+    async fn what_breaks_off_is_counted_and_what_never_began_is_not() {
+        stop();
+        let answered = Usage { input: 7, output: 3, estimated: false, cost_micros: Some(17) };
+        let broken = Usage { input: 1, output: 2, estimated: true, cost_micros: Some(4) };
+        for (script, usage) in [
+            (&[Answers][..], answered),
+            (&[Fails, AsksFor(1), Learns, Answers], answered),
+            (&[BreaksOff(1), Answers], broken.and(answered)),
+            (&[BreaksOff(1), Fails, BreaksOff(1), Answers], broken.and(broken).and(answered)),
+        ] {
+            let patient = Retries { failures_until_rest: NonZeroU32::new(9).unwrap(), ..Retries::default() };
+            let list = List::new(vec![fake("a", script) as Arc<dyn Endpoint>], patient);
+            let answer = list.answer(&request(), &mut |_| {}).await.unwrap();
+            assert_eq!(answer.usage, usage, "{script:?}");
+        }
+        assert!(broken.and(answered).estimated);
+        // Where no answer comes at all, whoever listens knows.
+        let (answer, deltas) = ask(&[&fake("a", &[BreaksOff(1), Refuses])]).await;
+        let mut meter = Meter::default();
+        deltas.iter().for_each(|delta| meter.hear(delta));
+        assert!(answer.is_err() && meter.total() == broken, "{meter:?}");
+    }
+
+    #[tokio::test]
+    async fn time_that_attempts_take_in_vain_is_waiting_too() {
+        stop();
+        for (script, asked, seconds) in [
+            // 120 seconds at most: after the second attempt nothing is left.
+            (&[BreaksOff(60), BreaksOff(60), Answers][..], 2, 120),
+            (&[BreaksOff(121), Answers], 1, 121),
+            (&[BreaksOff(1), BreaksOff(100), Answers], 3, 101),
+        ] {
+            let a = fake("a", script);
+            let begun = now();
+            let (answer, _) = ask(&[&a]).await;
+            let took = (now() - begun).as_secs();
+            assert_eq!((a.asked(), answer.is_ok()), (asked, asked == 3), "{script:?} {answer:?}");
+            assert!((seconds..seconds + 3).contains(&took), "{script:?} {took}");
+        }
+        // One that takes all of it leaves the next its own attempt.
+        let (a, b) = (fake("a", &[BreaksOff(500)]), fake("b", &[Answers]));
+        assert_eq!(ask(&[&a, &b]).await.0.unwrap().endpoint, "b");
     }
 
     #[tokio::test]

@@ -8,6 +8,8 @@ use crate::{
     engagement::{Finish, Usage},
 };
 
+use super::config::Price;
+
 /// One request: the whole conversation so far and what the agent may use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,12 +117,25 @@ pub struct Answer {
 }
 
 /// A piece of an answer under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Delta {
+    /// An endpoint is asked.
+    Asked {
+        /// Which, as the configuration names it.
+        endpoint: String,
+        /// About how many tokens the request is.
+        tokens: u64,
+        /// What tokens cost there.
+        price: Option<Price>,
+    },
     /// More text.
     Text(String),
     /// A call is being written: the tool's name.
     Calling(String),
+    /// So many more bytes of a call's arguments.
+    Arguments(usize),
+    /// The model has read the request in vain, and that counts as used.
+    Spent,
     /// The endpoint broke off and is asked again: what came so far counts for nothing.
     Restarted(String),
 }

@@ -7,6 +7,7 @@
 
 mod message;
 mod clean;
+mod meter;
 mod time;
 mod key;
 mod config;
@@ -24,6 +25,7 @@ pub use config::{
     EndpointSettings, KeyHeader, ModelsFile, ModelsKind, Price, Retries, RoleSettings, Roles, Switch, Use,
 };
 pub use key::KeySource;
+pub use meter::Meter;
 pub use message::{Answer, Delta, Message, ModelRequest, OutputSchema, ToolOffer, ToolRequest};
 pub use models::{ModelEndpoint, Models};
 pub(crate) use openai::plain;

@@ -12,8 +12,9 @@ use super::{
         Answer, Delta, Message, ModelRequest, ToolRequest,
         clean::{clean, controls, short},
         key::Redactor,
+        meter::tokens,
     },
-    wire::{Names, tokens},
+    wire::Names,
 };
 
 /// The longest answer, in bytes of text and arguments together.
@@ -154,6 +155,9 @@ impl<'a> Assembly<'a> {
             slot.name.push_str(&name);
         }
         slot.arguments.push_str(&arguments);
+        if !arguments.is_empty() {
+            watch(Delta::Arguments(arguments.len()));
+        }
         if !slot.told && !slot.name.is_empty() && !slot.arguments.is_empty() {
             slot.told = true;
             let name = self.redactor.text(&short(&names.back(&slot.name), 100));

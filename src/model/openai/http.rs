@@ -35,8 +35,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Why a request got no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The endpoint could not be reached, or broke off.
+    /// It broke off.
     Broken(String),
+    /// It could not be reached.
+    Unreached(String),
     /// It answered with this status.
     Status {
         /// The status.
@@ -95,6 +97,7 @@ impl tower_service::Service<HttpRequestFactory> for Guarded {
             let redactor = Redactor::new(this.key.clone());
             let outcome = match (this.send)(request).await {
                 Ok(response) => judged(response, redactor, this.reason.clone()).await,
+                Err(error) if error.is_connect() => Err(Failure::Unreached(redactor.text(&told(error)))),
                 Err(error) => Err(Failure::Broken(redactor.text(&told(error)))),
             };
             outcome.map_err(|failure| {

@@ -117,7 +117,8 @@ impl OpenAi {
             }
         };
         let (status, says, after) = match failure {
-            Failure::Broken(why) => return Err(Trouble::Again { why, after: None }),
+            Failure::Broken(why) => return Err(Trouble::Again { why, after: None, read: true }),
+            Failure::Unreached(why) => return Err(Trouble::Again { why, after: None, read: false }),
             Failure::Wrong(why) => return Err(Trouble::Never(why)),
             Failure::Status { status, says, after } => (status, says, after),
         };
@@ -126,7 +127,7 @@ impl OpenAi {
             return Err(Trouble::Changed(format!("{}: {}", self.name, lack.says())));
         }
         match status {
-            408 | 409 | 429 | 500..=599 => Err(Trouble::Again { why: says, after }),
+            408 | 409 | 429 | 500..=599 => Err(Trouble::Again { why: says, after, read: false }),
             401 | 403 => Err(Trouble::Never(format!(
                 "{says}; look at endpoints.{}.key of policies/models.yaml and at what that key may use",
                 self.name
@@ -190,7 +191,7 @@ impl OpenAi {
         }
         let usage = &mut answer.usage;
         usage.cost_micros =
-            self.settings.price_per_million.as_ref().map(|price| cost(price, usage.input, usage.output));
+            self.settings.price_per_million.as_ref().map(|price| price.micros(usage.input, usage.output));
         let ignored = shape.structured
             && self.settings.structured_output == Switch::Auto
             && answer.finish == Finish::Stop
@@ -208,13 +209,6 @@ impl OpenAi {
     }
 }
 
-/// What tokens cost, in millionths: a price per million is the millionths of one.
-fn cost(price: &Price, input: u64, output: u64) -> u64 {
-    let micros = input as f64 * price.input + output as f64 * price.output;
-    // Prices and figures are checked to be far from where this could overflow.
-    micros.round() as u64
-}
-
 impl Endpoint for OpenAi {
     fn name(&self) -> &str {
         &self.name
@@ -226,6 +220,10 @@ impl Endpoint for OpenAi {
 
     fn reserve(&self, request: &ModelRequest) -> u64 {
         wire::estimate(request)
+    }
+
+    fn price(&self) -> Option<&Price> {
+        self.settings.price_per_million.as_ref()
     }
 
     fn ask<'a>(

@@ -8,6 +8,7 @@ use super::super::{
     Message, ModelRequest, OutputSchema, ToolRequest,
     config::{EndpointSettings, Switch, Use},
     health::Lack,
+    meter::tokens,
 };
 
 /// The longest name that endpoints take for a tool.
@@ -205,11 +206,6 @@ fn in_words(output: &OutputSchema) -> String {
 pub(super) fn estimate(request: &ModelRequest) -> u64 {
     let bytes = serde_json::to_string(request).map_or(0, |text| text.len());
     tokens(bytes)
-}
-
-/// About how many tokens so many bytes are.
-pub(super) fn tokens(bytes: usize) -> u64 {
-    (bytes as u64).div_ceil(4)
 }
 
 /// What the endpoint says that it does not know, of what was sent and is not known yet.
