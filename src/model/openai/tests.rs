@@ -253,6 +253,13 @@ fn the_request_says_what_the_configuration_and_the_conversation_say() {
     assert_eq!(calls[1]["function"], json!({"name": "no_such_tool_", "arguments": r#"{"not_json":"not json"}"#}));
     assert_eq!(whole["messages"][3], json!({"role": "tool", "tool_call_id": "a", "content": "[]"}));
 
+    // One call at a time is asked for, and not only hoped for.
+    let single = EndpointSettings { parallel_tool_calls: Switch::Off, ..settings() };
+    let shape = Shape::of(&asked, &single, [].into());
+    assert_eq!(wire::body(&asked, &used(), &shape, &Names::of(&asked))["parallel_tool_calls"], false);
+    let known = Shape::of(&asked, &single, [Lack::ParallelCalls].into());
+    assert!(wire::body(&asked, &used(), &known, &Names::of(&asked)).get("parallel_tool_calls").is_none());
+
     // What it lacks is left out, and nothing is lost by that.
     let all = [Lack::StructuredOutput, Lack::ParallelCalls, Lack::StreamUsage, Lack::MaxTokens, Lack::Temperature];
     let less = body(&all);

@@ -123,8 +123,9 @@ pub(super) fn body(request: &ModelRequest, used: &Use, shape: &Shape, names: &Na
             json!({"type": "function", "function": {"name": name, "description": tool.about, "parameters": tool.parameters}})
         };
         body.insert("tools".into(), request.tools.iter().map(tool).collect());
-        if shape.parallel {
-            body.insert("parallel_tool_calls".into(), json!(true));
+        // Where it is unsaid, most endpoints give several.
+        if !shape.lacks.contains(&Lack::ParallelCalls) {
+            body.insert("parallel_tool_calls".into(), json!(shape.parallel));
         }
     }
     if let Some(output) = request.output.as_ref().filter(|_| shape.structured) {
@@ -225,7 +226,7 @@ pub(super) fn lacking(status: u16, says: &str, body: &Value, settings: &Endpoint
         return Some(if sent("tools") { Lack::StructuredOutputBesideTools } else { Lack::StructuredOutput });
     }
     let single = named(&["parallel", "single tool-call", "single tool call", "one tool call"]);
-    if sent("tools") && single && settings.parallel_tool_calls == Switch::Auto {
+    if sent("parallel_tool_calls") && single && settings.parallel_tool_calls != Switch::On {
         return Some(Lack::ParallelCalls);
     }
     if sent("stream_options") && named(&["stream_options", "include_usage"]) {
