@@ -202,9 +202,18 @@ fn written(message: &Message) -> String {
     }
 }
 
+/// A text whose long lines are broken where JSON has its next field or item, so that what differs in them shows.
+fn unfolded(text: &str) -> String {
+    let long = |line: &str| line.len() > LONGEST_LINE;
+    let line =
+        |line: &str| if long(line) { line.replace(",\"", ",\n\"").replace(",{", ",\n{") } else { line.to_owned() };
+    text.split_inclusive('\n').map(line).collect()
+}
+
 /// The lines that differ, with what is near them.
 fn diff(then: &str, now: &str) -> String {
-    let diff = TextDiff::from_lines(then, now);
+    let (then, now) = (unfolded(then), unfolded(now));
+    let diff = TextDiff::from_lines(&then, &now);
     let mut lines: Vec<String> = Vec::new();
     for hunk in diff.unified_diff().context_radius(2).iter_hunks() {
         for change in hunk.iter_changes() {
@@ -315,6 +324,16 @@ mod tests {
         assert!(error.contains("the schema is another") && error.contains("+"), "{error}");
         let error = replay.turn(&request(&["one", "two\nand three"])).unwrap_err().to_string();
         assert!(error.contains("+and three") && error.contains(" two"), "{error}");
+    }
+
+    #[test]
+    fn what_differs_far_inside_a_long_line_is_shown() {
+        let fields = |n: usize| (0..n).map(|n| format!("\"field{n}\":{{\"is\":\"value {n}\"}}")).collect::<Vec<_>>();
+        let then = format!("{{{}}}\n", fields(200).join(","));
+        let now = then.replace("value 150", "another");
+        let shown = diff(&then, &now);
+        assert!(shown.contains("-\"field150\":{\"is\":\"value 150\"}"), "{shown}");
+        assert!(shown.contains("+\"field150\":{\"is\":\"another\"}") && shown.lines().count() < 10, "{shown}");
     }
 
     #[test]
