@@ -132,6 +132,8 @@ impl Talking {
             finish: answer.finish,
             calls: 1,
             error: None,
+            currency: None,
+            notes: Vec::new(),
         };
         let actor = Actor::Agent(Agent::Requirements);
         self.tell(actor.clone(), Body::Turned(Box::new(turned)));

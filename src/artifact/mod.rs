@@ -36,8 +36,8 @@ pub use grant::{Boundary, Constraint, Grant};
 pub use json::from_json;
 pub use names::{Agent, ArtifactKind, CallId, EngagementId, LedgerId, NameError, Nonce, Phase, StepId, ToolName};
 pub use record::{
-    DeviationRecord, FilledHole, Independence, ReconciledRecord, RecordKind, RecordOutcome, RequirementResult,
-    RequirementStatus, StepResult, TargetOutcome, TargetResult, Totals,
+    AgentTotals, DeviationRecord, FilledHole, Independence, ReconciledRecord, RecordKind, RecordOutcome,
+    RequirementResult, RequirementStatus, StepResult, TargetOutcome, TargetResult, Totals,
 };
 pub use showable::too_much_to_show;
 pub(crate) use spec::fill_args;

@@ -8,7 +8,7 @@ use super::{
     digest::Digest,
     discovery::AcceptanceReading,
     flow::NodeId,
-    names::{CallId, StepId, ToolName},
+    names::{Agent, CallId, StepId, ToolName},
 };
 
 /// What became of an engagement.
@@ -221,12 +221,21 @@ pub struct Totals {
     pub approvals: u64,
     /// Model tokens.
     pub model_tokens: u64,
+    /// Those of them that are an estimate.
+    #[serde(default, skip_serializing_if = "none")]
+    pub model_tokens_estimated: u64,
     /// Turns of models.
     #[serde(default, skip_serializing_if = "none")]
     pub model_turns: u64,
     /// What they cost, in millionths of the configured currency unit, as far as prices are configured.
     #[serde(default, skip_serializing_if = "none")]
     pub model_cost_micros: u64,
+    /// That currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_currency: Option<String>,
+    /// The same for each agent that a model drafted for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub model_agents: Vec<AgentTotals>,
     /// Seconds of waiting for models.
     #[serde(default, skip_serializing_if = "none")]
     pub model_seconds: u64,
@@ -234,6 +243,27 @@ pub struct Totals {
     pub working_seconds: u64,
     /// Seconds of waiting for people.
     pub waiting_seconds: u64,
+}
+
+/// What the turns of one agent came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentTotals {
+    /// The agent.
+    pub agent: Agent,
+    /// Its turns, those without an answer included.
+    pub turns: u64,
+    /// Its tokens.
+    pub tokens: u64,
+    /// Those of them that are an estimate.
+    #[serde(default, skip_serializing_if = "none")]
+    pub tokens_estimated: u64,
+    /// What they cost, in millionths of the currency unit.
+    #[serde(default, skip_serializing_if = "none")]
+    pub cost_micros: u64,
+    /// Seconds of waiting for its models.
+    #[serde(default, skip_serializing_if = "none")]
+    pub seconds: u64,
 }
 
 fn none(number: &u64) -> bool {

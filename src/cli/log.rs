@@ -1,12 +1,12 @@
 //! `countersign log`: what happened, event by event.
 
 use crate::artifact::EngagementId;
-use crate::engagement::{Answer, Body, CallOutcome, Event, HoleFilled, RefusedAs, Turned};
+use crate::engagement::{Answer, Body, CallOutcome, Event, Finish, HoleFilled, RefusedAs, Turned};
 
 use super::{
     args::{Global, Log},
     context::Context,
-    output::{CliError, Code, count, money, plain, say, say_json},
+    output::{CliError, Code, about, count, money, plain, say, say_json},
     show::outcome_words,
     teller::outcome_word,
 };
@@ -148,13 +148,38 @@ pub(super) fn filled_words(hole: &HoleFilled) -> String {
 fn turn_words(turned: &Turned) -> String {
     let Turned { drafting, turn, endpoint, model, usage, latency_ms, .. } = turned;
     if let Some(error) = &turned.error {
-        return format!("{drafting} turn {turn}: no answer, {error}");
+        // The whole of a difference is for `--json`.
+        let error = error.lines().next().unwrap_or_default();
+        let used = if usage.tokens() == 0 { String::new() } else { format!(", {}", used(turned)) };
+        return format!("{drafting} turn {turn}: no answer, {error}{used}{}", notes(turned));
     }
-    let about = if usage.estimated { "about " } else { "" };
-    let cost = usage.cost_micros.map_or_else(String::new, |micros| format!(", {}", money(micros)));
     let calls = if turned.calls == 0 { String::new() } else { format!(", {}", count(u64::from(turned.calls), "call")) };
     format!(
-        "{drafting} turn {turn}: {model} at {endpoint}, {about}{} tokens{cost}, {latency_ms} ms{calls}",
-        usage.tokens()
+        "{drafting} turn {turn}: {model} at {endpoint}, {}, {latency_ms} ms{calls}{}{}",
+        used(turned),
+        ended(&turned.finish),
+        notes(turned)
     )
+}
+
+/// The tokens of a turn and what they cost.
+fn used(turned: &Turned) -> String {
+    let Turned { usage, currency, .. } = turned;
+    let cost = usage.cost_micros.map(|micros| format!(", {}", money(micros, currency.as_deref())));
+    format!("{}{} tokens{}", about(usage.estimated), usage.tokens(), cost.unwrap_or_default())
+}
+
+/// Why an answer ended, where that is not how answers end.
+fn ended(finish: &Finish) -> String {
+    match finish {
+        Finish::Stop | Finish::ToolCalls | Finish::Failed => String::new(),
+        Finish::Length => ", cut off at the token limit".into(),
+        Finish::Refused => ", refused".into(),
+        Finish::Other(word) => format!(", ended with `{word}`"),
+    }
+}
+
+/// What to know of how an answer was got.
+fn notes(turned: &Turned) -> String {
+    turned.notes.iter().map(|note| format!("; {note}")).collect()
 }

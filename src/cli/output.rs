@@ -290,9 +290,15 @@ pub fn count(number: impl Into<u64>, one: &str) -> String {
     }
 }
 
-/// An amount in millionths of the configured currency unit, which is not named here.
-pub fn money(micros: u64) -> String {
-    format!("{}.{:04}", micros / 1_000_000, micros % 1_000_000 / 100)
+/// An amount in millionths of a currency unit; chains from before the unit was kept do not name it.
+pub fn money(micros: u64, currency: Option<&str>) -> String {
+    let unit = currency.map_or_else(String::new, |unit| format!(" {}", plain(unit)));
+    format!("{}.{:04}{unit}", micros / 1_000_000, micros % 1_000_000 / 100)
+}
+
+/// The word before a figure that may be an estimate.
+pub fn about(estimated: bool) -> &'static str {
+    if estimated { "about " } else { "" }
 }
 
 /// Text from a person or a device, fit for one line of a terminal: control characters are shown, not obeyed.
@@ -300,6 +306,11 @@ pub fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() || hides(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect()
+}
+
+/// The same for text of several lines, which stay lines.
+pub fn plain_lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 
 /// A word as a shell takes it.

@@ -1,6 +1,8 @@
 //! `countersign run`: drives an engagement and, on a terminal, asks at its gates and goes on.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::future::BoxFuture;
 
 use crate::{
     artifact::{EngagementId, OnFailure, Phase},
@@ -21,7 +23,7 @@ use super::{
     context::{Context, solver_search},
     converse::Converse,
     edit, interrupt,
-    output::{CliError, Code, agreed, complain, interactive, plain, prompt, say, say_json, style},
+    output::{CliError, Code, agreed, complain, interactive, plain, plain_lines, prompt, say, say_json, style},
     say as to_agents, show,
     signing::Key,
     teller::Teller,
@@ -121,6 +123,12 @@ fn stopped_by(error: DriverError, id: &EngagementId) -> CliError {
     error
 }
 
+/// What is said where a person ended the turn.
+fn turn_ended(journal: &Journal) -> Code {
+    say(format!("The turn ended, the engagement did not. Next: countersign chat {}", journal.id()));
+    Code::Waiting
+}
+
 /// Where driving is watched from.
 pub struct Seat<'a> {
     /// The workspace.
@@ -161,7 +169,17 @@ impl Seat<'_> {
         phase: Option<Phase>,
     ) -> Result<Code, CliError> {
         let driver = Driver::new(self.workspace, self.broker).proving(solver_search());
-        let driver = driver.drafting_with(self.models.clone());
+        let interrupt = self.chat.map(|chat| Arc::clone(&chat.interrupt));
+        let broken_off = || -> BoxFuture<'static, ()> {
+            let interrupt = interrupt.clone();
+            Box::pin(async move {
+                match interrupt {
+                    Some(interrupt) => interrupt.broken_off().await,
+                    None => std::future::pending().await,
+                }
+            })
+        };
+        let driver = driver.drafting_with(self.models.clone()).until(&broken_off);
         loop {
             let mut teller = Teller::new(self.quiet, self.chat.is_some_and(Converse::interactive));
             let working = |working| self.chat.iter().for_each(|chat| chat.interrupt.working(working));
@@ -170,30 +188,18 @@ impl Seat<'_> {
                 if self.chat.is_some_and(|chat| chat.interrupt.wanted()) {
                     teller.rest();
                     journal.flush().await?;
-                    say(format!("The turn ended, the engagement did not. Next: countersign chat {}", journal.id()));
-                    return Ok(Code::Waiting);
+                    return Ok(turn_ended(journal));
                 }
                 if phase.is_some_and(|phase| journal.state().phase == phase) {
                     teller.rest();
                     journal.flush().await?;
                     return Ok(Code::Waiting);
                 }
-                let interrupt = self.chat.map(|chat| chat.interrupt.as_ref());
                 let mut watch = |progress: Progress| {
                     interrupt.iter().for_each(|interrupt| interrupt.watch(&progress));
                     teller.tell(progress);
                 };
-                let step = driver.step(journal, &mut watch);
-                let stopped = match interrupt {
-                    None => step.await,
-                    // Of a model that is being asked nothing is written yet, so nothing is left half done.
-                    Some(interrupt) => tokio::select! {
-                        biased;
-                        stopped = step => stopped,
-                        () = interrupt.broken_off() => Ok(None),
-                    },
-                };
-                match stopped {
+                match driver.step(journal, &mut watch).await {
                     Ok(None) => {}
                     Ok(Some(stopped)) => break stopped,
                     Err(error) => {
@@ -255,11 +261,12 @@ impl Seat<'_> {
                 }
                 Stopped::NoAnswer(why) => {
                     if !self.quiet {
-                        say(format!("It cannot go on: {}", plain(&why)));
+                        say(format!("It cannot go on: {}", plain_lines(&why)));
                         say(format!("Next, when that is put right: countersign run {}", journal.id()));
                     }
                     return Ok(Code::Failed);
                 }
+                Stopped::Interrupted => return Ok(turn_ended(journal)),
                 Stopped::NeedsEdit { artifact, by, reason } => {
                     if !self.quiet {
                         let id = journal.id();

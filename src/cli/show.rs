@@ -22,7 +22,7 @@ use super::{
     context::Context,
     list::status_words,
     log::filled_words,
-    output::{CliError, Code, count, money, plain, say, say_json, style},
+    output::{CliError, Code, about, count, money, plain, say, say_json, style},
     run::next_words,
     say as to_agents,
 };
@@ -58,7 +58,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         say(format!("  {:<17} version {}, {}, by {author}", kind.file_name(), filed.version, filed.digest.short()));
     }
     for (agent, used) in state.talk.used() {
-        say(format!("  {agent} agent: {}", used_words(used)));
+        say(format!("  {agent} agent: {}", used_words(used, state.talk.currency())));
     }
     for hole in state.filling.iter().flat_map(|filling| &filling.filled) {
         say(format!("  filled     {}", plain(&filled_words(hole))));
@@ -107,9 +107,9 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
 }
 
 /// What turns used, in words.
-fn used_words(used: &Used) -> String {
-    let about = if used.estimated { "about " } else { "" };
-    let cost = if used.cost_micros == 0 { String::new() } else { format!(", {}", money(used.cost_micros)) };
+fn used_words(used: &Used, currency: Option<&str>) -> String {
+    let about = about(used.estimated);
+    let cost = if used.cost_micros == 0 { String::new() } else { format!(", {}", money(used.cost_micros, currency)) };
     let seconds = used.latency_ms / 1_000;
     format!("{}, {about}{} tokens{cost}, {seconds} s of waiting for models", count(used.turns, "turn"), used.tokens)
 }
@@ -314,11 +314,13 @@ pub fn record_lines(record: &ReconciledRecord) -> Vec<String> {
     let totals = &record.totals;
     if totals.model_turns > 0 {
         let cost = totals.model_cost_micros;
-        let cost = if cost == 0 { String::new() } else { format!(", {}", money(cost)) };
+        let unit = totals.model_currency.as_deref();
+        let cost = if cost == 0 { String::new() } else { format!(", {}", money(cost, unit)) };
+        let about = about(totals.model_tokens_estimated > 0);
         let turns = count(totals.model_turns, "turn");
         let seconds = totals.model_seconds;
         lines.push(format!(
-            "  {turns} of models, {} tokens{cost}, {seconds} s of waiting for them",
+            "  {turns} of models, {about}{} tokens{cost}, {seconds} s of waiting for them",
             totals.model_tokens
         ));
     }

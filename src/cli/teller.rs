@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     log::filled_words,
-    output::{aside, plain, say, say_piece},
+    output::{about, aside, plain, say, say_piece},
 };
 
 /// The characters of an answer under way that are shown.
@@ -150,11 +150,12 @@ impl Teller {
             Progress::Turned(turned) => {
                 self.rest();
                 match &turned.error {
-                    Some(error) => say(format!("  no answer {}", plain(error))),
+                    Some(error) => say(format!("  no answer {}", plain(error.lines().next().unwrap_or_default()))),
                     None => say(format!(
-                        "  answered  {} at {}, {} tokens",
+                        "  answered  {} at {}, {}{} tokens",
                         plain(&turned.model),
                         plain(&turned.endpoint),
+                        about(turned.usage.estimated),
                         turned.usage.tokens()
                     )),
                 }

@@ -98,7 +98,7 @@ pub enum Exchange {
         /// Its place among all turns of the engagement, from 1.
         number: u32,
         /// The turn.
-        turned: Turned,
+        turned: Box<Turned>,
     },
     /// Questions.
     Asked(AgentAsked),
@@ -128,6 +128,8 @@ pub struct Used {
     pub tokens: u64,
     /// Whether some of them are an estimate.
     pub estimated: bool,
+    /// The tokens of the turns for which that is so.
+    pub tokens_estimated: u64,
     /// What they cost, in millionths of the configured currency unit, as far as prices are configured.
     pub cost_micros: u64,
     /// Milliseconds of waiting for models.
@@ -139,6 +141,9 @@ impl Used {
         self.turns += 1;
         self.tokens = self.tokens.saturating_add(turned.usage.tokens());
         self.estimated |= turned.usage.estimated;
+        if turned.usage.estimated {
+            self.tokens_estimated = self.tokens_estimated.saturating_add(turned.usage.tokens());
+        }
         self.cost_micros = self.cost_micros.saturating_add(turned.usage.cost_micros.unwrap_or(0));
         self.latency_ms = self.latency_ms.saturating_add(turned.latency_ms);
     }
@@ -163,6 +168,8 @@ pub struct Talk {
     used: BTreeMap<Agent, Used>,
     /// What drafted the last version of each artifact that an agent drafted.
     drafted_by: BTreeMap<ArtifactKind, DraftedBy>,
+    /// The currency of the last cost.
+    currency: Option<String>,
 }
 
 /// The model that gave a draft.
@@ -217,7 +224,9 @@ impl Talk {
         let at =
             about.iter().rposition(|piece| matches!(piece, Exchange::Turn { turned, .. } if turned.error.is_none()))?;
         match about.get(at)? {
-            Exchange::Turn { number, turned } => Some((*number, turned, about.get(at + 1..).unwrap_or_default())),
+            Exchange::Turn { number, turned } => {
+                Some((*number, turned.as_ref(), about.get(at + 1..).unwrap_or_default()))
+            }
             _ => None,
         }
     }
@@ -260,12 +269,18 @@ impl Talk {
         &self.used
     }
 
+    /// The currency of what it cost, where that is known.
+    pub fn currency(&self) -> Option<&str> {
+        self.currency.as_deref()
+    }
+
     /// What all agents used together.
     pub fn total(&self) -> Used {
         self.used.values().fold(Used::default(), |sum, used| Used {
             turns: sum.turns + used.turns,
             tokens: sum.tokens.saturating_add(used.tokens),
             estimated: sum.estimated || used.estimated,
+            tokens_estimated: sum.tokens_estimated.saturating_add(used.tokens_estimated),
             cost_micros: sum.cost_micros.saturating_add(used.cost_micros),
             latency_ms: sum.latency_ms.saturating_add(used.latency_ms),
         })
@@ -274,7 +289,10 @@ impl Talk {
     pub(super) fn turned(&mut self, turned: &Turned) {
         self.turns = self.turns.saturating_add(1);
         self.used.entry(turned.agent).or_default().add(turned);
-        let piece = Exchange::Turn { number: self.turns, turned: turned.clone() };
+        if turned.currency.is_some() {
+            self.currency.clone_from(&turned.currency);
+        }
+        let piece = Exchange::Turn { number: self.turns, turned: Box::new(turned.clone()) };
         self.drafts.entry(turned.drafting).or_default().push(piece);
     }
 

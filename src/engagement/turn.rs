@@ -38,6 +38,12 @@ pub struct Turned {
     /// What went wrong, where no usable answer came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The currency of its cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// What to know of how the answer was got: a retry, a failover, a capability that the endpoint lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 fn no_calls(calls: &u32) -> bool {

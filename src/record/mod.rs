@@ -16,8 +16,8 @@ mod tests;
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{ArtifactKind, ReconciledRecord, RecordKind, Totals},
-    engagement::{Answer, State, View},
+    artifact::{Agent, AgentTotals, ArtifactKind, ReconciledRecord, RecordKind, Totals},
+    engagement::{Answer, State, Used, View},
 };
 
 /// A record cannot be made.
@@ -81,10 +81,24 @@ fn totals(state: &State, now: Timestamp) -> Totals {
         outside: state.outside,
         approvals: state.answers.iter().filter(|(_, _, answered)| approved(&answered.answer)).count() as u64,
         model_tokens: used.tokens,
+        model_tokens_estimated: used.tokens_estimated,
         model_turns: used.turns,
         model_cost_micros: used.cost_micros,
+        model_currency: state.talk.currency().map(str::to_owned),
+        model_agents: state.talk.used().iter().map(of_agent).collect(),
         model_seconds: used.latency_ms / 1_000,
         working_seconds: working.unsigned_abs(),
         waiting_seconds: waiting.unsigned_abs(),
+    }
+}
+
+fn of_agent((agent, used): (&Agent, &Used)) -> AgentTotals {
+    AgentTotals {
+        agent: *agent,
+        turns: used.turns,
+        tokens: used.tokens,
+        tokens_estimated: used.tokens_estimated,
+        cost_micros: used.cost_micros,
+        seconds: used.latency_ms / 1_000,
     }
 }

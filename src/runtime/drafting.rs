@@ -13,7 +13,7 @@ use crate::{
     },
     gate::{ApprovalRequest, Endpoint},
     ledger::Journal,
-    model::{Delta, ModelError, Models},
+    model::{Delta, Meter, ModelError, Models},
     policy::Catalog,
 };
 
@@ -33,6 +33,12 @@ fn elsewhere(agent: Agent) -> String {
 }
 /// The longest error that the chain keeps, in characters.
 const LONGEST_ERROR: usize = 500;
+/// The longest difference from a recorded run that it keeps.
+const LONGEST_DIFFERENCE: usize = 12_000;
+/// The most notes about a turn without an answer that it keeps.
+const MOST_NOTES: usize = 20;
+/// What is written where a person did not wait for the answer.
+const INTERRUPTED: &str = "interrupted";
 
 impl Driver<'_> {
     /// Does the one next thing about a draft of a model; the answer is why it cannot go on, if it cannot.
@@ -112,9 +118,23 @@ impl Driver<'_> {
         }
         watch(Progress::Turning(agent, drafting, turn));
         let started = Instant::now();
+        let (mut meter, mut notes) = (Meter::default(), Vec::new());
         let answer = {
-            let mut tell = |delta: Delta| watch(Progress::Delta(agent, delta));
-            model.answer(&request, &mut tell).await
+            let mut tell = |delta: Delta| {
+                meter.hear(&delta);
+                if let Delta::Restarted(why) = &delta
+                    && notes.len() < MOST_NOTES
+                    && !notes.contains(why)
+                {
+                    notes.push(why.clone());
+                }
+                watch(Progress::Delta(agent, delta));
+            };
+            tokio::select! {
+                biased;
+                answer = model.answer(&request, &mut tell) => Some(answer),
+                () = self.broken_off() => None,
+            }
         };
         let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let none = Turned {
@@ -131,32 +151,53 @@ impl Driver<'_> {
             finish: Finish::Failed,
             calls: 0,
             error: None,
+            currency: None,
+            notes: Vec::new(),
         };
+        let currency = |usage: &Usage| usage.cost_micros.and_then(|_| self.models().currency().map(str::to_owned));
         let (turned, stored, stopped) = match answer {
-            Ok(answer) => {
+            Some(Ok(answer)) => {
                 let turned = Turned {
                     response: Some(digest_of(&answer)?),
                     endpoint: answer.endpoint.clone(),
                     model: answer.model.clone(),
                     usage: answer.usage,
+                    currency: currency(&answer.usage),
+                    notes: answer.notes.clone(),
                     finish: answer.finish.clone(),
                     calls: u32::try_from(answer.calls.len()).unwrap_or(u32::MAX),
                     ..none
                 };
-                let notes = answer.notes.clone();
-                notes.into_iter().for_each(|note| watch(Progress::Note(note)));
+                answer.notes.iter().cloned().for_each(|note| watch(Progress::Note(note)));
                 let stored =
                     serde_json::to_value(&answer).map_err(|error| DriverError::Invalid(drafting, error.to_string()))?;
                 (turned, vec![stored], None)
             }
-            Err(error) => {
-                let said: String = error.to_string().chars().take(LONGEST_ERROR).collect();
-                let endpoint = match &error {
-                    ModelError::Refused { endpoint, .. } => endpoint.clone(),
-                    _ => NOBODY.into(),
+            // Whatever was asked in vain was asked, and counts as far as it is known.
+            failed => {
+                let (endpoint, said, stopped) = match failed {
+                    Some(Err(error)) => {
+                        let most =
+                            if matches!(error, ModelError::Differs(_)) { LONGEST_DIFFERENCE } else { LONGEST_ERROR };
+                        let said: String = error.to_string().chars().take(most).collect();
+                        let endpoint = match error {
+                            ModelError::Refused { endpoint, .. } => Some(endpoint),
+                            _ => None,
+                        };
+                        (endpoint, said.clone(), Stopped::NoAnswer(said))
+                    }
+                    _ => (meter.endpoint().map(str::to_owned), INTERRUPTED.to_owned(), Stopped::Interrupted),
                 };
-                let turned = Turned { endpoint, error: Some(said.clone()), ..none };
-                (turned, Vec::new(), Some(Stopped::NoAnswer(said)))
+                let usage = meter.total();
+                let turned = Turned {
+                    endpoint: endpoint.unwrap_or_else(|| NOBODY.into()),
+                    usage,
+                    currency: currency(&usage),
+                    notes,
+                    error: Some(said),
+                    ..none
+                };
+                (turned, Vec::new(), Some(stopped))
             }
         };
         watch(Progress::Turned(Box::new(turned.clone())));

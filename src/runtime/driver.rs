@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -46,7 +47,11 @@ pub struct Driver<'a> {
     /// The head after the question that was asked last, and the catalog that it was asked on.
     asked: Mutex<Option<(Digest, Arc<Catalog>)>>,
     models: Models,
+    broken_off: Option<BrokenOff<'a>>,
 }
+
+/// Comes when a model is no longer to be waited for.
+pub type BrokenOff<'a> = &'a (dyn Fn() -> BoxFuture<'static, ()> + Sync);
 
 /// Which gates were looked at with which catalog, and which of them do not hold.
 type Looked = ((EngagementId, [Option<Digest>; 2], u8), Arc<Catalog>, Arc<[Void]>);
@@ -119,6 +124,7 @@ impl<'a> Driver<'a> {
             models: Models::default(),
             looked: Mutex::default(),
             asked: Mutex::default(),
+            broken_off: None,
         }
     }
 
@@ -130,6 +136,18 @@ impl<'a> Driver<'a> {
     /// The same, asking these models for what agents draft where a request says that models draft it.
     pub fn drafting_with(self, models: Models) -> Self {
         Self { models, ..self }
+    }
+
+    /// The same, waiting for no model any longer once this comes; that is written down as a turn without an answer.
+    pub fn until(self, broken_off: BrokenOff<'a>) -> Self {
+        Self { broken_off: Some(broken_off), ..self }
+    }
+
+    pub(super) async fn broken_off(&self) {
+        match self.broken_off {
+            Some(broken_off) => broken_off().await,
+            None => std::future::pending().await,
+        }
     }
 
     pub(super) fn workspace(&self) -> &Workspace {

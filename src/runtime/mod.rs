@@ -24,7 +24,7 @@ pub use answer::{
     AnswerError, Choice, Given, Open, Yes, answer, cancel, edit, nothing_open, open_question, retry, retryable,
     standing,
 };
-pub use driver::{Driver, DriverError};
+pub use driver::{BrokenOff, Driver, DriverError};
 pub use progress::{Progress, Stopped};
 pub use request::{NewRequest, RequestError, file_request};
 pub use signing::{Signer, SigningError, Wanted, sign_trust};

@@ -65,6 +65,8 @@ pub enum Stopped {
     NoModel(Agent),
     /// A model was asked and gave no answer; running again asks again.
     NoAnswer(String),
+    /// A model was asked and not waited for; running again asks again.
+    Interrupted,
     /// It is over.
     Closed(Closed),
 }

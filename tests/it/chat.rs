@@ -531,7 +531,11 @@ fn a_model_that_does_not_answer_is_not_waited_for() {
     talk.hears("The turn ended, the engagement did not.");
     talk.ends(3);
     let id = only(&bench);
-    assert!(bench.events(&id, "model").is_empty(), "nothing was answered, so nothing is written");
+    let turns = bench.events(&id, "model");
+    let turned = &turns[0]["body"];
+    assert_eq!((turns.len(), &turned["error"], &turned["endpoint"]), (1, &json!("interrupted"), &json!("silent")));
+    assert!(turned["usage"]["input"].as_u64().unwrap() > 1_000 && turned["usage"]["estimated"] == true, "{turned:#}");
+    bench.run(&["log", &id]).code(0).shows("no answer, interrupted, about ");
     bench.write("policies/models.yaml", &scripted);
     piped(&bench, &[&id], "192.0.2.10\n").code(3).shows("GATE 1");
     bench.holds(&id);

@@ -106,6 +106,8 @@ impl Studio {
                     finish: line.finish.clone(),
                     calls: line.calls.len() as u32,
                     error: None,
+                    currency: Some("EUR".into()),
+                    notes: Vec::new(),
                 };
                 self.chain.act(Actor::Agent(asking.agent), Command::Turn(Box::new(turned))).unwrap();
             }

@@ -48,6 +48,10 @@ fn words_come_to_a_record_by_questions_reads_and_drafts() {
     assert_eq!(record.totals.model_turns, 6);
     assert_eq!(record.totals.model_tokens, 660);
     assert_eq!(record.totals.model_cost_micros, 42);
+    assert_eq!((record.totals.model_tokens_estimated, record.totals.model_currency.as_deref()), (0, Some("EUR")));
+    let agents: Vec<_> =
+        record.totals.model_agents.iter().map(|used| (used.agent, used.turns, used.tokens, used.cost_micros)).collect();
+    assert_eq!(agents, [(Agent::Requirements, 3, 330, 21), (Agent::Design, 3, 330, 21)]);
     let state = studio.chain.state();
     let authors: Vec<String> = state.artifacts.values().take(3).map(|filed| filed.author.to_string()).collect();
     assert_eq!(authors, ["requirements agent", "design agent", "design agent"]);
@@ -195,6 +199,8 @@ fn turns_questions_and_words_are_written_by_those_whose_they_are() {
             finish: Finish::Stop,
             calls: 1,
             error: None,
+            currency: None,
+            notes: Vec::new(),
         }))
     };
     let requirements = Actor::Agent(Agent::Requirements);

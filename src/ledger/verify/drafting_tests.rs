@@ -29,6 +29,8 @@ fn turned(story: &mut Story, turn: u32, calls: usize) -> Body {
         finish: Finish::Stop,
         calls: calls as u32,
         error: None,
+        currency: None,
+        notes: Vec::new(),
     }))
 }
 
