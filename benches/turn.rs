@@ -98,7 +98,7 @@ impl Talking {
     fn next(&self, catalog: &Catalog, prompts: &Prompts) -> Move {
         let view =
             View { state: &self.state, documents: &self.documents, blobs: &self.blobs, toolbox: &catalog.toolbox };
-        next_move(&Desk { view, catalog, prompts }, ArtifactKind::Spec).unwrap()
+        next_move(&Desk { view, catalog, prompts, room: None }, ArtifactKind::Spec).unwrap()
     }
 
     /// One turn; the answer is how many bytes its request has.

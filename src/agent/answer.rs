@@ -85,7 +85,8 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, Wrong> {
 /// The object that a text is, as JSON or as YAML; nothing where it is something else.
 fn written(text: &str) -> Result<Option<Map<String, Value>>, YamlError> {
     if text.starts_with('{') {
-        return from_json("the answer", text).map(|value| if let Value::Object(map) = value { Some(map) } else { None });
+        return from_json("the answer", text)
+            .map(|value| if let Value::Object(map) = value { Some(map) } else { None });
     }
     // `Here is the spec: {…}` is YAML too, and not what is meant.
     let names = |map: &Map<String, Value>| {
@@ -225,7 +226,9 @@ mod tests {
 
     #[test]
     fn what_is_nested_to_no_end_is_read_once() {
-        for piece in ["{", "{\"a\":", "[", "```\n", "```\n{", "</think>", "<think></think>", "<think>", "{}", "a {\"", "{\\"] {
+        for piece in
+            ["{", "{\"a\":", "[", "```\n", "```\n{", "</think>", "<think></think>", "<think>", "{}", "a {\"", "{\\"]
+        {
             let text = piece.repeat(100_000);
             assert!(matches!(object(&text), Err(Wrong::Malformed(_))), "{piece}");
             assert!(matches!(object(&format!("Well, {text}")), Err(Wrong::Malformed(_))), "{piece}");

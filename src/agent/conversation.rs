@@ -13,7 +13,7 @@ use crate::{
 use super::{
     answer::said,
     build::holes_told,
-    data::{data, fitted},
+    data::{WHOLE, cut, data},
     offer::{granted_reads, offers, parameters},
     prompt::Filling,
     turn::{Desk, TurnError, schema},
@@ -23,21 +23,56 @@ use super::{
 const HISTORY: usize = 120_000;
 /// The most characters of what a person said that are kept of a turn that is left out.
 const LONGEST_KEPT: usize = 2_000;
+/// The most bytes of each piece of material where room is scarce, one after another.
+const MATERIAL: [usize; 4] = [WHOLE, 3_000, 1_000, 200];
 /// The most targets of the inventory that are told.
 const TARGETS: usize = 300;
 
-/// The request of the next turn, and the digest of its instructions.
+/// How much is told again, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// Of the exchange.
+    history: usize,
+    /// Of each piece of material; where it is longer, its structure, counts and first items.
+    material: usize,
+}
+
+/// The request of the next turn, and the digest of its instructions. Where its room is limited the exchange is cut first,
+/// by turn, and then the material, by structure. What must be told is told whole or not at all.
 pub(super) fn conversation(
     desk: &Desk<'_>,
     kind: ArtifactKind,
     agent: Agent,
 ) -> Result<(ModelRequest, Digest), TurnError> {
+    let all = Told { history: HISTORY, material: usize::MAX };
+    let mut asked = request(desk, kind, agent, all)?;
+    let Some(room) = desk.room else { return Ok(asked) };
+    let mut needs = asked.0.tokens();
+    if needs <= room {
+        return Ok(asked);
+    }
+    let said: usize = history(desk, kind, HISTORY)?.0.iter().map(bytes).sum();
+    let over = usize::try_from(needs - room).unwrap_or(usize::MAX).saturating_mul(4);
+    let less = [said.saturating_sub(over), 0].map(|history| Told { history, ..all });
+    let least = MATERIAL.map(|material| Told { history: 0, material });
+    for told in less.into_iter().chain(least) {
+        asked = request(desk, kind, agent, told)?;
+        needs = asked.0.tokens();
+        if needs <= room {
+            return Ok(asked);
+        }
+    }
+    Err(TurnError::TooLong { agent, kind, needs, room })
+}
+
+fn request(desk: &Desk<'_>, kind: ArtifactKind, agent: Agent, told: Told) -> Result<(ModelRequest, Digest), TurnError> {
     let schema = schema(kind);
     let attempts = desk.view.documents.spec().map_or(0, |spec| spec.limits.attempts_outside);
     let filling = Filling { kind, schema: &schema.to_string(), attempts };
     let prompt = desk.prompts.render(agent, &filling)?;
-    let mut messages = vec![Message::System { text: prompt.text }, Message::User { text: opening(desk, kind) }];
-    let (exchange, left_out) = history(desk, kind)?;
+    let opening = opening(desk, kind, told.material);
+    let mut messages = vec![Message::System { text: prompt.text }, Message::User { text: opening }];
+    let (exchange, left_out) = history(desk, kind, told.history)?;
     messages.extend(exchange);
     // The name under which a script knows whose turn it is.
     let name = match kind {
@@ -73,7 +108,7 @@ fn joined(messages: Vec<Message>) -> Vec<Message> {
 /// The exchange about a draft, turn by turn. Where it is too long the earliest turns are left out, each with all that
 /// belongs to it: a call and its result are never parted. What was said before the first turn is always told. With it,
 /// how many turns are left out.
-fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<(Vec<Message>, usize), TurnError> {
+fn history(desk: &Desk<'_>, kind: ArtifactKind, most: usize) -> Result<(Vec<Message>, usize), TurnError> {
     let about = desk.view.state.talk.about(kind);
     let mut groups: Vec<Vec<Message>> = vec![Vec::new()];
     // What is kept of each of them where it is left out: what was read, what was asked and what people said.
@@ -122,7 +157,7 @@ fn history(desk: &Desk<'_>, kind: ArtifactKind) -> Result<(Vec<Message>, usize),
     }
     let mut left_out = Vec::new();
     let mut left = 0;
-    while groups.iter().flatten().map(bytes).sum::<usize>() > HISTORY && groups.len() > 2 {
+    while groups.iter().flatten().map(bytes).sum::<usize>() > most && groups.len() > 2 {
         groups.remove(1);
         left_out.extend(kept.remove(1));
         left += 1;
@@ -158,10 +193,10 @@ fn bytes(message: &Message) -> usize {
 }
 
 /// What a draft starts from.
-fn opening(desk: &Desk<'_>, kind: ArtifactKind) -> String {
+fn opening(desk: &Desk<'_>, kind: ArtifactKind, most: usize) -> String {
     let mut parts = match kind {
-        ArtifactKind::Spec => for_spec(desk),
-        _ => for_design(desk, kind),
+        ArtifactKind::Spec => for_spec(desk, most),
+        _ => for_design(desk, kind, most),
     };
     if kind == ArtifactKind::Flow {
         parts.extend(holes_told(desk));
@@ -170,7 +205,7 @@ fn opening(desk: &Desk<'_>, kind: ArtifactKind) -> String {
     parts.join("\n\n")
 }
 
-fn for_spec(desk: &Desk<'_>) -> Vec<String> {
+fn for_spec(desk: &Desk<'_>, most: usize) -> Vec<String> {
     let view = &desk.view;
     let mut parts = Vec::new();
     let request = view.documents.request();
@@ -192,9 +227,9 @@ fn for_spec(desk: &Desk<'_>) -> Vec<String> {
             parts.push(format!("Discovery says that it needs another version:\n{}", data("findings", &found)));
         }
     }
-    parts.extend(material(desk));
+    parts.extend(material(desk, most));
     let tools: Vec<Value> = desk.catalog.toolbox.tools().map(described).collect();
-    parts.push(format!("These tools exist:\n{}", data("tools", &json!(tools))));
+    parts.push(format!("These tools exist:\n{}", data("tools", &cut(&json!(tools), most).0)));
     let targets = &desk.catalog.inventory.targets;
     let told: Vec<Value> = targets
         .iter()
@@ -207,11 +242,14 @@ fn for_spec(desk: &Desk<'_>) -> Vec<String> {
         })
         .collect();
     let left = targets.len().saturating_sub(TARGETS);
-    parts.push(format!("These targets exist:\n{}", data("targets", &json!({"targets": told, "not_shown": left}))));
+    parts.push(format!(
+        "These targets exist:\n{}",
+        data("targets", &cut(&json!({"targets": told, "not_shown": left}), most).0)
+    ));
     parts
 }
 
-fn for_design(desk: &Desk<'_>, kind: ArtifactKind) -> Vec<String> {
+fn for_design(desk: &Desk<'_>, kind: ArtifactKind, most: usize) -> Vec<String> {
     let view = &desk.view;
     let mut parts = Vec::new();
     if let Some(spec) = view.documents.spec() {
@@ -232,7 +270,7 @@ fn for_design(desk: &Desk<'_>, kind: ArtifactKind) -> Vec<String> {
         names.dedup();
         let tools: Vec<Value> =
             names.into_iter().filter_map(|name| desk.catalog.toolbox.tool(name)).map(described).collect();
-        parts.push(format!("These tools are granted:\n{}", data("tools", &json!(tools))));
+        parts.push(format!("These tools are granted:\n{}", data("tools", &cut(&json!(tools), most).0)));
     }
     if let Some(report) = view.documents.discovery() {
         let reads: Vec<Value> = report
@@ -241,7 +279,7 @@ fn for_design(desk: &Desk<'_>, kind: ArtifactKind) -> Vec<String> {
             .map(|read| {
                 let tool = desk.catalog.toolbox.tool(&read.tool);
                 let value = tool.and_then(|tool| Some(shown(tool, view.blobs.get(&read.result)?)));
-                let (value, whole) = value.as_ref().map(fitted).unwrap_or_default();
+                let (value, whole) = value.as_ref().map(|value| cut(value, WHOLE.min(most))).unwrap_or_default();
                 json!({
                     "id": read.id, "item": read.item, "tool": read.tool, "with": read.args, "call": read.call,
                     "digest": read.result, "shown": value, "whole": whole,
@@ -264,7 +302,7 @@ fn for_design(desk: &Desk<'_>, kind: ArtifactKind) -> Vec<String> {
     if kind == ArtifactKind::Flow {
         return parts;
     }
-    parts.extend(material(desk));
+    parts.extend(material(desk, most));
     if !granted_reads(desk).is_empty() && kind == ArtifactKind::Discovery {
         parts.push("Read what you need with the tools that are offered.".into());
     }
@@ -286,13 +324,16 @@ fn heard(heard: &Heard) -> Value {
 }
 
 /// The blueprints that came with the request.
-fn material(desk: &Desk<'_>) -> Option<String> {
+fn material(desk: &Desk<'_>, most: usize) -> Option<String> {
     let request = desk.view.documents.request()?;
     let blueprints: Vec<_> = request.blueprint.iter().chain(&request.material).collect();
     if blueprints.is_empty() {
         return None;
     }
-    Some(format!("These blueprints are like it, the nearest first:\n{}", data("blueprints", &json!(blueprints))))
+    Some(format!(
+        "These blueprints are like it, the nearest first:\n{}",
+        data("blueprints", &cut(&json!(blueprints), most).0)
+    ))
 }
 
 /// A tool as a draft needs to know it.

@@ -26,13 +26,18 @@ fn escape(text: &str) -> String {
 
 /// A value whole, or where it is too long its structure, counts and first items; and whether it is whole.
 pub(super) fn fitted(value: &Value) -> (Value, bool) {
+    cut(value, WHOLE)
+}
+
+/// The same for another size.
+pub(super) fn cut(value: &Value, most: usize) -> (Value, bool) {
     let bytes = value.to_string().len();
-    if bytes <= WHOLE {
+    if bytes <= most {
         return (value.clone(), true);
     }
     for depth in (0..4).rev() {
         let outline = outline(value, depth);
-        if outline.to_string().len() <= WHOLE {
+        if outline.to_string().len() <= most {
             return (outline, false);
         }
     }

@@ -28,6 +28,8 @@ pub struct Desk<'a> {
     pub catalog: &'a Catalog,
     /// The instructions.
     pub prompts: &'a Prompts,
+    /// How many tokens a request may have; none where nothing limits it.
+    pub room: Option<u64>,
 }
 
 /// What is to be done next about a draft.
@@ -76,6 +78,21 @@ pub enum TurnError {
     /// A value has no canonical form.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
+    /// What the agent must be told is more than its models take.
+    #[error(
+        "the {agent} agent must be told about {needs} tokens for {kind}, and {room} is what `context_tokens` of \
+         policies/models.yaml leaves for a request; name a model there that takes more, or raise it if that one does"
+    )]
+    TooLong {
+        /// The agent.
+        agent: Agent,
+        /// What it drafts.
+        kind: ArtifactKind,
+        /// The tokens of the shortest request that says all it must.
+        needs: u64,
+        /// The tokens that a request may have.
+        room: u64,
+    },
     /// No model drafts this.
     #[error("no model drafts {0}")]
     NoAgent(ArtifactKind),

@@ -152,10 +152,26 @@ pub struct Use {
     /// Most tokens of one answer; the endpoint's own where left out.
     #[serde(default)]
     pub max_tokens: Option<NonZeroU32>,
+    /// How many tokens a request and its answer may have together; requests are cut to that. Left out, nothing is cut, and
+    /// an endpoint may drop the beginning of what it is asked without a word.
+    #[serde(default)]
+    pub context_tokens: Option<NonZeroU32>,
     /// How long one answer may take, from the request to its last byte.
     #[serde(default = "two_minutes")]
     pub timeout_seconds: NonZeroU32,
 }
+
+impl Use {
+    /// How many tokens a request may have there; no limit where nothing is said.
+    pub fn room(&self) -> Option<u64> {
+        let context = u64::from(self.context_tokens?.get());
+        let answer = self.max_tokens.map_or_else(|| (context / 4).min(ANSWER), |most| most.get().into());
+        Some(context.saturating_sub(answer))
+    }
+}
+
+/// The tokens that are left for an answer where `max_tokens` does not say.
+const ANSWER: u64 = 8_192;
 
 fn two_minutes() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(119)
@@ -277,6 +293,9 @@ impl ModelsFile {
                     return wrong("model", format!("`{}` asks no model; leave this out", used.endpoint));
                 }
                 _ => {}
+            }
+            if used.room() == Some(0) {
+                return wrong("context_tokens", "`max_tokens` leaves nothing of it for a request".into());
             }
             let temperature = used.temperature.filter(|degree| !(0.0..=2.0).contains(degree));
             temperature.and_then(|_| wrong("temperature", "write a number from 0 to 2".into()))
@@ -428,6 +447,7 @@ mod tests {
             (role("{endpoint: b, model: m}"), 5, "there is no endpoint `b`; there are: a"),
             (role("{endpoint: a}"), 5, "which `model`"),
             (role("{endpoint: a, model: m, temperature: 3}"), 5, "from 0 to 2"),
+            (role("{endpoint: a, model: m, max_tokens: 100, context_tokens: 100}"), 5, "leaves nothing"),
             (role(""), 5, "leave the role out"),
         ] {
             let error = read(&text).unwrap_err();
@@ -437,6 +457,20 @@ mod tests {
                    currency: USD}}\n  b: {base_url: 'https://x.y/v1', price_per_million: {input: 1, output: 1, currency: \
                    EUR}}\n";
         assert!(read(two).unwrap_err().to_string().starts_with("models.yaml:4:"), "{}", read(two).unwrap_err());
+    }
+
+    #[test]
+    fn a_request_leaves_room_for_its_answer() {
+        for (used, room) in [
+            ("{endpoint: a, model: m}", None),
+            ("{endpoint: a, model: m, max_tokens: 500}", None),
+            ("{endpoint: a, model: m, context_tokens: 4000, max_tokens: 500}", Some(3_500)),
+            ("{endpoint: a, model: m, context_tokens: 4000}", Some(3_000)),
+            ("{endpoint: a, model: m, context_tokens: 128000}", Some(119_808)),
+        ] {
+            let used: Use = from_yaml("use", used).unwrap();
+            assert_eq!(used.room(), room, "{used:?}");
+        }
     }
 
     #[test]

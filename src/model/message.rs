@@ -8,7 +8,7 @@ use crate::{
     engagement::{Finish, Usage},
 };
 
-use super::config::Price;
+use super::{config::Price, meter::tokens};
 
 /// One request: the whole conversation so far and what the agent may use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,13 @@ pub struct ModelRequest {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
 fn none_left_out(turns: &usize) -> bool {
     *turns == 0
+}
+
+impl ModelRequest {
+    /// About how many tokens it is, its tools and its schema included.
+    pub fn tokens(&self) -> u64 {
+        tokens(serde_json::to_string(self).map_or(0, |text| text.len()))
+    }
 }
 
 /// One message of a conversation.

@@ -25,8 +25,8 @@ pub use config::{
     EndpointSettings, KeyHeader, ModelsFile, ModelsKind, Price, Retries, RoleSettings, Roles, Switch, Use,
 };
 pub use key::KeySource;
-pub use meter::Meter;
 pub use message::{Answer, Delta, Message, ModelRequest, OutputSchema, ToolOffer, ToolRequest};
+pub use meter::Meter;
 pub use models::{ModelEndpoint, Models};
 pub(crate) use openai::plain;
 pub use script::{ScriptCall, ScriptFile, ScriptKind, ScriptTake, ScriptTokens, ScriptTurn};

@@ -1,13 +1,13 @@
 //! The models of a workspace, as `policies/models.yaml` says.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::artifact::{Agent, YamlError};
 
 use super::{
     Model,
     cassette::{Recording, Replay},
-    config::ModelsFile,
+    config::{ModelsFile, Use},
     list::{Endpoint, List},
     openai::OpenAi,
     scripted::Scripted,
@@ -19,6 +19,7 @@ pub struct Models {
     agents: Vec<(Agent, Arc<dyn Model>, Vec<ModelEndpoint>)>,
     each: Vec<(ModelEndpoint, Arc<dyn Model>)>,
     currency: Option<String>,
+    rooms: BTreeMap<Agent, u64>,
 }
 
 /// Where an agent's conversation goes.
@@ -49,9 +50,11 @@ impl Models {
     pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, YamlError> {
         let Some(file) = ModelsFile::read(name, text)? else { return Ok(Self::default()) };
         let mut agents = Vec::new();
+        let mut rooms = BTreeMap::new();
         let mut each: Vec<(ModelEndpoint, Arc<dyn Model>)> = Vec::new();
         for agent in Agent::ALL {
             let Some(role) = file.role(agent) else { continue };
+            rooms.extend(role.list.iter().filter_map(Use::room).min().map(|room| (agent, room)));
             let mut asked: Vec<Arc<dyn Endpoint>> = Vec::new();
             let mut shown = Vec::new();
             for used in &role.list {
@@ -89,7 +92,7 @@ impl Models {
         }
         let prices = file.endpoints.values().filter_map(|endpoint| endpoint.price_per_million.as_ref());
         let currency = prices.map(|price| price.currency.clone()).next();
-        Ok(Self { agents, each, currency })
+        Ok(Self { agents, each, currency, rooms })
     }
 
     /// The model of an agent, with its fallbacks; nothing where none is configured.
@@ -100,6 +103,11 @@ impl Models {
     /// Where the conversation of an agent may go, in the order in which it is asked: who sees what the agent sees.
     pub fn endpoints_for(&self, agent: Agent) -> &[ModelEndpoint] {
         self.agents.iter().find(|(of, ..)| *of == agent).map_or(&[], |(_, _, shown)| shown)
+    }
+
+    /// How many tokens a request of an agent may have, so that each of its models can take it; none where nothing says.
+    pub fn room_for(&self, agent: Agent) -> Option<u64> {
+        self.rooms.get(&agent).copied()
     }
 
     /// Each model that can be asked, by itself: without those that stand in for it, and not recorded.

@@ -9,7 +9,7 @@ use crate::{
     agent::{Asking, Desk, Draft, Move, next_move},
     artifact::{Agent, ArtifactKind, Digest, Phase, digest_of},
     engagement::{
-        Actor, AgentQuestion, Closed, Command, Finish, GateState, Refusal, State, Turned, Usage, read_document,
+        Actor, AgentQuestion, Closed, Command, Finish, GateState, Refusal, State, Turned, Usage, drafter, read_document,
     },
     gate::{ApprovalRequest, Endpoint},
     ledger::Journal,
@@ -50,7 +50,8 @@ impl Driver<'_> {
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
         let prompts = self.workspace().prompts()?.building(self.models().for_agent(Agent::Build).is_some());
-        let desk = Desk { view: view(journal, catalog), catalog, prompts: &prompts };
+        let room = drafter(kind).and_then(|agent| self.models().room_for(agent));
+        let desk = Desk { view: view(journal, catalog), catalog, prompts: &prompts, room };
         match next_move(&desk, kind)? {
             Move::CallModel(asking) => return self.turn(journal, *asking, watch).await,
             Move::CallTools(proposals) => {

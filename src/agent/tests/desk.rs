@@ -52,7 +52,7 @@ impl Studio {
     }
 
     pub(in crate::agent) fn desk(&self) -> Desk<'_> {
-        Desk { view: self.chain.view(), catalog: &self.chain.catalog, prompts: &self.prompts }
+        Desk { view: self.chain.view(), catalog: &self.chain.catalog, prompts: &self.prompts, room: None }
     }
 
     /// Goes on with these lines.
@@ -220,7 +220,7 @@ pub(in crate::agent) fn told(request: &ModelRequest) -> String {
 }
 
 /// What holds for every request, whatever led to it.
-fn check(desk: &Desk<'_>, kind: ArtifactKind, request: &ModelRequest) {
+pub(in crate::agent) fn check(desk: &Desk<'_>, kind: ArtifactKind, request: &ModelRequest) {
     assert_eq!(request.agent, drafter(kind).unwrap());
     assert!(matches!(request.messages.first(), Some(Message::System { .. })));
     assert!(!request.messages.iter().skip(1).any(|message| matches!(message, Message::System { .. })));

@@ -7,6 +7,7 @@ mod drafts;
 mod leaving;
 mod limits;
 mod loops;
+mod room;
 mod turns;
 
 pub(super) use desk::{Studio, answer, calls, design, finish, report, said, spec, text};

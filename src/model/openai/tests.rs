@@ -18,6 +18,7 @@ fn used() -> Use {
         model: Some("m-1".into()),
         temperature: Some(0.5),
         max_tokens: NonZeroU32::new(100),
+        context_tokens: None,
         timeout_seconds: NonZeroU32::new(20).unwrap(),
     }
 }

@@ -8,7 +8,6 @@ use super::super::{
     Message, ModelRequest, OutputSchema, ToolRequest,
     config::{EndpointSettings, Switch, Use},
     health::Lack,
-    meter::tokens,
 };
 
 /// The longest name that endpoints take for a tool.
@@ -205,8 +204,7 @@ fn in_words(output: &OutputSchema) -> String {
 
 /// About how many tokens a request is: a token is about four bytes.
 pub(super) fn estimate(request: &ModelRequest) -> u64 {
-    let bytes = serde_json::to_string(request).map_or(0, |text| text.len());
-    tokens(bytes)
+    request.tokens()
 }
 
 /// What the endpoint says that it does not know, of what was sent and is not known yet.
