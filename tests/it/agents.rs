@@ -76,7 +76,7 @@ pub fn spec_of(blueprint: &str, sets: &[&str]) -> Value {
     spec
 }
 
-fn dns_design() -> Value {
+pub fn dns_design() -> Value {
     json!({
         "decisions": [{"decision": "one record, nothing else", "because": "nothing else was asked for"}],
         "components": [{"name": "A record web01", "disposition": "build"}],
@@ -91,11 +91,11 @@ fn dns_design() -> Value {
     })
 }
 
-fn dns_spec() -> Value {
+pub fn dns_spec() -> Value {
     spec_of("dns", &["name=web01", "address=192.0.2.10"])
 }
 
-const ZONE: &str = "corp.example.com";
+pub const ZONE: &str = "corp.example.com";
 
 #[test]
 fn a_name_is_published_from_words() {

@@ -34,6 +34,7 @@ mod objects;
 mod policy;
 mod prove;
 mod secrets;
+mod served;
 mod shapes;
 mod signed;
 mod terminal;

@@ -363,6 +363,8 @@ fn turned(drafting: ArtifactKind, turn: u32) -> Turned {
         finish: Finish::Stop,
         calls: 0,
         error: None,
+        currency: None,
+        notes: Vec::new(),
     }
 }
 

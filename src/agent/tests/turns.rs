@@ -31,6 +31,8 @@ fn may(studio: &Studio) -> Vec<String> {
                 finish: Finish::Stop,
                 calls: 0,
                 error: None,
+                currency: None,
+                notes: Vec::new(),
             };
             if decide_for(state, &Actor::Agent(agent), Command::Turn(Box::new(turned))).is_ok() {
                 may.push(format!("{agent}: {drafting}"));

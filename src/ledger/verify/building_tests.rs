@@ -52,6 +52,8 @@ fn turned(story: &mut Story, turn: u32) -> Body {
         finish: Finish::Stop,
         calls: 0,
         error: None,
+        currency: None,
+        notes: Vec::new(),
     }))
 }
 
