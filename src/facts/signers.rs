@@ -2,7 +2,7 @@
 //! read more strictly than `ssh-keygen` reads it: a name is written out, and a time is in UTC. Whatever is taken here
 //! is taken by `ssh-keygen -Y verify` as well.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Value, json};
@@ -12,12 +12,16 @@ use ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey, SshSig};
 pub const NAMESPACES: [&str; 5] =
     ["countersign-gate", "countersign-call", "countersign-deviation", "countersign-answer", "countersign-trust"];
 
+/// Where the file of a workspace lies; what a problem names where no other file is.
+const FILE: &str = "policies/allowed_signers";
+
 /// No signature of a key that is taken here is longer.
 const LONGEST_SIGNATURE: usize = 4096;
 
 /// The file, read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedSigners {
+    file: Arc<str>,
     text: String,
     lines: Vec<SignerLine>,
 }
@@ -25,6 +29,8 @@ pub struct AllowedSigners {
 /// One line: a key, for whom and for what it signs, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignerLine {
+    /// The file.
+    pub file: Arc<str>,
     /// Its place in the file, from 1.
     pub number: usize,
     /// The people, by their names in `people.yaml`.
@@ -41,8 +47,10 @@ pub struct SignerLine {
 
 /// A line that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("policies/allowed_signers:{line}: {message}")]
+#[error("{file}:{line}: {message}")]
 pub struct SignersProblem {
+    /// The file.
+    pub file: Arc<str>,
     /// Its place, from 1.
     pub line: usize,
     /// What is wrong, and what to write instead.
@@ -50,21 +58,32 @@ pub struct SignersProblem {
 }
 
 impl AllowedSigners {
-    /// Reads the file.
+    /// Reads the file of a workspace.
     ///
     /// # Errors
     ///
     /// The first line that is not as `ssh-keygen` and this program understand it alike.
     pub fn parse(text: &str) -> Result<Self, SignersProblem> {
+        Self::parse_as(FILE, text)
+    }
+
+    /// The same for a file that lies elsewhere, so that whatever is wrong with it is said of that one.
+    ///
+    /// # Errors
+    ///
+    /// As [`AllowedSigners::parse`].
+    pub fn parse_as(file: &str, text: &str) -> Result<Self, SignersProblem> {
+        let file: Arc<str> = file.into();
         let mut lines = Vec::new();
         for (written, number) in text.lines().zip(1..) {
-            let written = written.trim();
+            let written = written.trim_matches(is_space);
             if written.is_empty() || written.starts_with('#') {
                 continue;
             }
-            lines.push(line(written, number).map_err(|message| SignersProblem { line: number, message })?);
+            let problem = |message| SignersProblem { file: Arc::clone(&file), line: number, message };
+            lines.push(line(written, &file, number).map_err(problem)?);
         }
-        Ok(Self { text: text.to_owned(), lines })
+        Ok(Self { file, text: text.to_owned(), lines })
     }
 
     /// The document that keeps the file, byte for byte, beside what was checked against it.
@@ -101,7 +120,8 @@ impl AllowedSigners {
         }
         Err(why.unwrap_or_else(|| {
             format!(
-                "policies/allowed_signers has no line for `{person}` with the key {}; an owner adds:\n{}",
+                "{} has no line for `{person}` with the key {}; an owner adds:\n{}",
+                self.file,
                 fingerprint(key),
                 line_for(person, key)
             )
@@ -136,7 +156,7 @@ impl AllowedSigners {
 impl SignerLine {
     /// Whether the line lets its key sign for this at this time.
     pub fn covers(&self, namespace: &str, at: Timestamp) -> Result<(), String> {
-        let place = format!("policies/allowed_signers:{}", self.number);
+        let place = format!("{}:{}", self.file, self.number);
         if self.namespaces.as_ref().is_some_and(|named| !named.contains(namespace)) {
             return Err(format!("{place}: the key does not sign for `{namespace}`; an owner adds it to `namespaces`"));
         }
@@ -174,13 +194,19 @@ pub fn line_for(person: &str, key: &PublicKey) -> String {
     format!("{person} namespaces=\"{}\" {key}", NAMESPACES.join(","))
 }
 
-fn line(text: &str, number: usize) -> Result<SignerLine, String> {
+/// What OpenSSH takes for a space, and nothing else that looks like one.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t')
+}
+
+fn line(text: &str, file: &Arc<str>, number: usize) -> Result<SignerLine, String> {
     let (principals, rest) = word(text)?;
     let (options, key) = match word(rest)? {
         (kind, _) if is_key_type(kind) => ("", rest),
         (options, key) => (options, key),
     };
     let mut line = SignerLine {
+        file: Arc::clone(file),
         number,
         principals: listed(principals)?,
         namespaces: None,
@@ -226,10 +252,10 @@ impl SignerLine {
 
 /// The first word and what follows it. Quotes hold a word together.
 fn word(text: &str) -> Result<(&str, &str), String> {
-    let text = text.trim_start();
-    let words = split_outside_quotes(text, char::is_whitespace)?;
+    let text = text.trim_start_matches(is_space);
+    let words = split_outside_quotes(text, is_space)?;
     let first = words.first().copied().unwrap_or_default();
-    Ok((first, text.get(first.len()..).unwrap_or_default().trim_start()))
+    Ok((first, text.get(first.len()..).unwrap_or_default().trim_start_matches(is_space)))
 }
 
 fn split_outside_quotes(text: &str, separates: impl Fn(char) -> bool) -> Result<Vec<&str>, String> {
@@ -245,6 +271,12 @@ fn split_outside_quotes(text: &str, separates: impl Fn(char) -> bool) -> Result<
 /// Names, each written out: a pattern would let a key sign for people whom nobody named.
 fn listed(text: &str) -> Result<BTreeSet<String>, String> {
     let names: BTreeSet<String> = text.split(',').map(str::to_owned).collect();
+    // OpenSSH takes it for a part of the name, where nobody sees it.
+    if let Some(name) = names.iter().find(|name| name.contains(|c: char| c.is_whitespace() || c.is_control())) {
+        return Err(format!(
+            "{name:?} is no name: it has a space in it; put `,` alone between names, and a plain space or tab between words"
+        ));
+    }
     match names.iter().find(|name| name.is_empty() || name.contains(['*', '?', '!', '"', '\\'])) {
         Some(name) => Err(format!("`{name}` is no name: write each one out, without `*`, `?`, `!` or quotes")),
         None => Ok(names),
@@ -257,7 +289,7 @@ fn is_key_type(word: &str) -> bool {
 
 /// A key without its comment.
 fn public_key(text: &str) -> Result<PublicKey, String> {
-    let mut words = text.split_whitespace();
+    let mut words = text.split(is_space).filter(|word| !word.is_empty());
     let (Some(kind), Some(data)) = (words.next(), words.next()) else {
         return Err("write NAME[,NAME…] [OPTIONS] KEYTYPE KEY, with the key as its .pub file has it".into());
     };
@@ -378,6 +410,12 @@ mod tests {
             (format!("ada valid-after=\"2026120112Z\" {ed}"), "is no time"),
             (format!("ada cert-authority {ed}"), "certificates"),
             (format!("ada no-touch-required {ed}"), "is no option"),
+            (format!("ada\u{a0}{ed}"), "it has a space in it"),
+            (format!("ada\u{2003}namespaces=\"countersign-gate\" {ed}"), "it has a space in it"),
+            (format!("ada namespaces=\"countersign-gate, git\" {ed}"), "it has a space in it"),
+            (format!("ada\x0b{ed}"), "it has a space in it"),
+            (format!("ada\r{ed}"), "it has a space in it"),
+            (format!("ada {}", ed.replace(' ', "\u{a0}")), "KEYTYPE"),
             ("ada".into(), "KEYTYPE"),
             ("ada ssh-ed25519".into(), "KEYTYPE"),
             ("ada ssh-ed25519 AAAA".into(), "no public key"),
@@ -387,6 +425,10 @@ mod tests {
             assert!(problem.line == 2 && problem.message.contains(why), "{text}: {problem}");
         }
         assert_eq!(AllowedSigners::parse("\n# nobody\n").unwrap().of("ada").count(), 0);
+        let tabbed = format!("\t ada\t namespaces=\"countersign-gate\"\t {ed}\t\r\n");
+        assert_eq!(AllowedSigners::parse(&tabbed).unwrap().of("ada").count(), 1);
+        let theirs = AllowedSigners::parse_as("theirs", "ada\n").unwrap_err().to_string();
+        assert!(theirs.starts_with("theirs:1: "), "{theirs}");
     }
 
     #[test]
