@@ -6,13 +6,15 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s\n' "$*"; }
 
 # A C compiler builds SQLite; `git` is what a workspace is kept in; `script` gives a test a terminal;
-# `cvc5` proves boundaries; `ssh-keygen` and `ssh-agent` check that signatures are those of OpenSSH.
+# `cvc5` proves boundaries; `ssh-keygen` and `ssh-agent` check that signatures are those of OpenSSH;
+# `python3` checks bundles by `tests/check_bundle.py`.
 missing=()
 command -v cc >/dev/null || missing+=(build-essential)
 command -v git >/dev/null || missing+=(git)
 command -v script >/dev/null || missing+=(bsdutils)
 command -v cvc5 >/dev/null || missing+=(cvc5)
 command -v ssh-keygen >/dev/null && command -v ssh-agent >/dev/null || missing+=(openssh-client)
+command -v python3 >/dev/null || missing+=(python3)
 if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${missing[*]}"
   sudo=$([ "$(id -u)" = 0 ] || echo sudo)

@@ -99,17 +99,22 @@ pub enum Command {
     /// Show what happened, event by event.
     #[command(after_help = "Examples:\n  countersign log k7m\n  countersign log k7m --kind call")]
     Log(Log),
-    /// Write the artifacts, the events and one page a person can read to a new folder.
-    #[command(after_help = "Example: countersign export k7m ./k7m-record")]
+    /// Write an engagement for others to read and check: a folder with its artifacts and one page, or a bundle in one file.
+    #[command(
+        after_help = "Examples:\n  countersign export k7m ./k7m-record\n  countersign export k7m --bundle k7m.bundle.tar\n\n\
+        A folder is for reading and holds the answers of tools and models. A bundle is for checking: `countersign verify \
+        k7m.bundle.tar` needs no workspace and no network, and `tar -xf` opens it; tests/bundle.md describes it."
+    )]
     Export(Export),
     /// Copy the whole ledger to a new file while others go on, and check the copy.
     #[command(after_help = "Example: countersign backup /backup/ledger-2026-12-01.db\n\n\
         To restore it, end every countersign of the workspace and put the copy in place of .countersign/ledger.db, \
         with no ledger.db-wal or ledger.db-shm beside it.")]
     Backup(Backup),
-    /// Check the chain of an engagement, or of an exported folder.
+    /// Check the chain of an engagement, of trust stages, or of what was exported.
     #[command(
-        after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record --signers allowed_signers"
+        after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record --signers allowed_signers\n  \
+        countersign verify k7m.bundle.tar\n  countersign verify trust --signers allowed_signers"
     )]
     Verify(Verify),
     /// Show the ledger's own public keys, or make a new one; they sign checkpoints and what leaves the ledger.
@@ -459,11 +464,18 @@ pub struct Log {
 
 /// `export`
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("where").args(["dir", "bundle"]).required(true).multiple(true)))]
 pub struct Export {
     /// The engagement; its first letters do.
     pub id: String,
     /// A new or empty folder.
-    pub dir: PathBuf,
+    pub dir: Option<PathBuf>,
+    /// A new file for a bundle, which is checked without a workspace.
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Put what tools and models answered into the bundle too.
+    #[arg(long, requires = "bundle")]
+    pub with_results: bool,
 }
 
 /// `backup`
@@ -476,10 +488,10 @@ pub struct Backup {
 /// `verify`
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// An engagement, or a folder that `export` wrote.
-    #[arg(value_name = "ID|DIR")]
+    /// An engagement, a folder or a bundle that `export` wrote, or `trust`.
+    #[arg(value_name = "ID|DIR|FILE|trust")]
     pub what: String,
-    /// Hold signed answers against these allowed signers too, not only those that are kept with the chain.
+    /// Hold signatures against these allowed signers too, not only those that are kept with the chain.
     #[arg(long, value_name = "FILE")]
     pub signers: Option<PathBuf>,
 }

@@ -1,13 +1,16 @@
-//! `countersign export`: the artifacts, the events and one page a person can read, in a new folder.
+//! `countersign export`: the artifacts, the events and one page a person can read, in a new folder; and a bundle in one
+//! file, for whoever checks.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use crate::{
-    artifact::{ArtifactKind, Digest, to_yaml},
-    engagement::{Answered, Body, Event},
-    facts::AllowedSigners,
+    artifact::{ArtifactKind, to_yaml},
+    engagement::{Body, Event},
     gate::{ApprovalRequest, Style, render, sequence_diagram},
-    ledger::{Bundle, Journal, write_bundle},
+    ledger::{Bundle, Contents, Journal, LARGEST_BUNDLE, write_bundle, write_new},
 };
 
 use super::{
@@ -22,11 +25,66 @@ use super::{
 /// How wide the page is.
 const WIDTH: usize = 100;
 
+/// Something that was written.
+struct Written {
+    what: &'static str,
+    place: PathBuf,
+    files: Vec<String>,
+}
+
 /// Runs the command.
 pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let journal = context.journal(&args.id).await?;
+    let mut written = Vec::new();
+    if let Some(dir) = &args.dir {
+        written.push(folder(&context, &journal, dir).await?);
+    }
+    if let Some(file) = &args.bundle {
+        written.push(bundle(&context, &journal, file, args.with_results).await?);
+    }
+    if global.json {
+        let mut answer = serde_json::Map::from_iter([("engagement".to_owned(), serde_json::json!(journal.id()))]);
+        for Written { what, place, files } in written {
+            answer.insert(what.to_owned(), serde_json::json!(place));
+            if !files.is_empty() {
+                answer.insert("files".to_owned(), serde_json::json!(files));
+            }
+        }
+        say_json(&answer)?;
+        return Ok(Code::Done);
+    }
+    for Written { place, files, .. } in &written {
+        let holding = if files.is_empty() { String::new() } else { format!(": {}", files.join(", ")) };
+        say(format!("{} written to {}{holding}", journal.id(), place.display()));
+    }
+    for Written { place, .. } in &written {
+        say(format!("Next: countersign verify {}", place.display()));
+    }
+    Ok(Code::Done)
+}
+
+/// A folder for reading.
+async fn folder(context: &Context, journal: &Journal, dir: &Path) -> Result<Written, CliError> {
     let bundle = Bundle::export(context.workspace.store().as_ref(), journal.id()).await?;
+    let mut files = artifacts(journal)?;
+    if let Some(flow) = journal.documents().flow() {
+        let catalog = context.workspace.load_catalog()?;
+        files.push(("sequence.mmd".to_owned(), sequence_diagram(flow, &catalog.toolbox)));
+    }
+    files.push(("page.txt".to_owned(), page(journal, &bundle)?));
+    for (name, bytes) in bundle.signatures().map_err(|problem| CliError::failed(problem.to_string()))? {
+        let text = String::from_utf8(bytes).map_err(|error| CliError::failed(format!("signatures/{name}: {error}")))?;
+        files.push((format!("signatures/{name}"), text));
+    }
+    let names = files.iter().map(|(name, _)| name.clone());
+    let names = names.chain(["events.jsonl".to_owned(), "blobs/".to_owned()]).collect();
+    write_bundle(dir, &bundle.events, &bundle.blobs, files)?;
+    Ok(Written { what: "folder", place: dir.to_owned(), files: names })
+}
+
+/// The current artifacts as YAML, by the names of their files.
+fn artifacts(journal: &Journal) -> Result<Vec<(String, String)>, CliError> {
     let mut files = Vec::new();
     for kind in ArtifactKind::ALL {
         if let Some(document) = journal.state().artifact(kind).and_then(|digest| journal.blob(&digest)) {
@@ -34,41 +92,22 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
             files.push((kind.file_name().to_owned(), text));
         }
     }
-    if let Some(flow) = journal.documents().flow() {
-        let catalog = context.workspace.load_catalog()?;
-        files.push(("sequence.mmd".to_owned(), sequence_diagram(flow, &catalog.toolbox)));
-    }
-    files.push(("page.txt".to_owned(), page(&journal, &bundle)?));
-    files.extend(signatures(&bundle)?);
-    let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
-    write_bundle(&args.dir, &bundle.events, &bundle.blobs, files)?;
-    let names = [names, vec!["events.jsonl".to_owned(), "blobs/".to_owned()]].concat();
-    if global.json {
-        say_json(&serde_json::json!({"engagement": journal.id(), "folder": args.dir, "files": names}))?;
-    } else {
-        say(format!("{} written to {}: {}", journal.id(), args.dir.display(), names.join(", ")));
-        say(format!("Next: countersign verify {}", args.dir.display()));
-    }
-    Ok(Code::Done)
+    Ok(files)
 }
 
-/// What `ssh-keygen -Y verify` wants of each signed answer: the bytes, their signature, and whose keys sign for whom.
-fn signatures(bundle: &Bundle) -> Result<Vec<(String, String)>, CliError> {
-    let mut files = Vec::new();
-    for event in bundle.events.iter().filter_map(|bytes| serde_json::from_slice::<Event>(bytes).ok()) {
-        let Body::Answered(Answered { signature: Some(signature), .. }) = event.body else { continue };
-        let of = |digest: &Digest| bundle.blobs.get(digest).and_then(|bytes| String::from_utf8(bytes.clone()).ok());
-        let signers = of(&signature.signers).and_then(|text| serde_json::from_str(&text).ok());
-        let signers = signers.as_ref().and_then(AllowedSigners::from_document);
-        let (Some(statement), Some(signers)) = (of(&signature.statement), signers) else {
-            return Err(CliError::failed(format!("what event {} was signed on is missing or was changed", event.seq)));
-        };
-        let name = |end: &str| format!("signatures/{}.{end}", event.seq);
-        files.push((name("json"), statement));
-        files.push((name("sig"), signature.armored));
-        files.push((name("allowed_signers"), signers.text().to_owned()));
+/// A bundle for checking.
+async fn bundle(context: &Context, journal: &Journal, file: &Path, results: bool) -> Result<Written, CliError> {
+    let contents = Contents::export(context.workspace.store().as_ref(), journal.id(), results).await?;
+    let bytes = contents.pack().map_err(|problem| CliError::failed(problem.to_string()))?;
+    if bytes.len() as u64 > LARGEST_BUNDLE {
+        let instead = if results { "leave out --with-results" } else { "export a folder instead" };
+        return Err(CliError::failed(format!(
+            "the bundle would have {} bytes, and none of more than {LARGEST_BUNDLE} is read; {instead}",
+            bytes.len()
+        )));
     }
-    Ok(files)
+    write_new(file, &bytes)?;
+    Ok(Written { what: "bundle", place: file.to_owned(), files: Vec::new() })
 }
 
 /// One page: the end, the screens as they were approved, the log, and whether the chain holds.

@@ -1,4 +1,4 @@
-//! `countersign verify`: checks a chain, from the ledger or from an exported folder that needs no workspace.
+//! `countersign verify`: checks a chain, from the ledger or from an exported folder or bundle, which need no workspace.
 
 use std::path::Path;
 
@@ -6,7 +6,8 @@ use crate::{
     artifact::{ArtifactKind, EngagementId, digest_of, from_yaml},
     engagement::{Body, Event, State},
     facts::AllowedSigners,
-    ledger::{Bundle, Problem, TrustBook, Verification, read_bundle},
+    ledger::{Bundle, Problem, TrustBook, Verification, read_bundle, read_bundle_file, verify_bundle},
+    runtime::WorkspaceError,
 };
 
 use super::{
@@ -15,38 +16,23 @@ use super::{
     output::{CliError, Code, count, plain, say, say_json},
 };
 
+/// So many notes about what was left out are shown to people; of the others their number is said.
+const LEFT_OUT_SHOWN: usize = 4;
+
 /// Runs the command.
 pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
-    if args.what == EngagementId::TRUST {
-        if args.signers.is_some() {
-            return Err(CliError::usage(
-                "`verify trust` holds the chain against the signers that it keeps; leave out --signers, and compare \
-                 policies/allowed_signers with yours"
-                    .to_owned(),
-            ));
-        }
-        return trust(global).await;
-    }
     let signers = args.signers.as_deref().map(read_signers).transpose()?;
-    let folder = Path::new(&args.what);
-    let exported = folder.is_dir();
-    let bundle = if exported {
-        if !folder.join("events.jsonl").exists() && !folder.join("blobs").exists() {
-            return Err(CliError::usage(format!(
-                "{} is no folder that `countersign export` wrote: it has no events.jsonl",
-                folder.display()
-            )));
-        }
-        read_bundle(folder).map_err(unverified)?
-    } else {
-        let context = Context::open(global).await?;
-        let id = context.workspace.find(&args.what).await?;
-        Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?
-    };
-    let mut verification = bundle.verify_against(signers.as_ref());
-    if exported {
-        check_files(folder, &bundle, &mut verification);
+    if args.what == EngagementId::TRUST {
+        return trust(global, signers.as_ref()).await;
     }
+    let verification = match Path::new(&args.what) {
+        folder if folder.is_dir() => exported(folder, signers.as_ref())?,
+        file if file.exists() => {
+            let bytes = read_bundle_file(file).map_err(|error| CliError { code: Code::Usage, ..error.into() })?;
+            verify_bundle(&bytes, signers.as_ref())
+        }
+        _ => stored(global, &args.what).await?.verify_against(signers.as_ref()),
+    };
     if global.json {
         say_json(&verification)?;
     } else {
@@ -57,19 +43,52 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     Ok(if verification.ok { Code::Done } else { Code::Unverified })
 }
 
+/// Verifies a folder.
+fn exported(folder: &Path, signers: Option<&AllowedSigners>) -> Result<Verification, CliError> {
+    if !folder.join("events.jsonl").exists() && !folder.join("blobs").exists() {
+        return Err(CliError::usage(format!(
+            "{} is no folder that `countersign export` wrote: it has no events.jsonl",
+            folder.display()
+        )));
+    }
+    let bundle = read_bundle(folder).map_err(unverified)?;
+    let mut verification = bundle.verify_against(signers);
+    check_files(folder, &bundle, &mut verification);
+    verification.problems.extend(bundle.verify_signatures(folder).map_err(unverified)?);
+    verification.ok = verification.problems.is_empty();
+    Ok(verification)
+}
+
+/// An engagement of the workspace.
+async fn stored(global: &Global, what: &str) -> Result<Bundle, CliError> {
+    let nothing = |more: String| {
+        CliError::usage(format!("`{what}` is no folder or bundle that is here, and no engagement either: {more}"))
+    };
+    let context = match Context::open(global).await {
+        Err(error) if error.message.starts_with("there is no workspace") => return Err(nothing(error.message)),
+        opened => opened?,
+    };
+    let id = match context.workspace.find(what).await {
+        Err(WorkspaceError::Id(why)) => return Err(nothing(why)),
+        found => found?,
+    };
+    Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)
+}
+
 /// The allowed signers of whoever verifies.
 fn read_signers(path: &Path) -> Result<AllowedSigners, CliError> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| CliError::usage(format!("{}: {error}", path.display())))?;
-    AllowedSigners::parse(&text).map_err(|problem| CliError::usage(format!("{}: {problem}", path.display())))
+    AllowedSigners::parse_as(&path.display().to_string(), &text).map_err(|problem| CliError::usage(problem.to_string()))
 }
 
-/// Checks the ledger's own chain of trust stages: every link, and that each stage follows from the one before.
-async fn trust(global: &Global) -> Result<Code, CliError> {
+/// Checks the ledger's own chain of trust stages: every link, that each stage follows from the one before, and that
+/// whoever raised one signed that.
+async fn trust(global: &Global, signers: Option<&AllowedSigners>) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let book = TrustBook::open(std::sync::Arc::clone(context.workspace.store())).await.map_err(unverified)?;
     let (events, head) = (book.events().len(), book.trust().head());
-    let problems = book.verify().await.map_err(unverified)?;
+    let problems = book.verify(signers).await.map_err(unverified)?;
     if global.json {
         say_json(
             &serde_json::json!({"ok": problems.is_empty(), "events": events, "head": head, "problems": problems}),
@@ -77,10 +96,12 @@ async fn trust(global: &Global) -> Result<Code, CliError> {
     } else if !problems.is_empty() {
         say("This does NOT hold:");
         for problem in &problems {
-            say(format!("  event {}: {}", problem.seq, plain(&problem.what)));
+            say(format!("  {}", plain(&problem.to_string())));
         }
     } else {
         say(format!("The chain of trust stages holds: {}, head {head}", count(events as u64, "event")));
+        let says = if signers.is_some() { "the signers given" } else { "the allowed signers kept with the chain" };
+        say(format!("  note: every signature is good as {says} have it; lowering a stage needs none"));
         say("  note: freshness not witnessed: nothing here shows that the chain has not been cut at its end");
     }
     Ok(if problems.is_empty() { Code::Done } else { Code::Unverified })
@@ -112,9 +133,8 @@ fn check_files(folder: &Path, bundle: &Bundle, verification: &mut Verification) 
         };
         let filed = |event: &&Event| matches!(&event.body, Body::Filed(filed) if filed.artifact == kind);
         let seq = events.iter().rev().find(filed).map_or(state.seq, |event| event.seq);
-        verification.problems.push(Problem { seq, what });
+        verification.problems.push(Problem::at(seq, what));
     }
-    verification.ok = verification.problems.is_empty();
     let others: Vec<&str> =
         ["page.txt", "sequence.mmd"].into_iter().filter(|name| folder.join(name).exists()).collect();
     if !others.is_empty() {
@@ -140,10 +160,20 @@ pub fn lines(verification: &Verification) -> Vec<String> {
         lines.push("This does NOT hold:".into());
     }
     for problem in &verification.problems {
-        lines.push(format!("  event {}: {}", problem.seq, plain(&problem.what)));
+        lines.push(format!("  {}", plain(&problem.to_string())));
     }
+    let left_out = |note: &&String| note.starts_with("left out: ");
+    let all = verification.notes.iter().filter(left_out).count();
+    let mut shown = 0;
     for note in &verification.notes {
-        lines.push(format!("  note: {}", plain(note)));
+        if left_out(&note) {
+            shown += 1;
+        }
+        if !left_out(&note) || shown <= LEFT_OUT_SHOWN || all == LEFT_OUT_SHOWN + 1 {
+            lines.push(format!("  note: {}", plain(note)));
+        } else if shown == LEFT_OUT_SHOWN + 1 {
+            lines.push(format!("  note: left out: {} more; --json lists them", all - LEFT_OUT_SHOWN));
+        }
     }
     lines
 }

@@ -1,12 +1,14 @@
 //! A bundle: one engagement as plain files, for whoever verifies it without the workspace. `events.jsonl` has one event
 //! a line, byte for byte as it was hashed; `blobs/HEX.json` has each document and result under the digest of its bytes;
-//! what else lies there (the artifacts as YAML, a page) is for reading and proves nothing.
+//! what else lies there (the artifacts as YAML, a page) is for reading and proves nothing. The same in one file, with all
+//! that the engagement rests on, is [`super::archive`].
 
 #![allow(clippy::disallowed_methods, reason = "a bundle is files, and this is what writes them")]
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Read, Write},
     path::{Component, Path, PathBuf},
 };
 
@@ -16,15 +18,19 @@ use crate::{
 };
 
 use super::{
+    archive::{Contents, LARGEST_BUNDLE},
     chain,
     error::LedgerError,
     mentions::mentions,
+    signatures::{SIGNATURES, compare_signatures, signature_files},
     store::Store,
-    verify::{Verification, verify_against},
+    verify::{Problem, Verification, verify_against},
 };
 
-const EVENTS: &str = "events.jsonl";
-const BLOBS: &str = "blobs";
+pub(super) const EVENTS: &str = "events.jsonl";
+pub(super) const BLOBS: &str = "blobs";
+/// No file of a signature that lies beside a chain is longer.
+const LONGEST_SIGNATURE_FILE: u64 = 16 * 1024 * 1024;
 
 /// What a bundle holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,16 +53,41 @@ impl Bundle {
         if events.is_empty() {
             return Err(LedgerError::Missing(id.clone()));
         }
-        let mut named: Vec<Digest> = events
-            .iter()
-            .filter_map(|bytes| chain::read(bytes).ok())
-            .flat_map(|event| mentions(&event))
-            .map(|mention| mention.digest)
-            .collect();
-        named.sort_unstable();
-        named.dedup();
-        let blobs = store.blobs(&named).await?;
+        let blobs = store.blobs(&named(&events)).await?;
         Ok(Self { events, blobs })
+    }
+
+    /// What `ssh-keygen -Y verify` wants of each signed answer, by its name in `signatures/`: the bytes, their signature,
+    /// and whose keys signed for whom.
+    ///
+    /// # Errors
+    ///
+    /// The first signed event that does not bear its signature out.
+    pub fn signatures(&self) -> Result<BTreeMap<String, Vec<u8>>, Problem> {
+        let events: Vec<_> = self.events.iter().filter_map(|bytes| chain::read(bytes).ok()).collect();
+        signature_files(&events, &|digest| self.blobs.get(digest).cloned())
+    }
+
+    /// What is wrong with the copies of signatures that lie beside the chain in a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`] if they cannot be read.
+    pub fn verify_signatures(&self, dir: &Path) -> Result<Vec<Problem>, LedgerError> {
+        // An event that does not bear its signature out is found when the chain is verified.
+        let Ok(said) = self.signatures() else { return Ok(Vec::new()) };
+        let (dir, mut found) = (dir.join(SIGNATURES), BTreeMap::new());
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries.collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(LedgerError::io("read", &dir, source)),
+        };
+        for entry in entries {
+            let path = entry.map_err(|source| LedgerError::io("read", &dir, source))?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            found.insert(name, read_plain(&path, LONGEST_SIGNATURE_FILE)?);
+        }
+        Ok(compare_signatures(SIGNATURES, &said, &found))
     }
 
     /// Verifies it.
@@ -110,18 +141,8 @@ pub fn write_bundle(
 ///
 /// [`LedgerError::Io`] if it is not there or cannot be read.
 pub fn read_bundle(dir: &Path) -> Result<Bundle, LedgerError> {
-    let read = |path: &Path| {
-        // A link or a pipe could lead anywhere, or never end.
-        let plain = fs::symlink_metadata(path).and_then(|metadata| match metadata.is_file() {
-            true => fs::read(path),
-            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file")),
-        });
-        plain.map_err(|source| LedgerError::io("read", path, source))
-    };
-    let text = read(&dir.join(EVENTS))?;
-    let mut events: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-    // The last line ends too; what stands after its end is not an event if it is nothing.
-    events.pop_if(|last| last.is_empty());
+    let read = |path: &Path| read_plain(path, LARGEST_BUNDLE);
+    let events = lines(&read(&dir.join(EVENTS))?);
     let mut blobs = BTreeMap::new();
     let path = dir.join(BLOBS);
     let entries = match fs::read_dir(&path) {
@@ -138,6 +159,112 @@ pub fn read_bundle(dir: &Path) -> Result<Bundle, LedgerError> {
         }
     }
     Ok(Bundle { events, blobs })
+}
+
+impl Contents {
+    /// All that a store has of an engagement and of the chain of trust stages; `results` takes along what tools and models
+    /// answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bundle::export`].
+    pub async fn export(store: &dyn Store, id: &EngagementId, results: bool) -> Result<Self, LedgerError> {
+        let mut engagement = Bundle::export(store, id).await?;
+        let trust = store.events(&EngagementId::trust(), 0).await?;
+        engagement.blobs.extend(store.blobs(&named(&trust)).await?);
+        let mut contents = Self { engagement, trust };
+        if !results {
+            contents.without_results();
+        }
+        Ok(contents)
+    }
+}
+
+/// Writes a new file, whole or not at all.
+///
+/// # Errors
+///
+/// [`LedgerError::Exists`] if something is there; [`LedgerError::Io`].
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(LedgerError::Exists(path.into()));
+    }
+    let new = sibling(path)?;
+    let written = fs::File::create_new(&new).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let written = written.map_err(|source| LedgerError::io("write", &new, source)).and_then(|()| {
+        // What was put there meanwhile stays as it is.
+        fs::hard_link(&new, path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => LedgerError::Exists(path.into()),
+            _ => LedgerError::io("write", path, source),
+        })
+    });
+    let _ = fs::remove_file(&new);
+    written
+}
+
+/// The bytes of a bundle file, which may be anything.
+///
+/// # Errors
+///
+/// [`LedgerError::Io`] if it is no file, too large or cannot be read.
+pub fn read_bundle_file(path: &Path) -> Result<Vec<u8>, LedgerError> {
+    read_at_most(path, LARGEST_BUNDLE)
+}
+
+/// A file that is no link: that could lead anywhere.
+fn read_plain(path: &Path, most: u64) -> Result<Vec<u8>, LedgerError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file");
+            Err(LedgerError::io("read", path, source))
+        }
+        _ => read_at_most(path, most),
+    }
+}
+
+/// A plain file: a pipe could never end.
+fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, LedgerError> {
+    let refused = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let read = fs::metadata(path).and_then(|metadata| {
+        if !metadata.is_file() {
+            return Err(refused("it is not a plain file".into()));
+        }
+        let mut bytes = Vec::new();
+        fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+        let whole = bytes.len() as u64 <= most;
+        if whole { Ok(bytes) } else { Err(refused(format!("it has more than {most} bytes, and none such is read"))) }
+    });
+    read.map_err(|source| LedgerError::io("read", path, source))
+}
+
+/// What events name, each once.
+fn named(events: &[Vec<u8>]) -> Vec<Digest> {
+    let events = events.iter().filter_map(|bytes| chain::read(bytes).ok());
+    let mut named: Vec<Digest> = events.flat_map(|event| mentions(&event)).map(|mention| mention.digest).collect();
+    named.sort_unstable();
+    named.dedup();
+    named
+}
+
+/// Events as lines.
+pub(super) fn joined(events: &[Vec<u8>]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum());
+    for event in events {
+        lines.extend_from_slice(event);
+        lines.push(b'\n');
+    }
+    lines
+}
+
+/// Lines as events.
+pub(super) fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut events: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    // The last line ends too; what stands after its end is not an event if it is nothing.
+    events.pop_if(|last| last.is_empty());
+    events
 }
 
 /// Where a bundle is prepared: beside its place, so that a rename suffices.
@@ -159,12 +286,7 @@ fn fill(
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
         made.and_then(|()| fs::write(&path, bytes)).map_err(|source| LedgerError::io("write", &path, source))
     };
-    let mut lines = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum());
-    for event in events {
-        lines.extend_from_slice(event);
-        lines.push(b'\n');
-    }
-    write(dir.join(EVENTS), &lines)?;
+    write(dir.join(EVENTS), &joined(events))?;
     for (digest, bytes) in blobs {
         write(dir.join(BLOBS).join(format!("{}.json", digest.hex())), bytes)?;
     }

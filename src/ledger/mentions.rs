@@ -14,15 +14,15 @@ pub(super) struct Mention {
     pub(super) need: Need,
 }
 
-/// What its absence means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What its absence means; what is needed most comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
     /// Nothing can be shown without it.
     Must,
-    /// It may be left out of what is handed on; then that is said.
-    May,
     /// It is taken along where it is stored.
     Extra,
+    /// It may be left out of what is handed on; then that is said.
+    May,
 }
 
 /// What an event names.

@@ -2,8 +2,9 @@
 //! what reads them back. It owns the bytes that were hashed and never decides anything: [`crate::engagement`] says
 //! what may be written, this says that it was written, whole and once, and whether it still is what was written.
 //!
-//! [`chain`] and [`verify`] are pure, so that a bundle can be checked on a machine that has no store.
+//! [`chain`], [`verify`] and what a bundle file holds are pure, so that a bundle can be checked on a machine that has no store.
 
+mod archive;
 mod bundle;
 pub mod chain;
 mod claim;
@@ -12,13 +13,15 @@ mod journal;
 mod keys;
 mod mentions;
 mod note;
+mod signatures;
 mod sqlite;
 mod store;
 mod summary;
 mod trust;
 mod verify;
 
-pub use bundle::{Bundle, read_bundle, write_bundle};
+pub use archive::{Contents, LARGEST_BUNDLE, verify_bundle};
+pub use bundle::{Bundle, read_bundle, read_bundle_file, write_bundle, write_new};
 pub use claim::Claim;
 pub use error::LedgerError;
 pub use journal::{Journal, JournalError};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
+use ssh_key::{HashAlg, LineEnding, PrivateKey, private::Ed25519Keypair};
 
 use super::{
     chain::{self, Sealed},
@@ -12,14 +13,35 @@ use super::{
     summary::Summary,
 };
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, RecordOutcome, canonical, digest_of},
-    engagement::{
-        About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, Closed,
-        Event, NodeSettled, Purpose, Requested, State, call_digest,
+    artifact::{
+        Agent, ArtifactKind, CallId, Digest, EngagementId, LedgerId, NodeId, Phase, RecordOutcome, canonical, digest_of,
     },
-    facts::{Identity, IdentityMeans, Role},
+    engagement::{
+        About, Actor, Answer, Answered, ApprovalStatement, ArtifactFiled, Asked, Body, CallAllowed, CallFinished,
+        CallOutcome, Closed, Event, NodeSettled, Once, Purpose, Requested, Signed, State, Statement, call_digest,
+    },
+    facts::{AllowedSigners, Identity, IdentityMeans, Role, line_for},
     flow::NodeOutcome,
 };
+
+pub(super) fn key(seed: u8) -> PrivateKey {
+    PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
+}
+
+/// A file in which grace signs with the key of this seed.
+pub(super) fn signers(seed: u8) -> AllowedSigners {
+    AllowedSigners::parse(&line_for("grace", key(seed).public_key())).unwrap()
+}
+
+/// A statement's signature with the key of this seed.
+pub(super) fn armored(seed: u8, statement: &impl Statement) -> String {
+    let signature = key(seed).sign(statement.namespace(), HashAlg::Sha512, &canonical(statement).unwrap()).unwrap();
+    signature.to_pem(LineEnding::LF).unwrap()
+}
+
+pub(super) fn ledger() -> LedgerId {
+    "0".repeat(32).parse().unwrap()
+}
 
 pub(super) fn id(text: &str) -> EngagementId {
     text.parse().unwrap()
@@ -166,6 +188,45 @@ impl Story {
         let digest = digest_of(value).unwrap();
         self.blobs.insert(digest, canonical(value).unwrap());
         digest
+    }
+
+    /// The question of gate 1.
+    pub fn asked(&mut self) -> &mut Asked {
+        let Body::Asked(asked) = &mut self.events[2].2 else { panic!() };
+        asked
+    }
+
+    /// The answer to it.
+    pub fn answered(&mut self) -> &mut Answered {
+        let Body::Answered(answered) = &mut self.events[3].2 else { panic!() };
+        answered
+    }
+
+    /// The same where gate 1 needs a signature, signed by grace with the key of this seed.
+    pub fn signed(mut self, seed: u8) -> Self {
+        let once = Once { ledger: ledger(), nonce: "a".repeat(32).parse().unwrap() };
+        self.asked().once = Some(once);
+        self.asked().signed = true;
+        self.sign(seed);
+        self
+    }
+
+    /// Signs gate 1 as it stands now.
+    pub fn sign(&mut self, seed: u8) {
+        let before: Vec<_> = self.sealed().into_iter().take(3).map(|sealed| sealed.event).collect();
+        let state = State::replay(&before).unwrap();
+        let expires = noon() + SignedDuration::from_hours(72);
+        let answer = self.answered();
+        answer.signature = None;
+        answer.expires = Some(expires);
+        let statement = ApprovalStatement::of(&state, answer, "grace", expires).unwrap();
+        let armored = armored(seed, &statement);
+        let signed = Signed { statement, armored, signers: signers(seed), at: self.events[3].0 };
+        self.answered().signature = Some(signed.check().unwrap());
+        self.events[3].1 =
+            Actor::Person(Identity { name: "grace".into(), os_user: "grace".into(), means: IdentityMeans::Signed });
+        self.document(&serde_json::to_value(&signed.statement).unwrap());
+        self.document(&signed.signers.document());
     }
 
     pub fn gate(&mut self, about: About, artifact: Digest, calls: &[Digest]) {

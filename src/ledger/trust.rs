@@ -4,19 +4,19 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::{
-    artifact::{Digest, EngagementId, LedgerId, canonical, digest_bytes},
-    engagement::{Actor, Body, Event, Head, Signature, Signed, TrustRefusal, TrustSet, TrustStatement},
-    facts::{IdentityMeans, STAGES, Trust},
+    artifact::{Digest, EngagementId, canonical, digest_bytes},
+    engagement::{Actor, Body, Event, Head, Signed, TrustRefusal, TrustSet, TrustStatement},
+    facts::{AllowedSigners, Trust},
 };
 
 use super::{
     chain,
     error::LedgerError,
+    mentions::mentions,
     store::{Append, Link, Store},
-    verify::{Problem, read_signed},
+    verify::{Problem, follows, person, unsigned_stages},
 };
 
 /// A stage that was not set.
@@ -104,28 +104,18 @@ impl TrustBook {
         Ok(self.fold(sealed.event)?)
     }
 
-    /// What is wrong with the signatures of the chain. Opening it checks that they are there; this checks each.
+    /// What is wrong with the signatures of the chain. Opening it checks that they are there; this checks each, and
+    /// holds it against allowed signers of the verifier's own too.
     ///
     /// # Errors
     ///
     /// Whatever [`Store::blobs`] gives.
-    pub async fn verify(&self) -> Result<Vec<Problem>, LedgerError> {
+    pub async fn verify(&self, own: Option<&AllowedSigners>) -> Result<Vec<Problem>, LedgerError> {
         let ledger = self.store.ledger().await?;
-        let mut found = Vec::new();
-        let mut head = Head { seq: 0, hash: Digest::ZERO };
-        for event in &self.events {
-            if let Body::TrustSet(set) = &event.body
-                && let Some(signature) = &set.signature
-            {
-                let stored = self.store.blobs(&[signature.statement, signature.signers]).await?;
-                let document = |digest: &Digest| serde_json::from_slice(stored.get(digest)?).ok();
-                if let Err(what) = signed_so(event, set, signature, (&ledger, head), &document) {
-                    found.push(Problem { seq: event.seq, what });
-                }
-            }
-            head = Head { seq: event.seq, hash: event.hash };
-        }
-        Ok(found)
+        let named: Vec<Digest> = self.events.iter().flat_map(mentions).map(|mention| mention.digest).collect();
+        let stored = self.store.blobs(&named).await?;
+        let document = |digest: &Digest| serde_json::from_slice(stored.get(digest)?).ok();
+        Ok(unsigned_stages(&self.events, &ledger, &document, own))
     }
 
     fn last(&self) -> (u64, Digest) {
@@ -133,47 +123,9 @@ impl TrustBook {
     }
 
     fn fold(&mut self, event: Event) -> Result<(), LedgerError> {
-        let Body::TrustSet(set) = &event.body else {
-            let reason = format!("event {} is {}, which no trust chain has", event.seq, event.body.kind());
-            return Err(LedgerError::corrupt("the chain of trust stages", reason));
-        };
-        // Such a stage was never set by this program, whatever the event's hash says.
-        let raised = set.stage > set.from && (set.role.is_none() || set.signature.is_none());
-        let means = if set.signature.is_some() { IdentityMeans::Signed } else { IdentityMeans::Asserted };
-        let person = matches!(&event.actor, Actor::Person(identity) if identity.means == means);
-        let nobody = !person || event.engagement != EngagementId::trust();
-        if raised || nobody || !STAGES.contains(&set.stage) || set.from != self.trust.stage(&set.scope) {
-            let reason = format!("event {} does not follow from those before it", event.seq);
-            return Err(LedgerError::corrupt("the chain of trust stages", reason));
-        }
-        self.trust.set(set.scope.clone(), set.stage, event.hash);
+        follows(&mut self.trust, &event).map_err(|why| LedgerError::corrupt("the chain of trust stages", why))?;
         self.events.push(event);
         Ok(())
-    }
-}
-
-fn person(actor: &Actor) -> &str {
-    match actor {
-        Actor::Person(identity) => &identity.name,
-        Actor::Agent(_) | Actor::Policy | Actor::Program => "",
-    }
-}
-
-/// Whether a stage was signed by whoever set it, where it stands in the chain.
-fn signed_so(
-    event: &Event,
-    set: &TrustSet,
-    signature: &Signature,
-    (ledger, head): (&LedgerId, Head),
-    document: &dyn Fn(&Digest) -> Option<Value>,
-) -> Result<(), String> {
-    let signed: Signed<TrustStatement> = read_signed(signature, event.at, document)?;
-    let unsigned = TrustSet { signature: None, ..set.clone() };
-    let again = TrustStatement::sign(unsigned, Some(&signed), ledger.clone(), person(&event.actor), head);
-    match again {
-        Ok(again) if again == *set => Ok(()),
-        Ok(_) => Err("a trust stage whose signature is not the one that its event says".into()),
-        Err(refusal) => Err(refusal.to_string()),
     }
 }
 
@@ -184,7 +136,7 @@ mod tests {
     use super::*;
     use crate::{
         engagement::Statement,
-        facts::{AllowedSigners, Identity, Role, Scope, line_for},
+        facts::{AllowedSigners, Identity, IdentityMeans, Role, Scope, line_for},
         ledger::SqliteStore,
     };
 
@@ -243,14 +195,14 @@ mod tests {
         assert!(matches!(refused, TrustError::Refused(TrustRefusal::NeedsSignature)), "{refused}");
         let first = signed(&trust, &set(1, 2)).await;
         trust.set(now(), ada(IdentityMeans::Signed), set(1, 2), Some(first.clone())).await.unwrap();
-        assert_eq!(trust.verify().await.unwrap(), []);
+        assert_eq!(trust.verify(None).await.unwrap(), []);
         trust.set(now(), ada(IdentityMeans::Asserted), set(2, 1), None).await.unwrap();
         // The signature that raised it once does not raise it again, through the front door or behind it.
         let again = trust.set(now(), ada(IdentityMeans::Signed), set(1, 2), Some(first.clone())).await.unwrap_err();
         assert!(matches!(again, TrustError::Refused(TrustRefusal::Signature(_))), "{again}");
         let signature = Some(first.check().unwrap());
         forge(&trust, ada(IdentityMeans::Signed), TrustSet { signature, ..set(1, 2) }).await;
-        let found = book(&dir).await.verify().await.unwrap();
+        let found = book(&dir).await.verify(None).await.unwrap();
         assert!(matches!(found.as_slice(), [Problem { seq: 3, .. }]), "{found:?}");
         let dir = tempfile::tempdir().unwrap();
         forge(&book(&dir).await, ada(IdentityMeans::Asserted), set(1, 3)).await;

@@ -8,6 +8,9 @@ mod building;
 mod drafting;
 mod rules;
 mod signed;
+mod stages;
+
+use std::fmt;
 
 use std::{
     cell::RefCell,
@@ -21,11 +24,11 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Digest, EngagementId, digest_bytes},
-    engagement::{Actor, Body, Event, State},
+    engagement::{Actor, Answer, Body, Event, State},
     facts::AllowedSigners,
 };
 
-pub(super) use signed::read_signed;
+pub(super) use stages::{follows, person, unsigned_stages, verify_stages};
 
 use super::{
     chain::{self, ChainError},
@@ -45,16 +48,66 @@ pub struct Verification {
     pub problems: Vec<Problem>,
     /// What is not wrong, and yet to be known.
     pub notes: Vec<String>,
+    /// How many answers people gave on a name alone, without a signature.
+    pub on_a_name: u64,
 }
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The place in the chain, from 1.
+    /// The file that it is in, where there are several; left out where the chain is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The place in the chain, from 1; left out (0) where it is in no event.
+    #[serde(skip_serializing_if = "in_no_event")]
     pub seq: u64,
     /// What is wrong there.
     pub what: String,
 }
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn in_no_event(seq: &u64) -> bool {
+    *seq == 0
+}
+
+impl Problem {
+    /// Something that is wrong with an event.
+    pub fn at(seq: u64, what: impl Into<String>) -> Self {
+        Self { file: None, seq, what: what.into() }
+    }
+
+    /// Something that is wrong with a file.
+    pub fn with(file: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { file: Some(file.into()), seq: 0, what: what.into() }
+    }
+
+    /// The same in a file.
+    #[must_use]
+    pub fn in_file(self, file: impl Into<String>) -> Self {
+        Self { file: Some(file.into()), ..self }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.seq) {
+            (None, 0) => f.write_str(&self.what),
+            (None, seq) => write!(f, "event {seq}: {}", self.what),
+            (Some(file), 0) => write!(f, "{file}: {}", self.what),
+            (Some(file), seq) => write!(f, "event {seq} ({file}): {}", self.what),
+        }
+    }
+}
+
+impl Verification {
+    /// Of something that cannot even be read.
+    pub(super) fn unreadable(problem: Problem) -> Self {
+        Self { ok: false, events: 0, head: None, problems: vec![problem], notes: Vec::new(), on_a_name: 0 }
+    }
+}
+
+/// So many answers on a name alone are named; of the others their number is said.
+const NAMED: usize = 8;
 
 /// Said of everything that is verified without a witness.
 const NOT_WITNESSED: &str = "freshness not witnessed: nothing here shows that the chain has not been cut at its end";
@@ -76,6 +129,7 @@ pub fn verify_against(
         signers,
         problems: Vec::new(),
         notes: Vec::new(),
+        names: Vec::new(),
         link: Link::start(),
         broken: false,
         unchanged: BTreeSet::new(),
@@ -89,6 +143,7 @@ pub fn verify_against(
         walk.problem(1, "the chain is empty");
     }
     walk.note_open_calls();
+    walk.note_names();
     walk.notes.push(NOT_WITNESSED.into());
     Verification {
         ok: walk.problems.is_empty(),
@@ -96,6 +151,7 @@ pub fn verify_against(
         head: walk.link.last.map(|last| last.hash),
         problems: walk.problems,
         notes: walk.notes,
+        on_a_name: walk.names.len() as u64,
     }
 }
 
@@ -104,6 +160,8 @@ struct Walk<'a> {
     signers: Option<&'a AllowedSigners>,
     problems: Vec<Problem>,
     notes: Vec<String>,
+    /// The answers that people gave without a signature, each with its place.
+    names: Vec<String>,
     link: Link,
     /// Whether a link did not hold.
     broken: bool,
@@ -166,7 +224,7 @@ impl Link {
 
 impl Walk<'_> {
     fn problem(&mut self, seq: u64, what: impl Into<String>) {
-        self.problems.push(Problem { seq, what: what.into() });
+        self.problems.push(Problem::at(seq, what));
     }
 
     fn event(&mut self, bytes: &[u8], place: u64) {
@@ -233,8 +291,21 @@ impl Walk<'_> {
         let own = |digest: &Digest| document(digest).map(|value| value.as_ref().clone());
         breaches.extend(signed::breaches(state, event, &own, self.signers));
         self.notes.extend(signer(event, self.signers.is_some()));
+        self.names.extend(on_a_name(event));
         state.apply(event);
-        self.problems.extend(breaches.into_iter().map(|what| Problem { seq: place, what }));
+        self.problems.extend(breaches.into_iter().map(|what| Problem::at(place, what)));
+    }
+
+    fn note_names(&mut self) {
+        let listed: Vec<&str> = self.names.iter().map(String::as_str).take(NAMED).collect();
+        let (listed, all) = (listed.join(", "), self.names.len());
+        let more = if all > NAMED { format!(", and {} more", all - NAMED) } else { String::new() };
+        let answers = if all == 1 { "answer" } else { "answers" };
+        if all > 0 {
+            self.notes.push(format!(
+                "on a name alone, which shows nothing about who it was: {all} {answers}: {listed}{more}"
+            ));
+        }
     }
 
     fn note_open_calls(&mut self) {
@@ -245,6 +316,14 @@ impl Walk<'_> {
             self.notes.push(format!("unknown: {id} ({purpose}) was allowed at {} and {ending}", call.at));
         }
     }
+}
+
+/// A person's answer that nobody signed.
+fn on_a_name(event: &Event) -> Option<String> {
+    let Body::Answered(answered) = &event.body else { return None };
+    let Actor::Person(identity) = &event.actor else { return None };
+    let says = if answered.answer == Answer::Reject { ", a no" } else { "" };
+    answered.signature.is_none().then(|| format!("{} by {} (event {}{says})", answered.about, identity.name, event.seq))
 }
 
 /// Whose key an answer was signed with, and what says that it is theirs.

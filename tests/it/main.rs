@@ -19,6 +19,7 @@ mod bench;
 mod blueprints;
 mod broken;
 mod build_agent;
+mod bundle;
 mod chat;
 mod children;
 mod clock;

@@ -85,7 +85,7 @@ fn in_production_a_yes_is_signed_and_openssh_and_verify_agree_on_it() {
     verify(&right).code(0).shows("as the signers given have it");
     verify(&wrong).code(5).shows(&format!("event {seq}: ")).shows("no line for `bea`");
     std::fs::write(&wrong, "bea\n").unwrap();
-    verify(&wrong).code(2).says("allowed_signers:1");
+    verify(&wrong).code(2).says("wrong:1: ");
 }
 
 #[test]

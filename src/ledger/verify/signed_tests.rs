@@ -1,34 +1,22 @@
 use jiff::SignedDuration;
 use serde_json::json;
-use ssh_key::{HashAlg, LineEnding, PrivateKey, private::Ed25519Keypair};
 
 use crate::{
-    artifact::{Digest, canonical},
-    engagement::{Actor, Answer, Answered, ApprovalStatement, Asked, Body, Once, Signature, Signed, State, Statement},
-    facts::{AllowedSigners, Identity, IdentityMeans, line_for},
+    artifact::Digest,
+    engagement::{Actor, Answer, Answered, Asked, Signature},
+    facts::{AllowedSigners, Identity, IdentityMeans},
     ledger::{
-        testing::{Story, id, noon},
+        testing::{Story, id, signers},
         verify::{Verification, verify_against},
     },
 };
 
-fn key(seed: u8) -> PrivateKey {
-    PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
-}
-
-/// A file in which grace signs with the key of this seed.
-fn signers(seed: u8) -> AllowedSigners {
-    AllowedSigners::parse(&line_for("grace", key(seed).public_key())).unwrap()
-}
-
 fn asked(story: &mut Story) -> &mut Asked {
-    let Body::Asked(asked) = &mut story.events[2].2 else { panic!() };
-    asked
+    story.asked()
 }
 
 fn answered(story: &mut Story) -> &mut Answered {
-    let Body::Answered(answered) = &mut story.events[3].2 else { panic!() };
-    answered
+    story.answered()
 }
 
 fn signature(story: &mut Story) -> &mut Signature {
@@ -41,31 +29,7 @@ fn by(name: &str, means: IdentityMeans) -> Actor {
 
 /// A story whose gate 1 needs a signature, signed by grace with the key of this seed.
 fn signed(seed: u8) -> Story {
-    let mut story = Story::whole("k7m2q");
-    let once = Once { ledger: "0".repeat(32).parse().unwrap(), nonce: "a".repeat(32).parse().unwrap() };
-    asked(&mut story).once = Some(once);
-    asked(&mut story).signed = true;
-    sign(&mut story, seed);
-    story
-}
-
-/// Signs gate 1 of a story as it stands now.
-fn sign(story: &mut Story, seed: u8) {
-    let before: Vec<_> = story.sealed().into_iter().take(3).map(|sealed| sealed.event).collect();
-    let state = State::replay(&before).unwrap();
-    let expires = noon() + SignedDuration::from_hours(72);
-    let answer = answered(story);
-    answer.signature = None;
-    answer.expires = Some(expires);
-    let statement = ApprovalStatement::of(&state, answer, "grace", expires).unwrap();
-    let armored = key(seed).sign(statement.namespace(), HashAlg::Sha512, &canonical(&statement).unwrap()).unwrap();
-    let armored = armored.to_pem(LineEnding::LF).unwrap();
-    let at = story.events[3].0;
-    let signed = Signed { statement, armored, signers: signers(seed), at };
-    answered(story).signature = Some(signed.check().unwrap());
-    story.events[3].1 = by("grace", IdentityMeans::Signed);
-    story.document(&serde_json::to_value(&signed.statement).unwrap());
-    story.document(&signed.signers.document());
+    Story::whole("k7m2q").signed(seed)
 }
 
 fn check(story: &Story, own: Option<&AllowedSigners>) -> Verification {

@@ -1,0 +1,134 @@
+//! The ledger's own chain of trust stages, from nothing but its bytes: whether each stage follows from those before it,
+//! and whether it was signed by whoever set it, where it stands.
+
+use serde_json::Value;
+
+use crate::{
+    artifact::{Digest, EngagementId, LedgerId, digest_bytes},
+    engagement::{Actor, Body, Event, Head, Signature, Signed, TrustSet, TrustStatement},
+    facts::{AllowedSigners, IdentityMeans, STAGES, Trust},
+};
+
+use super::{
+    super::{chain, mentions::mentions},
+    Problem,
+    signed::read_signed,
+};
+
+/// Folds one more event of the chain; else why no such event can be in it.
+pub(in crate::ledger) fn follows(trust: &mut Trust, event: &Event) -> Result<(), String> {
+    let Body::TrustSet(set) = &event.body else {
+        return Err(format!("event {} is {}, which no trust chain has", event.seq, event.body.kind()));
+    };
+    // Such a stage was never set by this program, whatever the event's hash says.
+    let raised = set.stage > set.from && (set.role.is_none() || set.signature.is_none());
+    let means = if set.signature.is_some() { IdentityMeans::Signed } else { IdentityMeans::Asserted };
+    let person = matches!(&event.actor, Actor::Person(identity) if identity.means == means);
+    let nobody = !person || event.engagement != EngagementId::trust();
+    if raised || nobody || !STAGES.contains(&set.stage) || set.from != trust.stage(&set.scope) {
+        return Err(format!("event {} does not follow from those before it", event.seq));
+    }
+    trust.set(set.scope.clone(), set.stage, event.hash);
+    Ok(())
+}
+
+/// What is wrong with the signatures of the chain; `own` are signers of the verifier's that they are held against too.
+pub(in crate::ledger) fn unsigned_stages(
+    events: &[Event],
+    ledger: &LedgerId,
+    document: &dyn Fn(&Digest) -> Option<Value>,
+    own: Option<&AllowedSigners>,
+) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut head = Head { seq: 0, hash: Digest::ZERO };
+    for event in events {
+        if let Body::TrustSet(set) = &event.body
+            && let Some(signature) = &set.signature
+            && let Err(what) = signed_so(event, set, signature, (ledger, head), document, own)
+        {
+            found.push(Problem::at(event.seq, what));
+        }
+        head = Head { seq: event.seq, hash: event.hash };
+    }
+    found
+}
+
+/// The events of the chain as far as its links hold, and all that is wrong with it.
+pub(in crate::ledger) fn verify_stages(
+    stored: &[Vec<u8>],
+    ledger: Option<&LedgerId>,
+    blob: &dyn Fn(&Digest) -> Option<Vec<u8>>,
+    own: Option<&AllowedSigners>,
+) -> (Vec<Event>, Vec<Problem>) {
+    let (mut events, mut trust, mut found) = (Vec::<Event>::new(), Trust::default(), Vec::new());
+    let (mut prev, mut place) = (Digest::ZERO, 0);
+    for bytes in stored {
+        place += 1;
+        let event = chain::check(bytes, place, prev).map_err(|error| error.to_string());
+        let event = event.and_then(|event| follows(&mut trust, &event).map(|()| event));
+        match event {
+            Ok(event) if events.last().is_some_and(|last| event.at < last.at) => {
+                found.push(Problem::at(place, "it is earlier than the event before it"));
+                return (events, found);
+            }
+            Ok(event) => {
+                prev = event.hash;
+                events.push(event);
+            }
+            // What follows a broken link proves nothing.
+            Err(what) => {
+                found.push(Problem::at(place, what));
+                return (events, found);
+            }
+        }
+    }
+    for (event, mention) in events.iter().flat_map(|event| mentions(event).into_iter().map(move |one| (event, one))) {
+        let what = match blob(&mention.digest).map(|bytes| digest_bytes(&bytes)) {
+            None => format!("{} ({}) is missing", mention.what, mention.digest),
+            Some(is) if is != mention.digest => format!("{} ({}) was changed", mention.what, mention.digest),
+            Some(_) => continue,
+        };
+        found.push(Problem::at(event.seq, what));
+    }
+    let document = |digest: &Digest| serde_json::from_slice(&blob(digest)?).ok();
+    match ledger {
+        Some(ledger) => found.extend(unsigned_stages(&events, ledger, &document, own)),
+        None if events.iter().any(|event| matches!(&event.body, Body::TrustSet(set) if set.signature.is_some())) => {
+            found.push(Problem::at(1, "stages that were signed for a ledger that nothing else here names"));
+        }
+        None => {}
+    }
+    (events, found)
+}
+
+/// Who an event is by; nobody where it is by no person.
+pub(in crate::ledger) fn person(actor: &Actor) -> &str {
+    match actor {
+        Actor::Person(identity) => &identity.name,
+        Actor::Agent(_) | Actor::Policy | Actor::Program => "",
+    }
+}
+
+/// Whether a stage was signed by whoever set it, where it stands in the chain.
+fn signed_so(
+    event: &Event,
+    set: &TrustSet,
+    signature: &Signature,
+    (ledger, head): (&LedgerId, Head),
+    document: &dyn Fn(&Digest) -> Option<Value>,
+    own: Option<&AllowedSigners>,
+) -> Result<(), String> {
+    let mut signed: Signed<TrustStatement> = read_signed(signature, event.at, document)?;
+    let unsigned = TrustSet { signature: None, ..set.clone() };
+    let again = TrustStatement::sign(unsigned, Some(&signed), ledger.clone(), person(&event.actor), head);
+    match again {
+        Ok(again) if again == *set => {}
+        Ok(_) => return Err("a trust stage whose signature is not the one that its event says".into()),
+        Err(refusal) => return Err(refusal.to_string()),
+    }
+    if let Some(own) = own {
+        signed.signers = own.clone();
+        signed.check().map_err(|why| format!("a trust stage that, as the signers given have it, nobody set: {why}"))?;
+    }
+    Ok(())
+}

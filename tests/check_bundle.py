@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Checks a bundle with Python's own library and ssh-keygen: check_bundle.py BUNDLE [ALLOWED_SIGNERS]"""
+import hashlib, json, re, subprocess, sys, tarfile, tempfile
+
+def wrong(place, why): sys.exit(f"{place}: {why}")
+def sha256(data): return hashlib.sha256(data).hexdigest()
+
+with tarfile.open(sys.argv[1], "r:") as tar:
+    files = {m.name: tar.extractfile(m).read() if m.isfile() else wrong(m.name, "is no plain file") for m in tar}
+manifest = json.loads(files.pop("manifest.json", None) or wrong("manifest.json", "is missing"))
+listed = {file["path"]: file for file in manifest["files"]}
+for path in listed.keys() ^ files.keys(): wrong(path, "is listed or there, not both")
+for path, data in files.items():
+    if sha256(data) != listed[path]["sha256"] or len(data) != listed[path]["size"]: wrong(path, "was changed")
+    if path.startswith("blobs/") and path != f"blobs/{sha256(data)}.json": wrong(path, "is not what its name says")
+signed = 0
+for folder in ("", "trust/"):
+    prev, count = "sha256:" + "0" * 64, 0
+    for line in files.get(folder + "events.jsonl", b"").splitlines():
+        event, count, place = json.loads(line), count + 1, f"{folder}events.jsonl: event {count + 1}"
+        before, _, after = line.rpartition(b'"hash":"%s",' % event["hash"].encode())
+        if event["hash"] != "sha256:" + sha256(before + after): wrong(place, "does not have the hash that it says")
+        if (event["seq"], event["prev"]) != (count, prev): wrong(place, "does not follow the event before it")
+        prev, about, signature = event["hash"], event["body"].get("about"), event["body"].get("signature")
+        if not signature: continue
+        kind = "gate" if isinstance(about, str) else ([k for k in about or {} if k in ("call", "deviation")] or ["answer"])[0]
+        name, end = f"{folder}signatures/{count}", re.sub(r"[^0-9]", "", event["at"])[:14] + "Z"
+        if sha256(files[name + ".json"]) != signature["statement"][7:]: wrong(place, "is signed over something else")
+        with tempfile.TemporaryDirectory() as temp:
+            for part in (".sig", ".allowed_signers"): open(temp + "/x" + part, "wb").write(files[name + part])
+            signers = sys.argv[2] if len(sys.argv) > 2 else temp + "/x.allowed_signers"
+            ok = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", signers, "-I", event["actor"]["person"]["name"], "-n",
+                "countersign-" + ("trust" if folder else kind), "-s", temp + "/x.sig", "-O", "verify-time=" + end],
+                input=files[name + ".json"], capture_output=True)
+        if ok.returncode: wrong(place, "has a signature that does not hold: " + ok.stderr.decode())
+        signed += 1
+    if not folder and (prev, count) != (manifest["head"], manifest["events"]): wrong("manifest.json", "names another end")
+print(f"{manifest['engagement']}: {manifest['events']} events, {signed} signatures, head {manifest['head']}")

@@ -1,0 +1,193 @@
+//! Bundles: one file that is checked without a workspace, by this program and by thirty lines of Python; and what `verify`
+//! says about whatever it is given.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use crate::bench::{Bench, run_in};
+
+/// An engagement at trust stage 2, signed by ada and over.
+fn finished() -> (Bench, String) {
+    let bench = Bench::new();
+    bench.trust("vlan@lab", "2", "ten clean runs");
+    let id = bench.request_one();
+    bench.to_end(&id, 0);
+    (bench, id)
+}
+
+/// Has the script look at a bundle.
+fn script(bundle: &Path, more: &[&str]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check_bundle.py");
+    Command::new("python3").arg(script).arg(bundle).args(more).output().expect("python3 is installed by tests/run.sh")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Where the content of a file begins in a bundle.
+fn content(bundle: &[u8], path: &str) -> usize {
+    let header = (0..bundle.len()).step_by(512).find(|at| {
+        let name = &bundle[*at..*at + 100];
+        name.starts_with(path.as_bytes()) && name[path.len()] == 0
+    });
+    header.unwrap_or_else(|| panic!("no {path} in the bundle")) + 512
+}
+
+#[test]
+fn a_bundle_is_checked_without_a_workspace_and_by_a_script() {
+    let (bench, id) = finished();
+    let (file, alone) = (bench.outside("k.bundle.tar"), tempfile::tempdir().unwrap());
+    let name = file.to_str().unwrap();
+    bench.run(&["export", &id, "--bundle", name]).code(0).shows(&format!("countersign verify {name}"));
+    let bytes = std::fs::read(&file).unwrap();
+    // It is not written over, and written again it is the same.
+    bench.run(&["export", &id, "--bundle", name]).code(2).says("is there already");
+    let again = bench.outside("again.tar");
+    let answer = bench.json(&["export", &id, "--bundle", again.to_str().unwrap()]);
+    assert_eq!(answer["bundle"], again.to_str().unwrap());
+    assert_eq!(std::fs::read(&again).unwrap(), bytes);
+    let verify =
+        |file: &Path, more: &[&str]| run_in(alone.path(), &[&["verify", file.to_str().unwrap()], more].concat());
+    let head = bench.json(&["verify", &id])["head"].clone();
+    let shown =
+        verify(&file, &[]).code(0).shows("signed: gate 1 (the spec), by ada").shows("trust: the chain of stages holds");
+    assert!(shown.out.contains("left out: the result of c1 ("), "{}", shown.out);
+    assert!(!shown.out.contains("on a name alone"), "{}", shown.out);
+    assert_eq!(verify(&file, &["--json"]).code(0).json()["head"], head);
+    // Whoever checks brings their own signers.
+    let signers = bench.root.join("policies/allowed_signers");
+    let signers = signers.to_str().unwrap();
+    verify(&file, &["--signers", signers]).code(0).shows("as the signers given have it");
+    let strangers = alone.path().join("strangers");
+    std::fs::write(&strangers, "# nobody\n").unwrap();
+    let strangers = strangers.to_str().unwrap();
+    verify(&file, &["--signers", strangers]).code(5).shows("(events.jsonl): ").shows("event 1 (trust/events.jsonl): ");
+    // The script says the same, and knows as many signatures: two gates and a trust stage.
+    let said = script(&file, &[]);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    assert!(text(&said.stdout).contains("3 signatures") && text(&said.stdout).contains(head.as_str().unwrap()));
+    assert!(script(&file, &[signers]).status.success());
+    assert!(text(&script(&file, &[strangers]).stderr).contains("a signature that does not hold"));
+    // With what tools answered, nothing is left out.
+    let whole = bench.outside("whole.tar");
+    bench.run(&["export", &id, "--bundle", whole.to_str().unwrap(), "--with-results"]).code(0);
+    assert!(!verify(&whole, &[]).code(0).out.contains("left out"));
+    assert!(script(&whole, &[]).status.success());
+    assert!(std::fs::metadata(&whole).unwrap().len() > bytes.len() as u64);
+    bench.run(&["export", &id, "--with-results"]).code(2);
+    bench.run(&["export", &id]).code(2).says("--bundle");
+    // A byte in each kind of file, which the program and the script both find, and the program places.
+    let changed = alone.path().join("changed.tar");
+    let answer = bench.events(&id, "approval.answered").remove(0)["seq"].as_u64().unwrap();
+    for path in [
+        "manifest.json",
+        "events.jsonl",
+        "trust/events.jsonl",
+        "trust/signatures/1.sig",
+        &format!("signatures/{answer}.json"),
+        &format!("signatures/{answer}.allowed_signers"),
+    ] {
+        let mut bytes = bytes.clone();
+        let at = content(&bytes, path) + 60;
+        bytes[at] ^= 1;
+        std::fs::write(&changed, &bytes).unwrap();
+        verify(&changed, &[]).code(5).shows(path);
+        assert!(!script(&changed, &[]).status.success(), "the script does not find what was done to {path}");
+    }
+    for (length, what) in [(0, "manifest.json: is missing"), (700, "at byte "), (bytes.len() - 1, "at byte ")] {
+        std::fs::write(&changed, &bytes[..length]).unwrap();
+        verify(&changed, &[]).code(5).shows(what);
+    }
+    std::fs::write(&changed, [&bytes[..], b"more"].concat()).unwrap();
+    verify(&changed, &[]).code(5).shows(&format!("at byte {}", bytes.len()));
+}
+
+#[test]
+fn the_script_finds_what_hashes_alone_do_not_show() {
+    let (bench, id) = finished();
+    let file = bench.outside("k.bundle.tar");
+    bench.run(&["export", &id, "--bundle", file.to_str().unwrap()]).code(0);
+    let forge = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/forge_bundle.py");
+    let alone = tempfile::tempdir().unwrap();
+    // Each is a bundle that is made anew with a right manifest, so that only the chain and the signatures tell.
+    for (forgery, says) in [
+        ("none", ""),
+        ("drop", "does not follow"),
+        ("swap", "does not follow"),
+        ("repeat", "does not follow"),
+        ("retitle", "does not have the hash"),
+        ("end", "names another end"),
+        ("blob", "is not what its name says"),
+        ("signature", "a signature that does not hold"),
+        ("statement", "is signed over something else"),
+    ] {
+        let forged = alone.path().join(format!("{forgery}.tar"));
+        let made = Command::new("python3").arg(&forge).arg(forgery).arg(&file).arg(&forged).output().unwrap();
+        assert!(made.status.success(), "{forgery}: {}", text(&made.stderr));
+        let said = script(&forged, &[]);
+        let verified = run_in(alone.path(), &["verify", forged.to_str().unwrap()]);
+        if forgery == "none" {
+            assert!(said.status.success() && std::fs::read(&forged).unwrap() == std::fs::read(&file).unwrap());
+            verified.code(0);
+        } else {
+            assert!(text(&said.stderr).contains(says), "{forgery}: {}", text(&said.stderr));
+            verified.code(5);
+        }
+    }
+}
+
+#[test]
+fn copies_of_signatures_in_a_folder_are_held_against_its_chain() {
+    let (bench, id) = finished();
+    bench.run(&["export", &id, "../record"]).code(0);
+    let folder = bench.outside("record");
+    let verify = || run_in(&bench.root, &["verify", folder.to_str().unwrap()]);
+    verify().code(0);
+    let answer = bench.events(&id, "approval.answered").remove(0)["seq"].as_u64().unwrap();
+    for end in ["json", "sig", "allowed_signers"] {
+        let path = folder.join(format!("signatures/{answer}.{end}"));
+        let bytes = std::fs::read(&path).unwrap();
+        let place = format!("event {answer} (signatures/{answer}.{end}): ");
+        std::fs::write(&path, [&bytes[..], b"\n"].concat()).unwrap();
+        verify().code(5).shows(&format!("{place}was changed"));
+        std::fs::remove_file(&path).unwrap();
+        verify().code(5).shows(&format!("{place}is missing"));
+        std::fs::write(&path, bytes).unwrap();
+    }
+    std::fs::write(folder.join("signatures/1.sig"), "x").unwrap();
+    verify().code(5).shows("signatures/1.sig: is of no signed event");
+}
+
+#[test]
+fn verify_says_what_it_was_given_and_what_it_found_on_a_name_alone() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    let answers = bench.events(&id, "approval.answered");
+    let said = format!("1 answer: gate 1 (the spec) by ada (event {})", answers[0]["seq"]);
+    bench.run(&["verify", &id]).code(0).shows("on a name alone").shows(&said);
+    assert_eq!(bench.json(&["verify", &id])["on_a_name"], 1);
+    // What is neither file nor engagement, in a workspace and outside.
+    let alone = tempfile::tempdir().unwrap();
+    bench.run(&["verify", "nodir"]).code(2).says("`nodir` is no folder or bundle that is here").says("no engagement");
+    run_in(alone.path(), &["verify", "nodir"]).code(2).says("`nodir` is no folder or bundle that is here");
+    bench.run(&["verify", "countersign.toml"]).code(5).shows("at byte 0: ");
+    run_in(alone.path(), &["verify", "/dev/null"]).code(2).says("not a plain file");
+    // Signers that are none are named by the file that was given.
+    let key = bench.key_of("ada");
+    let public = format!("{key}.pub").replace(".key.pub", ".pub");
+    let wrong = bench.run(&["verify", &id, "--signers", &public]).code(2).says(&format!("{public}:1: "));
+    assert!(!wrong.err.contains("policies/allowed_signers"), "{}", wrong.err);
+    let strangers = alone.path().join("strangers");
+    std::fs::write(&strangers, "# nobody\n").unwrap();
+    let strangers = strangers.to_str().unwrap();
+    bench.run(&["verify", &id, "--signers", strangers]).code(5).shows("none of the signers given has signed");
+    // The chain of trust stages is held against them as well.
+    bench.trust("vlan@lab", "2", "ten clean runs");
+    bench.run(&["verify", "trust", "--signers", "policies/allowed_signers"]).code(0).shows("as the signers given");
+    let unknown = bench.run(&["verify", "trust", "--signers", strangers]).code(5).shows("event 1: ");
+    assert!(unknown.out.contains(&format!("{strangers} has no line for `ada`")), "{}", unknown.out);
+}
