@@ -78,7 +78,7 @@ fn calls(calls: &[(&str, Value)]) -> ResponseTemplate {
 }
 
 fn found(call: &str) -> ResponseTemplate {
-    says(&report("dns.record.create", &[("records", None, call)])["document"])
+    says(&report(&["dns.record.create"], &[("records", None, call)])["document"])
 }
 
 /// A workspace whose agents ask this endpoint, with a secret for its tools and one for the endpoint.
