@@ -12,6 +12,7 @@ use super::{
     fill::{Fill, Filled},
     names::{CallId, StepId, ToolName},
     step::{Arg, Step},
+    value::present,
 };
 
 /// The calls that will run, in an order that respects what each needs.
@@ -80,7 +81,7 @@ pub struct FlowNode {
     /// Its name.
     pub id: NodeId,
     /// The item of the step's `for_each`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
     /// The inventory target, where the arguments that name it are known.
     pub target: Option<String>,
@@ -92,7 +93,7 @@ pub struct FlowNode {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
     /// What the manifest says will be there after.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
     /// Why it will not run, where that is known now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,5 +192,24 @@ impl AutomationFlow {
     /// The nodes by id.
     pub fn by_id(&self) -> BTreeMap<&NodeId, &FlowNode> {
         self.nodes.iter().map(|node| (&node.id, node)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nothing_that_will_be_there_is_read_as_it_was_written() {
+        let step = json!({"id": "remove", "tool": "vlan.delete"});
+        let mut node = json!({"id": "remove", "target": "sw01", "step": step, "needs": [], "after": null});
+        let read: FlowNode = serde_json::from_value(node.clone()).unwrap();
+        assert_eq!(read.after, Some(Value::Null));
+        assert_eq!(serde_json::to_value(&read).unwrap().get("after"), Some(&Value::Null));
+        node.as_object_mut().unwrap().remove("after");
+        let read: FlowNode = serde_json::from_value(node).unwrap();
+        assert_eq!(read.after, None);
     }
 }

@@ -9,6 +9,7 @@ use super::{
     discovery::AcceptanceReading,
     flow::NodeId,
     names::{Agent, CallId, StepId, ToolName},
+    value::present,
 };
 
 /// What became of an engagement.
@@ -158,13 +159,13 @@ pub struct StepResult {
     /// The calls that were made for it.
     pub calls: Vec<CallId>,
     /// What was there before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
     /// What the design says should be there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub designed: Option<Value>,
     /// What was read back at the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub observed: Option<Value>,
 }
 

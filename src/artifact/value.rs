@@ -14,6 +14,12 @@ use serde_json::{Map, Value, json};
 use super::json::from_json;
 use super::yaml::SAFE_INTEGER;
 
+/// Reads a member that is there, `null` included: what was nothing is not what was never looked at, and a document that is
+/// read and written again has the digest that it had.
+pub(super) fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}
+
 /// The JSON types that an argument or input may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
