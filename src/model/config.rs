@@ -200,7 +200,7 @@ impl Default for Retries {
         Self {
             first_wait_ms: 500,
             longest_wait_ms: 20_000,
-            total_wait_seconds: 300,
+            total_wait_seconds: 120,
             failures_until_rest: at_least_one(3),
             rest_seconds: at_least_one(30),
         }
