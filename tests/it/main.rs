@@ -38,6 +38,7 @@ mod secrets;
 mod served;
 mod shapes;
 mod signed;
+mod talk;
 mod terminal;
 mod trust;
 mod written;

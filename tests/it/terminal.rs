@@ -8,11 +8,19 @@ use std::{
 
 use crate::bench::{Answer, Bench, program};
 
+/// A command on a terminal of its own. The shell that `script` starts gives way to the program, or Ctrl-C would end the
+/// shell as well; which shell that is does not depend on who runs the tests.
+pub fn on_a_terminal(bench: &Bench, args: &str) -> Command {
+    let line = format!("exec '{}' {args}", program().display());
+    let mut script = Command::new("script");
+    script.current_dir(&bench.root).args(["-qefc", &line, "/dev/null"]);
+    script.env("SHELL", "/bin/sh").env("TERM", "xterm").env_remove("NO_COLOR");
+    script
+}
+
 /// Runs a command on a terminal of its own, typing these lines.
 pub fn typed(bench: &Bench, args: &str, lines: &str, editor: Option<&str>) -> Answer {
-    let line = format!("'{}' {args}", program().display());
-    let mut script = Command::new("script");
-    script.current_dir(&bench.root).args(["-qefc", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+    let mut script = on_a_terminal(bench, args);
     script.env_remove("COUNTERSIGN_KEY").env_remove("SSH_AUTH_SOCK");
     script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     match editor {
