@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    call::CallArgs, keys::KeysArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, say::SayArgs, spec::SpecArgs,
-    tools::Tools,
+    call::CallArgs, keys::KeysArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, proofs::LogCommand, say::SayArgs,
+    spec::SpecArgs, tools::Tools,
 };
 
 const CODES: &str = "\
@@ -96,8 +96,9 @@ pub enum Command {
     /// Show where an engagement stands, and the open question as its approver sees it.
     #[command(after_help = "Examples:\n  countersign show k7m\n  countersign show k7m --artifact spec")]
     Show(Show),
-    /// Show what happened, event by event.
-    #[command(after_help = "Examples:\n  countersign log k7m\n  countersign log k7m --kind call")]
+    /// Show what happened, event by event; or prove that it is in the log over all engagements.
+    #[command(after_help = "Examples:\n  countersign log k7m\n  countersign log k7m --kind call\n  \
+        countersign log checkpoint\n  countersign log prove k7m --json\n  countersign log consistency 12 40")]
     Log(Log),
     /// Write an engagement for others to read and check: a folder with its artifacts and one page, or a bundle in one file.
     #[command(
@@ -111,10 +112,11 @@ pub enum Command {
         To restore it, end every countersign of the workspace and put the copy in place of .countersign/ledger.db, \
         with no ledger.db-wal or ledger.db-shm beside it.")]
     Backup(Backup),
-    /// Check the chain of an engagement, of trust stages, or of what was exported.
+    /// Check the chain of an engagement, of trust stages, or of what was exported, or the log over all of them.
     #[command(
         after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record --signers allowed_signers\n  \
-        countersign verify k7m.bundle.tar\n  countersign verify trust --signers allowed_signers"
+        countersign verify k7m.bundle.tar\n  countersign verify trust --signers allowed_signers\n  \
+        countersign verify k7m --against published.txt\n  countersign verify log"
     )]
     Verify(Verify),
     /// Show the ledger's own public keys, or make a new one; they sign checkpoints and what leaves the ledger.
@@ -454,9 +456,14 @@ pub enum ArtifactArg {
 
 /// `log`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Log {
+    /// What is to be shown of the log over all engagements.
+    #[command(subcommand)]
+    pub command: Option<LogCommand>,
     /// The engagement; its first letters do.
-    pub id: String,
+    #[arg(required = true)]
+    pub id: Option<String>,
     /// Only events whose kind begins so, such as `call` or `approval`.
     #[arg(long)]
     pub kind: Option<String>,
@@ -488,9 +495,13 @@ pub struct Backup {
 /// `verify`
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// An engagement, a folder or a bundle that `export` wrote, or `trust`.
-    #[arg(value_name = "ID|DIR|FILE|trust")]
+    /// An engagement, a folder or a bundle that `export` wrote, `trust`, or `log` for the log over all engagements.
+    #[arg(value_name = "ID|DIR|FILE|trust|log")]
     pub what: String,
+    /// Hold the log against the checkpoints in this file, which somebody else kept: then nothing can have been cut off
+    /// behind them or written anew.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
     /// Hold signatures against these allowed signers too, not only those that are kept with the chain.
     #[arg(long, value_name = "FILE")]
     pub signers: Option<PathBuf>,

@@ -7,16 +7,21 @@ use super::{
     args::{Global, Log},
     context::Context,
     output::{CliError, Code, about, count, money, plain, say, say_json},
+    proofs,
     show::outcome_words,
     teller::outcome_word,
 };
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
+    let named = match (args.command, args.id) {
+        (Some(command), _) => return proofs::run(global, command).await,
+        (None, named) => named.unwrap_or_default(),
+    };
     let context = Context::open(global).await?;
     // The ledger keeps its trust stages in a chain of their own.
-    let trust = args.id == EngagementId::TRUST;
-    let id = if trust { EngagementId::trust() } else { context.workspace.find(&args.id).await? };
+    let trust = named == EngagementId::TRUST;
+    let id = if trust { EngagementId::trust() } else { context.workspace.find(&named).await? };
     let mut events = Vec::new();
     for bytes in context.workspace.store().events(&id, 0).await? {
         let event: Event = serde_json::from_slice(&bytes).map_err(|error| {

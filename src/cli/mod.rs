@@ -23,6 +23,7 @@ mod log;
 mod models;
 mod output;
 mod policy;
+mod proofs;
 mod reader;
 mod request;
 mod run;

@@ -6,7 +6,9 @@ use crate::{
     artifact::{ArtifactKind, EngagementId, digest_of, from_yaml},
     engagement::{Body, Event, State},
     facts::AllowedSigners,
-    ledger::{Bundle, Problem, TrustBook, Verification, read_bundle, read_bundle_file, verify_bundle},
+    ledger::{
+        Bundle, Freshness, Problem, TrustBook, Verification, read_bundle, read_bundle_file, verify_bundle,
+    },
     runtime::WorkspaceError,
 };
 
@@ -14,6 +16,7 @@ use super::{
     args::{Global, Verify},
     context::Context,
     output::{CliError, Code, count, plain, say, say_json},
+    proofs,
 };
 
 /// So many notes about what was left out are shown to people; of the others their number is said.
@@ -22,16 +25,29 @@ const LEFT_OUT_SHOWN: usize = 4;
 /// Runs the command.
 pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     let signers = args.signers.as_deref().map(read_signers).transpose()?;
+    let against = args.against.as_deref();
     if args.what == EngagementId::TRUST {
-        return trust(global, signers.as_ref()).await;
+        return trust(global, signers.as_ref(), against).await;
     }
-    let verification = match Path::new(&args.what) {
+    if args.what == "log" {
+        if signers.is_some() {
+            return Err(CliError::usage("`verify log` has no signatures of people in it; leave out --signers"));
+        }
+        return proofs::verify(global, against).await;
+    }
+    let path = Path::new(&args.what);
+    if path.exists() && against.is_some() {
+        return Err(CliError::usage(
+            "what was exported has nothing of the log in it; verify the engagement in its workspace with --against",
+        ));
+    }
+    let verification = match path {
         folder if folder.is_dir() => exported(folder, signers.as_ref())?,
         file if file.exists() => {
             let bytes = read_bundle_file(file).map_err(|error| CliError { code: Code::Usage, ..error.into() })?;
             verify_bundle(&bytes, signers.as_ref())
         }
-        _ => stored(global, &args.what).await?.verify_against(signers.as_ref()),
+        _ => stored(global, &args.what, signers.as_ref(), against).await?,
     };
     if global.json {
         say_json(&verification)?;
@@ -59,8 +75,13 @@ fn exported(folder: &Path, signers: Option<&AllowedSigners>) -> Result<Verificat
     Ok(verification)
 }
 
-/// An engagement of the workspace.
-async fn stored(global: &Global, what: &str) -> Result<Bundle, CliError> {
+/// Verifies an engagement of the workspace, and that the log over all has it.
+async fn stored(
+    global: &Global,
+    what: &str,
+    signers: Option<&AllowedSigners>,
+    against: Option<&Path>,
+) -> Result<Verification, CliError> {
     let nothing = |more: String| {
         CliError::usage(format!("`{what}` is no folder or bundle that is here, and no engagement either: {more}"))
     };
@@ -72,7 +93,10 @@ async fn stored(global: &Global, what: &str) -> Result<Bundle, CliError> {
         Err(WorkspaceError::Id(why)) => return Err(nothing(why)),
         found => found?,
     };
-    Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)
+    let bundle = Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?;
+    let mut verification = bundle.verify_against(signers);
+    proofs::hold_against(&context, &id, against, &mut verification).await?;
+    Ok(verification)
 }
 
 /// The allowed signers of whoever verifies.
@@ -82,16 +106,18 @@ fn read_signers(path: &Path) -> Result<AllowedSigners, CliError> {
     AllowedSigners::parse_as(&path.display().to_string(), &text).map_err(|problem| CliError::usage(problem.to_string()))
 }
 
-/// Checks the ledger's own chain of trust stages: every link, that each stage follows from the one before, and that
-/// whoever raised one signed that.
-async fn trust(global: &Global, signers: Option<&AllowedSigners>) -> Result<Code, CliError> {
+/// Checks the ledger's own chain of trust stages: every link, that each stage follows from the one before, that
+/// whoever raised one signed that, and that the log over all has it.
+async fn trust(global: &Global, signers: Option<&AllowedSigners>, against: Option<&Path>) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let book = TrustBook::open(std::sync::Arc::clone(context.workspace.store())).await.map_err(unverified)?;
     let (events, head) = (book.events().len(), book.trust().head());
-    let problems = book.verify(signers).await.map_err(unverified)?;
+    let mut problems = book.verify(signers).await.map_err(unverified)?;
+    let (of_the_log, freshness) = proofs::hold_trust_against(&context, events as u64, against).await?;
+    problems.extend(of_the_log);
     if global.json {
         say_json(
-            &serde_json::json!({"ok": problems.is_empty(), "events": events, "head": head, "problems": problems}),
+            &serde_json::json!({"ok": problems.is_empty(), "events": events, "head": head, "freshness": freshness, "problems": problems}),
         )?;
     } else if !problems.is_empty() {
         say("This does NOT hold:");
@@ -102,7 +128,15 @@ async fn trust(global: &Global, signers: Option<&AllowedSigners>) -> Result<Code
         say(format!("The chain of trust stages holds: {}, head {head}", count(events as u64, "event")));
         let says = if signers.is_some() { "the signers given" } else { "the allowed signers kept with the chain" };
         say(format!("  note: every signature is good as {says} have it; lowering a stage needs none"));
-        say("  note: freshness not witnessed: nothing here shows that the chain has not been cut at its end");
+        say(match freshness {
+            Freshness::Witnessed { size, seq } => format!(
+                "  note: witnessed: up to event {}, by a published checkpoint of {size} leaves",
+                seq.unwrap_or(events as u64)
+            ),
+            Freshness::NotWitnessed => {
+                "  note: freshness not witnessed: nothing here shows that the chain has not been cut at its end".into()
+            }
+        });
     }
     Ok(if problems.is_empty() { Code::Done } else { Code::Unverified })
 }

@@ -84,6 +84,7 @@ impl Journal {
             events: vec![link(&sealed)],
             blobs: new.bytes,
             summary: Some(Summary::of(&journal.state)),
+            logged: false,
         };
         journal.store.append(append).await?;
         Ok(journal)
@@ -273,6 +274,12 @@ impl Journal {
             events: self.staged.iter().map(|staged| &staged.sealed).chain(&sealed).map(link).collect(),
             blobs: self.staged.iter().flat_map(|staged| staged.bytes.iter().cloned()).chain(new.bytes).collect(),
             summary: Some(Summary::of(&ahead)),
+            logged: self
+                .staged
+                .iter()
+                .map(|staged| &staged.sealed)
+                .chain(&sealed)
+                .any(|next| is_logged(&next.event.body)),
         };
         self.store.append(append).await?;
         // Nothing is waited for from here on.
@@ -372,6 +379,11 @@ impl Journal {
         let named: Vec<Digest> = events.iter().flat_map(mentions).map(|mention| mention.digest).collect();
         self.load(&named).await
     }
+}
+
+/// Whether the log over all engagements has a leaf of such an event: what a person or a policy answered, and the end.
+fn is_logged(body: &Body) -> bool {
+    matches!(body, Body::Answered(_) | Body::Closed(_))
 }
 
 impl std::fmt::Debug for Journal {

@@ -7,11 +7,14 @@
 mod archive;
 mod bundle;
 pub mod chain;
+mod checkpoint;
 mod claim;
 mod error;
 mod journal;
 mod keys;
+mod log;
 mod mentions;
+mod merkle;
 mod note;
 mod signatures;
 mod sqlite;
@@ -22,15 +25,21 @@ mod verify;
 
 pub use archive::{Contents, LARGEST_BUNDLE, verify_bundle};
 pub use bundle::{Bundle, read_bundle, read_bundle_file, write_bundle, write_new};
+pub use checkpoint::{Checkpoint, read_checkpoints};
 pub use claim::Claim;
 pub use error::LedgerError;
 pub use journal::{Journal, JournalError};
 pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, origin};
+pub use log::{
+    ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, check_log, consistency, last_checkpoint,
+    log_root, prove,
+};
+pub use merkle::{Leaf, Nodes};
 pub use note::{Note, NoteError, NoteKey, VerifierKey};
 #[cfg(debug_assertions)]
 pub use sqlite::halt_at;
 pub use sqlite::{Backup, SqliteStore};
-pub use store::{Append, Filter, Link, Pending, Store, Which};
+pub use store::{Append, Filter, Link, Logged, Pending, Store, Which};
 pub use summary::{Status, Summary};
 pub use trust::{TrustBook, TrustError};
 pub use verify::{Problem, Verification, verify, verify_against};

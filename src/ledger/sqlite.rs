@@ -8,6 +8,7 @@
 mod backup;
 #[cfg(debug_assertions)]
 mod halt;
+mod log;
 mod schema;
 
 use std::{
@@ -33,7 +34,8 @@ use crate::artifact::{Digest, EngagementId, LedgerId};
 
 use super::{
     error::LedgerError,
-    store::{Append, Filter, Pending, Store, Which, checked, spelled},
+    merkle::Nodes,
+    store::{Append, Filter, Logged, Pending, Store, Which, checked, spelled},
     summary::{Status, Summary},
 };
 
@@ -71,7 +73,19 @@ impl SqliteStore {
     /// [`LedgerError::NotALedger`] for a file that is not one or no longer one, [`LedgerError::Newer`] for one that a
     /// later version of this program wrote, [`LedgerError::Corrupt`], [`LedgerError::Busy`] or [`LedgerError::Store`].
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
-        let path = path.as_ref();
+        Self::opened(path.as_ref(), None).await
+    }
+
+    /// The same, signing a checkpoint whenever the log grows with the key that is in this folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteStore::open`].
+    pub async fn open_signing(path: impl AsRef<Path>, keys: PathBuf) -> Result<Self, LedgerError> {
+        Self::opened(path.as_ref(), Some(keys)).await
+    }
+
+    async fn opened(path: &Path, keys: Option<PathBuf>) -> Result<Self, LedgerError> {
         schema::create_if_missing(path).await?;
         let mut connection =
             options(path).connect().await.map_err(|error| schema::opening(path, failed("be opened")(error)))?;
@@ -82,7 +96,7 @@ impl SqliteStore {
             .connect_lazy_with(options(path).pragma("query_only", "ON"));
         let (queue, jobs) = mpsc::channel(4 * SHARED);
         let commits = Arc::new(AtomicU64::new(0));
-        let writer = tokio::spawn(write(connection, path.to_owned(), jobs, Arc::clone(&commits)));
+        let writer = tokio::spawn(write(connection, (path.to_owned(), keys), jobs, Arc::clone(&commits)));
         Ok(Self { path: path.to_owned(), queue, writer, readers, commits })
     }
 
@@ -179,14 +193,6 @@ impl SqliteStore {
         Ok(found)
     }
 
-    async fn ledger(&self) -> Result<LedgerId, LedgerError> {
-        let id: String = sqlx::query_scalar("SELECT id FROM ledger")
-            .fetch_one(&self.readers)
-            .await
-            .map_err(failed("read its own id"))?;
-        id.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))
-    }
-
     async fn find(&self, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
         // `~` comes after every letter of an id.
         let ids: Vec<String> = sqlx::query_scalar(
@@ -232,12 +238,38 @@ impl Store for SqliteStore {
     }
 
     fn ledger(&self) -> Pending<'_, LedgerId> {
-        Box::pin(self.ledger())
+        Box::pin(ledger_id(&self.readers))
+    }
+
+    fn log_size(&self) -> Pending<'_, u64> {
+        Box::pin(log::log_size(&self.readers))
+    }
+
+    fn log_nodes<'a>(&'a self, places: &'a [u64]) -> Pending<'a, Nodes> {
+        Box::pin(log::read_nodes(&self.readers, places))
+    }
+
+    fn logged<'a>(&'a self, engagement: Option<&'a EngagementId>) -> Pending<'a, Vec<Logged>> {
+        Box::pin(log::logged(&self.readers, engagement))
+    }
+
+    fn checkpoints(&self, after: u64) -> Pending<'_, Vec<String>> {
+        Box::pin(log::checkpoints(&self.readers, after))
+    }
+
+    fn last_checkpoint(&self) -> Pending<'_, Option<String>> {
+        Box::pin(log::last_checkpoint(&self.readers))
     }
 
     fn find<'a>(&'a self, prefix: &'a str) -> Pending<'a, Vec<EngagementId>> {
         Box::pin(self.find(prefix))
     }
+}
+
+async fn ledger_id(executor: impl sqlx::SqliteExecutor<'_>) -> Result<LedgerId, LedgerError> {
+    let id: String =
+        sqlx::query_scalar("SELECT id FROM ledger").fetch_one(executor).await.map_err(failed("read its own id"))?;
+    id.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -252,22 +284,23 @@ fn options(path: &Path) -> SqliteConnectOptions {
 /// Writes until nobody can ask any more.
 async fn write(
     mut connection: SqliteConnection,
-    path: PathBuf,
+    (path, keys): (PathBuf, Option<PathBuf>),
     mut jobs: mpsc::Receiver<Job>,
     commits: Arc<AtomicU64>,
 ) {
+    let keys = keys.as_deref();
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, SHARED).await > 0 {
         // An append that cannot be written takes none of the others with it: each is tried by itself then.
         let together = match batch.len() {
             1 => false,
-            _ => try_to(commit(&mut connection, &batch).await, &mut connection, &path, &commits).await.is_ok(),
+            _ => try_to(commit(&mut connection, &batch, keys).await, &mut connection, &path, &commits).await.is_ok(),
         };
         for job in batch.drain(..) {
             let outcome = if together {
                 Ok(())
             } else {
-                let written = commit(&mut connection, std::slice::from_ref(&job)).await;
+                let written = commit(&mut connection, std::slice::from_ref(&job), keys).await;
                 try_to(written, &mut connection, &path, &commits).await
             };
             // Whoever asked may have stopped waiting.
@@ -300,18 +333,15 @@ async fn try_to(
     written
 }
 
-/// Writes all of them in one transaction, or none. What belongs to several engagements at once, such as the leaves of a
-/// log over their heads, is written here after the last append.
-async fn commit(connection: &mut SqliteConnection, jobs: &[Job]) -> Result<(), LedgerError> {
+/// Writes all of them in one transaction, or none; after the last append what the log has of them.
+async fn commit(connection: &mut SqliteConnection, jobs: &[Job], keys: Option<&Path>) -> Result<(), LedgerError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin to write"))?;
-    for job in jobs {
-        if let Err(error) = put(&mut transaction, &job.append).await {
-            // What went wrong first is the news: after some errors SQLite has rolled back by itself.
-            if let Err(again) = transaction.rollback().await {
-                tracing::debug!(%again, "what was written could not be taken back once more");
-            }
-            return Err(error);
+    if let Err(error) = put_all(&mut transaction, jobs, keys).await {
+        // What went wrong first is the news: after some errors SQLite has rolled back by itself.
+        if let Err(again) = transaction.rollback().await {
+            tracing::debug!(%again, "what was written could not be taken back once more");
         }
+        return Err(error);
     }
     #[cfg(debug_assertions)]
     halt::pass();
@@ -319,6 +349,13 @@ async fn commit(connection: &mut SqliteConnection, jobs: &[Job]) -> Result<(), L
     #[cfg(debug_assertions)]
     halt::pass();
     Ok(())
+}
+
+async fn put_all(connection: &mut SqliteConnection, jobs: &[Job], keys: Option<&Path>) -> Result<(), LedgerError> {
+    for job in jobs {
+        put(connection, &job.append).await?;
+    }
+    log::write(connection, jobs.iter().map(|job| &job.append), keys).await
 }
 
 async fn put(connection: &mut SqliteConnection, append: &Append) -> Result<(), LedgerError> {

@@ -7,7 +7,11 @@ use std::{
 
 use crate::artifact::{Digest, EngagementId, LedgerId, digest_bytes};
 
-use super::{error::LedgerError, summary::Summary};
+use super::{
+    error::LedgerError,
+    merkle::{Leaf, Nodes},
+    summary::Summary,
+};
 
 /// What a store answers when it is done.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
@@ -25,6 +29,21 @@ pub struct Append {
     pub blobs: Vec<(Digest, Vec<u8>)>,
     /// What lists show from now on; the ledger's own trust chain is in no list.
     pub summary: Option<Summary>,
+    /// Whether the log over all engagements has the last of these events as a leaf; then it is signed anew.
+    pub logged: bool,
+}
+
+/// A leaf of the log and the event that it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Its place among the leaves, from 0.
+    pub position: u64,
+    /// The engagement.
+    pub engagement: EngagementId,
+    /// The place of the event.
+    pub seq: u64,
+    /// The stored bytes of the event, where they are there.
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// One event as it is stored.
@@ -103,6 +122,21 @@ pub trait Store: Send + Sync {
     /// The random id that the ledger was made with.
     fn ledger(&self) -> Pending<'_, LedgerId>;
 
+    /// How many leaves the log over all engagements has.
+    fn log_size(&self) -> Pending<'_, u64>;
+
+    /// Those of the log's hashes that are stored, by their places; see [`Nodes`].
+    fn log_nodes<'a>(&'a self, places: &'a [u64]) -> Pending<'a, Nodes>;
+
+    /// The leaves of an engagement, or all where none is named, in order.
+    fn logged<'a>(&'a self, engagement: Option<&'a EngagementId>) -> Pending<'a, Vec<Logged>>;
+
+    /// The checkpoints that cover more leaves than these, as they were signed, the smallest first.
+    fn checkpoints(&self, after: u64) -> Pending<'_, Vec<String>>;
+
+    /// The last checkpoint, as it was signed.
+    fn last_checkpoint(&self) -> Pending<'_, Option<String>>;
+
     /// The engagements whose id begins so, in order. What a person mistypes is read as Crockford's base 32 says:
     /// upper case as lower case, `o` as `0`, `i` and `l` as `1`.
     fn find<'a>(&'a self, prefix: &'a str) -> Pending<'a, Vec<EngagementId>>;
@@ -125,6 +159,12 @@ pub(super) fn spelled(prefix: &str) -> String {
 }
 
 impl Append {
+    /// What the log has of it, if anything.
+    pub(super) fn leaf(&self) -> Option<Leaf> {
+        let last = self.events.last().filter(|_| self.logged)?;
+        Some(Leaf { engagement: self.engagement.clone(), head: last.hash, seq: last.seq })
+    }
+
     /// Whether the events follow `expected_seq` without gaps and the documents are what their digests say. A store
     /// asks before it writes: what is wrong here would be damage later.
     pub(super) fn coherent(&self) -> Result<(), LedgerError> {

@@ -277,6 +277,9 @@ impl Story {
                 .collect(),
             blobs: self.blobs.iter().map(|(digest, bytes)| (*digest, bytes.clone())).collect(),
             summary: Some(Summary::of(&State::replay(events).unwrap())),
+            logged: sealed[from..to]
+                .iter()
+                .any(|sealed| matches!(sealed.event.body, Body::Answered(_) | Body::Closed(_))),
         }
     }
 }

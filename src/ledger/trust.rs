@@ -98,8 +98,14 @@ impl TrustBook {
             }
         }
         let link = Link { seq: seq + 1, bytes: sealed.bytes, hash: sealed.event.hash };
-        let append =
-            Append { engagement: EngagementId::trust(), expected_seq: seq, events: vec![link], blobs, summary: None };
+        let append = Append {
+            engagement: EngagementId::trust(),
+            expected_seq: seq,
+            events: vec![link],
+            blobs,
+            summary: None,
+            logged: true,
+        };
         self.store.append(append).await?;
         Ok(self.fold(sealed.event)?)
     }
@@ -178,7 +184,7 @@ mod tests {
         let sealed = chain::seal(&EngagementId::trust(), seq + 1, now(), actor, Body::TrustSet(set), prev).unwrap();
         let link = Link { seq: seq + 1, bytes: sealed.bytes, hash: sealed.event.hash };
         let (engagement, events) = (EngagementId::trust(), vec![link]);
-        let append = Append { engagement, expected_seq: seq, events, blobs: Vec::new(), summary: None };
+        let append = Append { engagement, expected_seq: seq, events, blobs: Vec::new(), summary: None, logged: true };
         book.store.append(append).await.unwrap();
     }
 

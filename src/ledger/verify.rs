@@ -32,7 +32,9 @@ pub(super) use stages::{follows, person, unsigned_stages, verify_stages};
 
 use super::{
     chain::{self, ChainError},
+    log::{Freshness, LogCheck},
     mentions::{Mention, Need, mentions},
+    store::Logged,
 };
 
 /// What verification found.
@@ -44,6 +46,8 @@ pub struct Verification {
     pub events: u64,
     /// The hash of the last event, where it can be read; what to compare with what others have seen.
     pub head: Option<Digest>,
+    /// Whether somebody outside knows how far it went.
+    pub freshness: Freshness,
     /// What is wrong, the first bad event first.
     pub problems: Vec<Problem>,
     /// What is not wrong, and yet to be known.
@@ -112,6 +116,43 @@ const NAMED: usize = 8;
 /// Said of everything that is verified without a witness.
 const NOT_WITNESSED: &str = "freshness not witnessed: nothing here shows that the chain has not been cut at its end";
 
+impl Verification {
+    /// Of a chain of so many events that was found whole, and of which nobody outside knows.
+    pub fn unwitnessed(events: u64) -> Self {
+        let (problems, notes) = (Vec::new(), vec![NOT_WITNESSED.into()]);
+        Self { ok: true, events, head: None, freshness: Freshness::NotWitnessed, problems, notes }
+    }
+
+    /// Holds it against what the log has of it, and against the log where that was checked: what is wrong with the log
+    /// is wrong here too, since nobody can say which of its engagements it is about.
+    pub fn hold_against(&mut self, logged: &[Logged], log: Option<&LogCheck>) {
+        for leaf in logged.iter().filter(|leaf| leaf.seq > self.events) {
+            let what =
+                format!("leaf {} of the log is of this event, which is missing: the chain was cut", leaf.position);
+            self.problems.push(Problem { seq: leaf.seq, what });
+        }
+        for problem in log.iter().flat_map(|log| &log.problems) {
+            let own = logged.iter().find(|leaf| leaf.position >= problem.leaf);
+            let seq = own.map_or(self.events, |leaf| leaf.seq);
+            self.problems.push(Problem { seq, what: format!("the log, from leaf {}: {}", problem.leaf, problem.what) });
+        }
+        if let Some(Freshness::Witnessed { size, .. }) = log.map(|log| &log.freshness) {
+            let under = logged.iter().rev().find(|leaf| leaf.position < *size);
+            self.notes.retain(|note| note != NOT_WITNESSED);
+            self.notes.push(match under {
+                Some(leaf) => {
+                    self.freshness = Freshness::Witnessed { size: *size, seq: Some(leaf.seq) };
+                    format!("witnessed: up to event {}, by a published checkpoint of {size} leaves", leaf.seq)
+                }
+                None => {
+                    format!("freshness not witnessed: nothing of this chain is under the checkpoint of {size} leaves")
+                }
+            });
+        }
+        self.ok = self.problems.is_empty();
+    }
+}
+
 /// Verifies the stored bytes of one engagement's events; `blob` gives the stored bytes of what they name.
 pub fn verify(events: &[Vec<u8>], blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> Verification {
     verify_against(events, blob, None)
@@ -149,6 +190,7 @@ pub fn verify_against(
         ok: walk.problems.is_empty(),
         events: events.len() as u64,
         head: walk.link.last.map(|last| last.hash),
+        freshness: Freshness::NotWitnessed,
         problems: walk.problems,
         notes: walk.notes,
         on_a_name: walk.names.len() as u64,

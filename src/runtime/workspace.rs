@@ -151,7 +151,7 @@ impl Workspace {
         for folder in [state.join("claims"), root.join(SERVERS).join("lab")] {
             std::fs::create_dir_all(&folder).map_err(|error| file_error(&folder, &error))?;
         }
-        let store = SqliteStore::open(state.join("ledger.db")).await?;
+        let store = SqliteStore::open_signing(state.join("ledger.db"), state.join("keys")).await?;
         let kept = Kept::of(&root, std::env::home_dir().as_deref()).resolved(|path| path.canonicalize().ok());
         let solver = config.solver;
         Ok(Self {

@@ -30,6 +30,7 @@ mod found;
 mod gates;
 mod kill;
 mod limits;
+mod log;
 mod model;
 mod objects;
 mod policy;

@@ -10,7 +10,7 @@ use std::{
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::{super::error::LedgerError, failed, options};
+use super::{super::error::LedgerError, failed, log, options};
 
 /// Marks the file as a ledger (`PRAGMA application_id`): "CSgn".
 const APPLICATION: i64 = 0x4353_676e;
@@ -52,7 +52,11 @@ CREATE TRIGGER ledger_stays BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'a
 CREATE TRIGGER ledger_last  BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'a ledger keeps its id'); END;
 PRAGMA user_version = 2;
 ",
+    log::STEP,
 ];
+
+/// The version whose step makes the log.
+const WITH_LOG: usize = 3;
 
 /// The version that this program writes.
 fn known() -> i64 {
@@ -125,9 +129,10 @@ pub(super) async fn bring_up_to_date(connection: &mut SqliteConnection, path: &P
     }
     let tables = pragma(
         connection,
-        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('events', 'blobs', 'summaries', 'ledger')",
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
+         ('events', 'blobs', 'summaries', 'ledger', 'log_leaves', 'log_nodes', 'checkpoints')",
     );
-    if tables.await? != 4 {
+    if tables.await? != 7 {
         return Err(LedgerError::corrupt("the database file", "a table is missing"));
     }
     // A copy made with VACUUM INTO has lost it.
@@ -138,8 +143,11 @@ async fn upgrade(connection: &mut SqliteConnection, from: i64) -> Result<(), Led
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin to upgrade"))?;
     // Another process may have been faster.
     let version = pragma(&mut transaction, "PRAGMA user_version").await?.max(from);
-    for step in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+    for (step, makes) in STEPS.iter().zip(1_usize..).skip(usize::try_from(version).unwrap_or(0)) {
         sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(failed("upgrade"))?;
+        if makes == WITH_LOG {
+            log::begin(&mut transaction).await?;
+        }
     }
     transaction.commit().await.map_err(failed("upgrade"))
 }

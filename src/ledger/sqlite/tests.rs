@@ -114,10 +114,10 @@ async fn a_file_of_a_newer_version_is_refused() {
     let (_dir, path) = place();
     filled(&path).await;
     let mut connection = raw(&path).await;
-    sqlx::query("PRAGMA user_version = 3").execute(&mut connection).await.unwrap();
+    sqlx::query("PRAGMA user_version = 4").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let refused = SqliteStore::open(&path).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Newer { found: 3, known: 2 }), "{refused}");
+    assert!(matches!(refused, LedgerError::Newer { found: 4, known: 3 }), "{refused}");
     assert!(refused.to_string().starts_with("this workspace was written by a newer countersign"), "{refused}");
 }
 
@@ -139,9 +139,9 @@ async fn a_ledger_has_an_id_of_its_own_and_keeps_it_and_an_older_one_gets_one() 
     for statement in ["UPDATE ledger SET id = 'x'", "DELETE FROM ledger"] {
         assert!(sqlx::query(statement).execute(&mut connection).await.is_err(), "{statement}");
     }
-    // As the version before this one wrote it.
-    for statement in ["DROP TABLE ledger", "PRAGMA user_version = 1"] {
-        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    // As the first version wrote it.
+    for statement in ["DROP TABLE ledger", NO_LOG, "PRAGMA user_version = 1"] {
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
     }
     connection.close().await.unwrap();
     let anew = of(&path).await;
@@ -149,6 +149,24 @@ async fn a_ledger_has_an_id_of_its_own_and_keeps_it_and_an_older_one_gets_one() 
     assert_eq!(of(&path).await, anew);
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(store.events(&"aaaaa".parse().unwrap(), 0).await.unwrap().len(), 7, "nothing else is touched");
+}
+
+const NO_LOG: &str = "DROP TABLE log_leaves; DROP TABLE log_nodes; DROP TABLE checkpoints";
+
+#[tokio::test]
+async fn the_log_of_an_older_ledger_begins_with_the_heads_of_what_is_in_it() {
+    let (_dir, path) = place();
+    filled(&path).await;
+    let mut connection = raw(&path).await;
+    sqlx::raw_sql(NO_LOG).execute(&mut connection).await.unwrap();
+    sqlx::query("PRAGMA user_version = 2").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let logged = store.logged(None).await.unwrap();
+    let heads: Vec<(u64, &str, u64)> =
+        logged.iter().map(|leaf| (leaf.position, leaf.engagement.as_str(), leaf.seq)).collect();
+    assert_eq!(heads, [(0, "aaaaa", 7), (1, "bbbbb", 7), (2, "ccccc", 7)]);
+    assert_eq!(logged[0].bytes, store.events(&logged[0].engagement, 6).await.unwrap().pop());
 }
 
 #[tokio::test]
@@ -380,7 +398,7 @@ async fn a_disk_that_is_full_or_read_only_is_named_and_what_comes_later_is_writt
         let mut connection = raw(&path).await;
         sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {way}"))).execute(&mut connection).await.unwrap();
         let (queue, jobs) = mpsc::channel(1);
-        let hobbled = tokio::spawn(write(connection, path.clone(), jobs, Arc::default()));
+        let hobbled = tokio::spawn(write(connection, (path.clone(), None), jobs, Arc::default()));
         let append = async |append: Append| {
             let (answer, answered) = oneshot::channel();
             queue.send(Job { append, answer }).await.unwrap();

@@ -1,0 +1,203 @@
+//! `countersign log checkpoint`, `log prove` and `log consistency`: what shows others how far the log goes, that an
+//! engagement is in it, and that it only ever grew.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::{
+    artifact::EngagementId,
+    ledger::{
+        Checkpoint, Freshness, LogCheck, Note, Problem, Store, Verification, check_log, consistency,
+        last_checkpoint, prove, read_checkpoints,
+    },
+};
+
+use super::{
+    args::Global,
+    context::Context,
+    output::{CliError, Code, plain, say, say_json},
+};
+
+/// No file of checkpoints that is read is longer.
+const LONGEST: u64 = 256 * 1024 * 1024;
+
+/// What `log` does beside showing an engagement's events.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Print the last signed checkpoint: how many leaves the log over all engagements has, and their root.
+    #[command(after_help = "Example: countersign log checkpoint > published.txt")]
+    Checkpoint,
+    /// Prove that an engagement's last answer or end is in the log of the last checkpoint.
+    #[command(after_help = "Example: countersign log prove k7m --json > k7m.proof.json")]
+    Prove {
+        /// The engagement; its first letters do. `trust` for the chain of trust stages.
+        id: String,
+    },
+    /// Prove that the log of one size begins with that of another.
+    #[command(after_help = "Example: countersign log consistency 12 40 --json")]
+    Consistency {
+        /// The earlier size, as a checkpoint has it in its second line.
+        old: u64,
+        /// The later size.
+        new: u64,
+    },
+}
+
+/// Runs the command.
+pub async fn run(global: &Global, command: LogCommand) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let store = context.workspace.store().as_ref();
+    match command {
+        LogCommand::Checkpoint => checkpoint(global, store).await,
+        LogCommand::Prove { id } => {
+            let id = match id.as_str() {
+                EngagementId::TRUST => EngagementId::trust(),
+                id => context.workspace.find(id).await?,
+            };
+            inclusion(global, &context, &id).await
+        }
+        LogCommand::Consistency { old, new } => grown(global, store, old, new).await,
+    }
+}
+
+async fn checkpoint(global: &Global, store: &dyn Store) -> Result<Code, CliError> {
+    let Some((Checkpoint { origin, size, root }, note)) = last_checkpoint(store).await? else {
+        return Err(none_yet());
+    };
+    let leaves = store.log_size().await?;
+    if global.json {
+        say_json(
+            &json!({"origin": origin, "size": size, "root": root, "leaves": leaves, "checkpoint": note.to_string()}),
+        )?;
+    } else {
+        say(note.to_string().trim_end());
+    }
+    Ok(Code::Done)
+}
+
+async fn inclusion(global: &Global, context: &Context, id: &EngagementId) -> Result<Code, CliError> {
+    let Some(proof) = prove(context.workspace.store().as_ref(), id).await? else {
+        let why = "nothing of it was answered or closed under a checkpoint yet";
+        return Err(CliError::failed(format!("{id} is not in the log: {why}; see `countersign show {id}`")));
+    };
+    // What is handed out is checked as whoever gets it will.
+    let checked = proof.check(&context.workspace.keys().await?.history()?);
+    let checkpoint = checked.map_err(|why| CliError {
+        code: Code::Unverified,
+        message: format!("the proof does not hold: {why}; see `countersign verify log`"),
+    })?;
+    if global.json {
+        say_json(&proof)?;
+        return Ok(Code::Done);
+    }
+    say(format!("event {} of {id}, {}", proof.leaf.seq, proof.leaf.head));
+    say(format!("is leaf {} of {}:", proof.index, checkpoint.size));
+    proof.path.iter().for_each(|hash| say(format!("  {hash}")));
+    say("");
+    say(proof.checkpoint.trim_end());
+    Ok(Code::Done)
+}
+
+async fn grown(global: &Global, store: &dyn Store, old: u64, new: u64) -> Result<Code, CliError> {
+    let Some(proof) = consistency(store, old, new).await? else {
+        let leaves = store.log_size().await?;
+        return Err(CliError::usage(format!(
+            "the log has {leaves} leaves; name two sizes from 1 to {leaves}, the smaller one first"
+        )));
+    };
+    if !proof.holds() {
+        let message = "the proof does not hold: a stored hash of the log was changed; see `countersign verify log`";
+        return Err(CliError { code: Code::Unverified, message: message.into() });
+    }
+    if global.json {
+        say_json(&proof)?;
+        return Ok(Code::Done);
+    }
+    say(format!("The log of {new} leaves, root {}", proof.new_root));
+    say(format!("begins with that of {old}, root {}:", proof.old_root));
+    proof.path.iter().for_each(|hash| say(format!("  {hash}")));
+    Ok(Code::Done)
+}
+
+fn none_yet() -> CliError {
+    CliError::failed("there is no checkpoint yet; the first gate that is answered makes one")
+}
+
+/// The checkpoints of a file that somebody else kept.
+pub fn read_published(path: &Path) -> Result<Vec<(Checkpoint, Note)>, CliError> {
+    let wrong = |why: String| CliError::usage(format!("{}: {why}", path.display()));
+    let metadata = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return Err(wrong("this is no file of checkpoints; name what the witness keeps".into()));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    read_checkpoints(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// `countersign verify log`: the whole log, made again from the events.
+pub async fn verify(global: &Global, against: Option<&Path>) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let check = checked(&context, against).await?;
+    if global.json {
+        say_json(&check)?;
+        return Ok(code(check.ok));
+    }
+    match (check.ok, check.root) {
+        (true, Some(root)) => {
+            let leaves = if check.size == 1 { "leaf" } else { "leaves" };
+            say(format!("The log holds: {} {leaves}, root {root}", check.size));
+        }
+        _ => say("This does NOT hold:"),
+    }
+    check.problems.iter().for_each(|problem| say(format!("  leaf {}: {}", problem.leaf, plain(&problem.what))));
+    match check.freshness {
+        Freshness::Witnessed { size, .. } => {
+            say(format!("  note: witnessed: a published checkpoint covers {size} leaves"))
+        }
+        Freshness::NotWitnessed => {
+            say("  note: freshness not witnessed: nothing here shows that the log has not been cut at its end");
+        }
+    }
+    check.notes.iter().for_each(|note| say(format!("  note: {note}")));
+    Ok(code(check.ok))
+}
+
+fn code(ok: bool) -> Code {
+    if ok { Code::Done } else { Code::Unverified }
+}
+
+async fn checked(context: &Context, against: Option<&Path>) -> Result<LogCheck, CliError> {
+    let published = against.map(read_published).transpose()?.unwrap_or_default();
+    let keys = context.workspace.keys().await?.history()?;
+    Ok(check_log(context.workspace.store().as_ref(), &keys, &published).await?)
+}
+
+/// Holds what was found about one chain against the log: that what the log has of it is there, and, where published
+/// checkpoints are brought along, that the log is still the one that was published.
+pub async fn hold_against(
+    context: &Context,
+    id: &EngagementId,
+    against: Option<&Path>,
+    verification: &mut Verification,
+) -> Result<(), CliError> {
+    let log = match against {
+        Some(_) => Some(checked(context, against).await?),
+        None => None,
+    };
+    let logged = context.workspace.store().logged(Some(id)).await?;
+    verification.hold_against(&logged, log.as_ref());
+    Ok(())
+}
+
+/// The same for the chain of trust stages.
+pub async fn hold_trust_against(
+    context: &Context,
+    events: u64,
+    against: Option<&Path>,
+) -> Result<(Vec<Problem>, Freshness), CliError> {
+    let mut verification = Verification::unwitnessed(events);
+    hold_against(context, &EngagementId::trust(), against, &mut verification).await?;
+    Ok((verification.problems, verification.freshness))
+}

@@ -1,0 +1,208 @@
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::ledger::{LedgerKeys, SqliteStore, testing::Story};
+
+struct Ledger {
+    home: tempfile::TempDir,
+}
+
+impl Ledger {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.home.path().join("ledger.db")
+    }
+
+    async fn store(&self) -> SqliteStore {
+        SqliteStore::open_signing(self.file(), self.home.path().join("keys")).await.unwrap()
+    }
+
+    /// Writes whole engagements, each with its two gates and its end in appends of their own.
+    async fn with(&self, of: &[&str]) {
+        let store = self.store().await;
+        for id in of {
+            let story = Story::whole(id);
+            let ends = story.bytes().len();
+            for seq in 0..ends {
+                store.append(story.append(seq, seq + 1)).await.unwrap();
+            }
+        }
+        store.close().await;
+    }
+
+    async fn keys(&self) -> KeyHistory {
+        let store = self.store().await;
+        LedgerKeys::of(self.home.path().join("keys"), &store.ledger().await.unwrap()).history().unwrap()
+    }
+
+    async fn published(&self) -> Vec<(Checkpoint, Note)> {
+        read_checkpoints(&self.store().await.checkpoints(0).await.unwrap().join("\n")).unwrap()
+    }
+
+    async fn check(&self, published: &[(Checkpoint, Note)]) -> LogCheck {
+        check_log(&self.store().await, &self.keys().await, published).await.unwrap()
+    }
+
+    /// A copy of the file as it is now.
+    async fn copy(&self, to: &Path) {
+        self.store().await.backup(to).await.unwrap();
+    }
+
+    /// Puts a copy in place of the file.
+    fn restore(&self, from: &Path) {
+        for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+            let _ = std::fs::remove_file(self.home.path().join(name));
+        }
+        std::fs::copy(from, self.file()).unwrap();
+    }
+
+    async fn behind_its_back(&self, statements: &str) {
+        let url = format!("sqlite://{}", self.file().display());
+        let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.unwrap();
+        sqlx::Connection::close(connection).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn answers_and_ends_are_leaves_and_each_is_proven_under_a_signed_checkpoint() {
+    let ledger = Ledger::new();
+    ledger.with(&["aaaaa", "bbbbb", "ccccc"]).await;
+    let (store, keys) = (ledger.store().await, ledger.keys().await);
+    let logged = store.logged(None).await.unwrap();
+    assert_eq!(
+        logged.len(),
+        9,
+        "two gates and an end each: {:?}",
+        logged.iter().map(|leaf| leaf.seq).collect::<Vec<_>>()
+    );
+    let sizes: Vec<u64> = ledger.published().await.iter().map(|(checkpoint, _)| checkpoint.size).collect();
+    assert_eq!(sizes, (1..=9).collect::<Vec<u64>>());
+    for id in ["aaaaa", "bbbbb", "ccccc"] {
+        let proof = prove(&store, &id.parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!((proof.leaf.engagement.as_str(), proof.leaf.seq), (id, Story::whole(id).bytes().len() as u64));
+        assert_eq!(proof.check(&keys).unwrap().size, 9);
+        // Whatever byte of it is another, it is no proof, or the same.
+        let text = serde_json::to_string(&proof).unwrap();
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            let read = serde_json::from_slice::<InclusionProof>(&bytes);
+            assert!(!read.is_ok_and(|read| read.check(&keys).is_ok()), "{at}: {}", String::from_utf8_lossy(&bytes));
+        }
+    }
+    assert_eq!(prove(&store, &"ddddd".parse().unwrap()).await.unwrap(), None);
+    for old in 1..=9 {
+        for new in old..=9 {
+            let proof = consistency(&store, old, new).await.unwrap().unwrap();
+            assert!(proof.holds(), "{old} to {new}");
+            assert!(!ConsistencyProof { old_root: Digest::ZERO, ..proof.clone() }.holds());
+            assert!(old == new || !ConsistencyProof { new_root: proof.old_root, ..proof }.holds());
+        }
+    }
+    for (old, new) in [(0, 3), (3, 10), (4, 3), (1, u64::MAX)] {
+        assert_eq!(consistency(&store, old, new).await.unwrap(), None, "{old} to {new}");
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_rolled_back_or_forked_is_found_by_what_was_published() {
+    let ledger = Ledger::new();
+    ledger.with(&["aaaaa"]).await;
+    let old = ledger.home.path().join("old.db");
+    ledger.copy(&old).await;
+    ledger.with(&["bbbbb"]).await;
+    let published = ledger.published().await;
+    let whole = ledger.check(&published).await;
+    assert_eq!((whole.ok, whole.size, whole.checkpointed), (true, 6, 6), "{:?}", whole.problems);
+    assert_eq!(whole.freshness, Freshness::Witnessed { size: 6, seq: None });
+    assert_eq!(whole.root, Some(published[5].0.root));
+    assert_eq!(ledger.check(&[]).await.freshness, Freshness::NotWitnessed);
+
+    // Rolled back: by itself it is whole, and only what was published shows it.
+    ledger.restore(&old);
+    assert!(ledger.check(&[]).await.ok);
+    let found = ledger.check(&published).await;
+    let [LogProblem { leaf: 3, what }] = found.problems.as_slice() else { panic!("{found:?}") };
+    assert!(what.contains("covers 4 leaves, and the log has only 3: it was rolled back"), "{what}");
+    // One that was published before is no less true for that.
+    assert!(ledger.check(&published[..3]).await.ok);
+
+    // Forked: it went on from there another way, until it was longer than what was published.
+    ledger.with(&["ccccc", "ddddd"]).await;
+    assert!(ledger.check(&[]).await.ok);
+    let found = ledger.check(&published).await;
+    let [LogProblem { leaf: 3, what }] = found.problems.as_slice() else { panic!("{found:?}") };
+    assert!(what.contains("of leaves 3 to 3 at least one was changed"), "{what}");
+    // With only the last one there is less to tell the place by.
+    let found = ledger.check(&published[5..]).await;
+    let [LogProblem { leaf: 0, what }] = found.problems.as_slice() else { panic!("{found:?}") };
+    assert!(what.contains("of leaves 0 to 5"), "{what}");
+
+    // What another ledger, or nobody, has signed says nothing of this one.
+    let other = Ledger::new();
+    other.with(&["aaaaa"]).await;
+    let found = ledger.check(&other.published().await).await;
+    assert!(!found.ok && found.problems[0].what.contains("is of another log"), "{found:?}");
+    let own = crate::ledger::NoteKey::from_seed(&published[0].0.origin, &[1; 32]).unwrap();
+    let forged = published[0].0.sign(&own);
+    let found = ledger.check(&[(published[0].0.clone(), forged)]).await;
+    assert!(!found.ok && found.problems[0].what.contains("not signed by a key of this ledger"), "{found:?}");
+}
+
+#[tokio::test]
+async fn the_log_is_made_again_from_the_events_and_not_from_what_is_stored_of_it() {
+    const OPEN: &str = "DROP TRIGGER events_stay; DROP TRIGGER events_last; DROP TRIGGER leaves_stay; \
+        DROP TRIGGER leaves_last; DROP TRIGGER checkpoints_stay; DROP TRIGGER checkpoints_last; ";
+    let table = [
+        ("DELETE FROM events WHERE engagement = 'aaaaa' AND seq >= 11", 1, "which is missing"),
+        (
+            "UPDATE events SET bytes = (SELECT bytes FROM events WHERE engagement = 'bbbbb' AND seq = 20) \
+          WHERE engagement = 'aaaaa' AND seq = 20",
+            2,
+            "of bbbbb stands there",
+        ),
+        (
+            "UPDATE events SET bytes = CAST(replace(CAST(bytes AS TEXT), 'aaaaa', 'aaaab') AS BLOB) \
+          WHERE engagement = 'aaaaa' AND seq = 20",
+            2,
+            "hashes to",
+        ),
+        ("DELETE FROM log_leaves WHERE position = 1", 1, "leaf 1 is missing"),
+        ("DELETE FROM log_leaves WHERE position = 5", 5, "the log has only 5"),
+        ("UPDATE checkpoints SET note = replace(note, 'countersign', 'countersigm') WHERE size = 4", 0, "another log"),
+    ];
+    for (change, leaf, what) in table {
+        let ledger = Ledger::new();
+        ledger.with(&["aaaaa", "bbbbb"]).await;
+        ledger.behind_its_back(&format!("{OPEN}{change}")).await;
+        let found = ledger.check(&[]).await;
+        let first = found.problems.first().unwrap_or_else(|| panic!("{change} was not found"));
+        assert!(first.leaf == leaf && first.what.contains(what), "{change}: {first:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_read_keeps_nothing_from_being_written_and_its_checkpoint_is_made_up_for() {
+    let ledger = Ledger::new();
+    ledger.with(&["aaaaa"]).await;
+    let keys = ledger.home.path().join("keys");
+    std::fs::rename(&keys, ledger.home.path().join("away")).unwrap();
+    // Something is there that is no folder, so that no key can be made.
+    std::os::unix::fs::symlink("/dev/null", &keys).unwrap();
+    ledger.with(&["bbbbb"]).await;
+    std::fs::remove_file(&keys).unwrap();
+    std::fs::rename(ledger.home.path().join("away"), &keys).unwrap();
+    let late = ledger.check(&[]).await;
+    assert_eq!((late.ok, late.size, late.checkpointed), (true, 6, 3), "{late:?}");
+    assert_eq!(late.notes, ["the last 3 of 6 leaves are under no checkpoint yet"]);
+    LedgerKeys::of(keys, &ledger.store().await.ledger().await.unwrap()).rotate(Timestamp::now()).unwrap();
+    ledger.with(&["ccccc"]).await;
+    let whole = ledger.check(&ledger.published().await).await;
+    assert_eq!((whole.ok, whole.size, whole.checkpointed), (true, 9, 9), "{whole:?}");
+}
