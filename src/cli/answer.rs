@@ -60,6 +60,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
     let signer = key.as_ref().map(|key| key as &dyn Signer);
     let Given { about, by: identity } =
         answer(&context.workspace, &mut journal, identity, choice, (Some(&seen), signer)).await?;
+    context.publish().await;
     let environments: Vec<&String> = open.asked.facts.environments.iter().collect();
     let title = &journal.state().requested.title;
     let left = left_out(&open.asked, &yes);
@@ -126,6 +127,7 @@ async fn give(
     let signer = key.as_ref().map(|key| key as &dyn Signer);
     let Given { about, by: identity } =
         answer(&context.workspace, &mut journal, identity, choice, (seen, signer)).await?;
+    context.publish().await;
     let id = journal.id();
     if global.json {
         say_json(&serde_json::json!({"engagement": id, "about": about, "answer": word, "by": identity}))?;

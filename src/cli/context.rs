@@ -12,7 +12,11 @@ use crate::{
     runtime::{Solver, SolverSearch, Workspace, WorkspaceError},
 };
 
-use super::{args::Global, output::CliError, signing::Key};
+use super::{
+    args::Global,
+    output::{CliError, aside, plain},
+    signing::Key,
+};
 
 /// An opened workspace and who is acting in it.
 pub struct Context {
@@ -51,6 +55,11 @@ impl Context {
     /// The solver, if there is one; else what to do to have one.
     pub async fn solver(&self) -> Result<Solver, String> {
         self.workspace.solver(&solver_search()).await
+    }
+
+    /// Publishes the checkpoints that were not yet, and says what went wrong.
+    pub async fn publish(&self) {
+        self.workspace.publish().await.iter().for_each(|wrong| aside(format!("note: {}", plain(wrong))));
     }
 
     /// A broker over this workspace. It starts nothing by itself.

@@ -123,6 +123,7 @@ async fn set(
         None => None,
     };
     book.set(now, Actor::Person(identity), set, signed).await?;
+    context.publish().await;
     let Some(event) = book.events().last() else { return Ok(Code::Failed) };
     if global.json {
         say_json(event)?;

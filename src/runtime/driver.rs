@@ -182,6 +182,7 @@ impl<'a> Driver<'a> {
         let stepped = self.advance(journal, watch).await;
         if !matches!(stepped, Ok(None)) {
             journal.flush().await?;
+            self.workspace.publish().await.into_iter().for_each(|wrong| watch(Progress::Note(wrong)));
         }
         stepped
     }

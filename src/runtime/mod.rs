@@ -18,6 +18,7 @@ mod simulate;
 mod solver;
 mod stamps;
 mod talking;
+mod witness;
 mod workspace;
 
 pub use answer::{

@@ -27,6 +27,7 @@ use super::{
     revision::revision,
     solver::{Solver, SolverSearch},
     stamps::Stamps,
+    witness::{Witness, publish},
 };
 
 /// The layout version that this program writes and reads.
@@ -56,6 +57,9 @@ struct Config {
     /// The solver that proves boundaries, by its whole path.
     #[serde(default)]
     solver: Option<PathBuf>,
+    /// Where checkpoints are published.
+    #[serde(default)]
+    witness: Witness,
 }
 
 /// An opened workspace.
@@ -64,6 +68,7 @@ pub struct Workspace {
     program: PathBuf,
     kept: Kept,
     solver: Option<PathBuf>,
+    witness: Witness,
     store: Arc<dyn Store>,
     catalog: Mutex<Option<Known>>,
     pub(super) derived: Mutex<Vec<Derived>>,
@@ -153,12 +158,13 @@ impl Workspace {
         }
         let store = SqliteStore::open_signing(state.join("ledger.db"), state.join("keys")).await?;
         let kept = Kept::of(&root, std::env::home_dir().as_deref()).resolved(|path| path.canonicalize().ok());
-        let solver = config.solver;
+        let Config { solver, witness, .. } = config;
         Ok(Self {
             root,
             program,
             kept,
             solver,
+            witness,
             store: Arc::new(store),
             catalog: Mutex::new(None),
             derived: Mutex::default(),
@@ -198,6 +204,11 @@ impl Workspace {
     /// The ledger's own keys.
     pub async fn keys(&self) -> Result<LedgerKeys, WorkspaceError> {
         Ok(LedgerKeys::of(self.state_folder().join("keys"), &self.store.ledger().await?))
+    }
+
+    /// Publishes the checkpoints that were not yet; the answer is what went wrong, in words.
+    pub async fn publish(&self) -> Vec<String> {
+        publish(&self.witness, self.store.as_ref(), &self.root).await
     }
 
     /// The catalog as its files are now; they are read again where anything about one of them has changed, and parsed

@@ -1,7 +1,7 @@
 //! The log over all engagements: checkpoints, proofs, keys, and what a witness outside makes of a ledger that was rolled
 //! back or went another way.
 
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use crate::bench::Bench;
 
@@ -18,6 +18,13 @@ fn ended(bench: &Bench) -> String {
     bench.run(&["cancel", &id, "--reason", "not now"]).code(0);
     bench.run(&["run", &id]).code(1);
     id
+}
+
+fn restore(bench: &Bench, copy: &Path) {
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        let _ = std::fs::remove_file(bench.root.join(".countersign").join(name));
+    }
+    std::fs::copy(copy, bench.root.join(".countersign/ledger.db")).unwrap();
 }
 
 #[test]
@@ -83,4 +90,79 @@ fn a_rotated_key_signs_what_comes_and_the_old_one_vouches_for_it() {
     std::fs::remove_dir_all(other.root.join(".countersign/keys")).unwrap();
     ended(&other);
     assert_eq!(other.json(&["verify", "log"])["checkpointed"], 2);
+}
+
+#[test]
+fn a_backup_put_back_is_found_by_what_the_witness_has_and_so_is_a_fork() {
+    let bench = Bench::new();
+    bench.edit("countersign.toml", "version = 1", "version = 1\n[witness]\nfile = \"../witness\"");
+    let first = ended(&bench);
+    let copy = bench.outside("copy.db");
+    bench.json(&["backup", text(&copy)]);
+    let second = ended(&bench);
+    let witness = bench.outside("witness");
+    let kept = std::fs::read_to_string(&witness).unwrap();
+    assert_eq!(kept.matches("\n\n— ").count(), 4, "{kept}");
+    let fresh = bench.json(&["verify", &second, "--against", text(&witness)]);
+    assert_eq!((&fresh["freshness"]["is"], &fresh["freshness"]["size"]), (&"witnessed".into(), &4.into()));
+    assert_eq!(fresh["freshness"]["seq"], fresh["events"]);
+    let blind = bench.json(&["verify", &second]);
+    assert_eq!(blind["freshness"]["is"], "not_witnessed");
+    bench.run(&["verify", &second]).code(0).shows("freshness not witnessed");
+
+    restore(&bench, &copy);
+    bench.run(&["verify", &first]).code(0);
+    let found = bench.run(&["verify", &first, "--against", text(&witness), "--json"]).code(5).json();
+    let what = found["problems"][0]["what"].as_str().unwrap();
+    assert!(what.starts_with("the log, from leaf 2: ") && what.contains("has only 2: it was rolled back"), "{what}");
+    bench.run(&["verify", "trust", "--against", text(&witness)]).code(5).shows("rolled back");
+    // Whatever is done next is not published over what the witness has, and that is said.
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.run(&["reject", &id, "--reason", "not now"]).code(0).says("this ledger was rolled back");
+    assert_eq!(std::fs::read_to_string(&witness).unwrap(), kept);
+    ended(&bench);
+    ended(&bench);
+    assert_eq!(std::fs::read_to_string(&witness).unwrap(), kept);
+    bench.run(&["verify", "log"]).code(0);
+    bench.run(&["verify", "log", "--against", text(&witness)]).code(5).shows("leaf 2").shows("(a fork)");
+    bench.run(&["verify", &first, "--against", "countersign.toml"]).code(2).says("countersign.toml: ");
+    bench.run(&["verify", &first, "--against", "/dev/zero"]).code(2).says("no file of checkpoints");
+}
+
+#[test]
+fn checkpoints_go_to_a_repository_and_a_command_and_what_failed_is_made_up_for() {
+    let bench = Bench::new();
+    let (repository, taken) = (bench.outside("repository"), bench.outside("taken"));
+    std::fs::create_dir(&repository).unwrap();
+    let git = |args: &[&str]| {
+        let ended = Command::new("git").arg("-C").arg(&repository).args(args).output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    git(&["init", "--quiet"]);
+    git(&["config", "user.name", "witness"]);
+    git(&["config", "user.email", "witness@example.com"]);
+    let witness = format!(
+        "version = 1\n[witness]\ngit = \"{}\"\ncommand = [\"/bin/sh\", \"-c\", \"test -e ../open && cat >> {}\"]\n",
+        repository.display(),
+        taken.display()
+    );
+    bench.edit("countersign.toml", "version = 1", &witness);
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    // The work goes on; what was not taken is said and comes with the next one.
+    bench.run(&["reject", &id, "--reason", "not now"]).code(0).says("checkpoints were not published to `/bin/sh`");
+    assert!(!taken.exists());
+    std::fs::write(bench.outside("open"), "").unwrap();
+    bench.run(&["cancel", &id, "--reason", "not now"]).code(0);
+    let told = bench.run(&["run", &id]).code(1);
+    assert!(!told.err.contains("not published"), "{}", told.err);
+    assert_eq!(std::fs::read_to_string(&taken).unwrap().matches("\n\n— ").count(), 2);
+    assert_eq!(git(&["log", "--format=%s"]).lines().count(), 2);
+    assert_eq!(git(&["status", "--porcelain"]), "");
+    let file = std::fs::read_dir(repository.join("checkpoints")).unwrap().next().unwrap().unwrap().path();
+    for file in [&taken, &file] {
+        bench.run(&["verify", "log", "--against", text(file)]).code(0).shows("covers 2 leaves");
+    }
 }
