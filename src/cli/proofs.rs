@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::{
     artifact::EngagementId,
+    engagement::LogSeen,
     ledger::{
-        Checkpoint, Freshness, LogCheck, Note, Problem, Store, Verification, check_log, consistency,
-        last_checkpoint, prove, read_checkpoints,
+        Bundle, Checkpoint, Freshness, LogCheck, Note, Problem, Store, Verification, check_log, consistency,
+        last_checkpoint, log_root, prove, read_checkpoints,
     },
 };
 
@@ -188,6 +189,28 @@ pub async fn hold_against(
     };
     let logged = context.workspace.store().logged(Some(id)).await?;
     verification.hold_against(&logged, log.as_ref());
+    Ok(())
+}
+
+/// Holds what each approver saw of the log when they signed against the log as it is.
+pub async fn hold_to_what_was_seen(
+    context: &Context,
+    bundle: &Bundle,
+    verification: &mut Verification,
+) -> Result<(), CliError> {
+    let store = context.workspace.store().as_ref();
+    let leaves = store.log_size().await?;
+    for (seq, LogSeen { size, root }) in bundle.logs_seen() {
+        let what = match size > leaves {
+            true => {
+                format!("whoever signed this saw {size} leaves in the log, and there are {leaves}: it was rolled back")
+            }
+            false if log_root(store, size).await? == root => continue,
+            false => format!("whoever signed this saw another log: of its first {size} leaves one was changed"),
+        };
+        verification.problems.push(Problem { seq, what });
+    }
+    verification.ok = verification.problems.is_empty();
     Ok(())
 }
 

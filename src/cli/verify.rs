@@ -96,6 +96,7 @@ async fn stored(
     let bundle = Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?;
     let mut verification = bundle.verify_against(signers);
     proofs::hold_against(&context, &id, against, &mut verification).await?;
+    proofs::hold_to_what_was_seen(&context, &bundle, &mut verification).await?;
     Ok(verification)
 }
 

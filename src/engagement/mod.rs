@@ -60,7 +60,9 @@ pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
 pub use refusal::Refusal;
 pub use state::{Call, Deviation, Filed, Gate, GateState, State, holds_back};
-pub use statement::{ApprovalStatement, ApprovalStatementKind, Head, Signature, Signed, Statement, TrustStatement};
+pub use statement::{
+    ApprovalStatement, ApprovalStatementKind, Head, LogSeen, Signature, Signed, Statement, TrustStatement,
+};
 pub use talk::{AgentAsked, AgentQuestion, DraftReturned, DraftedBy, Exchange, Heard, RequesterSaid, Talk, Used};
 pub use trust::{Standing, TrustRefusal, set_trust};
 pub use turn::{Finish, Turned, Usage};

@@ -30,6 +30,16 @@ pub struct Head {
     pub hash: Digest,
 }
 
+/// The log over all engagements at its last checkpoint, as the approver saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSeen {
+    /// How many leaves it had.
+    pub size: u64,
+    /// The root over them.
+    pub root: Digest,
+}
+
 /// The `kind` of a signed answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,6 +67,10 @@ pub struct ApprovalStatement {
     pub nonce: Nonce,
     /// The last event that the approver saw.
     pub head: Head,
+    /// The log over all engagements; nothing where it had no checkpoint yet. Whoever signs says with it what the log was,
+    /// which nobody can take back later; it changes nothing about what is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogSeen>,
     /// The answer.
     pub answer: Answer,
     /// The calls that are approved with it.
@@ -206,6 +220,7 @@ impl ApprovalStatement {
             request: answered.request,
             nonce,
             head: Head { seq: state.seq, hash: state.head },
+            log: None,
             answer: answered.answer.clone(),
             calls: answered.calls.clone(),
             reason: answered.reason.clone(),

@@ -14,6 +14,7 @@ use std::{
 
 use crate::{
     artifact::{Digest, EngagementId},
+    engagement::{ApprovalStatement, Body, Event, LogSeen},
     facts::AllowedSigners,
 };
 
@@ -88,6 +89,18 @@ impl Bundle {
             found.insert(name, read_plain(&path, LONGEST_SIGNATURE_FILE)?);
         }
         Ok(compare_signatures(SIGNATURES, &said, &found))
+    }
+
+    /// What each approver saw of the log over all engagements when they signed, by the place of their answer.
+    pub fn logs_seen(&self) -> Vec<(u64, LogSeen)> {
+        let seen = |bytes: &Vec<u8>| {
+            let event: Event = serde_json::from_slice(bytes).ok()?;
+            let Body::Answered(answered) = event.body else { return None };
+            let statement = self.blobs.get(&answered.signature?.statement)?;
+            let statement: ApprovalStatement = serde_json::from_slice(statement).ok()?;
+            Some((event.seq, statement.log?))
+        };
+        self.events.iter().filter_map(seen).collect()
     }
 
     /// Verifies it.

@@ -324,7 +324,7 @@ pub async fn answer(
         }
         None => None,
         Some(signer) => {
-            let signed = sign_answer(workspace, signer, journal.state(), &answered, &identity, (now, ends))?;
+            let signed = sign_answer(workspace, signer, journal.state(), &answered, &identity, (now, ends)).await?;
             identity.means = IdentityMeans::Signed;
             documents = signed_documents(&signed)?;
             Some(Box::new(signed))

@@ -7,11 +7,11 @@ use serde_json::Value;
 use crate::{
     artifact::{Digest, Nonce, canonical},
     engagement::{
-        About, Answer, Answered, ApprovalStatement, Asked, Head, Once, Refusal, Signed, State, Statement, TrustSet,
-        TrustStatement,
+        About, Answer, Answered, ApprovalStatement, Asked, Head, LogSeen, Once, Refusal, Signed, State, Statement,
+        TrustSet, TrustStatement,
     },
     facts::{AllowedSigners, Identity},
-    ledger::{LedgerError, Store},
+    ledger::{Checkpoint, LedgerError, Store, last_checkpoint},
     policy::Catalog,
 };
 
@@ -71,7 +71,7 @@ pub(super) async fn once(store: &dyn Store) -> Result<Once, LedgerError> {
 /// # Errors
 ///
 /// [`SigningError`].
-pub(super) fn sign_answer(
+pub(super) async fn sign_answer(
     workspace: &Workspace,
     signer: &dyn Signer,
     state: &State,
@@ -80,6 +80,9 @@ pub(super) fn sign_answer(
     (at, expires): (Timestamp, Timestamp),
 ) -> Result<Signed<ApprovalStatement>, SigningError> {
     let statement = ApprovalStatement::of(state, answered, &identity.name, expires);
+    let last = last_checkpoint(workspace.store().as_ref()).await?;
+    let log = last.map(|(Checkpoint { size, root, .. }, _)| LogSeen { size, root });
+    let statement = statement.map(|statement| ApprovalStatement { log, ..statement });
     let statement = statement.ok_or_else(|| {
         SigningError::Key(format!("this question cannot be signed; `countersign run {}` asks it anew", state.id))
     })?;

@@ -166,3 +166,38 @@ fn checkpoints_go_to_a_repository_and_a_command_and_what_failed_is_made_up_for()
         bench.run(&["verify", "log", "--against", text(file)]).code(0).shows("covers 2 leaves");
     }
 }
+
+#[test]
+fn who_signs_says_what_the_log_was_and_a_changed_one_is_found_at_their_answer() {
+    let bench = Bench::new();
+    bench.key_of("ada");
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    let (folder, checkpoint) = (bench.outside("record"), bench.json(&["log", "consistency", "1", "2"]));
+    bench.run(&["export", &id, text(&folder)]).code(0);
+    let mut signed: Vec<(u64, serde_json::Value)> = std::fs::read_dir(folder.join("signatures"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .map(|path| {
+            let statement = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            (path.file_stem().unwrap().to_str().unwrap().parse().unwrap(), statement)
+        })
+        .collect();
+    signed.sort_by_key(|(seq, _)| *seq);
+    let [(_, gate1), (seq, gate2)] = signed.as_slice() else { panic!("{signed:?}") };
+    assert!(gate1.get("log").is_none(), "there was no log then");
+    assert_eq!((&gate2["log"]["size"], &gate2["log"]["root"]), (&1.into(), &checkpoint["old_root"]));
+    bench.run(&["verify", &id]).code(0);
+    let ledger = format!("sqlite://{}", bench.root.join(".countersign/ledger.db").display());
+    let change = "DROP TRIGGER nodes_stay; UPDATE log_nodes SET hash = zeroblob(32) WHERE place = 0";
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&ledger).await.unwrap();
+        sqlx::raw_sql(change).execute(&mut connection).await.unwrap();
+        sqlx::Connection::close(connection).await.unwrap();
+    });
+    let found = bench.run(&["verify", &id, "--json"]).code(5).json();
+    assert_eq!(found["problems"][0]["seq"], *seq);
+    assert!(found["problems"][0]["what"].as_str().unwrap().starts_with("whoever signed this saw another log"));
+}
