@@ -208,7 +208,7 @@ pub async fn hold_to_what_was_seen(
             false if log_root(store, size).await? == root => continue,
             false => format!("whoever signed this saw another log: of its first {size} leaves one was changed"),
         };
-        verification.problems.push(Problem { seq, what });
+        verification.problems.push(Problem::at(seq, what));
     }
     verification.ok = verification.problems.is_empty();
     Ok(())

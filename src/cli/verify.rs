@@ -6,9 +6,7 @@ use crate::{
     artifact::{ArtifactKind, EngagementId, digest_of, from_yaml},
     engagement::{Body, Event, State},
     facts::AllowedSigners,
-    ledger::{
-        Bundle, Freshness, Problem, TrustBook, Verification, read_bundle, read_bundle_file, verify_bundle,
-    },
+    ledger::{Bundle, Freshness, Problem, TrustBook, Verification, read_bundle, read_bundle_file, verify_bundle},
     runtime::WorkspaceError,
 };
 

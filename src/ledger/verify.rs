@@ -106,7 +106,7 @@ impl fmt::Display for Problem {
 impl Verification {
     /// Of something that cannot even be read.
     pub(super) fn unreadable(problem: Problem) -> Self {
-        Self { ok: false, events: 0, head: None, problems: vec![problem], notes: Vec::new(), on_a_name: 0 }
+        Self { ok: false, problems: vec![problem], notes: Vec::new(), ..Self::unwitnessed(0) }
     }
 }
 
@@ -120,7 +120,7 @@ impl Verification {
     /// Of a chain of so many events that was found whole, and of which nobody outside knows.
     pub fn unwitnessed(events: u64) -> Self {
         let (problems, notes) = (Vec::new(), vec![NOT_WITNESSED.into()]);
-        Self { ok: true, events, head: None, freshness: Freshness::NotWitnessed, problems, notes }
+        Self { ok: true, events, head: None, freshness: Freshness::NotWitnessed, problems, notes, on_a_name: 0 }
     }
 
     /// Holds it against what the log has of it, and against the log where that was checked: what is wrong with the log
@@ -129,12 +129,12 @@ impl Verification {
         for leaf in logged.iter().filter(|leaf| leaf.seq > self.events) {
             let what =
                 format!("leaf {} of the log is of this event, which is missing: the chain was cut", leaf.position);
-            self.problems.push(Problem { seq: leaf.seq, what });
+            self.problems.push(Problem::at(leaf.seq, what));
         }
         for problem in log.iter().flat_map(|log| &log.problems) {
             let own = logged.iter().find(|leaf| leaf.position >= problem.leaf);
             let seq = own.map_or(self.events, |leaf| leaf.seq);
-            self.problems.push(Problem { seq, what: format!("the log, from leaf {}: {}", problem.leaf, problem.what) });
+            self.problems.push(Problem::at(seq, format!("the log, from leaf {}: {}", problem.leaf, problem.what)));
         }
         if let Some(Freshness::Witnessed { size, .. }) = log.map(|log| &log.freshness) {
             let under = logged.iter().rev().find(|leaf| leaf.position < *size);
