@@ -15,6 +15,7 @@ use crate::{
     artifact::{Agent, Blueprint, Spec, from_yaml, value::shown},
     broker::{Moment, explain, proposed},
     engagement::{ApprovedSpec, Standing, View},
+    facts::signing_gaps,
     ledger::{Filter, TrustBook, Which},
     policy::{
         Catalog, CompiledBoundary, ExampleOutcome, Layer, LayerAnswer, Nearest, PolicyProblem, Spoke, Verdict,
@@ -82,7 +83,7 @@ pub async fn run(global: &Global, args: PolicyArgs) -> Result<Code, CliError> {
 async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     // Whatever does not parse, type-check, match anything or hold its examples is an error with its line.
     let catalog = context.workspace.load_catalog()?;
-    context.workspace.load_signers()?;
+    let signing = signing_gaps(&catalog.people, &context.workspace.load_signers()?, &catalog.inventory);
     context.workspace.models()?;
     let shadowed = catalog.policies.shadowed();
     let mut waiting: Vec<&str> = Vec::new();
@@ -110,7 +111,7 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
         say_json(&json!({
             "ok": clean, "shadowed": shadowed.iter().map(problem).collect::<Vec<_>>(), "blocked_grants": blocked,
             "waiting_for_tools": waiting, "not_tried": untried, "open_engagements": open,
-            "unmet": unmet.iter().map(problem).collect::<Vec<_>>(),
+            "unmet": unmet.iter().map(problem).collect::<Vec<_>>(), "signing": signing,
         }))?;
         return Ok(if clean { Code::Done } else { Code::Failed });
     }
@@ -122,6 +123,9 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     }
     for problem in &unmet {
         say(format!("note: policies/{}", plain(&problem.to_string())));
+    }
+    for gap in &signing {
+        say(format!("note: {}", plain(gap)));
     }
     for rule in &waiting {
         say(format!("note: no tool here is one that `{}` could match; it waits for one", plain(rule)));

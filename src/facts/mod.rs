@@ -2,6 +2,7 @@
 //! targets, the risk and the blast radius of an engagement. Pure, and never what a model said.
 
 mod found;
+mod gaps;
 mod inventory;
 mod people;
 mod signers;
@@ -9,6 +10,7 @@ mod summary;
 mod trust;
 
 pub use found::{Finding, FoundBy, FoundIn, Within};
+pub use gaps::signing_gaps;
 pub use inventory::{Inventory, InventoryKind, Target, TargetExample};
 pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, PersonExample, Role};
 pub use signers::{AllowedSigners, NAMESPACES, SignerLine, SignersProblem, fingerprint, line_for, usable};

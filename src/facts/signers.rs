@@ -103,6 +103,11 @@ impl AllowedSigners {
         &self.text
     }
 
+    /// Every line.
+    pub fn lines(&self) -> &[SignerLine] {
+        &self.lines
+    }
+
     /// The lines that name this person.
     pub fn of<'a>(&'a self, person: &'a str) -> impl Iterator<Item = &'a SignerLine> {
         self.lines.iter().filter(move |line| line.principals.contains(person))

@@ -1,0 +1,86 @@
+//! What the files about people leave open: where a yes is taken on a name alone, who cannot sign, and which keys nobody
+//! can use. None of it is wrong by itself; whoever owns the policies decides that knowingly.
+
+use std::collections::BTreeSet;
+
+use super::{
+    inventory::Inventory,
+    people::{People, Role},
+    signers::{AllowedSigners, fingerprint, usable},
+};
+
+/// Each gap in words that say where it is closed.
+pub fn signing_gaps(people: &People, signers: &AllowedSigners, inventory: &Inventory) -> Vec<String> {
+    let environments: BTreeSet<&str> = inventory.targets.iter().map(|target| target.environment.as_str()).collect();
+    let (signed, unsigned): (Vec<&str>, Vec<&str>) =
+        environments.into_iter().partition(|environment| people.signs_in(environment));
+    let mut gaps = Vec::new();
+    if !unsigned.is_empty() {
+        gaps.push(format!(
+            "in {} a yes is taken on a name alone, and who asked may approve; `signed_environments` and \
+             `separation_of_duties` in policies/people.yaml say where not",
+            unsigned.join(", ")
+        ));
+    }
+    let signs = |name: &str| signers.of(name).any(|line| usable(&line.key.algorithm()).is_ok());
+    let approvers = people.with_role(Role::Approver);
+    if !signed.is_empty() && !approvers.iter().any(|name| signs(name)) {
+        gaps.push(format!(
+            "in {} a yes needs a signature, and no approver has a key in policies/allowed_signers",
+            signed.join(", ")
+        ));
+    }
+    for line in signers.lines() {
+        let place = format!("{}:{}", line.file, line.number);
+        if let Err(why) = usable(&line.key.algorithm()) {
+            gaps.push(format!("{place}: {why}"));
+        }
+        for name in line.principals.iter().filter(|name| people.identify(Some(name.as_str()), "").is_none()) {
+            gaps.push(format!(
+                "{place}: `{name}` of the key {} is not in policies/people.yaml",
+                fingerprint(&line.key)
+            ));
+        }
+    }
+    gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::from_yaml;
+
+    const ED: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH6zyvAlJf9CF36kGqDpBxa3iMMKcX03RreDVfyVCszA";
+
+    #[test]
+    fn what_is_open_is_said_with_where_it_is_closed() {
+        let people = "kind: people\npeople: [{name: ada, roles: [approver]}, {name: linus, roles: [requester]}]";
+        let people: People = from_yaml("people.yaml", people).unwrap();
+        let target =
+            |name: &str, environment: &str| format!("{{name: {name}, is: switch, environment: {environment}}}");
+        for (environments, signers, gaps) in [
+            (vec!["production"], format!("ada {ED}"), vec![]),
+            (
+                vec!["Production", "prod", "lab"],
+                format!("ada {ED}"),
+                vec!["in lab, prod a yes is taken on a name alone"],
+            ),
+            (vec!["production"], format!("linus {ED}"), vec!["no approver has a key"]),
+            (
+                vec!["lab"],
+                format!("grace,ada {ED}"),
+                vec!["in lab a yes", "allowed_signers:1: `grace` of the key SHA256:"],
+            ),
+        ] {
+            let targets: Vec<String> =
+                environments.iter().zip(1..).map(|(named, number)| target(&format!("sw{number}"), named)).collect();
+            let inventory = format!("kind: inventory\ntargets: [{}]", targets.join(", "));
+            let inventory: Inventory = from_yaml("inventory.yaml", &inventory).unwrap();
+            let said = signing_gaps(&people, &AllowedSigners::parse(&signers).unwrap(), &inventory);
+            assert_eq!(said.len(), gaps.len(), "{said:?}");
+            for (said, gap) in said.iter().zip(&gaps) {
+                assert!(said.contains(gap), "`{gap}` is not in {said}");
+            }
+        }
+    }
+}
