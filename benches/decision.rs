@@ -400,6 +400,7 @@ impl Story {
             blueprint: Some("vlan".into()),
             from: None,
             model: false,
+            seal: None,
         };
         let at: Timestamp = "2026-12-01T22:00:00Z".parse().unwrap();
         let event = Event {
@@ -474,7 +475,7 @@ impl Story {
         if about == About::Gate2 {
             for node in &self.view(catalog).preview().unwrap().nodes {
                 let (tool, args) = (node.step.tool.as_str(), node.known_args().unwrap());
-                calls.push(call_digest(&self.id, Some(&node.id), tool, &args).unwrap());
+                calls.push(call_digest(&self.id, Some(&node.id), tool, &args.into()).unwrap());
             }
         }
         let standing = Standing { stage: 1, because: "it is".into() };
@@ -490,7 +491,7 @@ impl Story {
         let tool = catalog.toolbox.tool(&proposal.tool.parse().unwrap()).unwrap();
         let args = catalog.toolbox.check_args(tool, &proposal.args).unwrap();
         let call = self.state.next_call();
-        let digest = call_digest(&self.id, proposal.purpose.node(), &proposal.tool, &args).unwrap();
+        let digest = call_digest(&self.id, proposal.purpose.node(), &proposal.tool, &args.clone().into()).unwrap();
         self.act(Command::Allow(Box::new(CallAllowed {
             call: call.clone(),
             digest,
@@ -498,7 +499,7 @@ impl Story {
             agent: proposal.agent,
             tool: tool.name.clone(),
             target: args["switch"].as_str().unwrap().to_owned(),
-            args,
+            args: args.into(),
             grant: "discover.0".into(),
             counts: None,
             approved: false,
@@ -507,7 +508,7 @@ impl Story {
         })));
         let result = self.store(json!({"vlans": [{"id": 1, "name": "default"}]}));
         let outcome = CallOutcome::Ok;
-        self.act(Command::Finish(CallFinished { call, outcome, result: Some(result), message: None }));
+        self.act(Command::Finish(CallFinished { call, outcome, result: Some(result), sealed: false, message: None }));
     }
 }
 

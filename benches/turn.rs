@@ -83,7 +83,8 @@ impl Talking {
         let document = RequestDocument { text, ..RequestDocument::default() };
         let request = digest_of(&document).unwrap();
         let blobs = Blobs::from([(request, Arc::new(serde_json::to_value(&document).unwrap()))]);
-        let requested = Requested { request, title: "web01".into(), blueprint: None, from: None, model: true };
+        let requested =
+            Requested { request, title: "web01".into(), blueprint: None, from: None, model: true, seal: None };
         let begun = event(1, person(), Body::Requested(requested));
         let mut talking = Self { state: State::begin(&begun).unwrap(), documents: Documents::default(), blobs };
         talking.documents.refresh(&talking.state, &talking.blobs).unwrap();
@@ -125,6 +126,7 @@ impl Talking {
             prompt: asking.prompt,
             request: digest_of(&asking.request).unwrap(),
             response: Some(response),
+            sealed: false,
             endpoint: answer.endpoint,
             model: answer.model,
             usage: answer.usage,

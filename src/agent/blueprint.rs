@@ -53,8 +53,9 @@ pub fn draft_discovery(view: &View<'_>, spec: &Spec, spec_digest: Digest) -> Res
     let mut unread: BTreeSet<String> = BTreeSet::new();
     for read in view.reads()? {
         let Some((call, made)) = view.state.call_for(&read.proposal.purpose) else { continue };
-        let value = made.result.and_then(|digest| Some((digest, view.blobs.get(&digest)?)));
-        let Some((result, value)) = value else {
+        let value =
+            made.result.and_then(|digest| Some((digest, view.blobs.get(&digest)?, made.args.read(view.blobs)?)));
+        let Some((result, value, args)) = value else {
             let why = made.refused.as_ref().map(|(_, reason)| reason.clone()).or_else(|| made.message.clone());
             let of = read.item.as_ref().map_or_else(String::new, |item| format!(" for {item}"));
             let text = format!("{}{of} could not be read: {}", read.id, why.unwrap_or_else(|| "no message".into()));
@@ -77,7 +78,7 @@ pub fn draft_discovery(view: &View<'_>, spec: &Spec, spec_digest: Digest) -> Res
             id: read.id.clone(),
             item: read.item.clone(),
             tool: read.proposal.tool.parse().map_err(|error| SpecError::new("discover", format!("{error}")))?,
-            args: made.args.clone(),
+            args: args.clone(),
             call: call.clone(),
             result,
         });

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Digest, ValueSchema, ValueType, canonical, from_json},
+    artifact::{Agent, ArtifactKind, Digest, ValueSchema, ValueType, canonical, digest_of, from_json},
     engagement::{
         AgentAsked, AgentQuestion, CallOutcome, DocumentError, Exchange, Proposal, Purpose, Reading, Turned, drafter,
         read_document,
@@ -176,13 +176,13 @@ impl<'a> Desk<'a> {
     /// A result that this engagement's design agent was shown, as far as it may be.
     fn result(&self, digest: &str) -> Option<Value> {
         let own = |call: &&crate::engagement::Call| {
-            call.agent == Agent::Design
-                && matches!(call.purpose, Purpose::Turn { .. })
-                && call.result.is_some_and(|result| result.to_string() == digest)
+            call.agent == Agent::Design && matches!(call.purpose, Purpose::Turn { .. })
         };
-        let call = self.view.state.calls.values().find(own)?;
+        let stored = |call: &'_ crate::engagement::Call| self.view.blobs.get(&call.result?);
+        let named = |call: &&crate::engagement::Call| stored(call).is_some_and(|value| name(value) == digest);
+        let call = self.view.state.calls.values().filter(own).find(named)?;
         let tool = self.catalog.toolbox.tool(&call.tool_name()?)?;
-        Some(shown(tool, self.view.blobs.get(&call.result?)?))
+        Some(shown(tool, stored(call)?))
     }
 }
 
@@ -228,9 +228,8 @@ impl TurnCall {
     /// What it read and by which digest it can be read again, where it read anything.
     pub(super) fn read(&self, desk: &Desk<'_>) -> Option<Value> {
         let Wants::Tool(proposal) = &self.wants else { return None };
-        let Reading::Value(id, _) = desk.view.reading(&proposal.purpose) else { return None };
-        let digest = desk.view.state.calls.get(&id)?.result?;
-        Some(json!({"call": id, "tool": proposal.tool, "with": proposal.args, "digest": digest}))
+        let Reading::Value(id, value) = desk.view.reading(&proposal.purpose) else { return None };
+        Some(json!({"call": id, "tool": proposal.tool, "with": proposal.args, "digest": name(&value)}))
     }
 
     /// The questions, where it asks any.
@@ -277,6 +276,12 @@ impl TurnCall {
     }
 }
 
+/// The name of a result in a conversation: the digest of the value, which is the same in every engagement. The chain
+/// names it by a commitment.
+pub(super) fn name(result: &Value) -> String {
+    digest_of(result).map_or_else(|_| String::new(), |digest| digest.to_string())
+}
+
 /// The answers to the questions of a turn.
 fn answers(rest: &[Exchange]) -> String {
     let asked = rest.iter().find_map(|piece| match piece {
@@ -309,9 +314,9 @@ fn tool_said(desk: &Desk<'_>, proposal: &Proposal) -> String {
     let tool = call.and_then(|call| desk.catalog.toolbox.tool(&call.tool_name()?));
     let label = format!("call {id}");
     match (reading, call, tool) {
-        (Reading::Value(_, value), Some(call), Some(tool)) => {
+        (Reading::Value(_, value), Some(_), Some(tool)) => {
             let (part, whole) = fitted(&shown(tool, &value));
-            let digest = call.result.unwrap_or(Digest::ZERO);
+            let digest = name(&value);
             if whole {
                 data(&format!("{label} digest {digest}"), &part)
             } else {

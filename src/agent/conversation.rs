@@ -13,6 +13,7 @@ use crate::{
 use super::{
     answer::said,
     build::holes_told,
+    call::name,
     data::{WHOLE, cut, data},
     offer::{granted_reads, offers, parameters},
     prompt::Filling,
@@ -278,11 +279,12 @@ fn for_design(desk: &Desk<'_>, kind: ArtifactKind, most: usize) -> Vec<String> {
             .iter()
             .map(|read| {
                 let tool = desk.catalog.toolbox.tool(&read.tool);
-                let value = tool.and_then(|tool| Some(shown(tool, view.blobs.get(&read.result)?)));
+                let stored = view.blobs.get(&read.result);
+                let value = tool.zip(stored).map(|(tool, value)| shown(tool, value));
                 let (value, whole) = value.as_ref().map(|value| cut(value, WHOLE.min(most))).unwrap_or_default();
                 json!({
                     "id": read.id, "item": read.item, "tool": read.tool, "with": read.args, "call": read.call,
-                    "digest": read.result, "shown": value, "whole": whole,
+                    "digest": stored.map(|value| name(value)), "shown": value, "whole": whole,
                 })
             })
             .collect();

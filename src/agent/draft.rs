@@ -105,7 +105,8 @@ fn made(desk: &Desk<'_>, id: Option<CallId>) -> Result<Map<String, Value>, Strin
         Some(result) if reads && call.outcome == Some(CallOutcome::Ok) => {
             let mut map = Map::new();
             map.insert("tool".into(), json!(call.tool));
-            map.insert("with".into(), json!(call.args));
+            let args = call.args.read(desk.view.blobs).ok_or_else(|| format!("what {id} was given is not known"))?;
+            map.insert("with".into(), json!(args));
             map.insert("result".into(), json!(result));
             Ok(map)
         }

@@ -8,9 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Digest, Phase, Spec, ToolName},
-    engagement::{
-        Call, Gate, Next, Proposal, Purpose, Reading, RefusedAs, State, View, call_digest, next, opened_by_policy,
-    },
+    engagement::{Call, Gate, Next, Proposal, Purpose, Reading, RefusedAs, State, View, next, opened_by_policy},
     facts::{AUTONOMOUS, Role},
     policy::{Catalog, CompiledBoundary, Layer, Question, Spoke, Verdict, nearest, rule},
     tool::{Effect, Tool},
@@ -163,7 +161,9 @@ fn layers(
     let now = moment.now;
     // 1. A known tool and valid arguments; from here on the same bytes are decided, digested and sent.
     let (tool, args) = known(catalog, proposal)?;
-    let digest = call_digest(&state.id, proposal.purpose.node(), proposal.tool.as_str(), &args)
+    let digest = view
+        .seal()
+        .call_digest(&state.id, proposal.purpose.node(), proposal.tool.as_str(), &args)
         .map_err(|error| no(Layer::Tool, "tool.arguments", error.to_string()))?;
     let at = |(refused, _, spoke): No| Stopped::At((refused, Some(digest), spoke));
     // 2. The phase's gate, and the window.
@@ -311,9 +311,10 @@ pub(super) fn still_allowed(
     let why = |(_, _, spoke): No| spoke.reason;
     let now = moment.now;
     let (agent, purpose, tool) = (call.agent, call.purpose.clone(), call.tool.clone());
-    let proposal = Proposal { agent, purpose, tool, args: call.args.clone() };
+    let sent = call.args.read(view.blobs).ok_or("its arguments are not in the ledger")?;
+    let proposal = Proposal { agent, purpose, tool, args: sent.clone() };
     let (tool, args) = known(catalog, &proposal).map_err(why)?;
-    if args != call.args {
+    if args != *sent {
         return Err("its tool takes these arguments otherwise now".into());
     }
     let recovery = proposal.purpose.recovers();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, Digest, Phase, ToolName},
-    engagement::{Next, Proposal, Purpose, View, call_digest, next},
+    engagement::{Next, Proposal, Purpose, View, next},
     policy::{Catalog, CompiledBoundary, Layer, LayerAnswer, Nearest, Spoke, Verdict, each_layer},
 };
 
@@ -97,7 +97,7 @@ pub fn explain(
         layers.extend(others.map(|layer| not_asked(layer, why)));
         return explanation;
     };
-    let digest = call_digest(&view.state.id, proposal.purpose.node(), proposal.tool.as_str(), &args);
+    let digest = view.seal().call_digest(&view.state.id, proposal.purpose.node(), proposal.tool.as_str(), &args);
     explanation.digest = digest.ok();
     let Some(digest) = explanation.digest else { return explanation };
     let recovery = view.recovers(proposal);

@@ -115,7 +115,8 @@ fn answer(chain: &Chain, boundary: &CompiledBoundary, at: (&mut State, u8), prop
     };
     let (said, asked): (String, Option<Role>) = ask(state);
     let Some(role) = asked else { return said };
-    let digest = call_digest(&state.id, proposal.purpose.node(), &proposal.tool, &proposal.args).unwrap();
+    let digest =
+        call_digest(&state.id, proposal.purpose.node(), &proposal.tool, &proposal.args.clone().into()).unwrap();
     state.approved_calls.insert(digest, 1);
     state.approved_roles.insert(digest, role);
     let then = ask(state).0;

@@ -10,7 +10,7 @@ use crate::{
     artifact::{CallId, digest_of},
     engagement::{
         Actor, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal, RefusedAs,
-        Standing, View, catalog_of,
+        Seal, SealError, Standing, View, catalog_of,
     },
     facts::Role,
     ledger::{Journal, JournalError, LedgerError, TrustBook},
@@ -108,6 +108,9 @@ pub enum BrokerError {
     /// A value has no canonical form.
     #[error("a digest could not be computed")]
     Digest(#[from] crate::artifact::CanonicalError),
+    /// Something cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A server could not be looked at.
     #[error("{0}")]
     Server(String),
@@ -189,7 +192,7 @@ impl Broker {
             blobs: journal.blobs(),
             toolbox: &catalog.toolbox,
         };
-        let call = view.state.next_call();
+        let (call, seal) = (view.state.next_call(), view.seal());
         let on = self.cached.decided_on(&catalog)?;
         let boundary = self.boundary(&view, &catalog, &on)?;
         let standing = Standing::of(&view, &catalog.inventory, trust.trust());
@@ -198,7 +201,7 @@ impl Broker {
             "catalog": on.digests, "standing": standing, "trust": trust.trust().head(),
             "commit": self.sources.revision(),
         });
-        let (decided_on, basis) = (digest_of(&basis)?, vec![basis]);
+        let decided_on = digest_of(&basis)?;
         let moment = Moment { now, stage: standing.stage, elsewhere: &elsewhere };
         match decide(&view, &catalog, boundary.as_deref(), proposal, &moment) {
             Decided::Refuse { verdict, digest, rules } => {
@@ -206,22 +209,27 @@ impl Broker {
                 let rule = rules.last().cloned().unwrap_or_else(no_rule);
                 tracing::info!(engagement = %view.state.id, %call, tool = ?proposal.tool, rule = rule.rule, "refused");
                 let purpose = refused_purpose(&view, proposal, now);
+                let given = recorded_args(proposal.args.clone());
+                let tool = recorded_tool(&proposal.tool);
+                let (args, sealed) = seal.arguments(purpose.node(), &tool, given)?;
                 let event = CallRefused {
                     call: call.clone(),
                     digest,
                     purpose,
                     agent: proposal.agent,
-                    tool: recorded_tool(&proposal.tool),
-                    args: recorded_args(proposal.args.clone()),
+                    tool,
+                    args,
                     refused,
                     rules,
                     decided_on,
                 };
-                journal.act(now, actor.clone(), Command::Refuse(Box::new(event)), basis).await?;
+                journal.act(now, actor.clone(), Command::Refuse(Box::new(event)), with(basis, sealed)).await?;
                 Ok(Decision::Refused(Invoked { call, told: Told::Refused { refused, rule } }))
             }
             Decided::Allow(allowed) => {
                 tracing::info!(engagement = %view.state.id, %call, tool = %allowed.tool, grant = allowed.grant, "allowed");
+                let (args, sealed) =
+                    seal.arguments(proposal.purpose.node(), allowed.tool.as_str(), allowed.args.clone())?;
                 let event = CallAllowed {
                     call: call.clone(),
                     digest: allowed.digest,
@@ -229,14 +237,14 @@ impl Broker {
                     agent: proposal.agent,
                     tool: allowed.tool.clone(),
                     target: allowed.target,
-                    args: allowed.args.clone(),
+                    args,
                     grant: allowed.grant,
                     counts: allowed.counts,
                     approved: allowed.approved,
                     rules: allowed.rules,
                     decided_on,
                 };
-                journal.act(now, actor.clone(), Command::Allow(Box::new(event)), basis).await?;
+                journal.act(now, actor.clone(), Command::Allow(Box::new(event)), with(basis, sealed)).await?;
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), allowed.tool, allowed.args);
                 Ok(Decision::Allowed { permit, call, catalog })
             }
@@ -258,8 +266,10 @@ impl Broker {
             return Err(not("its tool has no idempotency key"));
         }
         let name = tool.name.clone();
+        let args =
+            known.args.read(journal.blobs()).cloned().ok_or_else(|| not("its arguments are not in the ledger"))?;
         // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
-        self.rates.wait(&catalog.toolbox, name.as_str(), &known.args, journal.state()).await;
+        self.rates.wait(&catalog.toolbox, name.as_str(), &args, journal.state()).await;
         let trust = TrustBook::open(journal.store().clone()).await?;
         let elsewhere = elsewhere(journal, &catalog, name.as_str()).await?;
         let view = View {
@@ -276,7 +286,7 @@ impl Broker {
         let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, &moment) {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
-                let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, known.args.clone());
+                let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, args);
                 self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await
             }
         };
@@ -307,6 +317,7 @@ impl Broker {
             call: call.clone(),
             outcome: CallOutcome::Unknown,
             result: None,
+            sealed: false,
             message: Some("the process ended before the answer was written down".into()),
         };
         Ok(journal.act(Timestamp::now(), Actor::Program, Command::Finish(finished), vec![]).await?)
@@ -338,10 +349,13 @@ impl Broker {
             Sent::Held(text) => (CallOutcome::NotSent, None, Some(text.clone())),
             Sent::Unknown(text) => (CallOutcome::Unknown, None, Some(say(text))),
         };
-        let result = value.map(digest_of).transpose()?;
+        let seal = Seal::of(journal.state(), journal.blobs());
+        let result = value.map(|value| seal.result(&call, value.clone())).transpose()?;
         tracing::debug!(engagement = %journal.state().id, %call, ?outcome, message, "over");
-        let documents: Vec<Value> = value.cloned().into_iter().collect();
-        let finished = CallFinished { call, outcome, result, message };
+        let sealed = result.as_ref().is_some_and(|result| result.sealed);
+        let digest = result.as_ref().map(|result| result.digest);
+        let documents: Vec<Value> = result.into_iter().map(|result| result.document).collect();
+        let finished = CallFinished { call, outcome, result: digest, sealed, message };
         loop {
             let (now, command) = (Timestamp::now(), Command::Finish(finished.clone()));
             if outcome == CallOutcome::Ok && prefix.is_empty() {
@@ -399,6 +413,11 @@ async fn elsewhere(journal: &Journal, catalog: &Catalog, tool: &str) -> Result<B
         return Ok(BTreeSet::new());
     }
     Ok(journal.store().changing(journal.id()).await?)
+}
+
+/// What a decision is written with.
+fn with(basis: Value, sealed: Option<Value>) -> Vec<Value> {
+    [basis].into_iter().chain(sealed).collect()
 }
 
 fn no_rule() -> Spoke {

@@ -210,7 +210,7 @@ fn a_rule_that_wants_an_owner_is_not_satisfied_by_an_approver() {
         purpose: act.purpose.clone(),
         agent: act.agent,
         tool: act.tool.clone(),
-        args: act.args.clone(),
+        args: act.args.clone().into(),
         refused: RefusedAs::NeedsApproval(role),
         rules,
         decided_on: Digest::ZERO,
@@ -289,7 +289,7 @@ fn proposed(chain: &mut Chain, proposal: &Proposal) -> Result<String, String> {
                     agent,
                     tool,
                     target,
-                    args,
+                    args: args.into(),
                     grant,
                     counts,
                     approved,
@@ -306,6 +306,7 @@ fn proposed(chain: &mut Chain, proposal: &Proposal) -> Result<String, String> {
                 Refused::Denied => RefusedAs::Denied,
                 Refused::NeedsApproval(role) => RefusedAs::NeedsApproval(role),
             };
+            let args = args.into();
             let event = CallRefused { call, digest, purpose, agent, tool, args, refused, rules, decided_on };
             chain.command(Actor::Agent(agent), Command::Refuse(Box::new(event)));
             Err(rule)
@@ -316,7 +317,10 @@ fn proposed(chain: &mut Chain, proposal: &Proposal) -> Result<String, String> {
 fn finished(chain: &mut Chain) {
     let call = CallId::nth(u64::from(chain.state().next_call().number()) - 1);
     let outcome = CallOutcome::Error;
-    chain.command(Actor::Program, Command::Finish(CallFinished { call, outcome, result: None, message: None }));
+    chain.command(
+        Actor::Program,
+        Command::Finish(CallFinished { call, outcome, result: None, sealed: false, message: None }),
+    );
 }
 
 #[test]

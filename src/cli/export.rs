@@ -137,11 +137,11 @@ fn page(journal: &Journal, bundle: &Bundle) -> Result<String, CliError> {
         let Some(request) = request else { continue };
         let _ = writeln!(page, "\n{}\n", "=".repeat(WIDTH));
         let _ = writeln!(page, "{}", render(&request.screen, Style::plain(WIDTH)));
-        let _ = writeln!(page, "{}", log::line(event));
+        let _ = writeln!(page, "{}", log::line(event, journal.blobs()));
     }
     let _ = writeln!(page, "\n{}\n\nWhat happened:\n", "=".repeat(WIDTH));
     for event in &events {
-        let _ = writeln!(page, "{}", log::line(event));
+        let _ = writeln!(page, "{}", log::line(event, journal.blobs()));
     }
     let _ = writeln!(page);
     for line in verify::lines(&bundle.verify()) {

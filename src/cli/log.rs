@@ -1,7 +1,12 @@
 //! `countersign log`: what happened, event by event.
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use crate::artifact::EngagementId;
-use crate::engagement::{Answer, Body, CallOutcome, Event, Finish, HoleFilled, RefusedAs, Turned};
+use crate::engagement::{
+    Answer, Arguments, Blobs, Body, CallOutcome, Event, Finish, HoleFilled, RefusedAs, Turned, opened,
+};
 
 use super::{
     args::{Global, Log},
@@ -22,17 +27,23 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
     // The ledger keeps its trust stages in a chain of their own.
     let trust = named == EngagementId::TRUST;
     let id = if trust { EngagementId::trust() } else { context.workspace.find(&named).await? };
-    let mut events = Vec::new();
+    let (mut events, mut sealed) = (Vec::new(), Vec::new());
     for bytes in context.workspace.store().events(&id, 0).await? {
         let event: Event = serde_json::from_slice(&bytes).map_err(|error| {
             CliError::failed(format!("an event cannot be read: {error}; run `countersign verify {id}`"))
         })?;
+        sealed.extend(arguments(&event).and_then(Arguments::sealed));
         if args.kind.as_ref().is_none_or(|kind| event.body.kind().starts_with(kind.as_str())) {
             events.push(event);
         }
     }
+    let mut blobs = Blobs::new();
+    for (digest, bytes) in context.workspace.store().blobs(&sealed).await? {
+        let document = serde_json::from_slice(&bytes).ok();
+        blobs.extend(document.and_then(|document| opened(&document)).map(|value| (digest, value)));
+    }
     if global.json {
-        say_json(&events)?;
+        say_json(&events.iter().map(|event| Told::of(event, &blobs)).collect::<Vec<_>>())?;
         return Ok(Code::Done);
     }
     if events.is_empty() {
@@ -42,20 +53,48 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
         });
     }
     for event in &events {
-        say(line(event));
+        say(line(event, &blobs));
     }
     Ok(Code::Done)
 }
 
-/// One event in one line.
-pub fn line(event: &Event) -> String {
-    let at = event.at.strftime("%Y-%m-%d %H:%M:%SZ");
-    let actor = plain(&event.actor.to_string());
-    format!("{:>4}  {at}  {:<20} {}  [{actor}]", event.seq, event.body.kind(), plain(&words(&event.body)))
+/// An event for a program: as it was hashed, and beside it what was sealed of the arguments.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<Option<&'a Map<String, Value>>>,
 }
 
-fn words(body: &Body) -> String {
-    match body {
+impl<'a> Told<'a> {
+    fn of(event: &'a Event, blobs: &'a Blobs) -> Self {
+        Self { event, arguments: arguments(event).map(|args| args.read(blobs)) }
+    }
+}
+
+/// The arguments of the call that an event is about.
+fn arguments(event: &Event) -> Option<&Arguments> {
+    match &event.body {
+        Body::Allowed(allowed) => Some(&allowed.args),
+        Body::Refused(refused) => Some(&refused.args),
+        _ => None,
+    }
+}
+
+/// One event in one line, with the values of what is sealed.
+pub fn line(event: &Event, blobs: &Blobs) -> String {
+    let at = event.at.strftime("%Y-%m-%d %H:%M:%SZ");
+    let actor = plain(&event.actor.to_string());
+    format!("{:>4}  {at}  {:<20} {}  [{actor}]", event.seq, event.body.kind(), plain(&words(event, blobs)))
+}
+
+fn words(event: &Event, blobs: &Blobs) -> String {
+    let args = || match arguments(event).and_then(|args| args.read(blobs)) {
+        Some(args) => serde_json::to_string(args).unwrap_or_default(),
+        None => "(redacted)".to_owned(),
+    };
+    match &event.body {
         Body::Requested(requested) => requested.title.clone(),
         Body::Entered { phase, reason } => match reason {
             Some(reason) => format!("{phase}: {reason}"),
@@ -99,8 +138,7 @@ fn words(body: &Body) -> String {
             format!("{} {answer}{reason}, {}{signed}", answered.about, answered.request.short())
         }
         Body::Allowed(allowed) => {
-            let args = serde_json::to_string(&allowed.args).unwrap_or_default();
-            format!("{} {} {args}: {} [{}]", allowed.call, allowed.tool, allowed.purpose.words(), allowed.grant)
+            format!("{} {} {}: {} [{}]", allowed.call, allowed.tool, args(), allowed.purpose.words(), allowed.grant)
         }
         Body::Refused(refused) => {
             let how = match refused.refused {
@@ -110,8 +148,7 @@ fn words(body: &Body) -> String {
             };
             let rule =
                 refused.rules.last().map(|rule| format!(": {} [{}]", rule.reason, rule.rule)).unwrap_or_default();
-            let args = serde_json::to_string(&refused.args).unwrap_or_default();
-            format!("{} {} {args} {how}{rule}", refused.call, refused.tool)
+            format!("{} {} {} {how}{rule}", refused.call, refused.tool, args())
         }
         Body::Finished(finished) => {
             let outcome = match finished.outcome {

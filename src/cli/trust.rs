@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     artifact::digest_of,
-    engagement::{Actor, Body, set_trust},
+    engagement::{Actor, Blobs, Body, set_trust},
     facts::{IdentityMeans, STAGES, Scope},
     ledger::{TrustBook, TrustError},
     runtime::sign_trust,
@@ -71,7 +71,7 @@ fn show(global: &Global, context: &Context, book: &TrustBook) -> Result<Code, Cl
     }
     say(scopes.trim_fmt());
     for event in book.events() {
-        say(super::log::line(event));
+        say(super::log::line(event, &Blobs::new()));
     }
     if let Some(last) = book.events().last() {
         say(format!("The chain of trust stages holds: head {}", last.hash));

@@ -122,7 +122,7 @@ fn steps(view: &View<'_>) -> Value {
 /// The arguments of a node, as far as the chain can tell: what it acted with, else what its holes give now.
 pub fn node_args(view: &View<'_>, node: &FlowNode) -> Result<Map<String, Value>, String> {
     if let Some((_, call)) = view.act_of(&node.id).filter(|(_, call)| call.refused.is_none()) {
-        return Ok(call.args.clone());
+        return call.args.read(view.blobs).cloned().ok_or_else(|| "its arguments are not in the ledger".to_owned());
     }
     let tool = view.toolbox.tool(&node.step.tool).ok_or_else(|| format!("there is no tool `{}`", node.step.tool))?;
     // Without holes there is nothing to read, so nothing that was read before is copied for them.

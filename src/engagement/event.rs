@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, RecordOutcome, ToolName},
@@ -17,6 +17,7 @@ use super::{
     filling::HolesFilled,
     purpose::Purpose,
     question::{Answered, Asked},
+    seal::Arguments,
     statement::Signature,
     talk::{AgentAsked, DraftReturned, RequesterSaid},
     turn::Turned,
@@ -162,6 +163,10 @@ pub struct Requested {
     /// Whether language models draft it; a restart with other settings changes nothing about that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub model: bool,
+    /// The digest of the key that its salts come from, see [`super::Seal`]; nothing in engagements of before there were
+    /// seals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<Digest>,
 }
 
 /// A version of an artifact.
@@ -198,7 +203,7 @@ pub struct SpecProved {
 pub struct CallAllowed {
     /// Its id.
     pub call: CallId,
-    /// The digest of tool, arguments and node: what approvals name.
+    /// The digest of tool, arguments and node, see [`super::call_digest`]: what approvals name.
     pub digest: Digest,
     /// Why it is made.
     pub purpose: Purpose,
@@ -209,7 +214,7 @@ pub struct CallAllowed {
     /// The target.
     pub target: String,
     /// The arguments in normal form.
-    pub args: Map<String, Value>,
+    pub args: Arguments,
     /// The grant that permits it.
     pub grant: String,
     /// The effect counted against the grant's `at_most`, where there is one.
@@ -239,7 +244,7 @@ pub struct CallRefused {
     /// The tool, as it was named.
     pub tool: String,
     /// The arguments, as they were given.
-    pub args: Map<String, Value>,
+    pub args: Arguments,
     /// How it was refused.
     pub refused: RefusedAs,
     /// The rules that spoke; the last one decided.
@@ -285,6 +290,9 @@ pub struct CallFinished {
     /// The digest of the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Digest>,
+    /// Whether that is the digest of a sealed document.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
     /// What the tool or the transport said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

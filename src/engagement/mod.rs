@@ -18,6 +18,7 @@ mod next;
 mod purpose;
 mod question;
 mod refusal;
+mod seal;
 mod state;
 mod statement;
 mod talk;
@@ -59,6 +60,7 @@ pub use next::{Next, NextError, Proposal, next};
 pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
 pub use refusal::Refusal;
+pub use seal::{Arguments, Committed, Seal, SealError, call_digest, opened, sealing_key};
 pub use state::{Call, Deviation, Filed, Gate, GateState, State, holds_back};
 pub use statement::{
     ApprovalStatement, ApprovalStatementKind, Head, LogSeen, Signature, Signed, Statement, TrustStatement,
@@ -68,17 +70,3 @@ pub use trust::{Standing, TrustRefusal, set_trust};
 pub use turn::{Finish, Turned, Usage};
 pub use undo::undo_call;
 pub use view::{DiscoveryRead, Reading, View};
-
-use serde_json::{Map, Value, json};
-
-use crate::artifact::{CanonicalError, Digest, EngagementId, NodeId, digest_of};
-
-/// The digest of exactly one call: what its approval names, and what nothing else can be mistaken for.
-pub fn call_digest(
-    engagement: &EngagementId,
-    node: Option<&NodeId>,
-    tool: &str,
-    args: &Map<String, Value>,
-) -> Result<Digest, CanonicalError> {
-    digest_of(&json!({"engagement": engagement, "node": node, "tool": tool, "args": args}))
-}

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, ToolName},
@@ -17,6 +16,7 @@ use super::{
     filling::HolesFilled,
     purpose::Purpose,
     question::{About, Answer, Answered, Asked},
+    seal::Arguments,
     talk::Talk,
 };
 
@@ -180,7 +180,7 @@ pub struct Call {
     /// The target, where it was decided.
     pub target: Option<String>,
     /// The arguments.
-    pub args: serde_json::Map<String, Value>,
+    pub args: Arguments,
     /// The digest that approvals name.
     pub digest: Option<Digest>,
     /// The grant that permitted it.

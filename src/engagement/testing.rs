@@ -33,7 +33,7 @@ pub(super) struct Story {
 impl Story {
     /// A request for the document with this digest.
     pub(super) fn begin(request: Digest) -> Self {
-        let requested = Requested { request, title: "t".into(), blueprint: None, from: None, model: false };
+        let requested = Requested { request, title: "t".into(), blueprint: None, from: None, model: false, seal: None };
         let first = event(1, 1_000, Actor::Person(person("rita")), Body::Requested(requested), Digest::ZERO);
         let state = State::begin(&first).unwrap();
         Self { events: vec![first], state, clock: 1_001 }
@@ -266,7 +266,7 @@ pub(super) fn intent(state: &State, agent: Agent, purpose: Purpose) -> CallAllow
         agent,
         tool: tool.parse().unwrap(),
         target: "sw01".into(),
-        args,
+        args: args.into(),
         grant: if writes { "build.0" } else { "discover.0" }.into(),
         approved: false,
         rules: Vec::new(),
@@ -287,7 +287,7 @@ pub(super) fn refuse(state: &State, agent: Agent, purpose: Purpose, refused: Ref
 
 pub(super) fn finish(call: &CallId, outcome: CallOutcome) -> Command {
     let result = (outcome == CallOutcome::Ok).then(|| digest(&format!("result of {call}")));
-    Command::Finish(CallFinished { call: call.clone(), outcome, result, message: None })
+    Command::Finish(CallFinished { call: call.clone(), outcome, result, sealed: false, message: None })
 }
 
 pub(super) fn settle(state: &State, id: &str, outcome: NodeOutcome, changed: bool) -> Command {

@@ -22,6 +22,9 @@ pub struct Turned {
     /// The digest of the stored answer; nothing where none came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Digest>,
+    /// Whether that is the digest of a sealed document; then `request` has a salt too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
     /// The endpoint, as the configuration names it.
     pub endpoint: String,
     /// The model, as the endpoint names it.

@@ -22,15 +22,16 @@ pub fn undo_call(view: &View<'_>, node: &FlowNode) -> Result<Undo, String> {
     let tool = view.toolbox.tool(&node.step.tool).ok_or("the tool is gone")?;
     let rule = tool.undo.as_ref().ok_or("the tool has no undo")?;
     let (_, call) = view.act_of(&node.id).ok_or("it never ran")?;
-    let args = Value::Object(call.args.clone());
+    let acted_with = call.args.read(view.blobs).ok_or("its arguments are not in the ledger")?;
+    let args = Value::Object(acted_with.clone());
     let result = call.result.and_then(|digest| view.blobs.get(&digest)).map(|value| value.as_ref().clone());
     let attempt = view.state.attempt(&node.id);
     let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt }) {
-        Reading::Value(_, result) => Some(picked(tool, &call.args, &result)?),
+        Reading::Value(_, result) => Some(picked(tool, acted_with, &result)?),
         _ => None,
     };
     let left = match view.reading(&Purpose::ReadBack { node: node.id.clone(), attempt }) {
-        Reading::Value(_, result) => Some(picked(tool, &call.args, &result)?),
+        Reading::Value(_, result) => Some(picked(tool, acted_with, &result)?),
         _ => None,
     };
     let mut scope = Scope::new().with("args", &args);
@@ -65,7 +66,8 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
     if let Some((_, reason)) = &call.refused {
         return lost(format!("the broker refused the undo: {reason}"));
     }
-    let acted_with = view.act_of(&node.id).map(|(_, call)| call.args.clone()).unwrap_or_default();
+    let acted_with =
+        view.act_of(&node.id).and_then(|(_, call)| call.args.read(view.blobs)).cloned().unwrap_or_default();
     let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt: view.state.attempt(&node.id) })
     {
         Reading::Value(_, result) => picked(tool, &acted_with, &result).ok(),

@@ -20,6 +20,7 @@ use super::{
     event::{CallOutcome, RefusedAs},
     next::{Next, NextError, Proposal},
     purpose::Purpose,
+    seal::Seal,
     state::{Call, State},
 };
 
@@ -55,6 +56,11 @@ pub enum Reading {
 }
 
 impl<'a> View<'a> {
+    /// How the engagement seals.
+    pub fn seal(&self) -> Seal<'a> {
+        Seal::of(self.state, self.blobs)
+    }
+
     /// What is known of the call that served a purpose.
     pub fn reading(&self, purpose: &Purpose) -> Reading {
         let Some((id, call)) = self.state.call_for(purpose) else { return Reading::Open };

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, CanonicalError, Digest, EngagementId, FlowNode, NodeId, Spec, digest_of},
-    engagement::{About, Actor, Gate, NextError, RefusedAs, Standing, View, call_digest, read_document},
+    engagement::{About, Actor, Gate, NextError, RefusedAs, SealError, Standing, View, read_document},
     facts::{Facts, Role, spec_facts, with_flow},
     policy::{ApprovedOn, Catalog, CatalogDigests, ProofReport},
     tool::Effect,
@@ -139,6 +139,9 @@ pub enum GateError {
     /// Something has no canonical form, so it has no digest.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
+    /// A call's digest cannot be made.
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }
 
 /// The question as the chain and the catalog stand: the same for the same chain, blobs, catalog and models.
@@ -279,7 +282,7 @@ fn offered<'a>(
         }
         offer.calls.push(OfferedCall {
             node: node.id.clone(),
-            call: call_digest(&view.state.id, Some(&node.id), tool.name.as_str(), &args)?,
+            call: view.seal().call_digest(&view.state.id, Some(&node.id), tool.name.as_str(), &args)?,
             sentence: question::said(tool, &args),
             destructive: tool.effect == Effect::Destructive || tool.irreversible(),
         });
@@ -290,11 +293,13 @@ fn offered<'a>(
 fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &About) -> Vec<OfferedCall> {
     let About::Call { node, call } = about else { return Vec::new() };
     let tool = flow.node(node).and_then(|node| catalog.toolbox.tool(&node.step.tool));
-    let asked = view.act_of(node).zip(tool).map(|((_, made), tool)| OfferedCall {
-        node: node.clone(),
-        call: *call,
-        sentence: question::said(tool, &made.args),
-        destructive: tool.effect == Effect::Destructive || tool.irreversible(),
+    let asked = view.act_of(node).zip(tool).and_then(|((_, made), tool)| {
+        Some(OfferedCall {
+            node: node.clone(),
+            call: *call,
+            sentence: question::said(tool, made.args.read(view.blobs)?),
+            destructive: tool.effect == Effect::Destructive || tool.irreversible(),
+        })
     });
     asked.into_iter().collect()
 }

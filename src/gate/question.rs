@@ -81,9 +81,10 @@ impl<'a> Question<'a> {
             return Err(self.nothing());
         }
         let tool = self.tool(node)?;
+        let args = call.args.read(self.view.blobs).ok_or_else(|| self.nothing())?;
         let mut what = Section::new("THE CALL");
-        what.text(said(tool, &call.args));
-        what.lines.extend(arguments(&call.args));
+        what.text(said(tool, args));
+        what.lines.extend(arguments(args));
         let mut changes = Section::new("WHAT IT CHANGES");
         let before = before_state(self.view, node);
         if tool.effect == Effect::Read {
@@ -91,9 +92,9 @@ impl<'a> Question<'a> {
         } else if tool.state.is_none() {
             changes.text("it cannot be said beforehand: the tool has no state to read");
         } else {
-            changes.lines.extend(diff(before.as_ref(), self.designed(tool, &call.args, before.as_ref()).as_ref()));
+            changes.lines.extend(diff(before.as_ref(), self.designed(tool, args, before.as_ref()).as_ref()));
         }
-        match self.undo_words(node, tool, &call.args, before.as_ref()) {
+        match self.undo_words(node, tool, args, before.as_ref()) {
             Some(undo) => changes.detail(format!("taken back by: {undo}")),
             None if tool.effect == Effect::Read => {}
             None => changes.warn(format!("it cannot be taken back: {} has no undo", tool.name)),
@@ -219,15 +220,16 @@ impl<'a> Question<'a> {
         let made = self.view.act_of(&node.id).filter(|(_, call)| call.refused.is_none() && !told(call));
         let (id, call) = made.ok_or_else(|| self.nothing())?;
         let tool = self.tool(node)?;
+        let args = call.args.read(self.view.blobs).ok_or_else(|| self.nothing())?;
         let mut sent = Section::new("WHAT WAS SENT");
-        sent.text(said(tool, &call.args));
-        sent.lines.extend(arguments(&call.args));
+        sent.text(said(tool, args));
+        sent.lines.extend(arguments(args));
         sent.text(format!("as {id}, on {}", moment(&call.at)));
         let mut why = Section::new("WHY NOBODY KNOWS");
         why.warn(sentence(&why_unknown(call)));
         why.text("It is not sent again by itself, because it may have taken effect.");
         let mut look = Section::new("WHAT TO LOOK AT");
-        match self.look(tool, &call.args) {
+        match self.look(tool, args) {
             Some(reading) => look.text(format!("{reading}, and see whether this is there:")),
             None => look.text(format!(
                 "on {}, see whether it took effect; no tool here can read it",
@@ -236,7 +238,7 @@ impl<'a> Question<'a> {
         }
         let before = before_state(self.view, node);
         if tool.state.is_some() {
-            look.lines.extend(diff(before.as_ref(), self.designed(tool, &call.args, before.as_ref()).as_ref()));
+            look.lines.extend(diff(before.as_ref(), self.designed(tool, args, before.as_ref()).as_ref()));
         }
         let mut means = Section::new("WHAT YOU CAN ANSWER");
         means.pair("applied", "it took effect; the step counts as run and is checked as designed");

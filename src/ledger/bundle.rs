@@ -22,7 +22,7 @@ use super::{
     archive::{Contents, LARGEST_BUNDLE},
     chain,
     error::LedgerError,
-    mentions::mentions,
+    mentions::{Mention, Need, mentions},
     signatures::{SIGNATURES, compare_signatures, signature_files},
     store::Store,
     verify::{Problem, Verification, verify_against},
@@ -253,10 +253,12 @@ fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, LedgerError> {
     read.map_err(|source| LedgerError::io("read", path, source))
 }
 
-/// What events name, each once.
+/// What events name and may be handed on, each once.
 fn named(events: &[Vec<u8>]) -> Vec<Digest> {
     let events = events.iter().filter_map(|bytes| chain::read(bytes).ok());
-    let mut named: Vec<Digest> = events.flat_map(|event| mentions(&event)).map(|mention| mention.digest).collect();
+    let own = |mention: &Mention| mention.need == Need::Own;
+    let mentions = events.flat_map(|event| mentions(&event)).filter(|mention| !own(mention));
+    let mut named: Vec<Digest> = mentions.map(|mention| mention.digest).collect();
     named.sort_unstable();
     named.dedup();
     named

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Digest, EngagementId, canonical, digest_bytes},
-    engagement::{Actor, Blobs, Body, Command, Documents, Event, Refusal, Requested, State, decide_for},
+    engagement::{Actor, Blobs, Body, Command, Documents, Event, Refusal, Requested, State, decide_for, opened},
 };
 
 use super::{
@@ -75,7 +75,7 @@ impl Journal {
         let sealed = chain::seal(&id, 1, at, actor, Body::Requested(requested), Digest::ZERO)
             .map_err(LedgerError::Unwritable)?;
         let state = first(&sealed.event)?;
-        let new = New::of(documents, &Blobs::new())?;
+        let new = New::of(documents, &Blobs::new(), &BTreeSet::new())?;
         let mut journal = Self::holding(store, state, new.values);
         journal.documents.refresh(&journal.state, &journal.blobs)?;
         let append = Append {
@@ -207,8 +207,8 @@ impl Journal {
         documents: Vec<Value>,
     ) -> Result<(), JournalError> {
         let body = decide_for(&self.state, &actor, command.clone())?;
-        let new = New::of(documents.clone(), &self.blobs)?;
         let Some(sealed) = self.seal(at, vec![(actor.clone(), body)])?.pop() else { return Ok(()) };
+        let new = New::of(documents.clone(), &self.blobs, &sealed_by([&sealed.event]))?;
         // Made before the state moves on: a copy of the state without what is staged.
         if self.durable.is_none() && self.staged.is_empty() {
             self.durable = Some(Box::new(self.state.clone()));
@@ -261,7 +261,7 @@ impl Journal {
             return Ok(());
         }
         let sealed = self.seal(at, bodies)?;
-        let new = New::of(documents, &self.blobs)?;
+        let new = New::of(documents, &self.blobs, &sealed_by(sealed.iter().map(|sealed| &sealed.event)))?;
         let mut ahead = self.ahead();
         for next in &sealed {
             ahead.apply(&next.event);
@@ -334,13 +334,18 @@ impl Journal {
     ///
     /// [`LedgerError::Corrupt`] if one is not what its digest says.
     pub async fn load(&mut self, digests: &[Digest]) -> Result<(), LedgerError> {
+        self.load_some(digests, &BTreeSet::new()).await
+    }
+
+    async fn load_some(&mut self, digests: &[Digest], sealed: &BTreeSet<Digest>) -> Result<(), LedgerError> {
         let wanted: BTreeSet<Digest> =
             digests.iter().copied().filter(|digest| !self.blobs.contains_key(digest)).collect();
         let wanted: Vec<Digest> = wanted.into_iter().collect();
         for (digest, bytes) in self.store.blobs(&wanted).await? {
-            let value =
+            let value: Value =
                 serde_json::from_slice(&bytes).map_err(|error| LedgerError::blob(&digest, error.to_string()))?;
-            self.blobs.insert(digest, Arc::new(value));
+            let value = if sealed.contains(&digest) { open(&digest, &value)? } else { Arc::new(value) };
+            self.blobs.insert(digest, value);
         }
         Ok(())
     }
@@ -360,7 +365,8 @@ impl Journal {
         &self.documents
     }
 
-    /// The documents and results that the events name, as far as they are stored.
+    /// The documents and results that the events name, as far as they are stored. What is sealed is here as the value in
+    /// its document.
     pub fn blobs(&self) -> &Blobs {
         &self.blobs
     }
@@ -377,7 +383,7 @@ impl Journal {
 
     async fn load_named(&mut self, events: &[Event]) -> Result<(), LedgerError> {
         let named: Vec<Digest> = events.iter().flat_map(mentions).map(|mention| mention.digest).collect();
-        self.load(&named).await
+        self.load_some(&named, &sealed_by(events)).await
     }
 }
 
@@ -401,7 +407,7 @@ struct New {
 impl New {
     /// The values are read back from their bytes, for the same reason as events are. Those that are `known` are stored,
     /// or are written with what is staged, and are not written again.
-    fn of(documents: Vec<Value>, known: &Blobs) -> Result<Self, LedgerError> {
+    fn of(documents: Vec<Value>, known: &Blobs, sealed: &BTreeSet<Digest>) -> Result<Self, LedgerError> {
         let mut values = BTreeMap::new();
         let mut stored = Vec::with_capacity(documents.len());
         for document in documents {
@@ -410,14 +416,25 @@ impl New {
             if known.contains_key(&digest) {
                 continue;
             }
-            let value = serde_json::from_slice(&bytes).map_err(|error| {
+            let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
                 LedgerError::Unwritable(ChainError::Unreadable { at: digest.to_string(), reason: error.to_string() })
             })?;
-            values.insert(digest, Arc::new(value));
+            let value = if sealed.contains(&digest) { open(&digest, &value)? } else { Arc::new(value) };
+            values.insert(digest, value);
             stored.push((digest, bytes));
         }
         Ok(Self { values, bytes: stored })
     }
+}
+
+/// The sealed documents that events name.
+fn sealed_by<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeSet<Digest> {
+    events.into_iter().flat_map(mentions).filter(|mention| mention.sealed).map(|mention| mention.digest).collect()
+}
+
+/// The value in a sealed document.
+fn open(digest: &Digest, document: &Value) -> Result<Arc<Value>, LedgerError> {
+    opened(document).ok_or_else(|| LedgerError::blob(digest, "it is no sealed document"))
 }
 
 fn fold(state: &mut State, stored: &[Vec<u8>], events: &mut Vec<Event>) -> Result<(), LedgerError> {

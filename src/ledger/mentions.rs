@@ -1,8 +1,8 @@
 //! What the events of a chain name by digest. Pure.
 
 use crate::{
-    artifact::Digest,
-    engagement::{Body, Event, Signature},
+    artifact::{CallId, Digest},
+    engagement::{Arguments, Body, Event, Signature},
 };
 
 /// A document or result that an event names.
@@ -12,6 +12,8 @@ pub(super) struct Mention {
     /// In words, for a finding.
     pub(super) what: String,
     pub(super) need: Need,
+    /// Whether it is a sealed document, see [`crate::engagement::Seal`].
+    pub(super) sealed: bool,
 }
 
 /// What its absence means; what is needed most comes first.
@@ -23,13 +25,22 @@ pub(super) enum Need {
     Extra,
     /// It may be left out of what is handed on; then that is said.
     May,
+    /// The ledger keeps it to itself; nothing is shown by it, and it is never handed on.
+    Own,
 }
 
 /// What an event names.
 pub(super) fn mentions(event: &Event) -> Vec<Mention> {
-    let mention = |digest: Digest, need: Need, what: String| Mention { digest, what, need };
+    let mention = |digest: Digest, need: Need, what: String| Mention { digest, what, need, sealed: false };
+    let sealed = |args: &Arguments, call: &CallId| {
+        let what = format!("the arguments of {call}");
+        args.sealed().map(|digest| Mention { sealed: true, ..mention(digest, Need::Must, what) })
+    };
     match &event.body {
-        Body::Requested(requested) => vec![mention(requested.request, Need::Must, "the request".into())],
+        Body::Requested(requested) => {
+            let key = requested.seal.map(|seal| mention(seal, Need::Own, "the sealing key".into()));
+            [mention(requested.request, Need::Must, "the request".into())].into_iter().chain(key).collect()
+        }
         Body::Filed(filed) => {
             vec![mention(filed.digest, Need::Must, format!("{}, version {}", filed.artifact, filed.version))]
         }
@@ -37,6 +48,7 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         Body::Turned(turned) => turned
             .response
             .map(|response| mention(response, Need::May, format!("what the {} agent's model said", turned.agent)))
+            .map(|mention| Mention { sealed: turned.sealed, ..mention })
             .into_iter()
             .collect(),
         Body::Asked(asked) => {
@@ -51,13 +63,16 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         Body::Finished(finished) => finished
             .result
             .map(|result| mention(result, Need::May, format!("the result of {}", finished.call)))
+            .map(|mention| Mention { sealed: finished.sealed, ..mention })
             .into_iter()
             .collect(),
         Body::Allowed(allowed) => {
-            vec![mention(allowed.decided_on, Need::Extra, format!("what {} was decided on", allowed.call))]
+            let decided_on = mention(allowed.decided_on, Need::Extra, format!("what {} was decided on", allowed.call));
+            sealed(&allowed.args, &allowed.call).into_iter().chain([decided_on]).collect()
         }
         Body::Refused(refused) => {
-            vec![mention(refused.decided_on, Need::Extra, format!("what {} was decided on", refused.call))]
+            let decided_on = mention(refused.decided_on, Need::Extra, format!("what {} was decided on", refused.call));
+            sealed(&refused.args, &refused.call).into_iter().chain([decided_on]).collect()
         }
         Body::Entered { .. }
         | Body::Inquired(_)
@@ -75,6 +90,6 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
 
 /// What was signed, and whose keys it was checked against.
 fn signed(signature: &Signature) -> [Mention; 2] {
-    let must = |digest: Digest, what: &str| Mention { digest, what: what.to_owned(), need: Need::Must };
+    let must = |digest: Digest, what: &str| Mention { digest, what: what.to_owned(), need: Need::Must, sealed: false };
     [must(signature.statement, "the signed statement"), must(signature.signers, "the allowed signers of then")]
 }

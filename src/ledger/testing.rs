@@ -66,6 +66,7 @@ pub(super) fn requested() -> Requested {
         blueprint: Some("vlan".into()),
         from: None,
         model: false,
+        seal: None,
     }
 }
 
@@ -89,7 +90,7 @@ pub(super) fn allowed(n: u64, agent: Agent, purpose: Purpose, approved: bool) ->
         agent,
         tool: "switch.vlan.create".parse().unwrap(),
         target: "sw01".into(),
-        args: args(),
+        args: args().into(),
         grant: "build/1".into(),
         counts: None,
         approved,
@@ -104,12 +105,18 @@ fn args() -> Map<String, Value> {
 
 /// The digest of the story's call for a purpose.
 pub(super) fn digest_for(of: &str, purpose: &Purpose) -> Digest {
-    call_digest(&id(of), purpose.node(), "switch.vlan.create", &args()).unwrap()
+    call_digest(&id(of), purpose.node(), "switch.vlan.create", &args().into()).unwrap()
 }
 
 pub(super) fn finished(n: u64, result: &Value) -> Body {
     let result = Some(digest_of(result).unwrap());
-    Body::Finished(CallFinished { call: CallId::nth(n), outcome: CallOutcome::Ok, result, message: None })
+    Body::Finished(CallFinished {
+        call: CallId::nth(n),
+        outcome: CallOutcome::Ok,
+        result,
+        sealed: false,
+        message: None,
+    })
 }
 
 pub(super) fn act() -> Purpose {

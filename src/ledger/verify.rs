@@ -297,7 +297,7 @@ impl Walk<'_> {
 
     /// Whether what an event names is there and unchanged.
     fn documents(&mut self, event: &Event, place: u64) {
-        for Mention { digest, what, need } in mentions(event) {
+        for Mention { digest, what, need, .. } in mentions(event) {
             if self.unchanged.contains(&digest) {
                 continue;
             }
@@ -306,7 +306,7 @@ impl Walk<'_> {
                     self.problem(place, format!("{what} ({digest}) was changed: its bytes hash to {is}"));
                 }
                 (Some(_), _) => drop(self.unchanged.insert(digest)),
-                (None, Need::Extra) => {}
+                (None, Need::Extra | Need::Own) => {}
                 (None, Need::Must) => self.problem(place, format!("{what} ({digest}) is missing")),
                 (None, Need::May) => self.notes.push(format!("left out: {what} ({digest})")),
             }

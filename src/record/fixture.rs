@@ -133,7 +133,7 @@ impl Chain {
         let request = chain.store(&document);
         let blueprint = document.blueprint.as_ref().map(|blueprint| blueprint.name.clone());
         let model = document.text.is_some();
-        chain.push(ada(), Body::Requested(Requested { request, title, blueprint, from: None, model }));
+        chain.push(ada(), Body::Requested(Requested { request, title, blueprint, from: None, model, seal: None }));
         chain
     }
 
@@ -325,7 +325,7 @@ impl Chain {
         let flow = self.view().preview().unwrap();
         let known = flow.nodes.iter().filter_map(|node| {
             let args = node.known_args()?;
-            call_digest(&self.state().id, Some(&node.id), node.step.tool.as_str(), &args).ok()
+            call_digest(&self.state().id, Some(&node.id), node.step.tool.as_str(), &args.into()).ok()
         });
         known.collect()
     }
@@ -374,7 +374,7 @@ impl Chain {
             let Some((id, call)) = self.state().call_for(&read.proposal.purpose) else { continue };
             let Some(result) = call.result else { continue };
             let tool = read.proposal.tool.parse().unwrap();
-            let args = call.args.clone();
+            let args = call.args.read(&self.blobs).unwrap().clone();
             reads.push(ReadResult { id: read.id, item: read.item, tool, args, call: id.clone(), result });
         }
         let acceptance: Vec<AcceptanceReading> =
@@ -448,7 +448,7 @@ impl Chain {
         let id = state.next_call();
         let tool = self.catalog.toolbox.tool(&proposal.tool.parse().unwrap()).unwrap();
         let args = self.catalog.toolbox.check_args(tool, &proposal.args).unwrap_or_else(|error| panic!("{error}"));
-        let digest = call_digest(&state.id, proposal.purpose.node(), &proposal.tool, &args).unwrap();
+        let digest = call_digest(&state.id, proposal.purpose.node(), &proposal.tool, &args.clone().into()).unwrap();
         let approved = state.approved_calls.get(&digest).is_some_and(|left| *left > 0);
         let undo = matches!(proposal.purpose, Purpose::Undo { .. });
         let asks = tool.effect != Effect::Read && !approved && !undo;
@@ -467,7 +467,7 @@ impl Chain {
                 purpose,
                 agent: proposal.agent,
                 tool: proposal.tool.clone(),
-                args,
+                args: args.into(),
                 refused,
                 rules,
                 decided_on: Digest::ZERO,
@@ -481,7 +481,7 @@ impl Chain {
             agent: proposal.agent,
             tool: tool.name.clone(),
             target: args[&tool.target].as_str().unwrap().to_owned(),
-            args: args.clone(),
+            args: args.clone().into(),
             grant: "build.0".into(),
             counts: proposal.purpose.node().filter(|_| tool.effect != Effect::Read && !undo).map(ToString::to_string),
             approved: approved && proposal.agent == Agent::Build,
@@ -514,14 +514,17 @@ impl Chain {
             },
         };
         let result = result.map(|result| self.store(&result));
-        self.command(Actor::Program, Command::Finish(CallFinished { call: id, outcome, result, message }));
+        self.command(
+            Actor::Program,
+            Command::Finish(CallFinished { call: id, outcome, result, sealed: false, message }),
+        );
     }
 
     /// A call that someone proposes by hand and that runs.
     pub(crate) fn by_hand(&mut self, tool: &str, args: Value) {
         assert_eq!(self.state().phase, Phase::Build);
         let args = object(args);
-        let digest = call_digest(&self.state().id, None, tool, &args).unwrap();
+        let digest = call_digest(&self.state().id, None, tool, &args.clone().into()).unwrap();
         self.state.as_mut().unwrap().approved_calls.insert(digest, 1);
         let proposal =
             Proposal { agent: Agent::Build, purpose: Purpose::Proposed { n: 1 }, tool: tool.to_owned(), args };

@@ -53,7 +53,8 @@ pub(super) fn deviations(view: &View<'_>, steps: &[Reconciled<'_>]) -> Vec<Devia
     made.sort_by_key(|(id, _)| number(id));
     let made = made.into_iter().map(|(id, call)| {
         let tool = call.tool_name().and_then(|name| view.toolbox.tool(&name));
-        let said = tool.map_or_else(|| call.tool.clone(), |tool| tool.sentence_for(&call.args));
+        let said = tool.zip(call.args.read(view.blobs)).map(|(tool, args)| tool.sentence_for(args));
+        let said = said.unwrap_or_else(|| call.tool.clone());
         DeviationRecord {
             what: format!("called by hand: {said}"),
             calls: vec![id.clone()],

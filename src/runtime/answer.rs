@@ -10,7 +10,7 @@ use crate::{
         Agent, ArtifactKind, Digest, FlowNode, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml,
     },
     engagement::{
-        About, Actor, Answer, Answered, Command, DocumentError, Gate, Refusal, Retried, Standing, State, call_digest,
+        About, Actor, Answer, Answered, Command, DocumentError, Gate, Refusal, Retried, Seal, Standing, State,
         read_document,
     },
     facts::{Identity, IdentityMeans, Role},
@@ -437,6 +437,7 @@ pub async fn retry(
 ) -> Result<Vec<NodeId>, AnswerError> {
     let catalog = workspace.catalog_of(journal)?;
     let state = journal.state();
+    let seal = Seal::of(state, journal.blobs());
     let mut nodes = BTreeMap::new();
     let mut calls = Vec::new();
     let mut again = Vec::new();
@@ -452,7 +453,7 @@ pub async fn retry(
         again.push(node.id.clone());
         let writes = catalog.toolbox.tool(&node.step.tool).is_some_and(|tool| tool.effect == Effect::Write);
         if let (true, None, Some(args)) = (writes, &node.step.approval, node.known_args()) {
-            let digest = call_digest(&state.id, Some(&node.id), node.step.tool.as_str(), &args);
+            let digest = seal.call_digest(&state.id, Some(&node.id), node.step.tool.as_str(), &args);
             let digest = digest.map_err(|error| AnswerError::Driver(error.to_string()))?;
             let used = state.approved_calls.get(&digest).is_none_or(|left| *left == 0);
             if used && !own && state.agreed_to(&digest, now) {

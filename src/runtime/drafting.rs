@@ -9,7 +9,8 @@ use crate::{
     agent::{Asking, Desk, Draft, Move, next_move},
     artifact::{Agent, ArtifactKind, Digest, Phase, digest_of},
     engagement::{
-        Actor, AgentQuestion, Closed, Command, Finish, GateState, Refusal, State, Turned, Usage, drafter, read_document,
+        Actor, AgentQuestion, Closed, Command, Committed, Finish, GateState, Refusal, Seal, State, Turned, Usage,
+        drafter, read_document,
     },
     gate::{ApprovalRequest, Endpoint},
     ledger::Journal,
@@ -138,13 +139,15 @@ impl Driver<'_> {
             }
         };
         let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let seal = Seal::of(journal.state(), journal.blobs());
         let none = Turned {
             agent,
             drafting,
             turn,
             prompt,
-            request: digest_of(&request)?,
+            request: seal.digest(&request)?,
             response: None,
+            sealed: !matches!(seal, Seal::None),
             endpoint: NOBODY.into(),
             model: NOBODY.into(),
             usage: Usage::default(),
@@ -158,8 +161,11 @@ impl Driver<'_> {
         let currency = |usage: &Usage| usage.cost_micros.and_then(|_| self.models().currency().map(str::to_owned));
         let (turned, stored, stopped) = match answer {
             Some(Ok(answer)) => {
+                let stored =
+                    serde_json::to_value(&answer).map_err(|error| DriverError::Invalid(drafting, error.to_string()))?;
+                let Committed { digest, document, .. } = seal.answer(&none.request, stored)?;
                 let turned = Turned {
-                    response: Some(digest_of(&answer)?),
+                    response: Some(digest),
                     endpoint: answer.endpoint.clone(),
                     model: answer.model.clone(),
                     usage: answer.usage,
@@ -170,9 +176,7 @@ impl Driver<'_> {
                     ..none
                 };
                 answer.notes.iter().cloned().for_each(|note| watch(Progress::Note(note)));
-                let stored =
-                    serde_json::to_value(&answer).map_err(|error| DriverError::Invalid(drafting, error.to_string()))?;
-                (turned, vec![stored], None)
+                (turned, vec![document], None)
             }
             // Whatever was asked in vain was asked, and counts as far as it is known.
             failed => {

@@ -16,8 +16,8 @@ use crate::{
     artifact::{ArtifactKind, CanonicalError, Digest, EngagementId, Spec, digest_of},
     broker::{Broker, BrokerError, Told},
     engagement::{
-        About, Actor, Asked, Command, Gate, GateState, Next, NextError, Proposal, Purpose, Refusal, SpecProved, View,
-        Void, changed_tools, holds_back, next_but_void, opened_by_policy, read_document, void_gates,
+        About, Actor, Asked, Command, Gate, GateState, Next, NextError, Proposal, Purpose, Refusal, SealError,
+        SpecProved, View, Void, changed_tools, holds_back, next_but_void, opened_by_policy, read_document, void_gates,
     },
     facts::AUTONOMOUS,
     gate::{GateError, approval_request, found_words, proof_of_spec, version_before},
@@ -89,6 +89,9 @@ pub enum DriverError {
     /// A document has no canonical form.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
+    /// Something cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A drafted document does not stand.
     #[error("the draft of {0} cannot stand: {1}")]
     Invalid(ArtifactKind, String),

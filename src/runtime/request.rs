@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     agent::{DraftError, draft_spec},
     artifact::{ArtifactKind, Blueprint, DesignDraft, Digest, EngagementId, InputError, Spec, SpecError, digest_of},
-    engagement::{Actor, RequestDocument, Requested, RequesterSaid},
+    engagement::{Actor, RequestDocument, Requested, RequesterSaid, sealing_key},
     facts::{Identity, Role},
     ledger::{Journal, LedgerError},
     policy::{check_design, holes_for_nobody, spec_problems},
@@ -72,6 +72,9 @@ pub enum RequestError {
     /// The ledger cannot be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// There is nothing to make a key from.
+    #[error("the system gives no random numbers: {0}; see that /dev/urandom can be read")]
+    Random(String),
     /// The request has no canonical form.
     #[error("the request cannot be written down: {0}")]
     Unwritable(String),
@@ -130,11 +133,13 @@ pub async fn file_request(
         }
         return Err(RequestError::Problems(problems));
     }
+    let (key, seal) = new_seal()?;
     let requested =
-        Requested { request: digest, title: spec.title.clone(), blueprint: name, from: new.from, model: false };
+        Requested { request: digest, title: spec.title.clone(), blueprint: name, from: new.from, model: false, seal };
     let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let id = free_id(workspace).await?;
-    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document]).await?)
+    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document, key])
+        .await?)
 }
 
 /// Begins an engagement that models draft. A blueprint is material like others, the first of them; of its inputs those
@@ -167,10 +172,12 @@ async fn file_in_words(
     let title = title(&text);
     let request = RequestDocument { inputs, baseline, text: Some(text), material, ..RequestDocument::default() };
     let digest = digest_of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
-    let requested = Requested { request: digest, title, blueprint: None, from: new.from, model: true };
+    let (key, seal) = new_seal()?;
+    let requested = Requested { request: digest, title, blueprint: None, from: new.from, model: true, seal };
     let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let id = free_id(workspace).await?;
-    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document]).await?)
+    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document, key])
+        .await?)
 }
 
 /// The first line of the words, as a list shows it until there is a spec.
@@ -211,6 +218,15 @@ async fn baseline(workspace: &Workspace, id: &EngagementId) -> Result<Digest, Re
     let journal = Journal::open(workspace.store().clone(), id).await?;
     let record = journal.state().artifact(ArtifactKind::Record).filter(|_| journal.state().closed.is_some());
     record.ok_or_else(|| RequestError::NoBaseline(id.clone()))
+}
+
+/// The key that a new engagement seals with, and its digest.
+fn new_seal() -> Result<(Value, Option<Digest>), RequestError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| RequestError::Random(error.to_string()))?;
+    let key = sealing_key(random);
+    let digest = digest_of(&key).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    Ok((key, Some(digest)))
 }
 
 /// A short id that no engagement has.

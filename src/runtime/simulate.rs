@@ -11,9 +11,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{CallId, Digest, EngagementId},
+    artifact::{Agent, CallId, Digest, EngagementId},
     broker::{Moment, foresee},
-    engagement::{ApprovedSpec, Body, Documents, Event, Proposal, RefusedAs, State, View, catalog_of},
+    engagement::{
+        ApprovedSpec, Arguments, Body, Documents, Event, Proposal, Purpose, RefusedAs, State, View, catalog_of,
+    },
     ledger::{Filter, Journal, LedgerError},
     policy::{Catalog, CompiledBoundary, Spoke},
 };
@@ -29,6 +31,8 @@ pub struct Simulation {
     pub then: BTreeMap<String, u64>,
     /// How often each would be given now.
     pub now: BTreeMap<String, u64>,
+    /// Calls that could not be asked about, because their arguments were redacted.
+    pub redacted: u64,
     /// Calls that would be answered otherwise.
     pub flips: Vec<Flip>,
     /// Engagements that could not be asked about, and why.
@@ -151,20 +155,16 @@ fn replay(
     let mut documents = Documents::default();
     let mut compiled: Option<(Digest, Option<CompiledBoundary>)> = None;
     for event in later {
-        let recorded = match &event.body {
-            Body::Allowed(call) => {
-                let (agent, purpose) = (call.agent, call.purpose.clone());
-                let proposal = Proposal { agent, purpose, tool: call.tool.to_string(), args: call.args.clone() };
-                Some((call.call.clone(), proposal, None, call.rules.last().cloned(), call.decided_on))
-            }
-            Body::Refused(call) => {
-                let (agent, purpose) = (call.agent, call.purpose.clone());
-                let proposal = Proposal { agent, purpose, tool: call.tool.clone(), args: call.args.clone() };
-                Some((call.call.clone(), proposal, Some(call.refused), call.rules.last().cloned(), call.decided_on))
-            }
-            _ => None,
-        };
-        if let Some((call, proposal, then, then_rule, decided_on)) = recorded.filter(|_| event.at >= since) {
+        if let Some(Recorded { call, proposal, then, then_rule, decided_on }) =
+            Recorded::of(&event.body).filter(|_| event.at >= since)
+        {
+            let (agent, purpose, tool, args) = proposal;
+            let Some(args) = args.read(journal.blobs()).cloned() else {
+                simulation.redacted += 1;
+                state.apply(event);
+                continue;
+            };
+            let proposal = Proposal { agent, purpose, tool, args };
             if let Err(error) = documents.refresh(&state, journal.blobs()) {
                 simulation.unread.push(format!("{}: {error}", state.id));
                 return;
@@ -194,6 +194,37 @@ fn replay(
             }
         }
         state.apply(event);
+    }
+}
+
+/// A call as it was decided.
+struct Recorded<'a> {
+    call: CallId,
+    proposal: (Agent, Purpose, String, &'a Arguments),
+    then: Option<RefusedAs>,
+    then_rule: Option<Spoke>,
+    decided_on: Digest,
+}
+
+impl<'a> Recorded<'a> {
+    fn of(body: &'a Body) -> Option<Self> {
+        Some(match body {
+            Body::Allowed(call) => Self {
+                call: call.call.clone(),
+                proposal: (call.agent, call.purpose.clone(), call.tool.to_string(), &call.args),
+                then: None,
+                then_rule: call.rules.last().cloned(),
+                decided_on: call.decided_on,
+            },
+            Body::Refused(call) => Self {
+                call: call.call.clone(),
+                proposal: (call.agent, call.purpose.clone(), call.tool.clone(), &call.args),
+                then: Some(call.refused),
+                then_rule: call.rules.last().cloned(),
+                decided_on: call.decided_on,
+            },
+            _ => return None,
+        })
     }
 }
 

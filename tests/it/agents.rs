@@ -312,10 +312,9 @@ fn a_model_that_widens_at_every_turn_is_refused_every_time_and_the_spec_stays() 
     assert_eq!(bench.artifact(&id, "spec"), spec, "the spec stays");
     assert_eq!(answer["artifacts"][0]["version"], 1);
     let allowed = bench.events(&id, "call.allowed");
-    let wrote: Vec<&Value> =
-        allowed.iter().map(|event| &event["body"]).filter(|call| call.get("counts").is_some()).collect();
+    let wrote: Vec<&Value> = allowed.iter().filter(|event| event["body"].get("counts").is_some()).collect();
     assert_eq!(wrote.len(), 1);
-    assert_eq!(wrote[0]["args"], json!({"zone": ZONE, "name": "web01", "address": "192.0.2.10", "ttl": 3600}));
+    assert_eq!(wrote[0]["arguments"], json!({"zone": ZONE, "name": "web01", "address": "192.0.2.10", "ttl": 3600}));
     bench.run(&["verify", &id]).code(0);
 }
 

@@ -164,9 +164,9 @@ fn a_build_agent_that_obeys_injected_words_comes_to_nothing_more() {
     assert_eq!(record["deviations"], json!([]));
     assert_eq!(bench.events(&id, "call.refused").iter().filter(|e| e["body"]["agent"] == "build").count(), 3);
     let allowed = bench.events(&id, "call.allowed");
-    let wrote: Vec<&Value> = allowed.iter().map(|e| &e["body"]).filter(|call| call["counts"].is_string()).collect();
+    let wrote: Vec<&Value> = allowed.iter().filter(|event| event["body"]["counts"].is_string()).collect();
     assert_eq!(wrote.len(), 1, "{wrote:#?}");
-    assert_eq!(wrote[0]["args"], json!({"switch": "sw01", "id": 120, "name": "guest-lobby"}));
+    assert_eq!(wrote[0]["arguments"], json!({"switch": "sw01", "id": 120, "name": "guest-lobby"}));
 }
 
 #[test]

@@ -289,7 +289,7 @@ fn the_boundary_is_asked_when_a_hole_is_filled_too() {
     assert!(outcomes(&end["record"]["steps"], "node").contains(&"more failed".to_owned()));
     let refused = bench.events(&id, "call.refused");
     assert_eq!(refused.last().unwrap()["body"]["refused"], "denied");
-    assert_eq!(refused.last().unwrap()["body"]["args"]["id"], 2);
+    assert_eq!(refused.last().unwrap()["arguments"]["id"], 2);
     assert_eq!(bench.vlan("2"), [Value::Null, Value::Null, Value::Null, Value::Null]);
     bench.holds(&id);
 }

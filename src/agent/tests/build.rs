@@ -356,6 +356,7 @@ fn turned(drafting: ArtifactKind, turn: u32) -> Turned {
         prompt: Digest::ZERO,
         request: Digest::ZERO,
         response: Some(Digest::ZERO),
+        sealed: false,
         endpoint: "e".into(),
         model: "m".into(),
         usage: Usage::default(),

@@ -99,6 +99,7 @@ impl Studio {
                     prompt: asking.prompt,
                     request: Digest::ZERO,
                     response: Some(response),
+                    sealed: false,
                     endpoint: line.endpoint.clone(),
                     model: line.model.clone(),
                     usage: line.usage,
@@ -160,7 +161,7 @@ impl Studio {
             purpose: proposal.purpose.clone(),
             agent: proposal.agent,
             tool: proposal.tool.clone(),
-            args: proposal.args.clone(),
+            args: proposal.args.clone().into(),
             refused: RefusedAs::Denied,
             rules: vec![Spoke { layer, rule: rule.into(), reason }],
             decided_on: Digest::ZERO,
@@ -324,7 +325,7 @@ pub(in crate::agent) fn report(studio: &Studio) -> Value {
     let made: Vec<String> = studio.chain.state().served.iter().filter_map(own).collect();
     let read = |id: &String| {
         let call = &studio.chain.state().calls[&id.parse().unwrap()];
-        json!({"id": "vlans", "item": call.args["switch"], "call": id})
+        json!({"id": "vlans", "item": call.args.read(&studio.chain.blobs).unwrap()["switch"], "call": id})
     };
     json!({
         "verdict": "feasible",

@@ -36,12 +36,9 @@ fn a_field_that_stays_is_in_no_request_by_any_road() {
     studio.approves(About::Gate1);
     let reads = calls(&[("vlan.list", json!({"switch": "sw01"})), ("vlan.list", json!({"switch": "sw02"}))]);
     assert_eq!(studio.hears([reads]), Stop::Silent);
-    let result = studio
-        .chain
-        .state()
-        .calls
-        .values()
-        .find(|call| call.args["switch"] == "sw01" && call.purpose.words().contains("turn"));
+    let result = studio.chain.state().calls.values().find(|call| {
+        call.args.read(&studio.chain.blobs).unwrap()["switch"] == "sw01" && call.purpose.words().contains("turn")
+    });
     let digest = result.unwrap().result.unwrap().to_string();
     assert_eq!(
         studio.hears([calls(&[(READ_RESULT, json!({"digest": digest, "path": "/result/vlans"}))])]),

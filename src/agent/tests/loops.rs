@@ -192,6 +192,7 @@ fn turns_questions_and_words_are_written_by_those_whose_they_are() {
             prompt: Digest::ZERO,
             request: Digest::ZERO,
             response: Some(Digest::ZERO),
+            sealed: false,
             endpoint: "e".into(),
             model: "m".into(),
             usage: Usage::default(),

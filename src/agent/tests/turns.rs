@@ -24,6 +24,7 @@ fn may(studio: &Studio) -> Vec<String> {
                 prompt: Digest::ZERO,
                 request: Digest::ZERO,
                 response: Some(Digest::ZERO),
+                sealed: false,
                 endpoint: "e".into(),
                 model: "m".into(),
                 usage: Usage::default(),

@@ -253,7 +253,7 @@ impl Run {
             Next::Expire(call) => self.finish(&call, CallOutcome::Unknown, None, "the process ended"),
             Next::Resend(call) => {
                 let known = self.story.state.calls[&call].clone();
-                let result = self.world.answer(&call, &known.tool, &known.args).unwrap();
+                let result = self.world.answer(&call, &known.tool, known.args.read(&self.blobs).unwrap()).unwrap();
                 self.finish(&call, CallOutcome::Ok, Some(result), &format!("{RESENT}: from memory"));
             }
             Next::Pause(seconds) => return Some(Rest::Pause(seconds)),
@@ -332,7 +332,7 @@ impl Run {
         let name = tool.parse().unwrap();
         let known = TOOLBOX.tool(&name).unwrap();
         let args = TOOLBOX.check_args(known, &args).unwrap();
-        let digest = call_digest(&state.id, purpose.node(), &tool, &args).unwrap();
+        let digest = call_digest(&state.id, purpose.node(), &tool, &args.clone().into()).unwrap();
         let fault = self.faults.get_mut(&words).and_then(VecDeque::pop_front);
         let approved = state.approved_in(&digest, self.now());
         let refused = match self.needs.get(&words) {
@@ -341,7 +341,7 @@ impl Run {
         };
         if let Some(refused) = refused {
             let rules = vec![Spoke { layer: Layer::Stage, rule: "r".into(), reason: "because".into() }];
-            let (digest, decided_on) = (Some(digest), Digest::ZERO);
+            let (digest, decided_on, args) = (Some(digest), Digest::ZERO, args.into());
             let refused = CallRefused { call, digest, purpose, agent, tool, args, refused, rules, decided_on };
             return self.act(Command::Refuse(Box::new(refused)));
         }
@@ -354,7 +354,7 @@ impl Run {
             agent,
             tool: name,
             target: args["switch"].as_str().unwrap().to_owned(),
-            args: args.clone(),
+            args: args.clone().into(),
             grant: "build.0".into(),
             approved: writes && approved.is_some(),
             rules: Vec::new(),
@@ -385,7 +385,7 @@ impl Run {
     fn finish(&mut self, call: &CallId, outcome: CallOutcome, result: Option<Value>, message: &str) {
         let result = result.map(|result| keep(&mut self.blobs, &result));
         let message = Some(message.to_owned());
-        self.act(Command::Finish(CallFinished { call: call.clone(), outcome, result, message }));
+        self.act(Command::Finish(CallFinished { call: call.clone(), outcome, result, sealed: false, message }));
     }
 
     fn draft(&mut self, kind: ArtifactKind) {
@@ -435,7 +435,8 @@ impl Run {
         let reads = view.reads().unwrap().into_iter().filter_map(|read| {
             let (call, made) = view.state.call_for(&read.proposal.purpose)?;
             let (tool, result) = (read.proposal.tool.parse().unwrap(), made.result?);
-            Some(ReadResult { id: read.id, item: read.item, tool, args: made.args.clone(), call: call.clone(), result })
+            let args = made.args.read(view.blobs)?.clone();
+            Some(ReadResult { id: read.id, item: read.item, tool, args, call: call.clone(), result })
         });
         DiscoveryReport {
             kind: DiscoveryKind::Discovery,

@@ -46,7 +46,7 @@ async fn a_journal_that_is_opened_again_is_the_one_that_was_written() {
     assert_eq!(journal.documents().spec().unwrap().title, "Add VLAN 120");
     let result = json!({"whole": 1.0, "vlans": [1, 20]});
     let mut call = allowed(1, Agent::Design, discover(), false);
-    call.args.insert("ttl".into(), json!(60.0));
+    call.args = serde_json::Map::from_iter([("ttl".to_owned(), json!(60.0))]).into();
     let call = (Actor::Agent(Agent::Design), Body::Allowed(Box::new(call)));
     journal.commit(noon(), vec![call], Vec::new()).await.unwrap();
     journal.commit(noon(), vec![(Actor::Program, finished(1, &result))], vec![result.clone()]).await.unwrap();

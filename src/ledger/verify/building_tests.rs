@@ -45,6 +45,7 @@ fn turned(story: &mut Story, turn: u32) -> Body {
         prompt: Digest::ZERO,
         request: Digest::ZERO,
         response,
+        sealed: false,
         endpoint: "house".into(),
         model: "small".into(),
         usage: Usage::default(),

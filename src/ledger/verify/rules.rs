@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
     engagement::{
-        About, Actor, Answer, Answered, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome, Event,
-        Gate, Purpose, State, call_digest,
+        About, Actor, Answer, Answered, Arguments, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
+        Event, Gate, Purpose, State, call_digest, opened,
     },
     facts::AUTONOMOUS,
 };
@@ -41,8 +41,14 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
             found.extend(may_answer(state, &event.actor, answered));
             answered_what_was_asked(state, answered, document, &mut found);
         }
-        Body::Allowed(allowed) => allowed_within(state, allowed, &mut found),
-        Body::Refused(refused) => found.extend(used(state, &refused.call)),
+        Body::Allowed(allowed) => {
+            allowed_within(state, allowed, &mut found);
+            found.extend(sealed_otherwise(state, &allowed.call, &allowed.args, document));
+        }
+        Body::Refused(refused) => {
+            found.extend(used(state, &refused.call));
+            found.extend(sealed_otherwise(state, &refused.call, &refused.args, document));
+        }
         Body::Finished(finished) => found.extend(finished_once(state, finished)),
         Body::Void(void) => {
             let unknown = state.calls.get(&void.call).is_some_and(|call| call.outcome == Some(CallOutcome::Unknown));
@@ -321,6 +327,23 @@ fn allowed_within(state: &State, allowed: &CallAllowed, found: &mut Vec<String>)
     {
         found.push(format!("{what} for what {earlier} had done ({})", allowed.purpose.words()));
     }
+}
+
+/// An engagement that has a key seals every call's arguments, and a document that is there holds some.
+fn sealed_otherwise(
+    state: &State,
+    call: &CallId,
+    args: &Arguments,
+    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+) -> Option<String> {
+    let sealed = args.sealed();
+    if sealed.is_some() != state.requested.seal.is_some() {
+        let how = if sealed.is_some() { "sealed" } else { "in plain" };
+        return Some(format!("{call} with its arguments {how}, and the engagement began otherwise"));
+    }
+    let holds = |document: Rc<Value>| opened(&document).is_some_and(|value| value.is_object());
+    let wrong = sealed.and_then(|digest| document(&digest)).is_some_and(|document| !holds(document));
+    wrong.then(|| format!("the arguments of {call} are sealed as something else"))
 }
 
 fn used(state: &State, call: &CallId) -> Option<String> {

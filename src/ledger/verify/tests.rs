@@ -285,7 +285,7 @@ fn a_story_that_no_rule_allows_is_found_though_every_link_holds() {
         ),
         (
             "other arguments under an approved digest",
-            |s| drop(call(s, 15).args.insert("vlan".into(), json!(1))),
+            |s| call(s, 15).args = serde_json::Map::from_iter([("vlan".to_owned(), json!(1))]).into(),
             15,
             "not the digest of its step, tool and arguments",
         ),
@@ -467,7 +467,13 @@ fn what_is_left_open_is_a_note_and_not_a_problem() {
 #[test]
 fn an_unknown_outcome_may_become_known_and_a_closed_engagement_may_be_retried() {
     let mut story = Story::whole("k7m2q");
-    let unknown = CallFinished { call: CallId::nth(2), outcome: CallOutcome::Unknown, result: None, message: None };
+    let unknown = CallFinished {
+        call: CallId::nth(2),
+        outcome: CallOutcome::Unknown,
+        result: None,
+        sealed: false,
+        message: None,
+    };
     story.events.insert(15, (story.events[14].0, Actor::Program, Body::Finished(unknown)));
     let nodes = BTreeMap::from([("create-vlan/sw01".to_owned(), 2)]);
     story.tell(person("grace"), Body::Retried(Retried { nodes, calls: vec![digest_for("k7m2q", &act())] }));

@@ -1,0 +1,287 @@
+//! Seals: what was given to a call and what came back enters a chain as a *commitment*, the digest of a sealed document
+//! `{"salt": …, "value": …}` that is stored beside it. While the document is there anyone can hold the value against
+//! the chain. Once it is destroyed the chain still holds, and nothing in it lets the value be guessed and confirmed.
+//!
+//! Sealed are the arguments of calls, their results and the answers of models. The salts come from a random key that an
+//! engagement is begun with: with the same key the same call has the same commitment, so that a call's digest, which
+//! approvals name before it is made, is over the commitment and never over the plain arguments. The key is a document of
+//! the ledger alone. It goes with the first redaction, the salts of what is left lie in their own documents, and no
+//! salt can be derived from what stays. What verifies needs no key.
+//!
+//! Engagements of before there were seals have no key; their arguments stand in their events, and stay there.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::artifact::{CallId, CanonicalError, Digest, EngagementId, NodeId, digest_of};
+
+use super::{documents::Blobs, state::State};
+
+/// The arguments of a call, as its event has them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Arguments {
+    /// The digest of the sealed document that holds them.
+    Sealed(Digest),
+    /// As they are: in engagements of before there were seals.
+    Plain(Map<String, Value>),
+}
+
+impl Arguments {
+    /// The arguments, where they are stored; nothing where they were redacted.
+    pub fn read<'a>(&'a self, blobs: &'a Blobs) -> Option<&'a Map<String, Value>> {
+        match self {
+            Self::Plain(args) => Some(args),
+            Self::Sealed(digest) => blobs.get(digest)?.as_object(),
+        }
+    }
+
+    /// The sealed document that holds them, where they are sealed.
+    pub fn sealed(&self) -> Option<Digest> {
+        match self {
+            Self::Sealed(digest) => Some(*digest),
+            Self::Plain(_) => None,
+        }
+    }
+}
+
+impl From<Map<String, Value>> for Arguments {
+    fn from(args: Map<String, Value>) -> Self {
+        Self::Plain(args)
+    }
+}
+
+/// Why nothing can be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The value has no canonical form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+    /// The engagement's key is gone.
+    #[error("the engagement's sealing key is not in the ledger; restore the ledger from a backup")]
+    Lost,
+}
+
+/// How an engagement seals.
+#[derive(Clone, Copy, Debug)]
+pub enum Seal<'a> {
+    /// It does not: it was begun before there were seals.
+    None,
+    /// With its key.
+    Key(&'a str),
+    /// Its key is not stored.
+    Lost,
+}
+
+/// A value as the chain names it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Committed {
+    /// What an event names.
+    pub digest: Digest,
+    /// The document with that digest, to be stored with the event.
+    pub document: Value,
+    /// Whether the document is a sealed one.
+    pub sealed: bool,
+}
+
+/// The document that holds an engagement's key.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealingKey {
+    sealing_key: String,
+}
+
+/// A value with the salt that makes its digest a commitment.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedDocument {
+    #[serde(rename = "salt")]
+    _salt: Digest,
+    value: Value,
+}
+
+/// The document of a new engagement's key: `random` comes from the operating system and from nowhere else.
+pub fn sealing_key(random: [u8; 32]) -> Value {
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    json!(SealingKey { sealing_key: hex })
+}
+
+/// The value in a sealed document, if it is one.
+pub fn opened(document: &Value) -> Option<Arc<Value>> {
+    SealedDocument::deserialize(document).ok().map(|sealed| Arc::new(sealed.value))
+}
+
+impl<'a> Seal<'a> {
+    /// How this engagement seals.
+    pub fn of(state: &State, blobs: &'a Blobs) -> Self {
+        let Some(digest) = state.requested.seal else { return Self::None };
+        let key = blobs.get(&digest).and_then(|document| document.get("sealing_key")).and_then(Value::as_str);
+        key.map_or(Self::Lost, Self::Key)
+    }
+
+    /// The arguments of a call, and the document that holds them where they are sealed. The same call has the same.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    pub fn arguments(
+        self,
+        node: Option<&NodeId>,
+        tool: &str,
+        args: Map<String, Value>,
+    ) -> Result<(Arguments, Option<Value>), SealError> {
+        if matches!(self, Self::None) {
+            return Ok((Arguments::Plain(args), None));
+        }
+        let of = json!({"node": node, "tool": tool, "args": args});
+        let Committed { digest, document, .. } = self.seal(&of, Value::Object(args))?;
+        Ok((Arguments::Sealed(digest), Some(document)))
+    }
+
+    /// The digest of exactly one call, which is over the commitment to its arguments.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    pub fn call_digest(
+        self,
+        engagement: &EngagementId,
+        node: Option<&NodeId>,
+        tool: &str,
+        args: &Map<String, Value>,
+    ) -> Result<Digest, SealError> {
+        let (args, _) = self.arguments(node, tool, args.clone())?;
+        Ok(call_digest(engagement, node, tool, &args)?)
+    }
+
+    /// The result of a call.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    pub fn result(self, call: &CallId, value: Value) -> Result<Committed, SealError> {
+        self.seal(&json!({"result": call}), value)
+    }
+
+    /// What a model answered to a request.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    pub fn answer(self, request: &Digest, value: Value) -> Result<Committed, SealError> {
+        self.seal(&json!({"answer": request}), value)
+    }
+
+    /// The digest of a value that is stored nowhere, by which nobody can confirm a guess.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    pub fn digest(self, value: &impl Serialize) -> Result<Digest, SealError> {
+        match self {
+            Self::None => Ok(digest_of(value)?),
+            _ => self.salt(value),
+        }
+    }
+
+    fn seal(self, of: &Value, value: Value) -> Result<Committed, SealError> {
+        let document = match self {
+            Self::None => value,
+            _ => json!({"salt": self.salt(of)?, "value": value}),
+        };
+        Ok(Committed { digest: digest_of(&document)?, document, sealed: !matches!(self, Self::None) })
+    }
+
+    /// Without the key nobody can tell it from random bytes. The canonical form ends where it ends, so that no salt can be
+    /// made longer into another.
+    fn salt(self, of: &impl Serialize) -> Result<Digest, SealError> {
+        match self {
+            Self::Key(key) => Ok(digest_of(&json!({"key": key, "of": digest_of(of)?}))?),
+            Self::None | Self::Lost => Err(SealError::Lost),
+        }
+    }
+}
+
+/// The digest of exactly one call: what its approval names, and what nothing else can be mistaken for.
+///
+/// # Errors
+///
+/// [`CanonicalError`] for plain arguments that have no canonical form.
+pub fn call_digest(
+    engagement: &EngagementId,
+    node: Option<&NodeId>,
+    tool: &str,
+    args: &Arguments,
+) -> Result<Digest, CanonicalError> {
+    digest_of(&json!({"engagement": engagement, "node": node, "tool": tool, "args": args}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(ttl: u64) -> Map<String, Value> {
+        Map::from_iter([("ttl".to_owned(), json!(ttl))])
+    }
+
+    #[test]
+    fn the_same_call_has_the_same_commitment_and_no_other_has() {
+        let node: NodeId = serde_json::from_value(json!("publish")).unwrap();
+        let seal = Seal::Key("a");
+        let sealed = |seal: Seal<'_>, node: Option<&NodeId>, tool: &str, ttl: u64| {
+            seal.arguments(node, tool, args(ttl)).unwrap().0.sealed().unwrap()
+        };
+        let this = sealed(seal, Some(&node), "t.a", 60);
+        assert_eq!(this, sealed(seal, Some(&node), "t.a", 60));
+        for other in [
+            sealed(Seal::Key("b"), Some(&node), "t.a", 60),
+            sealed(seal, None, "t.a", 60),
+            sealed(seal, Some(&node), "t.b", 60),
+            sealed(seal, Some(&node), "t.a", 61),
+        ] {
+            assert_ne!(this, other);
+        }
+    }
+
+    #[test]
+    fn a_sealed_document_gives_its_value_back_and_nothing_else_is_one() {
+        let call: CallId = serde_json::from_value(json!("c1")).unwrap();
+        let Committed { digest, document, sealed } = Seal::Key("a").result(&call, json!({"vlans": [1]})).unwrap();
+        assert!(sealed);
+        assert_eq!(digest, digest_of(&document).unwrap());
+        assert_eq!(opened(&document).unwrap().as_ref(), &json!({"vlans": [1]}));
+        let salt = document["salt"].clone();
+        for other in [json!({"value": 1}), json!({"salt": salt, "value": 1, "more": 2}), json!([1]), json!(null)] {
+            assert!(opened(&other).is_none(), "{other}");
+        }
+        let plain = Seal::None.result(&call, json!({"vlans": [1]})).unwrap();
+        assert_eq!(
+            plain,
+            Committed {
+                digest: digest_of(&json!({"vlans": [1]})).unwrap(),
+                document: json!({"vlans": [1]}),
+                sealed: false
+            }
+        );
+    }
+
+    #[test]
+    fn without_its_key_an_engagement_seals_nothing() {
+        let id: EngagementId = "k7m2q".parse().unwrap();
+        let lost = Seal::Lost.call_digest(&id, None, "t.a", &args(60)).unwrap_err();
+        assert!(matches!(lost, SealError::Lost), "{lost}");
+        let plain = Seal::None.call_digest(&id, None, "t.a", &args(60)).unwrap();
+        assert_eq!(plain, call_digest(&id, None, "t.a", &args(60).into()).unwrap());
+    }
+
+    #[test]
+    fn arguments_read_as_they_were_written() {
+        for written in [json!({"ttl": 60}), json!(Digest::ZERO)] {
+            let read: Arguments = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&read).unwrap(), written);
+        }
+        assert!(serde_json::from_value::<Arguments>(json!("sha256:none")).is_err());
+    }
+}
