@@ -165,6 +165,9 @@ pub enum Command {
         Stages: 1 assisted, 2 supervised, 3 autonomous within policy. Raising needs the role that\n\
         policies/people.yaml names (`raise_trust`, owner where left out); lowering needs none.")]
     Trust(Trust),
+    /// Destroy what calls of a closed engagement were given and gave; the chain says so and stays valid.
+    #[command(after_help = "Example: countersign redact k7m c3 c4 --reason 'a customer asked for it'")]
+    Redact(super::redact::Redact),
     /// The simulated lab: show it, reset it, make it misbehave, serve it over MCP.
     #[command(after_help = "Examples:\n  countersign lab show\n  countersign lab fault 'lie:vlan.create@sw03,times=1'")]
     Lab(Lab),

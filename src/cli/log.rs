@@ -173,6 +173,11 @@ fn words(event: &Event, blobs: &Blobs) -> String {
         }
         Body::Retried(retried) => retried.nodes.keys().cloned().collect::<Vec<_>>().join(", "),
         Body::Cancelled { reason } => reason.clone(),
+        Body::Redacted(redacted) => {
+            let calls: Vec<String> = redacted.calls.iter().map(ToString::to_string).collect();
+            let documents = count(redacted.destroyed.len() as u64, "document");
+            format!("{}: {documents} destroyed, {}", calls.join(", "), redacted.reason)
+        }
         Body::TrustSet(set) => {
             format!("{}@{}: stage {} to {}, {}", set.name, set.scope.environment, set.from, set.stage, set.reason)
         }

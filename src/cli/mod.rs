@@ -25,6 +25,7 @@ mod output;
 mod policy;
 mod proofs;
 mod reader;
+mod redact;
 mod request;
 mod run;
 mod sandbox;
@@ -122,6 +123,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Show(args) => show::run(&global, args).await,
         Command::Log(args) => log::run(&global, args).await,
         Command::Export(args) => export::run(&global, args).await,
+        Command::Redact(args) => redact::run(&global, args).await,
         Command::Backup(args) => backup::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Keys(args) => keys::run(&global, args).await,

@@ -325,6 +325,9 @@ async fn simulated(global: &Global, context: &Context, since: &str) -> Result<Co
     for flip in &simulation.flips {
         say(plain(&flipped(flip)));
     }
+    if simulation.redacted > 0 {
+        say(format!("not asked about: {}, whose arguments were redacted", count(simulation.redacted, "call")));
+    }
     for line in &simulation.unread {
         say(format!("not asked about: {}", plain(line)));
     }

@@ -242,6 +242,13 @@ pub(super) fn retry(state: &State, retried: Retried, roles: &BTreeSet<Role>) -> 
     if !roles.contains(&Role::Approver) && !roles.contains(&Role::Owner) {
         return Err(Refusal::NotInRole(Role::Approver));
     }
+    if !state.redacted.is_empty() {
+        return Err(Refusal::Redaction(format!(
+            "what it read and did was redacted, so nothing of it can be tried again; start another with `countersign \
+             request --from {}`",
+            state.id
+        )));
+    }
     let open = state.gate_open(Gate::One) && state.gate_open(Gate::Two);
     if !open || !matches!(state.phase, Phase::Build | Phase::AsBuilt) {
         return Err(Refusal::OutOfOrder { what: "trying steps again".into(), phase: state.phase });

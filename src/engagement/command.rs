@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{ArtifactKind, Digest, Phase},
+    artifact::{ArtifactKind, CallId, Digest, Phase},
     facts::Role,
 };
 
@@ -15,6 +15,7 @@ use super::{
     },
     filling::HolesFilled,
     question::{About, Answer, Asked, PolicyAnswer},
+    redact::Redacts,
     statement::{ApprovalStatement, Signed},
     talk::{AgentAsked, DraftReturned, RequesterSaid},
     turn::Turned,
@@ -113,6 +114,15 @@ pub enum Command {
         reason: String,
         /// The roles that the person has.
         roles: BTreeSet<Role>,
+    },
+    /// Destroy what was given to calls and came back from them.
+    Redact {
+        /// The calls.
+        calls: BTreeSet<CallId>,
+        /// The answers of models that show a value of theirs.
+        answers: BTreeSet<Digest>,
+        /// Who wants it, and why.
+        by: Redacts,
     },
     /// Close it.
     Close(Closed),

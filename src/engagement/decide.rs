@@ -18,6 +18,7 @@ use super::{
     filling,
     purpose::Purpose,
     question::{About, Answer, Answered, Asked, PolicyAnswer},
+    redact::redact,
     refusal::Refusal,
     state::{Gate, GateState, State},
     statement::{ApprovalStatement, Signed},
@@ -28,7 +29,11 @@ use super::{
 pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body, Refusal> {
     let persons = matches!(
         command,
-        Command::Answer { .. } | Command::Cancel { .. } | Command::Retry { .. } | Command::Say { .. }
+        Command::Answer { .. }
+            | Command::Cancel { .. }
+            | Command::Retry { .. }
+            | Command::Say { .. }
+            | Command::Redact { .. }
     );
     if persons && !matches!(actor, Actor::Person(_)) {
         return Err(Refusal::NotAPerson(actor.to_string()));
@@ -85,7 +90,7 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
 
 /// The events that a command gives, or why it is refused. The same command in the same state gives the same answer.
 pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
-    if state.closed.is_some() && !matches!(command, Command::Retry { .. }) {
+    if state.closed.is_some() && !matches!(command, Command::Retry { .. } | Command::Redact { .. }) {
         return Err(Refusal::Over(state.id.to_string()));
     }
     if let (Some(reason), true) = (&state.cancelled, starts_something(state, &command)) {
@@ -133,6 +138,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
             }
             Ok(Body::Cancelled { reason })
         }
+        Command::Redact { calls, answers, by } => redact(state, &calls, &answers, by),
         Command::Close(closed) => close(state, closed),
     }
 }
@@ -162,6 +168,7 @@ fn starts_something(state: &State, command: &Command) -> bool {
         | Command::Void(_)
         | Command::Settle(_)
         | Command::Deviate(_)
+        | Command::Redact { .. }
         | Command::Close(_) => false,
     }
 }

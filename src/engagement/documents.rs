@@ -1,6 +1,9 @@
 //! The current artifacts of an engagement as typed documents, parsed once a version.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -125,7 +128,7 @@ impl Documents {
         self.facts = match &self.discovery {
             None => None,
             Some((digest, _)) if self.facts.as_ref().is_some_and(|(known, _)| known == digest) => self.facts.take(),
-            Some((digest, report)) => Some((*digest, Arc::new(facts(report, blobs)?))),
+            Some((digest, report)) => Some((*digest, Arc::new(facts(report, blobs, &state.redacted)?))),
         };
         Ok(())
     }
@@ -203,9 +206,10 @@ fn read_among<T: DeserializeOwned>(digest: Digest, blobs: &[&Blobs], what: &str)
     })
 }
 
-fn facts(report: &DiscoveryReport, blobs: &[&Blobs]) -> Result<Value, DocumentError> {
+/// What was redacted is not among them; nothing rests on facts any more then.
+fn facts(report: &DiscoveryReport, blobs: &[&Blobs], redacted: &BTreeSet<Digest>) -> Result<Value, DocumentError> {
     let mut facts = serde_json::Map::new();
-    for read in &report.reads {
+    for read in report.reads.iter().filter(|read| !redacted.contains(&read.result)) {
         let result = stored(&read.result, blobs).ok_or_else(|| DocumentError::Missing {
             what: format!("the result of {}", read.call),
             digest: read.result,

@@ -17,6 +17,7 @@ use super::{
     filling::HolesFilled,
     purpose::Purpose,
     question::{Answered, Asked},
+    redact::Redacted,
     seal::Arguments,
     statement::Signature,
     talk::{AgentAsked, DraftReturned, RequesterSaid},
@@ -141,6 +142,9 @@ pub enum Body {
     /// The engagement is over.
     #[serde(rename = "engagement.closed")]
     Closed(Closed),
+    /// A person had what was given to calls and came back from them destroyed.
+    #[serde(rename = "call.redacted")]
+    Redacted(Redacted),
     /// A scope was given a trust stage; only in the ledger's own trust chain.
     #[serde(rename = "trust.set")]
     TrustSet(TrustSet),
@@ -416,6 +420,7 @@ impl Body {
             Self::Retried(_) => "steps.retried",
             Self::Cancelled { .. } => "engagement.cancelled",
             Self::Closed(_) => "engagement.closed",
+            Self::Redacted(_) => "call.redacted",
             Self::TrustSet(_) => "trust.set",
         }
     }

@@ -75,6 +75,8 @@ impl State {
             refused_anew: false,
             cancelled: None,
             closed: None,
+            sealed_answers: BTreeSet::new(),
+            redacted: BTreeSet::new(),
         })
     }
 
@@ -97,7 +99,7 @@ impl State {
         self.idle = match &event.body {
             Body::Answered(_) | Body::Closed(_) | Body::Cancelled { .. } | Body::Retried(_) => true,
             Body::Filed(_) => matches!(event.actor, Actor::Person(_)),
-            Body::Inquired(_) | Body::Said(_) => true,
+            Body::Inquired(_) | Body::Said(_) | Body::Redacted(_) => true,
             _ => false,
         };
         self.seq = event.seq;
@@ -126,7 +128,10 @@ impl State {
                 self.authors.entry(filed.artifact).or_default().push(event.actor.clone());
                 self.talk.filed(filed.artifact, &event.actor);
             }
-            Body::Turned(turned) => self.talk.turned(turned),
+            Body::Turned(turned) => {
+                self.sealed_answers.extend(turned.response.filter(|_| turned.sealed));
+                self.talk.turned(turned);
+            }
             Body::Inquired(asked) => self.talk.asked(asked, event.at),
             Body::Said(said) => self.waited += self.talk.said(&event.actor, said, event.at),
             Body::Returned(returned) => self.talk.returned(returned),
@@ -249,6 +254,7 @@ impl State {
                 self.cancelled = Some(reason.clone());
                 self.close_question(event.at);
             }
+            Body::Redacted(redacted) => self.redacted.extend(&redacted.destroyed),
             Body::Closed(closed) => {
                 self.closed = Some(closed.clone());
                 self.close_question(event.at);

@@ -173,6 +173,7 @@ struct Bookkeeper {
     used_by: BTreeMap<CallId, Digest>,
     undone: BTreeMap<String, Vec<CallId>>,
     closed: bool,
+    redacted: bool,
     flow: bool,
 }
 
@@ -185,7 +186,8 @@ impl Bookkeeper {
     fn enter(&mut self, command: &Command, body: &Body, before: &State, after: &State) -> Result<(), String> {
         let (gate1, gate2) = (self.gate(self.spec), self.gate(self.spec) && self.gate(self.design));
         let must = |holds: bool, what: &str| if holds { Ok(()) } else { Err(format!("{what}: {command:?}")) };
-        must(!self.closed || matches!(body, Body::Retried(_)), "only a retry follows the end")?;
+        let after_the_end = matches!(body, Body::Retried(_) | Body::Redacted(_));
+        must(!self.closed || after_the_end, "only a retry or a redaction follows the end")?;
         match body {
             Body::Entered { phase, .. } => {
                 must(gate1, "a phase begins without gate 1")?;
@@ -271,7 +273,13 @@ impl Bookkeeper {
                     *self.used.entry(call).or_default() -= 1;
                 }
             }
+            Body::Redacted(redacted) => {
+                must(self.closed, "a redaction before the end")?;
+                must(redacted.destroyed.iter().all(|digest| before.seals(digest)), "something else is destroyed")?;
+                self.redacted = true;
+            }
             Body::Retried(retried) => {
+                must(!self.redacted, "tried again after it was redacted")?;
                 self.closed = false;
                 for node in retried.nodes.keys() {
                     *self.begun.entry(node.clone()).or_default() += 1;

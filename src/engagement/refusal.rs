@@ -73,6 +73,9 @@ pub enum Refusal {
     /// Turns and questions of an agent come from that agent.
     #[error("{0} cannot do this: only the agent itself can")]
     NotTheAgent(String),
+    /// It cannot be redacted, or not any more be worked with.
+    #[error("{0}")]
+    Redaction(String),
     /// The call or node is not in the state that this needs.
     #[error("{0}")]
     Call(String),

@@ -120,6 +120,10 @@ pub struct State {
     pub cancelled: Option<String>,
     /// How it ended.
     pub closed: Option<Closed>,
+    /// The answers of models that are sealed documents.
+    pub sealed_answers: BTreeSet<Digest>,
+    /// The sealed documents that were destroyed.
+    pub redacted: BTreeSet<Digest>,
 }
 
 /// The two gates.

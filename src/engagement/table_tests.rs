@@ -37,6 +37,7 @@ fn letter(answer: &Result<Body, Refusal>) -> char {
         Err(Refusal::NotTheProgram(_) | Refusal::NotTheAgent(_)) => 't',
         Err(Refusal::Call(_) | Refusal::Said(_)) => 'c',
         Err(Refusal::Cancelled(_)) => 'x',
+        Err(Refusal::Redaction(_)) => 'd',
         Err(Refusal::Over(_)) => 'o',
     }
 }
@@ -188,7 +189,7 @@ fn every_kind_of_state_is_in_the_table() {
 ///
 /// `+` accepted, `.` out of order, `g` gate closed, `m` not made from what it must be, `-` nothing is asked, `q` another
 /// question is, `w` no answer to it, `y` no reason, `r` not in the role, `c` the call or step does not allow it, `x`
-/// cancelled, `o` over.
+/// cancelled, `o` over, `d` nothing that can be redacted.
 const GOLDEN: &str = "
 columns                                 ABCDEF GHI JKLMN OPQRSTUVWXYZabcd efgh
 enter requirements                      .....x ... ..... ...............x ..oo
@@ -319,4 +320,8 @@ close as not_feasible                   ...... .c. ..... ..c............. .+oo
 close as refused                        ++++++ +c+ +++++ ..c............. .+oo
 close as given_up                       ++++++ +c+ +++++ ..c............. .+oo
 close as cancelled                      .....+ .c. ..... ..c............. .+oo
+redact as an owner                      dddddd ddd ddddd dddddddddddddddd dd+d
+redact as an approver                   dddddd ddd ddddd dddddddddddddddd ddrr
+redact, without saying why              dddddd ddd ddddd dddddddddddddddd ddyy
+redact no call                          dddddd ddd ddddd dddddddddddddddd dddd
 ";

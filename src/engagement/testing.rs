@@ -33,7 +33,14 @@ pub(super) struct Story {
 impl Story {
     /// A request for the document with this digest.
     pub(super) fn begin(request: Digest) -> Self {
-        let requested = Requested { request, title: "t".into(), blueprint: None, from: None, model: false, seal: None };
+        let requested = Requested {
+            request,
+            title: "t".into(),
+            blueprint: None,
+            from: None,
+            model: false,
+            seal: Some(digest("key")),
+        };
         let first = event(1, 1_000, Actor::Person(person("rita")), Body::Requested(requested), Digest::ZERO);
         let state = State::begin(&first).unwrap();
         Self { events: vec![first], state, clock: 1_001 }

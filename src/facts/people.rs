@@ -19,6 +19,9 @@ pub struct People {
     /// The role that raises a trust stage; lowering one needs none.
     #[serde(default = "owner")]
     pub raise_trust: Role,
+    /// The role that has what calls were given and gave destroyed.
+    #[serde(default = "owner", skip_serializing_if = "is_owner")]
+    pub redact: Role,
     /// Hours after which a call that was approved is no longer approved, from the answer or from when the window opens.
     #[serde(default = "three_days")]
     pub approvals_last_hours: u16,
@@ -36,6 +39,11 @@ fn three_days() -> u16 {
 
 fn owner() -> Role {
     Role::Owner
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_owner(role: &Role) -> bool {
+    *role == Role::Owner
 }
 
 fn production() -> BTreeSet<String> {

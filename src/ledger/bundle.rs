@@ -6,15 +6,18 @@
 #![allow(clippy::disallowed_methods, reason = "a bundle is files, and this is what writes them")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read, Write},
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
+
+use serde_json::Value;
 
 use crate::{
     artifact::{Digest, EngagementId},
-    engagement::{ApprovalStatement, Body, Event, LogSeen},
+    engagement::{ApprovalStatement, Body, Event, LogSeen, opened},
     facts::AllowedSigners,
 };
 
@@ -40,6 +43,17 @@ pub struct Bundle {
     pub events: Vec<Vec<u8>>,
     /// The documents and results that they name, by the digest that they go by; [`verify`] checks it.
     pub blobs: BTreeMap<Digest, Vec<u8>>,
+}
+
+/// An event or a document, and what it is in words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The digest of a document; nothing of an event.
+    pub digest: Option<Digest>,
+    /// What it is, and where it stands.
+    pub what: String,
+    /// What it says; of what is sealed the value.
+    pub value: Value,
 }
 
 impl Bundle {
@@ -89,6 +103,25 @@ impl Bundle {
             found.insert(name, read_plain(&path, LONGEST_SIGNATURE_FILE)?);
         }
         Ok(compare_signatures(SIGNATURES, &said, &found))
+    }
+
+    /// All that can be read of it: each event, and each document once.
+    pub fn told(&self) -> Vec<Told> {
+        let mut told = Vec::new();
+        let mut seen = BTreeSet::new();
+        for event in self.events.iter().filter_map(|bytes| chain::read(bytes).ok()) {
+            if let Ok(value) = serde_json::to_value(&event.body) {
+                told.push(Told { digest: None, what: format!("event {} ({})", event.seq, event.body.kind()), value });
+            }
+            for Mention { digest, what, sealed, .. } in mentions(&event) {
+                let bytes = self.blobs.get(&digest).filter(|_| seen.insert(digest));
+                let Some(value) = bytes.and_then(|bytes| serde_json::from_slice(bytes).ok()) else { continue };
+                let opened = if sealed { opened(&value).map(Arc::unwrap_or_clone) } else { Some(value) };
+                let what = format!("{what} (event {})", event.seq);
+                told.extend(opened.map(|value| Told { digest: Some(digest), what, value }));
+            }
+        }
+        told
     }
 
     /// What each approver saw of the log over all engagements when they signed, by the place of their answer.

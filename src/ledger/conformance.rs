@@ -23,6 +23,7 @@ pub(super) async fn conformance(store: Arc<dyn Store>) {
     engagements_that_are_written_at_once_do_not_mind_each_other(&store).await;
     a_failing_append_leaves_nothing(&*store).await;
     documents_are_stored_once_and_found_by_digest(&*store).await;
+    what_is_destroyed_is_gone_and_nothing_else(&*store).await;
     lists_are_filtered_and_the_last_written_comes_first(&*store).await;
     what_others_are_changing_is_known_until_they_are_closed(&*store).await;
     ids_are_found_by_how_they_begin(&*store).await;
@@ -135,6 +136,21 @@ async fn documents_are_stored_once_and_found_by_digest(store: &dyn Store) {
     wanted.extend([Digest::ZERO, extra]);
     assert_eq!(store.blobs(&wanted).await.unwrap(), story.blobs);
     assert_eq!(store.blobs(&[]).await.unwrap(), BTreeMap::new());
+}
+
+async fn what_is_destroyed_is_gone_and_nothing_else(store: &dyn Store) {
+    let mut story = Story::whole("vvvvv");
+    let (gone, stays) = (story.document(&json!("goes")), story.document(&json!("stays")));
+    store.append(story.append(0, 19)).await.unwrap();
+    let mut append = story.append(19, 20);
+    append.blobs.clear();
+    append.destroyed = vec![gone];
+    store.append(append).await.unwrap();
+    assert_eq!(store.blob(gone).await.unwrap(), None);
+    assert!(store.blob(stays).await.unwrap().is_some());
+    assert!(store.scrub().await.unwrap());
+    assert_eq!(store.blob(gone).await.unwrap(), None);
+    assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes());
 }
 
 async fn lists_are_filtered_and_the_last_written_comes_first(store: &dyn Store) {

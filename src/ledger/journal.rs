@@ -83,6 +83,7 @@ impl Journal {
             expected_seq: 0,
             events: vec![link(&sealed)],
             blobs: new.bytes,
+            destroyed: Vec::new(),
             summary: Some(Summary::of(&journal.state)),
             logged: false,
         };
@@ -268,10 +269,13 @@ impl Journal {
         }
         let mut documents = self.documents.clone();
         documents.refresh_among(&ahead, &[&new.values, &self.blobs])?;
+        let destroyed: Vec<Digest> =
+            sealed.iter().flat_map(|sealed| destroyed_by(&sealed.event.body)).copied().collect();
         let append = Append {
             engagement: self.state.id.clone(),
             expected_seq: self.stored_seq(),
             events: self.staged.iter().map(|staged| &staged.sealed).chain(&sealed).map(link).collect(),
+            destroyed: destroyed.clone(),
             blobs: self.staged.iter().flat_map(|staged| staged.bytes.iter().cloned()).chain(new.bytes).collect(),
             summary: Some(Summary::of(&ahead)),
             logged: self
@@ -286,6 +290,7 @@ impl Journal {
         self.staged.clear();
         self.documents = documents;
         self.blobs.extend(new.values);
+        destroyed.iter().for_each(|digest| drop(self.blobs.remove(digest)));
         let events: Vec<Event> = sealed.into_iter().map(|sealed| sealed.event).collect();
         self.move_on(ahead, &events);
         Ok(())
@@ -387,9 +392,17 @@ impl Journal {
     }
 }
 
-/// Whether the log over all engagements has a leaf of such an event: what a person or a policy answered, and the end.
+/// Whether the log over all engagements has a leaf of such an event: what a person or a policy answered, the end, and what was destroyed after it.
 fn is_logged(body: &Body) -> bool {
-    matches!(body, Body::Answered(_) | Body::Closed(_))
+    matches!(body, Body::Answered(_) | Body::Closed(_) | Body::Redacted(_))
+}
+
+/// The documents that an event destroys.
+fn destroyed_by(body: &Body) -> &[Digest] {
+    match body {
+        Body::Redacted(redacted) => &redacted.destroyed,
+        _ => &[],
+    }
 }
 
 impl std::fmt::Debug for Journal {

@@ -84,6 +84,7 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         | Body::Deviated(_)
         | Body::Retried(_)
         | Body::Cancelled { .. }
+        | Body::Redacted(_)
         | Body::Closed(_) => Vec::new(),
     }
 }

@@ -24,7 +24,7 @@ mod trust;
 mod verify;
 
 pub use archive::{Contents, LARGEST_BUNDLE, verify_bundle};
-pub use bundle::{Bundle, read_bundle, read_bundle_file, write_bundle, write_new};
+pub use bundle::{Bundle, Told, read_bundle, read_bundle_file, write_bundle, write_new};
 pub use checkpoint::{Checkpoint, read_checkpoints};
 pub use claim::Claim;
 pub use error::LedgerError;

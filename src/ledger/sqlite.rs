@@ -10,6 +10,7 @@ mod backup;
 mod halt;
 mod log;
 mod schema;
+mod scrub;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -213,6 +214,10 @@ impl Store for SqliteStore {
         Box::pin(self.append(append))
     }
 
+    fn scrub(&self) -> Pending<'_, bool> {
+        Box::pin(scrub::scrub(&self.path))
+    }
+
     fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
@@ -278,6 +283,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY)
+        // What is deleted is overwritten.
+        .pragma("secure_delete", "ON")
         .disable_statement_logging()
 }
 
@@ -368,6 +375,7 @@ async fn put(connection: &mut SqliteConnection, append: &Append) -> Result<(), L
     if last.unwrap_or(0) != integer(append.expected_seq) {
         return Err(LedgerError::Conflict(append.engagement.clone()));
     }
+    scrub::destroy(connection, &append.destroyed).await?;
     // Every statement that is run by itself is a round trip to the thread that owns the file, so they are run as one.
     // Few of them at a time: each such text is prepared once and kept.
     let (mut blobs, mut events) = (append.blobs.iter(), append.events.iter());

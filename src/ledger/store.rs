@@ -27,6 +27,8 @@ pub struct Append {
     pub events: Vec<Link>,
     /// Documents and results by digest; those that are stored already are left as they are.
     pub blobs: Vec<(Digest, Vec<u8>)>,
+    /// Documents whose bytes are destroyed in the same transaction.
+    pub destroyed: Vec<Digest>,
     /// What lists show from now on; the ledger's own trust chain is in no list.
     pub summary: Option<Summary>,
     /// Whether the log over all engagements has the last of these events as a leaf; then it is signed anew.
@@ -91,6 +93,14 @@ pub trait Store: Send + Sync {
     /// [`LedgerError::Conflict`] if the last stored event is not `expected_seq`; nothing is written then, as with any
     /// other error. A caller that gives up before the answer does not know; it reads what is there.
     fn append(&self, append: Append) -> Pending<'_, ()>;
+
+    /// Overwrites whatever the files still hold of documents that were destroyed; the answer is whether that is done. It is
+    /// not while another process reads, and is to be asked for again then. Nothing that is stored changes.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Full`] where there is no room for it, [`LedgerError::Busy`] while another process writes.
+    fn scrub(&self) -> Pending<'_, bool>;
 
     /// How many transactions [`Store::append`] of this handle has written. Appends that arrive together share one.
     fn commits(&self) -> u64;

@@ -283,6 +283,7 @@ impl Story {
                 .map(|sealed| Link { seq: sealed.event.seq, bytes: sealed.bytes.clone(), hash: sealed.event.hash })
                 .collect(),
             blobs: self.blobs.iter().map(|(digest, bytes)| (*digest, bytes.clone())).collect(),
+            destroyed: Vec::new(),
             summary: Some(Summary::of(&State::replay(events).unwrap())),
             logged: sealed[from..to]
                 .iter()

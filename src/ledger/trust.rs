@@ -103,6 +103,7 @@ impl TrustBook {
             expected_seq: seq,
             events: vec![link],
             blobs,
+            destroyed: Vec::new(),
             summary: None,
             logged: true,
         };
@@ -184,7 +185,15 @@ mod tests {
         let sealed = chain::seal(&EngagementId::trust(), seq + 1, now(), actor, Body::TrustSet(set), prev).unwrap();
         let link = Link { seq: seq + 1, bytes: sealed.bytes, hash: sealed.event.hash };
         let (engagement, events) = (EngagementId::trust(), vec![link]);
-        let append = Append { engagement, expected_seq: seq, events, blobs: Vec::new(), summary: None, logged: true };
+        let append = Append {
+            engagement,
+            expected_seq: seq,
+            events,
+            blobs: Vec::new(),
+            destroyed: Vec::new(),
+            summary: None,
+            logged: true,
+        };
         book.store.append(append).await.unwrap();
     }
 

@@ -6,6 +6,7 @@
 
 mod building;
 mod drafting;
+mod gone;
 mod rules;
 mod signed;
 mod stages;
@@ -29,6 +30,8 @@ use crate::{
 };
 
 pub(super) use stages::{follows, person, unsigned_stages, verify_stages};
+
+use gone::Gone;
 
 use super::{
     chain::{self, ChainError},
@@ -171,6 +174,7 @@ pub fn verify_against(
         problems: Vec::new(),
         notes: Vec::new(),
         names: Vec::new(),
+        gone: Gone::default(),
         link: Link::start(),
         broken: false,
         unchanged: BTreeSet::new(),
@@ -183,6 +187,7 @@ pub fn verify_against(
     if events.is_empty() {
         walk.problem(1, "the chain is empty");
     }
+    walk.settle_gone();
     walk.note_open_calls();
     walk.note_names();
     walk.notes.push(NOT_WITNESSED.into());
@@ -204,6 +209,8 @@ struct Walk<'a> {
     notes: Vec<String>,
     /// The answers that people gave without a signature, each with its place.
     names: Vec<String>,
+    /// The sealed documents that are not there, and what was destroyed.
+    gone: Gone,
     link: Link,
     /// Whether a link did not hold.
     broken: bool,
@@ -285,6 +292,9 @@ impl Walk<'_> {
             self.problem(place, what);
         }
         self.documents(&event, place);
+        if let Some(digest) = self.gone.note(&event, self.blob) {
+            self.problem(place, format!("says that {digest} was destroyed, and it is here"));
+        }
         if !self.broken {
             self.rules(&event, place);
         }
@@ -297,7 +307,8 @@ impl Walk<'_> {
 
     /// Whether what an event names is there and unchanged.
     fn documents(&mut self, event: &Event, place: u64) {
-        for Mention { digest, what, need, .. } in mentions(event) {
+        for mention in mentions(event) {
+            let Mention { digest, ref what, need, sealed } = mention;
             if self.unchanged.contains(&digest) {
                 continue;
             }
@@ -306,6 +317,7 @@ impl Walk<'_> {
                     self.problem(place, format!("{what} ({digest}) was changed: its bytes hash to {is}"));
                 }
                 (Some(_), _) => drop(self.unchanged.insert(digest)),
+                (None, _) if sealed => self.gone.missing.push((place, mention)),
                 (None, Need::Extra | Need::Own) => {}
                 (None, Need::Must) => self.problem(place, format!("{what} ({digest}) is missing")),
                 (None, Need::May) => self.notes.push(format!("left out: {what} ({digest})")),
@@ -336,6 +348,15 @@ impl Walk<'_> {
         self.names.extend(on_a_name(event));
         state.apply(event);
         self.problems.extend(breaches.into_iter().map(|what| Problem::at(place, what)));
+    }
+
+    fn settle_gone(&mut self) {
+        let (problems, notes) = std::mem::take(&mut self.gone).settle();
+        self.notes.extend(notes);
+        if !problems.is_empty() {
+            self.problems.extend(problems);
+            self.problems.sort_by_key(|problem| problem.seq);
+        }
     }
 
     fn note_names(&mut self) {
@@ -384,6 +405,8 @@ fn signer(event: &Event, held_against: bool) -> Option<String> {
     Some(format!("signed: {about}, by {name} with the key {key}, as {says} have it"))
 }
 
+#[cfg(test)]
+mod gone_tests;
 #[cfg(test)]
 mod signed_tests;
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod driver;
 mod filing;
 mod found;
 mod progress;
+mod redact;
 mod request;
 mod revision;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use answer::{
 };
 pub use driver::{BrokenOff, Driver, DriverError};
 pub use progress::{Progress, Stopped};
+pub use redact::{Redaction, plan_redaction, redact};
 pub use request::{NewRequest, RequestError, file_request};
 pub use signing::{Signer, SigningError, Wanted, sign_trust};
 pub use simulate::{Flip, Simulation, answer_word, simulate};

@@ -152,6 +152,8 @@ fn replay(
 ) {
     let Some((first, later)) = events.split_first() else { return };
     let Some(mut state) = State::begin(first) else { return };
+    // What is gone now is gone for every moment that is gone back to.
+    state.redacted.clone_from(&journal.state().redacted);
     let mut documents = Documents::default();
     let mut compiled: Option<(Digest, Option<CompiledBoundary>)> = None;
     for event in later {

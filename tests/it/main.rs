@@ -35,6 +35,7 @@ mod model;
 mod objects;
 mod policy;
 mod prove;
+mod redact;
 mod secrets;
 mod served;
 mod shapes;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::super::{
-    About, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, RefusedAs, Retried, SpecProved,
-    State,
+    About, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, Redacts, RefusedAs, Retried,
+    SpecProved, State,
     testing::{act, allow, answer, ask, digest, file, finish, intent, node, proved, refuse, ruled, settle},
 };
 use crate::{
@@ -17,6 +17,12 @@ use crate::{
 
 pub(super) fn close(outcome: RecordOutcome) -> Command {
     Command::Close(Closed { outcome, reason: "because".into() })
+}
+
+fn redact(call: u64, role: Role, reason: &str) -> Command {
+    let (roles, people, reason) = ([role].into(), digest("people"), reason.to_owned());
+    let by = Redacts { roles, needs: Role::Owner, people, reason };
+    Command::Redact { calls: [CallId::nth(call)].into(), answers: BTreeSet::new(), by }
 }
 
 pub(super) fn deviate() -> Command {
@@ -100,6 +106,7 @@ fn verb(command: &Command) -> &'static str {
         Command::Deviate(_) => "deviate",
         Command::Retry { .. } => "retry",
         Command::Cancel { .. } => "cancel",
+        Command::Redact { .. } => "redact",
         Command::Close(_) => "close",
     }
 }
@@ -195,6 +202,10 @@ pub(in crate::engagement) fn commands(state: &State) -> Vec<(String, Command)> {
     for outcome in OUTCOMES {
         row(format!("as {}", json!(outcome).as_str().unwrap()), close(outcome));
     }
+    row("as an owner".into(), redact(1, Role::Owner, "because"));
+    row("as an approver".into(), redact(1, Role::Approver, "because"));
+    rows.push(("redact, without saying why".into(), redact(1, Role::Owner, " ")));
+    rows.push(("redact no call".into(), redact(99, Role::Owner, "because")));
     rows
 }
 

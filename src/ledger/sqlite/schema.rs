@@ -10,7 +10,7 @@ use std::{
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::{super::error::LedgerError, failed, log, options};
+use super::{super::error::LedgerError, failed, log, options, scrub};
 
 /// Marks the file as a ledger (`PRAGMA application_id`): "CSgn".
 const APPLICATION: i64 = 0x4353_676e;
@@ -53,6 +53,7 @@ CREATE TRIGGER ledger_last  BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'a
 PRAGMA user_version = 2;
 ",
     log::STEP,
+    scrub::STEP,
 ];
 
 /// The version whose step makes the log.
@@ -130,9 +131,9 @@ pub(super) async fn bring_up_to_date(connection: &mut SqliteConnection, path: &P
     let tables = pragma(
         connection,
         "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
-         ('events', 'blobs', 'summaries', 'ledger', 'log_leaves', 'log_nodes', 'checkpoints')",
+         ('events', 'blobs', 'summaries', 'ledger', 'log_leaves', 'log_nodes', 'checkpoints', 'destroyed')",
     );
-    if tables.await? != 7 {
+    if tables.await? != 8 {
         return Err(LedgerError::corrupt("the database file", "a table is missing"));
     }
     // A copy made with VACUUM INTO has lost it.

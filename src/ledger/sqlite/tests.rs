@@ -114,10 +114,10 @@ async fn a_file_of_a_newer_version_is_refused() {
     let (_dir, path) = place();
     filled(&path).await;
     let mut connection = raw(&path).await;
-    sqlx::query("PRAGMA user_version = 4").execute(&mut connection).await.unwrap();
+    sqlx::query("PRAGMA user_version = 5").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let refused = SqliteStore::open(&path).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Newer { found: 4, known: 3 }), "{refused}");
+    assert!(matches!(refused, LedgerError::Newer { found: 5, known: 4 }), "{refused}");
     assert!(refused.to_string().starts_with("this workspace was written by a newer countersign"), "{refused}");
 }
 
@@ -151,7 +151,47 @@ async fn a_ledger_has_an_id_of_its_own_and_keeps_it_and_an_older_one_gets_one() 
     assert_eq!(store.events(&"aaaaa".parse().unwrap(), 0).await.unwrap().len(), 7, "nothing else is touched");
 }
 
-const NO_LOG: &str = "DROP TABLE log_leaves; DROP TABLE log_nodes; DROP TABLE checkpoints";
+#[tokio::test]
+async fn a_destroyed_document_is_in_no_byte_of_any_file() {
+    const CANARY: &[u8] = b"canary-redacted-1138";
+    let (dir, path) = place();
+    filled(&path).await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    let mut story = Story::whole("ddddd");
+    // Small and large ones, so that they lie in pages with others and in pages of their own.
+    let text = String::from_utf8(CANARY.to_vec()).unwrap();
+    let documents: Vec<Digest> =
+        (0..40).map(|n| story.document(&serde_json::json!({"n": n, "text": text.repeat(1 + n * n)}))).collect();
+    store.append(story.append(0, 19)).await.unwrap();
+    let holds = || {
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        files.map(|bytes| bytes.windows(CANARY.len()).filter(|bytes| *bytes == CANARY).count()).sum::<usize>()
+    };
+    assert!(holds() > 40, "it was never there");
+    let mut append = story.append(19, 20);
+    append.blobs.clear();
+    append.destroyed.clone_from(&documents);
+    store.append(append).await.unwrap();
+    assert!(holds() > 0, "the write-ahead log has it still");
+    assert!(store.scrub().await.unwrap());
+    assert_eq!(holds(), 0);
+    // Nothing else can be deleted, and what is destroyed is not forgotten.
+    let mut connection = raw(&path).await;
+    for statement in ["DELETE FROM blobs", "DELETE FROM destroyed", "UPDATE destroyed SET digest = 'x'"] {
+        assert!(sqlx::query(statement).execute(&mut connection).await.is_err(), "{statement}");
+    }
+    let one = documents[0].to_string();
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM destroyed WHERE digest = ?")
+        .bind(one)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(kept, 1);
+}
+
+const NO_LOG: &str = "DROP TRIGGER blobs_last; DROP TABLE destroyed; DROP TABLE log_leaves; DROP TABLE log_nodes; \
+    DROP TABLE checkpoints; CREATE TRIGGER blobs_last BEFORE DELETE ON blobs \
+    BEGIN SELECT RAISE(ABORT, 'documents are append-only'); END";
 
 #[tokio::test]
 async fn the_log_of_an_older_ledger_begins_with_the_heads_of_what_is_in_it() {

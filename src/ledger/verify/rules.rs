@@ -14,12 +14,12 @@ use crate::{
     facts::AUTONOMOUS,
 };
 
-use super::{building, drafting};
+use super::{building, drafting, gone};
 
 /// What is wrong with an event after `state`; `document` gives what is stored, if it is unchanged.
 pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) -> Option<Rc<Value>>) -> Vec<String> {
     let mut found = Vec::new();
-    if state.closed.is_some() && !matches!(event.body, Body::Retried(_)) {
+    if state.closed.is_some() && !matches!(event.body, Body::Retried(_) | Body::Redacted(_)) {
         found.push(format!("{} after the engagement was closed", event.body.kind()));
     }
     let by_person = |what: &str| {
@@ -57,8 +57,15 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
                 found.push(format!("{} called void, but nothing that was read back shows it", void.call));
             }
         }
+        Body::Redacted(redacted) => {
+            found.extend(by_person("redacted"));
+            found.extend(gone::redacted(state, redacted));
+        }
         Body::Retried(retried) => {
             found.extend(by_person("tried again"));
+            if !state.redacted.is_empty() {
+                found.push("tried again after it was redacted".into());
+            }
             for call in retried.calls.iter().filter(|call| !state.agreed_to(call, event.at)) {
                 found.push(format!("tried again with an approval of {call}, which nobody had given"));
             }

@@ -1,0 +1,113 @@
+//! `countersign redact`: destroys what calls were given and gave, after saying what goes and what still shows it.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    artifact::{CallId, EngagementId},
+    runtime::{Redaction, plan_redaction, redact},
+};
+
+use super::{
+    args::Global,
+    context::Context,
+    output::{CliError, Code, agreed, count, interactive, plain, say, say_json},
+};
+
+/// So many places are shown of each value; of the others their number is said.
+const PLACES: usize = 4;
+
+/// `redact`
+#[derive(Debug, Args)]
+pub struct Redact {
+    /// The engagement; its first letters do. It must be closed.
+    pub id: String,
+    /// The calls, as `countersign log` names them, such as `c3`.
+    #[arg(required = true)]
+    pub calls: Vec<String>,
+    /// Why.
+    #[arg(long)]
+    pub reason: String,
+    /// Destroy what is shown without asking.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
+    let context = Context::open(global).await?;
+    let mut journal = context.journal(&args.id).await?;
+    let id = journal.id().clone();
+    let wanted: Result<BTreeSet<CallId>, CliError> = args.calls.iter().map(|word| call(word)).collect();
+    let redaction = plan_redaction(&journal, &wanted?).await?;
+    if !redaction.is_done() && !args.yes {
+        if global.json || !interactive() {
+            lines(&id, &redaction, "would be").iter().for_each(super::output::aside);
+            return Err(CliError::usage(
+                "nothing was destroyed: it cannot be undone; say `--yes` to have it done without being asked",
+            ));
+        }
+        lines(&id, &redaction, "will be").iter().for_each(say);
+        if !agreed("Destroy it for good? [y]es (default: no)", &["y", "yes"]) {
+            say("Nothing was destroyed.");
+            return Ok(Code::Waiting);
+        }
+    }
+    let scrubbed = redact(&context.workspace, &mut journal, context.identity()?, &redaction, args.reason).await?;
+    context.publish().await;
+    if global.json {
+        say_json(&json!({"engagement": id, "redaction": redaction, "scrubbed": scrubbed}))?;
+    } else {
+        if redaction.is_done() {
+            say(format!("{id}: all of it was redacted before; the ledger's file was written anew."));
+        } else if args.yes {
+            lines(&id, &redaction, "are").iter().for_each(say);
+        }
+        if scrubbed {
+            say(format!("No file of the ledger holds it any more. Next: countersign verify {id}"));
+        }
+    }
+    if !scrubbed {
+        return Err(CliError::failed(
+            "it is destroyed, but the write-ahead log beside the ledger still has its bytes while another process reads; \
+             run the same again when that has ended",
+        ));
+    }
+    Ok(Code::Done)
+}
+
+fn call(word: &str) -> Result<CallId, CliError> {
+    word.parse().map_err(|_| {
+        CliError::usage(format!("`{}` is no call: write it as `countersign log` does, such as `c3`", plain(word)))
+    })
+}
+
+/// What goes, and what still shows it.
+fn lines(id: &EngagementId, redaction: &Redaction, are: &str) -> Vec<String> {
+    let Redaction { calls, documents, answers, still_shown } = redaction;
+    let calls: Vec<String> = calls.iter().map(ToString::to_string).collect();
+    let answers = match answers.len() {
+        0 => String::new(),
+        some => format!(", {} of models that show them", count(some as u64, "answer")),
+    };
+    let mut lines = vec![
+        format!("{id}: the arguments and results of {} {are} destroyed for good:", calls.join(", ")),
+        format!("  {}{answers}, and the engagement's key", count(documents.len() as u64, "document")),
+        "What still shows a value of them, and stays:".to_owned(),
+    ];
+    for (path, places) in still_shown {
+        let shown: Vec<String> = places.iter().take(PLACES).map(|place| plain(place)).collect();
+        let more = places.len().saturating_sub(PLACES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        lines.push(format!("  {}: {}{more}", plain(path), shown.join(", ")));
+    }
+    if still_shown.is_empty() {
+        lines.push("  nothing in this engagement".to_owned());
+    }
+    lines.push(
+        "  and what cannot be looked into here: backups, exports, other engagements, what tools and models kept".into(),
+    );
+    lines
+}

@@ -1,0 +1,214 @@
+//! Redaction: what was given to a call and what came back is destroyed for good, and that this was done, by whom and why
+//! is on the chain. Pure: what is to go is named here; [`crate::ledger`] destroys it in the transaction of the event.
+//!
+//! What goes are sealed documents (see [`super::Seal`]): the arguments and the result of each call that is named and of
+//! each other call that is the same call, the answers of models that show a value of theirs, and the engagement's key.
+//! What stays is what the chain itself says (targets, counts, what filled a hole, what a tool said when it failed, why a
+//! step came to what it came to) and every document that somebody approved or that was filed: the artifacts and the
+//! approval requests. Who redacts is told which of these still show a value.
+//!
+//! Only a closed engagement is redacted: until then what was read fills holes, is compared with what is there and says
+//! how a step is taken back. After it nothing of the engagement is tried again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    artifact::{CallId, Digest},
+    facts::Role,
+};
+
+use super::{event::Body, refusal::Refusal, state::State};
+
+/// What was destroyed, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redacted {
+    /// The calls whose arguments and results are gone.
+    pub calls: Vec<CallId>,
+    /// Every document that is gone, the engagement's key among them.
+    pub destroyed: Vec<Digest>,
+    /// Why.
+    pub reason: String,
+    /// The role that it was done in.
+    pub role: Role,
+    /// The digest of the people file that says which role may.
+    pub people: Digest,
+}
+
+/// Who redacts, and what allows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redacts {
+    /// The roles that the person has.
+    pub roles: BTreeSet<Role>,
+    /// The role that it needs.
+    pub needs: Role,
+    /// The digest of the people file that says so.
+    pub people: Digest,
+    /// Why.
+    pub reason: String,
+}
+
+/// The calls that go together, and the sealed documents of their arguments and results that are still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The calls.
+    pub calls: BTreeSet<CallId>,
+    /// The documents.
+    pub documents: BTreeSet<Digest>,
+}
+
+impl State {
+    /// What redacting these calls takes with it: calls that are the same call have the same document.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Redaction`] if one is not there, or what it was given stands in its event.
+    pub fn redaction_of(&self, wanted: &BTreeSet<CallId>) -> Result<Scope, Refusal> {
+        let no = |why: String| Err(Refusal::Redaction(why));
+        if self.requested.seal.is_none() {
+            return no(
+                "it was begun before arguments and results were sealed: they stand in its events, and nobody can \
+                 change those"
+                    .into(),
+            );
+        }
+        if let Some(unknown) = wanted.iter().find(|id| !self.calls.contains_key(id)) {
+            return no(format!("there is no call {unknown}; `countersign log {} --kind call.` lists them", self.id));
+        }
+        let digests: BTreeSet<Digest> = wanted.iter().filter_map(|id| self.calls.get(id)?.digest).collect();
+        let given: BTreeSet<Digest> = wanted.iter().filter_map(|id| self.calls.get(id)?.args.sealed()).collect();
+        let same = self.calls.iter().filter(|(id, call)| {
+            let digest = call.digest.is_some_and(|digest| digests.contains(&digest));
+            wanted.contains(id) || digest || call.args.sealed().is_some_and(|args| given.contains(&args))
+        });
+        let mut scope = Scope { calls: BTreeSet::new(), documents: BTreeSet::new() };
+        for (id, call) in same {
+            scope.calls.insert(id.clone());
+            scope.documents.extend(call.args.sealed().into_iter().chain(call.result));
+        }
+        scope.documents.retain(|document| !self.redacted.contains(document));
+        Ok(scope)
+    }
+
+    /// Whether a document is a sealed one of this engagement, or its key.
+    pub fn seals(&self, document: &Digest) -> bool {
+        let key = self.requested.seal;
+        let of_a_call = || {
+            let mut calls = self.calls.values();
+            calls.any(|call| call.args.sealed() == Some(*document) || call.result == Some(*document))
+        };
+        key.is_some() && (key == Some(*document) || self.sealed_answers.contains(document) || of_a_call())
+    }
+}
+
+/// The event that destroys what belongs to these calls and these answers of models.
+pub(super) fn redact(
+    state: &State,
+    calls: &BTreeSet<CallId>,
+    answers: &BTreeSet<Digest>,
+    by: Redacts,
+) -> Result<Body, Refusal> {
+    if state.closed.is_none() {
+        return Err(Refusal::Redaction(format!(
+            "it is open, and what it read is still worked with; let `countersign run {0}` end it, or `countersign cancel \
+             {0}`, and redact then",
+            state.id
+        )));
+    }
+    if state.signed {
+        return Err(Refusal::Redaction(
+            "its answers need signatures, and redacting is taken on a name alone, which is not enough there".into(),
+        ));
+    }
+    if by.reason.trim().is_empty() {
+        return Err(Refusal::NoReason);
+    }
+    let role = by.roles.iter().copied().filter(|role| *role >= by.needs).max();
+    let role = role.ok_or(Refusal::NotInRole(by.needs))?;
+    let Scope { calls, documents } = state.redaction_of(calls)?;
+    if let Some(other) = answers.iter().find(|answer| !state.sealed_answers.contains(answer)) {
+        return Err(Refusal::Redaction(format!("{other} is no answer of a model in it")));
+    }
+    let destroyed: BTreeSet<Digest> = documents.iter().chain(answers).chain(&state.requested.seal).copied().collect();
+    let destroyed: Vec<Digest> = destroyed.difference(&state.redacted).copied().collect();
+    if documents.is_empty() && !destroyed.iter().any(|document| answers.contains(document)) {
+        return Err(Refusal::Redaction("all of it was redacted before".into()));
+    }
+    let (calls, reason) = (calls.into_iter().collect(), by.reason.trim().to_owned());
+    Ok(Body::Redacted(Redacted { calls, destroyed, reason, role, people: by.people }))
+}
+
+/// The texts by which the values in a document would be known again, each under the path that it has there. What is in
+/// a list is under one path. Words that are no value of anybody's (`true`, `null`, an empty text) are left out.
+pub fn telling(under: &str, value: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found = BTreeMap::new();
+    tell(under.to_owned(), value, &mut found);
+    found
+}
+
+fn tell(path: String, value: &Value, found: &mut BTreeMap<String, BTreeSet<String>>) {
+    let word = match value {
+        Value::Null | Value::Bool(_) => return,
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.trim().to_owned(),
+        Value::Array(items) => return items.iter().for_each(|item| tell(format!("{path}[]"), item, found)),
+        Value::Object(fields) => {
+            return fields.iter().for_each(|(name, value)| tell(format!("{path}.{name}"), value, found));
+        }
+    };
+    if !word.is_empty() {
+        found.entry(path).or_default().insert(word);
+    }
+}
+
+/// Whether a document shows a text as a value or a word of its own.
+pub fn shows(document: &Value, text: &str) -> bool {
+    match document {
+        Value::Null | Value::Bool(_) => false,
+        Value::Number(number) => number.to_string() == text,
+        Value::String(string) => stands_in(string, text),
+        Value::Array(items) => items.iter().any(|item| shows(item, text)),
+        Value::Object(fields) => fields.iter().any(|(name, value)| stands_in(name, text) || shows(value, text)),
+    }
+}
+
+/// Whether a text stands in a longer one with no letter or digit beside it.
+fn stands_in(string: &str, text: &str) -> bool {
+    let apart = |beside: Option<char>| !beside.is_some_and(char::is_alphanumeric);
+    string.match_indices(text).any(|(at, _)| {
+        let (before, after) = (string.get(..at), string.get(at + text.len()..));
+        apart(before.and_then(|before| before.chars().next_back()))
+            && apart(after.and_then(|after| after.chars().next()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_known_again_as_words_and_not_inside_others() {
+        let value = json!({"id": 120, "names": ["guest", "guest"], "up": true, "none": null, "empty": " "});
+        let told = telling("args", &value);
+        let paths: Vec<&str> = told.keys().map(String::as_str).collect();
+        assert_eq!(paths, ["args.id", "args.names[]"]);
+        assert_eq!(told["args.names[]"].iter().collect::<Vec<_>>(), ["guest"]);
+        for (document, text, is) in [
+            (json!({"x": [{"y": 120}]}), "120", true),
+            (json!("VLAN 120 is there"), "120", true),
+            (json!("{\"id\":120}"), "120", true),
+            (json!({"guest": 1}), "guest", true),
+            (json!(1200), "120", false),
+            (json!("guests"), "guest", false),
+            (json!("a1200b"), "120", false),
+            (json!(null), "null", false),
+        ] {
+            assert_eq!(shows(&document, text), is, "{document} {text}");
+        }
+    }
+}

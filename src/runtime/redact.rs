@@ -1,0 +1,103 @@
+//! Redacts calls of a closed engagement: finds what goes and what still shows a value of it, has it destroyed with the
+//! event that says so, and has the ledger's file written anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    artifact::{CallId, Digest, digest_of},
+    engagement::{Actor, Command, RedactionScope, Redacts, shows, telling},
+    facts::Identity,
+    ledger::{Bundle, Journal, JournalError, Told},
+};
+
+use super::{answer::AnswerError, workspace::Workspace};
+
+/// What redacting some calls comes to.
+#[derive(Debug, Serialize)]
+pub struct Redaction {
+    /// The calls: those that were named, and those that are the same call.
+    pub calls: BTreeSet<CallId>,
+    /// The documents of their arguments and results.
+    pub documents: BTreeSet<Digest>,
+    /// The answers of models that show a value of theirs.
+    pub answers: BTreeSet<Digest>,
+    /// The values that something else still shows, by where they stood, each with the places; no value is here.
+    pub still_shown: BTreeMap<String, Vec<String>>,
+}
+
+impl Redaction {
+    /// Whether there is nothing left to destroy.
+    pub fn is_done(&self) -> bool {
+        self.documents.is_empty() && self.answers.is_empty()
+    }
+}
+
+/// What redacting these calls would come to. Nothing is changed.
+///
+/// # Errors
+///
+/// [`AnswerError::Refused`] if one is not there or cannot be redacted; and whatever reading gives.
+pub async fn plan_redaction(journal: &Journal, wanted: &BTreeSet<CallId>) -> Result<Redaction, AnswerError> {
+    let state = journal.state();
+    let RedactionScope { calls, documents } = state.redaction_of(wanted)?;
+    let mut words: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for id in &calls {
+        let Some(call) = state.calls.get(id) else { continue };
+        let result = call.result.and_then(|digest| journal.blob(&digest)).map(AsRef::as_ref);
+        let args = call.args.read(journal.blobs()).cloned().map(Value::Object);
+        for (what, value) in [("args", args.as_ref()), ("result", result)] {
+            for (path, some) in value.map(|value| telling(what, value)).unwrap_or_default() {
+                words.entry(path).or_default().extend(some);
+            }
+        }
+    }
+    let bundle = Bundle::export(journal.store().as_ref(), journal.id()).await?;
+    let gone = |told: &Told| told.digest.is_some_and(|digest| documents.contains(&digest));
+    let rest: Vec<Told> = bundle.told().into_iter().filter(|told| !gone(told)).collect();
+    let said = |told: &Told| told.digest.filter(|digest| state.sealed_answers.contains(digest));
+    let any = |told: &Told| words.values().flatten().any(|word| shows(&told.value, word));
+    let answers: BTreeSet<Digest> = rest.iter().filter(|told| any(told)).filter_map(said).collect();
+    let stays = |told: &&Told| !told.digest.is_some_and(|digest| answers.contains(&digest));
+    let mut still_shown = BTreeMap::new();
+    for (path, words) in words {
+        let shown = |told: &&Told| words.iter().any(|word| shows(&told.value, word));
+        let places: Vec<String> = rest.iter().filter(stays).filter(shown).map(|told| told.what.clone()).collect();
+        if !places.is_empty() {
+            still_shown.insert(path, places);
+        }
+    }
+    Ok(Redaction { calls, documents, answers, still_shown })
+}
+
+/// Destroys it. The answer is whether no file of the ledger holds any of it any more; while another process reads the
+/// ledger that cannot be, and redacting the same calls again tries it again.
+///
+/// # Errors
+///
+/// [`AnswerError::Refused`] if the engagement is open, the person may not or no reason is given; and whatever writing
+/// gives.
+pub async fn redact(
+    workspace: &Workspace,
+    journal: &mut Journal,
+    identity: Identity,
+    redaction: &Redaction,
+    reason: String,
+) -> Result<bool, AnswerError> {
+    if !redaction.is_done() {
+        let people = &workspace.load_catalog()?.people;
+        let roles = people.roles(&identity);
+        let digest = digest_of(people).map_err(|error| AnswerError::Driver(error.to_string()))?;
+        let by = Redacts { roles, needs: people.redact, people: digest, reason };
+        let command = Command::Redact { calls: redaction.calls.clone(), answers: redaction.answers.clone(), by };
+        let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
+        done.map_err(|error| match error {
+            JournalError::Refused(refusal) => AnswerError::Refused(refusal),
+            JournalError::Ledger(error) => AnswerError::Ledger(error),
+        })?;
+    }
+    Ok(journal.store().scrub().await?)
+}

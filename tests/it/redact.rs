@@ -1,0 +1,142 @@
+//! Redaction: what a call was given and gave is destroyed to the last byte, the chain says so and stays valid.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+
+/// In the answer of a tool, and in arguments that were proposed by hand.
+const GIVEN: &str = "canary-given-2187";
+const GAVE: &str = "canary-gave-1138";
+
+/// An engagement in whose calls both are, and the workspace that it is in.
+fn told() -> (Bench, String) {
+    let bench = Bench::new();
+    bench.tamper(|network| network["switches"]["sw01"]["vlans"]["999"] = json!(GAVE));
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    let args = json!({"switch": "sw01", "id": 120, "name": GIVEN}).to_string();
+    bench.run(&["call", &id, "vlan.create", "--args", &args]).code(4).shows("[agent.reads]");
+    (bench, id)
+}
+
+fn calls(bench: &Bench, id: &str) -> Vec<String> {
+    let events = ["call.allowed", "call.refused"].into_iter().flat_map(|kind| bench.events(id, kind));
+    events.map(|event| event["body"]["call"].as_str().unwrap().to_owned()).collect()
+}
+
+fn redact(bench: &Bench, id: &str, calls: &[String], more: &[&str]) -> crate::bench::Answer {
+    let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+    bench.run(&[&["redact", id][..], &calls, &["--reason", "a customer asked"], more].concat())
+}
+
+/// Every file under a folder, but those of the simulated device itself.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true if path.ends_with(".countersign/servers") => {}
+            true => files(&path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+/// The files under a folder that hold a text anywhere.
+fn holding(folder: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    files(folder, &mut found);
+    found.retain(|path| std::fs::read(path).unwrap().windows(text.len()).any(|bytes| bytes == text.as_bytes()));
+    found
+}
+
+#[test]
+fn what_was_redacted_is_in_no_byte_that_is_kept_or_exported_and_the_chain_holds() {
+    let (bench, id) = told();
+    let every = calls(&bench, &id);
+    redact(&bench, &id, &every, &["--yes"]).code(2).says("it is open");
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    let every = calls(&bench, &id);
+    for canary in [GIVEN, GAVE] {
+        assert!(!holding(&bench.root, canary).is_empty(), "{canary} was never there");
+    }
+    // Nothing happens without a yes, or for whoever may not.
+    redact(&bench, &id, &every, &[]).code(2).says("nothing was destroyed").says("the engagement's key");
+    bench.people(&[("app", "approver")]);
+    redact(&bench, &id, &every, &["--yes", "--as", "app"]).code(4).says("needs the role `owner`");
+    redact(&bench, &id, &["c99".into()], &["--yes"]).code(2).says("there is no call c99");
+    assert_eq!(bench.json(&["verify", &id])["ok"], true);
+    let before = bench.events(&id, "");
+    // One call first: the others are still there to be seen.
+    let one = &every[..1];
+    let said = redact(&bench, &id, one, &["--yes"]).code(0).shows("No file of the ledger holds it any more");
+    assert!(said.out.contains("  args.switch: the request (event 1), spec.yaml"), "the target stands in other places, and that is said: {}", said.out);
+    assert!(!said.out.contains(GAVE), "{}", said.out);
+    assert!(!holding(&bench.root, GIVEN).is_empty());
+    let said = redact(&bench, &id, &every, &["--yes", "--json"]).code(0).json();
+    assert_eq!((&said["scrubbed"], &said["redaction"]["answers"]), (&json!(true), &json!([])));
+    redact(&bench, &id, &every, &["--yes"]).code(0).shows("all of it was redacted before");
+    // Everything that reads goes on, and shows nothing of it.
+    let (folder, bundle) = (bench.outside("export"), bench.outside("k.bundle.tar"));
+    let mut shown = String::new();
+    for args in [
+        &["show", &id][..],
+        &["show", &id, "--json"],
+        &["list"],
+        &["log", &id],
+        &["log", &id, "--json"],
+        &["policy", "simulate", "--since", "1d"],
+        &["export", &id, folder.to_str().unwrap()],
+        &["export", &id, "--with-results", "--bundle", bundle.to_str().unwrap()],
+        &["verify", &id],
+        &["verify", folder.to_str().unwrap()],
+        &["verify", bundle.to_str().unwrap()],
+        &["verify", "log"],
+    ] {
+        let answer = bench.run(args).code(0);
+        shown += &(answer.out + &answer.err);
+    }
+    for text in ["redacted at event ", "a customer asked", "(redacted)", "whose arguments were redacted"] {
+        assert!(shown.contains(text), "`{text}` is nowhere in {shown}");
+    }
+    assert!(!shown.contains(&format!("not asked about: {id}")), "{shown}");
+    for canary in [GIVEN, GAVE] {
+        assert!(!shown.contains(canary), "{canary} is shown");
+        let home = bench.outside("");
+        assert_eq!(holding(&home, canary), Vec::<PathBuf>::new(), "{canary}");
+    }
+    // What was said before still stands, byte for byte.
+    let after = bench.events(&id, "");
+    let hashes = |events: &[Value]| events.iter().map(|event| event["hash"].clone()).collect::<Vec<_>>();
+    assert_eq!(hashes(&after)[..before.len()], hashes(&before));
+    assert_eq!(after.len(), before.len() + 2);
+    // It is the end of trying, and still a baseline.
+    bench.run(&["run", &id, "--retry", "failed"]).code(2);
+    let next = ["request", "--blueprint", "vlan", "--set", "id=121", "--set", "name=lobby", "--from", &id];
+    bench.run(&[&next[..], &["--set", "switches=sw01"]].concat()).code(0);
+}
+
+#[test]
+fn the_role_is_the_one_that_the_people_file_names() {
+    let (bench, id) = told();
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    bench.people(&[("app", "approver"), ("bob", "requester")]);
+    bench.edit("policies/people.yaml", "kind: people", "kind: people\nredact: approver");
+    let one = &calls(&bench, &id)[..1];
+    redact(&bench, &id, one, &["--yes", "--as", "bob"]).code(4).says("needs the role `approver`");
+    redact(&bench, &id, one, &["--yes", "--as", "app"]).code(0);
+    bench.run(&["verify", &id]).code(0).shows("by app (asserted");
+}
+
+#[test]
+fn where_answers_are_signed_a_name_is_not_enough_to_redact() {
+    let bench = Bench::new();
+    bench.trust("vlan@lab", "2", "ten clean runs");
+    let id = bench.request_one();
+    bench.to_end(&id, 0);
+    let one = &calls(&bench, &id)[..1];
+    redact(&bench, &id, one, &["--yes"]).code(2).says("on a name alone");
+}
