@@ -23,7 +23,7 @@ for folder in ("", "trust/"):
         if (event["seq"], event["prev"]) != (count, prev): wrong(place, "does not follow the event before it")
         prev, about, signature = event["hash"], event["body"].get("about"), event["body"].get("signature")
         if not signature: continue
-        kind = "gate" if isinstance(about, str) else ([k for k in about or {} if k in ("call", "deviation")] or ["answer"])[0]
+        kind = "redact" if event["kind"] == "call.redacted" else "gate" if isinstance(about, str) else ([k for k in about or {} if k in ("call", "deviation")] or ["answer"])[0]
         name, end = f"{folder}signatures/{count}", re.sub(r"[^0-9]", "", event["at"])[:14] + "Z"
         if sha256(files[name + ".json"]) != signature["statement"][7:]: wrong(place, "is signed over something else")
         with tempfile.TemporaryDirectory() as temp:

@@ -1,13 +1,13 @@
 //! `countersign redact`: destroys what calls were given and gave, after saying what goes and what still shows it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use crate::{
     artifact::{CallId, EngagementId},
-    runtime::{Redaction, plan_redaction, redact},
+    runtime::{Redaction, Signer, plan_redaction, redact},
 };
 
 use super::{
@@ -33,6 +33,9 @@ pub struct Redact {
     /// Destroy what is shown without asking.
     #[arg(long)]
     pub yes: bool,
+    /// Sign it with this SSH key; needed where answers need one.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -55,7 +58,10 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
             return Ok(Code::Waiting);
         }
     }
-    let scrubbed = redact(&context.workspace, &mut journal, context.identity()?, &redaction, args.reason).await?;
+    let key = context.key(args.key.as_deref());
+    let signer = key.as_ref().map(|key| key as &dyn Signer);
+    let identity = context.identity()?;
+    let scrubbed = redact(&context.workspace, &mut journal, identity, &redaction, args.reason, signer).await?;
     context.publish().await;
     if global.json {
         say_json(&json!({"engagement": id, "redaction": redaction, "scrubbed": scrubbed}))?;

@@ -16,7 +16,7 @@ use super::{
     filling::HolesFilled,
     question::{About, Answer, Asked, PolicyAnswer},
     redact::Redacts,
-    statement::{ApprovalStatement, Signed},
+    statement::{ApprovalStatement, RedactionStatement, Signed},
     talk::{AgentAsked, DraftReturned, RequesterSaid},
     turn::Turned,
 };
@@ -123,6 +123,8 @@ pub enum Command {
         answers: BTreeSet<Digest>,
         /// Who wants it, and why.
         by: Redacts,
+        /// The person's signature, where there is one.
+        signed: Option<Box<Signed<RedactionStatement>>>,
     },
     /// Close it.
     Close(Closed),

@@ -18,10 +18,10 @@ use super::{
     filling,
     purpose::Purpose,
     question::{About, Answer, Answered, Asked, PolicyAnswer},
-    redact::redact,
+    redact::redaction,
     refusal::Refusal,
     state::{Gate, GateState, State},
-    statement::{ApprovalStatement, Signed},
+    statement::{ApprovalStatement, RedactionStatement, Signed},
 };
 
 /// What [`decide`] says to a command of `actor`. What only a person
@@ -75,8 +75,12 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
     {
         return Err(Refusal::SameHands(identity.name.clone()));
     }
-    if let (Command::Answer { signed, .. }, Actor::Person(identity)) = (&command, actor) {
-        let person = signed.as_ref().map(|signed| signed.statement.person.as_str());
+    let signs = match &command {
+        Command::Answer { signed, .. } => Some(signed.as_ref().map(|signed| signed.statement.person.as_str())),
+        Command::Redact { signed, .. } => Some(signed.as_ref().map(|signed| signed.statement.person.as_str())),
+        _ => None,
+    };
+    if let (Some(person), Actor::Person(identity)) = (signs, actor) {
         let means = if person.is_some() { IdentityMeans::Signed } else { IdentityMeans::Asserted };
         if person.is_some_and(|person| person != identity.name) || identity.means != means {
             return Err(Refusal::Signature(format!("it is not {}'s", identity.name)));
@@ -138,7 +142,10 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
             }
             Ok(Body::Cancelled { reason })
         }
-        Command::Redact { calls, answers, by } => redact(state, &calls, &answers, by),
+        Command::Redact { calls, answers, by, signed } => {
+            let redacted = redaction(state, &calls, &answers, by)?;
+            Ok(Body::Redacted(RedactionStatement::sign(state, redacted, signed.as_deref())?))
+        }
         Command::Close(closed) => close(state, closed),
     }
 }

@@ -60,12 +60,13 @@ pub use look::{before_state, observed_state};
 pub use next::{Next, NextError, Proposal, next};
 pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
-pub use redact::{Redacted, Redacts, Scope as RedactionScope, shows, telling};
+pub use redact::{Redacted, Redacts, Scope as RedactionScope, redaction, shows, telling};
 pub use refusal::Refusal;
 pub use seal::{Arguments, Committed, Seal, SealError, call_digest, opened, sealing_key};
 pub use state::{Call, Deviation, Filed, Gate, GateState, State, holds_back};
 pub use statement::{
-    ApprovalStatement, ApprovalStatementKind, Head, LogSeen, Signature, Signed, Statement, TrustStatement,
+    ApprovalStatement, ApprovalStatementKind, Head, LogSeen, RedactionStatement, RedactionStatementKind, Signature,
+    Signed, Statement, TrustStatement,
 };
 pub use talk::{AgentAsked, AgentQuestion, DraftReturned, DraftedBy, Exchange, Heard, RequesterSaid, Talk, Used};
 pub use trust::{Standing, TrustRefusal, set_trust};

@@ -20,7 +20,7 @@ use crate::{
     facts::Role,
 };
 
-use super::{event::Body, refusal::Refusal, state::State};
+use super::{refusal::Refusal, state::State, statement::Signature};
 
 /// What was destroyed, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct Redacted {
     pub role: Role,
     /// The digest of the people file that says which role may.
     pub people: Digest,
+    /// The signature of whoever did it; needed where answers need one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 /// Who redacts, and what allows it.
@@ -104,24 +107,24 @@ impl State {
     }
 }
 
-/// The event that destroys what belongs to these calls and these answers of models.
-pub(super) fn redact(
+/// What destroys all that belongs to these calls and these answers of models, or why it is refused;
+/// [`super::RedactionStatement::sign`] puts the signature to it.
+///
+/// # Errors
+///
+/// [`Refusal`]: the engagement is open, the person may not, no reason is given, or there is nothing to destroy.
+pub fn redaction(
     state: &State,
     calls: &BTreeSet<CallId>,
     answers: &BTreeSet<Digest>,
     by: Redacts,
-) -> Result<Body, Refusal> {
+) -> Result<Redacted, Refusal> {
     if state.closed.is_none() {
         return Err(Refusal::Redaction(format!(
             "it is open, and what it read is still worked with; let `countersign run {0}` end it, or `countersign cancel \
              {0}`, and redact then",
             state.id
         )));
-    }
-    if state.signed {
-        return Err(Refusal::Redaction(
-            "its answers need signatures, and redacting is taken on a name alone, which is not enough there".into(),
-        ));
     }
     if by.reason.trim().is_empty() {
         return Err(Refusal::NoReason);
@@ -138,7 +141,7 @@ pub(super) fn redact(
         return Err(Refusal::Redaction("all of it was redacted before".into()));
     }
     let (calls, reason) = (calls.into_iter().collect(), by.reason.trim().to_owned());
-    Ok(Body::Redacted(Redacted { calls, destroyed, reason, role, people: by.people }))
+    Ok(Redacted { calls, destroyed, reason, role, people: by.people, signature: None })
 }
 
 /// The texts by which the values in a document would be known again, each under the path that it has there. What is in

@@ -1,7 +1,7 @@
 //! Single rules of [`decide`](super::decide) and of the fold, each told as the mishap that it prevents. Whether
 //! every command has the right answer in every situation is in `table_tests.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -12,8 +12,8 @@ use crate::{
 };
 
 use super::{
-    About, Actor, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, Refusal, RefusedAs, Retried,
-    decide_for,
+    About, Actor, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, Redacts, Refusal, RefusedAs,
+    Retried, decide_for,
     testing::{Story, act, allow, answer, ask, digest, file, finish, intent, node, proved, refuse, settle},
 };
 
@@ -49,6 +49,24 @@ fn is_call(refusal: Option<Refusal>) -> bool {
 
 fn is_out_of_order(refusal: Option<Refusal>) -> bool {
     matches!(refusal, Some(Refusal::OutOfOrder { .. }))
+}
+
+#[test]
+fn what_was_redacted_is_not_tried_again_nor_redacted_twice() {
+    let story = Story::undone().enter(Phase::AsBuilt).file(ArtifactKind::Record).then(close(RecordOutcome::PartlyDone));
+    let again = || retry(&[("a", 2)]);
+    assert_eq!(story.refusal(again()), None);
+    let redact = || {
+        let (roles, reason) = ([Role::Owner].into(), "because".to_owned());
+        let by = Redacts { roles, needs: Role::Owner, people: digest("people"), reason };
+        Command::Redact { calls: [CallId::nth(1)].into(), answers: BTreeSet::new(), by, signed: None }
+    };
+    let story = story.then(redact());
+    assert!(story.state.redacted.contains(&digest("key")), "the key goes with the first redaction");
+    for command in [again(), redact()] {
+        let refused = story.refusal(command);
+        assert!(matches!(refused, Some(Refusal::Redaction(_))), "{refused:?}");
+    }
 }
 
 #[test]

@@ -9,13 +9,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{CanonicalError, Digest, EngagementId, LedgerId, Nonce, canonical, digest_bytes, digest_of},
+    artifact::{CallId, CanonicalError, Digest, EngagementId, LedgerId, Nonce, canonical, digest_bytes, digest_of},
     facts::{AllowedSigners, Role, Scope},
 };
 
 use super::{
     event::TrustSet,
     question::{About, Answer, Answered, Once},
+    redact::Redacted,
+    refusal::Refusal,
     state::State,
     trust::TrustRefusal,
 };
@@ -122,6 +124,41 @@ pub struct TrustStatement {
     pub expires: Timestamp,
 }
 
+/// The `kind` of a signed redaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedactionStatementKind {
+    /// A redaction.
+    #[default]
+    RedactionStatement,
+}
+
+/// A redaction, as it is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedactionStatement {
+    /// Always `redaction_statement`.
+    pub kind: RedactionStatementKind,
+    /// The engagement.
+    pub engagement: EngagementId,
+    /// The calls.
+    pub calls: Vec<CallId>,
+    /// The documents that are destroyed.
+    pub destroyed: Vec<Digest>,
+    /// Why.
+    pub reason: String,
+    /// Who says so.
+    pub person: String,
+    /// The role that it is done in.
+    pub role: Role,
+    /// The people file that says which role may.
+    pub people: Digest,
+    /// The last event of the engagement, of which there is one in one ledger.
+    pub head: Head,
+    /// When the signature is no longer taken.
+    pub expires: Timestamp,
+}
+
 /// What can be signed.
 pub trait Statement: Serialize {
     /// What the signature is for; see [`crate::facts::NAMESPACES`].
@@ -154,6 +191,20 @@ impl Statement for ApprovalStatement {
 impl Statement for TrustStatement {
     fn namespace(&self) -> &'static str {
         "countersign-trust"
+    }
+
+    fn person(&self) -> &str {
+        &self.person
+    }
+
+    fn expires(&self) -> Timestamp {
+        self.expires
+    }
+}
+
+impl Statement for RedactionStatement {
+    fn namespace(&self) -> &'static str {
+        "countersign-redact"
     }
 
     fn person(&self) -> &str {
@@ -254,6 +305,29 @@ impl ApprovalStatement {
         ];
         let other = other.into_iter().find(|(_, same)| !same);
         other.map(|(what, _)| format!("what was signed is for another {what}"))
+    }
+}
+
+impl RedactionStatement {
+    /// The statement of a redaction that is to follow in this state.
+    pub fn of(state: &State, redacted: &Redacted, person: &str, expires: Timestamp) -> Self {
+        let Redacted { calls, destroyed, reason, role, people, .. } = redacted.clone();
+        let head = Head { seq: state.seq, hash: state.head };
+        let (kind, engagement) = (RedactionStatementKind::RedactionStatement, state.id.clone());
+        let person = person.to_owned();
+        Self { kind, engagement, calls, destroyed, reason, person, role, people, head, expires }
+    }
+
+    /// Puts the signature into a redaction, which needs one where answers do.
+    pub fn sign(state: &State, redacted: Redacted, signed: Option<&Signed<Self>>) -> Result<Redacted, Refusal> {
+        let Some(signed) = signed else {
+            return if state.signed { Err(Refusal::NeedsSignature) } else { Ok(redacted) };
+        };
+        if signed.statement != Self::of(state, &redacted, &signed.statement.person, signed.statement.expires) {
+            return Err(Refusal::Signature("what was signed is for another redaction, person or place".into()));
+        }
+        let signature = signed.check().map_err(Refusal::Signature)?;
+        Ok(Redacted { signature: Some(signature), ..redacted })
     }
 }
 

@@ -9,8 +9,14 @@ use serde_json::{Value, json};
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey, SshSig};
 
 /// What a signature can be for; a signature for one is none for another.
-pub const NAMESPACES: [&str; 5] =
-    ["countersign-gate", "countersign-call", "countersign-deviation", "countersign-answer", "countersign-trust"];
+pub const NAMESPACES: [&str; 6] = [
+    "countersign-gate",
+    "countersign-call",
+    "countersign-deviation",
+    "countersign-answer",
+    "countersign-trust",
+    "countersign-redact",
+];
 
 /// Where the file of a workspace lies; what a problem names where no other file is.
 const FILE: &str = "policies/allowed_signers";

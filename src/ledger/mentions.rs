@@ -59,6 +59,7 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
             let facts = facts.map(|facts| mention(facts, Need::Must, format!("the facts about {}", answered.about)));
             facts.chain(answered.signature.iter().flat_map(signed)).collect()
         }
+        Body::Redacted(redacted) => redacted.signature.iter().flat_map(signed).collect(),
         Body::TrustSet(set) => set.signature.iter().flat_map(signed).collect(),
         Body::Finished(finished) => finished
             .result
@@ -84,7 +85,6 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         | Body::Deviated(_)
         | Body::Retried(_)
         | Body::Cancelled { .. }
-        | Body::Redacted(_)
         | Body::Closed(_) => Vec::new(),
     }
 }

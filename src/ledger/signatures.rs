@@ -61,6 +61,7 @@ pub(super) fn compare_signatures(
 fn signature(body: &Body) -> Option<&Signature> {
     match body {
         Body::Answered(answered) => answered.signature.as_ref(),
+        Body::Redacted(redacted) => redacted.signature.as_ref(),
         Body::TrustSet(set) => set.signature.as_ref(),
         _ => None,
     }

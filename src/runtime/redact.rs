@@ -9,12 +9,16 @@ use serde_json::Value;
 
 use crate::{
     artifact::{CallId, Digest, digest_of},
-    engagement::{Actor, Command, RedactionScope, Redacts, shows, telling},
-    facts::Identity,
+    engagement::{Actor, Command, RedactionScope, Redacts, redaction, shows, telling},
+    facts::{Identity, IdentityMeans},
     ledger::{Bundle, Journal, JournalError, Told},
 };
 
-use super::{answer::AnswerError, workspace::Workspace};
+use super::{
+    answer::AnswerError,
+    signing::{Signer, sign_redaction, signed_documents},
+    workspace::Workspace,
+};
 
 /// What redacting some calls comes to.
 #[derive(Debug, Serialize)]
@@ -78,22 +82,35 @@ pub async fn plan_redaction(journal: &Journal, wanted: &BTreeSet<CallId>) -> Res
 ///
 /// # Errors
 ///
-/// [`AnswerError::Refused`] if the engagement is open, the person may not or no reason is given; and whatever writing
-/// gives.
+/// [`AnswerError::Refused`] if the engagement is open, the person may not, no reason is given or a signature is needed,
+/// [`AnswerError::Signing`] if there is none; and whatever writing gives.
 pub async fn redact(
     workspace: &Workspace,
     journal: &mut Journal,
-    identity: Identity,
-    redaction: &Redaction,
+    mut identity: Identity,
+    planned: &Redaction,
     reason: String,
+    signer: Option<&dyn Signer>,
 ) -> Result<bool, AnswerError> {
-    if !redaction.is_done() {
+    if !planned.is_done() {
         let people = &workspace.load_catalog()?.people;
         let roles = people.roles(&identity);
         let digest = digest_of(people).map_err(|error| AnswerError::Driver(error.to_string()))?;
         let by = Redacts { roles, needs: people.redact, people: digest, reason };
-        let command = Command::Redact { calls: redaction.calls.clone(), answers: redaction.answers.clone(), by };
-        let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
+        // Whoever may not is told so before a key is asked for.
+        let redacted = redaction(journal.state(), &planned.calls, &planned.answers, by.clone())?;
+        // An event is never earlier than the one before it.
+        let now = Timestamp::now().max(journal.state().last_at);
+        let (mut documents, mut signed) = (Vec::new(), None);
+        if let Some(signer) = signer {
+            let by_key = sign_redaction(workspace, signer, journal.state(), &redacted, &identity.name, now)?;
+            identity.means = IdentityMeans::Signed;
+            documents = signed_documents(&by_key)?;
+            signed = Some(Box::new(by_key));
+        }
+        let (calls, answers) = (planned.calls.clone(), planned.answers.clone());
+        let command = Command::Redact { calls, answers, by, signed };
+        let done = journal.act(now, Actor::Person(identity), command, documents).await;
         done.map_err(|error| match error {
             JournalError::Refused(refusal) => AnswerError::Refused(refusal),
             JournalError::Ledger(error) => AnswerError::Ledger(error),

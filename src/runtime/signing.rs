@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::{
     artifact::{Digest, Nonce, canonical},
     engagement::{
-        About, Answer, Answered, ApprovalStatement, Asked, Head, LogSeen, Once, Refusal, Signed, State, Statement,
-        TrustSet, TrustStatement,
+        About, Answer, Answered, ApprovalStatement, Asked, Head, LogSeen, Once, Redacted, RedactionStatement, Refusal,
+        Signed, State, Statement, TrustSet, TrustStatement,
     },
     facts::{AllowedSigners, Identity},
     ledger::{Checkpoint, LedgerError, Store, last_checkpoint},
@@ -107,6 +107,23 @@ pub async fn sign_trust(
     sign(workspace, signer, TrustStatement::of(set, ledger, person, head, expires), at)
 }
 
+/// Has a redaction signed, as it will follow in this state.
+///
+/// # Errors
+///
+/// [`SigningError`].
+pub(super) fn sign_redaction(
+    workspace: &Workspace,
+    signer: &dyn Signer,
+    state: &State,
+    redacted: &Redacted,
+    person: &str,
+    at: Timestamp,
+) -> Result<Signed<RedactionStatement>, SigningError> {
+    let expires = at.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
+    sign(workspace, signer, RedactionStatement::of(state, redacted, person, expires), at)
+}
+
 fn sign<T: Statement>(
     workspace: &Workspace,
     signer: &dyn Signer,
@@ -121,8 +138,8 @@ fn sign<T: Statement>(
     Ok(Signed { statement, armored, signers, at })
 }
 
-/// What is stored beside a signed answer.
-pub(super) fn signed_documents(signed: &Signed<ApprovalStatement>) -> Result<Vec<Value>, SigningError> {
+/// What is stored beside what was signed.
+pub(super) fn signed_documents<T: Statement>(signed: &Signed<T>) -> Result<Vec<Value>, SigningError> {
     let statement = serde_json::to_value(&signed.statement).map_err(|error| SigningError::Key(error.to_string()))?;
     Ok(vec![statement, signed.signers.document()])
 }

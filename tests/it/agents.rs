@@ -316,6 +316,11 @@ fn a_model_that_widens_at_every_turn_is_refused_every_time_and_the_spec_stays() 
     assert_eq!(wrote.len(), 1);
     assert_eq!(wrote[0]["arguments"], json!({"zone": ZONE, "name": "web01", "address": "192.0.2.10", "ttl": 3600}));
     bench.run(&["verify", &id]).code(0);
+    // What is redacted goes out of what the models said too.
+    let gone = bench.json(&["redact", &id, "c1", "--reason", "not theirs to keep", "--yes"]);
+    assert!(!gone["redaction"]["answers"].as_array().unwrap().is_empty(), "{gone:#}");
+    bench.run(&["verify", &id]).code(0).shows("what the requirements agent's model said (event ");
+    bench.run(&["show", &id]).code(0);
 }
 
 #[test]

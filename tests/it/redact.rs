@@ -72,7 +72,11 @@ fn what_was_redacted_is_in_no_byte_that_is_kept_or_exported_and_the_chain_holds(
     // One call first: the others are still there to be seen.
     let one = &every[..1];
     let said = redact(&bench, &id, one, &["--yes"]).code(0).shows("No file of the ledger holds it any more");
-    assert!(said.out.contains("  args.switch: the request (event 1), spec.yaml"), "the target stands in other places, and that is said: {}", said.out);
+    assert!(
+        said.out.contains("  args.switch: the request (event 1), spec.yaml"),
+        "the target stands in other places, and that is said: {}",
+        said.out
+    );
     assert!(!said.out.contains(GAVE), "{}", said.out);
     assert!(!holding(&bench.root, GIVEN).is_empty());
     let said = redact(&bench, &id, &every, &["--yes", "--json"]).code(0).json();
@@ -138,5 +142,17 @@ fn where_answers_are_signed_a_name_is_not_enough_to_redact() {
     let id = bench.request_one();
     bench.to_end(&id, 0);
     let one = &calls(&bench, &id)[..1];
-    redact(&bench, &id, one, &["--yes"]).code(2).says("on a name alone");
+    redact(&bench, &id, one, &["--yes"]).code(4).says("needs the signature");
+    let key = bench.key_of("ada");
+    redact(&bench, &id, one, &["--yes", "--key", &key]).code(0);
+    bench.run(&["verify", &id]).code(0).shows("by ada (signed");
+    let bundle = bench.outside("k.bundle.tar");
+    let name = bundle.to_str().unwrap();
+    bench.run(&["export", &id, "--bundle", name]).code(0);
+    bench.write("own", &bench.read("policies/allowed_signers"));
+    bench.run(&["verify", name, "--signers", "own"]).code(0).shows("redacted at event ");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check_bundle.py");
+    let said = std::process::Command::new("python3").arg(script).arg(name).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    assert!(String::from_utf8_lossy(&said.stdout).contains(" 4 signatures"), "{said:?}");
 }

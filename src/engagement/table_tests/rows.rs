@@ -22,7 +22,7 @@ pub(super) fn close(outcome: RecordOutcome) -> Command {
 fn redact(call: u64, role: Role, reason: &str) -> Command {
     let (roles, people, reason) = ([role].into(), digest("people"), reason.to_owned());
     let by = Redacts { roles, needs: Role::Owner, people, reason };
-    Command::Redact { calls: [CallId::nth(call)].into(), answers: BTreeSet::new(), by }
+    Command::Redact { calls: [CallId::nth(call)].into(), answers: BTreeSet::new(), by, signed: None }
 }
 
 pub(super) fn deviate() -> Command {

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::*;
 use crate::{
     artifact::{CallId, RecordOutcome},
-    engagement::{Arguments, Closed, Redacted, Retried, Seal, call_digest, sealing_key},
-    facts::Role,
-    ledger::testing::{Story, person},
+    engagement::{Arguments, Closed, Redacted, RedactionStatement, Retried, Seal, Signed, call_digest, sealing_key},
+    facts::{Identity, IdentityMeans, Role},
+    ledger::testing::{Story, armored, person, signers},
 };
 
 const KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
@@ -87,6 +87,7 @@ fn told(story: &mut Story) -> Redacted {
         reason: "a customer's name".into(),
         role: Role::Owner,
         people: Digest::ZERO,
+        signature: None,
     };
     story.tell(person("ada"), Body::Redacted(redacted.clone()));
     redacted
@@ -146,6 +147,15 @@ fn a_redaction_excuses_nothing_but_what_was_sealed() {
             "which is neither sealed here nor the key",
         ),
         (
+            "the arguments of another call are gone too",
+            |story, redacted| {
+                destroyed(story, redacted);
+                let other = state(story).calls[&CallId::nth(2)].args.sealed().unwrap();
+                story.blobs.remove(&other);
+            },
+            "event 15: the arguments of c2 (sha256:",
+        ),
+        (
             "a call that is none",
             |story, redacted| {
                 redacted.calls.push(CallId::nth(9));
@@ -198,6 +208,40 @@ fn a_redaction_excuses_nothing_but_what_was_sealed() {
         let found = check(&story);
         assert!(whats(&found).contains(what), "{name}: {}", whats(&found));
     }
+}
+
+#[test]
+fn a_signed_redaction_is_of_exactly_that_by_exactly_them() {
+    let mut story = sealed();
+    let before = state(&story);
+    let mut redacted = told(&mut story);
+    let at = story.events.last().unwrap().0;
+    let expires = at + jiff::SignedDuration::from_hours(1);
+    let statement = RedactionStatement::of(&before, &redacted, "grace", expires);
+    let armored = armored(3, &statement);
+    let signed = Signed { statement, armored, signers: signers(3), at };
+    redacted.signature = Some(signed.check().unwrap());
+    destroyed(&mut story, &redacted);
+    story.document(&serde_json::to_value(&signed.statement).unwrap());
+    story.document(&signed.signers.document());
+    let by =
+        |name: &str| Actor::Person(Identity { name: name.into(), os_user: name.into(), means: IdentityMeans::Signed });
+    let last = story.events.len() - 1;
+    story.events[last] = (at, by("grace"), Body::Redacted(redacted.clone()));
+    assert!(check(&story).ok, "{}", whats(&check(&story)));
+    for (who, other) in [
+        ("ada", redacted.clone()),
+        ("grace", Redacted { reason: "another".into(), ..redacted.clone() }),
+        ("grace", Redacted { calls: vec![CallId::nth(2)], ..redacted.clone() }),
+        ("grace", Redacted { role: Role::Approver, ..redacted.clone() }),
+    ] {
+        let mut story = story.clone();
+        story.events[last] = (at, by(who), Body::Redacted(other));
+        assert!(whats(&check(&story)).contains("signature that does not hold"), "{}", whats(&check(&story)));
+    }
+    let mut story = story.clone();
+    story.events[last] = (at, by("grace"), Body::Redacted(Redacted { signature: None, ..redacted }));
+    assert!(whats(&check(&story)).contains("said to be signed, without a signature"), "{}", whats(&check(&story)));
 }
 
 #[test]

@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Digest, digest_of},
-    engagement::{Actor, Answer, Answered, ApprovalStatement, Asked, Body, Event, Signature, Signed, State, Statement},
+    engagement::{
+        Actor, Answer, Answered, ApprovalStatement, Asked, Body, Event, Redacted, RedactionStatement, Signature,
+        Signed, State, Statement,
+    },
     facts::{AllowedSigners, Identity, IdentityMeans},
 };
 
@@ -21,6 +24,7 @@ pub(super) fn breaches(
 ) -> Vec<String> {
     let signature = match &event.body {
         Body::Answered(answered) => answered.signature.as_ref(),
+        Body::Redacted(redacted) => redacted.signature.as_ref(),
         _ => None,
     };
     let mut found = Vec::new();
@@ -28,6 +32,9 @@ pub(super) fn breaches(
         && signature.is_none()
     {
         found.push(format!("{} by {name}, said to be signed, without a signature", event.body.kind()));
+    }
+    if let Body::Redacted(redacted) = &event.body {
+        found.extend(redacted_by(state, event, redacted, document, own));
     }
     let Body::Answered(answered) = &event.body else { return found };
     let about = &answered.about;
@@ -51,6 +58,48 @@ pub(super) fn breaches(
     found
 }
 
+/// What is wrong with the signature of a redaction.
+fn redacted_by(
+    state: &State,
+    event: &Event,
+    redacted: &Redacted,
+    document: &dyn Fn(&Digest) -> Option<Value>,
+    own: Option<&AllowedSigners>,
+) -> Option<String> {
+    let holds = |signature: &Signature, person: &str| -> Result<(), String> {
+        let mut signed: Signed<RedactionStatement> = read_signed(signature, event.at, document)?;
+        if signed.statement != RedactionStatement::of(state, redacted, person, signed.statement.expires) {
+            return Err("what was signed is for another redaction, person or place".into());
+        }
+        as_signed(&mut signed, signature, own)
+    };
+    match (&redacted.signature, &event.actor) {
+        (None, _) if state.signed => Some("redacted on a name alone, where it needs a signature".into()),
+        (None, _) => None,
+        (Some(signature), Actor::Person(identity)) if identity.means == IdentityMeans::Signed => {
+            let wrong = |why: String| format!("redacted with a signature that does not hold: {why}");
+            holds(signature, &identity.name).err().map(wrong)
+        }
+        (Some(_), actor) => Some(format!("redacted by {actor} with a signature")),
+    }
+}
+
+/// Whether a signature is good and the one that the event has, and whether the verifier's own signers say so too.
+fn as_signed<T: Statement>(
+    signed: &mut Signed<T>,
+    signature: &Signature,
+    own: Option<&AllowedSigners>,
+) -> Result<(), String> {
+    if signed.check()? != *signature {
+        return Err("it is not the one that the event says".into());
+    }
+    if let Some(own) = own {
+        signed.signers = own.clone();
+        signed.check().map_err(|why| format!("as the signers given have it, {why}"))?;
+    }
+    Ok(())
+}
+
 fn holds(
     state: &State,
     at: Timestamp,
@@ -64,14 +113,7 @@ fn holds(
     if let Some(differs) = signed.statement.differs(state, answered, person) {
         return Err(differs);
     }
-    if signed.check()? != *signature {
-        return Err("it is not the one that the event says".into());
-    }
-    if let Some(own) = own {
-        signed.signers = own.clone();
-        signed.check().map_err(|why| format!("as the signers given have it, {why}"))?;
-    }
-    Ok(())
+    as_signed(&mut signed, signature, own)
 }
 
 /// What was signed and what it was checked against, from what is stored.
