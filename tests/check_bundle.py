@@ -25,6 +25,7 @@ for folder in ("", "trust/"):
         if not signature: continue
         kind = "redact" if event["kind"] == "call.redacted" else "gate" if isinstance(about, str) else ([k for k in about or {} if k in ("call", "deviation")] or ["answer"])[0]
         name, end = f"{folder}signatures/{count}", re.sub(r"[^0-9]", "", event["at"])[:14] + "Z"
+        for end_of in (".json", ".sig", ".allowed_signers"): files.get(name + end_of) or wrong(name + end_of, "is missing")
         if sha256(files[name + ".json"]) != signature["statement"][7:]: wrong(place, "is signed over something else")
         with tempfile.TemporaryDirectory() as temp:
             for part in (".sig", ".allowed_signers"): open(temp + "/x" + part, "wb").write(files[name + part])

@@ -123,6 +123,7 @@ fn the_script_finds_what_hashes_alone_do_not_show() {
         ("blob", "is not what its name says"),
         ("signature", "a signature that does not hold"),
         ("statement", "is signed over something else"),
+        ("missing", ".sig: is missing"),
     ] {
         let forged = alone.path().join(format!("{forgery}.tar"));
         let made = Command::new("python3").arg(&forge).arg(forgery).arg(&file).arg(&forged).output().unwrap();

@@ -24,6 +24,8 @@ if forgery == "blob":
 elif forgery == "signature":
     other = next(n for n, line in enumerate(lines) if n > answer and b'"kind":"approval.answered"' in line)
     files[f"signatures/{answer + 1}.sig"] = files[f"signatures/{other + 1}.sig"]
+elif forgery == "missing":
+    del files[f"signatures/{answer + 1}.sig"]
 elif forgery == "statement":
     files[f"signatures/{answer + 1}.json"] += b" "
 del files["manifest.json"]
