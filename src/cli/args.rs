@@ -486,6 +486,9 @@ pub struct Export {
     /// Put what tools and models answered into the bundle too.
     #[arg(long, requires = "bundle")]
     pub with_results: bool,
+    /// Prove that it is in the log under the last of these published checkpoints, so that `verify --against` can tell.
+    #[arg(long, requires = "bundle", value_name = "FILE")]
+    pub against: Option<PathBuf>,
 }
 
 /// `backup`

@@ -18,6 +18,7 @@ use super::{
     context::Context,
     log,
     output::{CliError, Code, plain, say, say_json},
+    proofs,
     show::{outcome_words, record_lines},
     verify,
 };
@@ -41,7 +42,7 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
         written.push(folder(&context, &journal, dir).await?);
     }
     if let Some(file) = &args.bundle {
-        written.push(bundle(&context, &journal, file, args.with_results).await?);
+        written.push(bundle(&context, &journal, file, &args).await?);
     }
     if global.json {
         let mut answer = serde_json::Map::from_iter([("engagement".to_owned(), serde_json::json!(journal.id()))]);
@@ -96,8 +97,22 @@ fn artifacts(journal: &Journal) -> Result<Vec<(String, String)>, CliError> {
 }
 
 /// A bundle for checking.
-async fn bundle(context: &Context, journal: &Journal, file: &Path, results: bool) -> Result<Written, CliError> {
-    let contents = Contents::export(context.workspace.store().as_ref(), journal.id(), results).await?;
+async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export) -> Result<Written, CliError> {
+    let (store, results) = (context.workspace.store().as_ref(), args.with_results);
+    let keys = context.workspace.keys().await?.history()?;
+    let under = match &args.against {
+        Some(published) => Some(proofs::last_published(store, &keys, published).await?),
+        None => None,
+    };
+    let mut contents = Contents::export(store, journal.id(), results).await?;
+    contents.add_log(store, &keys, under).await?;
+    if let (Some(published), false) = (&args.against, contents.proves_the_engagement()) {
+        return Err(CliError::failed(format!(
+            "nothing of {} is under a checkpoint in {}; publish a later one (`countersign log checkpoint`) and export again",
+            journal.id(),
+            published.display()
+        )));
+    }
     let bytes = contents.pack().map_err(|problem| CliError::failed(problem.to_string()))?;
     if bytes.len() as u64 > LARGEST_BUNDLE {
         let instead = if results { "leave out --with-results" } else { "export a folder instead" };

@@ -10,8 +10,8 @@ use crate::{
     artifact::EngagementId,
     engagement::LogSeen,
     ledger::{
-        Bundle, Checkpoint, Freshness, LogCheck, Note, Problem, Store, Verification, check_log, consistency,
-        last_checkpoint, log_root, prove, read_checkpoints,
+        Bundle, Checkpoint, Freshness, KeyHistory, LogCheck, Note, Problem, Store, Verification, check_log,
+        consistency, last_checkpoint, log_root, origin, prove, read_checkpoints,
     },
 };
 
@@ -135,6 +135,29 @@ pub fn read_published(path: &Path) -> Result<Vec<(Checkpoint, Note)>, CliError> 
     }
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     read_checkpoints(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// The greatest of the published checkpoints, if the log here is the one that it is of.
+pub async fn last_published(store: &dyn Store, keys: &KeyHistory, path: &Path) -> Result<(Checkpoint, Note), CliError> {
+    let of = origin(&store.ledger().await?);
+    let own = read_published(path)?.into_iter().filter(|(checkpoint, _)| checkpoint.origin == of);
+    let Some((checkpoint, note)) = own.max_by_key(|(checkpoint, _)| checkpoint.size) else {
+        return Err(CliError::usage(format!("{}: none of these checkpoints is of this ledger, {of}", path.display())));
+    };
+    let (size, leaves) = (checkpoint.size, store.log_size().await?);
+    let why = match keys.signer_of(&note) {
+        None => "is not signed by a key of this ledger".to_owned(),
+        Some(_) if size > leaves => {
+            format!("has more leaves than the log here, which has {leaves}: it was rolled back")
+        }
+        Some(_) if log_root(store, size).await? != checkpoint.root => "is of another log than the one here".to_owned(),
+        Some(_) => return Ok((checkpoint, note)),
+    };
+    let (file, message) = (path.display(), "see `countersign verify log --against` with the same file");
+    Err(CliError {
+        code: Code::Unverified,
+        message: format!("{file}: the checkpoint of {size} leaves {why}; {message}"),
+    })
 }
 
 /// `countersign verify log`: the whole log, made again from the events.

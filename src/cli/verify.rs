@@ -34,16 +34,18 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         return proofs::verify(global, against).await;
     }
     let path = Path::new(&args.what);
-    if path.exists() && against.is_some() {
+    if path.is_dir() && against.is_some() {
         return Err(CliError::usage(
-            "what was exported has nothing of the log in it; verify the engagement in its workspace with --against",
+            "a folder has nothing of the log in it; export a bundle (`countersign export ID --bundle FILE`) and verify that, \
+             or verify the engagement in its workspace with --against",
         ));
     }
     let verification = match path {
         folder if folder.is_dir() => exported(folder, signers.as_ref())?,
         file if file.exists() => {
             let bytes = read_bundle_file(file).map_err(|error| CliError { code: Code::Usage, ..error.into() })?;
-            verify_bundle(&bytes, signers.as_ref())
+            let published = against.map(proofs::read_published).transpose()?.unwrap_or_default();
+            verify_bundle(&bytes, signers.as_ref(), &published)
         }
         _ => stored(global, &args.what, signers.as_ref(), against).await?,
     };

@@ -4,6 +4,7 @@
 //! There is one way to write a bundle, so the same engagement gives the same bytes, and a reader compares: all that the
 //! hashes of the chain do not cover (headers, order, padding, the manifest) is held against what writing it again gives.
 
+mod logged;
 mod manifest;
 mod packing;
 
@@ -17,13 +18,17 @@ use crate::{
     facts::{AllowedSigners, STAGES, Scope, Trust},
 };
 
+use logged::{LOG, is_of_the_log};
+pub(super) use logged::{PROOF, TRUST_PROOF};
 use manifest::{Format, Listed, MANIFEST, Manifest, listed_otherwise, says_otherwise};
 use packing::{Packed, file_at, pack, unpack};
 
 use super::{
     bundle::{BLOBS, Bundle, EVENTS, joined, lines},
     chain,
+    checkpoint::Checkpoint,
     mentions::{Need, mentions},
+    note::Note,
     signatures::{SIGNATURES, compare_signatures, signature_files},
     verify::{Problem, Verification, follows, verify_stages},
 };
@@ -41,6 +46,8 @@ pub struct Contents {
     pub engagement: Bundle,
     /// The events of the ledger's own chain of trust stages.
     pub trust: Vec<Vec<u8>>,
+    /// What is here of the log over all engagements: the ledger's keys, and proofs, by the names of their files.
+    pub log: BTreeMap<String, Vec<u8>>,
 }
 
 impl Contents {
@@ -81,6 +88,7 @@ impl Contents {
         if !self.trust.is_empty() {
             files.insert(trust_events(), joined(&self.trust));
         }
+        files.extend(self.log_files());
         Ok(files)
     }
 
@@ -150,9 +158,9 @@ impl Told {
     }
 }
 
-/// Verifies a bundle file, holding signatures against allowed signers of the verifier's own too. Whatever the bytes are,
-/// the answer is what is wrong with them.
-pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>) -> Verification {
+/// Verifies a bundle file, holding signatures against allowed signers of the verifier's own too, and what it has of the log
+/// against published checkpoints where there are some. Whatever the bytes are, the answer is what is wrong with them.
+pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>, published: &[(Checkpoint, Note)]) -> Verification {
     let files = match unpack(bytes) {
         Ok(files) => files,
         Err(problem) => return Verification::unreadable(problem),
@@ -178,6 +186,7 @@ pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>) -> Verification
     found.extend(verification.problems.drain(..).map(|problem| problem.in_file(EVENTS)));
     found.extend(contents.stages(&told, own, &mut verification.notes));
     found.extend(contents.of_one_ledger(&told));
+    found.extend(contents.hold_to_the_log(&told, contents.ledger(&told).as_ref(), published, &mut verification));
     for (folder, events) in told.by_folder() {
         let none = BTreeMap::new();
         let lie_there = signatures.get(&folder).unwrap_or(&none);
@@ -243,6 +252,9 @@ fn read_contents(
             },
             (folder, name) if folder == SIGNATURES || folder == format!("{TRUST}/{SIGNATURES}") => {
                 signatures.entry(folder.to_owned()).or_default().insert(name.to_owned(), file.bytes.to_vec());
+            }
+            (LOG, name) if is_of_the_log(name) => {
+                contents.log.insert(name.to_owned(), file.bytes.to_vec());
             }
             _ => unknown.push(Problem::with(path, "is no file of a bundle")),
         }
@@ -353,5 +365,7 @@ fn trust_events() -> String {
     format!("{TRUST}/{EVENTS}")
 }
 
+#[cfg(test)]
+mod log_tests;
 #[cfg(test)]
 mod tests;

@@ -16,16 +16,20 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    artifact::{Digest, EngagementId},
+    artifact::{Digest, EngagementId, canonical},
     engagement::{ApprovalStatement, Body, Event, LogSeen, opened},
     facts::AllowedSigners,
 };
 
 use super::{
-    archive::{Contents, LARGEST_BUNDLE},
+    archive::{Contents, LARGEST_BUNDLE, PROOF, TRUST_PROOF},
     chain,
+    checkpoint::Checkpoint,
     error::LedgerError,
+    keys::{KeyHistory, PUBLIC_KEYS},
+    log::{last_checkpoint, prove_under},
     mentions::{Mention, Need, mentions},
+    note::Note,
     signatures::{SIGNATURES, compare_signatures, signature_files},
     store::Store,
     verify::{Problem, Verification, verify_against},
@@ -218,11 +222,45 @@ impl Contents {
         let mut engagement = Bundle::export(store, id).await?;
         let trust = store.events(&EngagementId::trust(), 0).await?;
         engagement.blobs.extend(store.blobs(&named(&trust)).await?);
-        let mut contents = Self { engagement, trust };
+        let mut contents = Self { engagement, trust, ..Self::default() };
         if !results {
             contents.without_results();
         }
         Ok(contents)
+    }
+
+    /// Adds what there is of the log: the ledger's keys, and the proof of each chain under a checkpoint, which is the last
+    /// one where none is given. One that is given must be of this log.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Corrupt`]; and whatever the store gives.
+    pub async fn add_log(
+        &mut self,
+        store: &dyn Store,
+        keys: &KeyHistory,
+        under: Option<(Checkpoint, Note)>,
+    ) -> Result<(), LedgerError> {
+        self.log.insert(PUBLIC_KEYS.to_owned(), keys.text().as_bytes().to_vec());
+        let under = match under {
+            None => last_checkpoint(store).await?,
+            given => given,
+        };
+        let Some(under) = under else { return Ok(()) };
+        let first = self.engagement.events.first().and_then(|bytes| chain::read(bytes).ok());
+        let chains = [
+            (PROOF, first.map(|first| first.engagement), self.engagement.events.len()),
+            (TRUST_PROOF, Some(EngagementId::trust()), self.trust.len()),
+        ];
+        for (name, id, events) in chains {
+            let Some(id) = id else { continue };
+            // What was written while this was read is not in it, and so is none of its leaves.
+            if let Some(proof) = prove_under(store, &id, events as u64, &under).await? {
+                let bytes = canonical(&proof).map_err(|error| LedgerError::corrupt("the log", error.to_string()))?;
+                self.log.insert(name.to_owned(), bytes);
+            }
+        }
+        Ok(())
     }
 }
 

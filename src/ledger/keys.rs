@@ -147,7 +147,7 @@ pub fn origin(ledger: &LedgerId) -> String {
 }
 
 /// What a key is introduced with. Its first line is none that a checkpoint has.
-fn statement(number: u64, key: &VerifierKey, from: Timestamp) -> String {
+pub(super) fn statement(number: u64, key: &VerifierKey, from: Timestamp) -> String {
     format!("{}/keys\n{number}\n{key}\n{from}\n", key.name())
 }
 

@@ -87,9 +87,24 @@ pub async fn last_checkpoint(store: &dyn Store) -> Result<Option<(Checkpoint, No
 ///
 /// [`LedgerError::Corrupt`]; and whatever the store gives.
 pub async fn prove(store: &dyn Store, id: &EngagementId) -> Result<Option<InclusionProof>, LedgerError> {
-    let Some((checkpoint, note)) = last_checkpoint(store).await? else { return Ok(None) };
+    let Some(last) = last_checkpoint(store).await? else { return Ok(None) };
+    prove_under(store, id, u64::MAX, &last).await
+}
+
+/// The same under a checkpoint that this log had, for the last leaf of events up to `seq`.
+///
+/// # Errors
+///
+/// [`LedgerError::Corrupt`]; and whatever the store gives.
+pub async fn prove_under(
+    store: &dyn Store,
+    id: &EngagementId,
+    seq: u64,
+    (checkpoint, note): &(Checkpoint, Note),
+) -> Result<Option<InclusionProof>, LedgerError> {
     let logged = store.logged(Some(id)).await?;
-    let Some(last) = logged.iter().rev().find(|leaf| leaf.position < checkpoint.size) else { return Ok(None) };
+    let under = |leaf: &&Logged| leaf.position < checkpoint.size && leaf.seq <= seq;
+    let Some(last) = logged.iter().rev().find(under) else { return Ok(None) };
     let leaf = leaf_of(last).map_err(|what| LedgerError::corrupt("the log", what))?;
     let places = merkle::inclusion(last.position, checkpoint.size);
     let path = path(store, places, checkpoint.size).await?;

@@ -9,6 +9,8 @@ use ssh_key::{HashAlg, LineEnding, PrivateKey, private::Ed25519Keypair};
 
 use super::{
     chain::{self, Sealed},
+    keys::{KeyHistory, origin, statement},
+    note::{Note, NoteKey},
     store::{Append, Link},
     summary::Summary,
 };
@@ -18,7 +20,8 @@ use crate::{
     },
     engagement::{
         About, Actor, Answer, Answered, ApprovalStatement, ArtifactFiled, Asked, Body, CallAllowed, CallFinished,
-        CallOutcome, Closed, Event, NodeSettled, Once, Purpose, Requested, Signed, State, Statement, call_digest,
+        CallOutcome, Closed, Event, LogSeen, NodeSettled, Once, Purpose, Requested, Signed, State, Statement,
+        call_digest,
     },
     facts::{AllowedSigners, Identity, IdentityMeans, Role, line_for},
     flow::NodeOutcome,
@@ -41,6 +44,27 @@ pub(super) fn armored(seed: u8, statement: &impl Statement) -> String {
 
 pub(super) fn ledger() -> LedgerId {
     "0".repeat(32).parse().unwrap()
+}
+
+/// A key of the ledger's own.
+pub(super) fn note_key(seed: u8) -> NoteKey {
+    NoteKey::from_seed(&origin(&ledger()), &[seed; 32]).unwrap()
+}
+
+/// The ledger's keys of these seeds, each named by the one before it.
+pub(super) fn history(seeds: &[u8]) -> KeyHistory {
+    let (mut notes, mut before) = (Vec::new(), None);
+    for (seed, number) in seeds.iter().zip(1..) {
+        let key = note_key(*seed);
+        let text = statement(number, key.public(), noon());
+        let old: Option<u8> = before.replace(*seed);
+        let signed = match old.map(note_key) {
+            Some(old) => Note::sign(text, &[&old, &key]),
+            None => Note::sign(text, &[&key]),
+        };
+        notes.push(signed.to_string());
+    }
+    KeyHistory::parse(&notes.join("\n")).unwrap()
 }
 
 pub(super) fn id(text: &str) -> EngagementId {
@@ -220,13 +244,18 @@ impl Story {
 
     /// Signs gate 1 as it stands now.
     pub fn sign(&mut self, seed: u8) {
+        self.sign_seeing(seed, None);
+    }
+
+    /// The same by somebody who saw this of the log.
+    pub fn sign_seeing(&mut self, seed: u8, log: Option<LogSeen>) {
         let before: Vec<_> = self.sealed().into_iter().take(3).map(|sealed| sealed.event).collect();
         let state = State::replay(&before).unwrap();
         let expires = noon() + SignedDuration::from_hours(72);
         let answer = self.answered();
         answer.signature = None;
         answer.expires = Some(expires);
-        let statement = ApprovalStatement::of(&state, answer, "grace", expires).unwrap();
+        let statement = ApprovalStatement { log, ..ApprovalStatement::of(&state, answer, "grace", expires).unwrap() };
         let armored = armored(seed, &statement);
         let signed = Signed { statement, armored, signers: signers(seed), at: self.events[3].0 };
         self.answered().signature = Some(signed.check().unwrap());

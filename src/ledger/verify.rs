@@ -126,6 +126,18 @@ impl Verification {
         Self { ok: true, events, head: None, freshness: Freshness::NotWitnessed, problems, notes, on_a_name: 0 }
     }
 
+    /// Says that somebody outside knows how far it went.
+    pub(super) fn witnessed_because(&mut self, what: &str) {
+        self.notes.retain(|note| note != NOT_WITNESSED);
+        self.notes.push(format!("witnessed: {what}"));
+    }
+
+    /// Says why nobody outside does, though they were asked.
+    pub(super) fn unwitnessed_because(&mut self, what: &str) {
+        self.notes.retain(|note| note != NOT_WITNESSED);
+        self.notes.push(format!("freshness not witnessed: {what}"));
+    }
+
     /// Holds it against what the log has of it, and against the log where that was checked: what is wrong with the log
     /// is wrong here too, since nobody can say which of its engagements it is about.
     pub fn hold_against(&mut self, logged: &[Logged], log: Option<&LogCheck>) {

@@ -71,6 +71,19 @@ fn a_bundle_is_checked_without_a_workspace_and_by_a_script() {
     assert!(text(&said.stdout).contains("3 signatures") && text(&said.stdout).contains(head.as_str().unwrap()));
     assert!(script(&file, &[signers]).status.success());
     assert!(text(&script(&file, &[strangers]).stderr).contains("a signature that does not hold"));
+    // The keys are those of the ledger, and a published checkpoint witnesses it.
+    let shown = verify(&file, &[]).code(0).shows("freshness not witnessed");
+    assert!(shown.out.contains("log: event ") && shown.out.contains(" of the engagement is leaf "), "{}", shown.out);
+    let published = alone.path().join("published");
+    std::fs::write(&published, bench.run(&["log", "checkpoint"]).code(0).out).unwrap();
+    let published = published.to_str().unwrap();
+    let witnessed = verify(&file, &["--against", published, "--json"]).code(0).json();
+    assert_eq!(
+        (&witnessed["freshness"]["is"], &witnessed["freshness"]["seq"]),
+        (&"witnessed".into(), &witnessed["events"])
+    );
+    let keys = Command::new("tar").arg("-xOf").arg(&file).arg("log/public").output().unwrap();
+    assert_eq!(text(&keys.stdout), bench.json(&["keys", "show"])["statements"].as_str().unwrap());
     // With what tools answered, nothing is left out.
     let whole = bench.outside("whole.tar");
     bench.run(&["export", &id, "--bundle", whole.to_str().unwrap(), "--with-results"]).code(0);
@@ -85,6 +98,9 @@ fn a_bundle_is_checked_without_a_workspace_and_by_a_script() {
     for path in [
         "manifest.json",
         "events.jsonl",
+        "log/public",
+        "log/proof.json",
+        "log/trust.json",
         "trust/events.jsonl",
         "trust/signatures/1.sig",
         &format!("signatures/{answer}.json"),

@@ -110,8 +110,28 @@ fn a_backup_put_back_is_found_by_what_the_witness_has_and_so_is_a_fork() {
     assert_eq!(blind["freshness"]["is"], "not_witnessed");
     bench.run(&["verify", &second]).code(0).shows("freshness not witnessed");
 
+    // A bundle says so too: under the last checkpoint, or under one that the witness has.
+    let bundle = |id: &str, name: &str, more: &[&str]| {
+        let file = bench.outside(name);
+        let file = text(&file).to_owned();
+        (bench.run(&[&["export", id, "--bundle", &file], more].concat()), file)
+    };
+    let (_, before) = bundle(&first, "before.tar", &[]);
+    bench.run(&["verify", &before, "--against", text(&witness)]).code(0).shows("witnessed: up to event");
+    let half = bench.outside("half");
+    let middle: Vec<&str> = kept.split_inclusive("\n\n").collect();
+    std::fs::write(&half, middle[..middle.len() / 2].concat()).unwrap();
+    let half = text(&half);
+    bench.run(&["verify", &before, "--against", half]).code(0).shows("freshness not witnessed: the proof here");
+    bundle(&second, "late.tar", &["--against", half]).0.code(1).says("publish a later one");
+    let (_, proven) = bundle(&first, "proven.tar", &["--against", half]);
+    bench.run(&["verify", &proven, "--against", half]).code(0).shows("witnessed: up to event");
+
     restore(&bench, &copy);
     bench.run(&["verify", &first]).code(0);
+    let place = "leaf 2: a published checkpoint covers 3 leaves, and the log has only 2: it was rolled back";
+    bench.run(&["verify", "log", "--against", text(&witness)]).code(5).shows(place);
+    bundle(&first, "rolled.tar", &["--against", text(&witness)]).0.code(5).says("it was rolled back");
     let found = bench.run(&["verify", &first, "--against", text(&witness), "--json"]).code(5).json();
     let what = found["problems"][0]["what"].as_str().unwrap();
     assert!(what.starts_with("the log, from leaf 2: ") && what.contains("has only 2: it was rolled back"), "{what}");
@@ -121,11 +141,16 @@ fn a_backup_put_back_is_found_by_what_the_witness_has_and_so_is_a_fork() {
     bench.drive(&id, 3);
     bench.run(&["reject", &id, "--reason", "not now"]).code(0).says("this ledger was rolled back");
     assert_eq!(std::fs::read_to_string(&witness).unwrap(), kept);
+    let (_, forked) = bundle(&id, "forked.tar", &[]);
+    bench.run(&["verify", &forked]).code(0).shows("freshness not witnessed");
+    bench.run(&["verify", &forked, "--against", text(&witness)]).code(5).shows("log/proof.json: ").shows("(a fork)");
     ended(&bench);
     ended(&bench);
     assert_eq!(std::fs::read_to_string(&witness).unwrap(), kept);
     bench.run(&["verify", "log"]).code(0);
     bench.run(&["verify", "log", "--against", text(&witness)]).code(5).shows("leaf 2").shows("(a fork)");
+    bench.run(&["verify", &first, "--against", text(&witness)]).code(5).shows("the log, from leaf 2").shows("(a fork)");
+    bundle(&first, "refused.tar", &["--against", text(&witness)]).0.code(5).says("of another log than the one here");
     bench.run(&["verify", &first, "--against", "countersign.toml"]).code(2).says("countersign.toml: ");
     bench.run(&["verify", &first, "--against", "/dev/zero"]).code(2).says("no file of checkpoints");
 }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::*;
-use crate::ledger::{LedgerKeys, SqliteStore, testing::Story};
+use crate::ledger::{Contents, LedgerKeys, SqliteStore, testing::Story, verify_bundle};
 
 struct Ledger {
     home: tempfile::TempDir,
@@ -205,4 +205,27 @@ async fn a_key_that_cannot_be_read_keeps_nothing_from_being_written_and_its_chec
     ledger.with(&["ccccc"]).await;
     let whole = ledger.check(&ledger.published().await).await;
     assert_eq!((whole.ok, whole.size, whole.checkpointed), (true, 9, 9), "{whole:?}");
+}
+
+#[tokio::test]
+async fn what_is_written_while_a_bundle_is_made_is_in_no_part_of_it() {
+    let ledger = Ledger::new();
+    let (store, story) = (ledger.store().await, Story::whole("aaaaa"));
+    for seq in 0..6 {
+        store.append(story.append(seq, seq + 1)).await.unwrap();
+    }
+    let mut contents = Contents::export(&store, &story.id, true).await.unwrap();
+    for seq in 6..story.bytes().len() {
+        store.append(story.append(seq, seq + 1)).await.unwrap();
+    }
+    contents.add_log(&store, &ledger.keys().await, None).await.unwrap();
+    let found = verify_bundle(&contents.pack().unwrap(), None, &ledger.published().await);
+    assert!(found.ok, "{:?}", found.problems);
+    assert_eq!(found.freshness, Freshness::Witnessed { size: 3, seq: Some(4) });
+    // Under a checkpoint that came before its own first leaf there is nothing of it.
+    let empty =
+        (Checkpoint { size: 0, ..ledger.published().await[0].0.clone() }, ledger.published().await[0].1.clone());
+    let mut contents = Contents::export(&store, &story.id, true).await.unwrap();
+    contents.add_log(&store, &ledger.keys().await, Some(empty)).await.unwrap();
+    assert!(!contents.proves_the_engagement());
 }

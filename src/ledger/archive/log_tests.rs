@@ -1,0 +1,292 @@
+//! What a bundle has of the log, and what happens to it.
+
+use super::tests::{check, contents, flip_each, said, trust, trust_in};
+use super::*;
+use crate::{
+    artifact::digest_bytes,
+    engagement::LogSeen,
+    ledger::{
+        Freshness, InclusionProof, KeyHistory, Leaf, LedgerKeys, Nodes, PUBLIC_KEYS, merkle,
+        testing::{Story, history, id, note_key},
+    },
+};
+
+/// The leaf of the last event of a chain.
+fn leaf(events: &[Vec<u8>]) -> Leaf {
+    let last = chain::read(events.last().unwrap()).unwrap();
+    Leaf { engagement: last.engagement, head: last.hash, seq: last.seq }
+}
+
+/// Of another engagement.
+fn other(seq: u64) -> Leaf {
+    Leaf { engagement: id("zzzzz"), head: digest_bytes(&[0]), seq }
+}
+
+fn nodes(leaves: &[Leaf]) -> Nodes {
+    let mut nodes = Nodes::new();
+    for (leaf, size) in leaves.iter().zip(0..) {
+        let hash = merkle::leaf_hash(&leaf.bytes().unwrap());
+        nodes.extend(merkle::append(size, hash, &nodes).unwrap());
+    }
+    nodes
+}
+
+/// The checkpoint of a log of these leaves, signed by the key of this seed.
+fn checkpoint(leaves: &[Leaf], seed: u8) -> (Checkpoint, Note) {
+    let key = note_key(seed);
+    let (size, nodes) = (leaves.len() as u64, nodes(leaves));
+    let root = merkle::root(size, &nodes).unwrap();
+    let checkpoint = Checkpoint { origin: key.public().name().to_owned(), size, root };
+    let note = checkpoint.sign(&key);
+    (checkpoint, note)
+}
+
+fn proof(leaves: &[Leaf], index: usize, seed: u8) -> InclusionProof {
+    let (size, place) = (leaves.len() as u64, index as u64);
+    let path = merkle::path(&merkle::inclusion(place, size).unwrap(), size, &nodes(leaves)).unwrap();
+    let checkpoint = checkpoint(leaves, seed).1.to_string();
+    InclusionProof { leaf: leaves[index].clone(), index: place, path, checkpoint }
+}
+
+/// Puts the keys and the proof about `leaves[index]` into a bundle.
+fn log(contents: &mut Contents, keys: &KeyHistory, name: &str, proof: &InclusionProof) {
+    contents.log.insert(PUBLIC_KEYS.into(), keys.text().as_bytes().to_vec());
+    contents.log.insert(name.into(), canonical(proof).unwrap());
+}
+
+/// A signed story and the chain of trust stages in a log of five leaves, signed by the second key.
+fn logged() -> (Contents, Vec<Leaf>) {
+    let mut whole = contents(&Story::whole("k7m2q").signed(1));
+    trust(&mut whole, Digest::ZERO, "lab", (1, 2));
+    let leaves = vec![other(1), other(2), leaf(&whole.trust), leaf(&whole.engagement.events), other(3)];
+    log(&mut whole, &history(&[1, 2]), PROOF, &proof(&leaves, 3, 2));
+    log(&mut whole, &history(&[1, 2]), TRUST_PROOF, &proof(&leaves, 2, 2));
+    (whole, leaves)
+}
+
+#[test]
+fn a_bundle_says_where_its_chains_stand_in_the_log() {
+    let (whole, leaves) = logged();
+    let found = check(&whole.pack().unwrap());
+    assert!(found.ok, "{:?}", said(&found));
+    let says = |found: &Verification, what: &str| {
+        assert!(found.notes.iter().any(|note| note.contains(what)), "{what}: {found:?}")
+    };
+    says(&found, "log: event 20 of the engagement is leaf 3 of 5, signed by the ledger's key");
+    says(&found, "log: event 1 of the chain of trust stages is leaf 2 of 5");
+    says(&found, "that is its last");
+    says(&found, "freshness not witnessed: nothing here shows");
+    // What came after the leaf is said, and so is that there is none.
+    let before = Leaf { seq: 4, head: chain::read(&whole.engagement.events[3]).unwrap().hash, ..leaves[3].clone() };
+    let mut earlier = whole.clone();
+    log(&mut earlier, &history(&[1, 2]), PROOF, &proof(&[before], 0, 1));
+    says(&check(&earlier.pack().unwrap()), "leaf 0 of 1, signed by the ledger's key");
+    says(&check(&earlier.pack().unwrap()), "16 after it, up to event 20, are under no checkpoint here");
+    earlier.log.remove(PROOF);
+    let found = check(&earlier.pack().unwrap());
+    assert!(found.ok);
+    says(&found, "log: nothing of the engagement is under a checkpoint here");
+    earlier.log.clear();
+    says(&check(&earlier.pack().unwrap()), "log: the ledger's keys are not here");
+}
+
+#[test]
+fn a_proof_that_is_of_something_else_is_found() {
+    let (whole, leaves) = logged();
+    let keys = history(&[1, 2]);
+    let ours = &leaves[3];
+    let of = |leaf: Leaf| proof(&[other(1), leaf], 1, 2);
+    type Change<'a> = Box<dyn Fn(&mut Contents) + 'a>;
+    let table: Vec<(&str, Change<'_>, &str)> = vec![
+        (
+            "no keys",
+            Box::new(|it| drop(it.log.remove(PUBLIC_KEYS))),
+            "log/public: is missing, and log/proof.json is here",
+        ),
+        (
+            "no key of theirs",
+            Box::new(|it| {
+                it.log.remove(TRUST_PROOF);
+                log(it, &history(&[1]), PROOF, &proof(&leaves, 3, 2));
+            }),
+            "log/proof.json: does not hold: the checkpoint of 5 is not signed",
+        ),
+        (
+            "another's keys",
+            Box::new(|it| drop(it.log.insert(PUBLIC_KEYS.into(), strangers()))),
+            "log/public: has the keys of countersign/1111",
+        ),
+        (
+            "more after the keys",
+            Box::new(|it| it.log.get_mut(PUBLIC_KEYS).unwrap().push(b'\n')),
+            "log/public: is not written",
+        ),
+        (
+            "no keys in it",
+            Box::new(|it| drop(it.log.insert(PUBLIC_KEYS.into(), Vec::new()))),
+            "log/public: there is no statement",
+        ),
+        (
+            "more after the proof",
+            Box::new(|it| it.log.get_mut(PROOF).unwrap().push(b' ')),
+            "log/proof.json: is not written",
+        ),
+        (
+            "no proof in it",
+            Box::new(|it| drop(it.log.insert(PROOF.into(), b"{}".to_vec()))),
+            "log/proof.json: missing field",
+        ),
+        (
+            "another engagement",
+            Box::new(|it| log(it, &keys, PROOF, &of(other(20)))),
+            "log/proof.json: is about zzzzz, and this is k7m2q",
+        ),
+        (
+            "trust for ours",
+            Box::new(|it| log(it, &keys, PROOF, &of(leaves[2].clone()))),
+            "log/proof.json: is about trust",
+        ),
+        (
+            "ours for trust",
+            Box::new(|it| log(it, &keys, TRUST_PROOF, &of(ours.clone()))),
+            "log/trust.json: is about k7m2q",
+        ),
+        (
+            "another history of ours",
+            Box::new(|it| log(it, &keys, PROOF, &of(Leaf { head: Digest::ZERO, ..ours.clone() }))),
+            "event 20 (events.jsonl): leaf 1 of the log says that this event hashes to",
+        ),
+        (
+            "an event in the place of another",
+            Box::new(|it| log(it, &keys, PROOF, &of(Leaf { seq: 19, ..ours.clone() }))),
+            "event 19 (events.jsonl): leaf 1 of the log says",
+        ),
+        (
+            "the end cut off",
+            Box::new(|it| it.engagement.events.truncate(18)),
+            "event 20 (events.jsonl): leaf 3 of the log is of this event, which is missing",
+        ),
+        (
+            "the trust stages cut off",
+            Box::new(|it| it.trust.clear()),
+            "event 1 (trust/events.jsonl): leaf 2 of the log is of this event, which is missing",
+        ),
+        (
+            "a wrong index",
+            Box::new(|it| log(it, &keys, PROOF, &InclusionProof { index: 2, ..proof(&leaves, 3, 2) })),
+            "log/proof.json: does not hold: it does not lead from its leaf",
+        ),
+    ];
+    for (name, change, says) in table {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        // What nothing names any longer is no matter here.
+        let named = changed.named(&changed.told());
+        changed.engagement.blobs.retain(|digest, _| named.contains_key(digest));
+        let lines = said(&check(&changed.pack().unwrap()));
+        assert!(lines.iter().any(|line| line.starts_with(says)), "{name}: {lines:?}");
+        assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+    }
+    let mut unknown = whole;
+    unknown.log.insert("more".into(), Vec::new());
+    assert_eq!(said(&check(&unknown.pack().unwrap()))[0], "log/more: is no file of a bundle");
+}
+
+/// The keys of another ledger.
+fn strangers() -> Vec<u8> {
+    let home = tempfile::tempdir().unwrap();
+    let keys = LedgerKeys::of(home.path().join("keys"), &"1".repeat(32).parse().unwrap());
+    keys.history().unwrap().text().as_bytes().to_vec()
+}
+
+#[test]
+fn published_checkpoints_witness_a_bundle_or_show_that_it_is_of_another_log() {
+    let (whole, leaves) = logged();
+    let bytes = whole.pack().unwrap();
+    let against = |published: &[(Checkpoint, Note)]| verify_bundle(&bytes, None, published);
+    let own = checkpoint(&leaves, 2);
+    // Among others of other sizes and of other logs; a key that came later is no matter.
+    let mut strange = checkpoint(&leaves, 2);
+    strange.0.origin = "countersign/other".into();
+    let longer = checkpoint(&[&leaves[..], &[other(4)]].concat(), 7);
+    let found = against(&[checkpoint(&leaves[..2], 1), strange.clone(), own.clone(), longer.clone()]);
+    assert!(found.ok, "{:?}", said(&found));
+    assert_eq!(found.freshness, Freshness::Witnessed { size: 5, seq: Some(20) });
+    assert!(found.notes.iter().any(|note| note.starts_with("witnessed: up to event 20, by a published")), "{found:?}");
+    assert!(!found.notes.iter().any(|note| note.contains("not witnessed")), "{found:?}");
+    // Of others nothing follows.
+    let found = against(&[checkpoint(&leaves[..2], 1), longer]);
+    assert!(found.ok && found.freshness == Freshness::NotWitnessed);
+    assert!(found.notes.iter().any(|note| note.contains("none such was published")), "{found:?}");
+    assert!(!found.notes.iter().any(|note| note.starts_with("witnessed")), "{found:?}");
+    // Another log of that size, a key that is not the ledger's, another ledger's.
+    let mut forked = leaves.clone();
+    forked[0] = other(9);
+    let lines = said(&against(&[own.clone(), checkpoint(&forked, 1)]));
+    assert!(lines.iter().any(|line| line.starts_with("log/proof.json: ") && line.contains("(a fork)")), "{lines:?}");
+    assert_eq!(against(&[checkpoint(&forked, 1)]).freshness, Freshness::NotWitnessed);
+    let lines = said(&against(&[checkpoint(&leaves, 7)]));
+    assert!(lines.iter().any(|line| line.contains("is not signed by a key here")), "{lines:?}");
+    let lines = said(&against(&[strange]));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("log/public: none of the published checkpoints is of this ledger"), "{lines:?}");
+    // Nothing of the log is in it: that is said, and not that it is witnessed.
+    for files in [&[PUBLIC_KEYS][..], &[]] {
+        let mut without = whole.clone();
+        without.log.retain(|name, _| files.contains(&name.as_str()));
+        let found = verify_bundle(&without.pack().unwrap(), None, std::slice::from_ref(&own));
+        assert!(found.ok && found.freshness == Freshness::NotWitnessed);
+        let notes = found.notes.iter().filter(|note| note.starts_with("freshness not witnessed: ")).count();
+        assert_eq!(notes, 1, "{found:?}");
+    }
+}
+
+#[test]
+fn what_an_approver_saw_of_the_log_is_held_against_it() {
+    let seeing = |log: LogSeen| {
+        let mut story = Story::whole("k7m2q").signed(1);
+        story.sign_seeing(1, Some(log));
+        contents(&story)
+    };
+    let root = |leaves: &[Leaf]| checkpoint(leaves, 1).0.root;
+    let before = [other(1), other(2)];
+    let verified = |seen: LogSeen, published: &[(Checkpoint, Note)]| {
+        let mut whole = seeing(seen);
+        let leaves = [&before[..], &[leaf(&whole.engagement.events)]].concat();
+        log(&mut whole, &history(&[1]), PROOF, &proof(&leaves, 2, 1));
+        said(&verify_bundle(&whole.pack().unwrap(), None, published))
+    };
+    let truly = LogSeen { size: 2, root: root(&before) };
+    assert_eq!(verified(truly, &[checkpoint(&before, 1)]), Vec::<String>::new());
+    // The answer was given when the log had more than what its engagement is said to be in.
+    let later = verified(LogSeen { size: 3, root: Digest::ZERO }, &[]);
+    assert!(later.len() == 1 && later[0].starts_with("event 4 (events.jsonl): whoever signed this saw 3"), "{later:?}");
+    // What was published then was another log.
+    let other = verified(truly, &[checkpoint(&[other(1), other(3)], 1)]);
+    assert!(
+        other.len() == 1 && other[0].starts_with("event 4 (events.jsonl): whoever signed this saw ano"),
+        "{other:?}"
+    );
+}
+
+#[test]
+fn every_flipped_byte_of_keys_and_proofs_is_found_in_its_file() {
+    let (mut whole, leaves) = logged();
+    // As little as there can be around them: each flip is a verification of it all.
+    whole.engagement.events.truncate(4);
+    let named = whole.named(&whole.told());
+    whole.engagement.blobs.retain(|digest, _| named.contains_key(digest));
+    let leaves = [leaves[2].clone(), leaf(&whole.engagement.events), other(3)];
+    log(&mut whole, &history(&[1, 2]), PROOF, &proof(&leaves, 1, 2));
+    log(&mut whole, &history(&[1, 2]), TRUST_PROOF, &proof(&leaves, 0, 2));
+    flip_each(&whole, &|path| path.starts_with("log/"));
+}
+
+#[test]
+fn trust_stages_of_another_ledger_are_found() {
+    let mut whole = contents(&Story::whole("k7m2q").signed(1));
+    trust_in(&mut whole, &"1".repeat(32).parse().unwrap(), Digest::ZERO, "lab", (1, 2));
+    let lines = said(&check(&whole.pack().unwrap()));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("event 1 (trust/events.jsonl): the signature is not taken"), "{lines:?}");
+}

@@ -1,0 +1,259 @@
+//! What a bundle has of the log over all engagements: the ledger's public keys, and for each of its chains the proof that
+//! one of the events is in the log of a signed checkpoint. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    artifact::{EngagementId, LedgerId, canonical},
+    engagement::Event,
+};
+
+use super::{
+    super::{
+        bundle::EVENTS,
+        checkpoint::Checkpoint,
+        keys::{KeyHistory, PUBLIC_KEYS, origin},
+        log::{Freshness, InclusionProof},
+        note::Note,
+        verify::{Problem, Verification},
+    },
+    Contents, Told, trust_events,
+};
+
+/// The folder that it lies in.
+pub(super) const LOG: &str = "log";
+/// The proof about the engagement.
+pub(in crate::ledger) const PROOF: &str = "proof.json";
+/// The proof about the chain of trust stages.
+pub(in crate::ledger) const TRUST_PROOF: &str = "trust.json";
+
+/// Whether a file of the folder is one that a bundle has.
+pub(super) fn is_of_the_log(name: &str) -> bool {
+    [PUBLIC_KEYS, PROOF, TRUST_PROOF].contains(&name)
+}
+
+/// A chain of the bundle and what is said of it.
+struct Chain<'a> {
+    id: EngagementId,
+    called: &'static str,
+    events: &'a [Event],
+    /// The file of its events.
+    file: String,
+    /// The file of its proof, in the folder.
+    proof: &'static str,
+}
+
+impl Contents {
+    /// Whether it has a proof that the log has something of the engagement.
+    pub fn proves_the_engagement(&self) -> bool {
+        self.log.contains_key(PROOF)
+    }
+
+    /// What is wrong with the keys and the proofs, or does not go with what was published.
+    pub(super) fn hold_to_the_log(
+        &self,
+        told: &Told,
+        ledger: Option<&LedgerId>,
+        published: &[(Checkpoint, Note)],
+        verification: &mut Verification,
+    ) -> Vec<Problem> {
+        let keys = match self.keys(ledger) {
+            Ok(Some(keys)) => keys,
+            Ok(None) => {
+                verification.notes.push("log: the ledger's keys are not here, and so nothing of its log is".into());
+                if !published.is_empty() {
+                    verification.unwitnessed_because("there is nothing of the log here that could be held against it");
+                }
+                return Vec::new();
+            }
+            Err(problem) => return vec![problem],
+        };
+        let name = keys.keys().last().map(|last| last.key.name().to_owned()).unwrap_or_default();
+        let published: Vec<_> = if published.is_empty() {
+            Vec::new()
+        } else {
+            let own: Vec<_> = published.iter().filter(|(checkpoint, _)| checkpoint.origin == name).collect();
+            if own.is_empty() {
+                let what = format!("none of the published checkpoints is of this ledger, whose log is {name}");
+                return vec![Problem::with(path(PUBLIC_KEYS), what)];
+            }
+            own
+        };
+        let mut found = self.seen_otherwise(&keys, &published);
+        let engagement = told.engagement.first().map(|first| first.engagement.clone());
+        let chains = [
+            engagement.map(|id| Chain {
+                id,
+                called: "the engagement",
+                events: &told.engagement,
+                file: EVENTS.to_owned(),
+                proof: PROOF,
+            }),
+            Some(Chain {
+                id: EngagementId::trust(),
+                called: "the chain of trust stages",
+                events: &told.trust,
+                file: trust_events(),
+                proof: TRUST_PROOF,
+            }),
+        ];
+        for chain in chains.into_iter().flatten() {
+            match self.log.get(chain.proof) {
+                None if chain.events.is_empty() => {}
+                None => {
+                    verification.notes.push(format!("log: nothing of {} is under a checkpoint here", chain.called));
+                    if chain.proof == PROOF && !published.is_empty() {
+                        verification.unwitnessed_because("nothing of it is under a checkpoint here");
+                    }
+                }
+                Some(bytes) => match self.proven(&chain, bytes, &keys, &published, verification) {
+                    Ok(note) => verification.notes.push(note),
+                    Err(problem) => found.push(problem),
+                },
+            }
+        }
+        found
+    }
+
+    /// The keys, where they are here; else what is wrong with them.
+    fn keys(&self, ledger: Option<&LedgerId>) -> Result<Option<KeyHistory>, Problem> {
+        let wrong = |what: String| Problem::with(path(PUBLIC_KEYS), what);
+        let Some(bytes) = self.log.get(PUBLIC_KEYS) else {
+            let alone = self.log.keys().next();
+            return alone.map_or(Ok(None), |proof| Err(wrong(format!("is missing, and {} is here", path(proof)))));
+        };
+        let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
+        let keys = KeyHistory::parse(text).map_err(|error| wrong(error.to_string()))?;
+        let notes = Note::several(text).map_err(|error| wrong(error.to_string()))?;
+        let again: Vec<String> = notes.iter().map(ToString::to_string).collect();
+        if again.join("\n") != text {
+            return Err(wrong("is not written as this program writes it".into()));
+        }
+        let first = keys.keys().first().map(|first| first.key.name());
+        match ledger.map(origin).filter(|own| first != Some(own)) {
+            Some(own) => Err(wrong(format!("has the keys of {}, and the rest is of {own}", first.unwrap_or_default()))),
+            None => Ok(Some(keys)),
+        }
+    }
+
+    /// Holds the proof about a chain against its events, and its checkpoint against what was published; what to say of it.
+    fn proven(
+        &self,
+        chain: &Chain<'_>,
+        bytes: &[u8],
+        keys: &KeyHistory,
+        published: &[&(Checkpoint, Note)],
+        verification: &mut Verification,
+    ) -> Result<String, Problem> {
+        let wrong = |what: String| Problem::with(path(chain.proof), what);
+        let proof: InclusionProof = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+        let checkpoint = proof.check(keys).map_err(|why| wrong(format!("does not hold: {why}")))?;
+        let note: Result<Note, _> = proof.checkpoint.parse();
+        let written = note.is_ok_and(|note| note.to_string() == proof.checkpoint);
+        if !written || canonical(&proof).ok().as_deref() != Some(bytes) {
+            return Err(wrong("is not written as this program writes it".into()));
+        }
+        let InclusionProof { leaf, index, .. } = &proof;
+        if leaf.engagement != chain.id {
+            return Err(wrong(format!("is about {}, and this is {}", leaf.engagement, chain.id)));
+        }
+        let at = |what: String| Problem::at(leaf.seq, what).in_file(&chain.file);
+        match chain.events.iter().find(|event| event.seq == leaf.seq) {
+            None => return Err(at(format!("leaf {index} of the log is of this event, which is missing"))),
+            Some(event) if event.hash != leaf.head => {
+                return Err(at(format!("leaf {index} of the log says that this event hashes to {}", leaf.head)));
+            }
+            Some(_) => {}
+        }
+        if chain.proof == PROOF {
+            for (seq, seen) in self.engagement.logs_seen().into_iter().filter(|(seq, _)| *seq <= leaf.seq) {
+                if seen.size > *index {
+                    let what = format!(
+                        "whoever signed this saw {} leaves in the log, and event {}, which is no earlier, is leaf {index}",
+                        seen.size, leaf.seq
+                    );
+                    return Err(Problem::at(seq, what).in_file(&chain.file));
+                }
+            }
+        }
+        self.witness(chain, &proof, &checkpoint, keys, published, verification)?;
+        let (size, last) = (checkpoint.size, chain.events.last().map_or(leaf.seq, |last| last.seq));
+        let tail = match last.saturating_sub(leaf.seq) {
+            0 => "that is its last".to_owned(),
+            after => format!("{after} after it, up to event {last}, are under no checkpoint here"),
+        };
+        let signer = proof.checkpoint.parse().ok().and_then(|note| keys.signer_of(&note).map(|by| by.key.id()));
+        let signer = signer.unwrap_or_default();
+        Ok(format!(
+            "log: event {} of {} is leaf {index} of {size}, signed by the ledger's key {signer}; {tail}",
+            leaf.seq, chain.called
+        ))
+    }
+
+    /// Holds a checkpoint against those that were published of the same size. Of others nothing follows.
+    fn witness(
+        &self,
+        chain: &Chain<'_>,
+        proof: &InclusionProof,
+        checkpoint: &Checkpoint,
+        keys: &KeyHistory,
+        published: &[&(Checkpoint, Note)],
+        verification: &mut Verification,
+    ) -> Result<(), Problem> {
+        let (size, wrong) = (checkpoint.size, |what: String| Problem::with(path(chain.proof), what));
+        let mut same = false;
+        for (theirs, note) in published.iter().filter(|(theirs, _)| theirs.size == size) {
+            if keys.signer_of(note).is_none() {
+                return Err(wrong(format!("the published checkpoint of {size} leaves is not signed by a key here")));
+            }
+            if theirs.root != checkpoint.root {
+                return Err(wrong(format!(
+                    "the published checkpoint of {size} leaves is over others than the one here: one was changed, left out \
+                     or put in (a fork)"
+                )));
+            }
+            same = true;
+        }
+        if chain.proof != PROOF || published.is_empty() {
+            return Ok(());
+        }
+        if same {
+            let seq = proof.leaf.seq;
+            verification.freshness = Freshness::Witnessed { size, seq: Some(seq) };
+            verification.witnessed_because(&format!(
+                "up to event {seq}, by a published checkpoint of {size} leaves; that none came after it by then, only \
+                 `verify` in the workspace shows"
+            ));
+        } else {
+            verification.unwitnessed_because(&format!(
+                "the proof here is under a checkpoint of {size} leaves, and none such was published; \
+                 `export --bundle --against` proves it under one that was"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Where an approver saw another log than was published.
+    fn seen_otherwise(&self, keys: &KeyHistory, published: &[&(Checkpoint, Note)]) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (seq, seen) in self.engagement.logs_seen() {
+            let other = |(theirs, note): &&&(Checkpoint, Note)| {
+                theirs.size == seen.size && theirs.root != seen.root && keys.signer_of(note).is_some()
+            };
+            if published.iter().any(|one| other(&one)) {
+                let what = format!("whoever signed this saw another log of {} leaves than was published", seen.size);
+                found.push(Problem::at(seq, what).in_file(EVENTS));
+            }
+        }
+        found
+    }
+
+    /// The files of the log, by their paths.
+    pub(super) fn log_files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.log.iter().map(|(name, bytes)| (path(name), bytes.clone())).collect()
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("{LOG}/{name}")
+}
