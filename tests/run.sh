@@ -7,7 +7,7 @@ say() { printf '\n== %s\n' "$*"; }
 
 # A C compiler builds SQLite; `git` is what a workspace is kept in; `script` gives a test a terminal;
 # `cvc5` proves boundaries; `ssh-keygen` and `ssh-agent` check that signatures are those of OpenSSH;
-# `python3` checks bundles by `tests/check_bundle.py`.
+# `python3` checks bundles by `tests/check_bundle.py`, and with `openssl` in-toto statements by `tests/check_intoto.py`.
 missing=()
 command -v cc >/dev/null || missing+=(build-essential)
 command -v git >/dev/null || missing+=(git)
@@ -15,6 +15,7 @@ command -v script >/dev/null || missing+=(bsdutils)
 command -v cvc5 >/dev/null || missing+=(cvc5)
 command -v ssh-keygen >/dev/null && command -v ssh-agent >/dev/null || missing+=(openssh-client)
 command -v python3 >/dev/null || missing+=(python3)
+command -v openssl >/dev/null || missing+=(openssl)
 if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${missing[*]}"
   sudo=$([ "$(id -u)" = 0 ] || echo sudo)

@@ -474,7 +474,7 @@ pub struct Log {
 
 /// `export`
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("where").args(["dir", "bundle"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("where").args(["dir", "bundle", "in_toto"]).required(true).multiple(true)))]
 pub struct Export {
     /// The engagement; its first letters do.
     pub id: String,
@@ -489,6 +489,9 @@ pub struct Export {
     /// Prove that it is in the log under the last of these published checkpoints, so that `verify --against` can tell.
     #[arg(long, requires = "bundle", value_name = "FILE")]
     pub against: Option<PathBuf>,
+    /// A new file for what the chain says of each artifact, as in-toto statements in signed DSSE envelopes, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub in_toto: Option<PathBuf>,
 }
 
 /// `backup`

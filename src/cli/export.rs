@@ -1,5 +1,5 @@
 //! `countersign export`: the artifacts, the events and one page a person can read, in a new folder; and a bundle in one
-//! file, for whoever checks.
+//! file, for whoever checks; and a statement about each artifact, for whoever collects those.
 
 use std::{
     fmt::Write,
@@ -10,7 +10,7 @@ use crate::{
     artifact::{ArtifactKind, to_yaml},
     engagement::{Body, Event},
     gate::{ApprovalRequest, Style, render, sequence_diagram},
-    ledger::{Bundle, Contents, Journal, LARGEST_BUNDLE, write_bundle, write_new},
+    ledger::{Bundle, Contents, Envelope, Journal, LARGEST_BUNDLE, statements, write_bundle, write_new},
 };
 
 use super::{
@@ -25,6 +25,9 @@ use super::{
 
 /// How wide the page is.
 const WIDTH: usize = 100;
+
+/// What is not for `verify`: other programs read it.
+const IN_TOTO: &str = "in_toto";
 
 /// Something that was written.
 struct Written {
@@ -44,6 +47,9 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
     if let Some(file) = &args.bundle {
         written.push(bundle(&context, &journal, file, &args).await?);
     }
+    if let Some(file) = &args.in_toto {
+        written.push(in_toto(&context, &journal, file).await?);
+    }
     if global.json {
         let mut answer = serde_json::Map::from_iter([("engagement".to_owned(), serde_json::json!(journal.id()))]);
         for Written { what, place, files } in written {
@@ -59,7 +65,7 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
         let holding = if files.is_empty() { String::new() } else { format!(": {}", files.join(", ")) };
         say(format!("{} written to {}{holding}", journal.id(), place.display()));
     }
-    for Written { place, .. } in &written {
+    for Written { place, .. } in written.iter().filter(|one| one.what != IN_TOTO) {
         say(format!("Next: countersign verify {}", place.display()));
     }
     Ok(Code::Done)
@@ -123,6 +129,33 @@ async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export
     }
     write_new(file, &bytes)?;
     Ok(Written { what: "bundle", place: file.to_owned(), files: Vec::new() })
+}
+
+/// What the chain says of each artifact, signed by the ledger.
+async fn in_toto(context: &Context, journal: &Journal, file: &Path) -> Result<Written, CliError> {
+    let (store, id) = (context.workspace.store().as_ref(), journal.id());
+    let unverified = |message: String| CliError { code: Code::Unverified, message };
+    let bundle = Bundle::export(store, id).await?;
+    if let Some(problem) = bundle.verify().problems.first() {
+        return Err(unverified(format!("{id} does not hold, so nothing is signed about it: {problem}")));
+    }
+    let keys = context.workspace.keys().await?;
+    let (key, history) = (keys.signer()?, keys.history()?);
+    let failed = |what: String| CliError::failed(format!("{id}: {what}"));
+    let mut lines = Vec::new();
+    for statement in statements(&bundle, &store.ledger().await?).map_err(|problem| failed(problem.to_string()))? {
+        let envelope = Envelope::sign(&statement, &key).and_then(|envelope| envelope.bytes());
+        let bytes = envelope.map_err(|error| failed(error.to_string()))?;
+        // What is handed out is checked as whoever gets it will.
+        Envelope::open(&bytes, &history).map_err(unverified)?;
+        lines.extend(bytes);
+        lines.push(b'\n');
+    }
+    if lines.is_empty() {
+        return Err(failed("it has no artifact yet; see `countersign run`".into()));
+    }
+    write_new(file, &lines)?;
+    Ok(Written { what: IN_TOTO, place: file.to_owned(), files: Vec::new() })
 }
 
 /// One page: the end, the screens as they were approved, the log, and whether the chain holds.

@@ -10,6 +10,7 @@ pub mod chain;
 mod checkpoint;
 mod claim;
 mod error;
+mod intoto;
 mod journal;
 mod keys;
 mod log;
@@ -28,6 +29,7 @@ pub use bundle::{Bundle, Told, read_bundle, read_bundle_file, write_bundle, writ
 pub use checkpoint::{Checkpoint, read_checkpoints};
 pub use claim::Claim;
 pub use error::LedgerError;
+pub use intoto::{Envelope, statements};
 pub use journal::{Journal, JournalError};
 pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, origin};
 pub use log::{

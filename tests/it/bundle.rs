@@ -122,6 +122,44 @@ fn a_bundle_is_checked_without_a_workspace_and_by_a_script() {
 }
 
 #[test]
+fn statements_about_the_artifacts_are_checked_by_openssl() {
+    let (bench, id) = finished();
+    let (file, folder) = (bench.outside("k.intoto.jsonl"), bench.outside("record"));
+    let name = file.to_str().unwrap();
+    bench.run(&["export", &id, folder.to_str().unwrap(), "--in-toto", name]).code(0);
+    bench.run(&["export", &id, "--in-toto", name]).code(2).says("is there already");
+    let lines = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(lines.lines().count(), 5);
+    let script = |file: &Path, keys: &[&str]| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check_intoto.py");
+        Command::new("python3").arg(script).arg(file).args(keys).output().unwrap()
+    };
+    // The ledger's key of then signs, whatever came after it; without it nothing is taken.
+    bench.run(&["keys", "rotate"]).code(0);
+    let keys = bench.json(&["keys", "show"])["keys"].clone();
+    let keys: Vec<&str> = keys.as_array().unwrap().iter().map(|key| key["key"].as_str().unwrap()).collect();
+    let said = script(&file, &keys);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    assert!(text(&script(&file, &keys[1..]).stderr).contains("none of the keys given"));
+    // Its subjects are the files of the folder, as `sha256sum --check` has them.
+    let sums = bench.outside("sums");
+    std::fs::write(&sums, &said.stdout).unwrap();
+    let checked = Command::new("sha256sum").arg("--check").arg(&sums).current_dir(&folder).output().unwrap();
+    assert!(checked.status.success() && text(&checked.stdout).contains("spec.yaml: OK"), "{checked:?}");
+    assert_eq!(text(&said.stdout).lines().count(), 10);
+    let changed = bench.outside("changed");
+    for at in (0..lines.find('\n').unwrap()).step_by(97) {
+        let mut bytes = lines.clone().into_bytes();
+        bytes[at] ^= 1;
+        std::fs::write(&changed, bytes).unwrap();
+        assert!(!script(&changed, &keys).status.success(), "byte {at}");
+    }
+    // Nothing is signed about what does not hold, nor about nothing.
+    let early = bench.request_one();
+    bench.run(&["export", &early, "--in-toto", changed.to_str().unwrap()]).code(1).says("it has no artifact yet");
+}
+
+#[test]
 fn the_script_finds_what_hashes_alone_do_not_show() {
     let (bench, id) = finished();
     let file = bench.outside("k.bundle.tar");
