@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -78,13 +78,13 @@ pub(super) fn read(desk: &Desk<'_>, map: Map<String, Value>) -> Result<HolesFill
     if problems.is_empty() { Ok(HolesFilled { turn, filled, wants }) } else { Err(Wrong::invalid(problems)) }
 }
 
-fn document(map: Map<String, Value>) -> Result<BuildDraft, Wrong> {
+pub(super) fn document<T: DeserializeOwned>(map: Map<String, Value>) -> Result<T, Wrong> {
     let pretty = serde_json::to_string_pretty(&map).map_err(|error| Wrong::Malformed(error.to_string()))?;
     from_yaml("the answer", &pretty).map_err(|error| Wrong::Invalid(vec![error.message]))
 }
 
 /// An explanation: one line of text that a screen can show.
-fn explained(path: &str, because: &str, problems: &mut Vec<String>) -> String {
+pub(super) fn explained(path: &str, because: &str, problems: &mut Vec<String>) -> String {
     let schema = ValueSchema {
         kind: ValueType::String,
         format: Some(Format::Text),

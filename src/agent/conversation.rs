@@ -15,6 +15,7 @@ use super::{
     build::holes_told,
     call::name,
     data::{WHOLE, cut, data},
+    failed::failure_told,
     offer::{granted_reads, offers, parameters},
     prompt::Filling,
     turn::{Desk, TurnError, schema},
@@ -67,9 +68,10 @@ pub(super) fn conversation(
 }
 
 fn request(desk: &Desk<'_>, kind: ArtifactKind, agent: Agent, told: Told) -> Result<(ModelRequest, Digest), TurnError> {
-    let schema = schema(kind);
+    let failed = desk.failed(kind);
+    let schema = schema(kind, failed);
     let attempts = desk.view.documents.spec().map_or(0, |spec| spec.limits.attempts_outside);
-    let filling = Filling { kind, schema: &schema.to_string(), attempts };
+    let filling = Filling { kind, schema: &schema.to_string(), attempts, failed };
     let prompt = desk.prompts.render(agent, &filling)?;
     let opening = opening(desk, kind, told.material);
     let mut messages = vec![Message::System { text: prompt.text }, Message::User { text: opening }];
@@ -79,6 +81,7 @@ fn request(desk: &Desk<'_>, kind: ArtifactKind, agent: Agent, told: Told) -> Res
     let name = match kind {
         ArtifactKind::Spec => "spec",
         ArtifactKind::Discovery => "discovery",
+        ArtifactKind::Flow if failed => "failure",
         ArtifactKind::Flow => "flow",
         _ => "design",
     };
@@ -151,7 +154,7 @@ fn history(desk: &Desk<'_>, kind: ArtifactKind, most: usize) -> Result<(Vec<Mess
             }
             Exchange::Returned(returned) => say(format!(
                 "The program does not take this {}. Correct what is listed and answer the whole document again.\n{}",
-                returned.artifact,
+                if desk.failed(kind) { "answer".to_owned() } else { returned.artifact.to_string() },
                 data("problems", &json!(returned.problems))
             )),
         }
@@ -199,6 +202,11 @@ fn opening(desk: &Desk<'_>, kind: ArtifactKind, most: usize) -> String {
         ArtifactKind::Spec => for_spec(desk, most),
         _ => for_design(desk, kind, most),
     };
+    if desk.failed(kind) {
+        parts.extend(failure_told(desk));
+        parts.push("Say what you want called, or that you want nothing.".into());
+        return parts.join("\n\n");
+    }
     if kind == ArtifactKind::Flow {
         parts.extend(holes_told(desk));
     }

@@ -10,7 +10,7 @@ use crate::{
         AcceptanceReading, ArtifactKind, CallId, Digest, DiscoveryReport, Finding, SolutionDesign, Spec, StepId,
         Verdict, too_much_to_show,
     },
-    engagement::{CallOutcome, HolesFilled},
+    engagement::{CallOutcome, Considered, HolesFilled},
     flow::{ExpandError, expand},
     policy::{calls_outside, design_problems, holes_for_nobody, spec_problems},
     tool::Effect,
@@ -19,7 +19,7 @@ use crate::{
 use super::{
     answer::{Wrong, document, object},
     blueprint::drift,
-    build, capability,
+    build, capability, failed,
     turn::Desk,
 };
 
@@ -34,6 +34,8 @@ pub enum Draft {
     Design(Box<SolutionDesign>),
     /// What automation.flow is built with beside the design.
     Flow(Box<HolesFilled>),
+    /// What is wanted after a step of it failed.
+    Failure(Box<Considered>),
 }
 
 /// The draft in an answer, or what is wrong with it.
@@ -43,6 +45,7 @@ pub(super) fn read(desk: &Desk<'_>, kind: ArtifactKind, text: &str) -> Result<Dr
         ArtifactKind::Spec => spec(desk, map),
         ArtifactKind::Discovery => discovery(desk, map),
         ArtifactKind::Design => design(desk, map),
+        ArtifactKind::Flow if desk.failed(kind) => failed::read(desk, map).map(|said| Draft::Failure(Box::new(said))),
         ArtifactKind::Flow => build::read(desk, map).map(|filled| Draft::Flow(Box::new(filled))),
         ArtifactKind::Record => Err(Wrong::Malformed("no model drafts this".into())),
     }

@@ -9,6 +9,7 @@ mod capability;
 mod conversation;
 mod data;
 mod draft;
+mod failed;
 mod form;
 mod limits;
 mod nearest;

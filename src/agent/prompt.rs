@@ -39,6 +39,8 @@ pub(super) struct Filling<'a> {
     pub(super) kind: ArtifactKind,
     pub(super) schema: &'a str,
     pub(super) attempts: u32,
+    /// Whether a step has failed, and what is wanted then is asked for.
+    pub(super) failed: bool,
 }
 
 /// Instructions that cannot be written.
@@ -87,10 +89,15 @@ impl Prompts {
             drafting => if filling.kind == ArtifactKind::Discovery { "discovery" } else { filling.kind.file_name() },
             schema => filling.schema,
             builds => self.builds,
+            failed => filling.failed,
             ask => ASK,
             read_result => READ_RESULT,
             most_questions => crate::engagement::AgentAsked::MOST,
-            most_wants => crate::engagement::HolesFilled::MOST_WANTS,
+            most_wants => if filling.failed {
+                crate::engagement::Considered::MOST_WANTS
+            } else {
+                crate::engagement::HolesFilled::MOST_WANTS
+            },
             returns => RETURNS,
             attempts => filling.attempts,
             by_the_program => match filling.kind {

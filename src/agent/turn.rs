@@ -15,6 +15,7 @@ use super::{
     build::BuildDraft,
     conversation::conversation,
     draft::{Draft, read},
+    failed::FailureDraft,
     limits::{clipped, give_up, returned_enough},
     prompt::{PromptError, Prompts},
 };
@@ -30,6 +31,13 @@ pub struct Desk<'a> {
     pub prompts: &'a Prompts,
     /// How many tokens a request may have; none where nothing limits it.
     pub room: Option<u64>,
+}
+
+impl Desk<'_> {
+    /// Whether what is asked for is not a draft but what is to come of a step that failed.
+    pub(super) fn failed(&self, kind: ArtifactKind) -> bool {
+        kind == ArtifactKind::Flow && self.view.documents.flow().is_some()
+    }
 }
 
 /// What is to be done next about a draft.
@@ -155,20 +163,23 @@ fn put(desk: &Desk<'_>, agent: Agent, turn: u32, questions: &[AgentQuestion]) ->
 /// Another turn, unless enough were had.
 fn think(desk: &Desk<'_>, kind: ArtifactKind, agent: Agent) -> Result<Move, TurnError> {
     if let Some(reason) = give_up(desk, kind)? {
-        return Ok(Move::GiveUp(format!("the {agent} agent came to no {kind}: {reason}")));
+        let what = if desk.failed(kind) { "answer about the failed step".to_owned() } else { kind.to_string() };
+        return Ok(Move::GiveUp(format!("the {agent} agent came to no {what}: {reason}")));
     }
     let (request, prompt) = conversation(desk, kind, agent)?;
     let turn = desk.view.state.talk.next_turn(kind);
     Ok(Move::CallModel(Box::new(Asking { request, agent, drafting: kind, turn, prompt })))
 }
 
-/// The JSON Schema of what an agent drafts: the artifact's own, and for a flow what the build agent may say of it.
-pub(super) fn schema(kind: ArtifactKind) -> serde_json::Value {
+/// The JSON Schema of what an agent drafts: the artifact's own, and for a flow what the build agent may say of it
+/// or of a step of it that failed.
+pub(super) fn schema(kind: ArtifactKind, failed: bool) -> serde_json::Value {
     use crate::artifact::{DiscoveryReport, SolutionDesign, Spec};
     match kind {
         ArtifactKind::Spec => schemars::schema_for!(Spec).to_value(),
         ArtifactKind::Discovery => schemars::schema_for!(DiscoveryReport).to_value(),
         ArtifactKind::Design => schemars::schema_for!(SolutionDesign).to_value(),
+        ArtifactKind::Flow if failed => schemars::schema_for!(FailureDraft).to_value(),
         ArtifactKind::Flow => schemars::schema_for!(BuildDraft).to_value(),
         ArtifactKind::Record => json!({}),
     }

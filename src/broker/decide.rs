@@ -197,7 +197,7 @@ fn layers(
         limits(view, proposal, recovery, now).and_then(|()| grants.with_room()).map_err(at)?;
         return Err(Stopped::Ruled { verdict, digest, rules });
     }
-    rules.extend(contract);
+    rules.extend(contract.map(|spoke| as_accepted(view, proposal, spoke)));
     // 7. Counts and limits, reserved with the intent.
     limits(view, proposal, recovery, now).map_err(at)?;
     let (grant, counts) = grants.with_room().map_err(at)?;
@@ -412,6 +412,25 @@ pub(super) fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool
         rule: "contract.next".into(),
         reason: "it is the next enabled call".into(),
     }))
+}
+
+/// A call that a person accepted after a step failed is next because of that, and not because the design has it.
+fn as_accepted(view: &View<'_>, proposal: &Proposal, spoke: Spoke) -> Spoke {
+    let node = match &proposal.purpose {
+        Purpose::Act { node, .. } => node,
+        _ => return spoke,
+    };
+    match view.state.wanted_after(node) {
+        None => spoke,
+        Some((considered, _)) => Spoke {
+            layer: Layer::Contract,
+            rule: "contract.accepted".into(),
+            reason: format!(
+                "the design does not have it; a person accepted exactly this call after {} failed",
+                considered.node
+            ),
+        },
+    }
 }
 
 /// While a call is under way nobody knows yet what it leaves, so nothing else is changed.

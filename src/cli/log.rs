@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::artifact::EngagementId;
 use crate::engagement::{
-    Answer, Arguments, Blobs, Body, CallOutcome, Event, Finish, HoleFilled, RefusedAs, Turned, opened,
+    Answer, Arguments, Blobs, Body, CallOutcome, Considered, Event, Finish, HoleFilled, RefusedAs, Turned, opened,
 };
 
 use super::{
@@ -120,6 +120,7 @@ fn words(event: &Event, blobs: &Blobs) -> String {
             let wants = filled.wants.iter().map(|want| format!("wants {} otherwise: {}", want.step, want.because));
             holes.chain(wants).collect::<Vec<_>>().join("; ")
         }
+        Body::Considered(considered) => considered_words(considered),
         Body::Proved(proved) => {
             format!("{} by {}, {}", proved.verdict.as_str(), proved.solver, proved.report.short())
         }
@@ -183,6 +184,19 @@ fn words(event: &Event, blobs: &Blobs) -> String {
         }
         Body::Closed(closed) => format!("{}: {}", outcome_words(closed.outcome), closed.reason),
     }
+}
+
+/// What was said of a step that failed, and what is wanted after it.
+pub(super) fn considered_words(considered: &Considered) -> String {
+    let Considered { node, wants, because, .. } = considered;
+    let wants = wants.iter().map(|want| {
+        let args = serde_json::to_string(&want.args).unwrap_or_default();
+        format!("{} ({} {args}): {}", want.step, want.tool, want.because)
+    });
+    let wants: Vec<String> = wants.collect();
+    let wanted =
+        if wants.is_empty() { "nothing is wanted".to_owned() } else { format!("wanted is {}", wants.join("; ")) };
+    format!("{node} failed, {wanted}; {because}")
 }
 
 /// What fills a hole, and why.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    log::filled_words,
+    log::{considered_words, filled_words},
     output::{about, aside, plain, say, say_piece},
 };
 
@@ -166,6 +166,10 @@ impl Teller {
                 for hole in &filled.filled {
                     say(format!("  fills     {}", plain(&filled_words(hole))));
                 }
+            }
+            Progress::Considered(considered) => {
+                self.rest();
+                say(format!("  failed    {}", plain(&considered_words(&considered))));
             }
             Progress::Returned(artifact, problems) => {
                 self.rest();

@@ -169,7 +169,7 @@ fn goes_on(view: &View<'_>, void: &[Void], planned: &Next) -> bool {
             let recovers = if asked { proposal.purpose.recovers() } else { view.recovers(proposal) };
             recovers && (view.state.refused_anew || as_approved(view, void, proposal))
         }
-        Next::Resend(_) | Next::Pause(_) | Next::WaitUntil(_) | Next::Deviate(_) => false,
+        Next::Resend(_) | Next::Pause(_) | Next::WaitUntil(_) | Next::Deviate(_) | Next::Consider(_) => false,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    considered,
     event::{CallOutcome, CallVoid, DeviationFound, NodeSettled},
     filling,
     look::{after, observed, picked, verified},
@@ -45,6 +46,9 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     let mut acting = flow.nodes.iter().filter(|node| view.state.acting.contains(&node.id));
     if let Some(node) = acting.find(open) {
         return run(view, node, now);
+    }
+    if let Some(next) = considered::next(view, halted.is_some(), now) {
+        return next;
     }
     Ok(match next_node(flow, &view.state.nodes, halted.as_deref()) {
         NextNode::Run(node) => return run(view, node, now),
@@ -131,7 +135,7 @@ pub fn node_args(view: &View<'_>, node: &FlowNode) -> Result<Map<String, Value>,
     bind_args(node, tool, &scope, view.toolbox).map_err(|error| error.to_string())
 }
 
-fn run(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextError> {
+pub(super) fn run(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextError> {
     let failed = |reason: String| Ok(settle(view, node, NodeOutcome::Failed, false, Some(reason)));
     if !acted(view, &node.id)
         && let Some(again) = filling::again(view, &node.step.id, now)

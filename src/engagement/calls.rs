@@ -10,6 +10,7 @@ use crate::{
 };
 
 use super::{
+    considered,
     decide::{in_phase, need},
     event::{Body, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Retried},
     purpose::Purpose,
@@ -62,6 +63,7 @@ pub(super) fn allow(state: &State, allowed: Box<CallAllowed>) -> Result<Body, Re
     }
     asked_for(state, &allowed)?;
     effect(state, &allowed)?;
+    considered::runs_as_accepted(state, &allowed)?;
     if allowed.approved && state.approved_calls.get(&allowed.digest).is_none_or(|left| *left == 0) {
         return wrong("no unused approval names exactly this call");
     }
@@ -80,9 +82,11 @@ fn place(purpose: &Purpose) -> Option<(Agent, Phase)> {
         }
         Purpose::Before { .. } => (Agent::Verifier, Phase::Design),
         Purpose::Act { .. } | Purpose::Undo { .. } => (Agent::Build, Phase::Build),
-        Purpose::Recheck { .. } | Purpose::ReadBack { .. } | Purpose::Verify { .. } | Purpose::UndoCheck { .. } => {
-            (Agent::Verifier, Phase::Build)
-        }
+        Purpose::Recheck { .. }
+        | Purpose::ReadBack { .. }
+        | Purpose::Verify { .. }
+        | Purpose::LookAgain { .. }
+        | Purpose::UndoCheck { .. } => (Agent::Verifier, Phase::Build),
         Purpose::Observe { .. } | Purpose::CheckAfter { .. } => (Agent::Verifier, Phase::AsBuilt),
         Purpose::Turn { .. } => (Agent::Design, Phase::Feasibility),
         Purpose::Proposed { .. } => return None,
@@ -226,6 +230,7 @@ pub(super) fn settle(state: &State, settled: NodeSettled) -> Result<Body, Refusa
                 return wrong(format!("nothing has taken step {node} back"));
             }
         }
+        _ if considered::puts_right(state, &settled) => {}
         _ if known.is_some() => return wrong(format!("step {node} is settled already")),
         NodeOutcome::Done | NodeOutcome::Unknown if !acted(state, node) => {
             return wrong(format!("step {node} made no call that this could have come of"));
@@ -262,6 +267,8 @@ pub(super) fn retry(state: &State, retried: Retried, roles: &BTreeSet<Role>) -> 
     }
     for (node, attempt) in &retried.nodes {
         let known = state.nodes.iter().find(|(id, _)| id.as_str() == node);
+        // What was accepted after a failure was accepted once.
+        let known = known.filter(|(id, _)| state.wanted_after(id).is_none());
         let begins = known.and_then(|(id, settled)| match settled.outcome {
             NodeOutcome::Failed if !settled.changed => Some(state.attempt(id) + 1),
             NodeOutcome::Undone => Some(state.attempt(id) + 1),

@@ -10,6 +10,7 @@ use crate::{
 };
 
 use super::{
+    considered::Considered,
     event::{
         CallAllowed, CallFinished, CallRefused, CallVoid, Closed, DeviationFound, NodeSettled, Retried, SpecProved,
     },
@@ -55,6 +56,8 @@ pub enum Command {
     GiveBack(DraftReturned),
     /// Write down what the build agent filled in.
     Fill(HolesFilled),
+    /// Write down what the build agent said of a step that failed.
+    Consider(Considered),
     /// Write down what a solver proved about the spec.
     Prove(SpecProved),
     /// Ask a person.

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Digest, OnFailure, Phase, RecordOutcome},
+    artifact::{Agent, ArtifactKind, Digest, NodeId, OnFailure, Phase, RecordOutcome},
     facts::{AUTONOMOUS, IdentityMeans, Role},
 };
 
 use super::{
     calls,
     command::Command,
-    drafting,
+    considered, drafting,
     event::{Actor, ArtifactFiled, Body, CallOutcome, Closed, RefusedAs, SpecProved},
     filling,
     purpose::Purpose,
@@ -45,6 +45,7 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
         Command::Turn(turned) => Some(turned.agent),
         Command::Inquire(asked) => Some(asked.agent),
         Command::Fill(_) => Some(Agent::Build),
+        Command::Consider(considered) => considered.turn.map(|_| Agent::Build),
         _ => None,
     };
     if agents.is_some_and(|agent| *actor != Actor::Agent(agent)) {
@@ -86,7 +87,8 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
             return Err(Refusal::Signature(format!("it is not {}'s", identity.name)));
         }
     }
-    if matches!(command, Command::Prove(_) | Command::GiveBack(_)) && *actor != Actor::Program {
+    let unsaid = matches!(&command, Command::Consider(considered) if considered.turn.is_none());
+    if (unsaid || matches!(command, Command::Prove(_) | Command::GiveBack(_))) && *actor != Actor::Program {
         return Err(Refusal::NotTheProgram(actor.to_string()));
     }
     decide(state, command)
@@ -108,6 +110,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
         Command::Say { said, roles } => drafting::say(state, said, &roles),
         Command::GiveBack(returned) => drafting::give_back(state, returned),
         Command::Fill(filled) => filling::fill(state, filled),
+        Command::Consider(considered) => considered::consider(state, considered),
         Command::Prove(proved) => prove(state, proved),
         Command::Ask(asked) => ask(state, asked),
         Command::Answer { about, request, answer, roles, reason, calls, expires, signed } => {
@@ -169,7 +172,8 @@ fn starts_something(state: &State, command: &Command) -> bool {
         | Command::Inquire(_)
         | Command::Say { .. }
         | Command::GiveBack(_)
-        | Command::Fill(_) => true,
+        | Command::Fill(_)
+        | Command::Consider(_) => true,
         Command::Refuse(_)
         | Command::Finish(_)
         | Command::Void(_)
@@ -425,6 +429,10 @@ fn rule(
         return Err(Refusal::WrongAnswer(
             "the gate is asked anew because what it rests on changed, so a person answers",
         ));
+    }
+    let wanted = |node: &NodeId| state.deviation_at(node).is_some_and(|known| known.found.because.is_some());
+    if matches!(&about, About::Deviation { node } if wanted(node)) {
+        return Err(Refusal::WrongAnswer("the build agent wants it, so a person answers"));
     }
     if state.rejected_by_a_person(&about) {
         return Err(Refusal::WrongAnswer("a person said no to this before, so a person answers"));

@@ -13,7 +13,7 @@ use crate::artifact::{
     Spec, SpecError, digest_of,
 };
 
-use super::state::State;
+use super::{considered::with_accepted, state::State};
 
 /// Stored documents and results by digest.
 pub type Blobs = BTreeMap<Digest, Arc<Value>>;
@@ -84,6 +84,8 @@ pub struct Documents {
     discovery: Option<(Digest, Arc<DiscoveryReport>)>,
     design: Option<(Digest, Arc<SolutionDesign>)>,
     flow: Option<(Digest, Arc<AutomationFlow>)>,
+    /// The same with the calls that were accepted after failures, and how many those are.
+    running: Option<(Digest, usize, Arc<AutomationFlow>)>,
     record: Option<(Digest, Arc<ReconciledRecord>)>,
     facts: Option<(Digest, Arc<Value>)>,
     expanded: Option<Expanded>,
@@ -124,6 +126,14 @@ impl Documents {
         keep(&mut self.discovery, state.artifact(ArtifactKind::Discovery), blobs, "discovery.report")?;
         keep(&mut self.design, state.artifact(ArtifactKind::Design), blobs, "solution.design")?;
         keep(&mut self.flow, state.artifact(ArtifactKind::Flow), blobs, "automation.flow")?;
+        let accepted = state.accepted_after().count();
+        self.running = match (&self.flow, self.running.take()) {
+            (Some((digest, _)), Some(known)) if (known.0, known.1) == (*digest, accepted) => Some(known),
+            (Some((digest, flow)), _) if accepted > 0 => {
+                Some((*digest, accepted, Arc::new(with_accepted(flow, state))))
+            }
+            _ => None,
+        };
         keep(&mut self.record, state.artifact(ArtifactKind::Record), blobs, "reconciled.record")?;
         self.facts = match &self.discovery {
             None => None,
@@ -158,9 +168,12 @@ impl Documents {
         self.design.as_ref().map(|(_, design)| design)
     }
 
-    /// The current flow.
+    /// The current flow, with the calls that were accepted after failures.
     pub fn flow(&self) -> Option<&Arc<AutomationFlow>> {
-        self.flow.as_ref().map(|(_, flow)| flow)
+        match &self.running {
+            Some((.., flow)) => Some(flow),
+            None => self.flow.as_ref().map(|(_, flow)| flow),
+        }
     }
 
     /// The reconciled record.

@@ -14,6 +14,7 @@ use crate::{
 };
 
 use super::{
+    considered::Considered,
     filling::HolesFilled,
     purpose::Purpose,
     question::{Answered, Asked},
@@ -103,6 +104,9 @@ pub enum Body {
     /// The build agent filled the holes of an approved design.
     #[serde(rename = "holes.filled")]
     HolesFilled(HolesFilled),
+    /// The build agent was asked about a step that failed.
+    #[serde(rename = "failure.considered")]
+    Considered(Considered),
     /// A solver was asked about the boundary of a spec.
     #[serde(rename = "spec.proved")]
     Proved(SpecProved),
@@ -408,6 +412,7 @@ impl Body {
             Self::Said(_) => "requester.said",
             Self::Returned(_) => "draft.returned",
             Self::HolesFilled(_) => "holes.filled",
+            Self::Considered(_) => "failure.considered",
             Self::Proved(_) => "spec.proved",
             Self::Asked(_) => "approval.asked",
             Self::Answered(_) => "approval.answered",

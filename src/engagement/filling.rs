@@ -102,7 +102,9 @@ pub(super) fn fill(state: &State, filled: HolesFilled) -> Result<Body, Refusal> 
 pub(super) fn wanted(state: &State, found: &DeviationFound) -> Result<(), Refusal> {
     let said = |want: &Wanted| want.node() == found.node && Some(&want.because) == found.because.as_ref();
     let wants = state.filling.iter().flat_map(|filling| &filling.wants);
-    if found.because.is_some() && !wants.clone().any(said) {
+    let after = state.wanted_after(&found.node);
+    let after = after.is_some_and(|(_, want)| Some(&want.because) == found.because.as_ref());
+    if found.because.is_some() && !after && !wants.clone().any(said) {
         return Err(Refusal::Call(format!("no turn of the build agent wants step {} otherwise", found.node)));
     }
     let open = |known: &Deviation| known.accepted_by.is_none() && known.rejected.is_none();

@@ -62,6 +62,7 @@ impl State {
             reasons: BTreeMap::new(),
             attempts: BTreeMap::new(),
             filling: None,
+            considered: Vec::new(),
             deviations: Vec::new(),
             answers: Vec::new(),
             applied: BTreeMap::new(),
@@ -136,6 +137,10 @@ impl State {
             Body::Said(said) => self.waited += self.talk.said(&event.actor, said, event.at),
             Body::Returned(returned) => self.talk.returned(returned),
             Body::HolesFilled(filled) => self.filling = Some(filled.clone()),
+            Body::Considered(considered) => {
+                self.talk.considered();
+                self.considered.push(considered.clone());
+            }
             Body::Proved(proved) => self.proved = Some(proved.clone()),
             Body::Asked(asked) => {
                 if self.asked.is_none() {
@@ -267,6 +272,7 @@ impl State {
         self.artifacts.retain(|other, _| *other < kind);
         if kind <= ArtifactKind::Design {
             self.filling = None;
+            self.considered.clear();
         }
         match kind {
             ArtifactKind::Spec => {
@@ -365,6 +371,10 @@ impl State {
                         deviation.rejected = Some(reason());
                     }
                 }
+                // Who accepts a call after a failure agrees to exactly that call, for one use.
+                if let Some(call) = self.wanted_call(node).filter(|_| approved) {
+                    self.approve(call, answered.role, answered.expires);
+                }
             }
             About::Failure { node } => {
                 if let (Answer::Choose(choice), Some(settled)) = (&answered.answer, self.nodes.get_mut(node)) {
@@ -450,9 +460,11 @@ impl State {
             changed: settled.changed,
             chosen: None,
         });
+        // What was put right after it failed has not failed any more.
+        let right = entry.outcome == NodeOutcome::Failed && settled.outcome == NodeOutcome::Done;
         entry.outcome = settled.outcome;
         entry.changed = settled.changed;
-        entry.failed |= failed;
+        entry.failed = (entry.failed || failed) && !right;
         if let Some(reason) = &settled.reason {
             self.reasons.insert(settled.node.clone(), reason.clone());
         }

@@ -97,7 +97,7 @@ pub(super) fn verified(view: &View<'_>, node: &FlowNode, args: &Map<String, Valu
     }
 }
 
-fn verify_call(verify: &Verify, scope: &Scope<'_>) -> Result<Map<String, Value>, String> {
+pub(super) fn verify_call(verify: &Verify, scope: &Scope<'_>) -> Result<Map<String, Value>, String> {
     let call = ReadCall { tool: verify.tool.clone(), args: verify.args.clone() };
     call.fill(scope).map_err(|error| error.to_string())
 }

@@ -6,6 +6,7 @@ mod approved;
 mod build;
 mod calls;
 mod command;
+mod considered;
 mod decide;
 mod documents;
 mod drafting;
@@ -47,6 +48,7 @@ pub use anew::{Void, changed_tools, next_but_void, not_enough_in, opened_by_poli
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use build::{RESENT, node_args};
 pub use command::Command;
+pub use considered::{CallWanted, Considered};
 pub use decide::{decide, decide_for};
 pub use documents::{Blobs, DocumentError, Documents, Expanded, RequestDocument, read as read_document};
 pub use drafting::drafter;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, Check, Phase, RecordOutcome},
+    artifact::{Agent, ArtifactKind, CallId, Check, NodeId, Phase, RecordOutcome},
     flow::ExpandError,
 };
 
@@ -59,6 +59,8 @@ pub enum Next {
     Settle(NodeSettled),
     /// Write down a deviation.
     Deviate(DeviationFound),
+    /// Ask the build agent about this node, which failed.
+    Consider(NodeId),
     /// Close the engagement.
     Close(Closed),
     /// It is over.

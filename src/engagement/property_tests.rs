@@ -294,7 +294,12 @@ impl Bookkeeper {
                 self.closed = true;
                 must(after.calls.values().all(|call| call.refused.is_some() || call.outcome.is_some()), "a lost call")?;
             }
-            Body::Turned(_) | Body::Inquired(_) | Body::Said(_) | Body::Returned(_) | Body::HolesFilled(_) => {
+            Body::Turned(_)
+            | Body::Inquired(_)
+            | Body::Said(_)
+            | Body::Returned(_)
+            | Body::HolesFilled(_)
+            | Body::Considered(_) => {
                 return Err("a turn where no model drafts".into());
             }
             Body::Refused(_) | Body::Settled(_) | Body::Deviated(_) | Body::Cancelled { .. } | Body::Requested(_) => {}

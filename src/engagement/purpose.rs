@@ -69,6 +69,13 @@ pub enum Purpose {
         /// The attempt.
         attempt: u32,
     },
+    /// What a node that failed was to leave, after a call that was accepted since.
+    LookAgain {
+        /// The node.
+        node: NodeId,
+        /// The attempt.
+        attempt: u32,
+    },
     /// Takes a node back.
     Undo {
         /// The node.
@@ -114,6 +121,7 @@ impl Purpose {
                 | Self::UndoCheck { .. }
                 | Self::ReadBack { .. }
                 | Self::Verify { .. }
+                | Self::LookAgain { .. }
                 | Self::Observe { .. }
                 | Self::CheckAfter { .. }
         )
@@ -128,6 +136,7 @@ impl Purpose {
             | Self::Act { node, .. }
             | Self::ReadBack { node, .. }
             | Self::Verify { node, .. }
+            | Self::LookAgain { node, .. }
             | Self::Undo { node }
             | Self::UndoCheck { node }
             | Self::Observe { node } => Some(node),
@@ -154,6 +163,7 @@ impl Purpose {
             Self::Act { node, attempt, .. } => format!("step {node}, attempt {attempt}"),
             Self::ReadBack { node, .. } => format!("read back {node}"),
             Self::Verify { node, .. } => format!("verify {node}"),
+            Self::LookAgain { node, .. } => format!("look at {node} again"),
             Self::Undo { node } => format!("undo {node}"),
             Self::UndoCheck { node } => format!("read back the undo of {node}"),
             Self::Observe { node } => format!("observe {node} at the end"),

@@ -12,6 +12,7 @@ use crate::{
 };
 
 use super::{
+    considered::Considered,
     event::{Actor, CallAllowed, CallOutcome, Closed, DeviationFound, RefusedAs, Requested, SpecProved},
     filling::HolesFilled,
     purpose::Purpose,
@@ -93,6 +94,8 @@ pub struct State {
     pub attempts: BTreeMap<NodeId, u32>,
     /// What the build agent filled into the current design, and what it wants otherwise.
     pub filling: Option<HolesFilled>,
+    /// What was said of steps that failed, in order.
+    pub considered: Vec<Considered>,
     /// Deviations, in order.
     pub deviations: Vec<Deviation>,
     /// Every answer, in order.
@@ -310,6 +313,7 @@ impl State {
         for (.., answered) in self.answers.iter().rev() {
             let named = match &answered.about {
                 About::Call { call: asked, .. } => asked == call,
+                About::Deviation { node } if self.wanted_call(node) == Some(*call) => true,
                 _ => answered.calls.contains(call),
             };
             if named && answered.answer == Answer::Approve {

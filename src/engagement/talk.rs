@@ -317,6 +317,11 @@ impl Talk {
         self.drafts.entry(returned.artifact).or_default().push(Exchange::Returned(returned.clone()));
     }
 
+    /// What was said about a failed step is answered; what is said of the next one begins anew.
+    pub(super) fn considered(&mut self) {
+        self.drafts.remove(&ArtifactKind::Flow);
+    }
+
     /// What was said about an artifact has led to this version of it, and about later ones it is void.
     pub(super) fn filed(&mut self, kind: ArtifactKind, author: &Actor) {
         if let (Actor::Agent(_), Some((_, turned, _))) = (author, self.last_turn(kind)) {

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
-    engagement::{About, Call, CallOutcome, DeviationFound, Purpose, View, before_state, node_args, undo_call},
+    engagement::{
+        About, Call, CallOutcome, CallWanted, Considered, DeviationFound, Purpose, View, before_state, node_args,
+        undo_call,
+    },
     facts::Facts,
     policy::Catalog,
     tool::{Effect, Tool},
@@ -124,6 +127,9 @@ impl<'a> Question<'a> {
 
     fn deviation(&self, id: &NodeId) -> Result<Screen, GateError> {
         let found = &self.view.state.deviation_at(id).ok_or_else(|| self.nothing())?.found;
+        if let Some((considered, want)) = self.view.state.wanted_after(id) {
+            return self.wanted_after(considered, want);
+        }
         if let Some(because) = &found.because {
             return Ok(self.wanted(found, because));
         }
@@ -188,19 +194,60 @@ impl<'a> Question<'a> {
         )
     }
 
+    /// A call that the build agent wants after a step failed. Its reasons are its own words; the rest is computed.
+    fn wanted_after(&self, considered: &Considered, want: &CallWanted) -> Result<Screen, GateError> {
+        let failed = self.at(&considered.node)?;
+        let step = word(failed.id.as_str());
+        let mut what = self.failed(failed)?;
+        what.text(format!("The approved design says of its failure: {}.", on_failure(failed.step.on_failure)));
+        let tool = self.catalog.toolbox.tool(&want.tool).ok_or_else(|| self.nothing())?;
+        let mut wants = Section::new("WHAT THE BUILD AGENT WANTS");
+        wants.text(format!("`{}`: {}", word(want.step.as_str()), said(tool, &want.args)));
+        wants.lines.extend(arguments(&want.args));
+        wants.text("The approved design has no such call.");
+        wants.detail(format!("its reason, in its own words: {}", sentence(&want.because)));
+        wants.detail(format!("of the failure it says, in its own words: {}", sentence(&considered.because)));
+        if tool.effect == Effect::Destructive || tool.irreversible() {
+            wants.warn(format!("{} removes something, or cannot be taken back", tool.name));
+        }
+        let others = considered.wants.iter().filter(|other| *other != want).count();
+        if others > 0 {
+            let asked = if others == 1 { "1 more call".into() } else { format!("{others} more calls") };
+            wants.text(format!("It wants {asked} after this failure; you are asked about each by itself."));
+        }
+        let mut means = Section::new("WHAT A YES MEANS");
+        means.text("Exactly this call runs, once, within the spec's boundary and under every rule as it is then.");
+        means.text(format!(
+            "Then what `{step}` was to leave is looked at again: it counts as done only if that shows it."
+        ));
+        if let Some(undo) = self.undo_words(&want.flow_node(), tool, &want.args, None) {
+            means.detail(format!("taken back by: {undo}"));
+        }
+        let mut no = Section::new("WHAT A NO MEANS");
+        no.text(format!(
+            "It is not called, nor what was wanted after it; then {}.",
+            on_failure(failed.step.on_failure)
+        ));
+        let title = "DEVIATION: may this be called, because a step failed?";
+        Ok(self.page(title, "The default answer is no.", vec![what, wants, means, no]))
+    }
+
     fn failure(&self, node: &FlowNode) -> Result<Screen, GateError> {
         let state = self.view.state;
         if !state.nodes.get(&node.id).is_some_and(|settled| settled.failed) {
             return Err(self.nothing());
         }
-        let tool = self.tool(node)?;
-        let mut what = Section::new("WHAT FAILED");
-        let args = node_args(self.view, node).unwrap_or_default();
-        what.text(format!("`{}`: {}", node.id, said(tool, &args)));
-        let reason = state.reasons.get(&node.id).map_or("no reason is known", String::as_str);
-        what.warn(sentence(reason));
-        let changed = state.nodes.get(&node.id).is_some_and(|settled| settled.changed);
-        what.text(if changed { "Something is changed there." } else { "Nothing is changed there." });
+        let mut what = self.failed(node)?;
+        if let Some(considered) = state.considered_at(&node.id) {
+            let wants = match considered.wants.len() {
+                0 => "it wants nothing called".to_owned(),
+                1 => "it wanted one call".to_owned(),
+                many => format!("it wanted {many} calls"),
+            };
+            let who =
+                if considered.turn.is_some() { "in its own words" } else { "because no answer of it could stand" };
+            what.detail(format!("the build agent was asked: {wants}, {who}: {}", sentence(&considered.because)));
+        }
         let so_far = so_far(self.view, self.flow);
         let mut choices = Section::new("WHAT YOU CAN CHOOSE");
         for (word, choice) in [
@@ -213,6 +260,20 @@ impl<'a> Question<'a> {
         }
         let footer = "Nothing more happens until one is chosen.";
         Ok(self.page("FAILURE: what does it mean for the rest?", footer, vec![what, so_far, choices]))
+    }
+
+    /// What a step was to do, why it failed, and whether that left something.
+    fn failed(&self, node: &FlowNode) -> Result<Section, GateError> {
+        let state = self.view.state;
+        let tool = self.tool(node)?;
+        let mut what = Section::new("WHAT FAILED");
+        let args = node_args(self.view, node).unwrap_or_default();
+        what.text(format!("`{}`: {}", node.id, said(tool, &args)));
+        let reason = state.reasons.get(&node.id).map_or("no reason is known", String::as_str);
+        what.warn(sentence(reason));
+        let changed = state.nodes.get(&node.id).is_some_and(|settled| settled.changed);
+        what.text(if changed { "Something is changed there." } else { "Nothing is changed there." });
+        Ok(what)
     }
 
     fn unknown(&self, node: &FlowNode) -> Result<Screen, GateError> {

@@ -80,6 +80,7 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         | Body::Said(_)
         | Body::Returned(_)
         | Body::HolesFilled(_)
+        | Body::Considered(_)
         | Body::Void(_)
         | Body::Settled(_)
         | Body::Deviated(_)

@@ -424,6 +424,8 @@ mod signed_tests;
 #[cfg(test)]
 mod building_tests;
 #[cfg(test)]
+mod considered_tests;
+#[cfg(test)]
 mod drafting_tests;
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,8 @@ pub enum ScriptKind {
 pub struct ScriptTurn {
     /// Whose turn.
     pub agent: Option<Agent>,
-    /// What is drafted: `spec`, `discovery` or `design`; any of them where left out.
+    /// What is drafted: `spec`, `discovery`, `design`, `flow`, or `failure` for what is said of a step that failed; any of
+    /// them where left out.
     pub drafting: Option<String>,
     /// What the request must contain.
     pub expect: Vec<String>,

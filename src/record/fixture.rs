@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::{network::Network, reconcile};
 use crate::{
     artifact::{
-        AcceptanceReading, Agent, ArtifactKind, Blueprint, Digest, DiscoveryKind, DiscoveryReport, Finding, Phase,
-        ReadResult, ReconciledRecord, Scope, SolutionDesign, Spec, Verdict, digest_of, fill, from_yaml,
+        AcceptanceReading, Agent, ArtifactKind, Blueprint, Digest, DiscoveryKind, DiscoveryReport, Finding, NodeId,
+        Phase, ReadResult, ReconciledRecord, Scope, SolutionDesign, Spec, Verdict, digest_of, fill, from_yaml,
     },
     engagement::{
         About, Actor, Answer, Asked, Blobs, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, Command,
@@ -438,6 +438,34 @@ impl Chain {
         };
         let made_from = vec![design.spec, design.discovery];
         self.file(ArtifactKind::Design, &design, made_from);
+    }
+
+    /// The intent of a call, as if the broker had let it through.
+    pub(crate) fn intent(&self, agent: Agent, purpose: Purpose, tool: &str, args: &Map<String, Value>) -> CallAllowed {
+        let args = args.clone().into();
+        CallAllowed {
+            call: self.state().next_call(),
+            digest: call_digest(&self.state().id, purpose.node(), tool, &args).unwrap(),
+            counts: purpose.node().map(ToString::to_string),
+            purpose,
+            agent,
+            tool: tool.parse().unwrap(),
+            target: "sw01".into(),
+            args,
+            grant: "build.0".into(),
+            approved: false,
+            rules: Vec::new(),
+            decided_on: Digest::ZERO,
+        }
+    }
+
+    /// Accepts the open deviation at a node until then.
+    pub(crate) fn accept_until(&mut self, node: &NodeId, request: Digest, until: Timestamp) {
+        let about = About::Deviation { node: node.clone() };
+        self.command(Actor::Program, Command::Ask(Asked::new(about.clone(), request, Role::Approver)));
+        let (answer, roles, reason) = (Answer::Approve, [Role::Approver].into(), Some("for now".to_owned()));
+        let (calls, expires, signed) = (Vec::new(), Some(until), None);
+        self.command(ada(), Command::Answer { about, request, answer, roles, reason, calls, expires, signed });
     }
 
     /// The broker and the network in small.

@@ -226,7 +226,11 @@ pub(super) fn independence(view: &View<'_>, steps: &[Reconciled<'_>]) -> Indepen
     let verifies = |purpose: &Purpose| {
         matches!(
             purpose,
-            Purpose::ReadBack { .. } | Purpose::Verify { .. } | Purpose::Observe { .. } | Purpose::CheckAfter { .. }
+            Purpose::ReadBack { .. }
+                | Purpose::Verify { .. }
+                | Purpose::LookAgain { .. }
+                | Purpose::Observe { .. }
+                | Purpose::CheckAfter { .. }
         )
     };
     let read: BTreeSet<&str> = view

@@ -250,6 +250,7 @@ impl Story<'_> {
             };
         };
         match settled.outcome {
+            NodeOutcome::Done if self.taken_back_again() => self.taken_back(reason),
             NodeOutcome::Done => self.stayed(TargetOutcome::Done, "after", reason),
             NodeOutcome::Unchanged => self.stayed(TargetOutcome::Unchanged, "before", reason),
             NodeOutcome::Skipped => (TargetOutcome::Unchanged, reason),
@@ -273,12 +274,21 @@ impl Story<'_> {
         let designed = self.designed == Some(now);
         let before = self.before == Some(now);
         match settled.outcome {
+            NodeOutcome::Done if self.taken_back_again() => !before,
             NodeOutcome::Done if self.unforeseen() => false,
             NodeOutcome::Done | NodeOutcome::Unchanged => !designed,
             NodeOutcome::Undone => !before,
             NodeOutcome::Failed | NodeOutcome::Unknown | NodeOutcome::UndoFailed => !designed && !before,
             NodeOutcome::Skipped | NodeOutcome::NotRun => false,
         }
+    }
+
+    /// Whether what put the step right after it had failed was taken back later.
+    fn taken_back_again(&self) -> bool {
+        let state = self.view.state;
+        let undone = |id: &NodeId| state.nodes.get(id).is_some_and(|known| known.outcome == NodeOutcome::Undone);
+        let considered = state.considered_at(&self.node.id);
+        considered.is_some_and(|considered| considered.wants.iter().any(|want| undone(&want.node())))
     }
 
     /// Whether what the step would leave could not be said beforehand.
@@ -296,6 +306,7 @@ impl Story<'_> {
             Ending::State(now) if self.unforeseen() && self.before != Some(now) => {
                 self.seen_otherwise(as_it_was, reason)
             }
+            Ending::State(_) if self.later.is_some() && self.view.state.put_right(&self.node.id) => (as_it_was, reason),
             Ending::State(_) if self.later.is_some() => {
                 let later = self.later.map(ToString::to_string).unwrap_or_default();
                 (as_it_was, Some(format!("it was seen, and then changed again by `{later}`, as designed")))

@@ -476,7 +476,7 @@ pub fn retryable(journal: &Journal) -> Vec<(&FlowNode, u32)> {
     let nodes = journal.documents().flow().filter(|_| !over).into_iter().flat_map(|flow| &flow.nodes);
     nodes
         .filter_map(|node| {
-            let settled = state.nodes.get(&node.id)?;
+            let settled = state.nodes.get(&node.id).filter(|_| state.wanted_after(&node.id).is_none())?;
             let attempt = match settled.outcome {
                 NodeOutcome::Failed if !settled.changed => state.attempt(&node.id) + 1,
                 NodeOutcome::Undone => state.attempt(&node.id) + 1,

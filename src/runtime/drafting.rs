@@ -9,8 +9,8 @@ use crate::{
     agent::{Asking, Desk, Draft, Move, next_move},
     artifact::{Agent, ArtifactKind, Digest, Phase, digest_of},
     engagement::{
-        Actor, AgentQuestion, Closed, Command, Committed, Finish, GateState, Refusal, Seal, State, Turned, Usage,
-        drafter, read_document,
+        Actor, AgentQuestion, Closed, Command, Committed, Considered, Finish, GateState, Refusal, Seal, State, Turned,
+        Usage, drafter, read_document,
     },
     gate::{ApprovalRequest, Endpoint},
     ledger::Journal,
@@ -75,6 +75,9 @@ impl Driver<'_> {
                 watch(Progress::Returned(returned.artifact, returned.problems.clone()));
                 act(journal, Command::GiveBack(returned)).await?;
             }
+            Move::GiveUp(reason) if desk_failed(journal, kind) => {
+                nothing_wanted(journal, catalog, reason, watch).await?
+            }
             // What a person had called by hand is looked at and recorded first.
             Move::GiveUp(reason) if kind == ArtifactKind::Flow && !journal.state().changed.is_empty() => {
                 act(journal, Command::Enter { phase: Phase::AsBuilt, reason: Some(reason) }).await?;
@@ -87,11 +90,31 @@ impl Driver<'_> {
                 watch(Progress::Filling(filled.as_ref().clone()));
                 journal.act(Timestamp::now(), Actor::Agent(Agent::Build), Command::Fill(*filled), vec![]).await?;
             }
+            Move::Done(Draft::Failure(considered)) => {
+                watch(Progress::Considered(considered.as_ref().clone()));
+                let actor = Actor::Agent(Agent::Build);
+                journal.act(Timestamp::now(), actor, Command::Consider(*considered), vec![]).await?;
+            }
             Move::Done(draft) => {
                 let digest = file_draft(journal, kind, &draft).await?;
                 watch(Progress::Filed(kind, digest));
             }
         }
+        Ok(None)
+    }
+
+    /// Asks the build agent about the step that failed; where there is no model for it, it wants nothing.
+    pub(super) async fn consider(
+        &self,
+        journal: &mut Journal,
+        catalog: &Catalog,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Option<Stopped>, DriverError> {
+        if self.models().for_agent(Agent::Build).is_some() {
+            return self.draft_with_model(journal, catalog, ArtifactKind::Flow, watch).await;
+        }
+        let why = "policies/models.yaml names no model for the build agent, so nobody was asked";
+        nothing_wanted(journal, catalog, why.into(), watch).await?;
         Ok(None)
     }
 
@@ -212,6 +235,25 @@ impl Driver<'_> {
     }
 }
 
+/// Whether what the build agent is asked about is a step that failed.
+fn desk_failed(journal: &Journal, kind: ArtifactKind) -> bool {
+    kind == ArtifactKind::Flow && journal.documents().flow().is_some()
+}
+
+/// Writes down that nothing is wanted after a failure, because no answer came that could stand.
+async fn nothing_wanted(
+    journal: &mut Journal,
+    catalog: &Catalog,
+    because: String,
+    watch: &mut (dyn FnMut(Progress) + Send),
+) -> Result<(), DriverError> {
+    let Some(node) = view(journal, catalog).failing().map(|node| node.id.clone()) else { return Ok(()) };
+    let attempt = journal.state().attempt(&node);
+    let considered = Considered { node, attempt, turn: None, wants: Vec::new(), because };
+    watch(Progress::Considered(considered.clone()));
+    act(journal, Command::Consider(considered)).await
+}
+
 /// Where what the agents see would go now, each place once with the agents whose it is; nowhere where no model drafts.
 pub(super) fn endpoints(models: &Models, state: &State) -> Vec<Endpoint> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
@@ -262,7 +304,9 @@ async fn file_draft(journal: &mut Journal, kind: ArtifactKind, draft: &Draft) ->
         Draft::Spec(spec) => (digest_of(spec)?, Agent::Requirements),
         Draft::Discovery(report) => (digest_of(report)?, Agent::Design),
         Draft::Design(design) => (digest_of(design)?, Agent::Design),
-        Draft::Flow(_) => return Err(Refusal::NotMadeFrom("a flow is built, and not drafted".into()).into()),
+        Draft::Flow(_) | Draft::Failure(_) => {
+            return Err(Refusal::NotMadeFrom("a flow is built, and not drafted".into()).into());
+        }
     };
     let command = Command::File { artifact: kind, digest, made_from };
     let actor = Actor::Agent(agent);
@@ -270,7 +314,7 @@ async fn file_draft(journal: &mut Journal, kind: ArtifactKind, draft: &Draft) ->
         Draft::Spec(spec) => file(journal, actor, command, spec).await?,
         Draft::Discovery(report) => file(journal, actor, command, report).await?,
         Draft::Design(design) => file(journal, actor, command, design).await?,
-        Draft::Flow(_) => {}
+        Draft::Flow(_) | Draft::Failure(_) => {}
     }
     Ok(digest)
 }

@@ -267,6 +267,7 @@ impl<'a> Driver<'a> {
                 soon(journal, Command::Deviate(found))?;
                 watch(told);
             }
+            Next::Consider(_) => return self.consider(journal, &catalog, watch).await,
             Next::Close(closed) => act(journal, Command::Close(closed)).await?,
             Next::Closed => {
                 let closed = journal.state().closed.clone();

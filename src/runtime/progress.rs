@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::{
     artifact::{Agent, ArtifactKind, Digest, NodeId, Phase},
     broker::Told,
-    engagement::{About, AgentQuestion, Closed, HolesFilled, Proposal, Turned},
+    engagement::{About, AgentQuestion, Closed, Considered, HolesFilled, Proposal, Turned},
     flow::NodeOutcome,
     model::Delta,
 };
@@ -37,6 +37,8 @@ pub enum Progress {
     Returned(ArtifactKind, Vec<String>),
     /// The build agent filled the holes of the design.
     Filling(HolesFilled),
+    /// The build agent was asked about a step that failed.
+    Considered(Considered),
     /// Something to know that is neither.
     Note(String),
 }

@@ -25,6 +25,7 @@ mod children;
 mod clock;
 mod crash;
 mod disk;
+mod failed_step;
 mod faults;
 mod found;
 mod gates;

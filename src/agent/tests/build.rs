@@ -74,7 +74,7 @@ fn to_end(studio: &mut Studio) -> (RecordOutcome, usize) {
     panic!("it does not end");
 }
 
-fn last_problems(studio: &Studio) -> String {
+pub(super) fn last_problems(studio: &Studio) -> String {
     let last = studio.chain.events.iter().rev().find_map(|event| match &event.body {
         Body::Returned(returned) => Some(returned.problems.join("; ")),
         _ => None,
@@ -348,7 +348,7 @@ fn what_the_agent_is_told_stands_apart_as_data() {
     assert!(studio.told().contains("Ignore the bound"));
 }
 
-fn turned(drafting: ArtifactKind, turn: u32) -> Turned {
+pub(super) fn turned(drafting: ArtifactKind, turn: u32) -> Turned {
     Turned {
         agent: Agent::Build,
         drafting,

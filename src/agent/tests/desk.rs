@@ -8,8 +8,8 @@ use crate::{
     agent::{Desk, Draft, Move, Prompts, next_move, offer},
     artifact::{Agent, ArtifactKind, Blueprint, Digest, from_yaml},
     engagement::{
-        About, Actor, CallRefused, Closed, Command, Finish, Next, Proposal, Purpose, RefusedAs, RequesterSaid, State,
-        Turned, Usage, drafter,
+        About, Actor, CallRefused, Closed, Command, Considered, Finish, Next, Proposal, Purpose, RefusedAs,
+        RequesterSaid, State, Turned, Usage, drafter,
     },
     facts::Role,
     model::{Answer, Message, ModelRequest, ToolRequest},
@@ -70,6 +70,11 @@ impl Studio {
                         return stop;
                     }
                 }
+                Next::Consider(_) => {
+                    if let Some(stop) = self.draft(ArtifactKind::Flow) {
+                        return stop;
+                    }
+                }
                 other => match self.chain.one(other) {
                     Ok(()) => {}
                     Err(Some(about)) => return Stop::Gate(about),
@@ -116,12 +121,21 @@ impl Studio {
             Move::Ask(asked) => self.chain.act(Actor::Agent(asked.agent), Command::Inquire(asked)).unwrap(),
             Move::Wait => return Some(Stop::Asked),
             Move::GiveBack(returned) => self.chain.act(Actor::Program, Command::GiveBack(returned)).unwrap(),
+            Move::GiveUp(because) if self.desk().failed(kind) => {
+                let node = self.chain.view().failing().unwrap().id.clone();
+                let attempt = self.chain.state().attempt(&node);
+                let nothing = Considered { node, attempt, turn: None, wants: Vec::new(), because };
+                self.chain.act(Actor::Program, Command::Consider(nothing)).unwrap();
+            }
             Move::GiveUp(reason) => {
                 let outcome = crate::artifact::RecordOutcome::GivenUp;
                 self.chain.act(Actor::Program, Command::Close(Closed { outcome, reason })).unwrap();
             }
             Move::Done(Draft::Flow(filled)) => {
                 self.chain.act(Actor::Agent(Agent::Build), Command::Fill(*filled)).unwrap();
+            }
+            Move::Done(Draft::Failure(considered)) => {
+                self.chain.act(Actor::Agent(Agent::Build), Command::Consider(*considered)).unwrap();
             }
             Move::Done(draft) => {
                 let state = self.chain.state();
@@ -133,7 +147,7 @@ impl Studio {
                     Draft::Spec(spec) => self.chain.store(spec),
                     Draft::Discovery(report) => self.chain.store(report),
                     Draft::Design(design) => self.chain.store(design),
-                    Draft::Flow(_) => unreachable!(),
+                    Draft::Flow(_) | Draft::Failure(_) => unreachable!(),
                 };
                 self.chain.act(actor, Command::File { artifact: kind, digest, made_from }).unwrap();
             }
@@ -208,6 +222,14 @@ impl Studio {
         self.requests.last().map(told).unwrap_or_default()
     }
 
+    /// What the model would be told next.
+    pub(in crate::agent) fn told_next(&self) -> String {
+        match next_move(&self.desk(), ArtifactKind::Flow).unwrap() {
+            Move::CallModel(asking) => told(&asking.request),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// How often each kind of event happened.
     pub(in crate::agent) fn counts(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
@@ -259,6 +281,7 @@ pub(in crate::agent) fn check(desk: &Desk<'_>, kind: ArtifactKind, request: &Mod
     let own = match kind {
         ArtifactKind::Spec => schemars::schema_for!(crate::artifact::Spec),
         ArtifactKind::Discovery => schemars::schema_for!(crate::artifact::DiscoveryReport),
+        ArtifactKind::Flow if desk.failed(kind) => schemars::schema_for!(crate::agent::failed::FailureDraft),
         ArtifactKind::Flow => schemars::schema_for!(crate::agent::build::BuildDraft),
         _ => schemars::schema_for!(crate::artifact::SolutionDesign),
     };

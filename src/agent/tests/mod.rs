@@ -4,6 +4,7 @@
 mod build;
 mod desk;
 mod drafts;
+mod failed;
 mod leaving;
 mod limits;
 mod loops;

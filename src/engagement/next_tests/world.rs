@@ -266,6 +266,7 @@ impl Run {
             Next::Void(void) => self.act(Command::Void(void)),
             Next::Settle(settled) => self.act(Command::Settle(settled)),
             Next::Deviate(found) => self.act(Command::Deviate(found)),
+            Next::Consider(node) => panic!("no model is asked about {node} here"),
             Next::Close(closed) => self.act(Command::Close(closed)),
             Next::Closed => return Some(Rest::Closed),
         }

@@ -31,7 +31,7 @@ pub(super) fn deviate() -> Command {
 }
 
 /// Every purpose, for node `a` in its attempt.
-pub(super) fn purposes(state: &State) -> [Purpose; 15] {
+pub(super) fn purposes(state: &State) -> [Purpose; 16] {
     let (node, attempt) = (node("a"), state.attempt(&node("a")));
     let n = || node.clone();
     [
@@ -44,6 +44,7 @@ pub(super) fn purposes(state: &State) -> [Purpose; 15] {
         Purpose::Act { node: n(), attempt, r#try: 1 },
         Purpose::ReadBack { node: n(), attempt },
         Purpose::Verify { node: n(), attempt },
+        Purpose::LookAgain { node: n(), attempt },
         Purpose::Undo { node: n() },
         Purpose::UndoCheck { node: n() },
         Purpose::Observe { node: n() },
@@ -64,6 +65,7 @@ pub(super) fn purpose_name(purpose: &Purpose) -> &'static str {
         Purpose::Act { .. } => "act",
         Purpose::ReadBack { .. } => "read back",
         Purpose::Verify { .. } => "verify",
+        Purpose::LookAgain { .. } => "look again",
         Purpose::Undo { .. } => "undo",
         Purpose::UndoCheck { .. } => "read the undo back",
         Purpose::Observe { .. } => "observe",
@@ -94,6 +96,7 @@ fn verb(command: &Command) -> &'static str {
         Command::Say { .. } => "say",
         Command::GiveBack(_) => "give back",
         Command::Fill(_) => "fill",
+        Command::Consider(_) => "consider",
         Command::Prove(_) => "prove",
         Command::Ask(_) => "ask",
         Command::Answer { .. } => "answer",

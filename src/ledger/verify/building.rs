@@ -4,11 +4,15 @@
 use std::rc::Rc;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, digest_of},
-    engagement::{Actor, ArtifactFiled, DeviationFound, Gate, GateState, HolesFilled, State, Wanted},
+    engagement::{
+        Actor, Arguments, ArtifactFiled, CallAllowed, CallWanted, Considered, DeviationFound, Gate, GateState,
+        HolesFilled, NodeSettled, Purpose, State, Wanted, opened,
+    },
+    flow::NodeOutcome,
 };
 
 pub(super) fn filled(state: &State, actor: &Actor, filled: &HolesFilled) -> Vec<String> {
@@ -37,8 +41,75 @@ pub(super) fn deviated(state: &State, actor: &Actor, found: &DeviationFound) -> 
     let because = found.because.as_ref()?;
     let mut wants = state.filling.iter().flat_map(|filling| &filling.wants);
     let said = wants.any(|want| want.node() == found.node && want.because == *because);
+    let after = state.wanted_after(&found.node);
+    let said = said || after.is_some_and(|(_, want)| want.because == *because && is_call(&found.actual, want));
     (*actor != Actor::Program || !said)
         .then(|| format!("a deviation at {} that the build agent did not ask for, by {actor}", found.node))
+}
+
+/// Whether a deviation is about exactly this call.
+fn is_call(actual: &Value, want: &CallWanted) -> bool {
+    *actual == json!({"tool": want.tool, "with": want.args})
+}
+
+/// What the build agent said of a step is said of one that failed, once, and by its last turn.
+pub(super) fn considered(state: &State, actor: &Actor, considered: &Considered) -> Vec<String> {
+    let mut found = Vec::new();
+    let node = &considered.node;
+    let by = if considered.turn.is_some() { Actor::Agent(Agent::Build) } else { Actor::Program };
+    if *actor != by {
+        found.push(format!("the failure of {node} considered by {actor}, which is not {by}"));
+    }
+    if !state.requested.model {
+        found.push(format!("the failure of {node} considered in an engagement that no model drafts"));
+    }
+    let failed = state.nodes.get(node).is_some_and(|settled| settled.outcome == NodeOutcome::Failed);
+    if !failed || considered.attempt != state.attempt(node) {
+        found.push(format!("a failure of {node} considered that did not happen"));
+    }
+    if state.considered_at(node).is_some() {
+        found.push(format!("the failure of {node} considered that was considered before"));
+    }
+    let last = state.talk.last_turn(ArtifactKind::Flow).map(|(number, ..)| number);
+    let said = state.talk.drafted(ArtifactKind::Flow) && last == considered.turn;
+    if considered.turn.is_some() && !said || considered.turn.is_none() && !considered.wants.is_empty() {
+        found.push(format!("wanted after {node} failed, what the last turn of a model did not give"));
+    }
+    for want in &considered.wants {
+        let id = want.node();
+        if state.nodes.contains_key(&id) || state.acting.contains(&id) || state.wanted_after(&id).is_some() {
+            found.push(format!("wanted after {node} failed, under the name of {id}, which was there before"));
+        }
+    }
+    found
+}
+
+/// What was wanted after a failure runs only as exactly what a person accepted.
+pub(super) fn allowed(
+    state: &State,
+    allowed: &CallAllowed,
+    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+) -> Option<String> {
+    let Purpose::Act { node, .. } = &allowed.purpose else { return None };
+    let (_, want) = state.wanted_after(node)?;
+    let accepted = state.deviation_at(node).is_some_and(|at| at.accepted_by.is_some());
+    // What the question showed is what runs: the digest alone would not say so. What was redacted is said elsewhere.
+    let args = match &allowed.args {
+        Arguments::Plain(args) => args == &want.args,
+        Arguments::Sealed(digest) => document(digest)
+            .is_none_or(|sealed| opened(&sealed).is_some_and(|value| value.as_object() == Some(&want.args))),
+    };
+    let same = args && allowed.digest == want.call && allowed.tool.as_str() == want.tool.as_str();
+    (!accepted || !allowed.approved || !same).then(|| {
+        format!("{} allowed as step {node}, which the design does not have and nobody accepted so", allowed.call)
+    })
+}
+
+/// A step that failed is done later only where it was looked at again after a call that was accepted.
+pub(super) fn settled(state: &State, settled: &NodeSettled) -> Option<String> {
+    let failed = state.nodes.get(&settled.node).is_some_and(|known| known.outcome == NodeOutcome::Failed);
+    (failed && settled.outcome == NodeOutcome::Done && !state.put_right(&settled.node))
+        .then(|| format!("step {} done after it failed, and nothing that was accepted shows it", settled.node))
 }
 
 /// What runs is what gate 2 was approved on, and whatever is not was filled in or accepted.

@@ -9,14 +9,14 @@ use crate::{
     ledger::testing::{Story, filed, person},
 };
 
-const BUILD: Actor = Actor::Agent(Agent::Build);
+pub(super) const BUILD: Actor = Actor::Agent(Agent::Build);
 
 /// The places of the events.
 const TURN: usize = 14;
 const FILLED: usize = 15;
 const DEVIATED: usize = 16;
 const ANSWERED: usize = 18;
-const FLOW: usize = 19;
+pub(super) const FLOW: usize = 19;
 
 fn approved() -> AutomationFlow {
     let design = digest_of(&json!({"kind": "design"})).unwrap();
@@ -36,7 +36,7 @@ fn built() -> AutomationFlow {
     flow
 }
 
-fn turned(story: &mut Story, turn: u32) -> Body {
+pub(super) fn turned(story: &mut Story, turn: u32) -> Body {
     let response = Some(story.document(&json!({"text": turn.to_string(), "calls": []})));
     Body::Turned(Box::new(Turned {
         agent: Agent::Build,
@@ -59,7 +59,7 @@ fn turned(story: &mut Story, turn: u32) -> Body {
 }
 
 /// An approved design with a hole, what fills it, a deviation that is accepted, and the flow.
-fn story() -> Story {
+pub(super) fn story() -> Story {
     let mut story = Story::whole("k7m2q");
     story.events.truncate(TURN - 1);
     let Body::Requested(request) = &mut story.events[0].2 else { panic!() };
@@ -112,7 +112,7 @@ fn file(story: &mut Story, flow: &AutomationFlow) {
     story.tell(BUILD, filed(ArtifactKind::Flow, 1, &value, &from));
 }
 
-fn found(story: &Story) -> Verification {
+pub(super) fn found(story: &Story) -> Verification {
     verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned())
 }
 
@@ -152,7 +152,7 @@ fn a_forged_build_is_found_where_it_was_forged() {
                 s.events.insert(FILLED, (at, BUILD, turn));
             },
             FILLED + 1,
-            "after its holes were filled",
+            "after its holes were filled and without a step that failed",
         ),
         (
             "a turn before gate 2",

@@ -33,8 +33,13 @@ pub(super) fn turned(
     if turned.drafting != ArtifactKind::Spec && !state.gate_open(Gate::One) {
         found.push(format!("{what} while gate 1 was not open"));
     }
-    if turned.drafting == ArtifactKind::Flow && (!state.gate_open(Gate::Two) || state.filling.is_some()) {
-        found.push(format!("{what} while gate 2 was not open, or after its holes were filled"));
+    // When the flow is filed, a turn is about a step of it that failed.
+    let filled = state.filling.is_some() || state.artifact(ArtifactKind::Flow).is_some();
+    let late = filled && !state.to_consider();
+    if turned.drafting == ArtifactKind::Flow && (!state.gate_open(Gate::Two) || late) {
+        found.push(format!(
+            "{what} while gate 2 was not open, or after its holes were filled and without a step that failed"
+        ));
     }
     if turned.turn != state.talk.next_turn(turned.drafting) {
         found.push(format!("{what} under the number {}, which is not the next", turned.turn));

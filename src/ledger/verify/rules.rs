@@ -42,7 +42,7 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
             answered_what_was_asked(state, answered, document, &mut found);
         }
         Body::Allowed(allowed) => {
-            allowed_within(state, allowed, &mut found);
+            allowed_within(state, allowed, document, &mut found);
             found.extend(sealed_otherwise(state, &allowed.call, &allowed.args, document));
         }
         Body::Refused(refused) => {
@@ -116,7 +116,8 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
         }
         Body::HolesFilled(filled) => found.extend(building::filled(state, &event.actor, filled)),
         Body::Deviated(deviation) => found.extend(building::deviated(state, &event.actor, deviation)),
-        Body::Settled(_) => {}
+        Body::Considered(considered) => found.extend(building::considered(state, &event.actor, considered)),
+        Body::Settled(settled) => found.extend(building::settled(state, settled)),
     }
     found
 }
@@ -170,6 +171,11 @@ fn may_answer(state: &State, actor: &Actor, answered: &Answered) -> Option<Strin
         let may = matches!(about, About::Gate1 | About::Gate2 | About::Deviation { .. });
         if !may || policy.rules.is_empty() || answered.answer != Answer::Approve || !answered.calls.is_empty() {
             return Some(format!("an answer about {about} by policy, which a person must give"));
+        }
+        if let About::Deviation { node } = about
+            && state.deviation_at(node).is_some_and(|known| known.found.because.is_some())
+        {
+            return Some(format!("an answer about {about} by policy to what the build agent wants"));
         }
         if matches!(about, About::Deviation { .. }) && answered.expires.is_none() {
             return Some(format!("an answer about {about} by policy that never ends"));
@@ -294,7 +300,12 @@ fn answered_what_was_asked(
     }
 }
 
-fn allowed_within(state: &State, allowed: &CallAllowed, found: &mut Vec<String>) {
+fn allowed_within(
+    state: &State,
+    allowed: &CallAllowed,
+    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    found: &mut Vec<String>,
+) {
     let call = &allowed.call;
     let what = format!("{call} allowed");
     found.extend(used(state, call));
@@ -306,6 +317,7 @@ fn allowed_within(state: &State, allowed: &CallAllowed, found: &mut Vec<String>)
         found.push(format!("{what} in the requirements phase"));
     }
     found.extend(closed(state, Gate::One, &what));
+    found.extend(building::allowed(state, allowed, document));
     if let Some(asked) = state.asked_anew().filter(|_| !allowed.purpose.recovers()) {
         found.push(format!("{what} while {} was asked anew", asked.about));
     }
