@@ -246,8 +246,12 @@ async fn what_was_not_granted_is_refused_by_whatever_name_an_endpoint_asks_for_i
     let delete = json!({"zone": ZONE, "name": "www", "address": "192.0.2.7"});
     let server = serving(vec![
         says(&dns_spec()),
-        calls(&[("dns_record_delete", delete), ("dns_records_list", json!({"zone": ZONE}))]),
-        found("c3"),
+        calls(&[
+            ("dns_record_delete", delete),
+            ("vlan_list", json!({"switch": "sw01"})),
+            ("dns_records_list", json!({"zone": ZONE})),
+        ]),
+        found("c4"),
         says(&dns_design()),
     ])
     .await;
@@ -260,13 +264,14 @@ async fn what_was_not_granted_is_refused_by_whatever_name_an_endpoint_asks_for_i
     let refused = bench.events(&id, "call.refused");
     let tools: Vec<String> =
         refused.iter().map(|event| event["body"]["tool"].as_str().unwrap().replace('_', ".")).collect();
-    assert_eq!(tools, ["dns.record.delete"]);
+    assert_eq!(tools, ["dns.record.delete", "vlan.list"]);
     assert_eq!(bench.network(), before);
     let requests = server.received_requests().await.unwrap();
     assert_eq!(check(&requests, "ALPHA-CANARY", 0), ["spec", "discovery", "discovery", "design"]);
     bench.approve(&id);
     let answer = run(&bench, &["run", &id, "--json"]).code(0).json();
     assert_eq!(answer["record"]["outcome"], "done");
+    assert_eq!(answer["record"]["totals"]["outside"], 1, "reading what nobody granted is an attempt outside");
     let wrote = bench.events(&id, "call.allowed").into_iter().filter(|event| event["body"].get("counts").is_some());
     let wrote: Vec<Value> = wrote.map(|event| event["body"]["tool"].clone()).collect();
     assert_eq!(wrote, ["dns.record.create"]);
