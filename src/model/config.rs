@@ -186,7 +186,8 @@ pub struct Retries {
     pub first_wait_ms: u32,
     /// The longest of these waits, in milliseconds.
     pub longest_wait_ms: u32,
-    /// All waits and all attempts in vain of one turn together, in seconds.
+    /// All waits and all attempts in vain of one turn together, in seconds. More than twice `timeout_seconds`, or an attempt
+    /// that takes all of its time leaves none for another.
     pub total_wait_seconds: u32,
     /// After this many failures in a row an endpoint is left alone, and the next of the list asked.
     pub failures_until_rest: NonZeroU32,
@@ -200,7 +201,7 @@ impl Default for Retries {
         Self {
             first_wait_ms: 500,
             longest_wait_ms: 20_000,
-            total_wait_seconds: 120,
+            total_wait_seconds: 300,
             failures_until_rest: at_least_one(3),
             rest_seconds: at_least_one(30),
         }
@@ -420,6 +421,13 @@ mod tests {
         let file = read(&example).unwrap().unwrap();
         assert!(file.role(Agent::Design).is_some() && file.endpoints.len() >= 3, "{file:?}");
         assert!(file.role(Agent::Verifier).is_none(), "the verifier asks no model");
+    }
+
+    #[test]
+    fn an_attempt_that_takes_all_of_its_time_leaves_time_for_another() {
+        let retries = Retries::default();
+        let waits = retries.longest_wait_ms.div_ceil(1_000);
+        assert!(retries.total_wait_seconds > 2 * two_minutes().get() + waits, "{retries:?}");
     }
 
     #[test]
