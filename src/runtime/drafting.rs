@@ -9,8 +9,8 @@ use crate::{
     agent::{Asking, Desk, Draft, Move, next_move},
     artifact::{Agent, ArtifactKind, Digest, Phase, digest_of},
     engagement::{
-        Actor, AgentQuestion, Closed, Command, Committed, Considered, Finish, GateState, Refusal, Seal, State, Turned,
-        Usage, drafter, read_document,
+        About, Actor, AgentQuestion, Answer, Closed, Command, Committed, Considered, Finish, Refusal, Seal, State,
+        Turned, Usage, drafter, read_document,
     },
     gate::{ApprovalRequest, Endpoint},
     ledger::Journal,
@@ -129,8 +129,9 @@ impl Driver<'_> {
         journal.flush().await?;
         let Asking { request, agent, drafting, turn, prompt } = asking;
         let Some(model) = self.models().for_agent(agent) else { return Ok(Some(Stopped::NoModel(agent))) };
-        // Before anything was found, a spec is drafted from the words of the requester alone.
-        let found = drafting != ArtifactKind::Spec || journal.state().artifact(ArtifactKind::Discovery).is_some();
+        // Before anything was found, a spec is drafted from the words of the requester alone. Later versions of it stand on
+        // what was found, though what said so is void when they are filed.
+        let found = drafting != ArtifactKind::Spec || journal.state().filed.contains_key(&ArtifactKind::Discovery);
         let now = endpoints(self.models(), journal.state());
         if found
             && !approved_endpoints(journal)?
@@ -279,10 +280,12 @@ fn place(at: &Endpoint) -> (&String, &String) {
     (&at.name, &at.url)
 }
 
-/// Where gate 1 was told that it goes.
+/// Where gate 1 was told that it goes, when it was last approved.
 fn approved_endpoints(journal: &Journal) -> Result<Vec<Endpoint>, DriverError> {
-    let GateState::Open { request, .. } = &journal.state().gate1 else { return Ok(Vec::new()) };
-    let request: ApprovalRequest = read_document(*request, journal.blobs(), "approval request")
+    let mut answers = journal.state().answers.iter().rev().map(|(.., answered)| answered);
+    let last = answers.find(|answered| answered.about == About::Gate1 && answered.answer == Answer::Approve);
+    let Some(request) = last.map(|answered| answered.request) else { return Ok(Vec::new()) };
+    let request: ApprovalRequest = read_document(request, journal.blobs(), "approval request")
         .map_err(|error| DriverError::Ledger(error.into()))?;
     Ok(request.models)
 }

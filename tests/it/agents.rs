@@ -379,6 +379,12 @@ fn what_was_found_goes_to_no_endpoint_that_gate_1_did_not_name() {
     assert_eq!(agents(bench.events(&id, "model")), ["requirements", "design", "design"], "it was told nothing");
     bench.write("policies/models.yaml", &models.to_string());
     assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate1");
+    // What was drafted from the report stands on what was found, also where it is rejected.
+    let asked = agents(bench.events(&id, "model")).len();
+    bench.run(&["reject", &id, "--reason", "narrower"]).code(0);
+    bench.write("policies/models.yaml", &moved.to_string());
+    bench.run(&["run", &id]).code(1).shows("names other places for the requirements agent");
+    assert_eq!(agents(bench.events(&id, "model")).len(), asked, "nor was this told elsewhere");
 }
 
 #[test]
