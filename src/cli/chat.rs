@@ -72,7 +72,7 @@ async fn carry_on(context: &Context, reader: Reader, mut journal: Journal) -> Re
     // A line from a pipe may have been written by anyone and before anything was shown, so it answers no gate.
     let identity = reader.interactive().then(|| speaker.clone());
     let interrupt = Interrupt::listen(format!("countersign chat {id}"));
-    let chat = Converse::new(interrupt, reader, speaker);
+    let chat = Converse::new(reader, speaker);
     let broker = context.broker();
     let key = context.key(None);
     let seat = Seat {
@@ -80,6 +80,7 @@ async fn carry_on(context: &Context, reader: Reader, mut journal: Journal) -> Re
         broker: &broker,
         models: context.workspace.models()?,
         key: key.as_ref(),
+        interrupt: Some(interrupt),
         quiet: false,
         chat: Some(&chat),
     };

@@ -1,7 +1,7 @@
-//! What a conversation is beside driving: what ends its turn, where lines come from, and who speaks. Questions of
+//! What a conversation is beside driving: where lines come from, and who speaks. Questions of
 //! agents are asked here as a form; what is said goes to the agents and answers no gate.
 
-use std::{cell::RefCell, sync::Arc};
+use std::cell::RefCell;
 
 use serde_json::Map;
 
@@ -16,23 +16,20 @@ use crate::{
 
 use super::{
     asking::{Asked, Beside, ask_all},
-    interrupt::Interrupt,
     output::{CliError, quoted, say},
     reader::Reader,
 };
 
 /// A conversation that is carried on.
 pub struct Converse {
-    /// What ends its turn.
-    pub interrupt: Arc<Interrupt>,
     reader: RefCell<Reader>,
     speaker: Identity,
 }
 
 impl Converse {
     /// A conversation of this person.
-    pub fn new(interrupt: Arc<Interrupt>, reader: Reader, speaker: Identity) -> Self {
-        Self { interrupt, reader: RefCell::new(reader), speaker }
+    pub fn new(reader: Reader, speaker: Identity) -> Self {
+        Self { reader: RefCell::new(reader), speaker }
     }
 
     /// Whether a person types here.

@@ -106,6 +106,7 @@ async fn drive(
         broker,
         models: Default::default(),
         key: Some(key),
+        interrupt: None,
         quiet: false,
         chat: None,
     };

@@ -1,4 +1,4 @@
-//! Ctrl-C while a conversation is carried on: it ends the turn and not the engagement. A model is not waited for; a call
+//! Ctrl-C while an engagement is driven: it ends the turn and not the engagement. A model is not waited for; a call
 //! that is under way is finished and written down first; at a question, or the second time, the program ends at once.
 
 use std::sync::{
@@ -19,15 +19,7 @@ pub struct Interrupt {
     asking_a_model: AtomicBool,
     wanted: AtomicBool,
     told: Notify,
-}
-
-/// Says what goes on from here when Ctrl-C ends the program; whatever was begun is looked after when it goes on.
-pub fn says_next(next: String) {
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            leave(&next);
-        }
-    });
+    next: String,
 }
 
 fn leave(next: &str) -> ! {
@@ -38,7 +30,7 @@ fn leave(next: &str) -> ! {
 impl Interrupt {
     /// Listens for Ctrl-C as long as the program runs. `next` is said with what goes on from here.
     pub fn listen(next: String) -> Arc<Self> {
-        let interrupt = Arc::new(Self::default());
+        let interrupt = Arc::new(Self { next, ..Self::default() });
         let told = Arc::clone(&interrupt);
         tokio::spawn(async move {
             while tokio::signal::ctrl_c().await.is_ok() {
@@ -51,10 +43,15 @@ impl Interrupt {
                     aside("\n  ending the turn once this step is written down; Ctrl-C again ends the program at once");
                     continue;
                 }
-                leave(&next);
+                leave(&told.next);
             }
         });
         interrupt
+    }
+
+    /// The command that goes on from here.
+    pub fn next(&self) -> &str {
+        &self.next
     }
 
     /// Says whether work is under way that is finished first.

@@ -22,8 +22,9 @@ use super::{
     args::{Global, Run},
     context::{Context, solver_search},
     converse::Converse,
-    edit, interrupt,
-    output::{CliError, Code, agreed, complain, interactive, plain, plain_lines, prompt, say, say_json, style},
+    edit,
+    interrupt::Interrupt,
+    output::{CliError, Code, agreed, aside, complain, interactive, plain, plain_lines, prompt, say, say_json, style},
     say as to_agents, show,
     signing::Key,
     teller::Teller,
@@ -50,14 +51,12 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
         }
         return Ok(Code::Done);
     }
-    if asks {
-        let of = args.id.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
-        interrupt::says_next(format!("countersign run{of}"));
-    }
+    let of = args.id.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
+    let interrupt = Interrupt::listen(format!("countersign run{of}"));
     let mut worst = Code::Done;
     let mut answers = Vec::new();
     for id in &ids {
-        let code = match one(global, &context, &broker, id, &args, asks).await {
+        let code = match one(global, &context, &broker, id, &args, (asks, &interrupt)).await {
             Ok((code, answer)) => {
                 answers.extend(answer);
                 code
@@ -73,6 +72,9 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
             }
         };
         worst = worst.worse(code);
+        if interrupt.wanted() {
+            break;
+        }
     }
     broker.close().await;
     if global.json {
@@ -91,7 +93,7 @@ async fn one(
     broker: &Broker,
     id: &EngagementId,
     args: &Run,
-    asks: bool,
+    (asks, interrupt): (bool, &Arc<Interrupt>),
 ) -> Result<(Code, Option<show::StatusAnswer>), CliError> {
     let _claim = Claim::take(&context.workspace.claims(), id)?;
     let mut journal = context.journal(id.as_str()).await?;
@@ -104,8 +106,8 @@ async fn one(
     let identity = if asks { Some(context.identity()?) } else { None };
     let models = context.workspace.models()?;
     let key = context.key(args.key.as_deref());
-    let seat =
-        Seat { workspace: &context.workspace, broker, models, key: key.as_ref(), quiet: global.json, chat: None };
+    let (workspace, interrupt) = (&context.workspace, Some(Arc::clone(interrupt)));
+    let seat = Seat { workspace, broker, models, key: key.as_ref(), interrupt, quiet: global.json, chat: None };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
     let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };
     Ok((code, answer))
@@ -123,12 +125,6 @@ fn stopped_by(error: DriverError, id: &EngagementId) -> CliError {
     error
 }
 
-/// What is said where a person ended the turn.
-fn turn_ended(journal: &Journal) -> Code {
-    say(format!("The turn ended, the engagement did not. Next: countersign chat {}", journal.id()));
-    Code::Waiting
-}
-
 /// Where driving is watched from.
 pub struct Seat<'a> {
     /// The workspace.
@@ -139,6 +135,8 @@ pub struct Seat<'a> {
     pub models: Models,
     /// The key of the person who sits here, for what they answer; what drives the engagement never has it.
     pub key: Option<&'a Key>,
+    /// What Ctrl-C does here, if it is listened for.
+    pub interrupt: Option<Arc<Interrupt>>,
     /// Whether to say nothing on the way.
     pub quiet: bool,
     /// In a conversation: what it is beside driving. A yes is then said with the digest that is shown.
@@ -169,9 +167,9 @@ impl Seat<'_> {
         phase: Option<Phase>,
     ) -> Result<Code, CliError> {
         let driver = Driver::new(self.workspace, self.broker).proving(solver_search());
-        let interrupt = self.chat.map(|chat| Arc::clone(&chat.interrupt));
+        let interrupt = self.interrupt.as_ref();
         let broken_off = || -> BoxFuture<'static, ()> {
-            let interrupt = interrupt.clone();
+            let interrupt = interrupt.cloned();
             Box::pin(async move {
                 match interrupt {
                     Some(interrupt) => interrupt.broken_off().await,
@@ -182,13 +180,13 @@ impl Seat<'_> {
         let driver = driver.drafting_with(self.models.clone()).until(&broken_off);
         loop {
             let mut teller = Teller::new(self.quiet, self.chat.is_some_and(Converse::interactive));
-            let working = |working| self.chat.iter().for_each(|chat| chat.interrupt.working(working));
+            let working = |working| interrupt.iter().for_each(|interrupt| interrupt.working(working));
             working(true);
             let stopped = loop {
-                if self.chat.is_some_and(|chat| chat.interrupt.wanted()) {
+                if interrupt.is_some_and(|interrupt| interrupt.wanted()) {
                     teller.rest();
                     journal.flush().await?;
-                    return Ok(turn_ended(journal));
+                    return Ok(self.turn_ended());
                 }
                 if phase.is_some_and(|phase| journal.state().phase == phase) {
                     teller.rest();
@@ -266,7 +264,7 @@ impl Seat<'_> {
                     }
                     return Ok(Code::Failed);
                 }
-                Stopped::Interrupted => return Ok(turn_ended(journal)),
+                Stopped::Interrupted => return Ok(self.turn_ended()),
                 Stopped::NeedsEdit { artifact, by, reason } => {
                     if !self.quiet {
                         let id = journal.id();
@@ -288,6 +286,13 @@ impl Seat<'_> {
                 }
             }
         }
+    }
+
+    /// What is said where a person ended the turn.
+    fn turn_ended(&self) -> Code {
+        let next = self.interrupt.as_ref().map(|interrupt| interrupt.next()).unwrap_or_default();
+        aside(format!("The turn ended, the engagement did not. Next: {next}"));
+        Code::Waiting
     }
 
     /// Shows the question and takes an answer; the answer is whether to go on.

@@ -447,6 +447,13 @@ fn a_model_that_does_not_answer_is_not_waited_for() {
     assert_eq!((turns.len(), &turned["error"], &turned["endpoint"]), (1, &json!("interrupted"), &json!("silent")));
     assert!(turned["usage"]["input"].as_u64().unwrap() > 1_000 && turned["usage"]["estimated"] == true, "{turned:#}");
     bench.run(&["log", &id]).code(0).shows("no answer, interrupted, about ");
+    // Nor is it where nobody converses.
+    let mut talk = Talk::new(&bench, &format!("run {id}"));
+    talk.hears("a model for spec.yaml");
+    talk.types("\u{3}");
+    talk.hears(&format!("Next: countersign run {id}"));
+    talk.ends(3);
+    assert_eq!(bench.events(&id, "model").len(), 2);
     bench.write("policies/models.yaml", &scripted);
     piped(&bench, &[&id], "192.0.2.10\n").code(3).shows("GATE 1");
     bench.holds(&id);
