@@ -1,6 +1,6 @@
 //! Writes each decision down, mints the permit for what was allowed, runs it and writes the outcome down.
 
-use std::{collections::BTreeSet, path::Path, pin::pin, sync::Arc, time::Duration};
+use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::{
         Seal, SealError, Standing, View, catalog_of,
     },
     facts::Role,
-    ledger::{Journal, JournalError, LedgerError, TrustBook},
+    ledger::{Around, Journal, JournalError, LedgerError},
     policy::{Catalog, CompiledBoundary, Spoke},
     tool::{Effect, Kept, Manifest, ServerSeen},
 };
@@ -51,6 +51,7 @@ pub struct Broker {
     transports: Transports,
     rates: Rates,
     cached: Cached,
+    around: Around,
 }
 
 /// How often a proposal is decided again because others wrote meanwhile.
@@ -128,7 +129,13 @@ impl From<JournalError> for BrokerError {
 impl Broker {
     /// A broker that asks `sources` what to decide on. It starts nothing until something is allowed.
     pub fn new(sources: Arc<dyn Sources>) -> Self {
-        Self { sources, transports: Transports::default(), rates: Rates::default(), cached: Cached::default() }
+        Self {
+            sources,
+            transports: Transports::default(),
+            rates: Rates::default(),
+            cached: Cached::default(),
+            around: Around::default(),
+        }
     }
 
     /// Decides a proposal, and runs it if it is allowed. The decision is durable before anything starts. Where another
@@ -182,8 +189,8 @@ impl Broker {
             journal.flush().await?;
             rate.await;
         }
-        let trust = TrustBook::open(journal.store().clone()).await?;
-        let elsewhere = elsewhere(journal, &catalog, &proposal.tool).await?;
+        let except = changes(&catalog, &proposal.tool).then(|| journal.id());
+        let (trust, elsewhere) = self.around.read(journal.store(), except).await?;
         // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
         let now = Timestamp::now().max(journal.state().last_at);
         let view = View {
@@ -270,8 +277,8 @@ impl Broker {
             known.args.read(journal.blobs()).cloned().ok_or_else(|| not("its arguments are not in the ledger"))?;
         // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
         self.rates.wait(&catalog.toolbox, name.as_str(), &args, journal.state()).await;
-        let trust = TrustBook::open(journal.store().clone()).await?;
-        let elsewhere = elsewhere(journal, &catalog, name.as_str()).await?;
+        let except = changes(&catalog, name.as_str()).then(|| journal.id());
+        let (trust, elsewhere) = self.around.read(journal.store(), except).await?;
         let view = View {
             state: journal.state(),
             documents: journal.documents(),
@@ -406,13 +413,10 @@ impl Broker {
     }
 }
 
-/// The targets that other engagements are changing; not asked for where nothing is changed.
-async fn elsewhere(journal: &Journal, catalog: &Catalog, tool: &str) -> Result<BTreeSet<String>, BrokerError> {
+/// Whether a tool changes anything, so that what other engagements are changing matters.
+fn changes(catalog: &Catalog, tool: &str) -> bool {
     let tool = tool.parse().ok().and_then(|name| catalog.toolbox.tool(&name));
-    if tool.is_none_or(|tool| tool.effect == Effect::Read) {
-        return Ok(BTreeSet::new());
-    }
-    Ok(journal.store().changing(journal.id()).await?)
+    tool.is_some_and(|tool| tool.effect != Effect::Read)
 }
 
 /// What a decision is written with.

@@ -193,7 +193,14 @@ async fn what_others_are_changing_is_known_until_they_are_closed(store: &dyn Sto
             call.target = "only-here".into();
         }
     }
-    let changing = async |except: &str| store.changing(&id(except)).await.unwrap().contains("only-here");
+    let changing = async |except: &str| {
+        let (trust, around) = store.around(0, Some(&id(except))).await.unwrap();
+        assert_eq!(trust, store.events(&EngagementId::trust(), 0).await.unwrap());
+        assert!(store.around(0, None).await.unwrap().1.is_empty(), "nobody asked");
+        let changing = store.changing(&id(except)).await.unwrap();
+        assert_eq!(around, changing);
+        changing.contains("only-here")
+    };
     let before = 13;
     for (from, to, seen) in [(0, before, false), (before, 19, true), (19, 20, false)] {
         store.append(story.append(from, to)).await.unwrap();

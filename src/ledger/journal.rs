@@ -214,8 +214,7 @@ impl Journal {
         if self.durable.is_none() && self.staged.is_empty() {
             self.durable = Some(Box::new(self.state.clone()));
         }
-        // These alone change which documents are the current ones.
-        if matches!(sealed.event.body, Body::Filed(_) | Body::Retried(_)) {
+        if names_others(&sealed.event.body) {
             let mut tried = self.documents.clone();
             let mut ahead = self.state.clone();
             ahead.apply(&sealed.event);
@@ -267,8 +266,13 @@ impl Journal {
         for next in &sealed {
             ahead.apply(&next.event);
         }
-        let mut documents = self.documents.clone();
-        documents.refresh_among(&ahead, &[&new.values, &self.blobs])?;
+        let mut documents = None;
+        if sealed.iter().any(|next| names_others(&next.event.body)) {
+            documents = Some(self.documents.clone());
+        }
+        if let Some(documents) = &mut documents {
+            documents.refresh_among(&ahead, &[&new.values, &self.blobs])?;
+        }
         let destroyed: Vec<Digest> =
             sealed.iter().flat_map(|sealed| destroyed_by(&sealed.event.body)).copied().collect();
         let append = Append {
@@ -288,7 +292,9 @@ impl Journal {
         self.store.append(append).await?;
         // Nothing is waited for from here on.
         self.staged.clear();
-        self.documents = documents;
+        if let Some(documents) = documents {
+            self.documents = documents;
+        }
         self.blobs.extend(new.values);
         destroyed.iter().for_each(|digest| drop(self.blobs.remove(digest)));
         let events: Vec<Event> = sealed.into_iter().map(|sealed| sealed.event).collect();
@@ -395,6 +401,11 @@ impl Journal {
 /// Whether the log over all engagements has a leaf of such an event: what a person or a policy answered, the end, and what was destroyed after it.
 fn is_logged(body: &Body) -> bool {
     matches!(body, Body::Answered(_) | Body::Closed(_) | Body::Redacted(_))
+}
+
+/// Whether an event can change what the current documents are; what most events are of cannot.
+fn names_others(body: &Body) -> bool {
+    !matches!(body, Body::Allowed(_) | Body::Finished(_) | Body::Refused(_) | Body::Settled(_))
 }
 
 /// The documents that an event destroys.

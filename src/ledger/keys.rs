@@ -198,15 +198,21 @@ impl LedgerKeys {
     ///
     /// [`KeyError`].
     pub fn history(&self) -> Result<KeyHistory, KeyError> {
-        self.ensure(Timestamp::now())?;
         let path = self.folder.join(PUBLIC_KEYS);
-        let text = fs::read_to_string(&path).map_err(|source| KeyError::io("read", &path, source))?;
+        let text = self.public_text()?;
         let history = KeyHistory::parse(&text).map_err(|error| KeyError::broken(&path, error.to_string()))?;
         if let Some(other) = history.keys.first().filter(|first| first.key.name() != self.name) {
             let reason = format!("it has the keys of {}, not of {}", other.key.name(), self.name);
             return Err(KeyError::broken(&path, reason));
         }
         Ok(history)
+    }
+
+    /// The file of the public keys as it is; it changes with each new key.
+    pub(super) fn public_text(&self) -> Result<String, KeyError> {
+        self.ensure(Timestamp::now())?;
+        let path = self.folder.join(PUBLIC_KEYS);
+        fs::read_to_string(&path).map_err(|source| KeyError::io("read", &path, source))
     }
 
     /// The key that signs now.

@@ -5,6 +5,7 @@
 //! [`chain`], [`verify`] and what a bundle file holds are pure, so that a bundle can be checked on a machine that has no store.
 
 mod archive;
+mod around;
 mod bundle;
 pub mod chain;
 mod checkpoint;
@@ -25,6 +26,7 @@ mod trust;
 mod verify;
 
 pub use archive::{Contents, LARGEST_BUNDLE, verify_bundle};
+pub use around::Around;
 pub use bundle::{Bundle, Told, read_bundle, read_bundle_file, write_bundle, write_new};
 pub use checkpoint::{Checkpoint, read_checkpoints};
 pub use claim::Claim;

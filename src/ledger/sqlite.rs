@@ -9,8 +9,10 @@ mod backup;
 #[cfg(debug_assertions)]
 mod halt;
 mod log;
+mod packed;
 mod schema;
 mod scrub;
+mod write;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +25,7 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    ConnectOptions, SqlitePool,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::{
@@ -36,9 +38,12 @@ use crate::artifact::{Digest, EngagementId, LedgerId};
 use super::{
     error::LedgerError,
     merkle::Nodes,
-    store::{Append, Filter, Logged, Pending, Store, Which, checked, spelled},
-    summary::{Status, Summary},
+    store::{Append, AroundRead, Filter, Logged, Pending, Store, Which, checked, spelled},
+    summary::Summary,
 };
+
+use packed::Unpacker;
+use write::{AT_ONCE, Job, SHARED, write};
 
 pub use backup::Backup;
 #[cfg(debug_assertions)]
@@ -47,9 +52,6 @@ pub use halt::halt_at;
 /// How long a writer waits for another process. SQLite hands its lock to whoever asks at the right moment, so that of
 /// many writers on a slow disk one may wait for far longer than a commit takes.
 const BUSY: Duration = Duration::from_secs(30);
-/// How many appends may share a commit.
-const SHARED: usize = 64;
-
 /// A ledger in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -58,12 +60,6 @@ pub struct SqliteStore {
     writer: JoinHandle<()>,
     readers: SqlitePool,
     commits: Arc<AtomicU64>,
-}
-
-#[derive(Debug)]
-struct Job {
-    append: Append,
-    answer: oneshot::Sender<Result<(), LedgerError>>,
 }
 
 impl SqliteStore {
@@ -130,10 +126,11 @@ impl SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(failed("read events"))
+            .and_then(Unpacker::unpack_all)
     }
 
     async fn blobs(&self, digests: &[Digest]) -> Result<BTreeMap<Digest, Vec<u8>>, LedgerError> {
-        let mut found = BTreeMap::new();
+        let (mut found, mut with) = (BTreeMap::new(), Unpacker::new());
         for some in digests.chunks(200) {
             let names: Vec<String> = some.iter().map(Digest::to_string).collect();
             let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
@@ -146,6 +143,7 @@ impl SqliteStore {
             for (name, bytes) in rows {
                 let digest: Digest =
                     name.parse().map_err(|_| LedgerError::corrupt("the table of documents", "a digest is not one"))?;
+                let bytes = with.unpack(bytes).map_err(|error| LedgerError::blob(&digest, error.to_string()))?;
                 found.insert(digest, checked(digest, bytes)?);
             }
         }
@@ -192,6 +190,31 @@ impl SqliteStore {
             found.extend(summary.changing);
         }
         Ok(found)
+    }
+
+    async fn around(&self, trust_after: u64, except: Option<&EngagementId>) -> Result<AroundRead, LedgerError> {
+        let rows: Vec<(Option<i64>, Vec<u8>)> = sqlx::query_as(
+            "SELECT seq, bytes FROM events WHERE engagement = ? AND seq > ? \
+             UNION ALL SELECT NULL, CAST(line AS BLOB) FROM summaries WHERE standing IN ('open', 'waiting') \
+             AND engagement <> ? AND instr(line, '\"changing\":[') > 0 ORDER BY 1",
+        )
+        .bind(EngagementId::trust().as_str().to_owned())
+        .bind(integer(trust_after))
+        .bind(except.map(EngagementId::as_str))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed("read what a decision rests on"))?;
+        let (mut trust, mut changing, mut with) = (Vec::new(), BTreeSet::new(), Unpacker::new());
+        for (seq, bytes) in rows {
+            if seq.is_some() {
+                trust.push(with.unpack(bytes)?);
+                continue;
+            }
+            let summary: Summary =
+                serde_json::from_slice(&bytes).map_err(|error| LedgerError::corrupt("the list", error.to_string()))?;
+            changing.extend(summary.changing);
+        }
+        Ok((trust, changing))
     }
 
     async fn find(&self, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
@@ -242,6 +265,10 @@ impl Store for SqliteStore {
         Box::pin(self.changing(except))
     }
 
+    fn around<'a>(&'a self, trust_after: u64, except: Option<&'a EngagementId>) -> Pending<'a, AroundRead> {
+        Box::pin(self.around(trust_after, except))
+    }
+
     fn ledger(&self) -> Pending<'_, LedgerId> {
         Box::pin(ledger_id(&self.readers))
     }
@@ -286,143 +313,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
         // What is deleted is overwritten.
         .pragma("secure_delete", "ON")
         .disable_statement_logging()
-}
-
-/// Writes until nobody can ask any more.
-async fn write(
-    mut connection: SqliteConnection,
-    (path, keys): (PathBuf, Option<PathBuf>),
-    mut jobs: mpsc::Receiver<Job>,
-    commits: Arc<AtomicU64>,
-) {
-    let keys = keys.as_deref();
-    let mut batch = Vec::new();
-    while jobs.recv_many(&mut batch, SHARED).await > 0 {
-        // An append that cannot be written takes none of the others with it: each is tried by itself then.
-        let together = match batch.len() {
-            1 => false,
-            _ => try_to(commit(&mut connection, &batch, keys).await, &mut connection, &path, &commits).await.is_ok(),
-        };
-        for job in batch.drain(..) {
-            let outcome = if together {
-                Ok(())
-            } else {
-                let written = commit(&mut connection, std::slice::from_ref(&job), keys).await;
-                try_to(written, &mut connection, &path, &commits).await
-            };
-            // Whoever asked may have stopped waiting.
-            let _ = job.answer.send(outcome);
-        }
-    }
-    if let Err(error) = connection.close().await {
-        tracing::warn!(%error, "the ledger's file did not close well");
-    }
-}
-
-/// Counts what was written. After an error of the disk SQLite may have ended the transaction by itself, and the
-/// connection believes that it is still in one: it is opened anew, so that what comes later can be written.
-async fn try_to(
-    written: Result<(), LedgerError>,
-    connection: &mut SqliteConnection,
-    path: &Path,
-    commits: &AtomicU64,
-) -> Result<(), LedgerError> {
-    match &written {
-        Ok(()) => {
-            commits.fetch_add(1, Ordering::Relaxed);
-        }
-        Err(LedgerError::Conflict(_) | LedgerError::Busy) => {}
-        Err(_) => match options(path).connect().await {
-            Ok(fresh) => *connection = fresh,
-            Err(error) => tracing::warn!(%error, "the ledger's file could not be opened again"),
-        },
-    }
-    written
-}
-
-/// Writes all of them in one transaction, or none; after the last append what the log has of them.
-async fn commit(connection: &mut SqliteConnection, jobs: &[Job], keys: Option<&Path>) -> Result<(), LedgerError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin to write"))?;
-    if let Err(error) = put_all(&mut transaction, jobs, keys).await {
-        // What went wrong first is the news: after some errors SQLite has rolled back by itself.
-        if let Err(again) = transaction.rollback().await {
-            tracing::debug!(%again, "what was written could not be taken back once more");
-        }
-        return Err(error);
-    }
-    #[cfg(debug_assertions)]
-    halt::pass();
-    transaction.commit().await.map_err(failed("commit"))?;
-    #[cfg(debug_assertions)]
-    halt::pass();
-    Ok(())
-}
-
-async fn put_all(connection: &mut SqliteConnection, jobs: &[Job], keys: Option<&Path>) -> Result<(), LedgerError> {
-    for job in jobs {
-        put(connection, &job.append).await?;
-    }
-    log::write(connection, jobs.iter().map(|job| &job.append), keys).await
-}
-
-async fn put(connection: &mut SqliteConnection, append: &Append) -> Result<(), LedgerError> {
-    let id = append.engagement.as_str();
-    let last: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM events WHERE engagement = ?")
-        .bind(id)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed("read the last event"))?;
-    if last.unwrap_or(0) != integer(append.expected_seq) {
-        return Err(LedgerError::Conflict(append.engagement.clone()));
-    }
-    scrub::destroy(connection, &append.destroyed).await?;
-    // Every statement that is run by itself is a round trip to the thread that owns the file, so they are run as one.
-    // Few of them at a time: each such text is prepared once and kept.
-    let (mut blobs, mut events) = (append.blobs.iter(), append.events.iter());
-    let mut summary = append.summary.as_ref();
-    loop {
-        let some: Vec<_> = blobs.by_ref().take(AT_ONCE).collect();
-        let links: Vec<_> = events.by_ref().take(AT_ONCE - some.len()).collect();
-        let listed = summary.take_if(|_| some.len() + links.len() < AT_ONCE);
-        if some.is_empty() && links.is_empty() && listed.is_none() {
-            return Ok(());
-        }
-        let text = [PUT_BLOB.repeat(some.len()), PUT_EVENT.repeat(links.len())].concat();
-        let text = if listed.is_some() { text + PUT_SUMMARY } else { text };
-        let mut query = sqlx::query(AssertSqlSafe(text));
-        for (digest, bytes) in some {
-            query = query.bind(digest.to_string()).bind(bytes.as_slice());
-        }
-        for link in links {
-            let (hash, bytes) = (link.hash.bytes().as_slice(), link.bytes.as_slice());
-            query = query.bind(id).bind(integer(link.seq)).bind(hash).bind(bytes);
-        }
-        if let Some(summary) = listed {
-            let line =
-                serde_json::to_string(summary).map_err(|error| LedgerError::corrupt("a summary", error.to_string()))?;
-            let updated_at = summary.updated_at.as_microsecond();
-            query = query.bind(id).bind(standing(summary)).bind(summary.requester.as_str()).bind(updated_at).bind(line);
-        }
-        query.execute(&mut *connection).await.map_err(failed("write"))?;
-    }
-}
-
-/// How many statements are run as one.
-const AT_ONCE: usize = 8;
-
-const PUT_BLOB: &str = "INSERT INTO blobs (digest, bytes) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING;";
-const PUT_EVENT: &str = "INSERT INTO events (engagement, seq, hash, bytes) VALUES (?, ?, ?, ?);";
-const PUT_SUMMARY: &str = "INSERT INTO summaries (engagement, standing, requester, updated_at, line) \
-    VALUES (?, ?, ?, ?, ?) ON CONFLICT (engagement) DO UPDATE SET standing = excluded.standing, \
-    requester = excluded.requester, updated_at = excluded.updated_at, line = excluded.line;";
-
-/// Where an engagement stands, as lists are filtered.
-fn standing(summary: &Summary) -> &'static str {
-    match &summary.status {
-        Status::Closed { .. } => "closed",
-        Status::Waiting { .. } | Status::Rejected { .. } | Status::Asked { .. } => "waiting",
-        Status::Drafting | Status::Running | Status::Cancelled { .. } => "open",
-    }
 }
 
 /// A place as SQLite keeps integers; no chain is so long that it matters.

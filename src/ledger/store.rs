@@ -16,6 +16,9 @@ use super::{
 /// What a store answers when it is done.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
 
+/// The stored bytes of trust events, and targets that are being changed.
+pub type AroundRead = (Vec<Vec<u8>>, BTreeSet<String>);
+
 /// Events of one engagement with what they name, written together or not at all.
 #[derive(Clone, Debug)]
 pub struct Append {
@@ -128,6 +131,19 @@ pub trait Store: Send + Sync {
     /// The targets that engagements other than this one have changed and that are not closed yet. Read before an intent
     /// is written, it may be out of date by the calls that others write at the same instant.
     fn changing<'a>(&'a self, except: &'a EngagementId) -> Pending<'a, BTreeSet<String>>;
+
+    /// The events of the trust chain after a place, and what [`Store::changing`] answers where an engagement is named: what
+    /// each decision reads, in one go where the backend can.
+    fn around<'a>(&'a self, trust_after: u64, except: Option<&'a EngagementId>) -> Pending<'a, AroundRead> {
+        Box::pin(async move {
+            let trust = self.events(&EngagementId::trust(), trust_after).await?;
+            let changing = match except {
+                Some(except) => self.changing(except).await?,
+                None => BTreeSet::new(),
+            };
+            Ok((trust, changing))
+        })
+    }
 
     /// The random id that the ledger was made with.
     fn ledger(&self) -> Pending<'_, LedgerId>;

@@ -44,12 +44,28 @@ impl TrustBook {
     ///
     /// [`LedgerError::Corrupt`] for a chain that is not what was written; and whatever [`Store::events`] gives.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, LedgerError> {
-        let id = EngagementId::trust();
-        let stored = store.events(&id, 0).await?;
-        let mut book = Self { store, events: Vec::with_capacity(stored.len()), trust: Trust::default() };
-        for bytes in stored {
+        let stored = store.events(&EngagementId::trust(), 0).await?;
+        Self::unread(store).followed_by(stored)
+    }
+
+    /// The chain before anything of it was read.
+    pub(super) fn unread(store: Arc<dyn Store>) -> Self {
+        Self { store, events: Vec::new(), trust: Trust::default() }
+    }
+
+    /// Whether it is of this store.
+    pub(super) fn is_of(&self, store: &Arc<dyn Store>) -> bool {
+        Arc::ptr_eq(&self.store, store)
+    }
+
+    /// The same with these stored events after the last one.
+    pub(super) fn followed_by(&self, later: Vec<Vec<u8>>) -> Result<Self, LedgerError> {
+        let (store, events) = (Arc::clone(&self.store), self.events.clone());
+        let mut book = Self { store, events, trust: self.trust.clone() };
+        for bytes in later {
             let (seq, prev) = book.last();
-            let event = chain::check(&bytes, seq + 1, prev).map_err(|error| LedgerError::event(&id, &error))?;
+            let event = chain::check(&bytes, seq + 1, prev)
+                .map_err(|error| LedgerError::event(&EngagementId::trust(), &error))?;
             book.fold(event)?;
         }
         Ok(book)

@@ -303,7 +303,12 @@ impl<'a> Driver<'a> {
             let asks = !self.void(journal, &self.workspace.catalog_of(journal)?).await?.is_empty();
             return Ok((!asks).then_some(Stopped::Unreachable(reason)));
         }
-        let found = found_words(&*self.workspace.catalog_of(journal)?, &proposal.purpose, &invoked.call);
+        let found = match proposal.purpose {
+            Purpose::Find { .. } => {
+                found_words(&*self.workspace.catalog_of(journal)?, &proposal.purpose, &invoked.call)
+            }
+            _ => None,
+        };
         watch(Progress::Called(proposal, invoked.told));
         found.into_iter().for_each(|found| watch(Progress::Note(found)));
         Ok(None)

@@ -1,21 +1,26 @@
 //! The log's tables: which event each leaf is of, the hashes of the tree that no later leaf can change, and the
 //! checkpoints. They are written in the transaction of the events, so no event that belongs into the log is without.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use sqlx::{SqliteConnection, SqliteExecutor};
+use sqlx::{AssertSqlSafe, SqliteConnection, SqliteExecutor};
 
-use crate::artifact::{Digest, EngagementId};
+use crate::artifact::{Digest, EngagementId, LedgerId};
 
 use super::{
     super::{
         checkpoint::Checkpoint,
         error::LedgerError,
-        keys::{LedgerKeys, origin},
+        keys::{KeyError, LedgerKeys, origin},
         merkle::{self, Leaf, Nodes},
+        note::NoteKey,
         store::{Append, Logged},
     },
-    failed, integer, ledger_id,
+    AT_ONCE, Unpacker, failed, integer,
 };
 
 /// The step of the schema that makes the tables.
@@ -59,45 +64,65 @@ pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<(), Ledge
         let (engagement, head) = (engagement.parse().map_err(|_| wrong())?, digest(&hash).ok_or_else(wrong)?);
         leaves.push(Leaf { engagement, head, seq: u64::try_from(seq).map_err(|_| wrong())? });
     }
-    push(connection, leaves).await?;
-    Ok(())
+    let grown = grow(connection, 0, leaves).await?;
+    keep(connection, &grown, None).await
 }
 
 /// Adds the leaves of what is written in this transaction, and signs the log as it is then.
-pub(super) async fn write<'a>(
+pub(super) async fn write(
     connection: &mut SqliteConnection,
-    appends: impl Iterator<Item = &'a Append>,
-    keys: Option<&std::path::Path>,
+    appends: impl Iterator<Item = &Append>,
+    signer: &mut Signer,
 ) -> Result<(), LedgerError> {
     let leaves: Vec<Leaf> = appends.filter_map(Append::leaf).collect();
     if leaves.is_empty() {
         return Ok(());
     }
-    let (size, nodes) = push(connection, leaves).await?;
-    let Some(folder) = keys else { return Ok(()) };
-    let ledger = ledger_id(&mut *connection).await?;
-    // A log that is not signed now is signed with its next leaf, by whoever may read the key.
-    let key = match LedgerKeys::of(folder.to_owned(), &ledger).signer() {
-        Ok(key) => key,
-        Err(error) => {
-            let error = words(&error);
-            tracing::warn!(%error, "no checkpoint was signed; the next one covers what was written");
-            return Ok(());
+    let (size, ledger): (i64, String) =
+        sqlx::query_as("SELECT coalesce(max(position) + 1, 0), (SELECT id FROM ledger) FROM log_leaves")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed("read the log"))?;
+    let grown = grow(connection, u64::try_from(size).unwrap_or(0), leaves).await?;
+    let ledger: LedgerId = ledger.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))?;
+    let note = match signer.key(&ledger) {
+        None => None,
+        Some(key) => {
+            let root = merkle::root(grown.size, &grown.nodes).ok_or_else(hole)?;
+            Some(Checkpoint { origin: origin(&ledger), size: grown.size, root }.sign(&key).to_string())
         }
     };
-    let places = merkle::needed_for_root(size);
-    let missing: Vec<u64> = places.iter().copied().filter(|at| !nodes.contains_key(at)).collect();
-    let mut all = read_nodes(&mut *connection, &missing).await?;
-    all.extend(nodes);
-    let root = merkle::root(size, &all).ok_or_else(hole)?;
-    let note = Checkpoint { origin: origin(&ledger), size, root }.sign(&key);
-    sqlx::query("INSERT INTO checkpoints (size, note) VALUES (?, ?)")
-        .bind(integer(size))
-        .bind(note.to_string())
-        .execute(connection)
-        .await
-        .map_err(failed("write a checkpoint"))?;
-    Ok(())
+    keep(connection, &grown, note).await
+}
+
+/// What signs the log, if anything does.
+#[derive(Debug)]
+pub(super) struct Signer {
+    folder: Option<PathBuf>,
+    /// The key, with the public keys among which it is the last.
+    known: Option<(String, Arc<NoteKey>)>,
+}
+
+impl Signer {
+    /// With the key in this folder.
+    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder, known: None }
+    }
+
+    /// The key. A log that is not signed now is signed with its next leaf, by whoever may read the key.
+    fn key(&mut self, ledger: &LedgerId) -> Option<Arc<NoteKey>> {
+        let keys = LedgerKeys::of(self.folder.clone()?, ledger);
+        let read = || Ok((keys.public_text()?, Arc::new(keys.signer()?)));
+        let known = self.known.take().filter(|(text, _)| keys.public_text().is_ok_and(|now| now == *text));
+        match known.map_or_else(read, Ok) {
+            Ok(known) => Some(Arc::clone(&self.known.insert(known).1)),
+            Err(error) => {
+                let error = words(&error as &KeyError);
+                tracing::warn!(%error, "no checkpoint was signed; the next one covers what was written");
+                None
+            }
+        }
+    }
 }
 
 /// An error with what it rests on.
@@ -105,37 +130,63 @@ fn words(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// Adds leaves; the size of the log then and the hashes that are new.
-async fn push(connection: &mut SqliteConnection, leaves: Vec<Leaf>) -> Result<(u64, Nodes), LedgerError> {
-    let mut size = log_size(&mut *connection).await?;
-    let mut nodes = read_nodes(&mut *connection, &merkle::needed_to_append(size)).await?;
-    let mut made = Nodes::new();
+/// A log with more leaves.
+struct Grown {
+    size: u64,
+    /// The hashes that its root needs, and more.
+    nodes: Nodes,
+    leaves: Vec<(u64, Leaf)>,
+    /// The hashes that are new.
+    made: Vec<(u64, Digest)>,
+}
+
+/// Adds leaves to a log of this size; nothing is written yet.
+async fn grow(connection: &mut SqliteConnection, size: u64, leaves: Vec<Leaf>) -> Result<Grown, LedgerError> {
+    let then = size + leaves.len() as u64;
+    let needed = (size..then).flat_map(merkle::needed_to_append).chain(merkle::needed_for_root(then));
+    let needed: BTreeSet<u64> = needed.collect();
+    // Those that the new leaves make are not there yet.
+    let nodes = read_nodes(&mut *connection, &needed.into_iter().collect::<Vec<_>>()).await?;
+    let mut grown = Grown { size, nodes, leaves: Vec::with_capacity(leaves.len()), made: Vec::new() };
     for leaf in leaves {
         let bytes = leaf.bytes().map_err(|error| LedgerError::Unwritable(error.into()))?;
-        let missing: Vec<u64> =
-            merkle::needed_to_append(size).into_iter().filter(|at| !nodes.contains_key(at)).collect();
-        nodes.extend(read_nodes(&mut *connection, &missing).await?);
-        let new = merkle::append(size, merkle::leaf_hash(&bytes), &nodes).ok_or_else(hole)?;
-        sqlx::query("INSERT INTO log_leaves (position, engagement, seq) VALUES (?, ?, ?)")
-            .bind(integer(size))
-            .bind(leaf.engagement.as_str())
-            .bind(integer(leaf.seq))
-            .execute(&mut *connection)
-            .await
-            .map_err(failed("write a leaf of the log"))?;
-        for (place, hash) in &new {
-            sqlx::query("INSERT INTO log_nodes (place, hash) VALUES (?, ?)")
-                .bind(integer(*place))
-                .bind(hash.bytes().as_slice())
-                .execute(&mut *connection)
-                .await
-                .map_err(failed("write the log"))?;
-        }
-        nodes.extend(new.iter().copied());
-        made.extend(new);
-        size += 1;
+        let new = merkle::append(grown.size, merkle::leaf_hash(&bytes), &grown.nodes).ok_or_else(hole)?;
+        grown.nodes.extend(new.iter().copied());
+        grown.made.extend(new);
+        grown.leaves.push((grown.size, leaf));
+        grown.size += 1;
     }
-    Ok((size, made))
+    Ok(grown)
+}
+
+const PUT_LEAF: &str = "INSERT INTO log_leaves (position, engagement, seq) VALUES (?, ?, ?);";
+const PUT_NODE: &str = "INSERT INTO log_nodes (place, hash) VALUES (?, ?);";
+const PUT_CHECKPOINT: &str = "INSERT INTO checkpoints (size, note) VALUES (?, ?);";
+
+/// Writes what a log has grown by, few statements at a time.
+async fn keep(connection: &mut SqliteConnection, grown: &Grown, note: Option<String>) -> Result<(), LedgerError> {
+    let (mut leaves, mut nodes, mut note) = (grown.leaves.iter(), grown.made.iter(), note);
+    loop {
+        let some: Vec<_> = leaves.by_ref().take(AT_ONCE).collect();
+        let made: Vec<_> = nodes.by_ref().take(AT_ONCE - some.len()).collect();
+        let last = note.take_if(|_| some.len() + made.len() < AT_ONCE);
+        if some.is_empty() && made.is_empty() && last.is_none() {
+            return Ok(());
+        }
+        let text = [PUT_LEAF.repeat(some.len()), PUT_NODE.repeat(made.len())].concat();
+        let text = if last.is_some() { text + PUT_CHECKPOINT } else { text };
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for (position, leaf) in some {
+            query = query.bind(integer(*position)).bind(leaf.engagement.as_str()).bind(integer(leaf.seq));
+        }
+        for (place, hash) in made {
+            query = query.bind(integer(*place)).bind(hash.bytes().as_slice());
+        }
+        if let Some(note) = last {
+            query = query.bind(integer(grown.size)).bind(note);
+        }
+        query.execute(&mut *connection).await.map_err(failed("write the log"))?;
+    }
 }
 
 fn hole() -> LedgerError {
@@ -188,7 +239,9 @@ pub(super) async fn logged(
     .await
     .map_err(failed("read the log"))?;
     let wrong = || LedgerError::corrupt("the log", "a leaf names no engagement or no place");
+    let mut with = Unpacker::new();
     let read = |(position, engagement, seq, bytes): (i64, String, i64, Option<Vec<u8>>)| {
+        let bytes = bytes.map(|bytes| with.unpack(bytes)).transpose()?;
         let number = |number: i64| u64::try_from(number).map_err(|_| wrong());
         let engagement = engagement.parse().map_err(|_| wrong())?;
         Ok(Logged { position: number(position)?, engagement, seq: number(seq)?, bytes })

@@ -1,0 +1,42 @@
+//! What a decision rests on beside its own engagement: the trust stages, and what other engagements are changing. Both
+//! are read anew for every decision, since other processes write; the trust chain only as far as it is not known yet.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::artifact::EngagementId;
+
+use super::{error::LedgerError, store::Store, trust::TrustBook};
+
+/// Reads it, and keeps the trust chain that it read last.
+#[derive(Default)]
+pub struct Around {
+    known: Mutex<Option<Arc<TrustBook>>>,
+}
+
+impl Around {
+    /// The trust stages as they are now, and the targets that engagements other than this one have changed and that are
+    /// not closed yet; no targets where no engagement is named.
+    ///
+    /// # Errors
+    ///
+    /// As [`TrustBook::open`] and [`Store::changing`].
+    pub async fn read(
+        &self,
+        store: &Arc<dyn Store>,
+        except: Option<&EngagementId>,
+    ) -> Result<(Arc<TrustBook>, BTreeSet<String>), LedgerError> {
+        let known = self.known().clone().filter(|known| known.is_of(store));
+        let known = known.unwrap_or_else(|| Arc::new(TrustBook::unread(Arc::clone(store))));
+        let (later, changing) = store.around(known.head().seq, except).await?;
+        let book = if later.is_empty() { known } else { Arc::new(known.followed_by(later)?) };
+        *self.known() = Some(Arc::clone(&book));
+        Ok((book, changing))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Option<Arc<TrustBook>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
