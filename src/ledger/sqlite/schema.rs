@@ -10,7 +10,7 @@ use std::{
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::{super::error::LedgerError, failed, log, options, scrub};
+use super::{super::error::LedgerError, failed, log, options, packed, scrub};
 
 /// Marks the file as a ledger (`PRAGMA application_id`): "CSgn".
 const APPLICATION: i64 = 0x4353_676e;
@@ -54,6 +54,7 @@ PRAGMA user_version = 2;
 ",
     log::STEP,
     scrub::STEP,
+    packed::STEP,
 ];
 
 /// The version whose step makes the log.
