@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     artifact::{
         Arg, ArtifactKind, AutomationFlow, Fill, Format, SolutionDesign, StepId, ToolName, ValueSchema, ValueType,
-        from_yaml,
+        from_yaml, too_much_to_show,
     },
     engagement::{HoleFilled, HolesFilled, Wanted},
     policy::calls_outside,
@@ -198,6 +198,10 @@ fn wants(
         };
         if designed.is_some() && args.iter().all(as_it_is) {
             say(".with", "the design says the same; leave it out".into());
+        }
+        // Whoever accepts it sees all of it, or it is not asked about.
+        if let Some(more) = too_much_to_show(&json!({"with": args})).first() {
+            say("", more.to_string());
         }
         let because = explained(&path, &want.because, problems);
         wants.push(Wanted { step: want.step, tool: name, args, because });

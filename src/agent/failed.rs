@@ -9,7 +9,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Arg, ArtifactKind, AutomationFlow, Digest, FlowKind, FlowNode, NodeId, Spec, Step, StepId, ToolName},
+    artifact::{
+        Arg, ArtifactKind, AutomationFlow, Digest, FlowKind, FlowNode, NodeId, Spec, Step, StepId, ToolName,
+        too_much_to_show,
+    },
     engagement::{Call, CallOutcome, CallWanted, Considered, Purpose, Reading, node_args},
     policy::calls_outside,
     tool::{Effect, Tool, shown, shown_error},
@@ -104,6 +107,10 @@ fn exact(
     let args = toolbox.check_args(tool, with).map_err(|problem| problem.to_string())?;
     if let Some(why) = args.values().find_map(|value| Arg::from_value(value.clone()).err()) {
         return Err(why);
+    }
+    // Whoever accepts it sees all of it, or it is not asked about.
+    if let Some(more) = too_much_to_show(&json!({"with": args})).first() {
+        return Err(more.to_string());
     }
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (id, seal) = (NodeId::new(&step, None), desk.view.seal());

@@ -11,6 +11,9 @@ const LONGEST_TEXT: usize = 4096;
 /// The most entries that one list or one object may have.
 const MOST_ENTRIES: usize = 512;
 
+/// The longest list or object that an argument may be, in characters as they are shown; one value is shown in one piece.
+const LONGEST_ARGUMENT: usize = 20_000;
+
 /// What a gate could not show whole of a document, at its place.
 pub fn too_much_to_show<T: Serialize>(document: &T) -> Vec<SpecError> {
     let mut found = Vec::new();
@@ -41,12 +44,23 @@ fn walk(value: &Value, path: &str, found: &mut Vec<SpecError>) {
         }
         Value::Object(entries) => {
             found.extend(many(entries.len()));
+            let arguments = path == "with" || path.ends_with(".with");
             for (name, entry) in entries.iter().take(MOST_ENTRIES) {
+                if arguments && (entry.is_array() || entry.is_object()) && shown(entry) > LONGEST_ARGUMENT {
+                    let message =
+                        format!("it is longer than the {LONGEST_ARGUMENT} characters that a gate shows at most");
+                    found.push(SpecError::new(under(name), message));
+                }
                 walk(entry, &under(name), found);
             }
         }
         _ => {}
     }
+}
+
+/// How long a value is on a screen at most: what could hide there is written out.
+fn shown(value: &Value) -> usize {
+    value.to_string().chars().map(|c| if c.is_ascii() { 1 } else { 10 }).sum()
 }
 
 #[cfg(test)]
@@ -62,6 +76,10 @@ mod tests {
         let long = json!({"steps": [{"with": {"note": "x".repeat(LONGEST_TEXT + 1)}}]});
         let found = too_much_to_show(&long);
         assert_eq!(found.iter().map(|error| error.path.as_str()).collect::<Vec<_>>(), ["steps.0.with.note"]);
+        for letter in ["x", "\u{202e}"] {
+            let all = json!({"with": {"notes": vec![letter.repeat(100); 300], "note": "short"}});
+            assert_eq!(too_much_to_show(&all).first().map(|error| error.path.as_str()), Some("with.notes"), "{letter}");
+        }
         let many = json!({"targets": vec!["sw01"; MOST_ENTRIES + 1]});
         assert_eq!(too_much_to_show(&many).first().map(|error| error.path.as_str()), Some("targets"));
     }
