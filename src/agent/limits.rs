@@ -22,6 +22,8 @@ const SAME_CALL: usize = 3;
 const NO_PROGRESS: usize = 6;
 /// Turns about one draft.
 const MOST_TURNS: usize = 40;
+/// How often a failed step is asked about in vain.
+const MOST_IN_VAIN: usize = 3;
 
 /// Why an agent may not have another turn about a draft, if it may not.
 pub(super) fn give_up(desk: &Desk<'_>, kind: ArtifactKind) -> Result<Option<String>, DocumentError> {
@@ -33,6 +35,12 @@ pub(super) fn give_up(desk: &Desk<'_>, kind: ArtifactKind) -> Result<Option<Stri
     }
     if desk.view.state.worked >= i64::from(limits.minutes) * 60 {
         return Ok(Some(format!("{by} {} minutes of running, and they are over", limits.minutes)));
+    }
+    // What is failed waits for an answer, and the design says what comes without one.
+    let unanswered = |piece: &&Exchange| matches!(piece, Exchange::Turn { turned, .. } if turned.error.is_some());
+    let vain = talk.about(kind).iter().filter(unanswered).count();
+    if desk.failed(kind) && vain >= MOST_IN_VAIN {
+        return Ok(Some(format!("{vain} times no answer came")));
     }
     let mut malformed = 0;
     let mut barren = 0;

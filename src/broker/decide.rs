@@ -448,8 +448,13 @@ pub(super) fn one_change_at_a_time(state: &State, tool: &Tool) -> Result<(), No>
 /// A step may ask for an approval of its own, whatever the stage lets run.
 pub(super) fn step_approval(view: &View<'_>, proposal: &Proposal, approved_in: Option<Role>) -> Option<Refused> {
     let Purpose::Act { node, .. } = &proposal.purpose else { return None };
-    let role = view.documents.flow()?.node(node)?.step.approval.as_deref()?;
-    let role = Role::ALL.into_iter().find(|known| known.as_str() == role).unwrap_or(Role::Owner);
+    // What the design does not have runs on a yes alone, which gate 2 asked anew takes back.
+    let role = if view.state.wanted_after(node).is_some() {
+        Role::Approver
+    } else {
+        let role = view.documents.flow()?.node(node)?.step.approval.as_deref()?;
+        Role::ALL.into_iter().find(|known| known.as_str() == role).unwrap_or(Role::Owner)
+    };
     (approved_in < Some(role)).then_some(Refused::NeedsApproval(role))
 }
 

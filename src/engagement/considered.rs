@@ -139,7 +139,17 @@ impl State {
     pub(super) fn accepted_after(&self) -> impl Iterator<Item = (&Considered, &CallWanted)> {
         let all =
             self.considered.iter().flat_map(|considered| considered.wants.iter().map(move |want| (considered, want)));
-        all.filter(|(_, want)| accepted(self, &want.node()))
+        all.filter(|(considered, want)| accepted(self, &want.node()) && self.still_wanted(considered, want))
+    }
+
+    /// Whether what was wanted after a failure may still be begun: the step has failed in that attempt, and nothing came
+    /// after that. What has begun is looked after whatever came since.
+    pub fn still_wanted(&self, considered: &Considered, want: &CallWanted) -> bool {
+        let (node, failed) = (want.node(), self.nodes.get(&considered.node));
+        self.nodes.contains_key(&node)
+            || self.acting.contains(&node)
+            || failed.is_some_and(|settled| settled.outcome == NodeOutcome::Failed)
+                && considered.attempt == self.attempt(&considered.node)
     }
 
     /// Whether a node failed, and what it was to leave was seen after a call that was accepted.
@@ -212,7 +222,11 @@ fn known(state: &State, id: &NodeId) -> bool {
 /// What was wanted after a failure runs only as it was accepted, on that acceptance, and once.
 pub(super) fn runs_as_accepted(state: &State, allowed: &CallAllowed) -> Result<(), Refusal> {
     let Purpose::Act { node, .. } = &allowed.purpose else { return Ok(()) };
-    let Some(digest) = state.wanted_call(node) else { return Ok(()) };
+    let Some((considered, want)) = state.wanted_after(node) else { return Ok(()) };
+    if !state.still_wanted(considered, want) {
+        return wrong(format!("the failure of step {} after which {node} was accepted is over", considered.node));
+    }
+    let digest = want.call;
     if !accepted(state, node) {
         return wrong(format!("nobody has accepted step {node}, which the design does not have"));
     }

@@ -421,6 +421,8 @@ impl State {
     fn retried(&mut self, retried: &Retried, at: Timestamp) {
         let again = |node: &NodeId| retried.nodes.contains_key(node.as_str());
         self.closed = None;
+        // What was said about a failure is about none that comes.
+        self.talk.considered();
         self.refused_anew = false;
         self.outside_seen = self.outside;
         self.phase = Phase::Build;

@@ -221,6 +221,9 @@ fn blind(tool: &Tool, node: &FlowNode) -> Option<String> {
 
 /// Why the state before a node could not be read.
 fn unread(of: &Design<'_>, node: &FlowNode) -> String {
+    if let Some((considered, _)) = of.view.state.wanted_after(&node.id) {
+        return format!("the design does not have it; it was accepted after {} failed", word(considered.node.as_str()));
+    }
     let Some((_, call)) = of.view.state.call_for(&Purpose::Before { node: node.id.clone() }) else {
         return "no reading of it is granted or was made".into();
     };

@@ -110,12 +110,23 @@ impl Driver<'_> {
         catalog: &Catalog,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
-        if self.models().for_agent(Agent::Build).is_some() {
-            return self.draft_with_model(journal, catalog, ArtifactKind::Flow, watch).await;
-        }
-        let why = "policies/models.yaml names no model for the build agent, so nobody was asked";
+        let why = match self.models().for_agent(Agent::Build) {
+            None => "policies/models.yaml names no model for the build agent, so nobody was asked",
+            // Gate 1 is not asked anew for this: the design says what comes without an answer.
+            Some(_) if self.moved(journal, Agent::Build)? => {
+                "policies/models.yaml names other places for the build agent than gate 1 was approved for, so nobody was asked"
+            }
+            Some(_) => return self.draft_with_model(journal, catalog, ArtifactKind::Flow, watch).await,
+        };
         nothing_wanted(journal, catalog, why.into(), watch).await?;
         Ok(None)
+    }
+
+    /// Whether an agent would be asked elsewhere than gate 1 was told when it was last approved.
+    fn moved(&self, journal: &Journal, agent: Agent) -> Result<bool, DriverError> {
+        let (told, now) = (approved_endpoints(journal)?, endpoints(self.models(), journal.state()));
+        let of = |endpoint: &&Endpoint| endpoint.is_for(agent);
+        Ok(!told.iter().filter(of).map(place).eq(now.iter().filter(of).map(place)))
     }
 
     /// Asks the model and writes down what it said, or that it said nothing.
@@ -132,14 +143,7 @@ impl Driver<'_> {
         // Before anything was found, a spec is drafted from the words of the requester alone. Later versions of it stand on
         // what was found, though what said so is void when they are filed.
         let found = drafting != ArtifactKind::Spec || journal.state().filed.contains_key(&ArtifactKind::Discovery);
-        let now = endpoints(self.models(), journal.state());
-        if found
-            && !approved_endpoints(journal)?
-                .iter()
-                .filter(|at| at.is_for(agent))
-                .map(place)
-                .eq(now.iter().filter(|at| at.is_for(agent)).map(place))
-        {
+        if found && self.moved(journal, agent)? {
             return Ok(Some(Stopped::NoAnswer(elsewhere(agent))));
         }
         watch(Progress::Turning(agent, drafting, turn));

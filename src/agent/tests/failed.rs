@@ -10,7 +10,7 @@ use crate::{
     artifact::{Agent, Digest, NodeId, RecordOutcome},
     engagement::{
         About, Actor, Answer, Asked, Body, CallWanted, Command, Considered, NodeSettled, PolicyAnswer, Purpose,
-        Refusal, decide_for,
+        Refusal, Retried, decide_for,
     },
     facts::Role,
     flow::NodeOutcome,
@@ -108,6 +108,28 @@ fn what_is_wanted_runs_once_after_a_yes_and_the_step_is_done_where_that_shows() 
         assert!(step.reason.as_ref().is_some_and(|reason| reason.contains("that was accepted")), "{step:?}");
         assert_eq!((studio.counts()["failure.considered"], studio.counts()["deviation.found"]), (1, 1));
     }
+}
+
+#[test]
+fn what_was_accepted_after_a_failure_is_not_for_what_comes_after_it_is_tried_again() {
+    let mut studio = failing("stop");
+    assert_eq!(studio.hears([text(&once_more().to_string())]), asked_about("once-more"));
+    studio.approves(About::Deviation { node: node("once-more") });
+    let nodes = [("create/sw01".to_owned(), 2), ("create/sw02".to_owned(), 1)];
+    let nodes = nodes.into_iter().filter(|(id, _)| studio.chain.state().nodes.contains_key(&node(id))).collect();
+    let agreed = studio.chain.state().approved_calls.clone();
+    let retried = Retried { nodes, calls: Vec::new() };
+    studio.chain.act(ada(), Command::Retry { retried, roles: [Role::Approver].into() }).unwrap();
+    // The second attempt goes well, so nothing that was accepted after the first is called.
+    let stop = studio.run();
+    assert_ne!(ran(&studio).last().unwrap(), "once-more", "{stop:?} {agreed:?}");
+    assert!(!ran(&studio).contains(&"once-more".to_owned()), "{:?}", ran(&studio));
+    let act = Purpose::Act { node: node("once-more"), attempt: 1, r#try: 1 };
+    let args = object(json!({"switch": "sw01", "id": 120, "name": "guest"}));
+    let allowed = studio.chain.intent(Agent::Build, act, "vlan.create", &args);
+    let allowed = crate::engagement::CallAllowed { approved: true, ..allowed };
+    let refused = studio.chain.act(Actor::Agent(Agent::Build), Command::Allow(Box::new(allowed)));
+    assert!(refused.is_err(), "{refused:?}");
 }
 
 #[test]
