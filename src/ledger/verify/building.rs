@@ -4,10 +4,10 @@
 use std::rc::Rc;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, digest_of},
+    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, FlowNode, digest_of},
     engagement::{
         Actor, Arguments, ArtifactFiled, CallAllowed, CallWanted, Considered, DeviationFound, Gate, GateState,
         HolesFilled, NodeSettled, Purpose, State, Wanted, opened,
@@ -84,25 +84,56 @@ pub(super) fn considered(state: &State, actor: &Actor, considered: &Considered) 
     found
 }
 
-/// What was wanted after a failure runs only as exactly what a person accepted.
+/// A step is called as the flow has it, and what was wanted after a failure only as exactly what a person accepted. What
+/// was redacted is said elsewhere.
 pub(super) fn allowed(
     state: &State,
     allowed: &CallAllowed,
     document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
 ) -> Option<String> {
     let Purpose::Act { node, .. } = &allowed.purpose else { return None };
-    let (_, want) = state.wanted_after(node)?;
-    let accepted = state.deviation_at(node).is_some_and(|at| at.accepted_by.is_some());
-    // What the question showed is what runs: the digest alone would not say so. What was redacted is said elsewhere.
-    let args = match &allowed.args {
-        Arguments::Plain(args) => args == &want.args,
-        Arguments::Sealed(digest) => document(digest)
-            .is_none_or(|sealed| opened(&sealed).is_some_and(|value| value.as_object() == Some(&want.args))),
+    let made = |with: &Map<String, Value>| match &allowed.args {
+        Arguments::Plain(args) => args == with,
+        Arguments::Sealed(digest) => {
+            document(digest).is_none_or(|sealed| opened(&sealed).is_some_and(|value| value.as_object() == Some(with)))
+        }
     };
-    let same = args && allowed.digest == want.call && allowed.tool.as_str() == want.tool.as_str();
-    (!accepted || !allowed.approved || !same).then(|| {
-        format!("{} allowed as step {node}, which the design does not have and nobody accepted so", allowed.call)
-    })
+    let Some((considered, want)) = state.wanted_after(node) else { return off_flow(state, allowed, document, &made) };
+    let accepted = state.deviation_at(node).is_some_and(|at| at.accepted_by.is_some());
+    // What the question showed is what runs: the digest alone would not say so.
+    let same = made(&want.args) && allowed.digest == want.call && allowed.tool.as_str() == want.tool.as_str();
+    if !accepted || !allowed.approved || !same {
+        let call = &allowed.call;
+        return Some(format!("{call} allowed as step {node}, which the design does not have and nobody accepted so"));
+    }
+    (!state.still_wanted(considered, want))
+        .then(|| format!("{} allowed as step {node}, when the failure of {} was over", allowed.call, considered.node))
+}
+
+/// What a call of a step is that the flow does not have so.
+fn off_flow(
+    state: &State,
+    allowed: &CallAllowed,
+    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    made: &dyn Fn(&Map<String, Value>) -> bool,
+) -> Option<String> {
+    let (call, node) = (&allowed.call, allowed.purpose.node()?);
+    let Some(filed) = state.artifact(ArtifactKind::Flow) else {
+        return Some(format!("{call} allowed as step {node} before an {} was filed", ArtifactKind::Flow));
+    };
+    // A flow that is missing or was changed is reported where it was filed.
+    let flow = document(&filed)?;
+    let has = |known: &&Value| known.get("id").and_then(Value::as_str) == Some(node.as_str());
+    let known = flow.get("nodes")?.as_array()?.iter().find(has).map(FlowNode::deserialize);
+    match known {
+        None => Some(format!("{call} allowed as step {node}, which the flow does not have")),
+        Some(Err(error)) => Some(format!("{call} allowed as step {node}, which cannot be read in the flow: {error}")),
+        Some(Ok(known)) => {
+            let same =
+                known.step.tool.as_str() == allowed.tool.as_str() && known.known_args().is_none_or(|args| made(&args));
+            (!same).then(|| format!("{call} allowed as step {node} with another tool or arguments than the flow has"))
+        }
+    }
 }
 
 /// A step that failed is done later only where it was looked at again after a call that was accepted.

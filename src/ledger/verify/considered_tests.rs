@@ -10,7 +10,7 @@ use crate::{
     artifact::{Agent, CallId, NodeId},
     engagement::{
         About, Actor, Answer, CallAllowed, CallFinished, CallOutcome, CallWanted, Considered, DeviationFound,
-        NodeSettled, PolicyAnswer, Purpose, call_digest,
+        NodeSettled, PolicyAnswer, Purpose, Retried, call_digest,
     },
     flow::NodeOutcome,
     ledger::testing::{Story, allowed, person},
@@ -121,7 +121,7 @@ fn a_forged_call_after_a_failure_is_found_where_it_was_forged() {
         let Body::Allowed(allowed) = &mut story.events[ALLOWED - 1].2 else { panic!() };
         allowed
     }
-    let table: [(&str, Forge, usize, &str); 15] = [
+    let table: [(&str, Forge, usize, &str); 18] = [
         ("without a failure", |s| drop(s.events.remove(FAILED - 1)), CONSIDERED - 1, "that did not happen"),
         ("a turn without a failure", |s| drop(s.events.remove(FAILED - 1)), TURN - 1, "without a step that failed"),
         ("of another attempt", |s| considered(s).attempt = 2, CONSIDERED, "that did not happen"),
@@ -185,6 +185,36 @@ fn a_forged_call_after_a_failure_is_found_where_it_was_forged() {
             |s| considered(s).wants[0].args.insert("id".into(), json!(1)).into_iter().for_each(drop),
             ALLOWED,
             "nobody accepted so",
+        ),
+        (
+            "run after the step was tried again",
+            |s| {
+                let nodes = [("create".to_owned(), 2)].into();
+                let again = Body::Retried(Retried { nodes, calls: Vec::new() });
+                let at = s.events[ALLOWED - 2].0;
+                s.events.insert(ALLOWED - 1, (at, person("ada"), again));
+            },
+            ALLOWED + 1,
+            "was over",
+        ),
+        (
+            "a step that no flow has",
+            |s| act(s).purpose = Purpose::Act { node: node("evil"), attempt: 1, r#try: 1 },
+            ALLOWED,
+            "which the flow does not have",
+        ),
+        (
+            "a step of the flow with other arguments",
+            |s| {
+                let mut args = want().args;
+                args.insert("id".into(), json!(1));
+                let allowed = act(s);
+                allowed.purpose = Purpose::Act { node: node("create"), attempt: 1, r#try: 1 };
+                allowed.digest = digest("create", &args);
+                allowed.args = args.into();
+            },
+            ALLOWED,
+            "with another tool or arguments than the flow has",
         ),
         ("run without using the yes", |s| act(s).approved = false, ALLOWED, "nobody accepted so"),
         (
