@@ -227,6 +227,11 @@ fn published_checkpoints_witness_a_bundle_or_show_that_it_is_of_another_log() {
     assert_eq!(against(&[checkpoint(&forked, 1)]).freshness, Freshness::NotWitnessed);
     let lines = said(&against(&[checkpoint(&leaves, 7)]));
     assert!(lines.iter().any(|line| line.contains("is not signed by a key here")), "{lines:?}");
+    // Keys that are made up sign a log of their own, and what was published before is by others.
+    let lines = said(&against(&[own.clone(), checkpoint(&leaves[..2], 7)]));
+    assert!(lines.iter().any(|line| line.contains("these are not the ledger's keys")), "{lines:?}");
+    let found = against(&[checkpoint(&[&leaves[..], &[other(4)]].concat(), 7)]);
+    assert!(found.notes.iter().any(|note| note.contains("is signed by a key that is not here")), "{found:?}");
     let lines = said(&against(&[strange]));
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("log/public: none of the published checkpoints is of this ledger"), "{lines:?}");

@@ -202,10 +202,23 @@ impl Contents {
     ) -> Result<(), Problem> {
         let (size, wrong) = (checkpoint.size, |what: String| Problem::with(path(chain.proof), what));
         let mut same = false;
-        for (theirs, note) in published.iter().filter(|(theirs, _)| theirs.size == size) {
-            if keys.signer_of(note).is_none() {
-                return Err(wrong(format!("the published checkpoint of {size} leaves is not signed by a key here")));
-            }
+        // Whoever published did so with a key that the ledger had by then; a later one may be unknown here.
+        let unknown =
+            |theirs: &Checkpoint, note: &Note| theirs.origin == checkpoint.origin && keys.signer_of(note).is_none();
+        let strange =
+            published.iter().filter(|(theirs, note)| unknown(theirs, note)).map(|(theirs, _)| theirs.size).min();
+        if let Some(strange) = strange.filter(|strange| *strange <= size) {
+            return Err(wrong(format!(
+                "the published checkpoint of {strange} leaves is not signed by a key here, so these are not the ledger's keys"
+            )));
+        }
+        if let Some(strange) = strange.filter(|_| chain.proof == PROOF) {
+            verification.notes.push(format!(
+                "the published checkpoint of {strange} leaves is signed by a key that is not here: the ledger has had another \
+                 one since, or these are not its keys"
+            ));
+        }
+        for (theirs, _) in published.iter().filter(|(theirs, _)| theirs.size == size) {
             if theirs.root != checkpoint.root {
                 return Err(wrong(format!(
                     "the published checkpoint of {size} leaves is over others than the one here: one was changed, left out \
