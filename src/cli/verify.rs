@@ -95,6 +95,8 @@ async fn stored(
     };
     let bundle = Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?;
     let mut verification = bundle.verify_against(signers);
+    verification.problems.extend(bundle.lost());
+    verification.ok = verification.problems.is_empty();
     proofs::hold_against(&context, &id, against, &mut verification).await?;
     proofs::hold_to_what_was_seen(&context, &bundle, &mut verification).await?;
     Ok(verification)

@@ -140,6 +140,30 @@ impl Bundle {
         self.events.iter().filter_map(seen).collect()
     }
 
+    /// What the store of an engagement no longer has although nothing on the chain says that it was destroyed. Whoever
+    /// hands a bundle on may leave it out, a ledger may not. What nothing can be shown without is found by
+    /// [`Bundle::verify`].
+    pub fn lost(&self) -> Vec<Problem> {
+        let events: Vec<Event> = self.events.iter().filter_map(|bytes| chain::read(bytes).ok()).collect();
+        let destroyed = |body: &Body| match body {
+            Body::Redacted(redacted) => redacted.destroyed.clone(),
+            _ => Vec::new(),
+        };
+        let destroyed: BTreeSet<Digest> = events.iter().flat_map(|event| destroyed(&event.body)).collect();
+        let named = events.iter().flat_map(|event| mentions(event).into_iter().map(|mention| (event.seq, mention)));
+        let gone =
+            |mention: &Mention| !self.blobs.contains_key(&mention.digest) && !destroyed.contains(&mention.digest);
+        named
+            .filter(|(_, mention)| mention.need == Need::May && gone(mention))
+            .map(|(seq, Mention { what, digest, .. })| {
+                Problem::at(
+                    seq,
+                    format!("{what} ({digest}) is not in the ledger, and nothing says that it was destroyed"),
+                )
+            })
+            .collect()
+    }
+
     /// Verifies it.
     pub fn verify(&self) -> Verification {
         self.verify_against(None)

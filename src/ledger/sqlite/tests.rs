@@ -7,7 +7,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::*;
 use crate::{
     artifact::digest_of,
-    ledger::{Journal, conformance::conformance, testing::Story},
+    ledger::{Bundle, Journal, conformance::conformance, testing::Story},
 };
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -463,4 +463,23 @@ async fn a_disk_that_is_full_or_read_only_is_named_and_what_comes_later_is_writt
         drop(queue);
         hobbled.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_a_ledger_lost_is_found_though_a_bundle_may_leave_it_out() {
+    let (_dir, path) = place();
+    filled(&path).await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    let story = Story::whole("ddddd");
+    store.append(story.append(0, 20)).await.unwrap();
+    let bundle = Bundle::export(&store, &story.id).await.unwrap();
+    assert_eq!(bundle.lost(), []);
+    let left = bundle.blobs.keys().filter(|digest| {
+        let mut without = bundle.clone();
+        without.blobs.remove(digest);
+        let (lost, verified) = (without.lost(), without.verify());
+        assert!(lost.len() + verified.problems.len() > 0, "{digest} may be missing");
+        verified.ok && !lost.is_empty()
+    });
+    assert!(left.count() > 0, "nothing may be left out of a bundle");
 }
