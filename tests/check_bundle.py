@@ -4,6 +4,9 @@ import hashlib, json, re, subprocess, sys, tarfile, tempfile
 
 def wrong(place, why): sys.exit(f"{place}: {why}")
 def sha256(data): return hashlib.sha256(data).hexdigest()
+def canonical(value): return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+def no_bundle(kind, error, _): wrong(sys.argv[1], f"is no bundle: {kind.__name__}: {error}")
+sys.excepthook = no_bundle
 
 with tarfile.open(sys.argv[1], "r:") as tar:
     files = {m.name: tar.extractfile(m).read() if m.isfile() else wrong(m.name, "is no plain file") for m in tar}
@@ -16,8 +19,9 @@ for path, data in files.items():
 signed = 0
 for folder in ("", "trust/"):
     prev, count = "sha256:" + "0" * 64, 0
-    for line in files.get(folder + "events.jsonl", b"").splitlines():
+    for line in files.get(folder + "events.jsonl", b"").split(b"\n")[:-1]:
         event, count, place = json.loads(line), count + 1, f"{folder}events.jsonl: event {count + 1}"
+        if canonical(event) != line: wrong(place, "is not in canonical form")
         before, _, after = line.rpartition(b'"hash":"%s",' % event["hash"].encode())
         if event["hash"] != "sha256:" + sha256(before + after): wrong(place, "does not have the hash that it says")
         if (event["seq"], event["prev"]) != (count, prev): wrong(place, "does not follow the event before it")
@@ -35,5 +39,6 @@ for folder in ("", "trust/"):
                 input=files[name + ".json"], capture_output=True)
         if ok.returncode: wrong(place, "has a signature that does not hold: " + ok.stderr.decode())
         signed += 1
+    if not folder and not count: wrong("events.jsonl", "has no event")
     if not folder and (prev, count) != (manifest["head"], manifest["events"]): wrong("manifest.json", "names another end")
 print(f"{manifest['engagement']}: {manifest['events']} events, {signed} signatures, head {manifest['head']}")

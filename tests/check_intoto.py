@@ -7,6 +7,9 @@ def decoded(text):
     data = base64.b64decode(text, validate=True)
     return data if base64.b64encode(data).decode() == text else wrong("base64", "is written in another way than it is")
 
+def no_envelope(kind, error, _): wrong(sys.argv[1], f"is no list of envelopes: {kind.__name__}: {error}")
+sys.excepthook = no_envelope
+number = 0
 for number, line in enumerate(open(sys.argv[1], "rb"), 1):
     place = f"line {number}"
     try:
@@ -28,3 +31,4 @@ for number, line in enumerate(open(sys.argv[1], "rb"), 1):
     if kind != b"application/vnd.in-toto+json" or statement["_type"] != "https://in-toto.io/Statement/v1":
         wrong(place, "is no in-toto statement")
     for subject in statement["subject"]: print(subject["digest"]["sha256"], "", subject["name"])
+if not number: wrong(sys.argv[1], "has no envelope")
