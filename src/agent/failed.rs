@@ -78,7 +78,9 @@ pub(super) fn read(desk: &Desk<'_>, map: Map<String, Value>) -> Result<Considere
         }
         let because = explained(&path, &call.because, &mut problems);
         let CallDraft { step, tool, with, .. } = call;
-        match exact(desk, spec, step, tool, &with, because) {
+        let asked = exact(desk, spec, step, tool, &with, because)
+            .and_then(|want| room(desk, spec, flow, &want, &wants).map(|()| want));
+        match asked {
             Ok(want) => wants.push(want),
             Err(why) => problems.push(format!("{path}: {why}")),
         }
@@ -121,15 +123,40 @@ fn exact(
     if let Some((_, why)) = calls_outside(&alone, spec, desk.catalog).into_iter().next() {
         return Err(why);
     }
-    let grants = spec.boundary.build.iter().enumerate().filter(|(_, grant)| grant.tool == want.tool);
-    let mut used_up = grants.map(|(at, grant)| {
-        let used = desk.view.state.effects.get(&format!("build.{at}")).map_or(0, BTreeSet::len);
-        grant.at_most.is_some_and(|most| used >= most as usize)
-    });
-    if used_up.all(|used_up| used_up) {
-        return Err(format!("what the spec grants of `{}` is used up", want.tool));
-    }
     Ok(want)
+}
+
+/// Whether the spec's grants of a tool leave room for another call of it, beside those that are wanted before it and those
+/// of steps that are still to come: what is put right is not to stop what was approved.
+fn room(
+    desk: &Desk<'_>,
+    spec: &Spec,
+    flow: &AutomationFlow,
+    want: &CallWanted,
+    before: &[CallWanted],
+) -> Result<(), String> {
+    let state = &desk.view.state;
+    let grants = spec.boundary.build.iter().enumerate().filter(|(_, grant)| grant.tool == want.tool);
+    let mut left = Some(0);
+    for (at, grant) in grants {
+        let used = state.effects.get(&format!("build.{at}")).map_or(0, BTreeSet::len);
+        let free = grant.at_most.map(|most| (most as usize).saturating_sub(used));
+        left = left.zip(free).map(|(left, free)| left + free);
+    }
+    let to_come = |node: &&FlowNode| {
+        let settled = state.nodes.contains_key(&node.id) || node.skipped.is_some() || node.unchanged();
+        node.step.tool == want.tool && !settled
+    };
+    let to_come = flow.nodes.iter().filter(to_come).count();
+    let wanted = before.iter().filter(|other| other.tool == want.tool).count();
+    match left {
+        Some(0) => Err(format!("what the spec grants of `{}` is used up", want.tool)),
+        Some(left) if left <= to_come + wanted => Err(format!(
+            "the spec grants {left} more of `{}`, and the steps that are still to come need {to_come} of them",
+            want.tool
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The failure as the agent is told of it, with what came of the other steps.

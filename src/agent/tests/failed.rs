@@ -25,14 +25,25 @@ fn node(id: &str) -> NodeId {
 }
 
 /// At gate 2 with VLAN 120 on two switches, where these calls go wrong.
-fn at_gate_2(mut chain: Chain, on_failure: &str, wrong: &[(&str, Scripted)], edit: fn(&mut Value)) -> Studio {
+fn at_gate_2(chain: Chain, on_failure: &str, wrong: &[(&str, Scripted)], edit: fn(&mut Value)) -> Studio {
+    at_gate_2_with(chain, on_failure, wrong, edit, 4)
+}
+
+/// The same, where the spec grants so many.
+fn at_gate_2_with(
+    mut chain: Chain,
+    on_failure: &str,
+    wrong: &[(&str, Scripted)],
+    edit: fn(&mut Value),
+    most: u32,
+) -> Studio {
     for (purpose, does) in wrong {
         chain = chain.script(purpose, [does.clone()]);
     }
     let mut studio = Studio::of(chain);
     studio.prompts = Prompts::default().building(true);
     let mut spec = spec();
-    spec["boundary"]["build"][0]["at_most"] = json!(4);
+    spec["boundary"]["build"][0]["at_most"] = json!(most);
     assert_eq!(studio.hears([text(&spec.to_string())]), Stop::Gate(About::Gate1));
     studio.approves(About::Gate1);
     studio.hears([calls(&[("vlan.list", json!({"switch": "sw01"})), ("vlan.list", json!({"switch": "sw02"}))])]);
@@ -52,7 +63,12 @@ fn words() -> Chain {
 
 /// Where the first switch has failed and the build agent is asked about it.
 fn failing(on_failure: &str) -> Studio {
-    let mut studio = at_gate_2(words(), on_failure, &[("step create/sw01", Scripted::Error(BUSY))], as_it_is);
+    failing_with(on_failure, 4)
+}
+
+fn failing_with(on_failure: &str, most: u32) -> Studio {
+    let wrong = [("step create/sw01", Scripted::Error(BUSY))];
+    let mut studio = at_gate_2_with(words(), on_failure, &wrong, as_it_is, most);
     studio.approves(About::Gate2);
     assert_eq!(studio.run(), Stop::Silent, "the build agent is asked");
     studio
@@ -107,6 +123,20 @@ fn what_is_wanted_runs_once_after_a_yes_and_the_step_is_done_where_that_shows() 
         let step = record.steps.iter().find(|step| step.node == node("create/sw01")).unwrap();
         assert!(step.reason.as_ref().is_some_and(|reason| reason.contains("that was accepted")), "{step:?}");
         assert_eq!((studio.counts()["failure.considered"], studio.counts()["deviation.found"]), (1, 1));
+    }
+}
+
+#[test]
+fn what_is_wanted_leaves_what_steps_that_are_still_to_come_need() {
+    // One is used by the failure; of two more, one is for the second switch.
+    for (most, fits) in [(2, false), (3, true)] {
+        let mut studio = failing_with("stop", most);
+        let stop = studio.hears([text(&once_more().to_string())]);
+        assert_eq!(stop == asked_about("once-more"), fits, "{most}: {stop:?}");
+        if !fits {
+            let problems = super::build::last_problems(&studio);
+            assert!(problems.contains("still to come need 1 of them"), "{problems}");
+        }
     }
 }
 
