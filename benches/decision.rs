@@ -37,7 +37,7 @@ use countersign::{
     },
     facts::{Identity, IdentityMeans, Role},
     gate::approval_request,
-    policy::{Catalog, CompiledBoundary, Policies, PolicyTexts},
+    policy::{Catalog, CatalogParts, CompiledBoundary, Policies, PolicyTexts},
     tool::{Kept, Pins, ServerPin, Toolbox},
 };
 use jiff::Timestamp;
@@ -196,12 +196,12 @@ fn catalog(guardrails: &str) -> Catalog {
     let toolbox = Toolbox::new(tools.manifests().to_vec(), Pins { servers: servers.collect() }).unwrap();
     let texts = PolicyTexts { guardrails, stages: STAGES, gates: include_str!("../policies/gates.cedar") };
     let policies = Policies::parse(texts, &toolbox).unwrap_or_else(|problems| panic!("{problems:?}"));
-    Catalog {
+    Catalog::from(CatalogParts {
         policies: policies.into(),
         inventory: from_yaml("inventory.yaml", include_str!("../policies/inventory.yaml")).unwrap(),
         people: from_yaml("people.yaml", include_str!("../policies/people.yaml")).unwrap(),
         toolbox: toolbox.into(),
-    }
+    })
 }
 
 struct Fixed(Arc<Catalog>, Kept);

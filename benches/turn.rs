@@ -27,7 +27,7 @@ use countersign::{
     },
     facts::{Identity, IdentityMeans},
     model::{Answer, ToolRequest},
-    policy::{Catalog, Policies, PolicyTexts},
+    policy::{Catalog, CatalogParts, Policies, PolicyTexts},
     tool::{Pins, Toolbox},
 };
 use jiff::Timestamp;
@@ -166,12 +166,12 @@ fn catalog() -> Catalog {
         stages: include_str!("../policies/stages.cedar"),
         gates: include_str!("../policies/gates.cedar"),
     };
-    Catalog {
+    Catalog::from(CatalogParts {
         policies: Arc::new(Policies::load(texts, &toolbox).unwrap()),
         inventory: from_yaml("inventory.yaml", include_str!("../policies/inventory.yaml")).unwrap(),
         people: from_yaml("people.yaml", include_str!("../policies/people.yaml")).unwrap(),
         toolbox: Arc::new(toolbox),
-    }
+    })
 }
 
 /// The bytes that this process holds in memory.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    cached::{Cached, DecidedOn},
+    cached::Cached,
     decide::{Decided, Moment, Said, decide, refused_purpose, still_allowed},
     permit::Permit,
     rate::Rates,
@@ -200,12 +200,12 @@ impl Broker {
             toolbox: &catalog.toolbox,
         };
         let (call, seal) = (view.state.next_call(), view.seal());
-        let on = self.cached.decided_on(&catalog)?;
-        let boundary = self.boundary(&view, &catalog, &on)?;
+        let on = catalog.digests()?;
+        let boundary = self.boundary(&view, &catalog)?;
         let standing = Standing::of(&view, &catalog.inventory, trust.trust());
         // The chain names what was decided on; the ledger keeps it once for all calls that share it.
         let basis = json!({
-            "catalog": on.digests, "standing": standing, "trust": trust.trust().head(),
+            "catalog": on, "standing": standing, "trust": trust.trust().head(),
             "commit": self.sources.revision(),
         });
         let decided_on = digest_of(&basis)?;
@@ -286,7 +286,7 @@ impl Broker {
             toolbox: &catalog.toolbox,
         };
         // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
-        let boundary = self.boundary(&view, &catalog, &self.cached.decided_on(&catalog)?)?;
+        let boundary = self.boundary(&view, &catalog)?;
         let now = Timestamp::now().max(view.state.last_at);
         let stage = Standing::of(&view, &catalog.inventory, trust.trust()).stage;
         let moment = Moment { now, stage, elsewhere: &elsewhere };
@@ -395,18 +395,12 @@ impl Broker {
         proposal: &Proposal,
         moment: &Moment<'_>,
     ) -> Result<Said, BrokerError> {
-        let on = self.cached.decided_on(catalog)?;
-        let boundary = self.boundary(view, catalog, &on)?;
+        let boundary = self.boundary(view, catalog)?;
         Ok(decide(view, catalog, boundary.as_deref(), proposal, moment).into())
     }
 
-    fn boundary(
-        &self,
-        view: &View<'_>,
-        catalog: &Catalog,
-        on: &DecidedOn,
-    ) -> Result<Option<Arc<CompiledBoundary>>, BrokerError> {
-        self.cached.boundary(view, catalog, on).map_err(|problems| {
+    fn boundary(&self, view: &View<'_>, catalog: &Catalog) -> Result<Option<Arc<CompiledBoundary>>, BrokerError> {
+        self.cached.boundary(view, catalog, catalog.digest()?).map_err(|problems| {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             BrokerError::Catalog(format!("the approved spec no longer fits the tools and the inventory: {first}"))
         })

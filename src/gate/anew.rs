@@ -5,7 +5,7 @@ use crate::{
     artifact::{AutomationFlow, FlowNode, Phase, Spec},
     engagement::{Gate, GateState, View, Void, changed_tools, read_document, void_gates},
     facts::Facts,
-    policy::{Catalog, CompiledBoundary, Difference},
+    policy::{Catalog, Difference},
 };
 
 use super::{
@@ -64,7 +64,7 @@ pub(super) fn asked_anew(
         let when = if other.gate > gate { "is asked after this one" } else { "is asked first" };
         changed.warn(format!("{} does not hold any more either, and {when}", other.gate.name()));
     }
-    if let Err(problems) = CompiledBoundary::compile(spec, catalog) {
+    if let Err(problems) = catalog.boundary(spec) {
         let first = problems.first().map(ToString::to_string).unwrap_or_default();
         changed.warn(format!("the spec does not fit the tools and the inventory any more: {}", sentence(&first)));
     }

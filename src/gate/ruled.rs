@@ -1,6 +1,6 @@
 //! What the policies say to a call before it is asked for: gate 2 must not promise what is refused anyway.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ use crate::{
 /// The policies as a build under this spec will meet them, with everybody's yes and inside the window.
 pub(super) struct Policed<'a> {
     catalog: &'a Catalog,
-    boundary: Result<CompiledBoundary, String>,
+    boundary: Result<Arc<CompiledBoundary>, String>,
     stage: u8,
     window_open: bool,
     everybody: BTreeSet<Role>,
@@ -22,7 +22,7 @@ pub(super) struct Policed<'a> {
 
 impl<'a> Policed<'a> {
     pub(super) fn new(stage: u8, catalog: &'a Catalog, spec: &Spec) -> Self {
-        let boundary = CompiledBoundary::compile(spec, catalog).map_err(|errors| {
+        let boundary = catalog.boundary(spec).map_err(|errors| {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
             format!("the boundary of the spec cannot be compiled: {first}")
         });

@@ -23,7 +23,7 @@ const TRIED: usize = 50;
 
 /// The grants of a spec of which no call that was tried is let through, with the guardrails that forbid them.
 pub fn blocked_grants(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
-    let Ok(boundary) = CompiledBoundary::compile(spec, catalog) else { return Vec::new() };
+    let Ok(boundary) = catalog.boundary(spec) else { return Vec::new() };
     let sides = [
         ("discover", &spec.boundary.discover, Agent::Verifier, Phase::Feasibility),
         ("build", &spec.boundary.build, Agent::Build, Phase::Build),

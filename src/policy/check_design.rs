@@ -2,7 +2,10 @@
 //! ordered, results that are read before they are there, checks that nothing makes true. It reports all at once;
 //! what runs is decided call by call, whatever was found here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 
@@ -19,7 +22,7 @@ use super::{Catalog, CompiledBoundary, check_flow::inside, nearest};
 
 /// What is wrong with a drafted design under its spec.
 pub fn check_design(draft: &DesignDraft, spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
-    let boundary = match CompiledBoundary::compile(spec, catalog) {
+    let boundary = match catalog.boundary(spec) {
         Ok(boundary) => boundary,
         Err(wrong) => {
             let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
@@ -40,7 +43,7 @@ struct Review<'a> {
     draft: &'a DesignDraft,
     spec: &'a Spec,
     catalog: &'a Catalog,
-    boundary: CompiledBoundary,
+    boundary: Arc<CompiledBoundary>,
     errors: Vec<SpecError>,
 }
 

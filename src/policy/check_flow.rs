@@ -47,7 +47,7 @@ pub fn holes_for_nobody(steps: &[Step]) -> Vec<SpecError> {
 
 /// The calls of an expanded design that no grant lets in, each with its step and why.
 pub fn calls_outside(flow: &AutomationFlow, spec: &Spec, catalog: &Catalog) -> Vec<(StepId, String)> {
-    let Ok(boundary) = CompiledBoundary::compile(spec, catalog) else { return Vec::new() };
+    let Ok(boundary) = catalog.boundary(spec) else { return Vec::new() };
     let sides = Sides { discover: true, build: true };
     let mut found = Vec::new();
     for node in flow.nodes.iter().filter(|node| node.skipped.is_none()) {

@@ -24,7 +24,7 @@ pub fn spec_problems(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
 /// What is wrong with a spec beyond what [`Spec::problems`] says.
 pub fn check_spec(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
     let mut errors = Vec::new();
-    let boundary = CompiledBoundary::compile(spec, catalog).map_err(|wrong| errors.extend(wrong)).ok();
+    let boundary = catalog.boundary(spec).map_err(|wrong| errors.extend(wrong)).ok();
     check_writes(spec, catalog, &mut errors);
     for (side, grants) in [("discover", &spec.boundary.discover), ("build", &spec.boundary.build)] {
         for (at, grant) in grants.iter().enumerate() {
@@ -33,7 +33,7 @@ pub fn check_spec(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
     }
     for (at, check) in spec.acceptance.iter().enumerate() {
         let path = format!("acceptance.{at}");
-        check_acceptance(spec, catalog, boundary.as_ref(), check, &path, &mut errors);
+        check_acceptance(spec, catalog, boundary.as_deref(), check, &path, &mut errors);
     }
     let known = spec.problems();
     errors.retain(|error| !known.contains(error));

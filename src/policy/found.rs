@@ -17,7 +17,7 @@ pub(super) fn finders(spec: &Spec, catalog: &Catalog) -> Vec<FoundBy> {
         return Vec::new();
     }
     // What does not compile lets nothing through.
-    let Ok(boundary) = CompiledBoundary::compile(spec, catalog) else { return Vec::new() };
+    let Ok(boundary) = catalog.boundary(spec) else { return Vec::new() };
     named.filter(|by| permitted(by, catalog, &boundary)).cloned().collect()
 }
 

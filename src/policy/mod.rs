@@ -6,6 +6,7 @@
 mod approved_on;
 mod blocked;
 mod boundary;
+mod catalog;
 mod check_design;
 mod check_flow;
 mod check_spec;
@@ -24,19 +25,10 @@ mod source;
 mod syntax;
 mod unmet;
 
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
-
-use crate::{
-    artifact::{CanonicalError, Digest, digest_of},
-    facts::{FoundIn, Inventory, People},
-    tool::Toolbox,
-};
-
 pub use approved_on::{ApprovedOn, Difference};
 pub use blocked::blocked_grants;
 pub use boundary::CompiledBoundary;
+pub use catalog::{Catalog, CatalogDigests, CatalogParts};
 pub use check_design::check_design;
 pub use check_flow::{calls_outside, design_problems, holes_for_nobody};
 pub use check_spec::{check_spec, spec_problems};
@@ -48,55 +40,6 @@ pub use prove::{
 };
 pub use source::{Policies, PolicyProblem, PolicyTexts};
 pub use unmet::unmet_rules;
-
-/// What every decision is made on.
-#[derive(Debug)]
-pub struct Catalog {
-    /// The tools.
-    pub toolbox: Arc<Toolbox>,
-    /// The targets.
-    pub inventory: Inventory,
-    /// The people.
-    pub people: People,
-    /// The guardrails, the trust stages and the gate policies.
-    pub policies: Arc<Policies>,
-}
-
-/// The digests of what a decision was made on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CatalogDigests {
-    /// Of the manifests and pins.
-    pub tools: Digest,
-    /// Of the inventory.
-    pub inventory: Digest,
-    /// Of the people.
-    pub people: Digest,
-    /// Of the guardrails, stages and gate policies as they are written.
-    pub policies: Digest,
-}
-
-impl Catalog {
-    /// The same with what these answers add to the inventory.
-    pub fn with_found(&self, answers: &[FoundIn<'_>]) -> Self {
-        Self {
-            toolbox: Arc::clone(&self.toolbox),
-            inventory: self.inventory.with_found(answers),
-            people: self.people.clone(),
-            policies: Arc::clone(&self.policies),
-        }
-    }
-
-    /// The digests of everything in it.
-    pub fn digests(&self) -> Result<CatalogDigests, CanonicalError> {
-        Ok(CatalogDigests {
-            tools: self.toolbox.digest()?,
-            inventory: digest_of(&self.inventory)?,
-            people: digest_of(&self.people)?,
-            policies: self.policies.digest(),
-        })
-    }
-}
 
 /// A hint at the known name that is most like `word`; empty where none is.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {

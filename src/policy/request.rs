@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    Catalog,
+    Catalog, CatalogParts,
     decide::Question,
     schema::{Lowered, is_address, names_a_target},
 };
@@ -33,7 +33,7 @@ pub(super) struct Grounds<'a> {
 
 impl<'a> From<&'a Catalog> for Grounds<'a> {
     fn from(catalog: &'a Catalog) -> Self {
-        let Catalog { toolbox, inventory, policies, .. } = catalog;
+        let CatalogParts { toolbox, inventory, policies, .. } = &**catalog;
         Self { lowered: policies.lowered(), toolbox, inventory, simulated: None }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         View, call_digest, decide, decide_for, next,
     },
     facts::{Identity, IdentityMeans, Role, spec_facts},
-    policy::{ApprovedOn, Catalog, Layer, Policies, PolicyTexts, Spoke},
+    policy::{ApprovedOn, Catalog, CatalogParts, Layer, Policies, PolicyTexts, Spoke},
     tool::{Effect, Pins, Toolbox},
 };
 
@@ -81,12 +81,12 @@ pub(crate) fn catalog_of(manifest: &str) -> Catalog {
         gates: include_str!("../../policies/gates.cedar"),
     };
     let policies = Policies::load(texts, &toolbox);
-    Catalog {
+    Catalog::from(CatalogParts {
         policies: policies.unwrap().into(),
         inventory: from_yaml("inventory.yaml", include_str!("../../policies/inventory.yaml")).unwrap(),
         people: from_yaml("people.yaml", include_str!("../../policies/people.yaml")).unwrap(),
         toolbox: toolbox.into(),
-    }
+    })
 }
 
 impl Chain {

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     artifact::{Digest, YamlError, digest_bytes, from_yaml},
     facts::{Inventory, People},
-    policy::{Catalog, Policies, PolicyProblem, PolicyTexts},
+    policy::{Catalog, CatalogParts, Policies, PolicyProblem, PolicyTexts},
     tool::{Kept, Manifest, Pins, Toolbox, filled},
 };
 
@@ -149,7 +149,7 @@ impl CatalogFiles {
             return Err(WorkspaceError::Problems(wrong));
         }
         let policies = Policies::load(self.policies(), &toolbox).map_err(policy_problems)?;
-        Ok(Catalog { toolbox: Arc::new(toolbox), inventory, people, policies: Arc::new(policies) })
+        Ok(CatalogParts { toolbox: Arc::new(toolbox), inventory, people, policies: Arc::new(policies) }.into())
     }
 }
 

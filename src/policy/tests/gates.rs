@@ -47,7 +47,7 @@ fn a_small_spec_for_the_lab_is_approved_with_its_rule_and_the_digest_of_the_fact
 
 #[test]
 fn whatever_is_not_plainly_allowed_is_a_persons() {
-    let policies = catalog().policies;
+    let policies = std::sync::Arc::clone(&catalog().policies);
     let at = |change: fn(GateFacts) -> GateFacts| why(policies.gate_ruling(&change(facts(LAB, asked()))));
     assert_eq!(at(|facts| facts), "");
     type Case = (fn(GateFacts) -> GateFacts, &'static str);

@@ -26,8 +26,8 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::{
     artifact::{Agent, Phase, Spec, SpecError, ToolName, from_yaml},
-    facts::{Role, Target},
-    tool::{Pins, Tool},
+    facts::{Inventory, People, Role, Target},
+    tool::{Pins, Tool, Toolbox},
 };
 
 pub(super) const GUARDRAILS: &str = include_str!("../../../policies/guardrails.cedar");
@@ -193,15 +193,15 @@ pub(super) fn catalog_with(guardrails: &str, stages: &str) -> Catalog {
     let failed: Vec<_> = policies.examples().iter().filter_map(Tried::problem).collect();
     assert_eq!(failed, []);
     let people = from_yaml("people", "{kind: people, people: []}").unwrap();
-    Catalog {
+    Catalog::from(CatalogParts {
         toolbox: toolbox.into(),
         inventory: from_yaml("inventory", INVENTORY).unwrap(),
         people,
         policies: policies.into(),
-    }
+    })
 }
 
-pub(super) fn catalog() -> Catalog {
+pub(in crate::policy) fn catalog() -> Catalog {
     catalog_with(GUARDRAILS, STAGES)
 }
 

@@ -11,12 +11,12 @@ pub(super) fn shipped() -> Catalog {
     let toolbox = Toolbox::new(vec![from_yaml("lab.yaml", TOOLS).unwrap()], Pins::default()).unwrap();
     let policies = Policies::load(texts(GUARDRAILS, STAGES), &toolbox).unwrap();
     let inventory = from_yaml("inventory.yaml", INVENTORY).unwrap();
-    Catalog {
+    Catalog::from(CatalogParts {
         toolbox: toolbox.into(),
         inventory,
         people: from_yaml("people.yaml", PEOPLE).unwrap(),
         policies: policies.into(),
-    }
+    })
 }
 
 #[test]

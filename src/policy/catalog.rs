@@ -1,0 +1,176 @@
+//! What every decision is made on: tools, targets, people and policies, as they were read. Nothing in it changes, so
+//! what follows from it is worked out once: its digests, and the boundaries that specs were compiled to a moment ago.
+
+use std::{
+    collections::VecDeque,
+    ops::Deref,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    artifact::{CanonicalError, Digest, Spec, SpecError, digest_of},
+    facts::{FoundIn, Inventory, People},
+    tool::Toolbox,
+};
+
+use super::{CompiledBoundary, source::Policies};
+
+/// How many boundaries are kept: one engagement asks for its own many times in a row. What is called for long
+/// afterwards is the broker's to keep.
+const RECENT: usize = 64;
+
+/// What a catalog is made of.
+#[derive(Debug)]
+pub struct CatalogParts {
+    /// The tools.
+    pub toolbox: Arc<Toolbox>,
+    /// The targets.
+    pub inventory: Inventory,
+    /// The people.
+    pub people: People,
+    /// The guardrails, the trust stages and the gate policies.
+    pub policies: Arc<Policies>,
+}
+
+/// What every decision is made on.
+#[derive(Debug)]
+pub struct Catalog {
+    parts: CatalogParts,
+    known: Known,
+}
+
+/// What follows from the parts.
+#[derive(Debug, Default)]
+struct Known {
+    digests: OnceLock<(CatalogDigests, Digest)>,
+    /// By the digest of what was compiled; the newest last.
+    boundaries: Mutex<VecDeque<(Digest, Arc<CompiledBoundary>)>>,
+}
+
+/// The digests of what a decision was made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogDigests {
+    /// Of the manifests and pins.
+    pub tools: Digest,
+    /// Of the inventory.
+    pub inventory: Digest,
+    /// Of the people.
+    pub people: Digest,
+    /// Of the guardrails, stages and gate policies as they are written.
+    pub policies: Digest,
+}
+
+impl From<CatalogParts> for Catalog {
+    fn from(parts: CatalogParts) -> Self {
+        Self { parts, known: Known::default() }
+    }
+}
+
+impl Deref for Catalog {
+    type Target = CatalogParts;
+
+    fn deref(&self) -> &CatalogParts {
+        &self.parts
+    }
+}
+
+/// Tests change a catalog between decisions; everything is worked out anew then.
+#[cfg(test)]
+impl std::ops::DerefMut for Catalog {
+    fn deref_mut(&mut self) -> &mut CatalogParts {
+        self.known = Known::default();
+        &mut self.parts
+    }
+}
+
+impl Catalog {
+    /// The same with what these answers add to the inventory.
+    pub fn with_found(&self, answers: &[FoundIn<'_>]) -> Self {
+        let CatalogParts { toolbox, inventory, people, policies } = &self.parts;
+        let (toolbox, policies) = (Arc::clone(toolbox), Arc::clone(policies));
+        CatalogParts { toolbox, inventory: inventory.with_found(answers), people: people.clone(), policies }.into()
+    }
+
+    /// The digests of everything in it.
+    pub fn digests(&self) -> Result<CatalogDigests, CanonicalError> {
+        self.both_digests().map(|(digests, _)| digests)
+    }
+
+    /// The digest of [`Catalog::digests`].
+    pub fn digest(&self) -> Result<Digest, CanonicalError> {
+        self.both_digests().map(|(_, digest)| digest)
+    }
+
+    fn both_digests(&self) -> Result<(CatalogDigests, Digest), CanonicalError> {
+        if let Some(known) = self.known.digests.get() {
+            return Ok(*known);
+        }
+        let digests = CatalogDigests {
+            tools: self.toolbox.digest()?,
+            inventory: digest_of(&self.inventory)?,
+            people: digest_of(&self.people)?,
+            policies: self.policies.digest(),
+        };
+        let both = (digests, digest_of(&digests)?);
+        Ok(*self.known.digests.get_or_init(|| both))
+    }
+
+    /// The boundary of a spec, compiled. It depends on the grants and on this catalog alone.
+    pub fn boundary(&self, spec: &Spec) -> Result<Arc<CompiledBoundary>, Vec<SpecError>> {
+        let Ok(digest) = digest_of(&spec.boundary) else { return CompiledBoundary::compile(spec, self).map(Arc::new) };
+        let recent = || self.known.boundaries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = recent().iter().rev().find(|(of, _)| *of == digest) {
+            return Ok(Arc::clone(known));
+        }
+        // Compiled without the lock: others need not wait for it, and twice is only slow.
+        let boundary = Arc::new(CompiledBoundary::compile(spec, self)?);
+        let mut recent = recent();
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back((digest, Arc::clone(&boundary)));
+        Ok(boundary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::tests::catalog;
+
+    fn spec(id: usize) -> Spec {
+        let boundary = format!(
+            "{{build: [{{tool: vlan.create, where: {{switch: {{is: sw01}}, name: {{any: true}}, id: {{is: {id}}}}}}}]}}"
+        );
+        let text = format!("{{kind: spec, title: t, requirements: [], acceptance: [], boundary: {boundary}}}");
+        crate::artifact::from_yaml("spec", &text).unwrap()
+    }
+
+    #[test]
+    fn another_catalog_has_its_own_digests() {
+        let (one, mut other) = (catalog(), catalog());
+        assert_eq!(one.digests().unwrap(), other.digests().unwrap());
+        other.inventory.targets.pop();
+        assert_ne!(one.digest().unwrap(), other.digest().unwrap());
+        assert_ne!(one.digests().unwrap().inventory, other.digests().unwrap().inventory);
+        assert_eq!(one.digests().unwrap().tools, other.digests().unwrap().tools);
+    }
+
+    #[test]
+    fn a_boundary_is_compiled_once_and_each_spec_has_its_own() {
+        let catalog = catalog();
+        let first = catalog.boundary(&spec(10)).unwrap();
+        assert!(Arc::ptr_eq(&first, &catalog.boundary(&spec(10)).unwrap()));
+        for id in 10..10 + 2 * RECENT {
+            let boundary = catalog.boundary(&spec(id)).unwrap();
+            assert!(boundary.cedar().contains(&format!("{id}")), "{}", boundary.cedar());
+            assert!(catalog.known.boundaries.lock().unwrap().len() <= RECENT);
+        }
+        assert!(!Arc::ptr_eq(&first, &catalog.boundary(&spec(10)).unwrap()), "it was forgotten");
+        assert!(catalog.boundary(&spec(9_999)).is_err(), "what does not fit is said each time");
+        assert!(catalog.boundary(&spec(9_999)).is_err());
+    }
+}
