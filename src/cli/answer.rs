@@ -26,7 +26,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
     let identity = context.identity()?;
     let id = journal.id().clone();
     let catalog = context.workspace.catalog_of(&journal)?;
-    let open = open_question(&journal, &catalog, &context.workspace.models()?)
+    let open = open_question(&context.workspace, &journal, &catalog, &context.workspace.models()?)
         .await?
         .ok_or_else(|| nothing_open(journal.state()))?;
     if !catalog.people.roles(&identity).iter().any(|role| *role >= open.asked.role) {

@@ -304,7 +304,7 @@ impl Seat<'_> {
         answerer: Option<Answerer<'_>>,
     ) -> Result<bool, CliError> {
         let catalog = self.workspace.catalog_of(journal)?;
-        let Some(open) = open_question(journal, &catalog, &self.models).await? else { return Ok(true) };
+        let Some(open) = open_question(self.workspace, journal, &catalog, &self.models).await? else { return Ok(true) };
         let id = journal.id().clone();
         if self.quiet && answerer.is_none() {
             return Ok(false);

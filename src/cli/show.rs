@@ -72,7 +72,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         say(format!("  deviation  {}: {} ({said})", deviation.found.node, plain(&deviation.found.what)));
     }
     let catalog = context.workspace.catalog_of(&journal)?;
-    let open = open_question(&journal, &catalog, &context.workspace.models()?).await?;
+    let open = open_question(&context.workspace, &journal, &catalog, &context.workspace.models()?).await?;
     if let Some(open) = &open {
         say("");
         say(render(&open.asked.screen, style()));
@@ -149,7 +149,13 @@ struct ArtifactAnswer {
 /// The answer for a program.
 pub async fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer, CliError> {
     let state = journal.state();
-    let open = open_question(journal, &*context.workspace.catalog_of(journal)?, &context.workspace.models()?).await?;
+    let open = open_question(
+        &context.workspace,
+        journal,
+        &context.workspace.catalog_of(journal)?,
+        &context.workspace.models()?,
+    )
+    .await?;
     Ok(StatusAnswer {
         engagement: state.id.to_string(),
         title: state.requested.title.clone(),

@@ -1,7 +1,10 @@
 //! What a person says: answers to the open question, edits, cancellations and retries. An answer is refused if what
 //! it was asked on is no longer what there is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -26,6 +29,7 @@ use super::{
     drafting::endpoints,
     driver::{DriverError, file, view},
     signing::{Signer, SigningError, in_role, needs_signature, sign_answer, signed_documents, signed_words},
+    stands::Grounds,
     workspace::{Workspace, WorkspaceError},
 };
 
@@ -232,13 +236,23 @@ pub(super) fn expiry(journal: &Journal, catalog: &Catalog, now: Timestamp) -> Ti
 }
 
 /// The open question of an engagement, if there is one, as these models would have it asked.
-pub async fn open_question(journal: &Journal, catalog: &Catalog, models: &Models) -> Result<Option<Open>, AnswerError> {
+pub async fn open_question(
+    workspace: &Workspace,
+    journal: &Journal,
+    catalog: &Arc<Catalog>,
+    models: &Models,
+) -> Result<Option<Open>, AnswerError> {
     let Some(asked) = &journal.state().asked else { return Ok(None) };
     let standing = standing(journal, catalog).await?;
     let request: ApprovalRequest = read_document(asked.request, journal.blobs(), "approval request")?;
     let models = endpoints(models, journal.state());
+    let on = Grounds { head: journal.state().head, catalog, standing: &standing, models: &models };
+    if workspace.stands.known(&on) {
+        return Ok(Some(Open { digest: asked.request, asked: request, changed: Vec::new() }));
+    }
     let now = approval_request(&view(journal, catalog), catalog, &standing, &models, &asked.about)?;
     let changed = if digest_of(&now).map_err(GateError::from)? == asked.request {
+        workspace.stands.keep(&on);
         Vec::new()
     } else {
         let mut changed = what_changed(&request, &now);
@@ -261,8 +275,9 @@ pub async fn answer(
 ) -> Result<Given, AnswerError> {
     let id = journal.id().to_string();
     let catalog = workspace.catalog_of(journal)?;
-    let open =
-        open_question(journal, &catalog, &workspace.models()?).await?.ok_or_else(|| nothing_open(journal.state()))?;
+    let open = open_question(workspace, journal, &catalog, &workspace.models()?)
+        .await?
+        .ok_or_else(|| nothing_open(journal.state()))?;
     if let Some(given) = seen {
         let wanted = given.strip_prefix("sha256:").unwrap_or(given);
         // All of it: whoever may write both drafts can make two whose first digits are the same.

@@ -35,6 +35,7 @@ use super::{
     ruling::{Ruled, rule},
     signing::once,
     solver::{SolverSearch, prove_spec},
+    stands::Grounds,
     workspace::{Workspace, WorkspaceError},
 };
 
@@ -240,7 +241,7 @@ impl<'a> Driver<'a> {
                 // does that.
                 let asked = self.asked().take();
                 let asked = asked.is_some_and(|(head, on)| head == journal.state().head && Arc::ptr_eq(&on, &catalog));
-                if !asked && let Some(changed) = changed_question(journal, &catalog, &self.models).await? {
+                if !asked && let Some(changed) = self.changed_question(journal, &catalog).await? {
                     let what = changed.join("; ");
                     watch(Progress::Note(format!("what the question rests on changed, so it is asked anew: {what}")));
                     self.ask(journal, &catalog, about.clone(), watch).await?;
@@ -332,7 +333,25 @@ impl<'a> Driver<'a> {
         let signed = !request.signature_because.is_empty();
         let once = Some(once(journal.store().as_ref()).await?);
         let asked = Asked { about, request: digest_of(&request)?, role, stage, barred, void, signed, once };
-        file(journal, Actor::Program, Command::Ask(asked), &request).await
+        file(journal, Actor::Program, Command::Ask(asked), &request).await?;
+        let head = journal.state().head;
+        self.workspace.stands.keep(&Grounds { head, catalog, standing: &standing, models: &models });
+        Ok(())
+    }
+
+    /// What changed about the open question since it was asked; nothing where it still stands.
+    async fn changed_question(
+        &self,
+        journal: &Journal,
+        catalog: &Arc<Catalog>,
+    ) -> Result<Option<Vec<String>>, DriverError> {
+        let open =
+            open_question(self.workspace, journal, catalog, &self.models).await.map_err(|error| match error {
+                AnswerError::Gate(error) => DriverError::Gate(error),
+                AnswerError::Document(error) => DriverError::Ledger(error.into()),
+                other => DriverError::Invalid(ArtifactKind::Design, other.to_string()),
+            })?;
+        Ok(open.map(|open| open.changed).filter(|changed| !changed.is_empty()))
     }
 
     fn asked(&self) -> std::sync::MutexGuard<'_, Option<(Digest, Arc<Catalog>)>> {
@@ -422,20 +441,6 @@ impl<'a> Driver<'a> {
             SpecProved { spec: report.spec, report: digest_of(&report)?, solver: version, verdict: report.verdict() };
         file(journal, Actor::Program, Command::Prove(proved), &report).await
     }
-}
-
-/// What changed about the open question since it was asked; nothing where it still stands.
-async fn changed_question(
-    journal: &Journal,
-    catalog: &Catalog,
-    models: &Models,
-) -> Result<Option<Vec<String>>, DriverError> {
-    let open = open_question(journal, catalog, models).await.map_err(|error| match error {
-        AnswerError::Gate(error) => DriverError::Gate(error),
-        AnswerError::Document(error) => DriverError::Ledger(error.into()),
-        other => DriverError::Invalid(ArtifactKind::Design, other.to_string()),
-    })?;
-    Ok(open.map(|open| open.changed).filter(|changed| !changed.is_empty()))
 }
 
 /// What is found out again by whoever goes on after a crash.

@@ -18,6 +18,7 @@ mod signing;
 mod simulate;
 mod solver;
 mod stamps;
+mod stands;
 mod talking;
 mod witness;
 mod workspace;

@@ -27,6 +27,7 @@ use super::{
     revision::revision,
     solver::{Solver, SolverSearch},
     stamps::Stamps,
+    stands::Stands,
     witness::{Witness, publish},
 };
 
@@ -72,6 +73,7 @@ pub struct Workspace {
     store: Arc<dyn Store>,
     catalog: Mutex<Option<Known>>,
     pub(super) derived: Mutex<Vec<Derived>>,
+    pub(super) stands: Stands,
 }
 
 /// A catalog and what it was parsed from.
@@ -168,6 +170,7 @@ impl Workspace {
             store: Arc::new(store),
             catalog: Mutex::new(None),
             derived: Mutex::default(),
+            stands: Stands::default(),
         })
     }
 
