@@ -22,6 +22,10 @@
     reason = "a benchmark stops at the first surprise and prints what it found"
 )]
 
+/// The one that the program uses.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::{collections::BTreeSet, hint::black_box, path::Path, str::FromStr, sync::Arc, time::Instant};
 
 use cedar_policy::{

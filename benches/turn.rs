@@ -16,6 +16,10 @@
     reason = "a benchmark stops at the first surprise and prints what it found"
 )]
 
+/// The one that the program uses.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::{hint::black_box, sync::Arc, time::Instant};
 
 use countersign::{

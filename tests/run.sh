@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
-# A C compiler builds SQLite and Zstandard; `git` is what a workspace is kept in; `script` gives a test a terminal;
+# A C compiler builds SQLite, Zstandard and the allocator; `git` is what a workspace is kept in; `script` gives a test a terminal;
 # `cvc5` proves boundaries; `ssh-keygen` and `ssh-agent` check that signatures are those of OpenSSH;
 # `python3` checks bundles by `tests/check_bundle.py`, and with `openssl` in-toto statements by `tests/check_intoto.py`.
 missing=()
