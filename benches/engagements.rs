@@ -153,7 +153,7 @@ async fn measure(options: Options) -> Value {
 }
 
 async fn whole(bench: &Arc<Bench>, options: &Options) -> Value {
-    let (bytes, commits) = (bench.bytes().await, bench.workspace.store().commits());
+    let (bytes, commits) = (bench.bytes(), bench.workspace.store().commits());
     let next = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
     let workers: Vec<_> = (0..options.concurrency.max(1))
@@ -182,7 +182,7 @@ async fn whole(bench: &Arc<Bench>, options: &Options) -> Value {
         "engagements_per_s": two(options.engagements as f64 / took),
         "ms_per_engagement": two(took * 1_000.0 / options.engagements as f64),
         "commits_per_engagement": two(per(bench.workspace.store().commits() - commits)),
-        "bytes_per_engagement": per(bench.bytes().await - bytes).round(),
+        "bytes_per_engagement": per(bench.bytes() - bytes).round(),
         "peak_rss_mb": two(memory("VmHWM:") / 1_024.0),
     })
 }
@@ -373,12 +373,10 @@ rollback: best_effort
     }
 
     /// What the ledger holds, in bytes, wherever it lies.
-    async fn bytes(&self) -> u64 {
-        use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
-        let mut connection = SqliteConnectOptions::new().filename(&self.ledger).connect().await.unwrap();
-        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut connection).await.unwrap();
-        let size: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(&mut connection).await.unwrap();
-        u64::try_from(pages * size).unwrap()
+    fn bytes(&self) -> u64 {
+        let ledger = rusqlite::Connection::open(&self.ledger).unwrap();
+        let number = |pragma| ledger.query_row(pragma, (), |row| row.get::<_, i64>(0)).unwrap();
+        u64::try_from(number("PRAGMA page_count") * number("PRAGMA page_size")).unwrap()
     }
 }
 

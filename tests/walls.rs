@@ -296,7 +296,7 @@ const IMPURE: [&str; 18] = [
     "Timestamp::now",
     "Zoned::now",
     "tokio",
-    "sqlx",
+    "rusqlite",
     "reqwest",
     "rmcp",
 ];

@@ -67,7 +67,7 @@ pub enum LedgerError {
         doing: &'static str,
         /// What the database said.
         #[source]
-        source: sqlx::Error,
+        source: rusqlite::Error,
     },
     /// A file or directory could not be used.
     #[error("could not {doing} {path}")]

@@ -56,13 +56,9 @@ fn holding(folder: &Path, text: &str) -> Vec<PathBuf> {
 
 /// What the rows of the ledger hold, as they stand in its file.
 fn rows(bench: &Bench) -> BTreeSet<Vec<u8>> {
-    let ledger = format!("sqlite://{}", bench.root.join(".countersign/ledger.db").display());
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&ledger).await.unwrap();
-        let rows = sqlx::query_scalar("SELECT bytes FROM blobs").fetch_all(&mut connection).await.unwrap();
-        sqlx::Connection::close(connection).await.unwrap();
-        rows.into_iter().collect()
-    })
+    let ledger = rusqlite::Connection::open(bench.root.join(".countersign/ledger.db")).unwrap();
+    let mut statement = ledger.prepare("SELECT bytes FROM blobs").unwrap();
+    statement.query_map((), |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 #[test]

@@ -61,11 +61,8 @@ impl Ledger {
         std::fs::copy(from, self.file()).unwrap();
     }
 
-    async fn behind_its_back(&self, statements: &str) {
-        let url = format!("sqlite://{}", self.file().display());
-        let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.unwrap();
-        sqlx::Connection::close(connection).await.unwrap();
+    fn behind_its_back(&self, statements: &str) {
+        rusqlite::Connection::open(self.file()).unwrap().execute_batch(statements).unwrap();
     }
 }
 
@@ -180,7 +177,7 @@ async fn the_log_is_made_again_from_the_events_and_not_from_what_is_stored_of_it
     for (change, leaf, what) in table {
         let ledger = Ledger::new();
         ledger.with(&["aaaaa", "bbbbb"]).await;
-        ledger.behind_its_back(&format!("{OPEN}{change}")).await;
+        ledger.behind_its_back(&format!("{OPEN}{change}"));
         let found = ledger.check(&[]).await;
         let first = found.problems.first().unwrap_or_else(|| panic!("{change} was not found"));
         assert!(first.leaf == leaf && first.what.contains(what), "{change}: {first:?}");

@@ -5,11 +5,9 @@ use std::{
     path::Path,
 };
 
-use sqlx::{ConnectOptions, Connection};
-
 use super::{
     super::{bundle::Bundle, error::LedgerError, store::Filter, trust::TrustBook},
-    SqliteStore, failed, options, schema,
+    SqliteStore, connect, failed, schema,
 };
 
 /// What was copied.
@@ -56,16 +54,15 @@ impl SqliteStore {
         let name = new.to_str().ok_or_else(|| {
             LedgerError::io("write", new, std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not text"))
         })?;
-        let mut connection = options(self.path()).connect().await.map_err(failed("be read for a backup"))?;
+        let connection = connect(self.path()).map_err(failed("be read for a backup"))?;
         // One statement, so one moment: what others commit meanwhile is not in it.
-        sqlx::query("VACUUM INTO ?").bind(name).execute(&mut connection).await.map_err(failed("write the backup"))?;
-        connection.close().await.map_err(failed("be read for a backup"))?;
-        let mut connection = options(new).connect().await.map_err(failed("read the backup"))?;
-        let said: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
-            .fetch_one(&mut connection)
-            .await
+        connection.execute("VACUUM INTO ?", (name,)).map_err(failed("write the backup"))?;
+        connection.close().map_err(|(_, error)| failed("be read for a backup")(error))?;
+        let connection = connect(new).map_err(failed("read the backup"))?;
+        let said: String = connection
+            .query_row("PRAGMA integrity_check(1)", (), |row| row.get(0))
             .map_err(failed("check the backup"))?;
-        connection.close().await.map_err(failed("read the backup"))?;
+        connection.close().map_err(|(_, error)| failed("read the backup")(error))?;
         if said != "ok" {
             return Err(LedgerError::corrupt("the backup", said));
         }
@@ -80,7 +77,7 @@ impl SqliteStore {
 
 async fn chains_of(copy: &std::sync::Arc<SqliteStore>) -> Result<Backup, LedgerError> {
     let mut found = Backup { engagements: 0, events: 0 };
-    for summary in copy.summaries(Filter::default()).await? {
+    for summary in copy.summaries(&Filter::default())? {
         let verified = Bundle::export(copy.as_ref(), &summary.id).await?.verify();
         if let Some(problem) = verified.problems.first() {
             let what = format!("the chain of engagement {} (event {})", summary.id, problem.seq);

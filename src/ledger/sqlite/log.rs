@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::{AssertSqlSafe, SqliteConnection, SqliteExecutor};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::artifact::{Digest, EngagementId, LedgerId};
 
@@ -20,7 +20,7 @@ use super::{
         note::NoteKey,
         store::{Append, Logged},
     },
-    AT_ONCE, Unpacker, failed, integer,
+    Unpacker, failed, integer, row, rows,
 };
 
 /// The step of the schema that makes the tables.
@@ -49,14 +49,15 @@ PRAGMA user_version = 3;
 ";
 
 /// Begins the log of a ledger that had none with the heads of what is in it, the first begun first.
-pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<(), LedgerError> {
-    let heads: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(
+pub(super) fn begin(connection: &Connection) -> Result<(), LedgerError> {
+    let heads: Vec<(String, i64, Vec<u8>)> = rows(
+        connection,
         "SELECT engagement, seq, hash FROM events AS one \
          WHERE seq = (SELECT max(seq) FROM events WHERE engagement = one.engagement) \
          ORDER BY (SELECT min(position) FROM events WHERE engagement = one.engagement)",
+        (),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )
-    .fetch_all(&mut *connection)
-    .await
     .map_err(failed("read the last events"))?;
     let wrong = || LedgerError::corrupt("the table of events", "an engagement or a hash is not one");
     let mut leaves = Vec::new();
@@ -64,26 +65,24 @@ pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<(), Ledge
         let (engagement, head) = (engagement.parse().map_err(|_| wrong())?, digest(&hash).ok_or_else(wrong)?);
         leaves.push(Leaf { engagement, head, seq: u64::try_from(seq).map_err(|_| wrong())? });
     }
-    let grown = grow(connection, 0, leaves).await?;
-    keep(connection, &grown, None).await
+    let grown = grow(connection, 0, leaves)?;
+    keep(connection, &grown, None)
 }
 
 /// Adds the leaves of what is written in this transaction, and signs the log as it is then.
-pub(super) async fn write(
-    connection: &mut SqliteConnection,
-    appends: impl Iterator<Item = &Append>,
+pub(super) fn write<'a>(
+    connection: &Connection,
+    appends: impl Iterator<Item = &'a Append>,
     signer: &mut Signer,
 ) -> Result<(), LedgerError> {
     let leaves: Vec<Leaf> = appends.filter_map(Append::leaf).collect();
     if leaves.is_empty() {
         return Ok(());
     }
+    let statement = "SELECT coalesce(max(position) + 1, 0), (SELECT id FROM ledger) FROM log_leaves";
     let (size, ledger): (i64, String) =
-        sqlx::query_as("SELECT coalesce(max(position) + 1, 0), (SELECT id FROM ledger) FROM log_leaves")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed("read the log"))?;
-    let grown = grow(connection, u64::try_from(size).unwrap_or(0), leaves).await?;
+        row(connection, statement, (), |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed("read the log"))?;
+    let grown = grow(connection, u64::try_from(size).unwrap_or(0), leaves)?;
     let ledger: LedgerId = ledger.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))?;
     let note = match signer.key(&ledger) {
         None => None,
@@ -92,7 +91,7 @@ pub(super) async fn write(
             Some(Checkpoint { origin: origin(&ledger), size: grown.size, root }.sign(&key).to_string())
         }
     };
-    keep(connection, &grown, note).await
+    keep(connection, &grown, note)
 }
 
 /// What signs the log, if anything does.
@@ -141,12 +140,12 @@ struct Grown {
 }
 
 /// Adds leaves to a log of this size; nothing is written yet.
-async fn grow(connection: &mut SqliteConnection, size: u64, leaves: Vec<Leaf>) -> Result<Grown, LedgerError> {
+fn grow(connection: &Connection, size: u64, leaves: Vec<Leaf>) -> Result<Grown, LedgerError> {
     let then = size + leaves.len() as u64;
     let needed = (size..then).flat_map(merkle::needed_to_append).chain(merkle::needed_for_root(then));
     let needed: BTreeSet<u64> = needed.collect();
     // Those that the new leaves make are not there yet.
-    let nodes = read_nodes(&mut *connection, &needed.into_iter().collect::<Vec<_>>()).await?;
+    let nodes = read_nodes(connection, &needed.into_iter().collect::<Vec<_>>())?;
     let mut grown = Grown { size, nodes, leaves: Vec::with_capacity(leaves.len()), made: Vec::new() };
     for leaf in leaves {
         let bytes = leaf.bytes().map_err(|error| LedgerError::Unwritable(error.into()))?;
@@ -159,34 +158,25 @@ async fn grow(connection: &mut SqliteConnection, size: u64, leaves: Vec<Leaf>) -
     Ok(grown)
 }
 
-const PUT_LEAF: &str = "INSERT INTO log_leaves (position, engagement, seq) VALUES (?, ?, ?);";
-const PUT_NODE: &str = "INSERT INTO log_nodes (place, hash) VALUES (?, ?);";
-const PUT_CHECKPOINT: &str = "INSERT INTO checkpoints (size, note) VALUES (?, ?);";
-
-/// Writes what a log has grown by, few statements at a time.
-async fn keep(connection: &mut SqliteConnection, grown: &Grown, note: Option<String>) -> Result<(), LedgerError> {
-    let (mut leaves, mut nodes, mut note) = (grown.leaves.iter(), grown.made.iter(), note);
-    loop {
-        let some: Vec<_> = leaves.by_ref().take(AT_ONCE).collect();
-        let made: Vec<_> = nodes.by_ref().take(AT_ONCE - some.len()).collect();
-        let last = note.take_if(|_| some.len() + made.len() < AT_ONCE);
-        if some.is_empty() && made.is_empty() && last.is_none() {
-            return Ok(());
+/// Writes what a log has grown by.
+fn keep(connection: &Connection, grown: &Grown, note: Option<String>) -> Result<(), LedgerError> {
+    let put = || {
+        let mut leaf =
+            connection.prepare_cached("INSERT INTO log_leaves (position, engagement, seq) VALUES (?, ?, ?)")?;
+        for (position, Leaf { engagement, seq, .. }) in &grown.leaves {
+            leaf.execute((integer(*position), engagement.as_str(), integer(*seq)))?;
         }
-        let text = [PUT_LEAF.repeat(some.len()), PUT_NODE.repeat(made.len())].concat();
-        let text = if last.is_some() { text + PUT_CHECKPOINT } else { text };
-        let mut query = sqlx::query(AssertSqlSafe(text));
-        for (position, leaf) in some {
-            query = query.bind(integer(*position)).bind(leaf.engagement.as_str()).bind(integer(leaf.seq));
+        let mut node = connection.prepare_cached("INSERT INTO log_nodes (place, hash) VALUES (?, ?)")?;
+        for (place, hash) in &grown.made {
+            node.execute((integer(*place), hash.bytes().as_slice()))?;
         }
-        for (place, hash) in made {
-            query = query.bind(integer(*place)).bind(hash.bytes().as_slice());
+        if let Some(note) = note {
+            let mut checkpoint = connection.prepare_cached("INSERT INTO checkpoints (size, note) VALUES (?, ?)")?;
+            checkpoint.execute((integer(grown.size), note))?;
         }
-        if let Some(note) = last {
-            query = query.bind(integer(grown.size)).bind(note);
-        }
-        query.execute(&mut *connection).await.map_err(failed("write the log"))?;
-    }
+        Ok(())
+    };
+    put().map_err(failed("write the log"))
 }
 
 fn hole() -> LedgerError {
@@ -198,45 +188,41 @@ fn digest(bytes: &[u8]) -> Option<Digest> {
     format!("sha256:{hex}").parse().ok()
 }
 
-pub(super) async fn log_size(executor: impl SqliteExecutor<'_>) -> Result<u64, LedgerError> {
-    let last: Option<i64> = sqlx::query_scalar("SELECT max(position) FROM log_leaves")
-        .fetch_one(executor)
-        .await
+pub(super) fn log_size(connection: &Connection) -> Result<u64, LedgerError> {
+    let last: Option<i64> = row(connection, "SELECT max(position) FROM log_leaves", (), |row| row.get(0))
         .map_err(failed("read the log"))?;
     Ok(last.map_or(0, |last| u64::try_from(last).unwrap_or(0) + 1))
 }
 
-pub(super) async fn read_nodes(executor: impl SqliteExecutor<'_>, places: &[u64]) -> Result<Nodes, LedgerError> {
+pub(super) fn read_nodes(connection: &Connection, places: &[u64]) -> Result<Nodes, LedgerError> {
     if places.is_empty() {
         return Ok(Nodes::new());
     }
-    let rows: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT place, hash FROM log_nodes WHERE place IN (SELECT value FROM json_each(?))")
-            .bind(serde_json::json!(places).to_string())
-            .fetch_all(executor)
-            .await
-            .map_err(failed("read the log"))?;
+    let found: Vec<(i64, Vec<u8>)> = rows(
+        connection,
+        "SELECT place, hash FROM log_nodes WHERE place IN (SELECT value FROM json_each(?))",
+        (serde_json::json!(places).to_string(),),
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+    .map_err(failed("read the log"))?;
     let wrong = || LedgerError::corrupt("the log", "a hash of its tree is not one");
     let read = |(place, hash): (i64, Vec<u8>)| {
         Ok((u64::try_from(place).map_err(|_| wrong())?, digest(&hash).ok_or_else(wrong)?))
     };
-    rows.into_iter().map(read).collect::<Result<BTreeMap<_, _>, _>>()
+    found.into_iter().map(read).collect::<Result<BTreeMap<_, _>, _>>()
 }
 
 /// What the log has of an engagement, or of all where none is named, with the bytes of each event as far as they are
 /// there.
-pub(super) async fn logged(
-    executor: impl SqliteExecutor<'_>,
-    engagement: Option<&EngagementId>,
-) -> Result<Vec<Logged>, LedgerError> {
-    let rows: Vec<(i64, String, i64, Option<Vec<u8>>)> = sqlx::query_as(
+pub(super) fn logged(connection: &Connection, engagement: Option<&EngagementId>) -> Result<Vec<Logged>, LedgerError> {
+    let found: Vec<(i64, String, i64, Option<Vec<u8>>)> = rows(
+        connection,
         "SELECT log_leaves.position, log_leaves.engagement, log_leaves.seq, events.bytes FROM log_leaves \
          LEFT JOIN events ON events.engagement = log_leaves.engagement AND events.seq = log_leaves.seq \
          WHERE ?1 IS NULL OR log_leaves.engagement = ?1 ORDER BY log_leaves.position",
+        (engagement.map(EngagementId::as_str),),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )
-    .bind(engagement.map(EngagementId::as_str))
-    .fetch_all(executor)
-    .await
     .map_err(failed("read the log"))?;
     let wrong = || LedgerError::corrupt("the log", "a leaf names no engagement or no place");
     let mut with = Unpacker::new();
@@ -246,20 +232,15 @@ pub(super) async fn logged(
         let engagement = engagement.parse().map_err(|_| wrong())?;
         Ok(Logged { position: number(position)?, engagement, seq: number(seq)?, bytes })
     };
-    rows.into_iter().map(read).collect()
+    found.into_iter().map(read).collect()
 }
 
-pub(super) async fn checkpoints(executor: impl SqliteExecutor<'_>, after: u64) -> Result<Vec<String>, LedgerError> {
-    sqlx::query_scalar("SELECT note FROM checkpoints WHERE size > ? ORDER BY size")
-        .bind(integer(after))
-        .fetch_all(executor)
-        .await
-        .map_err(failed("read the checkpoints"))
+pub(super) fn checkpoints(connection: &Connection, after: u64) -> Result<Vec<String>, LedgerError> {
+    let statement = "SELECT note FROM checkpoints WHERE size > ? ORDER BY size";
+    rows(connection, statement, (integer(after),), |row| row.get(0)).map_err(failed("read the checkpoints"))
 }
 
-pub(super) async fn last_checkpoint(executor: impl SqliteExecutor<'_>) -> Result<Option<String>, LedgerError> {
-    sqlx::query_scalar("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1")
-        .fetch_optional(executor)
-        .await
-        .map_err(failed("read the checkpoints"))
+pub(super) fn last_checkpoint(connection: &Connection) -> Result<Option<String>, LedgerError> {
+    let statement = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1";
+    row(connection, statement, (), |row| row.get(0)).optional().map_err(failed("read the checkpoints"))
 }

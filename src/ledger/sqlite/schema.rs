@@ -8,9 +8,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{super::error::LedgerError, failed, log, options, packed, scrub};
+use super::{super::error::LedgerError, failed, log, open, packed, scrub};
 
 /// Marks the file as a ledger (`PRAGMA application_id`): "CSgn".
 const APPLICATION: i64 = 0x4353_676e;
@@ -67,7 +67,7 @@ fn known() -> i64 {
 
 /// Makes an empty ledger where there is no file. It is made beside and then given its name, so that a file which is
 /// there is always whole: an empty one was damaged, and is not silently taken for a new ledger.
-pub(super) async fn create_if_missing(path: &Path) -> Result<(), LedgerError> {
+pub(super) fn create_if_missing(path: &Path) -> Result<(), LedgerError> {
     let not = |reason: &str| Err(LedgerError::NotALedger { path: path.into(), reason: reason.into() });
     match fs::metadata(path) {
         Ok(metadata) if metadata.len() == 0 => return not("it is empty"),
@@ -81,18 +81,18 @@ pub(super) async fn create_if_missing(path: &Path) -> Result<(), LedgerError> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let new = beside(path, &format!(".new-{}-{count}", std::process::id()));
-    let made =
-        make(&new).await.and_then(|()| publish(&new, path).map_err(|source| LedgerError::io("make", path, source)));
+    let made = make(&new).and_then(|()| publish(&new, path).map_err(|source| LedgerError::io("make", path, source)));
     // After a rename it is gone already.
     let _ = fs::remove_file(&new);
     made
 }
 
-async fn make(path: &Path) -> Result<(), LedgerError> {
-    let mut connection = options(path).create_if_missing(true).connect().await.map_err(failed("be made"))?;
-    upgrade(&mut connection, 0).await?;
-    write_ahead(&mut connection).await?;
-    connection.close().await.map_err(failed("be made"))
+fn make(path: &Path) -> Result<(), LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = open(path, flags).map_err(failed("be made"))?;
+    upgrade(&mut connection, 0)?;
+    write_ahead(&connection)?;
+    connection.close().map_err(|(_, error)| failed("be made")(error))
 }
 
 /// Gives the new file its name unless another process made one meanwhile.
@@ -117,9 +117,9 @@ pub(super) fn sync_folder_of(path: &Path) {
 }
 
 /// Checks what the file is and brings it to the version that this program writes.
-pub(super) async fn bring_up_to_date(connection: &mut SqliteConnection, path: &Path) -> Result<(), LedgerError> {
-    let version = pragma(connection, "PRAGMA user_version").await.map_err(|error| opening(path, error))?;
-    let application = pragma(connection, "PRAGMA application_id").await.map_err(|error| opening(path, error))?;
+pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), LedgerError> {
+    let version = pragma(connection, "PRAGMA user_version").map_err(|error| opening(path, error))?;
+    let application = pragma(connection, "PRAGMA application_id").map_err(|error| opening(path, error))?;
     if application != APPLICATION || version < 1 {
         return Err(LedgerError::NotALedger { path: path.into(), reason: "it is another program's database".into() });
     }
@@ -127,37 +127,37 @@ pub(super) async fn bring_up_to_date(connection: &mut SqliteConnection, path: &P
         return Err(LedgerError::Newer { found: version, known: known() });
     }
     if version < known() {
-        upgrade(connection, version).await?;
+        upgrade(connection, version)?;
     }
     let tables = pragma(
         connection,
         "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
          ('events', 'blobs', 'summaries', 'ledger', 'log_leaves', 'log_nodes', 'checkpoints', 'destroyed')",
     );
-    if tables.await? != 8 {
+    if tables? != 8 {
         return Err(LedgerError::corrupt("the database file", "a table is missing"));
     }
     // A copy made with VACUUM INTO has lost it.
-    write_ahead(connection).await
+    write_ahead(connection)
 }
 
-async fn upgrade(connection: &mut SqliteConnection, from: i64) -> Result<(), LedgerError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin to upgrade"))?;
+fn upgrade(connection: &mut Connection, from: i64) -> Result<(), LedgerError> {
+    let transaction =
+        Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed("begin to upgrade"))?;
     // Another process may have been faster.
-    let version = pragma(&mut transaction, "PRAGMA user_version").await?.max(from);
+    let version = pragma(&transaction, "PRAGMA user_version")?.max(from);
     for (step, makes) in STEPS.iter().zip(1_usize..).skip(usize::try_from(version).unwrap_or(0)) {
-        sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(failed("upgrade"))?;
+        transaction.execute_batch(step).map_err(failed("upgrade"))?;
         if makes == WITH_LOG {
-            log::begin(&mut transaction).await?;
+            log::begin(&transaction)?;
         }
     }
-    transaction.commit().await.map_err(failed("upgrade"))
+    transaction.commit().map_err(failed("upgrade"))
 }
 
-async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), LedgerError> {
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode = WAL")
-        .fetch_one(connection)
-        .await
+fn write_ahead(connection: &Connection) -> Result<(), LedgerError> {
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))
         .map_err(failed("turn on write-ahead logging"))?;
     if mode != "wal" {
         tracing::warn!(mode, "the ledger's file system has no write-ahead logging; it works, but slower");
@@ -165,8 +165,8 @@ async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), LedgerErro
     Ok(())
 }
 
-async fn pragma(connection: &mut SqliteConnection, statement: &'static str) -> Result<i64, LedgerError> {
-    sqlx::query_scalar(statement).fetch_one(connection).await.map_err(failed("be opened"))
+fn pragma(connection: &Connection, statement: &'static str) -> Result<i64, LedgerError> {
+    connection.query_row(statement, (), |row| row.get(0)).map_err(failed("be opened"))
 }
 
 /// Damage that shows while a file is opened means that it is not a ledger, or no longer one.

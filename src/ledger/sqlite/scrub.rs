@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use rusqlite::Connection;
 
 use crate::artifact::Digest;
 
-use super::{super::error::LedgerError, failed, options};
+use super::{super::error::LedgerError, connect, failed};
 
 /// The step of the schema after which documents can be destroyed, each once it is named as such and never before.
 pub(super) const STEP: &str = "
@@ -22,27 +22,25 @@ PRAGMA user_version = 4;
 ";
 
 /// Destroys documents, as far as they are there.
-pub(super) async fn destroy(connection: &mut SqliteConnection, digests: &[Digest]) -> Result<(), LedgerError> {
+pub(super) fn destroy(connection: &Connection, digests: &[Digest]) -> Result<(), LedgerError> {
     for digest in digests {
         for statement in
             ["INSERT INTO destroyed (digest) VALUES (?) ON CONFLICT DO NOTHING", "DELETE FROM blobs WHERE digest = ?"]
         {
-            let query = sqlx::query(statement).bind(digest.to_string());
-            query.execute(&mut *connection).await.map_err(failed("destroy a document"))?;
+            connection.execute(statement, (digest.to_string(),)).map_err(failed("destroy a document"))?;
         }
     }
     Ok(())
 }
 
 /// Writes the file anew and cuts the write-ahead log; whether that could be done to its end.
-pub(super) async fn scrub(path: &Path) -> Result<bool, LedgerError> {
-    let mut connection = options(path).connect().await.map_err(failed("be opened"))?;
+pub(super) fn scrub(path: &Path) -> Result<bool, LedgerError> {
+    let connection = connect(path).map_err(failed("be opened"))?;
     // A page that is in use may hold more than its rows: what moved to another page is not written over there.
-    sqlx::query("VACUUM").execute(&mut connection).await.map_err(failed("write itself anew"))?;
-    let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
-        .fetch_one(&mut connection)
-        .await
+    connection.execute_batch("VACUUM").map_err(failed("write itself anew"))?;
+    let busy: i64 = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))
         .map_err(failed("cut its write-ahead log"))?;
-    connection.close().await.map_err(failed("be closed"))?;
+    connection.close().map_err(|(_, error)| failed("be closed")(error))?;
     Ok(busy == 0)
 }

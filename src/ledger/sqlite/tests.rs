@@ -2,8 +2,6 @@
 
 use std::{fs::OpenOptions, io::Write, sync::Arc};
 
-use sqlx::{Connection, SqliteConnection};
-
 use super::*;
 use crate::{
     artifact::digest_of,
@@ -16,8 +14,8 @@ fn place() -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-async fn raw(path: &Path) -> SqliteConnection {
-    options(path).connect().await.unwrap()
+fn raw(path: &Path) -> Connection {
+    connect(path).unwrap()
 }
 
 /// An engagement with thirty documents beside those that it names.
@@ -53,18 +51,19 @@ async fn a_ledger_is_durable_and_append_only_and_leaves_no_other_file() {
     assert_eq!(names, ["ledger.sqlite"]);
     let store = SqliteStore::open(&path).await.unwrap();
     let story = Story::whole("bbbbb");
-    assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes()[..7]);
-    let mut connection = raw(&path).await;
+    assert_eq!(store.events(&story.id, 0).unwrap(), story.bytes()[..7]);
+    let connection = raw(&path);
     for statement in
         ["UPDATE events SET seq = 99", "DELETE FROM events", "UPDATE blobs SET bytes = x'00'", "DELETE FROM blobs"]
     {
-        let refused = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
+        let refused = connection.execute_batch(statement).unwrap_err();
         assert!(refused.to_string().contains("append-only"), "{statement}: {refused}");
     }
-    let level: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await.unwrap();
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await.unwrap();
+    let level: i64 = connection.query_row("PRAGMA synchronous", (), |row| row.get(0)).unwrap();
+    let mode: String = connection.query_row("PRAGMA journal_mode", (), |row| row.get(0)).unwrap();
     assert_eq!((level, mode.as_str()), (2, "wal"));
-    assert!(sqlx::query("DELETE FROM summaries").execute(&store.readers).await.is_err(), "a reader wrote");
+    let wrote = store.readers.with(|reader| reader.execute_batch("DELETE FROM summaries").map_err(failed("write")));
+    assert!(matches!(wrote, Err(LedgerError::ReadOnly)), "a reader wrote");
 }
 
 #[tokio::test]
@@ -87,7 +86,7 @@ async fn two_processes_that_open_a_new_ledger_at_once_share_it() {
         seq += 1;
     }
     for store in &stores {
-        assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes()[..seq]);
+        assert_eq!(store.events(&story.id, 0).unwrap(), story.bytes()[..seq]);
     }
     let (first, second) = (&stores[0], &stores[1]);
     let (one, two) = tokio::join!(first.append(story.append(seq, 20)), second.append(story.append(seq, 20)));
@@ -101,13 +100,13 @@ async fn an_append_that_nobody_waits_for_is_whole_or_not_there() {
     let store = SqliteStore::open(&path).await.unwrap();
     let story = Story::whole("aaaaa");
     for micros in 0..40 {
-        let seq = store.events(&story.id, 0).await.unwrap().len();
+        let seq = store.events(&story.id, 0).unwrap().len();
         if seq >= 20 {
             break;
         }
         let _ =
             tokio::time::timeout(Duration::from_micros(micros * 20), store.append(story.append(seq, seq + 2))).await;
-        let now = store.events(&story.id, 0).await.unwrap().len();
+        let now = store.events(&story.id, 0).unwrap().len();
         assert!(now == seq || now == seq + 2, "{seq} then {now}");
         // A later append goes through: nothing is left locked.
         store.append(Story::begun(EngagementId::from_bits(micros).as_str()).append(0, 1)).await.unwrap();
@@ -118,9 +117,9 @@ async fn an_append_that_nobody_waits_for_is_whole_or_not_there() {
 async fn a_file_of_a_newer_version_is_refused() {
     let (_dir, path) = place();
     filled(&path).await;
-    let mut connection = raw(&path).await;
-    sqlx::query("PRAGMA user_version = 6").execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    let connection = raw(&path);
+    connection.execute_batch("PRAGMA user_version = 6").unwrap();
+    connection.close().unwrap();
     let refused = SqliteStore::open(&path).await.unwrap_err();
     assert!(matches!(refused, LedgerError::Newer { found: 6, known: 5 }), "{refused}");
     assert!(refused.to_string().starts_with("this workspace was written by a newer countersign"), "{refused}");
@@ -140,20 +139,20 @@ async fn a_ledger_has_an_id_of_its_own_and_keeps_it_and_an_older_one_gets_one() 
     assert_eq!(of(&path).await, id);
     let (_other, elsewhere) = place();
     assert_ne!(of(&elsewhere).await, id);
-    let mut connection = raw(&path).await;
+    let connection = raw(&path);
     for statement in ["UPDATE ledger SET id = 'x'", "DELETE FROM ledger"] {
-        assert!(sqlx::query(statement).execute(&mut connection).await.is_err(), "{statement}");
+        assert!(connection.execute_batch(statement).is_err(), "{statement}");
     }
     // As the first version wrote it.
     for statement in ["DROP TABLE ledger", NO_LOG, "PRAGMA user_version = 1"] {
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        connection.execute_batch(statement).unwrap();
     }
-    connection.close().await.unwrap();
+    connection.close().unwrap();
     let anew = of(&path).await;
     assert_ne!(anew, id);
     assert_eq!(of(&path).await, anew);
     let store = SqliteStore::open(&path).await.unwrap();
-    assert_eq!(store.events(&"aaaaa".parse().unwrap(), 0).await.unwrap().len(), 7, "nothing else is touched");
+    assert_eq!(store.events(&"aaaaa".parse().unwrap(), 0).unwrap().len(), 7, "nothing else is touched");
 }
 
 #[tokio::test]
@@ -186,16 +185,13 @@ async fn a_destroyed_document_is_in_no_byte_of_any_file() {
     assert!(store.scrub().await.unwrap());
     assert_eq!(holds(), 0);
     // Nothing else can be deleted, and what is destroyed is not forgotten.
-    let mut connection = raw(&path).await;
+    let connection = raw(&path);
     for statement in ["DELETE FROM blobs", "DELETE FROM destroyed", "UPDATE destroyed SET digest = 'x'"] {
-        assert!(sqlx::query(statement).execute(&mut connection).await.is_err(), "{statement}");
+        assert!(connection.execute_batch(statement).is_err(), "{statement}");
     }
     let one = documents[0].to_string();
-    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM destroyed WHERE digest = ?")
-        .bind(one)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let count = "SELECT count(*) FROM destroyed WHERE digest = ?";
+    let kept: i64 = connection.query_row(count, (one,), |row| row.get(0)).unwrap();
     assert_eq!(kept, 1);
 }
 
@@ -207,16 +203,16 @@ const NO_LOG: &str = "DROP TRIGGER blobs_last; DROP TABLE destroyed; DROP TABLE 
 async fn the_log_of_an_older_ledger_begins_with_the_heads_of_what_is_in_it() {
     let (_dir, path) = place();
     filled(&path).await;
-    let mut connection = raw(&path).await;
-    sqlx::raw_sql(NO_LOG).execute(&mut connection).await.unwrap();
-    sqlx::query("PRAGMA user_version = 2").execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    let connection = raw(&path);
+    connection.execute_batch(NO_LOG).unwrap();
+    connection.execute_batch("PRAGMA user_version = 2").unwrap();
+    connection.close().unwrap();
     let store = SqliteStore::open(&path).await.unwrap();
     let logged = store.logged(None).await.unwrap();
     let heads: Vec<(u64, &str, u64)> =
         logged.iter().map(|leaf| (leaf.position, leaf.engagement.as_str(), leaf.seq)).collect();
     assert_eq!(heads, [(0, "aaaaa", 7), (1, "bbbbb", 7), (2, "ccccc", 7)]);
-    assert_eq!(logged[0].bytes, store.events(&logged[0].engagement, 6).await.unwrap().pop());
+    assert_eq!(logged[0].bytes, store.events(&logged[0].engagement, 6).unwrap().pop());
 }
 
 #[tokio::test]
@@ -230,9 +226,7 @@ async fn what_is_not_a_ledger_is_refused_and_left_alone() {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
     }
     std::fs::remove_file(&path).unwrap();
-    let mut other = options(&path).create_if_missing(true).connect().await.unwrap();
-    sqlx::query("CREATE TABLE songs (title TEXT)").execute(&mut other).await.unwrap();
-    other.close().await.unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
     let refused = SqliteStore::open(&path).await.unwrap_err();
     assert!(refused.to_string().contains("another program's database"), "{refused}");
 
@@ -251,14 +245,14 @@ async fn read_all(path: &Path, stories: &[(Story, Digest)]) -> Result<(), Ledger
         let opened = Journal::open(Arc::clone(&store) as Arc<dyn Store>, &story.id).await;
         let read = opened.map(|journal| assert_eq!(journal.state().head, *head, "wrong, and nobody noticed"));
         let digests: Vec<Digest> = story.blobs.keys().copied().collect();
-        outcome = outcome.and(read).and(store.blobs(&digests).await.map(|found| {
+        outcome = outcome.and(read).and(store.blobs(&digests).map(|found| {
             assert!(
                 found.iter().all(|(digest, bytes)| story.blobs.get(digest) == Some(bytes)),
                 "wrong, and nobody noticed"
             );
         }));
     }
-    let lists = store.summaries(Filter::default()).await.and(store.find("").await.map(|_| ()));
+    let lists = store.summaries(&Filter::default()).and(store.find("").map(|_| ()));
     Arc::into_inner(store).unwrap().close().await;
     outcome.and(lists)
 }
@@ -321,14 +315,11 @@ async fn a_document_that_was_changed_in_the_file_is_named_and_not_handed_out() {
     filled(&path).await;
     let story = Story::whole("aaaaa");
     let crate::engagement::Body::Requested(requested) = &story.events[0].2 else { panic!("no request") };
-    let mut connection = raw(&path).await;
-    sqlx::query("DROP TRIGGER blobs_stay").execute(&mut connection).await.unwrap();
-    sqlx::query("UPDATE blobs SET bytes = CAST('{}' AS BLOB) WHERE digest = ?")
-        .bind(requested.request.to_string())
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
+    let connection = raw(&path);
+    connection.execute_batch("DROP TRIGGER blobs_stay").unwrap();
+    let update = "UPDATE blobs SET bytes = CAST('{}' AS BLOB) WHERE digest = ?";
+    connection.execute(update, (requested.request.to_string(),)).unwrap();
+    connection.close().unwrap();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await.unwrap());
     let refusals = [
         store.blob(requested.request).await.unwrap_err(),
@@ -370,12 +361,12 @@ async fn a_backup_is_whole_while_others_write_and_never_takes_the_place_of_a_fil
     writing.await.unwrap();
     assert_eq!(names(&copies), ["copy.db"]);
     let opened = SqliteStore::open(&copy).await.unwrap();
-    let lists = opened.summaries(Filter::default()).await.unwrap();
+    let lists = opened.summaries(&Filter::default()).unwrap();
     let events: u64 = lists.iter().map(|summary| summary.seq).sum();
     assert_eq!((copied.engagements, copied.events), (lists.len(), events));
     assert!(lists.len() >= 3 && events >= 21, "{lists:?}");
     for summary in &lists {
-        let (there, here) = (opened.events(&summary.id, 0).await, store.events(&summary.id, 0).await);
+        let (there, here) = (opened.events(&summary.id, 0), store.events(&summary.id, 0));
         assert_eq!(there.unwrap(), here.unwrap()[..usize::try_from(summary.seq).unwrap()]);
     }
     opened.close().await;
@@ -389,13 +380,12 @@ async fn a_backup_is_whole_while_others_write_and_never_takes_the_place_of_a_fil
 async fn a_backup_of_a_chain_that_does_not_hold_is_not_made() {
     let (dir, path) = place();
     filled(&path).await;
-    let mut connection = raw(&path).await;
-    sqlx::query("DROP TRIGGER events_stay").execute(&mut connection).await.unwrap();
-    sqlx::query("UPDATE events SET bytes = (SELECT bytes FROM events WHERE position = 2) WHERE position = 3")
-        .execute(&mut connection)
-        .await
+    let connection = raw(&path);
+    connection.execute_batch("DROP TRIGGER events_stay").unwrap();
+    connection
+        .execute_batch("UPDATE events SET bytes = (SELECT bytes FROM events WHERE position = 2) WHERE position = 3")
         .unwrap();
-    connection.close().await.unwrap();
+    connection.close().unwrap();
     let store = SqliteStore::open(&path).await.unwrap();
     let refused = store.backup(&dir.path().join("copy.db")).await.unwrap_err();
     assert!(refused.to_string().contains("the chain of engagement aaaaa (event 3)"), "{refused}");
@@ -424,14 +414,14 @@ async fn a_write_ahead_log_that_is_torn_gives_back_whole_appends_and_takes_more(
         std::fs::write(&torn, &whole).unwrap();
         std::fs::write(schema::beside(&torn, "-wal"), &log[..cut]).unwrap();
         let opened = SqliteStore::open(&torn).await.unwrap();
-        let events = opened.events(&story.id, 0).await.unwrap();
+        let events = opened.events(&story.id, 0).unwrap();
         assert_eq!(events, story.bytes()[..events.len()], "cut to {cut}");
         assert_eq!(events.len() % 2, 0, "half an append, cut to {cut}");
         seen.insert(events.len());
         if events.len() < 20 {
             opened.append(story.append(events.len(), 20)).await.unwrap();
         }
-        assert_eq!(opened.events(&story.id, 0).await.unwrap(), story.bytes());
+        assert_eq!(opened.events(&story.id, 0).unwrap(), story.bytes());
         opened.close().await;
     }
     assert!(seen.contains(&20) && seen.len() > 3, "{seen:?}");
@@ -445,10 +435,11 @@ async fn a_disk_that_is_full_or_read_only_is_named_and_what_comes_later_is_writt
         filled(&path).await;
         let store = SqliteStore::open(&path).await.unwrap();
         // The writer's connection cannot write: SQLite answers as it does when the disk cannot.
-        let mut connection = raw(&path).await;
-        sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {way}"))).execute(&mut connection).await.unwrap();
+        let connection = raw(&path);
+        connection.execute_batch(&format!("PRAGMA {way}")).unwrap();
         let (queue, jobs) = mpsc::channel(1);
-        let hobbled = tokio::spawn(write(connection, (path.clone(), None), jobs, Arc::default()));
+        let of = path.clone();
+        let hobbled = thread::spawn(move || write(connection, (of, None), jobs, &AtomicU64::default()));
         let append = async |append: Append| {
             let (answer, answered) = oneshot::channel();
             queue.send(Job { append, answer }).await.unwrap();
@@ -456,12 +447,12 @@ async fn a_disk_that_is_full_or_read_only_is_named_and_what_comes_later_is_writt
         };
         let refused = append(long("ddddd").append(0, 7)).await.unwrap_err();
         assert!(refused.to_string().contains(wanted), "{way}: {refused:?}");
-        assert!(store.events(&"ddddd".parse().unwrap(), 0).await.unwrap().is_empty(), "{way}");
+        assert!(store.events(&"ddddd".parse().unwrap(), 0).unwrap().is_empty(), "{way}");
         // There is room again: the same process goes on.
         append(long("ddddd").append(0, 7)).await.unwrap();
-        assert_eq!(store.events(&"ddddd".parse().unwrap(), 0).await.unwrap().len(), 7, "{way}");
+        assert_eq!(store.events(&"ddddd".parse().unwrap(), 0).unwrap().len(), 7, "{way}");
         drop(queue);
-        hobbled.await.unwrap();
+        hobbled.join().unwrap();
     }
 }
 
