@@ -508,7 +508,7 @@ pub struct Verify {
     #[arg(value_name = "ID|DIR|FILE|trust|log")]
     pub what: String,
     /// Hold the log against the checkpoints in this file, which somebody else kept: then nothing can have been cut off
-    /// behind them or written anew.
+    /// behind them or written anew. Where none of them covers what is verified, that is an error.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
     /// Hold signatures against these allowed signers too, not only those that are kept with the chain.

@@ -195,7 +195,11 @@ fn code(ok: bool) -> Code {
 async fn checked(context: &Context, against: Option<&Path>) -> Result<LogCheck, CliError> {
     let published = against.map(read_published).transpose()?.unwrap_or_default();
     let keys = context.workspace.keys().await?.history()?;
-    Ok(check_log(context.workspace.store().as_ref(), &keys, &published).await?)
+    let mut check = check_log(context.workspace.store().as_ref(), &keys, &published).await?;
+    if against.is_some() {
+        check.wants_a_witness();
+    }
+    Ok(check)
 }
 
 /// Holds what was found about one chain against the log: that what the log has of it is there, and, where published
@@ -245,5 +249,8 @@ pub async fn hold_trust_against(
 ) -> Result<(Vec<Problem>, Freshness), CliError> {
     let mut verification = Verification::unwitnessed(events);
     hold_against(context, &EngagementId::trust(), against, &mut verification).await?;
+    if against.is_some() {
+        verification.wants_a_witness();
+    }
     Ok((verification.problems, verification.freshness))
 }

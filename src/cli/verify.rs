@@ -40,7 +40,7 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
              or verify the engagement in its workspace with --against",
         ));
     }
-    let verification = match path {
+    let mut verification = match path {
         folder if folder.is_dir() => exported(folder, signers.as_ref())?,
         file if file.exists() => {
             let bytes = read_bundle_file(file).map_err(|error| CliError { code: Code::Usage, ..error.into() })?;
@@ -49,6 +49,9 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         }
         _ => stored(global, &args.what, signers.as_ref(), against).await?,
     };
+    if against.is_some() {
+        verification.wants_a_witness();
+    }
     if global.json {
         say_json(&verification)?;
     } else {

@@ -187,6 +187,10 @@ pub enum Freshness {
     },
 }
 
+/// Said of what was to be held against published checkpoints and could not be.
+pub(super) const UNCOVERED: &str = "none of the published checkpoints covers this, so they do not show that it is whole; \
+    bring along later ones, or have it exported under one of them";
+
 /// What is wrong with the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogProblem {
@@ -213,6 +217,16 @@ pub struct LogCheck {
     pub problems: Vec<LogProblem>,
     /// What is not wrong, and yet to be known.
     pub notes: Vec<String>,
+}
+
+impl LogCheck {
+    /// As [`super::Verification::wants_a_witness`].
+    pub fn wants_a_witness(&mut self) {
+        if self.ok && self.freshness == Freshness::NotWitnessed {
+            self.problems.push(LogProblem { leaf: self.size, what: UNCOVERED.into() });
+            self.ok = false;
+        }
+    }
 }
 
 /// Makes the log again from the events and holds it against its own checkpoints and those that were published.

@@ -35,7 +35,7 @@ use gone::Gone;
 
 use super::{
     chain::{self, ChainError},
-    log::{Freshness, LogCheck},
+    log::{Freshness, LogCheck, UNCOVERED},
     mentions::{Mention, Need, mentions},
     store::Logged,
 };
@@ -136,6 +136,14 @@ impl Verification {
     pub(super) fn unwitnessed_because(&mut self, what: &str) {
         self.notes.retain(|note| note != NOT_WITNESSED);
         self.notes.push(format!("freshness not witnessed: {what}"));
+    }
+
+    /// Whoever brings along what was published wants to know that it covers this: where it does not, that is wrong.
+    pub fn wants_a_witness(&mut self) {
+        if self.ok && self.freshness == Freshness::NotWitnessed {
+            self.problems.push(Problem::at(self.events, UNCOVERED));
+            self.ok = false;
+        }
     }
 
     /// Holds it against what the log has of it, and against the log where that was checked: what is wrong with the log

@@ -239,11 +239,17 @@ fn published_checkpoints_witness_a_bundle_or_show_that_it_is_of_another_log() {
     for files in [&[PUBLIC_KEYS][..], &[]] {
         let mut without = whole.clone();
         without.log.retain(|name, _| files.contains(&name.as_str()));
-        let found = verify_bundle(&without.pack().unwrap(), None, std::slice::from_ref(&own));
+        let mut found = verify_bundle(&without.pack().unwrap(), None, std::slice::from_ref(&own));
         assert!(found.ok && found.freshness == Freshness::NotWitnessed);
         let notes = found.notes.iter().filter(|note| note.starts_with("freshness not witnessed: ")).count();
         assert_eq!(notes, 1, "{found:?}");
+        // Whoever brought checkpoints along did not want to hear that they show nothing.
+        found.wants_a_witness();
+        assert!(!found.ok && said(&found).join("").contains("covers this"), "{found:?}");
     }
+    let mut witnessed = against(std::slice::from_ref(&own));
+    witnessed.wants_a_witness();
+    assert!(witnessed.ok, "{witnessed:?}");
 }
 
 #[test]
