@@ -58,9 +58,15 @@ fn walk(value: &Value, path: &str, found: &mut Vec<SpecError>) {
     }
 }
 
-/// How long a value is on a screen at most: what could hide there is written out.
+/// How long a value is on a screen at most: what could hide there is written out, and each space of several.
 fn shown(value: &Value) -> usize {
-    value.to_string().chars().map(|c| if c.is_ascii() { 1 } else { 10 }).sum()
+    let mut before = '"';
+    let long = |c: char| match std::mem::replace(&mut before, c) {
+        ' ' if c == ' ' => 11,
+        _ if c.is_ascii() => 1,
+        _ => 10,
+    };
+    value.to_string().chars().map(long).sum()
 }
 
 #[cfg(test)]
@@ -76,6 +82,8 @@ mod tests {
         let long = json!({"steps": [{"with": {"note": "x".repeat(LONGEST_TEXT + 1)}}]});
         let found = too_much_to_show(&long);
         assert_eq!(found.iter().map(|error| error.path.as_str()).collect::<Vec<_>>(), ["steps.0.with.note"]);
+        let spaced = json!({"steps": [{"with": {"notes": vec![" ".repeat(100); 30]}}]});
+        assert_eq!(too_much_to_show(&spaced).len(), 1, "each space is written out");
         for letter in ["x", "\u{202e}"] {
             let all = json!({"with": {"notes": vec![letter.repeat(100); 300], "note": "short"}});
             assert_eq!(too_much_to_show(&all).first().map(|error| error.path.as_str()), Some("with.notes"), "{letter}");

@@ -11,7 +11,7 @@ use crate::artifact::canonical;
 const LONGEST_NAME: usize = 80;
 /// The longest sentence or value that is shown whole. What a spec or a design may hold is shorter (see
 /// `policy::check_shown`), so only what tools and devices said is ever cut.
-const LONGEST_SENTENCE: usize = 20_000;
+const LONGEST_SENTENCE: usize = 25_000;
 /// How many names a headline lists before the rest is counted.
 pub(super) const MOST_NAMES: usize = 8;
 
@@ -62,7 +62,7 @@ pub(super) fn value(value: &Value) -> String {
         Value::String(text) => quoted(text),
         Value::Null => "nothing".into(),
         // The keys of what is nested stand in one order, whatever order it was computed in.
-        other => sentence(&canonical(other).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()),
+        other => exact(&canonical(other).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()),
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn quoted(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) {
         return sentence(text);
     }
-    format!("\"{}\"", sentence(text).replace('"', "\\\""))
+    format!("\"{}\"", exact(text).replace('"', "\\\""))
 }
 
 /// A short text, cut where it is long.
@@ -83,6 +83,22 @@ pub(super) fn word(text: &str) -> String {
 /// A sentence, cut where it is long.
 pub(super) fn sentence(text: &str) -> String {
     cut(text, LONGEST_SENTENCE)
+}
+
+/// A value as it is, space for space: `a b` is another value than `a  b`, and no screen shows how many there are.
+fn exact(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut others = text.chars().peekable();
+    let mut between = false;
+    while let Some(c) = others.next() {
+        if c == ' ' && !(between && others.peek().is_some_and(|next| *next != ' ')) {
+            shown.push_str("\\u{20}");
+        } else {
+            shown.push(c);
+        }
+        between = c != ' ';
+    }
+    sentence(&shown)
 }
 
 /// The text with runs of spaces made one, cut with its length where it is longer than `longest`.

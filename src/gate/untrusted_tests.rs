@@ -162,6 +162,9 @@ fn a_value_says_what_it_is() {
         (json!(null), "nothing"),
         (json!(""), "\"\""),
         (json!("a b"), "\"a b\""),
+        (json!("a  b"), "\"a\\u{20}\\u{20}b\""),
+        (json!(" a b "), "\"\\u{20}a b\\u{20}\""),
+        (json!(["a  b"]), "[\"a\\u{20}\\u{20}b\"]"),
         (json!("a\" b"), "\"a\\\" b\""),
         (json!("a\nb"), "\"a\\nb\""),
         (json!("\u{1b}[0m"), "\"\\u{1b}[0m\""),
@@ -169,6 +172,10 @@ fn a_value_says_what_it_is() {
         assert_eq!(value(&given), expected);
     }
     assert_eq!(value(&json!("y".repeat(4096))), "y".repeat(4096), "what a document may hold is shown whole");
+    for one in [" ", "\u{1b}", "\u{e9}\u{301}"] {
+        let longest = json!(one.repeat(4096 / one.len()));
+        assert!(!value(&longest).contains('…'), "as long as a document may hold, with all of it written out");
+    }
     assert!(value(&json!("y".repeat(30_000))).ends_with("… (30000 characters)"), "a device may say any length");
 }
 
