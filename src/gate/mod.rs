@@ -269,7 +269,8 @@ fn offered<'a>(
     for node in flow.nodes.iter().filter(open) {
         let tool = catalog.toolbox.tool(&node.step.tool).filter(|tool| tool.effect != Effect::Read);
         let (Some(tool), Some(args)) = (tool, node.known_args()) else { continue };
-        if let Some(reason) = policies.forbid(tool, &args) {
+        let said = policies.says(tool, &args);
+        if let ruled::Said::Refused(reason) = said {
             offer.forbidden.push((node, reason));
             continue;
         }
@@ -277,7 +278,7 @@ fn offered<'a>(
         if node.step.approval.is_some() {
             continue;
         }
-        if let Some(reason) = policies.wants_owner(tool, &args) {
+        if let ruled::Said::WantsOwner(reason) = said {
             offer.owners.insert(node.id.clone(), reason);
         }
         offer.calls.push(OfferedCall {

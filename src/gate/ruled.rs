@@ -11,13 +11,22 @@ use crate::{
     tool::Tool,
 };
 
-/// The policies as a build under this spec will meet them, with everybody's yes and inside the window.
+/// The policies as a build under this spec will meet them, inside the window.
 pub(super) struct Policed<'a> {
     catalog: &'a Catalog,
     boundary: Result<Arc<CompiledBoundary>, String>,
     stage: u8,
     window_open: bool,
-    everybody: BTreeSet<Role>,
+}
+
+/// What the policies say to a call.
+pub(super) enum Said {
+    /// An approver's yes lets it run.
+    Runs,
+    /// An approver's yes is not enough, and why.
+    WantsOwner(String),
+    /// It is refused whoever says yes to it, and why.
+    Refused(String),
 }
 
 impl<'a> Policed<'a> {
@@ -26,27 +35,22 @@ impl<'a> Policed<'a> {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
             format!("the boundary of the spec cannot be compiled: {first}")
         });
-        Self {
-            catalog,
-            boundary,
-            stage,
-            window_open: spec.window.is_some(),
-            everybody: [Role::Approver, Role::Owner].into(),
-        }
+        Self { catalog, boundary, stage, window_open: spec.window.is_some() }
     }
 
-    /// Why this call of the design is refused whoever says yes to it; nothing where it may run.
-    pub(super) fn forbid(&self, tool: &Tool, args: &Map<String, Value>) -> Option<String> {
-        match self.ruling(tool, args, &self.everybody) {
-            Err(reason) => Some(reason),
-            Ok(ruling) => (ruling.verdict == Verdict::Deny).then(|| reasons(&ruling)),
+    /// What comes of this call of the design.
+    pub(super) fn says(&self, tool: &Tool, args: &Map<String, Value>) -> Said {
+        let one = match self.ruling(tool, args, &[Role::Approver].into()) {
+            Ok(one) if one.verdict == Verdict::Allow => return Said::Runs,
+            Ok(one) => one,
+            Err(reason) => return Said::Refused(reason),
+        };
+        match self.ruling(tool, args, &[Role::Approver, Role::Owner].into()) {
+            Ok(all) if all.verdict == Verdict::Deny => Said::Refused(reasons(&all)),
+            Ok(_) if one.verdict == Verdict::Escalate(Role::Owner) => Said::WantsOwner(reasons(&one)),
+            Ok(_) => Said::Runs,
+            Err(reason) => Said::Refused(reason),
         }
-    }
-
-    /// Why an approver's yes is not enough for this call; nothing where it is.
-    pub(super) fn wants_owner(&self, tool: &Tool, args: &Map<String, Value>) -> Option<String> {
-        let ruling = self.ruling(tool, args, &[Role::Approver].into()).ok()?;
-        (ruling.verdict == Verdict::Escalate(Role::Owner)).then(|| reasons(&ruling))
     }
 
     fn ruling(&self, tool: &Tool, args: &Map<String, Value>, approved_by: &BTreeSet<Role>) -> Result<Ruling, String> {
