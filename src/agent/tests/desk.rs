@@ -155,6 +155,30 @@ impl Studio {
         None
     }
 
+    /// A turn about this that no answer comes to.
+    pub(in crate::agent) fn hears_nothing(&mut self, kind: ArtifactKind) {
+        let Move::CallModel(asking) = next_move(&self.desk(), kind).unwrap() else { panic!("nobody is asked") };
+        let turned = Turned {
+            agent: asking.agent,
+            drafting: kind,
+            turn: asking.turn,
+            prompt: asking.prompt,
+            request: Digest::ZERO,
+            response: None,
+            sealed: false,
+            endpoint: "fast".into(),
+            model: "m1".into(),
+            usage: Usage::default(),
+            latency_ms: 20,
+            finish: Finish::Failed,
+            calls: 0,
+            error: Some("it does not answer".into()),
+            currency: None,
+            notes: Vec::new(),
+        };
+        self.chain.act(Actor::Agent(asking.agent), Command::Turn(Box::new(turned))).unwrap();
+    }
+
     /// The broker in small: what an agent may not is refused, and everything else answered.
     fn propose(&mut self, proposal: &Proposal) {
         let known = proposal.tool.parse().ok().and_then(|name| self.chain.catalog.toolbox.tool(&name)).is_some();

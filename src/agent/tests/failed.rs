@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Studio, calls, design, desk::Stop, report, spec, text};
 use crate::{
     agent::Prompts,
-    artifact::{Agent, Digest, NodeId, RecordOutcome},
+    artifact::{Agent, ArtifactKind, Digest, NodeId, RecordOutcome},
     engagement::{
         About, Actor, Answer, Asked, Body, CallWanted, Command, Considered, NodeSettled, PolicyAnswer, Purpose,
         Refusal, Retried, decide_for,
@@ -160,6 +160,19 @@ fn what_was_accepted_after_a_failure_is_not_for_what_comes_after_it_is_tried_aga
     let allowed = crate::engagement::CallAllowed { approved: true, ..allowed };
     let refused = studio.chain.act(Actor::Agent(Agent::Build), Command::Allow(Box::new(allowed)));
     assert!(refused.is_err(), "{refused:?}");
+}
+
+#[test]
+fn where_no_answer_comes_three_times_it_comes_as_designed() {
+    let mut studio = failing("stop");
+    for _ in 0..3 {
+        assert_eq!(studio.run(), Stop::Silent, "it is asked again");
+        studio.hears_nothing(ArtifactKind::Flow);
+    }
+    let Stop::Closed(closed) = studio.run() else { panic!("it waits for nobody") };
+    assert_eq!(closed.outcome, RecordOutcome::Failed);
+    let [considered] = studio.chain.state().considered.as_slice() else { panic!() };
+    assert!(considered.wants.is_empty() && considered.because.ends_with("3 times no answer came"), "{considered:?}");
 }
 
 #[test]
