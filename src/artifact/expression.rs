@@ -20,6 +20,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::Value;
 
+use super::recent::Recent;
+
 /// Longest source of one expression, in bytes.
 const LONGEST: usize = 4096;
 /// Operators and brackets in one expression.
@@ -31,6 +33,13 @@ const MOST_ITEMS: usize = 10_000;
 
 /// The variables that any expression of a document may read; other names are a comprehension's own.
 pub(crate) const DOCUMENT: [&str; 8] = ["inputs", "facts", "item", "steps", "result", "args", "before", "left"];
+
+/// How many expressions may be parsed before those that nobody read again are forgotten.
+const GENERATION: usize = 1_024;
+
+/// Expressions that were parsed before, by their source: a document is read again wherever its engagement is taken up,
+/// and parsing what it says is most of that.
+static PARSED: LazyLock<Recent<String, Arc<Program>>> = LazyLock::new(|| Recent::new(GENERATION));
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
@@ -93,6 +102,15 @@ impl<'a> Scope<'a> {
 impl Expression {
     /// Parses and bounds `source`.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
+        if let Some(program) = PARSED.get(source) {
+            return Ok(Self { source: source.to_owned(), program });
+        }
+        let program = Arc::new(Self::compile(source)?);
+        PARSED.keep(source.to_owned(), Arc::clone(&program));
+        Ok(Self { source: source.to_owned(), program })
+    }
+
+    fn compile(source: &str) -> Result<Program, ExpressionError> {
         let wrong = |reason: String| ExpressionError { source_text: source.chars().take(200).collect(), reason };
         if source.len() > LONGEST {
             return Err(wrong(format!("it is longer than {LONGEST} bytes")));
@@ -116,7 +134,7 @@ impl Expression {
         if depth > DEEPEST {
             return Err(wrong(format!("{depth} comprehensions are nested, at most {DEEPEST} may be")));
         }
-        Ok(Self { source: source.to_owned(), program: Arc::new(program) })
+        Ok(program)
     }
 
     /// The expression as written.

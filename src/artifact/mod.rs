@@ -13,6 +13,7 @@ mod flow;
 mod grant;
 mod json;
 mod names;
+mod recent;
 mod record;
 mod showable;
 mod spec;
@@ -35,6 +36,7 @@ pub use flow::{AutomationFlow, Before, FlowDeviation, FlowKind, FlowNode, NodeId
 pub use grant::{Boundary, Constraint, Grant};
 pub use json::from_json;
 pub use names::{Agent, ArtifactKind, CallId, EngagementId, LedgerId, NameError, Nonce, Phase, StepId, ToolName};
+pub use recent::Recent;
 pub use record::{
     AgentTotals, DeviationRecord, FilledHole, Independence, ReconciledRecord, RecordKind, RecordOutcome,
     RequirementResult, RequirementStatus, StepResult, TargetOutcome, TargetResult, Totals,
