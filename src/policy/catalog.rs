@@ -2,23 +2,22 @@
 //! what follows from it is worked out once: its digests, and the boundaries that specs were compiled to a moment ago.
 
 use std::{
-    collections::VecDeque,
     ops::Deref,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{CanonicalError, Digest, Spec, SpecError, digest_of},
+    artifact::{CanonicalError, Digest, Recent, Spec, SpecError, digest_of},
     facts::{FoundIn, Inventory, People},
     tool::Toolbox,
 };
 
 use super::{CompiledBoundary, source::Policies};
 
-/// How many boundaries are kept: one engagement asks for its own many times in a row. What is called for long
-/// afterwards is the broker's to keep.
+/// How many boundaries are added before those that nobody asked for meanwhile are forgotten: one engagement asks for
+/// its own many times in a row. What is called for long afterwards is the broker's to keep.
 const RECENT: usize = 64;
 
 /// What a catalog is made of.
@@ -42,11 +41,19 @@ pub struct Catalog {
 }
 
 /// What follows from the parts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     digests: OnceLock<(CatalogDigests, Digest)>,
-    /// By the digest of what was compiled; the newest last.
-    boundaries: Mutex<VecDeque<(Digest, Arc<CompiledBoundary>)>>,
+    /// By the digest of what was compiled.
+    boundaries: Recent<Digest, Arc<CompiledBoundary>>,
+    /// The digests of specs that nothing is wrong with.
+    sound: Recent<Digest, ()>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { digests: OnceLock::new(), boundaries: Recent::new(RECENT), sound: Recent::new(RECENT) }
+    }
 }
 
 /// The digests of what a decision was made on.
@@ -121,18 +128,26 @@ impl Catalog {
     /// The boundary of a spec, compiled. It depends on the grants and on this catalog alone.
     pub fn boundary(&self, spec: &Spec) -> Result<Arc<CompiledBoundary>, Vec<SpecError>> {
         let Ok(digest) = digest_of(&spec.boundary) else { return CompiledBoundary::compile(spec, self).map(Arc::new) };
-        let recent = || self.known.boundaries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, known)) = recent().iter().rev().find(|(of, _)| *of == digest) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.known.boundaries.get(&digest) {
+            return Ok(known);
         }
-        // Compiled without the lock: others need not wait for it, and twice is only slow.
+        // Two may compile the same at once; that is only slow.
         let boundary = Arc::new(CompiledBoundary::compile(spec, self)?);
-        let mut recent = recent();
-        if recent.len() >= RECENT {
-            recent.pop_front();
-        }
-        recent.push_back((digest, Arc::clone(&boundary)));
+        self.known.boundaries.keep(digest, Arc::clone(&boundary));
         Ok(boundary)
+    }
+
+    /// What `find` finds wrong with a spec. What nothing was found wrong with a moment ago is not looked through again.
+    pub(super) fn wrong_with(&self, spec: &Spec, find: impl FnOnce() -> Vec<SpecError>) -> Vec<SpecError> {
+        let Ok(digest) = digest_of(spec) else { return find() };
+        if self.known.sound.get(&digest).is_some() {
+            return Vec::new();
+        }
+        let found = find();
+        if found.is_empty() {
+            self.known.sound.keep(digest, ());
+        }
+        found
     }
 }
 
@@ -164,13 +179,28 @@ mod tests {
         let catalog = catalog();
         let first = catalog.boundary(&spec(10)).unwrap();
         assert!(Arc::ptr_eq(&first, &catalog.boundary(&spec(10)).unwrap()));
-        for id in 10..10 + 2 * RECENT {
+        for id in 10..11 + 2 * RECENT {
             let boundary = catalog.boundary(&spec(id)).unwrap();
             assert!(boundary.cedar().contains(&format!("{id}")), "{}", boundary.cedar());
-            assert!(catalog.known.boundaries.lock().unwrap().len() <= RECENT);
         }
         assert!(!Arc::ptr_eq(&first, &catalog.boundary(&spec(10)).unwrap()), "it was forgotten");
         assert!(catalog.boundary(&spec(9_999)).is_err(), "what does not fit is said each time");
         assert!(catalog.boundary(&spec(9_999)).is_err());
+    }
+
+    #[test]
+    fn a_spec_that_nothing_is_wrong_with_is_looked_through_once_for_each_catalog() {
+        let (one, mut other) = (catalog(), catalog());
+        let spec = spec(10);
+        let problem = || vec![SpecError::new("title", "it is wrong")];
+        assert_eq!(one.wrong_with(&spec, problem), problem(), "what is wrong is said each time");
+        assert_eq!(one.wrong_with(&spec, problem), problem());
+        assert_eq!(one.wrong_with(&spec, Vec::new), []);
+        assert_eq!(one.wrong_with(&spec, || panic!("it was looked through")), []);
+        let changed = Spec { title: "another".into(), ..spec.clone() };
+        assert_eq!(one.wrong_with(&changed, problem), problem());
+        assert_eq!(other.wrong_with(&spec, Vec::new), []);
+        other.inventory.targets.pop();
+        assert_eq!(other.wrong_with(&spec, problem), problem(), "it is another catalog now");
     }
 }

@@ -17,8 +17,10 @@ use super::{
 
 /// Everything that is wrong with a spec, whoever wrote it.
 pub fn spec_problems(spec: &Spec, catalog: &Catalog) -> Vec<SpecError> {
-    let problems = spec.problems();
-    if problems.is_empty() { check_spec(spec, catalog) } else { problems }
+    catalog.wrong_with(spec, || {
+        let problems = spec.problems();
+        if problems.is_empty() { check_spec(spec, catalog) } else { problems }
+    })
 }
 
 /// What is wrong with a spec beyond what [`Spec::problems`] says.
