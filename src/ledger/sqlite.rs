@@ -165,26 +165,23 @@ impl SqliteStore {
     }
 
     fn changing(&self, except: &EngagementId) -> Result<BTreeSet<String>, LedgerError> {
-        // Most engagements wait at gates and have changed nothing; their lines are not even parsed.
-        let lines: Vec<String> = self.readers.all(
-            "read the list",
-            "SELECT line FROM summaries WHERE standing IN ('open', 'waiting') AND engagement <> ? \
-             AND instr(line, '\"changing\":[') > 0",
-            (except.as_str(),),
-            |row| row.get(0),
-        )?;
-        let mut found = BTreeSet::new();
-        for line in lines {
-            let Changing { changing } =
-                serde_json::from_str(&line).map_err(|error| LedgerError::corrupt("the list", error.to_string()))?;
-            found.extend(changing);
-        }
-        Ok(found)
+        Ok(self.around(i64::MAX.unsigned_abs(), Some(except))?.1)
     }
 
+    /// In one statement: each is a look at the file of its own, and this is read for every decision.
     fn around(&self, trust_after: u64, except: Option<&EngagementId>) -> Result<AroundRead, LedgerError> {
-        let trust = self.events(&EngagementId::trust(), trust_after)?;
-        Ok((trust, except.map(|except| self.changing(except)).transpose()?.unwrap_or_default()))
+        let trust = EngagementId::trust();
+        let with = (trust.as_str(), integer(trust_after), except.map(EngagementId::as_str));
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get_ref(1)?.as_bytes()?.to_vec()));
+        let rows: Vec<(Option<i64>, Vec<u8>)> = self.readers.all("read the list", AROUND, with, read)?;
+        let (mut events, mut lines) = (BTreeMap::new(), Vec::new());
+        for (seq, bytes) in rows {
+            match seq {
+                Some(seq) => drop(events.insert(seq, bytes)),
+                None => lines.push(bytes),
+            }
+        }
+        Ok((Unpacker::unpack_all(events.into_values().collect())?, changed_in(&lines)?))
     }
 
     fn find(&self, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
@@ -265,6 +262,22 @@ impl Store for SqliteStore {
     fn find<'a>(&'a self, prefix: &'a str) -> Pending<'a, Vec<EngagementId>> {
         Box::pin(async { self.find(prefix) })
     }
+}
+
+/// The events of the trust chain after a place, and the lines that name what their engagement is changing: an index has
+/// only those, and closed engagements are not among them.
+const AROUND: &str = "SELECT seq, bytes FROM events WHERE engagement = ?1 AND seq > ?2 \
+    UNION ALL SELECT NULL, line FROM summaries WHERE instr(line, '\"changing\":[') > 0 AND engagement <> ?3";
+
+/// The targets that these lines name.
+fn changed_in(lines: &[Vec<u8>]) -> Result<BTreeSet<String>, LedgerError> {
+    let mut found = BTreeSet::new();
+    for line in lines {
+        let Changing { changing } =
+            serde_json::from_slice(line).map_err(|error| LedgerError::corrupt("the list", error.to_string()))?;
+        found.extend(changing);
+    }
+    Ok(found)
 }
 
 /// What a decision wants to know of a [`Summary`].

@@ -6,7 +6,7 @@
 //! A dictionary is part of the format. It is never changed, or what was packed with it could not be read; a better one
 //! gets a file, a number and a first byte of its own.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use zstd::{
     bulk::{Compressor, Decompressor},
@@ -51,8 +51,23 @@ impl Packer {
     }
 }
 
-/// What unpacks rows.
+/// What unpacks rows: made when the first packed row comes, and kept for others afterwards, since making it takes longer
+/// than unpacking a row.
 pub(super) struct Unpacker(Option<Decompressor<'static>>);
+
+/// How many are kept; as many as read at once.
+const KEPT: usize = 8;
+
+static IDLE: Mutex<Vec<Decompressor<'static>>> = Mutex::new(Vec::new());
+
+impl Drop for Unpacker {
+    fn drop(&mut self) {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.extend(self.0.take());
+        }
+    }
+}
 
 impl Unpacker {
     /// One that can be used for many rows.
@@ -71,9 +86,9 @@ impl Unpacker {
         let with = match &mut self.0 {
             Some(with) => with,
             none => {
-                let new =
-                    Decompressor::with_prepared_dictionary(&DECODER).map_err(|error| damaged(error.to_string()))?;
-                none.insert(new)
+                let kept = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let new = || Decompressor::with_prepared_dictionary(&DECODER);
+                none.insert(kept.map_or_else(new, Ok).map_err(|error| damaged(error.to_string()))?)
             }
         };
         with.decompress(packed, size).map_err(|error| damaged(error.to_string()))

@@ -118,10 +118,10 @@ async fn a_file_of_a_newer_version_is_refused() {
     let (_dir, path) = place();
     filled(&path).await;
     let connection = raw(&path);
-    connection.execute_batch("PRAGMA user_version = 6").unwrap();
+    connection.execute_batch("PRAGMA user_version = 7").unwrap();
     connection.close().unwrap();
     let refused = SqliteStore::open(&path).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Newer { found: 6, known: 5 }), "{refused}");
+    assert!(matches!(refused, LedgerError::Newer { found: 7, known: 6 }), "{refused}");
     assert!(refused.to_string().starts_with("this workspace was written by a newer countersign"), "{refused}");
 }
 

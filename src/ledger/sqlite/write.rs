@@ -132,8 +132,13 @@ impl Writer {
             let line =
                 serde_json::to_string(summary).map_err(|error| LedgerError::corrupt("a summary", error.to_string()))?;
             let updated_at = summary.updated_at.as_microsecond();
-            let row = (append.engagement.as_str(), standing(summary), summary.requester.as_str(), updated_at, line);
-            self.execute(PUT_SUMMARY, row).map_err(failed("write"))?;
+            let (id, standing) = (append.engagement.as_str(), standing(summary));
+            // Most commits leave an engagement standing where it stood; then no index of the lists changes.
+            let moved = self.execute(SAME_STANDING, (updated_at, &line, id, standing)).map_err(failed("write"))? == 0;
+            if moved {
+                let row = (id, standing, summary.requester.as_str(), updated_at, line);
+                self.execute(PUT_SUMMARY, row).map_err(failed("write"))?;
+            }
         }
         scrub::destroy(&self.connection, &append.destroyed)
     }
@@ -156,8 +161,9 @@ impl Writer {
         Ok(())
     }
 
-    fn execute(&self, statement: &'static str, with: impl Params) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(statement)?.execute(with).map(drop)
+    /// The answer is how many rows it changed.
+    fn execute(&self, statement: &'static str, with: impl Params) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached(statement)?.execute(with)
     }
 }
 
@@ -172,6 +178,7 @@ const PUT_EVENT: &str = "INSERT INTO events (engagement, seq, hash, bytes) VALUE
 /// The first event of an append has no place, and is refused, where the chain is not as long as its writer knows.
 const PUT_FIRST: &str = "INSERT INTO events (engagement, seq, hash, bytes) VALUES (?, \
     iif((SELECT coalesce(max(seq), 0) FROM events WHERE engagement = ?) = ?, ?, NULL), ?, ?)";
+const SAME_STANDING: &str = "UPDATE summaries SET updated_at = ?, line = ? WHERE engagement = ? AND standing = ?";
 const PUT_SUMMARY: &str = "INSERT INTO summaries (engagement, standing, requester, updated_at, line) \
     VALUES (?, ?, ?, ?, ?) ON CONFLICT (engagement) DO UPDATE SET standing = excluded.standing, \
     requester = excluded.requester, updated_at = excluded.updated_at, line = excluded.line";
