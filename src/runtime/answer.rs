@@ -19,7 +19,7 @@ use crate::{
     facts::{Identity, IdentityMeans, Role},
     flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request, what_changed},
-    ledger::{Journal, JournalError, LedgerError, TrustBook},
+    ledger::{Journal, JournalError, LedgerError},
     model::Models,
     policy::{Catalog, design_problems, holes_for_nobody, spec_problems},
     tool::Effect,
@@ -223,8 +223,8 @@ pub fn nothing_open(state: &State) -> AnswerError {
 }
 
 /// The trust stage that an engagement stands at now.
-pub async fn standing(journal: &Journal, catalog: &Catalog) -> Result<Standing, LedgerError> {
-    let trust = TrustBook::open(journal.store().clone()).await?;
+pub async fn standing(workspace: &Workspace, journal: &Journal, catalog: &Catalog) -> Result<Standing, LedgerError> {
+    let (trust, _) = workspace.around.read(journal.store(), None).await?;
     Ok(Standing::of(&view(journal, catalog), &catalog.inventory, trust.trust()))
 }
 
@@ -243,7 +243,7 @@ pub async fn open_question(
     models: &Models,
 ) -> Result<Option<Open>, AnswerError> {
     let Some(asked) = &journal.state().asked else { return Ok(None) };
-    let standing = standing(journal, catalog).await?;
+    let standing = standing(workspace, journal, catalog).await?;
     let request: ApprovalRequest = read_document(asked.request, journal.blobs(), "approval request")?;
     let models = endpoints(models, journal.state());
     let on = Grounds { head: journal.state().head, catalog, standing: &standing, models: &models };

@@ -197,9 +197,15 @@ impl<'a> Driver<'a> {
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
         let now = Timestamp::now();
-        let catalog = self.workspace.catalog_of(journal)?;
+        let catalog = self.workspace.catalog_of_lately(journal)?;
         let void = self.void(journal, &catalog).await?;
-        match next_but_void(&view(journal, &catalog), &void, now)? {
+        let next = next_but_void(&view(journal, &catalog), &void, now)?;
+        // A question is asked, and answered by policy, on the files as they are now; the broker looks at them itself.
+        if matches!(next, Next::Ask(_) | Next::Wait(_)) && !Arc::ptr_eq(&catalog, &self.workspace.catalog_of(journal)?)
+        {
+            return Ok(None);
+        }
+        match next {
             Next::Draft(kind) => {
                 return self.draft(journal, &catalog, kind, watch).await;
             }
@@ -325,7 +331,7 @@ impl<'a> Driver<'a> {
         if about == About::Gate1 && journal.state().gate1 == GateState::Closed {
             self.prove(journal, catalog, watch).await?;
         }
-        let standing = standing(journal, catalog).await?;
+        let standing = standing(self.workspace, journal, catalog).await?;
         let models = endpoints(&self.models, journal.state());
         let request = approval_request(&view(journal, catalog), catalog, &standing, &models, &about)?;
         let (role, stage) = (request.role, standing.stage);
@@ -362,7 +368,7 @@ impl<'a> Driver<'a> {
     async fn void(&self, journal: &Journal, catalog: &Arc<Catalog>) -> Result<Arc<[Void]>, DriverError> {
         let state = journal.state();
         let stage = match opened_by_policy(state).next() {
-            Some(_) => standing(journal, catalog).await?.stage,
+            Some(_) => standing(self.workspace, journal, catalog).await?.stage,
             None => AUTONOMOUS,
         };
         let gates = [Gate::One, Gate::Two].map(|gate| match state.gate(gate) {
@@ -389,7 +395,7 @@ impl<'a> Driver<'a> {
         catalog: &Catalog,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<bool, DriverError> {
-        match rule(journal, catalog).await? {
+        match rule(self.workspace, journal, catalog).await? {
             Ruled::NotAsked => Ok(false),
             Ruled::Human(why) => {
                 watch(Progress::Note(format!("gates.cedar leaves this to a person: {why}")));

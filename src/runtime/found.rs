@@ -20,15 +20,23 @@ const DERIVED: usize = 64;
 impl Workspace {
     /// What an engagement is decided on: the catalog of the files, with the targets that were found for it.
     pub fn catalog_of(&self, journal: &Journal) -> Result<Arc<Catalog>, WorkspaceError> {
-        let files = self.load_catalog()?;
+        Ok(self.with_found(self.load_catalog()?, journal))
+    }
+
+    /// The same as the files were a moment ago, for saying what is to be done next.
+    pub(super) fn catalog_of_lately(&self, journal: &Journal) -> Result<Arc<Catalog>, WorkspaceError> {
+        Ok(self.with_found(self.catalog_lately()?, journal))
+    }
+
+    fn with_found(&self, files: Arc<Catalog>, journal: &Journal) -> Arc<Catalog> {
         let found = found_in(journal.state(), journal.blobs());
         if found.is_empty() {
-            return Ok(files);
+            return files;
         }
         let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |(from, by, _): &&Derived| Arc::ptr_eq(from, &files) && *by == found;
         if let Some((.., catalog)) = derived.iter().find(known) {
-            return Ok(Arc::clone(catalog));
+            return Arc::clone(catalog);
         }
         let catalog = catalog_of(&files, journal.state(), journal.blobs());
         derived.retain(|(from, ..)| Arc::ptr_eq(from, &files));
@@ -36,6 +44,6 @@ impl Workspace {
             derived.remove(0);
         }
         derived.push((files, found, Arc::clone(&catalog)));
-        Ok(catalog)
+        catalog
     }
 }

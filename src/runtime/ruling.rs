@@ -16,6 +16,7 @@ use crate::{
 use super::{
     answer::{expiry, standing},
     driver::{DriverError, view},
+    workspace::Workspace,
 };
 
 /// What `gates.cedar` said to the open question.
@@ -30,10 +31,14 @@ pub(super) enum Ruled {
 }
 
 /// Asks `gates.cedar` the open question; a yes is written down with its rules and the facts that they were asked about.
-pub(super) async fn rule(journal: &mut Journal, catalog: &Catalog) -> Result<Ruled, DriverError> {
+pub(super) async fn rule(
+    workspace: &Workspace,
+    journal: &mut Journal,
+    catalog: &Catalog,
+) -> Result<Ruled, DriverError> {
     let Some(asked) = journal.state().asked.clone() else { return Ok(Ruled::NotAsked) };
     // Trust may have been taken back since the question was asked.
-    if asked.stage < AUTONOMOUS || standing(journal, catalog).await?.stage < AUTONOMOUS {
+    if asked.stage < AUTONOMOUS || standing(workspace, journal, catalog).await?.stage < AUTONOMOUS {
         return Ok(Ruled::NotAsked);
     }
     let Some(facts) = gate_facts(&view(journal, catalog), catalog, &asked)? else { return Ok(Ruled::NotAsked) };

@@ -6,6 +6,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use crate::{
     artifact::{Blueprint, Digest, EngagementId, YamlError, from_yaml, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
-    ledger::{Journal, LedgerError, LedgerKeys, SqliteStore, Store},
+    ledger::{Around, Journal, LedgerError, LedgerKeys, SqliteStore, Store},
     model::Models,
     policy::{Catalog, Policies},
     tool::{Kept, Manifest, Pins, SERVERS},
@@ -33,6 +34,9 @@ use super::{
 
 /// The layout version that this program writes and reads.
 const VERSION: u32 = 1;
+
+/// For how long what is to be done next may be worked out on files that were looked at before.
+const LATELY: Duration = Duration::from_millis(20);
 
 /// The files that `init` lays out, relative to the workspace.
 const SHIPPED: [(&str, &str); 11] = [
@@ -74,11 +78,14 @@ pub struct Workspace {
     catalog: Mutex<Option<Known>>,
     pub(super) derived: Mutex<Vec<Derived>>,
     pub(super) stands: Stands,
+    pub(super) around: Around,
 }
 
 /// A catalog and what it was parsed from.
 struct Known {
     stamps: Stamps,
+    /// When the files were last looked at.
+    looked: Instant,
     digest: Digest,
     catalog: Arc<Catalog>,
 }
@@ -171,6 +178,7 @@ impl Workspace {
             catalog: Mutex::new(None),
             derived: Mutex::default(),
             stands: Stands::default(),
+            around: Around::default(),
         })
     }
 
@@ -217,9 +225,26 @@ impl Workspace {
     /// The catalog as its files are now; they are read again where anything about one of them has changed, and parsed
     /// again only where a byte has.
     pub fn load_catalog(&self) -> Result<Arc<Catalog>, WorkspaceError> {
+        self.catalog_as_of(Duration::ZERO)
+    }
+
+    /// The catalog as its files were a moment ago, for saying what is to be done next: whatever is decided or asked then
+    /// looks at the files itself.
+    pub(super) fn catalog_lately(&self) -> Result<Arc<Catalog>, WorkspaceError> {
+        self.catalog_as_of(LATELY)
+    }
+
+    fn catalog_as_of(&self, ago: Duration) -> Result<Arc<Catalog>, WorkspaceError> {
         let mut cached = self.catalog.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(known) = cached.as_ref().filter(|known| known.stamps.hold()) {
-            return Ok(Arc::clone(&known.catalog));
+        let looked = Instant::now();
+        if let Some(known) = cached.as_mut() {
+            if looked.duration_since(known.looked) < ago {
+                return Ok(Arc::clone(&known.catalog));
+            }
+            if known.stamps.hold() {
+                known.looked = looked;
+                return Ok(Arc::clone(&known.catalog));
+            }
         }
         let stamps = Stamps::of(CatalogFiles::paths(&self.root)?);
         let files = CatalogFiles::read(&self.root)?;
@@ -228,7 +253,7 @@ impl Workspace {
             Some(known) => Arc::clone(&known.catalog),
             None => Arc::new(files.parse(&self.root, &self.kept)?),
         };
-        *cached = Some(Known { stamps, digest, catalog: Arc::clone(&catalog) });
+        *cached = Some(Known { stamps, looked, digest, catalog: Arc::clone(&catalog) });
         Ok(catalog)
     }
 
