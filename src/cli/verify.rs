@@ -74,6 +74,13 @@ fn exported(folder: &Path, signers: Option<&AllowedSigners>) -> Result<Verificat
     let mut verification = bundle.verify_against(signers);
     check_files(folder, &bundle, &mut verification);
     verification.problems.extend(bundle.verify_signatures(folder).map_err(unverified)?);
+    if bundle.rests_on_trust() {
+        verification.notes.push(
+            "trust: something was asked above trust stage 1, and a folder has no chain of trust stages to show that it was \
+             given; a bundle has (`countersign export ID --bundle FILE`)"
+                .into(),
+        );
+    }
     verification.ok = verification.problems.is_empty();
     Ok(verification)
 }
@@ -99,6 +106,12 @@ async fn stored(
     let bundle = Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?;
     let mut verification = bundle.verify_against(signers);
     verification.problems.extend(bundle.lost());
+    if bundle.rests_on_trust() {
+        let book = TrustBook::open(std::sync::Arc::clone(context.workspace.store())).await.map_err(unverified)?;
+        verification.problems.extend(bundle.untrusted(book.events()));
+        let stages = book.verify(signers).await.map_err(unverified)?;
+        verification.problems.extend(stages.into_iter().map(|problem| problem.in_file("the chain of trust stages")));
+    }
     verification.ok = verification.problems.is_empty();
     proofs::hold_against(&context, &id, against, &mut verification).await?;
     proofs::hold_to_what_was_seen(&context, &bundle, &mut verification).await?;

@@ -8,14 +8,12 @@ mod logged;
 mod manifest;
 mod packing;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::Value;
+use std::collections::BTreeMap;
 
 use crate::{
-    artifact::{Digest, LedgerId, canonical, digest_of},
-    engagement::{Asked, Body, Event, TrustStatement},
-    facts::{AllowedSigners, STAGES, Scope, Trust},
+    artifact::{Digest, LedgerId, canonical},
+    engagement::{Body, Event, TrustStatement},
+    facts::AllowedSigners,
 };
 
 use logged::{LOG, is_of_the_log};
@@ -30,7 +28,7 @@ use super::{
     mentions::{Need, mentions},
     note::Note,
     signatures::{SIGNATURES, compare_signatures, signature_files},
-    verify::{Problem, Verification, follows, verify_stages},
+    verify::{Problem, Verification, untrusted, verify_stages},
 };
 
 /// No bundle that is written or read is larger, in bytes.
@@ -270,39 +268,9 @@ impl Contents {
         if let (Some(last), true) = (events.last(), found.is_empty()) {
             notes.push(format!("trust: the chain of stages holds up to its event {}, head {}", last.seq, last.hash));
         }
-        let given = given(&events);
-        let blueprint = told.engagement.first().and_then(|first| self.blueprint(first));
-        for event in &told.engagement {
-            let Body::Asked(asked) = &event.body else { continue };
-            if asked.stage > *STAGES.start() && !self.was_given(asked, blueprint, &given) {
-                let what = format!(
-                    "a question about {} at trust stage {}, which the chain of trust stages never gave its blueprint",
-                    asked.about, asked.stage
-                );
-                found.push(Problem::at(event.seq, what).in_file(EVENTS));
-            }
-        }
+        let untrusted = untrusted(&told.engagement, &events, &|digest| self.blob(digest));
+        found.extend(untrusted.into_iter().map(|problem| problem.in_file(EVENTS)));
         found
-    }
-
-    /// Whether some environment that a question reaches was ever trusted so far. When, is not asked: the two chains are
-    /// written by clocks that may differ.
-    fn was_given(&self, asked: &Asked, blueprint: Option<Digest>, given: &BTreeSet<(Scope, u8)>) -> bool {
-        let request: Option<Value> = self.blob(&asked.request).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let reaches = |environment: &str| {
-            let pointer = request.as_ref().and_then(|request| request.pointer("/facts/environments"));
-            pointer.and_then(Value::as_array).is_some_and(|names| names.iter().any(|name| name == environment))
-        };
-        given.iter().any(|(scope, stage)| {
-            *stage >= asked.stage && Some(scope.blueprint) == blueprint && reaches(&scope.environment)
-        })
-    }
-
-    /// The digest of the blueprint that an engagement was requested from.
-    fn blueprint(&self, first: &Event) -> Option<Digest> {
-        let Body::Requested(requested) = &first.body else { return None };
-        let request: Value = serde_json::from_slice(&self.blob(&requested.request)?).ok()?;
-        digest_of(request.get("blueprint").filter(|blueprint| !blueprint.is_null())?).ok()
     }
 
     /// Questions of another ledger than the others.
@@ -337,20 +305,6 @@ fn packed_otherwise(
         Some(path) => problem.in_file(path),
         None => problem,
     })
-}
-
-/// Every stage that any scope ever had.
-fn given(events: &[Event]) -> BTreeSet<(Scope, u8)> {
-    let mut trust = Trust::default();
-    let mut given = BTreeSet::new();
-    for event in events {
-        if let Body::TrustSet(set) = &event.body
-            && follows(&mut trust, event).is_ok()
-        {
-            given.insert((set.scope.clone(), set.stage));
-        }
-    }
-    given
 }
 
 fn read_all(stored: &[Vec<u8>]) -> Vec<Event> {

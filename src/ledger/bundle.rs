@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::{
     artifact::{Digest, EngagementId, canonical},
     engagement::{ApprovalStatement, Body, Event, LogSeen, opened},
-    facts::AllowedSigners,
+    facts::{AllowedSigners, STAGES},
 };
 
 use super::{
@@ -32,7 +32,7 @@ use super::{
     note::Note,
     signatures::{SIGNATURES, compare_signatures, signature_files},
     store::Store,
-    verify::{Problem, Verification, verify_against},
+    verify::{Problem, Verification, untrusted, verify_against},
 };
 
 pub(super) const EVENTS: &str = "events.jsonl";
@@ -162,6 +162,24 @@ impl Bundle {
                 )
             })
             .collect()
+    }
+
+    /// What was asked at a trust stage that the ledger's own chain of stages never gave; see [`Bundle::lost`] for what else
+    /// only a ledger can show.
+    pub fn untrusted(&self, trust: &[Event]) -> Vec<Problem> {
+        let events: Vec<Event> = self.events.iter().filter_map(|bytes| chain::read(bytes).ok()).collect();
+        untrusted(&events, trust, &|digest| self.blobs.get(digest).cloned())
+    }
+
+    /// Whether something was asked at a trust stage above the first, which rests on the chain of stages.
+    pub fn rests_on_trust(&self) -> bool {
+        let asked = |bytes: &Vec<u8>| {
+            chain::read(bytes).is_ok_and(|event| match event.body {
+                Body::Asked(asked) => asked.stage > *STAGES.start(),
+                _ => false,
+            })
+        };
+        self.events.iter().any(asked)
     }
 
     /// Verifies it.

@@ -29,7 +29,7 @@ use crate::{
     facts::AllowedSigners,
 };
 
-pub(super) use stages::{follows, person, unsigned_stages, verify_stages};
+pub(super) use stages::{follows, person, unsigned_stages, untrusted, verify_stages};
 
 use gone::Gone;
 
@@ -412,11 +412,9 @@ fn on_a_name(event: &Event) -> Option<String> {
 /// Whose key an answer was signed with, and what says that it is theirs.
 fn signer(event: &Event, held_against: bool) -> Option<String> {
     let Body::Answered(answered) = &event.body else { return None };
-    if let (Actor::Policy, true) = (&event.actor, held_against) {
-        return Some(format!(
-            "by policy: {}, which no signer vouches for; its rules are not tried here",
-            answered.about
-        ));
+    if event.actor == Actor::Policy {
+        let vouches = if held_against { ", which no signer vouches for" } else { "" };
+        return Some(format!("by policy: {}{vouches}; its rules are not tried here", answered.about));
     }
     let Actor::Person(identity) = &event.actor else { return None };
     let signature = answered.signature.as_ref()?;

@@ -4,9 +4,9 @@ use tar::{Builder, EntryType, Header};
 
 use super::*;
 use crate::{
-    artifact::{ArtifactKind, EngagementId, digest_bytes},
-    engagement::{Actor, Head, Signed, TrustSet},
-    facts::{Identity, IdentityMeans, Role},
+    artifact::{ArtifactKind, Blueprint, EngagementId, Spec, digest_bytes, digest_of, from_yaml},
+    engagement::{Actor, Head, RequestDocument, Signed, TrustSet},
+    facts::{Identity, IdentityMeans, Role, Scope},
     ledger::testing::{Story, armored, filed, id, ledger, noon, signers, spec},
 };
 
@@ -442,19 +442,31 @@ fn questions_of_another_ledger_are_found() {
     assert!(lines[0].starts_with(&format!("event {} (events.jsonl): asked in ledger 1", place + 1)), "{lines:?}");
 }
 
-/// A story whose gate 1 was asked at trust stage 2, for the blueprint `{"name": "vlan"}` in the lab.
-fn at_stage_2() -> Story {
+/// What was requested from the shipped blueprint for names, and the spec that this gives.
+fn from_blueprint() -> (RequestDocument, Spec) {
+    let blueprint: Blueprint = from_yaml("dns", include_str!("../../../prompts/blueprints/dns.yaml")).unwrap();
+    let given = json!({"name": "web01", "address": "192.0.2.10"});
+    let inputs = blueprint.check_inputs(given.as_object().unwrap()).unwrap();
+    let request = RequestDocument { blueprint: Some(blueprint), inputs, ..RequestDocument::default() };
+    let spec = request.expansion(digest_of(&request).unwrap()).unwrap().unwrap();
+    (request, spec)
+}
+
+/// A story whose gate 1 was asked at trust stage 2, for that blueprint in the lab and elsewhere; `change` changes the spec.
+fn at_stage_2(environments: &[&str], change: impl FnOnce(&mut Spec)) -> Story {
     let mut story = Story::whole("k7m2q");
     story.events.truncate(4);
-    let request = story.document(&json!({"blueprint": {"name": "vlan"}, "inputs": {}}));
+    let (request, mut spec) = from_blueprint();
+    change(&mut spec);
+    let request = story.document(&json!(request));
     let Body::Requested(requested) = &mut story.events[0].2 else { panic!() };
     requested.request = request;
+    let artifact = story.document(&json!(spec));
     let Body::Filed(filed) = &mut story.events[1].2 else { panic!() };
-    filed.made_from = vec![request];
-    let artifact = filed.digest;
+    (filed.digest, filed.made_from) = (artifact, vec![request]);
     let asked = story.document(&json!({
         "engagement": id("k7m2q"), "about": "gate1", "artifact": artifact,
-        "standing": {"stage": 2}, "facts": {"environments": ["lab"]},
+        "standing": {"stage": 2}, "facts": {"environments": environments},
     }));
     story.asked().request = asked;
     story.asked().stage = 2;
@@ -464,12 +476,27 @@ fn at_stage_2() -> Story {
 
 #[test]
 fn a_trust_stage_that_was_never_given_is_found() {
-    let blueprint = digest_of(&json!({"name": "vlan"})).unwrap();
-    let verified = |give: &dyn Fn(&mut Contents)| {
-        let mut contents = contents(&at_stage_2());
+    let blueprint = digest_of(&from_blueprint().0.blueprint).unwrap();
+    let verified_of = |story: &Story, give: &dyn Fn(&mut Contents)| {
+        let mut contents = contents(story);
         give(&mut contents);
         said(&check(&contents.pack().unwrap()))
     };
+    let verified = |give: &dyn Fn(&mut Contents)| verified_of(&at_stage_2(&["lab"], |_| ()), give);
+    // Each environment that is reached must have been trusted, and the spec is what was trusted.
+    let reached = at_stage_2(&["lab", "production"], |_| ());
+    let in_the_lab = |contents: &mut Contents| trust(contents, blueprint, "lab", (1, 2));
+    let everywhere = |contents: &mut Contents| {
+        trust(contents, blueprint, "lab", (1, 2));
+        trust(contents, blueprint, "production", (1, 2));
+    };
+    assert_eq!(verified_of(&reached, &everywhere), Vec::<String>::new());
+    let found = verified_of(&reached, &in_the_lab);
+    assert!(found.len() == 1 && found[0].contains("never gave"), "{found:?}");
+    assert_eq!(verified_of(&at_stage_2(&[], |_| ()), &everywhere).len(), 1, "a question that reaches nothing");
+    let edited = at_stage_2(&["lab"], |spec| spec.title = "another".into());
+    let found = verified_of(&edited, &in_the_lab);
+    assert!(found.len() == 1 && found[0].contains("not what its blueprint gives"), "{found:?}");
     assert_eq!(verified(&|contents| trust(contents, blueprint, "lab", (1, 2))), Vec::<String>::new());
     // What was given once and taken back may have been asked at while it was given.
     let since = |contents: &mut Contents| {

@@ -1,12 +1,14 @@
 //! The ledger's own chain of trust stages, from nothing but its bytes: whether each stage follows from those before it,
 //! and whether it was signed by whoever set it, where it stands.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::{
-    artifact::{Digest, EngagementId, LedgerId, digest_bytes},
-    engagement::{Actor, Body, Event, Head, Signature, Signed, TrustSet, TrustStatement},
-    facts::{AllowedSigners, IdentityMeans, STAGES, Trust},
+    artifact::{ArtifactKind, Digest, EngagementId, LedgerId, digest_bytes, digest_of},
+    engagement::{Actor, Body, Event, Head, RequestDocument, Signature, Signed, TrustSet, TrustStatement},
+    facts::{AllowedSigners, IdentityMeans, STAGES, Scope, Trust},
 };
 
 use super::{
@@ -99,6 +101,76 @@ pub(in crate::ledger) fn verify_stages(
         None => {}
     }
     (events, found)
+}
+
+/// Questions that were asked at a trust stage which the ledger's chain of stages never gave: each environment that one
+/// reaches must have been trusted so far at some time, for the blueprint that the engagement was requested from, and the
+/// spec must be the one that this blueprint gives. When, is not asked: the two chains are written by clocks that may
+/// differ.
+pub(in crate::ledger) fn untrusted(
+    events: &[Event],
+    trust: &[Event],
+    blob: &dyn Fn(&Digest) -> Option<Vec<u8>>,
+) -> Vec<Problem> {
+    let given: BTreeSet<(&Scope, u8)> = given(trust);
+    let read = |digest: &Digest| serde_json::from_slice::<Value>(&blob(digest)?).ok();
+    let blueprint = events.first().and_then(|first| blueprint(first, &read));
+    let (mut found, mut spec) = (Vec::new(), None);
+    for event in events {
+        let asked = match &event.body {
+            Body::Filed(filed) if filed.artifact == ArtifactKind::Spec => {
+                spec = Some(filed.digest);
+                continue;
+            }
+            Body::Asked(asked) if asked.stage > *STAGES.start() => asked,
+            _ => continue,
+        };
+        let what = format!("a question about {} at trust stage {}", asked.about, asked.stage);
+        let request = read(&asked.request);
+        let facts = |field: &str| request.as_ref().and_then(|request| request.pointer(&format!("/facts/{field}")));
+        let names: Vec<&str> =
+            facts("environments").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let trusted = |name: &&str| {
+            given.iter().any(|(scope, stage)| {
+                *stage >= asked.stage
+                    && scope.environment == **name
+                    && blueprint.as_ref().is_some_and(|(is, _)| scope.blueprint == *is)
+            })
+        };
+        if names.is_empty() || !names.iter().all(trusted) {
+            found.push(Problem::at(
+                event.seq,
+                format!("{what}, which the chain of trust stages never gave its blueprint"),
+            ));
+        } else if blueprint.as_ref().is_none_or(|(_, gives)| *gives != spec) {
+            found.push(Problem::at(event.seq, format!("{what}, and the spec is not what its blueprint gives")));
+        }
+    }
+    found
+}
+
+/// Every stage that any scope ever had.
+fn given(trust: &[Event]) -> BTreeSet<(&Scope, u8)> {
+    let mut folded = Trust::default();
+    let mut given = BTreeSet::new();
+    for event in trust {
+        if let Body::TrustSet(set) = &event.body
+            && follows(&mut folded, event).is_ok()
+        {
+            given.insert((&set.scope, set.stage));
+        }
+    }
+    given
+}
+
+/// The digest of the blueprint that an engagement was requested from, and that of the spec which it gives.
+fn blueprint(first: &Event, read: &dyn Fn(&Digest) -> Option<Value>) -> Option<(Digest, Option<Digest>)> {
+    let Body::Requested(requested) = &first.body else { return None };
+    let request = read(&requested.request)?;
+    let blueprint = digest_of(request.get("blueprint").filter(|blueprint| !blueprint.is_null())?).ok()?;
+    let request: Option<RequestDocument> = serde_json::from_value(request).ok();
+    let spec = request.and_then(|request| request.expansion(requested.request)?.ok());
+    Some((blueprint, spec.and_then(|spec| digest_of(&spec).ok())))
 }
 
 /// Who an event is by; nobody where it is by no person.
