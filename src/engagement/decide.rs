@@ -67,8 +67,11 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
     {
         return Err(Refusal::SameHands(identity.name.clone()));
     }
-    if matches!(&command, Command::Retry { retried, .. } if state.signed && !retried.calls.is_empty()) {
-        return Err(Refusal::NeedsSignature);
+    if let Command::Retry { retried, .. } = &command {
+        let signed = |call: &Digest| state.signed || state.agreed_signed(call, state.last_at);
+        if retried.calls.iter().any(signed) {
+            return Err(Refusal::NeedsSignature);
+        }
     }
     if let (Command::Answer { answer: Answer::Approve, .. }, Actor::Person(identity), Some(asked)) =
         (&command, actor, &state.asked)

@@ -303,6 +303,15 @@ impl State {
     /// The role in which a person last agreed to a call; nothing where nobody did, someone rejected it since, or what
     /// was agreed to has ended.
     pub fn agreed_in(&self, call: &Digest, now: Timestamp) -> Option<Role> {
+        self.agreement(call, now).map(|answered| answered.role)
+    }
+
+    /// Whether the person who last agreed to a call signed that: then nobody renews it on a name.
+    pub fn agreed_signed(&self, call: &Digest, now: Timestamp) -> bool {
+        self.agreement(call, now).is_some_and(|answered| answered.signature.is_some())
+    }
+
+    fn agreement(&self, call: &Digest, now: Timestamp) -> Option<&Answered> {
         if self.approved_until.get(call).is_some_and(|until| now >= *until) {
             return None;
         }
@@ -317,7 +326,7 @@ impl State {
                 _ => answered.calls.contains(call),
             };
             if named && answered.answer == Answer::Approve {
-                return Some(answered.role);
+                return Some(answered);
             }
             if answered.about == About::Gate2 {
                 return None;

@@ -401,12 +401,19 @@ impl Walk<'_> {
     }
 }
 
-/// A person's answer that nobody signed.
+/// A person's answer that nobody signed, or what counts as one: approvals that were renewed, and what was destroyed.
 fn on_a_name(event: &Event) -> Option<String> {
-    let Body::Answered(answered) = &event.body else { return None };
     let Actor::Person(identity) = &event.actor else { return None };
-    let says = if answered.answer == Answer::Reject { ", a no" } else { "" };
-    answered.signature.is_none().then(|| format!("{} by {} (event {}{says})", answered.about, identity.name, event.seq))
+    let (what, says) = match &event.body {
+        Body::Answered(answered) if answered.signature.is_none() => {
+            let says = if answered.answer == Answer::Reject { ", a no" } else { "" };
+            (answered.about.to_string(), says)
+        }
+        Body::Retried(retried) if !retried.calls.is_empty() => ("approvals renewed".to_owned(), ""),
+        Body::Redacted(redacted) if redacted.signature.is_none() => ("a redaction".to_owned(), ""),
+        _ => return None,
+    };
+    Some(format!("{what} by {} (event {}{says})", identity.name, event.seq))
 }
 
 /// Whose key an answer was signed with, and what says that it is theirs.

@@ -458,7 +458,7 @@ pub async fn retry(
     let mut again = Vec::new();
     let found = retryable(journal);
     // Where duties are apart, whoever asked for it may try again, but renews no approval by that; nor does anybody
-    // where approvals are signed, because a retry is not.
+    // where approvals are signed or this one was, because a retry is not.
     let (own, now) = (state.barred.contains(&identity.name) || state.signed, Timestamp::now());
     if found.is_empty() {
         return Err(AnswerError::NothingToRetry(state.id.to_string()));
@@ -471,7 +471,7 @@ pub async fn retry(
             let digest = seal.call_digest(&state.id, Some(&node.id), node.step.tool.as_str(), &args);
             let digest = digest.map_err(|error| AnswerError::Driver(error.to_string()))?;
             let used = state.approved_calls.get(&digest).is_none_or(|left| *left == 0);
-            if used && !own && state.agreed_to(&digest, now) {
+            if used && !own && state.agreed_to(&digest, now) && !state.agreed_signed(&digest, now) {
                 calls.push(digest);
             }
         }

@@ -36,6 +36,11 @@ pub(super) fn breaches(
     if let Body::Redacted(redacted) = &event.body {
         found.extend(redacted_by(state, event, redacted, document, own));
     }
+    if let (Body::Retried(retried), Some(_)) = (&event.body, own)
+        && !retried.calls.is_empty()
+    {
+        found.push("approvals renewed on a name alone, which none of the signers given has signed".into());
+    }
     let Body::Answered(answered) = &event.body else { return found };
     let about = &answered.about;
     let needed = state.asked.as_ref().is_some_and(Asked::needs_signature);
@@ -75,6 +80,9 @@ fn redacted_by(
     };
     match (&redacted.signature, &event.actor) {
         (None, _) if state.signed => Some("redacted on a name alone, where it needs a signature".into()),
+        (None, _) if own.is_some() => {
+            Some("redacted on a name alone, which none of the signers given has signed".into())
+        }
         (None, _) => None,
         (Some(signature), Actor::Person(identity)) if identity.means == IdentityMeans::Signed => {
             let wrong = |why: String| format!("redacted with a signature that does not hold: {why}");
