@@ -19,22 +19,28 @@ for path, data in files.items():
 signed = 0
 for folder in ("", "trust/"):
     prev, count = "sha256:" + "0" * 64, 0
-    for line in files.get(folder + "events.jsonl", b"").split(b"\n")[:-1]:
+    told, of = files.get(folder + "events.jsonl", b""), "trust" if folder else manifest["engagement"]
+    if not told.endswith(b"\n") and told: wrong(folder + "events.jsonl", "ends within an event")
+    for line in told.split(b"\n")[:-1]:
         event, count, place = json.loads(line), count + 1, f"{folder}events.jsonl: event {count + 1}"
         if canonical(event) != line: wrong(place, "is not in canonical form")
         before, _, after = line.rpartition(b'"hash":"%s",' % event["hash"].encode())
         if event["hash"] != "sha256:" + sha256(before + after): wrong(place, "does not have the hash that it says")
         if (event["seq"], event["prev"]) != (count, prev): wrong(place, "does not follow the event before it")
-        prev, about, signature = event["hash"], event["body"].get("about"), event["body"].get("signature")
+        if event["engagement"] != of: wrong(place, f"is of {event['engagement']}, not of {of}")
+        before, prev, about, signature = event["prev"], event["hash"], event["body"].get("about"), event["body"].get("signature")
         if not signature: continue
         kind = "redact" if event["kind"] == "call.redacted" else "gate" if isinstance(about, str) else ([k for k in about or {} if k in ("call", "deviation")] or ["answer"])[0]
         name, end = f"{folder}signatures/{count}", re.sub(r"[^0-9]", "", event["at"])[:14] + "Z"
         for end_of in (".json", ".sig", ".allowed_signers"): files.get(name + end_of) or wrong(name + end_of, "is missing")
         if sha256(files[name + ".json"]) != signature["statement"][7:]: wrong(place, "is signed over something else")
+        says, is_of = json.loads(files[name + ".json"]), event["actor"]["person"]["name"]
+        said = (says["head"]["hash"], says["person"], says.get("engagement", of), says.get("request"))
+        if said != (before, is_of, of, event["body"].get("request")): wrong(place, "has a signature of another answer")
         with tempfile.TemporaryDirectory() as temp:
             for part in (".sig", ".allowed_signers"): open(temp + "/x" + part, "wb").write(files[name + part])
             signers = sys.argv[2] if len(sys.argv) > 2 else temp + "/x.allowed_signers"
-            ok = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", signers, "-I", event["actor"]["person"]["name"], "-n",
+            ok = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", signers, "-I", is_of, "-n",
                 "countersign-" + ("trust" if folder else kind), "-s", temp + "/x.sig", "-O", "verify-time=" + end],
                 input=files[name + ".json"], capture_output=True)
         if ok.returncode: wrong(place, "has a signature that does not hold: " + ok.stderr.decode())

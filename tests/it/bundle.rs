@@ -174,6 +174,8 @@ fn the_script_finds_what_hashes_alone_do_not_show() {
         ("repeat", "does not follow"),
         ("retitle", "does not have the hash"),
         ("end", "names another end"),
+        ("cut", "ends within an event"),
+        ("name", "not of zzzzz"),
         ("blob", "is not what its name says"),
         ("signature", "a signature that does not hold"),
         ("statement", "is signed over something else"),

@@ -17,6 +17,10 @@ elif forgery == "retitle":
     lines[0] = lines[0].replace(b'"title":"', b'"title":"x')
 elif forgery == "end":
     del lines[-1]
+elif forgery == "cut":
+    lines.append(lines[-1].rstrip(b"\n"))
+elif forgery == "name":
+    manifest["engagement"] = "zzzzz"
 files["events.jsonl"] = b"".join(lines)
 if forgery == "blob":
     name = next(name for name in files if name.startswith("blobs/"))
