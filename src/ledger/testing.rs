@@ -97,7 +97,11 @@ pub(super) fn requested() -> Requested {
 pub(super) fn spec() -> Value {
     json!({
         "kind": "spec", "title": "Add VLAN 120", "requirements": [{"id": "R1", "text": "VLAN 120 is on sw01"}],
-        "boundary": {"discover": [], "build": []}, "acceptance": [],
+        "boundary": {
+            "discover": [{"tool": "switch.vlan.create", "where": {"vlan": {"any": true}}}, {"tool": "vlan.create"}],
+            "build": [{"tool": "switch.vlan.create", "where": {"vlan": {"is": 120}}, "at_most": 1}, {"tool": "vlan.create"}],
+        },
+        "acceptance": [],
     })
 }
 
@@ -115,7 +119,7 @@ pub(super) fn allowed(n: u64, agent: Agent, purpose: Purpose, approved: bool) ->
         tool: "switch.vlan.create".parse().unwrap(),
         target: "sw01".into(),
         args: args().into(),
-        grant: "build/1".into(),
+        grant: if agent == Agent::Build { "build.0" } else { "discover.0" }.into(),
         counts: None,
         approved,
         rules: Vec::new(),

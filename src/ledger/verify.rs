@@ -7,6 +7,7 @@
 mod building;
 mod drafting;
 mod gone;
+mod granted;
 mod rules;
 mod signed;
 mod stages;
@@ -432,6 +433,8 @@ fn signer(event: &Event, held_against: bool) -> Option<String> {
 
 #[cfg(test)]
 mod gone_tests;
+#[cfg(test)]
+mod granted_tests;
 #[cfg(test)]
 mod signed_tests;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, FlowNode, digest_of},
+    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, FlowNode, NodeId, digest_of},
     engagement::{
         Actor, Arguments, ArtifactFiled, CallAllowed, CallWanted, Considered, DeviationFound, Gate, GateState,
         HolesFilled, NodeSettled, Purpose, State, Wanted, opened,
@@ -131,7 +131,16 @@ fn off_flow(
         Some(Ok(known)) => {
             let same =
                 known.step.tool.as_str() == allowed.tool.as_str() && known.known_args().is_none_or(|args| made(&args));
-            (!same).then(|| format!("{call} allowed as step {node} with another tool or arguments than the flow has"))
+            if !same {
+                return Some(format!("{call} allowed as step {node} with another tool or arguments than the flow has"));
+            }
+            let done = |needs: &NodeId| {
+                state.nodes.get(needs).is_some_and(|settled| {
+                    matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped)
+                })
+            };
+            let before = known.needs.iter().find(|needs| !known.step.always && !done(needs));
+            before.map(|needs| format!("{call} allowed as step {node} before {needs}, which it needs, was done"))
         }
     }
 }

@@ -61,7 +61,8 @@ fn call(n: u64, agent: Agent, purpose: Purpose, approved: bool) -> Box<CallAllow
     let want = want();
     let (tool, args) = (want.tool, want.args.into());
     let digest = call_digest(&"k7m2q".parse().unwrap(), purpose.node(), tool.as_str(), &args).unwrap();
-    Box::new(CallAllowed { digest, tool, args, ..allowed(n, agent, purpose, approved) })
+    let grant = if agent == Agent::Build { "build.1" } else { "discover.1" }.into();
+    Box::new(CallAllowed { digest, tool, args, grant, ..allowed(n, agent, purpose, approved) })
 }
 
 /// A flow whose step fails, a call that is wanted then and accepted, and the step that is done after it.

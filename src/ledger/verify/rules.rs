@@ -14,7 +14,7 @@ use crate::{
     facts::AUTONOMOUS,
 };
 
-use super::{building, drafting, gone};
+use super::{building, drafting, gone, granted};
 
 /// What is wrong with an event after `state`; `document` gives what is stored, if it is unchanged.
 pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) -> Option<Rc<Value>>) -> Vec<String> {
@@ -43,6 +43,7 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
         }
         Body::Allowed(allowed) => {
             allowed_within(state, allowed, document, &mut found);
+            found.extend(granted::allowed(state, allowed, event.at, document));
             found.extend(sealed_otherwise(state, &allowed.call, &allowed.args, document));
         }
         Body::Refused(refused) => {
@@ -330,9 +331,6 @@ fn allowed_within(
         && (!state.talk.proposes(turn, nth) || allowed.counts.is_some() || allowed.agent != Agent::Design)
     {
         found.push(format!("{what} as {}, which no turn asked for as a read", allowed.purpose.words()));
-    }
-    if allowed.approved && state.approved_calls.get(&allowed.digest).is_none_or(|left| *left == 0) {
-        found.push(format!("{what} as approved, but no unused approval names it"));
     }
     if state.rejected_calls.contains_key(&allowed.digest) {
         found.push(format!("{what}, which a person had rejected"));
