@@ -284,3 +284,40 @@ fn a_change_since_gate_2_is_a_deviation_that_someone_must_accept() {
         bench.holds(&id);
     }
 }
+
+#[test]
+fn a_retry_renews_no_approval_that_was_signed() {
+    let bench = Bench::impatient();
+    bench.key_of("ada");
+    let args = ["--blueprint", "vlan", "--set", "id=120", "--set", "name=guest", "--set", "switches=sw01,sw03"];
+    let id = bench.request(&args);
+    bench.to_gate2(&id);
+    bench.fault("lie:vlan.create@sw03,times=1");
+    bench.approve(&id);
+    bench.drive(&id, 6);
+    // In the lab a name would be enough to try again; what somebody signed is asked for anew.
+    let waits = bench.run(&["run", &id, "--retry", "failed", "--json"]).code(3).json();
+    assert_eq!(waits["status"]["about"]["call"]["node"], "create/sw03", "{waits}");
+    assert_eq!(bench.vlan("120")[2], Value::Null);
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    assert_eq!(bench.events(&id, "steps.retried")[0]["body"]["calls"], json!([]));
+    bench.run(&["verify", &id, "--signers", "policies/allowed_signers"]).code(0);
+    assert_eq!(bench.json(&["verify", &id])["on_a_name"], 0);
+}
+
+#[test]
+fn approvals_that_were_renewed_on_a_name_are_counted_and_named() {
+    let (bench, id) = misbehaves("lie:vlan.create@sw03,times=1");
+    bench.drive(&id, 6);
+    bench.run(&["run", &id, "--retry", "failed"]).code(0);
+    let event = &bench.events(&id, "steps.retried")[0];
+    assert_eq!(event["body"]["calls"].as_array().unwrap().len(), 1);
+    assert_eq!(bench.json(&["verify", &id])["on_a_name"], 3);
+    let says = format!("approvals renewed by ada (event {})", event["seq"]);
+    bench.run(&["verify", &id]).code(0).shows(&says);
+    let key = bench.key_of("ada");
+    assert!(!key.is_empty());
+    let held = bench.run(&["verify", &id, "--signers", "policies/allowed_signers"]).code(5);
+    assert!(held.out.contains("approvals renewed on a name alone"), "{}", held.out);
+}

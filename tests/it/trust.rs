@@ -204,3 +204,26 @@ fn in_production_nobody_approves_what_they_asked_for() {
     bench.run(&["approve", &id, "--digest", &digest, "--as", "bea", "--key", &key]).code(0).shows("bea (signed");
     assert_eq!(answered(&bench, &id), [("gate1".to_owned(), "bea".to_owned())]);
 }
+
+#[test]
+fn a_question_at_a_stage_that_the_ledger_never_gave_does_not_verify() {
+    let bench = Bench::new();
+    bench.trust("vlan@lab", "2", "ten clean runs");
+    let id = bench.request_one();
+    assert_eq!(bench.drive(&id, 3)["question"]["standing"]["stage"], 2);
+    bench.holds(&id);
+    let folder = bench.outside("record");
+    bench.run(&["export", &id, folder.to_str().unwrap()]).code(0);
+    bench.run(&["verify", folder.to_str().unwrap()]).code(0).shows("a folder has no chain of trust stages");
+    // Whoever has the file takes the chain of stages away, with its leaf of the log.
+    let ledger = rusqlite::Connection::open(bench.root.join(".countersign/ledger.db")).unwrap();
+    ledger
+        .execute_batch(
+            "DROP TRIGGER events_last; DELETE FROM events WHERE engagement = 'trust';
+             DROP TRIGGER leaves_last; DELETE FROM log_leaves; DROP TRIGGER nodes_last; DELETE FROM log_nodes;
+             DROP TRIGGER checkpoints_last; DELETE FROM checkpoints;",
+        )
+        .unwrap();
+    drop(ledger);
+    bench.run(&["verify", &id]).code(5).shows("never gave its blueprint");
+}
