@@ -13,7 +13,7 @@ use crate::{
     },
     facts::Facts,
     policy::Catalog,
-    tool::{Effect, Tool},
+    tool::{Effect, Tool, UndoRule},
 };
 
 use super::{
@@ -146,6 +146,9 @@ impl<'a> Question<'a> {
         means.text(format!("This still runs: {}", said(tool, &args)));
         means.lines.extend(diff(Some(&found.actual), self.designed(tool, &args, Some(&found.actual)).as_ref()));
         match self.undo_words(node, tool, &args, Some(&found.actual)) {
+            Some(undo) if is_there(&found.actual) && !tool.undo.as_ref().is_some_and(reads_before) => {
+                means.warn(format!("taken back by: {undo}; that does not bring back what is there now"));
+            }
             Some(undo) => means.detail(format!("taken back by: {undo}")),
             None => means.warn(format!("it cannot be taken back: {} has no undo", tool.name)),
         }
@@ -388,4 +391,19 @@ fn why_unknown(call: &Call) -> String {
         Purpose::Act { attempt, .. } if *attempt > 1 => format!("in attempt {attempt}: {said}"),
         _ => said,
     }
+}
+
+/// Whether a state says that something is there.
+fn is_there(state: &Value) -> bool {
+    match state {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
+/// Whether an undo is made from what was there before, and so can bring it back.
+fn reads_before(undo: &UndoRule) -> bool {
+    undo.args.values().any(|arg| matches!(arg, Arg::Hole(hole) if hole.cel.variables().contains("before")))
 }
