@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, FlowNode, NodeId, Phase, Scope, Spec, Until},
+    artifact::{Agent, Arg, ArtifactKind, CallId, FlowNode, NodeId, Phase, Scope, Spec, Until},
     flow::{NextNode, NodeOutcome, bind_args, next_node},
     tool::{Effect, Tool},
 };
@@ -132,7 +132,32 @@ pub fn node_args(view: &View<'_>, node: &FlowNode) -> Result<Map<String, Value>,
     // Without holes there is nothing to read, so nothing that was read before is copied for them.
     let values = node.known_args().is_none().then(|| Values::of(view, node));
     let scope = values.as_ref().map_or_else(Scope::new, Values::scope);
-    bind_args(node, tool, &scope, view.toolbox).map_err(|error| error.to_string())
+    bind_args(node, tool, &scope, view.toolbox).map_err(|error| lost_answer(view, node).unwrap_or(error.to_string()))
+}
+
+/// That a step which is done gave no answer that this one reads: its effect was seen, and what it said was lost.
+fn lost_answer(view: &View<'_>, node: &FlowNode) -> Option<String> {
+    let flow = view.documents.flow()?;
+    let holes = node.step.args.iter().filter_map(|(name, arg)| match arg {
+        Arg::Hole(hole) => Some((name, hole)),
+        _ => None,
+    });
+    for (argument, hole) in holes {
+        let read = hole.cel.members_of("steps").unwrap_or_default();
+        let unanswered = |node: &&FlowNode| {
+            let done = view.state.nodes.get(&node.id).is_some_and(|settled| settled.outcome == NodeOutcome::Done);
+            let answer = view.act_of(&node.id).and_then(|(_, call)| call.result);
+            read.contains(&node.step.id.to_string()) && done && answer.is_none()
+        };
+        if let Some(node) = flow.nodes.iter().find(unanswered) {
+            return Some(format!(
+                "`{}` is done, but what it answered was lost, so `{argument}` is not known; look at what it left and \
+                 request the rest with that",
+                node.id
+            ));
+        }
+    }
+    None
 }
 
 pub(super) fn run(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextError> {

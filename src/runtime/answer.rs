@@ -9,20 +9,13 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    artifact::{
-        Agent, ArtifactKind, Digest, FlowNode, NodeId, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml,
-    },
-    engagement::{
-        About, Actor, Answer, Answered, Command, DocumentError, Gate, Refusal, Retried, Seal, Standing, State,
-        read_document,
-    },
+    artifact::{Agent, ArtifactKind, Digest, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml},
+    engagement::{About, Actor, Answer, Answered, Command, DocumentError, Refusal, Standing, State, read_document},
     facts::{Identity, IdentityMeans, Role},
-    flow::NodeOutcome,
     gate::{ApprovalRequest, GateError, approval_request, what_changed},
     ledger::{Journal, JournalError, LedgerError},
     model::Models,
     policy::{Catalog, design_problems, holes_for_nobody, spec_problems},
-    tool::Effect,
 };
 
 use super::{
@@ -441,64 +434,4 @@ pub async fn edit(
         }
         _ => Err(AnswerError::NothingToEdit(state.id.to_string())),
     }
-}
-
-/// Has failed steps tried again, with what depends on them. Their approved calls are approved for one more use;
-/// destructive ones ask again.
-pub async fn retry(
-    workspace: &Workspace,
-    journal: &mut Journal,
-    identity: Identity,
-) -> Result<Vec<NodeId>, AnswerError> {
-    let catalog = workspace.catalog_of(journal)?;
-    let state = journal.state();
-    let seal = Seal::of(state, journal.blobs());
-    let mut nodes = BTreeMap::new();
-    let mut calls = Vec::new();
-    let mut again = Vec::new();
-    let found = retryable(journal);
-    // Where duties are apart, whoever asked for it may try again, but renews no approval by that; nor does anybody
-    // where approvals are signed or this one was, because a retry is not.
-    let (own, now) = (state.barred.contains(&identity.name) || state.signed, Timestamp::now());
-    if found.is_empty() {
-        return Err(AnswerError::NothingToRetry(state.id.to_string()));
-    }
-    for (node, attempt) in found {
-        nodes.insert(node.id.to_string(), attempt);
-        again.push(node.id.clone());
-        let writes = catalog.toolbox.tool(&node.step.tool).is_some_and(|tool| tool.effect == Effect::Write);
-        if let (true, None, Some(args)) = (writes, &node.step.approval, node.known_args()) {
-            let digest = seal.call_digest(&state.id, Some(&node.id), node.step.tool.as_str(), &args);
-            let digest = digest.map_err(|error| AnswerError::Driver(error.to_string()))?;
-            let used = state.approved_calls.get(&digest).is_none_or(|left| *left == 0);
-            if used && !own && state.agreed_to(&digest, now) && !state.agreed_signed(&digest, now) {
-                calls.push(digest);
-            }
-        }
-    }
-    let roles = catalog.people.roles(&identity);
-    let command = Command::Retry { retried: Retried { nodes, calls }, roles };
-    let id = journal.id().to_string();
-    let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
-    done.map_err(|error| not_now(error, &id))?;
-    Ok(again)
-}
-
-/// The nodes that a retry would begin again, each with its attempt; none where a retry would be refused.
-pub fn retryable(journal: &Journal) -> Vec<(&FlowNode, u32)> {
-    let state = journal.state();
-    let over = state.cancelled.is_some() || !state.gate_open(Gate::One) || !state.gate_open(Gate::Two);
-    let nodes = journal.documents().flow().filter(|_| !over).into_iter().flat_map(|flow| &flow.nodes);
-    nodes
-        .filter_map(|node| {
-            let settled = state.nodes.get(&node.id).filter(|_| state.wanted_after(&node.id).is_none())?;
-            let attempt = match settled.outcome {
-                NodeOutcome::Failed if !settled.changed => state.attempt(&node.id) + 1,
-                NodeOutcome::Undone => state.attempt(&node.id) + 1,
-                NodeOutcome::NotRun => state.attempt(&node.id),
-                _ => return None,
-            };
-            Some((node, attempt))
-        })
-        .collect()
 }

@@ -10,6 +10,7 @@ mod found;
 mod progress;
 mod redact;
 mod request;
+mod retry;
 mod revision;
 #[cfg(test)]
 mod revision_tests;
@@ -23,14 +24,12 @@ mod talking;
 mod witness;
 mod workspace;
 
-pub use answer::{
-    AnswerError, Choice, Given, Open, Yes, answer, cancel, edit, nothing_open, open_question, retry, retryable,
-    standing,
-};
+pub use answer::{AnswerError, Choice, Given, Open, Yes, answer, cancel, edit, nothing_open, open_question, standing};
 pub use driver::{BrokenOff, Driver, DriverError};
 pub use progress::{Progress, Stopped};
 pub use redact::{Redaction, plan_redaction, redact};
 pub use request::{NewRequest, RequestError, file_request};
+pub use retry::{retry, retryable};
 pub use signing::{Signer, SigningError, Wanted, sign_trust};
 pub use simulate::{Flip, Simulation, answer_word, simulate};
 pub use solver::{Solver, SolverSearch, prove_spec};

@@ -321,3 +321,34 @@ fn approvals_that_were_renewed_on_a_name_are_counted_and_named() {
     let held = bench.run(&["verify", &id, "--signers", "policies/allowed_signers"]).code(5);
     assert!(held.out.contains("approvals renewed on a name alone"), "{}", held.out);
 }
+
+#[test]
+fn an_answer_that_was_lost_is_named_by_the_step_that_reads_it() {
+    let bench = Bench::impatient();
+    let id = bench.request(&["--blueprint", "address", "--set", "name=app01"]);
+    bench.to_gate2(&id);
+    // Each sending acts, and the process ends before it answers; only reading back shows what came of it.
+    bench.fault("crash-after:ipam.address.allocate");
+    bench.approve(&id);
+    let (_, end) = bench.yes_to_all(&id);
+    let steps = end["record"]["steps"].as_array().unwrap();
+    let publish = steps.iter().find(|step| step["node"] == "publish").unwrap();
+    assert!(
+        publish["reason"].as_str().unwrap().contains("`allocate` is done, but what it answered was lost"),
+        "{publish}"
+    );
+}
+
+#[test]
+fn a_step_whose_needs_cannot_be_done_any_more_is_not_offered_again() {
+    let bench = Bench::impatient();
+    let id = bench.request(&["--blueprint", "address", "--set", "name=app01"]);
+    bench.to_gate2(&id);
+    bench.fault("error:dns.record.create");
+    bench.fault("lie:ipam.address.release");
+    bench.approve(&id);
+    bench.yes_to_all(&id);
+    // What `allocate` left could not be taken back, so nothing that needs it can be tried again.
+    assert!(!bench.run(&["show", &id]).code(0).out.contains("--retry"), "{}", bench.run(&["show", &id]).out);
+    bench.run(&["run", &id, "--retry", "failed"]).code(2).says("no step of");
+}

@@ -1,0 +1,94 @@
+//! Steps that failed, tried again: which of them can be, and what is approved anew with that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::{
+    artifact::{FlowNode, NodeId},
+    engagement::{Actor, Command, Gate, Retried, Seal},
+    facts::Identity,
+    flow::NodeOutcome,
+    ledger::Journal,
+    tool::Effect,
+};
+
+use super::{
+    answer::{AnswerError, not_now},
+    workspace::Workspace,
+};
+
+/// Has failed steps tried again, with what depends on them. Their approved calls are approved for one more use;
+/// destructive ones ask again.
+pub async fn retry(
+    workspace: &Workspace,
+    journal: &mut Journal,
+    identity: Identity,
+) -> Result<Vec<NodeId>, AnswerError> {
+    let catalog = workspace.catalog_of(journal)?;
+    let state = journal.state();
+    let seal = Seal::of(state, journal.blobs());
+    let mut nodes = BTreeMap::new();
+    let mut calls = Vec::new();
+    let mut again = Vec::new();
+    let found = retryable(journal);
+    // Where duties are apart, whoever asked for it may try again, but renews no approval by that; nor does anybody
+    // where approvals are signed or this one was, because a retry is not.
+    let (own, now) = (state.barred.contains(&identity.name) || state.signed, Timestamp::now());
+    if found.is_empty() {
+        return Err(AnswerError::NothingToRetry(state.id.to_string()));
+    }
+    for (node, attempt) in found {
+        nodes.insert(node.id.to_string(), attempt);
+        again.push(node.id.clone());
+        let writes = catalog.toolbox.tool(&node.step.tool).is_some_and(|tool| tool.effect == Effect::Write);
+        if let (true, None, Some(args)) = (writes, &node.step.approval, node.known_args()) {
+            let digest = seal.call_digest(&state.id, Some(&node.id), node.step.tool.as_str(), &args);
+            let digest = digest.map_err(|error| AnswerError::Driver(error.to_string()))?;
+            let used = state.approved_calls.get(&digest).is_none_or(|left| *left == 0);
+            if used && !own && state.agreed_to(&digest, now) && !state.agreed_signed(&digest, now) {
+                calls.push(digest);
+            }
+        }
+    }
+    let roles = catalog.people.roles(&identity);
+    let command = Command::Retry { retried: Retried { nodes, calls }, roles };
+    let id = journal.id().to_string();
+    let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
+    done.map_err(|error| not_now(error, &id))?;
+    Ok(again)
+}
+
+/// The nodes that a retry would begin again, each with its attempt; none where a retry would be refused. A step is among
+/// them only where what it needs is done or is tried again too: else it would only be left out.
+pub fn retryable(journal: &Journal) -> Vec<(&FlowNode, u32)> {
+    let state = journal.state();
+    let over = state.cancelled.is_some() || !state.gate_open(Gate::One) || !state.gate_open(Gate::Two);
+    let nodes = journal.documents().flow().filter(|_| !over).into_iter().flat_map(|flow| &flow.nodes);
+    let mut found: Vec<(&FlowNode, u32)> = nodes
+        .filter_map(|node| {
+            let settled = state.nodes.get(&node.id).filter(|_| state.wanted_after(&node.id).is_none())?;
+            let attempt = match settled.outcome {
+                NodeOutcome::Failed if !settled.changed => state.attempt(&node.id) + 1,
+                NodeOutcome::Undone => state.attempt(&node.id) + 1,
+                NodeOutcome::NotRun => state.attempt(&node.id),
+                _ => return None,
+            };
+            Some((node, attempt))
+        })
+        .collect();
+    let outcome = |node: &NodeId| state.nodes.get(node).map(|settled| settled.outcome);
+    let done = |node: &NodeId| {
+        matches!(outcome(node), Some(NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped))
+    };
+    loop {
+        let again: BTreeSet<&NodeId> = found.iter().map(|(node, _)| &node.id).collect();
+        let all = found.len();
+        found.retain(|(node, _)| {
+            node.step.always || node.needs.iter().all(|needs| done(needs) || again.contains(needs))
+        });
+        if found.len() == all {
+            return found;
+        }
+    }
+}
