@@ -3,10 +3,12 @@
 //! no half-done transaction. Readers have connections of their own that cannot write. They wait for no writer, and what
 //! they read is mostly in memory, so whoever asks reads it itself: handing it to another thread would take longer.
 //!
-//! When it is opened, what the file is, its version and its tables are looked at. It is not searched for other damage (`PRAGMA quick_check` reads all of it): SQLite says so when it reads a bad page, and whatever it does
-//! not notice, the chain and the digests do.
+//! When it is opened, what the file is, its version and its tables are looked at, and it is searched for other damage
+//! before anything is written: a small file always, a large one when it is not as it was when it was last found whole.
+//! What that does not notice, the chain and the digests do.
 
 mod backup;
+mod damage;
 #[cfg(debug_assertions)]
 mod halt;
 mod log;

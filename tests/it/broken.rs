@@ -135,6 +135,48 @@ fn a_ledger_that_is_damaged_is_said_to_be_and_never_written_to() {
 }
 
 #[test]
+fn one_damaged_page_of_another_engagement_stops_every_command_before_it_writes() {
+    let bench = Bench::new();
+    let other = bench.request_one();
+    bench.to_gate2(&other);
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    let file = bench.root.join(".countersign/ledger.db");
+    // All of it is in the main file then.
+    let ledger = rusqlite::Connection::open(&file).unwrap();
+    ledger.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).unwrap();
+    drop(ledger);
+    let whole = std::fs::read(&file).unwrap();
+    // A leaf of the table of events with the first events in it, and none of the last engagement's.
+    let has = |page: &[u8], what: &str| page.windows(what.len()).any(|bytes| bytes == what.as_bytes());
+    let pages = whole.chunks(4096).enumerate().skip(1);
+    let leaf = pages.filter(|(_, page)| page[0] == 13 && has(page, &other) && !has(page, &id)).map(|(at, _)| at);
+    let leaf = leaf.min().unwrap();
+    let mut bytes = whole.clone();
+    bytes[leaf * 4096 + 2048..(leaf + 1) * 4096].fill(0);
+    std::fs::write(&file, &bytes).unwrap();
+    let commands: [&[&str]; 9] = [
+        &["list"],
+        &["show", &id],
+        &["run", &id],
+        &["reject", &id, "--reason", "not now"],
+        &["request", "--blueprint", "vlan", "--set", "id=121", "--set", "name=guest"],
+        &["verify", &id],
+        &["verify", "log"],
+        &["backup", "copy.db"],
+        &["keys", "rotate"],
+    ];
+    for args in commands {
+        bench.run(args).code(1).says("is damaged: ").says("restore the workspace from a backup");
+        assert_eq!(std::fs::read(&file).unwrap(), bytes, "{args:?} wrote to it");
+    }
+    assert!(!bench.root.join("copy.db").exists());
+    std::fs::write(&file, &whole).unwrap();
+    bench.run(&["list"]).code(0);
+    bench.holds(&other);
+}
+
+#[test]
 fn a_ledger_that_is_gone_is_not_taken_for_an_empty_one_by_verify() {
     let bench = Bench::new();
     let id = bench.request_one();

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{super::error::LedgerError, failed, log, open, packed, scrub};
+use super::{super::error::LedgerError, damage, failed, log, open, packed, scrub};
 
 /// Marks the file as a ledger (`PRAGMA application_id`): "CSgn".
 const APPLICATION: i64 = 0x4353_676e;
@@ -127,7 +127,7 @@ pub(super) fn sync_folder_of(path: &Path) {
     }
 }
 
-/// Checks what the file is and brings it to the version that this program writes.
+/// Checks what the file is, searches it for damage and brings it to the version that this program writes.
 pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), LedgerError> {
     let version = pragma(connection, "PRAGMA user_version").map_err(|error| opening(path, error))?;
     let application = pragma(connection, "PRAGMA application_id").map_err(|error| opening(path, error))?;
@@ -137,6 +137,7 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
     if version > known() {
         return Err(LedgerError::Newer { found: version, known: known() });
     }
+    damage::search(connection, path)?;
     if version < known() {
         upgrade(connection, version)?;
     }
