@@ -5,16 +5,21 @@ use crate::ledger::SqliteStore;
 use super::{
     args::{Backup, Global},
     context::Context,
-    output::{CliError, Code, say, say_json},
+    output::{CliError, Code, aside, plain, say, say_json},
 };
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let ledger = SqliteStore::open(context.workspace.state_folder().join("ledger.db")).await?;
-    let copied = ledger.backup(&args.file).await;
+    // A ledger is worth a copy without its keys too.
+    let keys = context.workspace.keys().await?.history().map_err(CliError::from);
+    let copied = ledger.backup(&args.file, keys.as_ref().ok()).await;
     ledger.close().await;
     let copied = copied?;
+    if let Err(CliError { message, .. }) = &keys {
+        aside(format!("note: the log was not held against its checkpoints: {}", plain(message)));
+    }
     if global.json {
         say_json(&serde_json::json!({
             "file": args.file, "engagements": copied.engagements, "events": copied.events,
@@ -22,7 +27,8 @@ pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
         return Ok(Code::Done);
     }
     let (file, many) = (args.file.display(), if copied.engagements == 1 { "" } else { "s" });
-    say(format!("{file}: {} engagement{many}, {} events; every chain holds", copied.engagements, copied.events));
+    let log = if keys.is_ok() { ", and so does the log" } else { "" };
+    say(format!("{file}: {} engagement{many}, {} events; every chain holds{log}", copied.engagements, copied.events));
     say("What lies beside the ledger is not in it: tools/, policies/ and prompts/ belong into git.");
     Ok(Code::Done)
 }

@@ -8,10 +8,9 @@ use serde_json::json;
 
 use crate::{
     artifact::EngagementId,
-    engagement::LogSeen,
     ledger::{
         Bundle, Checkpoint, Freshness, KeyHistory, LogCheck, Note, Problem, Store, Verification, check_log,
-        consistency, last_checkpoint, log_root, origin, prove, read_checkpoints,
+        consistency, last_checkpoint, log_root, origin, prove, read_checkpoints, seen_otherwise,
     },
 };
 
@@ -225,18 +224,7 @@ pub async fn hold_to_what_was_seen(
     bundle: &Bundle,
     verification: &mut Verification,
 ) -> Result<(), CliError> {
-    let store = context.workspace.store().as_ref();
-    let leaves = store.log_size().await?;
-    for (seq, LogSeen { size, root }) in bundle.logs_seen() {
-        let what = match size > leaves {
-            true => {
-                format!("whoever signed this saw {size} leaves in the log, and there are {leaves}: it was rolled back")
-            }
-            false if log_root(store, size).await? == root => continue,
-            false => format!("whoever signed this saw another log: of its first {size} leaves one was changed"),
-        };
-        verification.problems.push(Problem::at(seq, what));
-    }
+    verification.problems.extend(seen_otherwise(context.workspace.store().as_ref(), bundle).await?);
     verification.ok = verification.problems.is_empty();
     Ok(())
 }

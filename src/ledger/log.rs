@@ -3,9 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Digest, EngagementId};
+use crate::{
+    artifact::{Digest, EngagementId},
+    engagement::LogSeen,
+};
 
 use super::{
+    bundle::Bundle,
     chain,
     checkpoint::{Checkpoint, read_checkpoints},
     error::LedgerError,
@@ -13,6 +17,7 @@ use super::{
     merkle::{self, Leaf, Nodes, Tree},
     note::Note,
     store::{Logged, Store},
+    verify::Problem,
 };
 
 /// That the log of a checkpoint has a leaf. Checked with nothing but the keys.
@@ -134,6 +139,26 @@ pub async fn consistency(store: &dyn Store, old: u64, new: u64) -> Result<Option
 pub async fn log_root(store: &dyn Store, size: u64) -> Result<Digest, LedgerError> {
     let nodes = store.log_nodes(&merkle::needed_for_root(size)).await?;
     merkle::root(size, &nodes).ok_or_else(hole)
+}
+
+/// Where what an approver saw of the log when they signed is not what it was then.
+///
+/// # Errors
+///
+/// [`LedgerError::Corrupt`]; and whatever the store gives.
+pub async fn seen_otherwise(store: &dyn Store, bundle: &Bundle) -> Result<Vec<Problem>, LedgerError> {
+    let (leaves, mut found) = (store.log_size().await?, Vec::new());
+    for (seq, LogSeen { size, root }) in bundle.logs_seen() {
+        let what = match size > leaves {
+            true => {
+                format!("whoever signed this saw {size} leaves in the log, and there are {leaves}: it was rolled back")
+            }
+            false if log_root(store, size).await? == root => continue,
+            false => format!("whoever signed this saw another log: of its first {size} leaves one was changed"),
+        };
+        found.push(Problem::at(seq, what));
+    }
+    Ok(found)
 }
 
 async fn path(store: &dyn Store, places: Option<Vec<u64>>, size: u64) -> Result<Vec<Digest>, LedgerError> {

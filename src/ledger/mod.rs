@@ -36,7 +36,7 @@ pub use journal::{Journal, JournalError};
 pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, origin};
 pub use log::{
     ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, check_log, consistency, last_checkpoint,
-    log_root, prove,
+    log_root, prove, seen_otherwise,
 };
 pub use merkle::{Leaf, Nodes};
 pub use note::{Note, NoteError, NoteKey, VerifierKey};

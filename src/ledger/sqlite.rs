@@ -11,6 +11,7 @@ mod backup;
 mod damage;
 #[cfg(debug_assertions)]
 mod halt;
+mod lists;
 mod log;
 mod packed;
 mod schema;
@@ -37,7 +38,7 @@ use crate::artifact::{Digest, EngagementId, LedgerId};
 use super::{
     error::LedgerError,
     merkle::Nodes,
-    store::{Append, AroundRead, Filter, Logged, Pending, Store, Which, checked, spelled},
+    store::{Append, AroundRead, Filter, Logged, Pending, Store, Which, checked},
     summary::Summary,
 };
 
@@ -88,6 +89,7 @@ impl SqliteStore {
         schema::create_if_missing(path)?;
         let mut connection = connect(path).map_err(|error| schema::opening(path, failed("be opened")(error)))?;
         schema::bring_up_to_date(&mut connection, path)?;
+        lists::make_again(&mut connection)?;
         let readers = Readers { path: path.to_owned(), idle: Mutex::default() };
         let (queue, jobs) = mpsc::channel(4 * SHARED);
         let commits = Arc::new(AtomicU64::new(0));
@@ -187,16 +189,7 @@ impl SqliteStore {
     }
 
     fn find(&self, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
-        // `~` comes after every letter of an id.
-        let ids: Vec<String> = self.readers.all(
-            "read the list",
-            "SELECT engagement FROM summaries WHERE engagement >= ?1 AND engagement < ?1 || '~' ORDER BY engagement",
-            (spelled(prefix),),
-            |row| row.get(0),
-        )?;
-        let parse =
-            |id: String| id.parse().map_err(|_| LedgerError::corrupt("the list", "an engagement id is not one"));
-        ids.into_iter().map(parse).collect()
+        self.readers.with(|connection| lists::find(connection, prefix))
     }
 }
 

@@ -177,6 +177,34 @@ fn one_damaged_page_of_another_engagement_stops_every_command_before_it_writes()
 }
 
 #[test]
+fn an_engagement_that_was_deleted_from_the_list_is_there_all_the_same() {
+    let bench = Bench::new();
+    let (id, other) = (bench.request_one(), bench.request_one());
+    bench.to_gate2(&id);
+    let before = bench.list();
+    let ledger = rusqlite::Connection::open(bench.root.join(".countersign/ledger.db")).unwrap();
+    let forget = || ledger.execute("DELETE FROM summaries WHERE engagement = ?", (&id,)).unwrap();
+    for args in [&["verify", &id][..], &["show", &id], &["log", &id]] {
+        assert_eq!(forget(), 1, "{args:?}");
+        bench.run(args).code(0);
+    }
+    forget();
+    assert_eq!(bench.list(), before);
+    forget();
+    let copy = bench.outside("copy.db");
+    bench.run(&["backup", copy.to_str().unwrap()]).code(0).shows("2 engagements").shows("every chain holds");
+    // What is broken and in no list is not passed over.
+    let breaking = "DROP TRIGGER events_last; DELETE FROM events WHERE engagement = ?1 AND seq = 2";
+    forget();
+    ledger.execute_batch(&breaking.replace("?1", &format!("'{id}'"))).unwrap();
+    bench.run(&["verify", &id]).code(5);
+    let refused = bench.outside("refused.db");
+    bench.run(&["backup", refused.to_str().unwrap()]).code(1).says(&format!("the chain of engagement {id}"));
+    assert!(!refused.exists());
+    bench.run(&["verify", &other]).code(0);
+}
+
+#[test]
 fn a_ledger_that_is_gone_is_not_taken_for_an_empty_one_by_verify() {
     let bench = Bench::new();
     let id = bench.request_one();

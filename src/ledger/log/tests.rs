@@ -50,7 +50,7 @@ impl Ledger {
 
     /// A copy of the file as it is now.
     async fn copy(&self, to: &Path) {
-        self.store().await.backup(to).await.unwrap();
+        self.store().await.backup(to, None).await.unwrap();
     }
 
     /// Puts a copy in place of the file.

@@ -6,7 +6,14 @@ use std::{
 };
 
 use super::{
-    super::{bundle::Bundle, error::LedgerError, store::Filter, trust::TrustBook},
+    super::{
+        bundle::Bundle,
+        error::LedgerError,
+        keys::KeyHistory,
+        log::{check_log, seen_otherwise},
+        trust::TrustBook,
+        verify::Problem,
+    },
     SqliteStore, connect, failed, schema,
 };
 
@@ -20,19 +27,20 @@ pub struct Backup {
 }
 
 impl SqliteStore {
-    /// Copies the ledger to a new file. The copy is made beside its place; every page of it, every chain and every
-    /// document that a chain names are checked before it gets its name, and it is durable when this answers.
+    /// Copies the ledger to a new file. The copy is made beside its place; every page of it, every chain, every document
+    /// that a chain names and, with the ledger's keys, the log are checked before it gets its name, and it is durable when
+    /// this answers.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Exists`] if something is there, [`LedgerError::Corrupt`] if a chain of the copy does not hold; and
+    /// [`LedgerError::Exists`] if something is there, [`LedgerError::Corrupt`] if a chain or the log of the copy does not hold; and
     /// whatever reading and writing give. Nothing is left at the place then.
-    pub async fn backup(&self, to: &Path) -> Result<Backup, LedgerError> {
+    pub async fn backup(&self, to: &Path, keys: Option<&KeyHistory>) -> Result<Backup, LedgerError> {
         if fs::symlink_metadata(to).is_ok() {
             return Err(LedgerError::Exists(to.into()));
         }
         let new = schema::beside(to, &format!(".new-{}", std::process::id()));
-        let copied = self.copy_to(&new).await;
+        let copied = self.copy_to(&new, keys).await;
         let published = copied.and_then(|copied| {
             File::open(&new)
                 .and_then(|file| file.sync_all())
@@ -50,7 +58,7 @@ impl SqliteStore {
         published
     }
 
-    async fn copy_to(&self, new: &Path) -> Result<Backup, LedgerError> {
+    async fn copy_to(&self, new: &Path, keys: Option<&KeyHistory>) -> Result<Backup, LedgerError> {
         let name = new.to_str().ok_or_else(|| {
             LedgerError::io("write", new, std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not text"))
         })?;
@@ -67,7 +75,7 @@ impl SqliteStore {
             return Err(LedgerError::corrupt("the backup", said));
         }
         let copy = std::sync::Arc::new(SqliteStore::open(new).await?);
-        let checked = chains_of(&copy).await;
+        let checked = chains_of(&copy, keys).await;
         if let Some(copy) = std::sync::Arc::into_inner(copy) {
             copy.close().await;
         }
@@ -75,17 +83,31 @@ impl SqliteStore {
     }
 }
 
-async fn chains_of(copy: &std::sync::Arc<SqliteStore>) -> Result<Backup, LedgerError> {
-    let mut found = Backup { engagements: 0, events: 0 };
-    for summary in copy.summaries(&Filter::default())? {
-        let verified = Bundle::export(copy.as_ref(), &summary.id).await?.verify();
-        if let Some(problem) = verified.problems.first() {
-            let what = format!("the chain of engagement {} (event {})", summary.id, problem.seq);
-            return Err(LedgerError::corrupt(what, problem.what.clone()));
+/// Finds what `verify` would, so that no copy is called whole that it would not call whole.
+async fn chains_of(copy: &std::sync::Arc<SqliteStore>, keys: Option<&KeyHistory>) -> Result<Backup, LedgerError> {
+    let damaged = |chain: String, problem: &Problem| {
+        Err(LedgerError::corrupt(format!("{chain} (event {})", problem.seq), problem.what.clone()))
+    };
+    let (mut found, store) = (Backup { engagements: 0, events: 0 }, copy.as_ref());
+    for id in copy.find("")? {
+        let bundle = Bundle::export(store, &id).await?;
+        let verified = bundle.verify();
+        let seen = seen_otherwise(store, &bundle).await?;
+        if let Some(problem) = verified.problems.iter().chain(&bundle.lost()).chain(&seen).next() {
+            return damaged(format!("the chain of engagement {id}"), problem);
         }
         found.engagements += 1;
         found.events += verified.events;
     }
-    TrustBook::open(std::sync::Arc::clone(copy) as std::sync::Arc<dyn super::Store>).await?;
+    let trust = TrustBook::open(std::sync::Arc::clone(copy) as std::sync::Arc<dyn super::Store>).await?;
+    if let Some(problem) = trust.verify(None).await?.first() {
+        return damaged("the chain of trust stages".into(), problem);
+    }
+    if let Some(keys) = keys {
+        let log = check_log(store, keys, &[]).await?;
+        if let Some(problem) = log.problems.first() {
+            return Err(LedgerError::corrupt(format!("the log (leaf {})", problem.leaf), problem.what.clone()));
+        }
+    }
     Ok(found)
 }

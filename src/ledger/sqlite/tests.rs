@@ -357,7 +357,7 @@ async fn a_backup_is_whole_while_others_write_and_never_takes_the_place_of_a_fil
     let copies = dir.path().join("copies");
     std::fs::create_dir(&copies).unwrap();
     let copy = copies.join("copy.db");
-    let copied = store.backup(&copy).await.unwrap();
+    let copied = store.backup(&copy, None).await.unwrap();
     writing.await.unwrap();
     assert_eq!(names(&copies), ["copy.db"]);
     let opened = SqliteStore::open(&copy).await.unwrap();
@@ -371,7 +371,7 @@ async fn a_backup_is_whole_while_others_write_and_never_takes_the_place_of_a_fil
     }
     opened.close().await;
     let before = std::fs::read(&copy).unwrap();
-    let refused = store.backup(&copy).await.unwrap_err();
+    let refused = store.backup(&copy, None).await.unwrap_err();
     assert!(matches!(refused, LedgerError::Exists(_)), "{refused}");
     assert_eq!(std::fs::read(&copy).unwrap(), before);
 }
@@ -387,10 +387,46 @@ async fn a_backup_of_a_chain_that_does_not_hold_is_not_made() {
         .unwrap();
     connection.close().unwrap();
     let store = SqliteStore::open(&path).await.unwrap();
-    let refused = store.backup(&dir.path().join("copy.db")).await.unwrap_err();
+    let refused = store.backup(&dir.path().join("copy.db"), None).await.unwrap_err();
     assert!(refused.to_string().contains("the chain of engagement aaaaa (event 3)"), "{refused}");
     store.close().await;
     assert_eq!(names(dir.path()), ["ledger.sqlite"]);
+}
+
+#[tokio::test]
+async fn a_backup_is_not_made_where_a_document_is_gone_or_the_list_hides_a_broken_chain() {
+    let (dir, path) = place();
+    filled(&path).await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    let story = Story::whole("ddddd");
+    store.append(story.append(0, 20)).await.unwrap();
+    let bundle = Bundle::export(&store, &story.id).await.unwrap();
+    let without = |digest: &&Digest| {
+        let mut without = bundle.clone();
+        without.blobs.remove(digest);
+        without.verify().ok && !without.lost().is_empty()
+    };
+    // One that a bundle may leave out and a ledger may not.
+    let gone = bundle.blobs.keys().find(without).unwrap();
+    let connection = raw(&path);
+    connection.execute_batch("SAVEPOINT before; DROP TRIGGER blobs_last").unwrap();
+    connection.execute("DELETE FROM blobs WHERE digest = ?", (gone.to_string(),)).unwrap();
+    connection.execute_batch("RELEASE before").unwrap();
+    let refused = store.backup(&dir.path().join("copy.db"), None).await.unwrap_err();
+    assert!(refused.to_string().contains("the chain of engagement ddddd (event "), "{refused}");
+    assert!(refused.to_string().contains("is not in the ledger, and nothing says"), "{refused}");
+    let bytes = packed::Packer::new().pack(&bundle.blobs[gone]);
+    connection.execute("INSERT INTO blobs (digest, bytes) VALUES (?, ?)", (gone.to_string(), bytes)).unwrap();
+    store.backup(&dir.path().join("whole.db"), None).await.unwrap();
+    connection
+        .execute_batch(
+            "DROP TRIGGER events_stay; UPDATE events SET bytes = (SELECT bytes FROM events WHERE position = 2) \
+             WHERE position = 3; DELETE FROM summaries WHERE engagement = 'aaaaa'",
+        )
+        .unwrap();
+    let refused = store.backup(&dir.path().join("copy.db"), None).await.unwrap_err();
+    assert!(refused.to_string().contains("the chain of engagement aaaaa (event 3)"), "{refused}");
+    assert_eq!(names(dir.path()).into_iter().filter(|name| name.starts_with("copy")).count(), 0);
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ const PUT_SUMMARY: &str = "INSERT INTO summaries (engagement, standing, requeste
     requester = excluded.requester, updated_at = excluded.updated_at, line = excluded.line";
 
 /// Where an engagement stands, as lists are filtered.
-fn standing(summary: &Summary) -> &'static str {
+pub(super) fn standing(summary: &Summary) -> &'static str {
     match &summary.status {
         Status::Closed { .. } => "closed",
         Status::Waiting { .. } | Status::Rejected { .. } | Status::Asked { .. } => "waiting",

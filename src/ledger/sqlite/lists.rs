@@ -1,0 +1,128 @@
+//! Which engagements there are. The events say so; the table that lists are read from is a cache of them, and the line of
+//! an engagement that has events and none there is made again from its events when the file is opened. The index of the
+//! events is walked from one engagement to the next, so that this takes longer with each engagement and not with each
+//! event.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::{
+    artifact::{Digest, EngagementId},
+    engagement::State,
+};
+
+use super::{
+    super::{chain, error::LedgerError, store::spelled, summary::Summary},
+    Unpacker, failed, rows,
+    write::standing,
+};
+
+/// Those whose id begins so, without the ledger's own chain of trust stages. `~` comes after every letter of an id.
+const FIND: &str = "WITH RECURSIVE known (id) AS (\
+    SELECT min(engagement) FROM events WHERE engagement >= ?1 \
+    UNION ALL SELECT (SELECT min(engagement) FROM events WHERE engagement > id) FROM known WHERE id < ?1 || '~') \
+    SELECT id FROM known WHERE id < ?1 || '~' AND id <> ?2";
+
+/// Those that no list has.
+const UNLISTED: &str = "WITH RECURSIVE known (id) AS (\
+    SELECT min(engagement) FROM events \
+    UNION ALL SELECT (SELECT min(engagement) FROM events WHERE engagement > id) FROM known WHERE id IS NOT NULL) \
+    SELECT id FROM known WHERE id <> ?1 AND NOT EXISTS (SELECT 1 FROM summaries WHERE engagement = id)";
+
+/// What was written meanwhile is newer.
+const PUT: &str = "INSERT INTO summaries (engagement, standing, requester, updated_at, line) VALUES (?, ?, ?, ?, ?) \
+    ON CONFLICT (engagement) DO NOTHING";
+
+/// The engagements whose id begins so, in order.
+pub(super) fn find(connection: &Connection, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
+    let with = (spelled(prefix), EngagementId::TRUST);
+    let ids: Vec<String> = rows(connection, FIND, with, |row| row.get(0)).map_err(failed("find an engagement"))?;
+    let parse =
+        |id: String| id.parse().map_err(|_| LedgerError::corrupt("the table of events", "an engagement id is not one"));
+    ids.into_iter().map(parse).collect()
+}
+
+/// Makes the lines again that are missing. A chain that cannot be read has none, and is found by its id.
+pub(super) fn make_again(connection: &mut Connection) -> Result<(), LedgerError> {
+    let unlisted: Vec<String> =
+        rows(connection, UNLISTED, (EngagementId::TRUST,), |row| row.get(0)).map_err(failed("read the list"))?;
+    let mut made = Vec::new();
+    for id in unlisted {
+        match fold(connection, &id) {
+            Some(summary) => made.push(summary),
+            None => tracing::warn!(id, "an engagement is in no list, and its chain does not hold; verify it"),
+        }
+    }
+    if made.is_empty() {
+        return Ok(());
+    }
+    put(connection, &made).map_err(failed("make its list again"))
+}
+
+fn put(connection: &mut Connection, made: &[(Summary, String)]) -> rusqlite::Result<()> {
+    let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+    for (summary, line) in made {
+        tracing::warn!(id = %summary.id, "an engagement was in no list; its line was made again from its events");
+        let updated_at = summary.updated_at.as_microsecond();
+        let row = (summary.id.as_str(), standing(summary), summary.requester.as_str(), updated_at, line);
+        transaction.execute(PUT, row)?;
+    }
+    transaction.commit()
+}
+
+/// The line of an engagement and what it is stored as, from its events.
+fn fold(connection: &Connection, id: &str) -> Option<(Summary, String)> {
+    let statement = "SELECT bytes FROM events WHERE engagement = ? ORDER BY seq";
+    let packed = rows(connection, statement, (id,), |row| row.get(0)).ok()?;
+    let (mut events, mut prev) = (Vec::new(), Digest::ZERO);
+    for (bytes, seq) in Unpacker::unpack_all(packed).ok()?.iter().zip(1..) {
+        let event = chain::check(bytes, seq, prev).ok().filter(|event| event.engagement.as_str() == id)?;
+        prev = event.hash;
+        events.push(event);
+    }
+    let summary = Summary::of(&State::replay(&events)?);
+    let line = serde_json::to_string(&summary).ok()?;
+    Some((summary, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ledger::{Append, Filter, SqliteStore, sqlite::connect, testing::Story};
+
+    #[tokio::test]
+    async fn an_engagement_that_no_list_has_is_listed_again_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let store = SqliteStore::open(&path).await.unwrap();
+        for (of, to) in [("aaaaa", 7), ("bbbbb", 3), ("ccccc", 20)] {
+            store.append(Story::whole(of).append(0, to)).await.unwrap();
+        }
+        // The chain of trust stages is in no list, and is not missed.
+        let trust = Append { engagement: EngagementId::trust(), summary: None, ..Story::whole("ddddd").append(0, 2) };
+        store.append(trust).await.unwrap();
+        let before = store.summaries(&Filter::default()).unwrap();
+        let raw = connect(&path).unwrap();
+        for id in ["aaaaa", "ccccc"] {
+            raw.execute("DELETE FROM summaries WHERE engagement = ?", (id,)).unwrap();
+        }
+        let ids = |found: Vec<EngagementId>| found.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(ids(store.find("").unwrap()), ["aaaaa", "bbbbb", "ccccc"], "the list is not asked");
+        assert_eq!(ids(store.find("C").unwrap()), ["ccccc"]);
+        assert_eq!(ids(store.find("tru").unwrap()), [""; 0]);
+        assert_eq!(store.summaries(&Filter::default()).unwrap().len(), 1);
+        store.close().await;
+        let store = SqliteStore::open(&path).await.unwrap();
+        assert_eq!(store.summaries(&Filter::default()).unwrap(), before);
+        // One whose chain is broken is not made up, and is found and opened as before.
+        raw.execute_batch(
+            "DROP TRIGGER events_last; DELETE FROM events WHERE engagement = 'bbbbb' AND seq = 2; \
+             DELETE FROM summaries WHERE engagement = 'bbbbb'",
+        )
+        .unwrap();
+        let again = Arc::new(SqliteStore::open(&path).await.unwrap());
+        assert_eq!(again.summaries(&Filter::default()).unwrap().len(), 2);
+        assert_eq!(ids(again.find("bb").unwrap()), ["bbbbb"]);
+    }
+}
