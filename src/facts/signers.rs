@@ -318,7 +318,13 @@ fn instant(text: &str) -> Result<Timestamp, String> {
     let small = |from: usize| part(from, from + 2).and_then(|part| i8::try_from(part).ok()).ok_or_else(wrong);
     let year = part(0, 4).ok_or_else(wrong)?;
     let at = DateTime::new(year, small(4)?, small(6)?, small(8)?, small(10)?, small(12)?, 0).map_err(|_| wrong())?;
-    Ok(at.to_zoned(TimeZone::UTC).map_err(|_| wrong())?.timestamp())
+    let at = at.to_zoned(TimeZone::UTC).map_err(|_| wrong())?.timestamp();
+    // To OpenSSH such a time is none, and with it the line.
+    if at > Timestamp::UNIX_EPOCH {
+        Ok(at)
+    } else {
+        Err(format!("`{text}` is no time that ssh-keygen takes: write one after 19700101Z, or leave it out"))
+    }
 }
 
 #[cfg(test)]
@@ -419,6 +425,8 @@ mod tests {
             (format!("ada valid-before=\"20261201\" {ed}"), "`Z` for UTC"),
             (format!("ada valid-before=\"20261301Z\" {ed}"), "is no time"),
             (format!("ada valid-after=\"2026120112Z\" {ed}"), "is no time"),
+            (format!("ada valid-after=\"19700101Z\" {ed}"), "after 19700101Z"),
+            (format!("ada valid-before=\"196912312359Z\" {ed}"), "after 19700101Z"),
             (format!("ada cert-authority {ed}"), "certificates"),
             (format!("ada no-touch-required {ed}"), "is no option"),
             (format!("ada\u{a0}{ed}"), "it has a space in it"),
@@ -435,6 +443,7 @@ mod tests {
             let problem = AllowedSigners::parse(&format!("# first\n{text}\n")).expect_err(&text);
             assert!(problem.line == 2 && problem.message.contains(why), "{text}: {problem}");
         }
+        assert!(AllowedSigners::parse(&format!("ada valid-after=\"19700101000001Z\" {ed}")).is_ok());
         assert_eq!(AllowedSigners::parse("\n# nobody\n").unwrap().of("ada").count(), 0);
         let tabbed = format!("\t ada\t namespaces=\"countersign-gate\"\t {ed}\t\r\n");
         assert_eq!(AllowedSigners::parse(&tabbed).unwrap().of("ada").count(), 1);
