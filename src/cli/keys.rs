@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::ledger::KeyHistory;
+use crate::ledger::{KeyHistory, last_checkpoint};
 
 use super::{
     args::Global,
@@ -34,7 +34,14 @@ pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let keys = context.workspace.keys().await?;
     let history = match args.command {
-        KeysCommand::Show => keys.history()?,
+        KeysCommand::Show => {
+            let last = last_checkpoint(context.workspace.store().as_ref()).await?;
+            if let Err(CliError { message, .. }) = keys.fit(last.map(|(_, note)| note).as_ref()).map_err(CliError::from)
+            {
+                return Err(CliError { code: Code::Unverified, message });
+            }
+            keys.history()?
+        }
         KeysCommand::Rotate => {
             context.identity()?;
             keys.rotate(Timestamp::now())?

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     artifact::EngagementId,
     ledger::{
-        Bundle, Checkpoint, Freshness, KeyHistory, LogCheck, Note, Problem, Store, Verification, check_log,
+        Bundle, Checkpoint, Freshness, KeyError, KeyHistory, LogCheck, Note, Problem, Store, Verification, check_log,
         consistency, last_checkpoint, log_root, origin, prove, read_checkpoints, seen_otherwise,
     },
 };
@@ -17,7 +17,7 @@ use crate::{
 use super::{
     args::Global,
     context::Context,
-    output::{CliError, Code, plain, say, say_json},
+    output::{CliError, Code, aside, plain, say, say_json},
 };
 
 /// No file of checkpoints that is read is longer.
@@ -50,7 +50,7 @@ pub async fn run(global: &Global, command: LogCommand) -> Result<Code, CliError>
     let context = Context::open(global).await?;
     let store = context.workspace.store().as_ref();
     match command {
-        LogCommand::Checkpoint => checkpoint(global, store).await,
+        LogCommand::Checkpoint => checkpoint(global, &context).await,
         LogCommand::Prove { id } => {
             let id = match id.as_str() {
                 EngagementId::TRUST => EngagementId::trust(),
@@ -62,7 +62,8 @@ pub async fn run(global: &Global, command: LogCommand) -> Result<Code, CliError>
     }
 }
 
-async fn checkpoint(global: &Global, store: &dyn Store) -> Result<Code, CliError> {
+async fn checkpoint(global: &Global, context: &Context) -> Result<Code, CliError> {
+    let store = context.workspace.store().as_ref();
     let Some((Checkpoint { origin, size, root }, note)) = last_checkpoint(store).await? else {
         return Err(none_yet());
     };
@@ -73,6 +74,9 @@ async fn checkpoint(global: &Global, store: &dyn Store) -> Result<Code, CliError
         )?;
     } else {
         say(note.to_string().trim_end());
+    }
+    if let Err(CliError { message, .. }) = context.workspace.keys().await?.fit(Some(&note)).map_err(CliError::from) {
+        aside(format!("note: this is the last one for now: {}", plain(&message)));
     }
     Ok(Code::Done)
 }
@@ -193,7 +197,11 @@ fn code(ok: bool) -> Code {
 
 async fn checked(context: &Context, against: Option<&Path>) -> Result<LogCheck, CliError> {
     let published = against.map(read_published).transpose()?.unwrap_or_default();
-    let keys = context.workspace.keys().await?.history()?;
+    let keys = context.workspace.keys().await?.history().map_err(|error| match error {
+        // Nothing here shows that the checkpoints are this ledger's.
+        KeyError::Lost(_) => CliError { code: Code::Unverified, ..error.into() },
+        other => other.into(),
+    })?;
     let mut check = check_log(context.workspace.store().as_ref(), &keys, &published).await?;
     if against.is_some() {
         check.wants_a_witness();

@@ -35,6 +35,17 @@ pub enum LedgerError {
         /// How that shows.
         reason: String,
     },
+    /// The file is gone, and its keys are here.
+    #[error(
+        "the ledger {path} is gone, and its keys are in {keys}: restore the ledger from a backup; to begin a new one \
+         without what was in it, move {keys} away"
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// The folder of the keys.
+        keys: PathBuf,
+    },
     /// The file was written by a later version of this program.
     #[error(
         "this workspace was written by a newer countersign (ledger format {found}, this one knows {known}); use that one"

@@ -44,6 +44,13 @@ pub enum KeyError {
         /// How that shows.
         reason: String,
     },
+    /// The log is signed with keys that are not here.
+    #[error(
+        "the keys of this ledger are not in {0}, and its checkpoints are signed with them: put the folder back from a copy of \
+         .countersign/keys; no new key is made, since none could be shown to be this ledger's, and what is written \
+         meanwhile is under no checkpoint"
+    )]
+    Lost(PathBuf),
     /// Another process rotates the key.
     #[error("another process is rotating the key; look at it with `countersign keys show`")]
     Busy,
@@ -156,23 +163,35 @@ pub(super) fn statement(number: u64, key: &VerifierKey, from: Timestamp) -> Stri
 pub struct LedgerKeys {
     folder: PathBuf,
     name: String,
+    /// Whether the log is signed already, so that its first key is not made any more.
+    begun: bool,
 }
 
 impl LedgerKeys {
     /// The keys of a ledger, in this folder. Nothing is read or made yet.
     pub fn of(folder: PathBuf, ledger: &LedgerId) -> Self {
-        Self { folder, name: origin(ledger) }
+        Self { folder, name: origin(ledger), begun: false }
+    }
+
+    /// The same of a log that has checkpoints, if it has: whoever lost the keys that signed them gets no other one, which
+    /// nothing would show to be the ledger's.
+    #[must_use]
+    pub fn of_a_signed_log(self, begun: bool) -> Self {
+        Self { begun, ..self }
     }
 
     /// Makes the first key where there is none yet.
     ///
     /// # Errors
     ///
-    /// [`KeyError`].
+    /// [`KeyError`]; [`KeyError::Lost`] where there must have been one.
     pub fn ensure(&self, now: Timestamp) -> Result<(), KeyError> {
         let public = self.folder.join(PUBLIC_KEYS);
-        if public.exists() {
-            return Ok(());
+        match public.try_exists() {
+            Ok(true) => return Ok(()),
+            Ok(false) if self.begun => return Err(KeyError::Lost(self.folder.clone())),
+            Ok(false) => {}
+            Err(source) => return Err(KeyError::io("read", &public, source)),
         }
         fs::create_dir_all(&self.folder).map_err(|source| KeyError::io("make the folder", &self.folder, source))?;
         let key = self.generate()?;
@@ -206,6 +225,25 @@ impl LedgerKeys {
             return Err(KeyError::broken(&path, reason));
         }
         Ok(history)
+    }
+
+    /// Whether these are the keys of the log whose last checkpoint this is.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; [`KeyError::Lost`] where they are not here, [`KeyError::Broken`] where others are.
+    pub fn fit(&self, last: Option<&Note>) -> Result<(), KeyError> {
+        let history = self.history()?;
+        if last.is_none_or(|last| history.signer_of(last).is_some()) {
+            return Ok(());
+        }
+        Err(self.unfit("none of its keys has signed it"))
+    }
+
+    /// Why these keys do not sign what follows the last checkpoint.
+    pub(super) fn unfit(&self, why: impl std::fmt::Display) -> KeyError {
+        let reason = format!("the ledger's last checkpoint does not go with it: {why}");
+        KeyError::broken(&self.folder.join(PUBLIC_KEYS), reason)
     }
 
     /// The file of the public keys as it is; it changes with each new key.
@@ -351,6 +389,23 @@ mod tests {
         fs::write(private.parent().unwrap().join(format!("{}.key", keys.history().unwrap().keys()[2].key.id())), "x")
             .unwrap();
         assert!(matches!(keys.signer(), Err(KeyError::Broken { .. })));
+    }
+
+    #[test]
+    fn no_other_key_is_made_for_a_log_that_is_signed() {
+        let home = tempfile::tempdir().unwrap();
+        let keys = keys(&home).of_a_signed_log(true);
+        for lost in [keys.ensure(at(100)), keys.history().map(drop), keys.signer().map(drop), keys.fit(None)] {
+            assert!(matches!(lost, Err(KeyError::Lost(_))), "{lost:?}");
+        }
+        assert!(matches!(keys.rotate(at(100)), Err(KeyError::Lost(_))));
+        assert!(!home.path().join("keys").exists());
+        let keys = keys.of_a_signed_log(false);
+        keys.ensure(at(100)).unwrap();
+        let own = Note::sign("x\n".into(), &[&keys.signer().unwrap()]);
+        assert!(keys.fit(Some(&own)).is_ok() && keys.fit(None).is_ok());
+        let strange = Note::sign("x\n".into(), &[&NoteKey::from_seed(&keys.name, &[7; 32]).unwrap()]);
+        assert!(matches!(keys.fit(Some(&strange)), Err(KeyError::Broken { .. })));
     }
 
     #[test]

@@ -80,12 +80,18 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// As [`SqliteStore::open`].
+    /// As [`SqliteStore::open`]; [`LedgerError::Gone`] where the keys are there and the file is not.
     pub async fn open_signing(path: impl AsRef<Path>, keys: PathBuf) -> Result<Self, LedgerError> {
         Self::opened(path.as_ref(), Some(keys))
     }
 
     fn opened(path: &Path, keys: Option<PathBuf>) -> Result<Self, LedgerError> {
+        // The keys are made after the file: where they are, it was.
+        if let Some(keys) = keys.as_ref().filter(|keys| has_keys(keys))
+            && path.try_exists().is_ok_and(|there| !there)
+        {
+            return Err(LedgerError::Gone { path: path.into(), keys: keys.clone() });
+        }
         schema::create_if_missing(path)?;
         let mut connection = connect(path).map_err(|error| schema::opening(path, failed("be opened")(error)))?;
         schema::bring_up_to_date(&mut connection, path)?;
@@ -335,6 +341,14 @@ fn row<T>(
     row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     connection.prepare_cached(statement)?.query_row(with, row)
+}
+
+/// Whether there is anything in the folder of a ledger's keys, or may be.
+fn has_keys(folder: &Path) -> bool {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+    }
 }
 
 fn ledger_id(connection: &Connection) -> Result<LedgerId, LedgerError> {

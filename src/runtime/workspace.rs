@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "this file owns laying out a workspace and writing pins")]
 
 use std::{
+    error::Error,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -16,7 +17,7 @@ use crate::{
     artifact::{Blueprint, Digest, EngagementId, YamlError, from_yaml, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
-    ledger::{Around, Journal, LedgerError, LedgerKeys, SqliteStore, Store},
+    ledger::{Around, Journal, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint},
     model::Models,
     policy::{Catalog, Policies},
     tool::{Kept, Manifest, Pins, SERVERS},
@@ -214,12 +215,33 @@ impl Workspace {
 
     /// The ledger's own keys.
     pub async fn keys(&self) -> Result<LedgerKeys, WorkspaceError> {
-        Ok(LedgerKeys::of(self.state_folder().join("keys"), &self.store.ledger().await?))
+        let begun = self.store.last_checkpoint().await?.is_some();
+        let keys = LedgerKeys::of(self.state_folder().join("keys"), &self.store.ledger().await?);
+        Ok(keys.of_a_signed_log(begun))
     }
 
-    /// Publishes the checkpoints that were not yet; the answer is what went wrong, in words.
+    /// Publishes the checkpoints that were not yet; the answer is what went wrong, in words, and why the log is signed
+    /// no more if its keys do not go with it.
     pub async fn publish(&self) -> Vec<String> {
-        publish(&self.witness, self.store.as_ref(), &self.root).await
+        let mut wrong: Vec<String> = self.unsigned().await.ok().flatten().into_iter().collect();
+        wrong.extend(publish(&self.witness, self.store.as_ref(), &self.root).await);
+        wrong
+    }
+
+    /// Why nobody can sign the leaves of the log that are under no checkpoint, if there are any. That this user may not
+    /// read the key is none: others may.
+    async fn unsigned(&self) -> Result<Option<String>, WorkspaceError> {
+        let last = last_checkpoint(self.store.as_ref()).await?;
+        let (covered, note) = last.map_or((0, None), |(checkpoint, note)| (checkpoint.size, Some(note)));
+        let leaves = self.store.log_size().await?;
+        if leaves <= covered {
+            return Ok(None);
+        }
+        let fit = self.keys().await?.fit(note.as_ref());
+        Ok(fit.err().map(|error| {
+            let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+            format!("the last {} of {leaves} leaves of the log are under no checkpoint: {why}", leaves - covered)
+        }))
     }
 
     /// The catalog as its files are now; they are read again where anything about one of them has changed, and parsed

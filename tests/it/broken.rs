@@ -205,21 +205,6 @@ fn an_engagement_that_was_deleted_from_the_list_is_there_all_the_same() {
 }
 
 #[test]
-fn a_ledger_that_is_gone_is_not_taken_for_an_empty_one_by_verify() {
-    let bench = Bench::new();
-    let id = bench.request_one();
-    std::fs::remove_file(bench.root.join(".countersign/ledger.db")).unwrap();
-    // What a command that was cut short left beside the file is no ledger by itself, and is said to be none.
-    let answer = bench.run(&["verify", &id]).code_in(&[1, 2, 5]);
-    assert!(answer.code != 1 || answer.err.contains("backup"), "{}", answer.err);
-    for beside in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
-        let _ = std::fs::remove_file(bench.root.join(".countersign").join(beside));
-    }
-    bench.run(&["verify", &id]).code_in(&[2, 5]);
-    bench.run(&["show", &id]).code(2).says("countersign list");
-}
-
-#[test]
 fn one_flipped_byte_of_an_export_is_found_and_its_event_named() {
     let bench = Bench::new();
     let id = bench.request(&["--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.10"]);

@@ -32,6 +32,7 @@ mod gates;
 mod kill;
 mod limits;
 mod log;
+mod lost;
 mod model;
 mod objects;
 mod policy;

@@ -84,7 +84,8 @@ pub(super) fn write<'a>(
         row(connection, statement, (), |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed("read the log"))?;
     let grown = grow(connection, u64::try_from(size).unwrap_or(0), leaves)?;
     let ledger: LedgerId = ledger.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))?;
-    let note = match signer.key(&ledger) {
+    let last = last_checkpoint(connection)?;
+    let note = match signer.key(&ledger, last.as_deref()) {
         None => None,
         Some(key) => {
             let root = merkle::root(grown.size, &grown.nodes).ok_or_else(hole)?;
@@ -109,9 +110,13 @@ impl Signer {
     }
 
     /// The key. A log that is not signed now is signed with its next leaf, by whoever may read the key.
-    fn key(&mut self, ledger: &LedgerId) -> Option<Arc<NoteKey>> {
-        let keys = LedgerKeys::of(self.folder.clone()?, ledger);
-        let read = || Ok((keys.public_text()?, Arc::new(keys.signer()?)));
+    fn key(&mut self, ledger: &LedgerId, last: Option<&str>) -> Option<Arc<NoteKey>> {
+        let keys = LedgerKeys::of(self.folder.clone()?, ledger).of_a_signed_log(last.is_some());
+        let read = || {
+            // One that cannot be read is found when the log is checked; nothing is signed after it.
+            keys.fit(last.map(str::parse).transpose().map_err(|error| keys.unfit(&error))?.as_ref())?;
+            Ok((keys.public_text()?, Arc::new(keys.signer()?)))
+        };
         let known = self.known.take().filter(|(text, _)| keys.public_text().is_ok_and(|now| now == *text));
         match known.map_or_else(read, Ok) {
             Ok(known) => Some(Arc::clone(&self.known.insert(known).1)),

@@ -1,0 +1,94 @@
+//! A workspace of which half is gone: the ledger without its keys, and the keys without their ledger.
+
+use std::{fs, path::PathBuf};
+
+use crate::bench::Bench;
+
+fn keys(bench: &Bench) -> PathBuf {
+    bench.root.join(".countersign/keys")
+}
+
+/// Removes the ledger with what SQLite keeps beside it.
+fn lose_the_ledger(bench: &Bench) {
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        let _ = fs::remove_file(bench.root.join(".countersign").join(name));
+    }
+}
+
+/// An engagement that a person rejected and cancelled: one answer and one end.
+fn ended(bench: &Bench) -> String {
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.run(&["reject", &id, "--reason", "not now"]).code(0);
+    bench.run(&["cancel", &id, "--reason", "not now"]).code(0);
+    bench.run(&["run", &id]).code(1);
+    id
+}
+
+#[test]
+fn a_ledger_that_is_gone_is_not_taken_for_an_empty_one() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    let copy = bench.outside("copy.db");
+    bench.run(&["backup", copy.to_str().unwrap()]).code(0);
+    fs::remove_file(bench.root.join(".countersign/ledger.db")).unwrap();
+    // What a command that was cut short left beside the file is no ledger by itself.
+    bench.run(&["list"]).code(1).says("backup");
+    lose_the_ledger(&bench);
+    let asked: [&[&str]; 9] = [
+        &["list"],
+        &["inbox"],
+        &["show", &id],
+        &["verify", &id],
+        &["verify", "log"],
+        &["backup", "other.db"],
+        &["keys", "show"],
+        &["tools", "list"],
+        &["request", "--blueprint", "vlan", "--set", "id=121", "--set", "name=guest"],
+    ];
+    for args in asked {
+        let answer = bench.run(args).code(1).says("is gone, and its keys are in ").says("restore the ledger from a backup");
+        answer.says(&format!("to begin a new one without what was in it, move {} away", keys(&bench).display()));
+        assert!(!bench.root.join(".countersign/ledger.db").exists(), "{args:?} made a new one");
+    }
+    fs::copy(&copy, bench.root.join(".countersign/ledger.db")).unwrap();
+    bench.holds(&id);
+    // Beginning anew is what it says, and done on purpose.
+    lose_the_ledger(&bench);
+    fs::rename(keys(&bench), bench.outside("old-keys")).unwrap();
+    assert_eq!(bench.list().len(), 0);
+    ended(&bench);
+    bench.run(&["verify", "log"]).code(0);
+}
+
+#[test]
+fn a_log_whose_keys_are_gone_goes_on_unsigned_says_so_and_is_signed_when_they_are_back() {
+    let bench = Bench::new();
+    ended(&bench);
+    let away = bench.outside("keys-away");
+    fs::rename(keys(&bench), &away).unwrap();
+    let lost = "the keys of this ledger are not in ";
+    let back = "put the folder back from a copy of .countersign/keys";
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    let answer = bench.run(&["reject", &id, "--reason", "not now"]).code(0);
+    answer.says("the last 1 of 3 leaves of the log are under no checkpoint: ").says(lost).says(back);
+    bench.run(&["keys", "show"]).code(5).says(lost).says(back);
+    bench.run(&["keys", "rotate"]).code(1).says(lost).says(back);
+    bench.run(&["verify", "log"]).code(5).says(lost).says(back);
+    bench.run(&["log", "checkpoint"]).code(0).says(lost).says(back);
+    let copy = bench.outside("copy.db");
+    bench.run(&["backup", copy.to_str().unwrap()]).code(0).says(lost);
+    assert!(!keys(&bench).exists(), "another key was made");
+    // Those of another ledger are none of this one.
+    let other = Bench::new();
+    fs::rename(keys(&other), keys(&bench)).unwrap();
+    bench.run(&["keys", "show"]).code(5).says("put the folder back as it was");
+    bench.run(&["cancel", &id, "--reason", "not now"]).code(0).says("are under no checkpoint");
+    fs::remove_dir_all(keys(&bench)).unwrap();
+    fs::rename(&away, keys(&bench)).unwrap();
+    bench.run(&["run", &id]).code(1);
+    let found = bench.json(&["verify", "log"]);
+    assert_eq!(found["checkpointed"], found["size"]);
+    bench.run(&["keys", "show"]).code(0);
+}
