@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::ledger::{KeyHistory, last_checkpoint};
+use crate::ledger::{KeyHistory, SqliteStore, last_checkpoint};
 
 use super::{
     args::Global,
@@ -44,7 +44,10 @@ pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
         }
         KeysCommand::Rotate => {
             context.identity()?;
-            keys.rotate(Timestamp::now())?
+            let ledger = SqliteStore::open(context.workspace.state_folder().join("ledger.db")).await?;
+            let rotated = ledger.rotate(&keys, Timestamp::now());
+            ledger.close().await;
+            rotated?
         }
     };
     if global.json {
@@ -60,7 +63,8 @@ fn lines(history: &KeyHistory) -> Vec<String> {
     for published in history.keys() {
         let until = published.until.map_or_else(|| "now".to_owned(), |until| until.to_string());
         lines.push(published.key.to_string());
-        lines.push(format!("  from {} until {until}", published.from));
+        let up_to = published.up_to.map(|size| format!(", for logs of up to {size} leaves")).unwrap_or_default();
+        lines.push(format!("  from {} until {until}{up_to}", published.from));
     }
     lines.push("Give these to whoever checks what this ledger signs; each names the one after it.".into());
     lines

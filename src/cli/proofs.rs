@@ -148,13 +148,13 @@ pub async fn last_published(store: &dyn Store, keys: &KeyHistory, path: &Path) -
         return Err(CliError::usage(format!("{}: none of these checkpoints is of this ledger, {of}", path.display())));
     };
     let (size, leaves) = (checkpoint.size, store.log_size().await?);
-    let why = match keys.signer_of(&note) {
-        None => "is not signed by a key of this ledger".to_owned(),
-        Some(_) if size > leaves => {
+    let why = match keys.signer_of(&note, size) {
+        Err(why) => why.to_string(),
+        Ok(_) if size > leaves => {
             format!("has more leaves than the log here, which has {leaves}: it was rolled back")
         }
-        Some(_) if log_root(store, size).await? != checkpoint.root => "is of another log than the one here".to_owned(),
-        Some(_) => return Ok((checkpoint, note)),
+        Ok(_) if log_root(store, size).await? != checkpoint.root => "is of another log than the one here".to_owned(),
+        Ok(_) => return Ok((checkpoint, note)),
     };
     let (file, message) = (path.display(), "see `countersign verify log --against` with the same file");
     Err(CliError {

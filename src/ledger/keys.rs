@@ -1,6 +1,7 @@
 //! The ledger's own key: what signs checkpoints and what leaves the ledger. It lies in `.countersign/keys/`, where no
 //! tool server may read. `public` there holds every key that there was: a note for each, signed by the key before it
-//! and by itself, so that whoever trusts one of them can follow to those after it.
+//! and by itself, so that whoever trusts one of them can follow to those after it. It names the size of the log too, so
+//! that whoever gets hold of a key that was replaced can sign no log that went on with it.
 #![allow(clippy::disallowed_methods, reason = "this file owns making and keeping the ledger's key")]
 
 use std::{
@@ -16,7 +17,11 @@ use ssh_key::{LineEnding, PrivateKey, private::Ed25519Keypair};
 
 use crate::artifact::LedgerId;
 
-use super::note::{Note, NoteError, NoteKey, VerifierKey};
+use super::{
+    checkpoint::Checkpoint,
+    error::LedgerError,
+    note::{Note, NoteError, NoteKey, VerifierKey},
+};
 
 /// The file of all public keys, in the folder and in a bundle.
 pub const PUBLIC_KEYS: &str = "public";
@@ -51,6 +56,9 @@ pub enum KeyError {
          meanwhile is under no checkpoint"
     )]
     Lost(PathBuf),
+    /// The log could not be read.
+    #[error("the key was not rotated")]
+    Log(#[source] Box<LedgerError>),
     /// Another process rotates the key.
     #[error("another process is rotating the key; look at it with `countersign keys show`")]
     Busy,
@@ -75,6 +83,27 @@ pub struct Published {
     pub from: Timestamp,
     /// Until when; nothing for the current one.
     pub until: Option<Timestamp>,
+    /// How many leaves the log had when it was replaced: it signs no checkpoint of more. Nothing for the current one, and
+    /// where the statement of the next key was written before it said so.
+    pub up_to: Option<u64>,
+}
+
+/// Why a checkpoint is not taken for signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsigned {
+    /// None of the keys has signed it.
+    #[error("is not signed by a key of this ledger")]
+    Unknown,
+    /// Only a key did that had been replaced before.
+    #[error(
+        "is signed by the key {key}, which was replaced when the log had {up_to} leaves: somebody else has that key"
+    )]
+    Replaced {
+        /// The key.
+        key: String,
+        /// How many leaves the last log has that it signs.
+        up_to: u64,
+    },
 }
 
 /// All keys that a ledger had, the current one last. Each is named by the one before it.
@@ -95,12 +124,15 @@ impl KeyHistory {
         for (note, number) in Note::several(text)?.into_iter().zip(1_u64..) {
             let wrong = |why: String| NoteError(format!("the statement of key {number} {why}"));
             let lines: Vec<&str> = note.text().lines().collect();
-            let &[subject, says, vkey, from] = lines.as_slice() else {
-                return Err(wrong("has not the four lines of one".into()));
+            let (subject, says, vkey, from, size) = match *lines.as_slice() {
+                [subject, says, vkey, from] => (subject, says, vkey, from, None),
+                [subject, says, vkey, from, size] if number > 1 => (subject, says, vkey, from, Some(size)),
+                _ => return Err(wrong("has not the lines of one".into())),
             };
+            let size = size.map(str::parse).transpose().map_err(|_| wrong("has no size of the log".into()))?;
             let key: VerifierKey = vkey.parse().map_err(|error| wrong(format!("names no key: {error}")))?;
             let from: Timestamp = from.parse().map_err(|_| wrong("has no time".into()))?;
-            if statement(number, &key, from) != note.text() {
+            if statement(number, &key, from, size) != note.text() {
                 let of = format!("is for {subject} {says}, or not written as this program writes it");
                 return Err(wrong(of));
             }
@@ -117,9 +149,9 @@ impl KeyHistory {
                 if from < before.from {
                     return Err(wrong("is older than the one before".into()));
                 }
-                before.until = Some(from);
+                (before.until, before.up_to) = (Some(from), size);
             }
-            keys.push(Published { key, from, until: None });
+            keys.push(Published { key, from, until: None, up_to: None });
         }
         if keys.is_empty() {
             return Err(NoteError("there is no statement of a key in it".into()));
@@ -137,9 +169,50 @@ impl KeyHistory {
         &self.keys
     }
 
-    /// The key that signed a note, if one of these did.
-    pub fn signer_of(&self, note: &Note) -> Option<&Published> {
-        self.keys.iter().rev().find(|published| note.is_signed_by(&published.key))
+    /// The key that signed the checkpoint of so many leaves, with its place among the keys.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsigned`] if none did, or only one that had been replaced by then.
+    pub fn signer_of(&self, note: &Note, size: u64) -> Result<(usize, &Published), Unsigned> {
+        let mut why = Unsigned::Unknown;
+        for (place, published) in self.keys.iter().enumerate().rev() {
+            if !note.is_signed_by(&published.key) {
+                continue;
+            }
+            match published.up_to.filter(|up_to| size > *up_to) {
+                None => return Ok((place, published)),
+                Some(up_to) => why = Unsigned::Replaced { key: published.key.id(), up_to },
+            }
+        }
+        Err(why)
+    }
+
+    /// What is wrong with the order of checkpoints, each with its size and the place of the key that signed it: none is
+    /// signed by a key that was before that of one with fewer leaves. Of keys whose statements name no size it is all that
+    /// shows that a replaced one went on signing.
+    pub fn out_of_order(&self, signed: &[(u64, usize)]) -> Option<(u64, String)> {
+        let mut signed = signed.to_vec();
+        signed.sort_unstable();
+        let mut latest: Option<(u64, usize)> = None;
+        for (size, place) in signed {
+            if let Some((fewer, later)) = latest.filter(|(fewer, later)| *fewer < size && *later > place) {
+                let key = |place: usize| self.keys.get(place).map(|published| published.key.id()).unwrap_or_default();
+                return Some((
+                    fewer,
+                    format!(
+                        "the checkpoint of {size} is signed by the key {}, which {} had replaced by the checkpoint of \
+                         {fewer}: somebody else has that key",
+                        key(place),
+                        key(later)
+                    ),
+                ));
+            }
+            if latest.is_none_or(|(_, later)| place > later) {
+                latest = Some((size, place));
+            }
+        }
+        None
     }
 
     /// The key whose signature of a message this is, if it is one's.
@@ -153,9 +226,11 @@ pub fn origin(ledger: &LedgerId) -> String {
     format!("countersign/{ledger}")
 }
 
-/// What a key is introduced with. Its first line is none that a checkpoint has.
-pub(super) fn statement(number: u64, key: &VerifierKey, from: Timestamp) -> String {
-    format!("{}/keys\n{number}\n{key}\n{from}\n", key.name())
+/// What a key is introduced with, and how many leaves the log had by then if it is not the first. Its first line is none
+/// that a checkpoint has.
+pub(super) fn statement(number: u64, key: &VerifierKey, from: Timestamp, size: Option<u64>) -> String {
+    let size = size.map(|size| format!("{size}\n")).unwrap_or_default();
+    format!("{}/keys\n{number}\n{key}\n{from}\n{size}", key.name())
 }
 
 /// The folder with a ledger's keys.
@@ -195,7 +270,7 @@ impl LedgerKeys {
         }
         fs::create_dir_all(&self.folder).map_err(|source| KeyError::io("make the folder", &self.folder, source))?;
         let key = self.generate()?;
-        let text = Note::sign(statement(1, key.public(), whole(now)), &[&key]).to_string();
+        let text = Note::sign(statement(1, key.public(), whole(now), None), &[&key]).to_string();
         let new = self.folder.join(format!("{PUBLIC_KEYS}.new-{}", key.public().id()));
         put(&new, &text, 0o644)?;
         // Whoever is faster has made it; this key is then nobody's.
@@ -234,10 +309,9 @@ impl LedgerKeys {
     /// [`KeyError`]; [`KeyError::Lost`] where they are not here, [`KeyError::Broken`] where others are.
     pub fn fit(&self, last: Option<&Note>) -> Result<(), KeyError> {
         let history = self.history()?;
-        if last.is_none_or(|last| history.signer_of(last).is_some()) {
-            return Ok(());
-        }
-        Err(self.unfit("none of its keys has signed it"))
+        let Some(last) = last else { return Ok(()) };
+        let Checkpoint { size, .. } = Checkpoint::of(last).map_err(|error| self.unfit(error))?;
+        history.signer_of(last, size).map_err(|why| self.unfit(format!("it {why}"))).map(drop)
     }
 
     /// Why these keys do not sign what follows the last checkpoint.
@@ -276,13 +350,13 @@ impl LedgerKeys {
         }
     }
 
-    /// Makes a new key, which the current one names and which signs from now on. The private half of the current one
-    /// is removed; its public half stays.
+    /// Makes a new key, which the current one names and which signs from now on, when the log has so many leaves and gets
+    /// no more meanwhile. The private half of the current one is removed; its public half stays.
     ///
     /// # Errors
     ///
     /// [`KeyError`]; nothing has changed then.
-    pub fn rotate(&self, now: Timestamp) -> Result<KeyHistory, KeyError> {
+    pub(super) fn rotate(&self, now: Timestamp, size: u64) -> Result<KeyHistory, KeyError> {
         let (path, lock) = (self.folder.join(PUBLIC_KEYS), self.folder.join("lock"));
         self.ensure(now)?;
         let held = OpenOptions::new().create(true).append(true).open(&lock);
@@ -296,7 +370,7 @@ impl LedgerKeys {
         let new = self.generate()?;
         let from = history.keys.last().map_or(whole(now), |last| whole(now).max(last.from));
         let number = history.keys.len() as u64 + 1;
-        let note = Note::sign(statement(number, new.public(), from), &[&old, &new]);
+        let note = Note::sign(statement(number, new.public(), from, Some(size)), &[&old, &new]);
         let text = format!("{}\n{note}", history.text);
         let checked = KeyHistory::parse(&text).map_err(|error| KeyError::broken(&path, error.to_string()))?;
         let written = self.folder.join(format!("{PUBLIC_KEYS}.new-{}", new.public().id()));
@@ -350,91 +424,4 @@ fn put(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn keys(home: &tempfile::TempDir) -> LedgerKeys {
-        LedgerKeys::of(home.path().join("keys"), &"0123456789abcdef0123456789abcdef".parse().unwrap())
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn keys_are_made_once_rotated_and_the_old_ones_kept() {
-        let home = tempfile::tempdir().unwrap();
-        let keys = keys(&home);
-        keys.ensure(at(100)).unwrap();
-        let first = keys.signer().unwrap();
-        keys.ensure(at(200)).unwrap();
-        assert_eq!(keys.signer().unwrap().public(), first.public());
-        let history = keys.rotate(at(300)).unwrap();
-        let second = keys.signer().unwrap();
-        assert_ne!(second.public(), first.public());
-        let [old, new] = history.keys() else { panic!("{history:?}") };
-        assert_eq!((&old.key, old.from, old.until), (first.public(), at(100), Some(at(300))));
-        assert_eq!((&new.key, new.from, new.until), (second.public(), at(300), None));
-        assert_eq!(history.verify(b"x", &first.sign(b"x")).unwrap().key, *first.public());
-        assert!(history.verify(b"y", &first.sign(b"x")).is_none());
-        // One private key is left, and it is its owner's alone.
-        let files = fs::read_dir(home.path().join("keys")).unwrap().map(|entry| entry.unwrap().path());
-        let private: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
-        let [private] = private.as_slice() else { panic!("{private:?}") };
-        assert_eq!(fs::metadata(private).unwrap().permissions().mode() & 0o777, 0o600);
-        // A clock that goes back leaves no key that was never good.
-        assert_eq!(keys.rotate(at(1)).unwrap().keys().last().unwrap().from, at(300));
-        fs::write(private.parent().unwrap().join(format!("{}.key", keys.history().unwrap().keys()[2].key.id())), "x")
-            .unwrap();
-        assert!(matches!(keys.signer(), Err(KeyError::Broken { .. })));
-    }
-
-    #[test]
-    fn no_other_key_is_made_for_a_log_that_is_signed() {
-        let home = tempfile::tempdir().unwrap();
-        let keys = keys(&home).of_a_signed_log(true);
-        for lost in [keys.ensure(at(100)), keys.history().map(drop), keys.signer().map(drop), keys.fit(None)] {
-            assert!(matches!(lost, Err(KeyError::Lost(_))), "{lost:?}");
-        }
-        assert!(matches!(keys.rotate(at(100)), Err(KeyError::Lost(_))));
-        assert!(!home.path().join("keys").exists());
-        let keys = keys.of_a_signed_log(false);
-        keys.ensure(at(100)).unwrap();
-        let own = Note::sign("x\n".into(), &[&keys.signer().unwrap()]);
-        assert!(keys.fit(Some(&own)).is_ok() && keys.fit(None).is_ok());
-        let strange = Note::sign("x\n".into(), &[&NoteKey::from_seed(&keys.name, &[7; 32]).unwrap()]);
-        assert!(matches!(keys.fit(Some(&strange)), Err(KeyError::Broken { .. })));
-    }
-
-    #[test]
-    fn no_statement_can_be_changed_left_out_or_put_elsewhere() {
-        let home = tempfile::tempdir().unwrap();
-        let keys = keys(&home);
-        for second in [100, 200, 300] {
-            keys.ensure(at(second)).and_then(|()| keys.rotate(at(second))).unwrap();
-        }
-        let text = keys.history().unwrap().text().to_owned();
-        let notes = Note::several(&text).unwrap();
-        assert_eq!(notes.len(), 4);
-        for at in 0..text.len() {
-            let mut bytes = text.clone().into_bytes();
-            bytes[at] ^= 1;
-            let read = String::from_utf8(bytes).ok().and_then(|text| KeyHistory::parse(&text).ok());
-            // An empty line between two statements says nothing.
-            let same = read.as_ref().is_some_and(|read| read.keys() == keys.history().unwrap().keys());
-            assert!(read.is_none() || same, "byte {at}");
-        }
-        let joined = |order: &[usize]| order.iter().map(|at| notes[*at].to_string()).collect::<String>();
-        assert!(KeyHistory::parse(&joined(&[0, 1, 2, 3])).is_ok());
-        for order in [&[1, 2, 3][..], &[0, 2, 3], &[0, 1, 3], &[0, 1, 1, 2], &[1, 0, 2, 3], &[]] {
-            assert!(KeyHistory::parse(&joined(order)).is_err(), "{order:?}");
-        }
-        // Whoever has only a new key of their own cannot follow on the keys there are.
-        let own = NoteKey::from_seed(&keys.name, &[7; 32]).unwrap();
-        let forged = Note::sign(statement(5, own.public(), at(400)), &[&own]);
-        let refused = KeyHistory::parse(&format!("{text}{forged}")).unwrap_err();
-        assert_eq!(refused.to_string(), "the statement of key 5 is not signed by the key before it");
-    }
-}
+mod tests;

@@ -42,7 +42,7 @@ impl InclusionProof {
     /// In words.
     pub fn check(&self, keys: &KeyHistory) -> Result<Checkpoint, String> {
         let note: Note = self.checkpoint.parse().map_err(|error| format!("its checkpoint: {error}"))?;
-        let checkpoint = signed(&note, keys)?;
+        let (checkpoint, _) = signed(&note, keys)?;
         let leaf = self.leaf.bytes().map_err(|error| error.to_string())?;
         if merkle::includes(checkpoint.size, &checkpoint.root, self.index, &leaf, &self.path) {
             Ok(checkpoint)
@@ -183,16 +183,24 @@ fn leaf_of(logged: &Logged) -> Result<Leaf, String> {
     Ok(Leaf { engagement: engagement.clone(), head: event.hash, seq: *seq })
 }
 
-/// The checkpoint of a note, if a key of the ledger signed it.
-fn signed(note: &Note, keys: &KeyHistory) -> Result<Checkpoint, String> {
+/// The bytes of the leaf that stands at this place.
+fn leaf_at(leaf: &Logged, place: u64) -> Result<Vec<u8>, String> {
+    match leaf.position == place {
+        true => leaf_of(leaf).and_then(|leaf| leaf.bytes().map_err(|error| error.to_string())),
+        false => Err(format!("leaf {place} is missing: leaf {} stands in its place", leaf.position)),
+    }
+}
+
+/// The checkpoint of a note and the place of the key of the ledger that signed it, if one did.
+fn signed(note: &Note, keys: &KeyHistory) -> Result<(Checkpoint, usize), String> {
     let checkpoint = Checkpoint::of(note).map_err(|error| error.to_string())?;
     let size = checkpoint.size;
     if keys.keys().last().is_some_and(|published| published.key.name() != checkpoint.origin) {
         return Err(format!("the checkpoint of {size} is of another log: {}", checkpoint.origin));
     }
-    match keys.signer_of(note) {
-        Some(_) => Ok(checkpoint),
-        None => Err(format!("the checkpoint of {size} is not signed by a key of this ledger")),
+    match keys.signer_of(note, size) {
+        Ok((place, _)) => Ok((checkpoint, place)),
+        Err(why) => Err(format!("the checkpoint of {size} {why}")),
     }
 }
 
@@ -265,7 +273,7 @@ pub async fn check_log(
     published: &[(Checkpoint, Note)],
 ) -> Result<LogCheck, LedgerError> {
     let logged = store.logged(None).await?;
-    let mut check = Check { keys, tree: Tree::default(), broken: false, problems: Vec::new() };
+    let mut check = Check { keys, tree: Tree::default(), broken: false, signed: Vec::new(), problems: Vec::new() };
     check.build(&logged);
     let own_origin = origin(&store.ledger().await?);
     if keys.keys().last().is_some_and(|published| published.key.name() != own_origin) {
@@ -281,6 +289,9 @@ pub async fn check_log(
     let checkpointed = check.hold(&own, "the ledger's own").unwrap_or(0);
     let brought: Vec<Note> = published.iter().map(|(_, note)| note.clone()).collect();
     let witnessed = check.hold(&brought, "a published");
+    if let Some((leaf, what)) = keys.out_of_order(&check.signed) {
+        check.problem(leaf, what);
+    }
     let size = logged.len() as u64;
     let mut notes = Vec::new();
     if checkpointed < size {
@@ -296,6 +307,8 @@ struct Check<'a> {
     tree: Tree,
     /// Whether the tree ends before the log does, because a leaf could not be made again.
     broken: bool,
+    /// The sizes of all checkpoints with the places of the keys that signed them.
+    signed: Vec<(u64, usize)>,
     problems: Vec<LogProblem>,
 }
 
@@ -306,11 +319,7 @@ impl Check<'_> {
 
     fn build(&mut self, logged: &[Logged]) {
         for (leaf, place) in logged.iter().zip(0..) {
-            let made = match leaf.position == place {
-                true => leaf_of(leaf).and_then(|leaf| leaf.bytes().map_err(|error| error.to_string())),
-                false => Err(format!("leaf {place} is missing: leaf {} stands in its place", leaf.position)),
-            };
-            match made {
+            match leaf_at(leaf, place) {
                 Ok(bytes) if !self.broken => self.tree.push(&bytes),
                 Ok(_) => {}
                 Err(what) => {
@@ -326,7 +335,10 @@ impl Check<'_> {
         let mut sound = Vec::new();
         for note in notes {
             match signed(note, self.keys) {
-                Ok(checkpoint) => sound.push(checkpoint),
+                Ok((checkpoint, place)) => {
+                    self.signed.push((checkpoint.size, place));
+                    sound.push(checkpoint);
+                }
                 Err(what) => self.problem(0, format!("{whose} checkpoint: {what}")),
             }
         }

@@ -33,7 +33,7 @@ pub use claim::Claim;
 pub use error::LedgerError;
 pub use intoto::{Envelope, statements};
 pub use journal::{Journal, JournalError};
-pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, origin};
+pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, Unsigned, origin};
 pub use log::{
     ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, check_log, consistency, last_checkpoint,
     log_root, prove, seen_otherwise,

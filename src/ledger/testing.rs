@@ -56,7 +56,7 @@ pub(super) fn history(seeds: &[u8]) -> KeyHistory {
     let (mut notes, mut before) = (Vec::new(), None);
     for (seed, number) in seeds.iter().zip(1..) {
         let key = note_key(*seed);
-        let text = statement(number, key.public(), noon());
+        let text = statement(number, key.public(), noon(), None);
         let old: Option<u8> = before.replace(*seed);
         let signed = match old.map(note_key) {
             Some(old) => Note::sign(text, &[&old, &key]),

@@ -192,6 +192,26 @@ fn a_proof_that_is_of_something_else_is_found() {
     assert_eq!(said(&check(&unknown.pack().unwrap()))[0], "log/more: is no file of a bundle");
 }
 
+#[test]
+fn a_replaced_key_that_signed_after_another_took_over_is_found() {
+    let (whole, leaves) = logged();
+    // The statements of these keys are of before: no size is in them.
+    let mut stolen = whole.clone();
+    log(&mut stolen, &history(&[1, 2]), PROOF, &proof(&leaves, 3, 1));
+    let against = |contents: &Contents, published: &[(Checkpoint, Note)]| {
+        said(&verify_bundle(&contents.pack().unwrap(), None, published))
+    };
+    let later = [checkpoint(&leaves[..2], 2)];
+    assert_eq!(against(&whole, &later), [""; 0]);
+    let found = against(&stolen, &later);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("log/public: the checkpoint of 5 is signed by the key "), "{found:?}");
+    // And so is one that was published.
+    let longer = checkpoint(&[&leaves[..], &[other(4)]].concat(), 1);
+    let found = against(&whole, &[longer]);
+    assert!(found[0].starts_with("log/public: the checkpoint of 6 is signed by the key "), "{found:?}");
+}
+
 /// The keys of another ledger.
 fn strangers() -> Vec<u8> {
     let home = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use super::{
     super::{
         bundle::EVENTS,
         checkpoint::Checkpoint,
-        keys::{KeyHistory, PUBLIC_KEYS, origin},
+        keys::{KeyHistory, PUBLIC_KEYS, Unsigned, origin},
         log::{Freshness, InclusionProof},
         note::Note,
         verify::{Problem, Verification},
@@ -80,6 +80,7 @@ impl Contents {
             own
         };
         let mut found = self.seen_otherwise(&keys, &published);
+        found.extend(self.signed_by_a_replaced_key(&keys, &published));
         let engagement = told.engagement.first().map(|first| first.engagement.clone());
         let chains = [
             engagement.map(|id| Chain {
@@ -182,7 +183,7 @@ impl Contents {
             0 => "that is its last".to_owned(),
             after => format!("{after} after it, up to event {last}, are under no checkpoint here"),
         };
-        let signer = proof.checkpoint.parse().ok().and_then(|note| keys.signer_of(&note).map(|by| by.key.id()));
+        let signer = proof.checkpoint.parse().ok().and_then(|note| Some(keys.signer_of(&note, size).ok()?.1.key.id()));
         let signer = signer.unwrap_or_default();
         Ok(format!(
             "log: event {} of {} is leaf {index} of {size}, signed by the ledger's key {signer}; {tail}",
@@ -203,8 +204,9 @@ impl Contents {
         let (size, wrong) = (checkpoint.size, |what: String| Problem::with(path(chain.proof), what));
         let mut same = false;
         // Whoever published did so with a key that the ledger had by then; a later one may be unknown here.
-        let unknown =
-            |theirs: &Checkpoint, note: &Note| theirs.origin == checkpoint.origin && keys.signer_of(note).is_none();
+        let unknown = |theirs: &Checkpoint, note: &Note| {
+            theirs.origin == checkpoint.origin && keys.signer_of(note, theirs.size) == Err(Unsigned::Unknown)
+        };
         let strange =
             published.iter().filter(|(theirs, note)| unknown(theirs, note)).map(|(theirs, _)| theirs.size).min();
         if let Some(strange) = strange.filter(|strange| *strange <= size) {
@@ -251,13 +253,35 @@ impl Contents {
         let mut found = Vec::new();
         for (seq, seen) in self.engagement.logs_seen() {
             let other = |(theirs, note): &&&(Checkpoint, Note)| {
-                theirs.size == seen.size && theirs.root != seen.root && keys.signer_of(note).is_some()
+                theirs.size == seen.size && theirs.root != seen.root && keys.signer_of(note, theirs.size).is_ok()
             };
             if published.iter().any(|one| other(&one)) {
                 let what = format!("whoever signed this saw another log of {} leaves than was published", seen.size);
                 found.push(Problem::at(seq, what).in_file(EVENTS));
             }
         }
+        found
+    }
+
+    /// What a key signed after another had taken over from it, here or among what was published.
+    fn signed_by_a_replaced_key(&self, keys: &KeyHistory, published: &[&(Checkpoint, Note)]) -> Vec<Problem> {
+        let wrong = |what: String| Problem::with(path(PUBLIC_KEYS), what);
+        let (mut signed, mut found) = (Vec::new(), Vec::new());
+        for (Checkpoint { size, .. }, note) in published {
+            match keys.signer_of(note, *size) {
+                Ok((place, _)) => signed.push((*size, place)),
+                Err(Unsigned::Unknown) => {}
+                Err(why) => found.push(wrong(format!("the published checkpoint of {size} leaves {why}"))),
+            }
+        }
+        // What is wrong with each of these by itself is found where it is held against its chain.
+        let proofs = [PROOF, TRUST_PROOF].into_iter().filter_map(|name| self.log.get(name));
+        for proof in proofs.filter_map(|bytes| serde_json::from_slice::<InclusionProof>(bytes).ok()) {
+            let note: Option<Note> = proof.checkpoint.parse().ok();
+            let read = note.and_then(|note| Some((Checkpoint::of(&note).ok()?.size, note)));
+            signed.extend(read.and_then(|(size, note)| Some((size, keys.signer_of(&note, size).ok()?.0))));
+        }
+        found.extend(keys.out_of_order(&signed).map(|(_, what)| wrong(what)));
         found
     }
 

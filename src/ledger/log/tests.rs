@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::*;
-use crate::ledger::{Contents, LedgerKeys, SqliteStore, testing::Story, verify_bundle};
+use crate::ledger::{Contents, LedgerKeys, NoteKey, SqliteStore, keys::statement, testing::Story, verify_bundle};
 
 struct Ledger {
     home: tempfile::TempDir,
@@ -38,6 +38,15 @@ impl Ledger {
     async fn keys(&self) -> KeyHistory {
         let store = self.store().await;
         LedgerKeys::of(self.home.path().join("keys"), &store.ledger().await.unwrap()).history().unwrap()
+    }
+
+    /// A new key; the one that was replaced is what somebody kept of it.
+    async fn rotate(&self) -> NoteKey {
+        let store = self.store().await;
+        let keys = LedgerKeys::of(self.home.path().join("keys"), &store.ledger().await.unwrap());
+        let old = keys.signer().unwrap();
+        store.rotate(&keys, Timestamp::now()).unwrap();
+        old
     }
 
     async fn published(&self) -> Vec<(Checkpoint, Note)> {
@@ -198,10 +207,53 @@ async fn a_key_that_cannot_be_read_keeps_nothing_from_being_written_and_its_chec
     let late = ledger.check(&[]).await;
     assert_eq!((late.ok, late.size, late.checkpointed), (true, 6, 3), "{late:?}");
     assert_eq!(late.notes, ["the last 3 of 6 leaves are under no checkpoint yet"]);
-    LedgerKeys::of(keys, &ledger.store().await.ledger().await.unwrap()).rotate(Timestamp::now()).unwrap();
+    ledger.rotate().await;
     ledger.with(&["ccccc"]).await;
     let whole = ledger.check(&ledger.published().await).await;
     assert_eq!((whole.ok, whole.size, whole.checkpointed), (true, 9, 9), "{whole:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_was_replaced_signs_no_log_that_went_on() {
+    let ledger = Ledger::new();
+    ledger.with(&["aaaaa"]).await;
+    let old = ledger.rotate().await;
+    ledger.with(&["bbbbb"]).await;
+    let (store, keys, own) = (ledger.store().await, ledger.keys().await, ledger.published().await);
+    assert_eq!(keys.keys()[0].up_to, Some(3));
+    assert!(ledger.check(&own).await.ok);
+    let (last, _) = own.last().unwrap().clone();
+    let forged = (last.clone(), last.sign(&old));
+    let why = "is signed by the key ";
+    let found = ledger.check(&[forged.clone()]).await;
+    assert!(!found.ok && found.problems[0].what.contains(why), "{found:?}");
+    assert!(found.problems[0].what.contains("was replaced when the log had 3 leaves"), "{found:?}");
+    let id = "bbbbb".parse().unwrap();
+    let proof = prove_under(&store, &id, u64::MAX, &forged).await.unwrap().unwrap();
+    assert!(proof.check(&keys).unwrap_err().contains(why));
+    let bundle = async |under: &(Checkpoint, Note), published: &[(Checkpoint, Note)]| {
+        let mut contents = Contents::export(&store, &id, true).await.unwrap();
+        contents.add_log(&store, &keys, Some(under.clone())).await.unwrap();
+        verify_bundle(&contents.pack().unwrap(), None, published)
+    };
+    assert!(bundle(&own[5], &own).await.ok);
+    for (under, published) in [(&forged, &own[..0]), (&own[5], &[forged.clone()])] {
+        let found = bundle(under, published).await;
+        assert!(!found.ok && found.problems[0].what.contains(why), "{found:?}");
+    }
+    // What it signed when it was the ledger's key still holds, and so does one of the very size.
+    assert!(ledger.check(&own[..3]).await.ok);
+    // Where the statements name no size, what came before shows it.
+    let folder = LedgerKeys::of(ledger.home.path().join("keys"), &store.ledger().await.unwrap());
+    let new = folder.signer().unwrap();
+    let said = |number, key: &NoteKey, by: &[&NoteKey]| {
+        Note::sign(statement(number, key.public(), keys.keys()[0].from, None), by).to_string()
+    };
+    let unsized_keys = format!("{}\n{}", said(1, &old, &[&old]), said(2, &new, &[&old, &new]));
+    let unsized_keys = KeyHistory::parse(&unsized_keys).unwrap();
+    assert!(check_log(&store, &unsized_keys, &own).await.unwrap().ok);
+    let found = check_log(&store, &unsized_keys, &[forged]).await.unwrap();
+    assert!(found.problems[0].what.contains("had replaced by the checkpoint of 4"), "{found:?}");
 }
 
 #[tokio::test]

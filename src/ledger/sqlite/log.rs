@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::artifact::{Digest, EngagementId, LedgerId};
@@ -15,12 +16,12 @@ use super::{
     super::{
         checkpoint::Checkpoint,
         error::LedgerError,
-        keys::{KeyError, LedgerKeys, origin},
+        keys::{KeyError, KeyHistory, LedgerKeys, origin},
         merkle::{self, Leaf, Nodes},
-        note::NoteKey,
+        note::{Note, NoteKey},
         store::{Append, Logged},
     },
-    Unpacker, failed, integer, row, rows,
+    SqliteStore, Unpacker, connect, failed, integer, row, rows,
 };
 
 /// The step of the schema that makes the tables.
@@ -93,6 +94,25 @@ pub(super) fn write<'a>(
         }
     };
     keep(connection, &grown, note)
+}
+
+impl SqliteStore {
+    /// Has the current key name a new one, which signs from now on. Nobody writes meanwhile, so the log has no more leaves
+    /// than the statement of the new key says when it takes over.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; nothing has changed then.
+    pub fn rotate(&self, keys: &LedgerKeys, now: Timestamp) -> Result<KeyHistory, KeyError> {
+        let unread = |error: LedgerError| KeyError::Log(Box::new(error));
+        let connection = connect(self.path()).map_err(failed("be opened")).map_err(unread)?;
+        // Taken back when the connection is dropped: nothing is written to the file.
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(failed("be locked")).map_err(unread)?;
+        let last = last_checkpoint(&connection).map_err(unread)?;
+        let last: Option<Note> = last.as_deref().map(str::parse).transpose().map_err(|error| keys.unfit(error))?;
+        keys.fit(last.as_ref())?;
+        keys.rotate(now, log_size(&connection).map_err(unread)?)
+    }
 }
 
 /// What signs the log, if anything does.
