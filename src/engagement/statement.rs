@@ -32,7 +32,7 @@ pub struct Head {
     pub hash: Digest,
 }
 
-/// The log over all engagements at its last checkpoint, as the approver saw it.
+/// The log over all engagements as its leaves are, signed or not yet, as the approver saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSeen {
@@ -69,7 +69,7 @@ pub struct ApprovalStatement {
     pub nonce: Nonce,
     /// The last event that the approver saw.
     pub head: Head,
-    /// The log over all engagements; nothing where it had no checkpoint yet. Whoever signs says with it what the log was,
+    /// The log over all engagements; nothing where it had no leaf yet. Whoever signs says with it what the log was,
     /// which nobody can take back later; it changes nothing about what is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSeen>,

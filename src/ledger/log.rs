@@ -141,6 +141,39 @@ pub async fn log_root(store: &dyn Store, size: u64) -> Result<Digest, LedgerErro
     merkle::root(size, &nodes).ok_or_else(hole)
 }
 
+/// What whoever signs an answer says of the log, made from its leaves; nothing of one that has none. The last checkpoint
+/// must go with it: a log that was rolled back is noticed here, before anybody signs what was made of it. Without the
+/// keys it is not asked who signed that.
+///
+/// # Errors
+///
+/// [`LedgerError::Corrupt`] if it does not; and whatever the store gives.
+pub async fn head(store: &dyn Store, keys: Option<&KeyHistory>) -> Result<Option<LogSeen>, LedgerError> {
+    let corrupt = |what: String| LedgerError::corrupt("the log", what);
+    let last = last_checkpoint(store).await?;
+    let mut tree = Tree::default();
+    for (leaf, place) in store.logged(None).await?.iter().zip(0..) {
+        tree.push(&leaf_at(leaf, place).map_err(corrupt)?);
+    }
+    let size = tree.size();
+    if let Some((checkpoint, note)) = last {
+        if let Some(keys) = keys {
+            signed(&note, keys).map_err(corrupt)?;
+        }
+        let covers = checkpoint.size;
+        if covers > size {
+            let what = format!("its last checkpoint covers {covers} leaves, and there are {size}: it was rolled back");
+            return Err(corrupt(what));
+        }
+        if tree.root_at(covers) != Some(checkpoint.root) {
+            return Err(corrupt(format!(
+                "its last checkpoint of {covers} leaves is over others than there are: one was changed, left out or put in"
+            )));
+        }
+    }
+    Ok(tree.root_at(size).filter(|_| size > 0).map(|root| LogSeen { size, root }))
+}
+
 /// Where what an approver saw of the log when they signed is not what it was then.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ pub use intoto::{Envelope, statements};
 pub use journal::{Journal, JournalError};
 pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, Unsigned, origin};
 pub use log::{
-    ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, check_log, consistency, last_checkpoint,
+    ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, check_log, consistency, head, last_checkpoint,
     log_root, prove, seen_otherwise,
 };
 pub use merkle::{Leaf, Nodes};

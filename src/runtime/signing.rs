@@ -7,11 +7,11 @@ use serde_json::Value;
 use crate::{
     artifact::{Digest, Nonce, canonical},
     engagement::{
-        About, Answer, Answered, ApprovalStatement, Asked, Head, LogSeen, Once, Redacted, RedactionStatement, Refusal,
-        Signed, State, Statement, TrustSet, TrustStatement,
+        About, Answer, Answered, ApprovalStatement, Asked, Head, Once, Redacted, RedactionStatement, Refusal, Signed,
+        State, Statement, TrustSet, TrustStatement,
     },
     facts::{AllowedSigners, Identity},
-    ledger::{Checkpoint, LedgerError, Store, last_checkpoint},
+    ledger::{KeyError, LedgerError, Store, head},
     policy::Catalog,
 };
 
@@ -80,8 +80,13 @@ pub(super) async fn sign_answer(
     (at, expires): (Timestamp, Timestamp),
 ) -> Result<Signed<ApprovalStatement>, SigningError> {
     let statement = ApprovalStatement::of(state, answered, &identity.name, expires);
-    let last = last_checkpoint(workspace.store().as_ref()).await?;
-    let log = last.map(|(Checkpoint { size, root, .. }, _)| LogSeen { size, root });
+    let keys = match workspace.keys().await?.history() {
+        Ok(keys) => Some(keys),
+        // Without them the work goes on, which is said where it stops; others in their place are another matter.
+        Err(KeyError::Lost(_)) => None,
+        Err(error) => return Err(SigningError::Key(format!("{error}; nothing is signed before that"))),
+    };
+    let log = head(workspace.store().as_ref(), keys.as_ref()).await?;
     let statement = statement.map(|statement| ApprovalStatement { log, ..statement });
     let statement = statement.ok_or_else(|| {
         SigningError::Key(format!("this question cannot be signed; `countersign run {}` asks it anew", state.id))

@@ -224,3 +224,43 @@ fn who_signs_says_what_the_log_was_and_a_changed_one_is_found_at_their_answer() 
     assert_eq!(found["problems"][0]["seq"], *seq);
     assert!(found["problems"][0]["what"].as_str().unwrap().starts_with("whoever signed this saw another log"));
 }
+
+#[test]
+fn who_signs_sees_leaves_that_are_not_signed_yet_and_signs_nothing_of_a_log_that_was_rolled_back() {
+    let bench = Bench::new();
+    bench.people(&[("grace", "approver")]);
+    let key = bench.key_of("grace");
+    let signing = ["--as", "grace", "--reason", "it was looked at", "--key", &key];
+    let (keys, away) = (bench.root.join(".countersign/keys"), bench.outside("keys"));
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    // Nobody can make or read a key: the first leaf is under no checkpoint.
+    std::fs::rename(&keys, &away).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &keys).unwrap();
+    bench.approve(&id);
+    std::fs::remove_file(&keys).unwrap();
+    std::fs::rename(&away, &keys).unwrap();
+    bench.run(&["log", "checkpoint"]).code(1);
+    bench.drive(&id, 3);
+    let before = bench.copy();
+    bench.approving(&id, &signing).code(0);
+    let folder = bench.outside("exported");
+    bench.run(&["export", &id, text(&folder)]).code(0);
+    let seen = |path: std::path::PathBuf| {
+        let statement = std::fs::read_to_string(path).ok()?;
+        let statement: serde_json::Value = serde_json::from_str(&statement).ok()?;
+        statement["log"]["size"].as_u64()
+    };
+    let statements = std::fs::read_dir(folder.join("signatures")).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(statements.filter_map(seen).collect::<Vec<_>>(), [1]);
+    bench.run(&["verify", &id]).code(0);
+    // The same moment again in a ledger whose last leaves are gone: its last checkpoint covers more.
+    let ended = ended(&before);
+    let ledger = rusqlite::Connection::open(before.root.join(".countersign/ledger.db")).unwrap();
+    let cut = "DROP TRIGGER leaves_last; DELETE FROM log_leaves WHERE engagement = '";
+    ledger.execute_batch(&format!("{cut}{ended}'")).unwrap();
+    drop(ledger);
+    let events = before.events(&id, "").len();
+    before.approving(&id, &signing).code(1).says("it was rolled back").says("restore the workspace from a backup");
+    assert_eq!(before.events(&id, "").len(), events, "it was answered");
+}

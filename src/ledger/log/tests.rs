@@ -225,7 +225,7 @@ async fn a_key_that_was_replaced_signs_no_log_that_went_on() {
     let (last, _) = own.last().unwrap().clone();
     let forged = (last.clone(), last.sign(&old));
     let why = "is signed by the key ";
-    let found = ledger.check(&[forged.clone()]).await;
+    let found = ledger.check(std::slice::from_ref(&forged)).await;
     assert!(!found.ok && found.problems[0].what.contains(why), "{found:?}");
     assert!(found.problems[0].what.contains("was replaced when the log had 3 leaves"), "{found:?}");
     let id = "bbbbb".parse().unwrap();
@@ -237,7 +237,7 @@ async fn a_key_that_was_replaced_signs_no_log_that_went_on() {
         verify_bundle(&contents.pack().unwrap(), None, published)
     };
     assert!(bundle(&own[5], &own).await.ok);
-    for (under, published) in [(&forged, &own[..0]), (&own[5], &[forged.clone()])] {
+    for (under, published) in [(&forged, &own[..0]), (&own[5], std::slice::from_ref(&forged))] {
         let found = bundle(under, published).await;
         assert!(!found.ok && found.problems[0].what.contains(why), "{found:?}");
     }
@@ -254,6 +254,48 @@ async fn a_key_that_was_replaced_signs_no_log_that_went_on() {
     assert!(check_log(&store, &unsized_keys, &own).await.unwrap().ok);
     let found = check_log(&store, &unsized_keys, &[forged]).await.unwrap();
     assert!(found.problems[0].what.contains("had replaced by the checkpoint of 4"), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_is_signed_as_the_log_is_made_from_its_leaves_and_goes_with_its_last_checkpoint() {
+    let ledger = Ledger::new();
+    assert_eq!(head(&ledger.store().await, None).await.unwrap(), None);
+    ledger.with(&["aaaaa"]).await;
+    // What follows is under no checkpoint, since the key cannot be read.
+    let (keys, away) = (ledger.home.path().join("keys"), ledger.home.path().join("away"));
+    let history = ledger.keys().await;
+    std::fs::rename(&keys, &away).unwrap();
+    ledger.with(&["bbbbb"]).await;
+    std::fs::rename(&away, &keys).unwrap();
+    let store = ledger.store().await;
+    let seen = head(&store, Some(&history)).await.unwrap().unwrap();
+    assert_eq!((seen.size, seen.root), (6, log_root(&store, 6).await.unwrap()));
+    // No stored hash is taken at its word.
+    ledger.behind_its_back("DROP TRIGGER nodes_stay; UPDATE log_nodes SET hash = zeroblob(32) WHERE place < 4");
+    assert_eq!(head(&store, Some(&history)).await.unwrap(), Some(seen));
+    let (last, note) = last_checkpoint(&store).await.unwrap().unwrap();
+    assert_eq!(last.size, 3);
+    let stranger = NoteKey::from_seed(&last.origin, &[7; 32]).unwrap();
+    let (bigger, other) = (Checkpoint { size: 7, ..last.clone() }, Checkpoint { root: Digest::ZERO, ..last.clone() });
+    let signer = LedgerKeys::of(keys, &store.ledger().await.unwrap()).signer().unwrap();
+    ledger.behind_its_back("DROP TRIGGER checkpoints_last; DROP TRIGGER checkpoints_stay");
+    for (put, why) in [
+        (last.sign(&stranger), "is not signed by a key of this ledger"),
+        (bigger.sign(&signer), "its last checkpoint covers 7 leaves, and there are 6: it was rolled back"),
+        (other.sign(&signer), "its last checkpoint of 3 leaves is over others"),
+        (note, ""),
+    ] {
+        ledger.behind_its_back(&format!("UPDATE checkpoints SET note = '{put}' WHERE size = 3"));
+        match head(&store, Some(&history)).await {
+            Err(refused) => assert!(!why.is_empty() && refused.to_string().contains(why), "{refused}"),
+            Ok(found) => assert_eq!((found, why), (Some(seen), "")),
+        }
+    }
+    ledger.behind_its_back("DROP TRIGGER leaves_last; DELETE FROM log_leaves WHERE position = 1");
+    let refused = head(&store, Some(&history)).await.unwrap_err().to_string();
+    assert!(refused.contains("leaf 1 is missing"), "{refused}");
+    ledger.behind_its_back("DELETE FROM log_leaves");
+    assert!(head(&store, Some(&history)).await.unwrap_err().to_string().contains("rolled back"));
 }
 
 #[tokio::test]
