@@ -366,3 +366,18 @@ fn only_a_few_files_own_sockets_processes_and_writes() {
         assert!(config.contains(method), "clippy.toml no longer names {method}");
     }
 }
+
+#[test]
+fn what_is_read_from_the_terminal_was_typed_after_the_question() {
+    let reads = ["read_line(", ".readline(", "prompt_password(", "typed_line("];
+    let mut readers = Vec::new();
+    for source in sources().iter().filter(|source| !source.test) {
+        let own = source.own();
+        if source.path.starts_with("cli/") && reads.iter().any(|what| own.contains(what)) {
+            assert!(own.contains("drop_typed_ahead();"), "{} keeps what was typed ahead", source.path);
+            readers.push(source.path.clone());
+        }
+    }
+    readers.sort();
+    assert_eq!(readers, ["cli/question.rs", "cli/reader.rs", "cli/signing.rs"]);
+}

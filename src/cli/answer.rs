@@ -14,7 +14,8 @@ use crate::{
 use super::{
     args::{AnswerArgs, Approve, ChoiceArg, Global, Reject},
     context::Context,
-    output::{CliError, Code, agreed, interactive, plain, say, say_json, style},
+    output::{CliError, Code, interactive, plain, say, say_json, style},
+    question::agreed,
     run::next_words,
     yes::{left_out, say_left_out, tick},
 };

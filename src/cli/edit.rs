@@ -15,7 +15,8 @@ use super::{
     args::{Edit, EditArtifact, Global},
     context::Context,
     form,
-    output::{CliError, Code, agreed, interactive, say, say_json},
+    output::{CliError, Code, interactive, say, say_json},
+    question::agreed,
 };
 
 /// Runs the command.

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::artifact::{Blueprint, InputError, InputSchema, from_yaml, value::shown};
 
-use super::output::{CliError, prompt, say};
+use super::{
+    output::{CliError, say},
+    question::prompt,
+};
 
 /// The inputs that the arguments give, not yet checked.
 pub fn given(blueprint: &Blueprint, file: Option<&Path>, set: &[String]) -> Result<Map<String, Value>, CliError> {

@@ -24,6 +24,7 @@ mod models;
 mod output;
 mod policy;
 mod proofs;
+mod question;
 mod reader;
 mod redact;
 mod request;

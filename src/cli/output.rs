@@ -256,33 +256,6 @@ pub fn style() -> Style {
     if plain { Style::plain(width) } else { Style::colour(width) }
 }
 
-/// Asks a question on the terminal and gives the answer; nothing at the end of the input.
-pub fn prompt(question: &str) -> Option<String> {
-    let mut out = std::io::stdout().lock();
-    let _ = write!(out, "{question} ");
-    let _ = out.flush();
-    drop(out);
-    let mut line = String::new();
-    match std::io::stdin().read_line(&mut line) {
-        Ok(0) | Err(_) => {
-            say("");
-            None
-        }
-        Ok(_) => {
-            // A terminal shows the line break that was typed; a pipe does not.
-            if !std::io::stdin().is_terminal() {
-                say("");
-            }
-            Some(line.trim().to_owned())
-        }
-    }
-}
-
-/// Asks whether to go on; everything but one of these words is a no.
-pub fn agreed(question: &str, words: &[&str]) -> bool {
-    prompt(question).is_some_and(|line| words.contains(&line.to_lowercase().as_str()))
-}
-
 /// So many of something, in words.
 pub fn count(number: impl Into<u64>, one: &str) -> String {
     match number.into() {

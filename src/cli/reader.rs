@@ -4,7 +4,10 @@ use std::io::{BufRead, Read as _};
 
 use rustyline::{Config, Editor, error::ReadlineError, history::MemHistory};
 
-use super::output::{CliError, interactive, plain, say};
+use super::{
+    output::{CliError, interactive, plain, say},
+    question::drop_typed_ahead,
+};
 
 /// The most bytes of one line.
 const LONGEST_LINE: u64 = 64 << 10;
@@ -55,6 +58,7 @@ impl Reader {
 
     /// Shows a question and reads what is said to it.
     pub fn ask(&mut self, question: &str) -> Result<Read, CliError> {
+        drop_typed_ahead();
         say(question);
         if self.editor.is_none() {
             return self.piped();

@@ -13,7 +13,8 @@ use crate::{
 use super::{
     args::Global,
     context::Context,
-    output::{CliError, Code, agreed, count, interactive, plain, say, say_json},
+    output::{CliError, Code, count, interactive, plain, say, say_json},
+    question::agreed,
 };
 
 /// So many places are shown of each value; of the others their number is said.

@@ -10,7 +10,8 @@ use crate::{engagement::AgentQuestion, runtime::say as say_to_agents};
 use super::{
     args::{Global, Run},
     context::Context,
-    output::{CliError, Code, plain, prompt, say, say_json},
+    output::{CliError, Code, plain, say, say_json},
+    question::prompt,
     run as drive,
 };
 

@@ -17,6 +17,8 @@ use crate::{
     runtime::{Signer, Wanted},
 };
 
+use super::question::drop_typed_ahead;
+
 /// How an encrypted key that is named begins, and any other private key in the format of OpenSSH.
 const OPENSSH: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
 /// No key file is longer.
@@ -92,6 +94,7 @@ fn decrypted(key: &PrivateKey, path: &Path) -> Result<PrivateKey, String> {
              and give the .pub file"
         ));
     }
+    drop_typed_ahead();
     let passphrase = rpassword::prompt_password(format!("Passphrase of {place}: "))
         .map_err(|error| format!("no passphrase could be read: {error}"))?;
     key.decrypt(passphrase).map_err(|_| format!("that is not the passphrase of {place}; nothing was signed"))

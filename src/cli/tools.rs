@@ -16,7 +16,8 @@ use super::{
     context::Context,
     init::{look, renewed},
     list::table,
-    output::{CliError, Code, agreed, interactive, plain, say, say_json},
+    output::{CliError, Code, interactive, plain, say, say_json},
+    question::agreed,
 };
 
 /// `tools`

@@ -9,7 +9,10 @@ use crate::{
     runtime::{Open, Yes},
 };
 
-use super::output::{agreed, plain, say};
+use super::{
+    output::{plain, say},
+    question::agreed,
+};
 
 /// Destructive calls are ticked one by one, each with its own yes.
 pub fn tick(asked: &ApprovalRequest, given: &Yes) -> BTreeSet<String> {

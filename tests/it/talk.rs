@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    process::{Child, ChildStdin, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -20,7 +20,11 @@ pub struct Talk {
 
 impl Talk {
     pub fn new(bench: &Bench, args: &str) -> Self {
-        let mut script = on_a_terminal(bench, args);
+        Self::of(on_a_terminal(bench, args))
+    }
+
+    /// One with what was started so.
+    pub fn of(mut script: Command) -> Self {
         script.env("CVC5", "/nowhere/cvc5").env("COLUMNS", "100");
         script.env_remove("EDITOR").env_remove("VISUAL");
         script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());

@@ -1,24 +1,39 @@
 //! On a terminal: `run` asks at its gates and goes on; the default answer is no.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use crate::bench::{Answer, Bench, program};
+use crate::{
+    bench::{Answer, Bench, program},
+    talk::Talk,
+};
 
 /// A command on a terminal of its own. The shell that `script` starts gives way to the program, or Ctrl-C would end the
 /// shell as well; which shell that is does not depend on who runs the tests.
 pub fn on_a_terminal(bench: &Bench, args: &str) -> Command {
-    let line = format!("exec '{}' {args}", program().display());
+    on_a_terminal_after(bench, ":", args)
+}
+
+/// The same, once the shell has done something first.
+fn on_a_terminal_after(bench: &Bench, first: &str, args: &str) -> Command {
+    let line = format!("{first}; exec '{}' {args}", program().display());
     let mut script = Command::new("script");
     script.current_dir(&bench.root).args(["-qefc", &line, "/dev/null"]);
     script.env("SHELL", "/bin/sh").env("TERM", "xterm").env_remove("NO_COLOR");
     script
 }
 
-/// Runs a command on a terminal of its own, typing these lines.
+/// Whether what is shown ends with a question.
+fn asks(shown: &str) -> bool {
+    let line = shown.rsplit(['\n', '\r']).next().unwrap_or_default();
+    !line.starts_with(' ') && [") ", "? ", ": "].iter().any(|end| line.ends_with(end))
+}
+
+/// Runs a command on a terminal of its own, typing these lines, each when something is asked.
 pub fn typed(bench: &Bench, args: &str, lines: &str, editor: Option<&str>) -> Answer {
     let mut script = on_a_terminal(bench, args);
     script.env_remove("COUNTERSIGN_KEY").env_remove("SSH_AUTH_SOCK");
@@ -29,11 +44,40 @@ pub fn typed(bench: &Bench, args: &str, lines: &str, editor: Option<&str>) -> An
     };
     let mut child = script.spawn().expect("`script` gives a test its terminal");
     let mut stdin = child.stdin.take().unwrap();
-    let lines = lines.to_owned();
-    // The terminal is kept open until the program ends; it must not see the end of the input before it has asked.
+    let mut stdout = child.stdout.take().unwrap();
+    let shown = Arc::new(Mutex::new(String::new()));
+    let showing = Arc::clone(&shown);
+    let reading = std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(read @ 1..) = stdout.read(&mut bytes) {
+            showing.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+    });
+    let ended = Arc::new(());
+    let ending = Arc::clone(&ended);
+    let lines: Vec<String> = lines.split_inclusive('\n').map(str::to_owned).collect();
+    let seen = Arc::clone(&shown);
+    // Each line is typed when something is asked. The terminal is kept open until the program ends; it must not see the
+    // end of the input before it has asked.
     let typing = std::thread::spawn(move || {
-        let _ = stdin.write_all(lines.as_bytes());
-        let _ = stdin.flush();
+        let mut answered = 0;
+        for line in lines {
+            loop {
+                let before = seen.lock().unwrap().len();
+                std::thread::sleep(Duration::from_millis(40));
+                let seen = seen.lock().unwrap();
+                if Arc::strong_count(&ending) == 1 {
+                    return stdin;
+                }
+                if before == seen.len() && before > answered && asks(&seen) {
+                    answered = before;
+                    break;
+                }
+            }
+            if stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()).is_err() {
+                break;
+            }
+        }
         stdin
     });
     let (done, waited) = std::sync::mpsc::channel();
@@ -45,12 +89,11 @@ pub fn typed(bench: &Bench, args: &str, lines: &str, editor: Option<&str>) -> An
     });
     let output = child.wait_with_output().unwrap();
     let _ = done.send(());
+    drop(ended);
+    reading.join().unwrap();
     drop(typing.join());
-    Answer {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    let out = shown.lock().unwrap().clone();
+    Answer { code: output.status.code().unwrap_or(-1), out, err: String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 
 #[test]
@@ -67,6 +110,44 @@ fn no_answer_is_no() {
     assert!(!answer.out.contains("[a]pprove"), "{}", answer.out);
     typed(&bench, &format!("run {id} --json"), "a\n", None).code(3);
     assert!(bench.events(&id, "approval.answered").is_empty());
+}
+
+#[test]
+fn what_was_typed_before_a_gate_was_shown_does_not_answer_it() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    // The keys are in the terminal, which echoes them, before the program starts.
+    let begin = bench.outside("begin");
+    let wait = format!("until [ -e '{}' ]; do sleep 0.05; done", begin.display());
+    let mut talk = Talk::of(on_a_terminal_after(&bench, &wait, &format!("run {id}")));
+    talk.types("a\na\na\n");
+    talk.hears("a\r\na\r\na\r\n");
+    std::fs::write(&begin, "").unwrap();
+    talk.hears("[a]pprove [r]eject");
+    talk.types("\n");
+    talk.ends(3);
+    assert!(bench.events(&id, "approval.answered").is_empty());
+    // Nor does what is typed at one gate answer the next one.
+    let mut talk = Talk::new(&bench, &format!("run {id}"));
+    talk.hears("[a]pprove [r]eject");
+    talk.types("a\na\n");
+    talk.hears("GATE 2");
+    talk.hears("[a]pprove [s]ome");
+    talk.types("\n");
+    talk.ends(3);
+    assert_eq!(bench.events(&id, "approval.answered").len(), 1);
+    assert_eq!(bench.writes(), [""; 0]);
+    // Nor a question that is asked of a command.
+    std::fs::remove_file(&begin).unwrap();
+    let mut talk = Talk::of(on_a_terminal_after(&bench, &wait, &format!("approve {id}")));
+    talk.types("y\n");
+    talk.hears("y\r\n");
+    std::fs::write(&begin, "").unwrap();
+    talk.hears("[a]pprove (default: no");
+    talk.types("\n");
+    talk.ends(3);
+    assert_eq!(bench.events(&id, "approval.answered").len(), 1);
+    bench.holds(&id);
 }
 
 #[test]
