@@ -431,7 +431,7 @@ impl Seat<'_> {
                     continue;
                 }
                 (_, "d" | "diff") if gate => {
-                    say(show::artifact_diff(self.workspace, journal, about).await?);
+                    say(show::artifact_diff(journal, about)?);
                     continue;
                 }
                 _ => {

@@ -11,10 +11,10 @@ use crate::{
         Agent, ArtifactKind, Digest, FilledHole, LedgerId, ReconciledRecord, RecordOutcome, RequirementStatus,
         TargetOutcome, to_yaml,
     },
-    engagement::{About, AgentQuestion, Body, Closed, Event, GateState, Used},
+    engagement::{About, AgentQuestion, Closed, GateState, Used},
     gate::{ApprovalRequest, render},
     ledger::{Journal, Status},
-    runtime::{Workspace, open_question, retryable},
+    runtime::{open_question, retryable},
 };
 
 use super::{
@@ -209,26 +209,25 @@ fn yaml(document: &Arc<Value>) -> Result<String, CliError> {
     to_yaml(document.as_ref()).map_err(|error| CliError::failed(error.to_string()))
 }
 
-/// The whole draft at a gate, or what changed in it since the version before.
-pub async fn artifact_diff(workspace: &Workspace, journal: &Journal, about: &About) -> Result<String, CliError> {
+/// What changed in the draft at a gate since the version before that was shown there last.
+pub fn artifact_diff(journal: &Journal, about: &About) -> Result<String, CliError> {
     let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
-    let mut versions = Vec::new();
-    for bytes in workspace.store().events(journal.id(), 0).await? {
-        if let Ok(Event { body: Body::Filed(filed), .. }) = serde_json::from_slice::<Event>(&bytes)
-            && filed.artifact == kind
-            && let Some(document) = journal.blob(&filed.digest)
-        {
-            versions.push(yaml(document)?);
-        }
-    }
-    Ok(match versions.as_slice() {
-        [] => format!("there is no {kind} yet"),
-        [only] => only.trim_end().to_owned(),
-        [.., before, now] => {
-            let diff = TextDiff::from_lines(before, now);
-            diff.unified_diff().context_radius(2).header("the version before", "this version").to_string()
-        }
-    })
+    let state = journal.state();
+    let name = if kind == ArtifactKind::Spec { "spec" } else { "design" };
+    let whole = format!("the whole of it is in `countersign show {} --artifact {name}`", state.id);
+    let Some(now) = state.artifacts.get(&kind) else { return Ok(format!("there is no {kind} yet")) };
+    let Some((since, last)) = state.shown_before(kind) else {
+        return Ok(format!("No earlier version was shown, so there is nothing to compare this one with; {whole}."));
+    };
+    let (Some(before), Some(document)) = (journal.blob(&last), journal.blob(&now.digest)) else {
+        return Ok(format!("Version {since} is not at hand; {whole}."));
+    };
+    let (before, document) = (yaml(before)?, yaml(document)?);
+    let diff = TextDiff::from_lines(&before, &document);
+    let mut unified = diff.unified_diff();
+    let names = [since, now.version].map(|version| format!("version {version}"));
+    let [before, now] = &names;
+    Ok(unified.context_radius(2).header(before, now).to_string())
 }
 
 /// The word of an outcome.

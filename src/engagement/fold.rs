@@ -39,6 +39,7 @@ impl State {
             versions: BTreeMap::new(),
             filed: BTreeMap::new(),
             authors: BTreeMap::new(),
+            shown: BTreeMap::new(),
             proved: None,
             gate1: GateState::Closed,
             gate2: GateState::Closed,
@@ -148,6 +149,14 @@ impl State {
                 }
                 self.barred = asked.barred.clone();
                 self.signed = asked.needs_signature();
+                let kind = match asked.about {
+                    About::Gate1 => Some(ArtifactKind::Spec),
+                    About::Gate2 => Some(ArtifactKind::Design),
+                    _ => None,
+                };
+                if let Some((kind, filed)) = kind.and_then(|kind| Some((kind, self.artifacts.get(&kind)?))) {
+                    self.shown.entry(kind).or_default().insert(filed.version);
+                }
                 self.asked = Some(asked.clone());
             }
             Body::Answered(answered) => self.answered(&event.actor, event.at, answered),

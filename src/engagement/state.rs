@@ -48,6 +48,8 @@ pub struct State {
     pub filed: BTreeMap<ArtifactKind, Vec<Digest>>,
     /// Who filed each of those versions.
     pub authors: BTreeMap<ArtifactKind, Vec<Actor>>,
+    /// The versions that a gate was asked about, and so shown, or let through.
+    pub shown: BTreeMap<ArtifactKind, BTreeSet<u32>>,
     /// What a solver proved last, about whichever version of the spec it names.
     pub proved: Option<SpecProved>,
     /// The gates.
@@ -276,6 +278,15 @@ impl State {
     /// The current digest of an artifact.
     pub fn artifact(&self, kind: ArtifactKind) -> Option<Digest> {
         self.artifacts.get(&kind).map(|filed| filed.digest)
+    }
+
+    /// The version before the current one that a gate asked about last: its number and digest. What changed since is
+    /// what nobody who is asked now has seen.
+    pub fn shown_before(&self, kind: ArtifactKind) -> Option<(u32, Digest)> {
+        let current = self.artifacts.get(&kind)?.version;
+        let last = *self.shown.get(&kind)?.range(..current).next_back()?;
+        let at = usize::try_from(last).ok()?.checked_sub(1)?;
+        Some((last, *self.filed.get(&kind)?.get(at)?))
     }
 
     /// The gate before a phase, and whether it is open for the current version.

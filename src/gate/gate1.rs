@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Arg, ArtifactKind, Check, Rollback, Scope, Spec},
-    engagement::{About, Standing, View},
+    engagement::{Standing, View},
     facts::Facts,
     policy::{Catalog, ProofReport},
 };
@@ -14,7 +14,7 @@ use super::{
     common::{banner, head, moment, targets},
     proof::proof_sections,
     screen::{Screen, Section},
-    since::{since_last_version, version_before},
+    since::since_last_shown,
     text::{count, names, sentence, value, word},
     wider::wider_than_needed,
 };
@@ -30,7 +30,7 @@ pub(super) fn screen(
     leaving: Vec<String>,
 ) -> Screen {
     let mut sections = vec![head(view, spec, standing)];
-    sections.extend(since_last_version(view, ArtifactKind::Spec, &About::Gate1, &[]));
+    sections.extend(since_last_shown(view, ArtifactKind::Spec, &[]));
     sections.push(allowed(spec, catalog, leaving));
     sections.push(targets("TARGETS", facts, catalog));
     match proof {
@@ -62,7 +62,7 @@ fn allowed(spec: &Spec, catalog: &Catalog, leaving: Vec<String>) -> Section {
 fn proven(view: &View<'_>, catalog: &Catalog, report: &ProofReport) -> Vec<Section> {
     let version = |number: u32| format!("version {number}");
     let newer = view.state.artifacts.get(&ArtifactKind::Spec).map_or(1, |filed| filed.version);
-    let older = version_before(view).map(|(number, _)| number).unwrap_or_default();
+    let older = view.state.shown_before(ArtifactKind::Spec).map(|(number, _)| number).unwrap_or_default();
     proof_sections(report, catalog, &version(newer), &version(older))
 }
 

@@ -8,7 +8,7 @@ use crate::{
         Arg, ArtifactKind, AutomationFlow, CapabilityStatus, DiscoveryReport, Disposition, FlowNode, NodeId,
         SolutionDesign, Spec, Verdict,
     },
-    engagement::{About, CallOutcome, Gate, GateState, Purpose, Standing, View},
+    engagement::{CallOutcome, Gate, GateState, Purpose, Standing, View},
     facts::Facts,
     policy::Catalog,
     tool::Tool,
@@ -22,7 +22,7 @@ use super::{
     found as finds,
     gate1::irreversible,
     screen::{Line, Screen, Section},
-    since::since_last_version,
+    since::since_last_shown,
     text::{count, names, sentence, word},
 };
 
@@ -49,7 +49,7 @@ pub(super) struct Design<'a> {
 pub(super) fn screen(of: &Design<'_>) -> Screen {
     let groups = groups(of.flow, of.catalog);
     let mut sections = vec![change(of, &groups)];
-    sections.extend(since_last_version(of.view, ArtifactKind::Design, &About::Gate2, &["spec", "discovery"]));
+    sections.extend(since_last_shown(of.view, ArtifactKind::Design, &["spec", "discovery"]));
     sections.push(reach(of));
     sections.extend(finds::found(of.view, of.catalog, of.facts));
     sections.push(head_of(of));

@@ -53,7 +53,6 @@ pub use proof::proof_sections;
 pub use render::{Style, render};
 pub use screen::{Line, Screen, Section};
 pub use sequence::sequence_diagram;
-pub use since::version_before;
 
 /// What a person decides on: an approval names the digest of exactly this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -232,15 +231,15 @@ pub fn approval_request(
     Ok(request)
 }
 
-/// What a solver proved about the current spec, on what everything is decided on now, compared with the version that
-/// gate 1 compares it with. Anything else that was proven says nothing about this question.
+/// What a solver proved about the current spec, on what everything is decided on now, compared with the version before
+/// that gate 1 showed last. Anything else that was proven says nothing about this question.
 pub fn proof_of_spec(view: &View<'_>, catalog: &Catalog) -> Option<(Digest, ProofReport)> {
     let proved = view.state.proved_of_spec()?;
     let report: ProofReport = read_document(proved.report, view.blobs, "proof report").ok()?;
     let now = catalog.digests().ok()?;
     let then = report.decided_on;
     let same = (then.tools, then.inventory, then.policies) == (now.tools, now.inventory, now.policies);
-    let before = version_before(view).map(|(_, digest)| digest);
+    let before = view.state.shown_before(ArtifactKind::Spec).map(|(_, digest)| digest);
     (same && report.spec == proved.spec && report.before == before).then_some((proved.report, report))
 }
 

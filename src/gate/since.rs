@@ -1,4 +1,4 @@
-//! What changed since the version before: every line with the place where it stands.
+//! What changed since the version that was shown last: every line with the place where it stands.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,10 @@ use serde_json::Value;
 
 use crate::{
     artifact::{ArtifactKind, Digest},
-    engagement::{About, View, read_document},
+    engagement::{View, read_document},
 };
 
 use super::{
-    ApprovalRequest,
     diff::state_text,
     screen::{Line, Section},
     text::{count, word},
@@ -21,32 +20,27 @@ const MOST_CHANGES: usize = 16;
 /// Texts that begin alike for at least this long are shown from where they differ.
 const LONG_ALIKE: usize = 60;
 
-/// What changed since the version that was answered last or, where none was, the one before; nothing for a first
-/// version. `made_from` names fields that only say what the document was made from.
-pub(super) fn since_last_version(
-    view: &View<'_>,
-    kind: ArtifactKind,
-    about: &About,
-    made_from: &[&str],
-) -> Option<Section> {
+/// What changed since the version before that a gate asked about last; nothing for a first version. `made_from` names
+/// fields that only say what the document was made from.
+pub(super) fn since_last_shown(view: &View<'_>, kind: ArtifactKind, made_from: &[&str]) -> Option<Section> {
     let version = view.state.artifacts.get(&kind)?.version;
     if version < 2 {
         return None;
     }
     let current = view.state.artifact(kind)?;
     let read = |digest: Digest| read_document::<Value>(digest, view.blobs, kind.file_name()).ok();
-    let last = last_version(view, kind, about, current);
-    let before = last.and_then(|(_, digest)| read(digest));
-    let (Some((since, _)), Some(mut before), Some(mut now)) = (last, before, read(current)) else {
+    let Some((since, last)) = view.state.shown_before(kind) else {
         let mut section = Section::new(format!("WHAT CHANGED (this is version {version})"));
-        section.text("The version before is not at hand; read this one as if it were new.");
+        section.text("No version before was shown at this gate; read this one as if it were the first.");
         return Some(section);
     };
-    let mut section = Section::new(if since + 1 == version {
-        format!("WHAT CHANGED (this is version {version})")
-    } else {
-        format!("WHAT CHANGED since version {since} (this is version {version})")
-    });
+    let mut section = Section::new(format!(
+        "WHAT CHANGED since version {since}, the last one that was shown (this is version {version})"
+    ));
+    let (Some(mut before), Some(mut now)) = (read(last), read(current)) else {
+        section.text("That version is not at hand; read this one as if it were new.");
+        return Some(section);
+    };
     for key in made_from {
         let (before, now) = (take(&mut before, key), take(&mut now, key));
         if before != now {
@@ -68,26 +62,6 @@ pub(super) fn since_last_version(
 
 fn take(document: &mut Value, key: &str) -> Option<Value> {
     document.as_object_mut()?.remove(key)
-}
-
-/// The version of the spec that gate 1 compares the current one with: its number and digest.
-pub fn version_before(view: &View<'_>) -> Option<(u32, Digest)> {
-    let current = view.state.artifact(ArtifactKind::Spec)?;
-    last_version(view, ArtifactKind::Spec, &About::Gate1, current)
-}
-
-/// The version that a person answered last, else the one before: its number and digest.
-fn last_version(view: &View<'_>, kind: ArtifactKind, about: &About, current: Digest) -> Option<(u32, Digest)> {
-    let filed = view.state.filed.get(&kind)?;
-    let earlier = filed.get(..filed.len().checked_sub(1)?)?;
-    let answers = view.state.answers.iter().rev().filter(|(_, _, answered)| answered.about == *about);
-    let mut answered = answers.filter_map(|(_, _, answered)| {
-        let asked: ApprovalRequest = read_document(answered.request, view.blobs, "request").ok()?;
-        asked.artifact.filter(|artifact| *artifact != current)
-    });
-    let digest = answered.find(|digest| earlier.contains(digest)).or_else(|| earlier.last().copied())?;
-    let at = earlier.iter().rposition(|other| *other == digest)?;
-    Some((u32::try_from(at + 1).ok()?, digest))
 }
 
 /// The lines of everything that differs below a place.

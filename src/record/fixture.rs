@@ -275,10 +275,14 @@ impl Chain {
         self.store(&json!({"approved_on": on}))
     }
 
+    /// Asks with this request.
+    pub(crate) fn ask(&mut self, about: &About, request: Digest) {
+        self.command(Actor::Program, Command::Ask(Asked::new(about.clone(), request, Role::Approver)));
+    }
+
     /// Asks with this request and answers it.
     pub(crate) fn answer_with(&mut self, about: &About, request: Digest, answer: Answer, calls: Vec<Digest>) {
-        let asked = Asked::new(about.clone(), request, Role::Approver);
-        self.command(Actor::Program, Command::Ask(asked));
+        self.ask(about, request);
         self.wait(60);
         let accepts = matches!(about, About::Deviation { .. });
         let reason = (answer == Answer::Reject || accepts).then(|| "not like this".to_owned());

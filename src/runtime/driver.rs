@@ -20,7 +20,7 @@ use crate::{
         SpecProved, View, Void, changed_tools, holds_back, next_but_void, opened_by_policy, read_document, void_gates,
     },
     facts::AUTONOMOUS,
-    gate::{GateError, approval_request, found_words, proof_of_spec, version_before},
+    gate::{GateError, approval_request, found_words, proof_of_spec},
     ledger::{Journal, JournalError, LedgerError},
     model::Models,
     policy::Catalog,
@@ -423,7 +423,7 @@ impl<'a> Driver<'a> {
             if proof_of_spec(&view, catalog).is_some() {
                 return Ok(());
             }
-            let before = version_before(&view).and_then(|(_, digest)| {
+            let before = view.state.shown_before(ArtifactKind::Spec).and_then(|(_, digest)| {
                 // A version that is not at hand is not compared with; the screen says so.
                 read_document::<Spec>(digest, view.blobs, "spec.yaml").ok().map(Arc::new)
             });

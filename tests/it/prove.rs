@@ -83,6 +83,32 @@ fn a_spec_alone_shows_the_worst_call_of_each_grant_and_the_grants_that_are_dead(
 }
 
 #[test]
+fn a_version_is_compared_with_the_last_one_that_was_shown_and_not_with_one_that_nobody_saw() {
+    let bench = Bench::new();
+    let asked = ["request", "--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.10", "--json"];
+    let id = bench.run(&asked).code(0).json()["engagement"].clone();
+    let id = id.as_str().unwrap();
+    with_solver(&bench, &["run", id, "--no-input"]).code(3).shows("GATE 1");
+    // Version 2 permits more, and is not asked about; version 3 has another title.
+    let first = bench.run(&["show", id, "--artifact", "spec"]).code(0).out;
+    let wider = first.replacen("is: \"192.0.2.10\"", "in_range: 192.0.2.0/28", 1);
+    bench.write("wider.yaml", &wider);
+    bench.run(&["edit", id, "--file", "wider.yaml"]).code(0);
+    let (_, title) = wider.split_once("title: ").unwrap();
+    let title = title.lines().next().unwrap();
+    bench.write("titled.yaml", &wider.replacen(title, "Another title", 1));
+    bench.run(&["edit", id, "--file", "titled.yaml"]).code(0);
+    let asked = with_solver(&bench, &["run", id, "--no-input"]).code(3);
+    asked
+        .shows("WHAT CHANGED since version 1, the last one that was shown (this is version 3)")
+        .shows("in_range")
+        .shows("Another title")
+        .shows("version 3 also lets the build agent create the A record web01 for 192.0.2.15")
+        .shows("in version 1: outside the grant");
+    assert_eq!(bench.events(id, "spec.proved")[1]["body"]["verdict"], json!("refuted"));
+}
+
+#[test]
 fn gate_1_shows_what_is_proven_and_the_answer_names_it() {
     let bench = Bench::new();
     let asked = ["request", "--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.10", "--json"];

@@ -155,7 +155,8 @@ fn a_yes_at_each_gate_goes_on_to_the_end() {
     let bench = Bench::new();
     let id = bench.request_vlan();
     let answer = typed(&bench, &format!("run {id}"), "d\na\na\n", None).code(0);
-    assert!(answer.out.contains("kind: spec"), "[d]iff shows the draft: {}", answer.out);
+    let answer = answer.shows("No earlier version was shown");
+    assert!(!answer.out.contains("kind: spec"), "{}", answer.out);
     assert_eq!(bench.vlan("120"), ["guest"; 4]);
     assert_eq!(bench.events(&id, "approval.answered").len(), 2);
     bench.holds(&id);
