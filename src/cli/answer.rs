@@ -63,7 +63,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
         answer(&context.workspace, &mut journal, identity, choice, (Some(&seen), signer)).await?;
     context.publish().await;
     let environments: Vec<&String> = open.asked.facts.environments.iter().collect();
-    let title = &journal.state().requested.title;
+    let title = journal.title();
     let left = left_out(&open.asked, &yes);
     if global.json {
         say_json(&serde_json::json!({

@@ -55,7 +55,7 @@ pub async fn run(global: &Global, args: Chat) -> Result<Code, CliError> {
 /// Where an engagement is that is taken up again.
 fn say_standing(journal: &Journal) {
     let state = journal.state();
-    say(format!("{}  {}", state.id, plain(&state.requested.title)));
+    say(format!("{}  {}", state.id, plain(journal.title())));
     say(format!("  asked by   {}", plain(&state.requester.to_string())));
     say(format!("  phase      {}, {}", state.phase, plain(&status_words(&Status::of(state)))));
 }

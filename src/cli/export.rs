@@ -161,7 +161,7 @@ async fn in_toto(context: &Context, journal: &Journal, file: &Path) -> Result<Wr
 /// One page: the end, the screens as they were approved, the log, and whether the chain holds.
 fn page(journal: &Journal, bundle: &Bundle) -> Result<String, CliError> {
     let state = journal.state();
-    let mut page = format!("{}  {}\n\n", state.id, plain(&state.requested.title));
+    let mut page = format!("{}  {}\n\n", state.id, plain(journal.title()));
     match (&state.closed, journal.documents().record()) {
         (Some(closed), record) => {
             let _ = writeln!(page, "{}: {}", outcome_words(closed.outcome), plain(&closed.reason));

@@ -39,7 +39,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         return Ok(Code::Done);
     }
     let state = journal.state();
-    say(format!("{}  {}", state.id, plain(&state.requested.title)));
+    say(format!("{}  {}", state.id, plain(journal.title())));
     say(format!("  asked by   {}", plain(&state.requester.to_string())));
     say(format!("  phase      {}", state.phase));
     say(format!("  ledger     {}", journal.store().ledger().await?));
@@ -158,7 +158,7 @@ pub async fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer
     .await?;
     Ok(StatusAnswer {
         engagement: state.id.to_string(),
-        title: state.requested.title.clone(),
+        title: journal.title().to_owned(),
         blueprint: state.requested.blueprint.clone(),
         requester: state.requester.to_string(),
         phase: state.phase.as_str(),

@@ -143,6 +143,11 @@ impl Documents {
         Ok(())
     }
 
+    /// What the engagement is called: as its current spec says or, before there is one, as the request does.
+    pub fn title<'a>(&'a self, state: &'a State) -> &'a str {
+        self.spec().map_or(state.requested.title.as_str(), |spec| spec.title.as_str())
+    }
+
     /// The request.
     pub fn request(&self) -> Option<&Arc<RequestDocument>> {
         self.request.as_ref().map(|(_, request)| request)

@@ -84,7 +84,7 @@ impl Journal {
             events: vec![link(&sealed)],
             blobs: new.bytes,
             destroyed: Vec::new(),
-            summary: Some(Summary::of(&journal.state)),
+            summary: Some(Summary::of(&journal.state, &journal.documents)),
             logged: false,
         };
         journal.store.append(append).await?;
@@ -281,7 +281,7 @@ impl Journal {
             events: self.staged.iter().map(|staged| &staged.sealed).chain(&sealed).map(link).collect(),
             destroyed: destroyed.clone(),
             blobs: self.staged.iter().flat_map(|staged| staged.bytes.iter().cloned()).chain(new.bytes).collect(),
-            summary: Some(Summary::of(&ahead)),
+            summary: Some(Summary::of(&ahead, documents.as_ref().unwrap_or(&self.documents))),
             logged: self
                 .staged
                 .iter()
@@ -369,6 +369,11 @@ impl Journal {
     /// What the chain folds into.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What the engagement is called now.
+    pub fn title(&self) -> &str {
+        self.documents.title(&self.state)
     }
 
     /// The current documents.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{ArtifactKind, EngagementId, Phase, RecordOutcome},
-    engagement::{About, Actor, GateState, State},
+    engagement::{About, Actor, Documents, GateState, State},
     facts::Role,
 };
 
@@ -17,7 +17,7 @@ use crate::{
 pub struct Summary {
     /// The engagement.
     pub id: EngagementId,
-    /// Its title.
+    /// Its title, as its current spec says it.
     pub title: String,
     /// The blueprint's name, where there is one.
     pub blueprint: Option<String>,
@@ -138,11 +138,11 @@ impl Status {
 }
 
 impl Summary {
-    /// The line about an engagement in this state.
-    pub fn of(state: &State) -> Self {
+    /// The line about an engagement in this state, whose documents say what it is called.
+    pub fn of(state: &State, documents: &Documents) -> Self {
         Self {
             id: state.id.clone(),
-            title: state.requested.title.clone(),
+            title: documents.title(state).to_owned(),
             blueprint: state.requested.blueprint.clone(),
             requester: match &state.requester {
                 Actor::Person(identity) => identity.name.clone(),
@@ -176,7 +176,7 @@ mod tests {
         let told = table.map(|(to, word)| (&whole, to, word)).into_iter().chain([(&cancelled, 4, "cancelled")]);
         for (story, to, word) in told {
             let events: Vec<Event> = story.sealed().into_iter().take(to).map(|sealed| sealed.event).collect();
-            let line = Summary::of(&State::replay(&events).unwrap());
+            let line = Summary::of(&State::replay(&events).unwrap(), &Documents::default());
             assert_eq!(line.status.word(), word, "after event {to}");
             assert_eq!((line.seq, line.requester.as_str()), (to as u64, "ada"));
             let stored = serde_json::to_string(&line).unwrap();

@@ -20,8 +20,8 @@ use crate::{
     },
     engagement::{
         About, Actor, Answer, Answered, ApprovalStatement, ArtifactFiled, Asked, Body, CallAllowed, CallFinished,
-        CallOutcome, Closed, Event, LogSeen, NodeSettled, Once, Purpose, Requested, Signed, State, Statement,
-        call_digest,
+        CallOutcome, Closed, Documents, Event, LogSeen, NodeSettled, Once, Purpose, Requested, Signed, State,
+        Statement, call_digest,
     },
     facts::{AllowedSigners, Identity, IdentityMeans, Role, line_for},
     flow::NodeOutcome,
@@ -317,7 +317,7 @@ impl Story {
                 .collect(),
             blobs: self.blobs.iter().map(|(digest, bytes)| (*digest, bytes.clone())).collect(),
             destroyed: Vec::new(),
-            summary: Some(Summary::of(&State::replay(events).unwrap())),
+            summary: Some(Summary::of(&State::replay(events).unwrap(), &Documents::default())),
             logged: sealed[from..to]
                 .iter()
                 .any(|sealed| matches!(sealed.event.body, Body::Answered(_) | Body::Closed(_))),

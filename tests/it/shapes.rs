@@ -35,6 +35,28 @@ fn exit_codes_are_what_the_help_says() {
 }
 
 #[test]
+fn an_engagement_is_called_what_its_current_spec_says() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    let spec = bench.run(&["show", &id, "--artifact", "spec"]).code(0).out;
+    let title = bench.list()[0]["title"].as_str().unwrap().to_owned();
+    bench.write("titled.yaml", &spec.replacen(&title, "Guests get a VLAN", 1));
+    bench.run(&["edit", &id, "--file", "titled.yaml"]).code(0);
+    assert_eq!(bench.list()[0]["title"], "Guests get a VLAN");
+    bench.drive(&id, 3);
+    bench.run(&["inbox"]).code(0).shows("Guests get a VLAN");
+    bench.run(&["list"]).code(0).shows("Guests get a VLAN");
+    bench.run(&["show", &id]).code(0).shows(&format!("{id}  Guests get a VLAN"));
+    assert_eq!(bench.run(&["show", &id, "--json"]).code(0).json()["title"], "Guests get a VLAN");
+    let approve = ["approve", &id, "--digest", &bench.question(&id)];
+    let yes = bench.run(&approve).code(0).shows("  Guests get a VLAN, in lab, digest ");
+    assert!(!yes.out.contains(&title), "{}", yes.out);
+    // What was asked for stays on the chain.
+    assert_eq!(bench.events(&id, "engagement.requested")[0]["body"]["title"], title.as_str());
+}
+
+#[test]
 fn what_cannot_be_asked_so_says_how_to_ask() {
     let bench = Bench::new();
     bench.run(&["request"]).code(2).says("--text <WORDS>").says("--spec <FILE>");

@@ -56,7 +56,7 @@ async fn a_journal_that_is_opened_again_is_the_one_that_was_written() {
 
     same(&journal, &Journal::open(Arc::clone(&store), journal.id()).await.unwrap());
     let lines = store.summaries(Filter::default()).await.unwrap();
-    assert_eq!(lines, [Summary::of(journal.state())]);
+    assert_eq!(lines, [Summary::of(journal.state(), journal.documents())]);
     let bundle = Bundle::export(&*store, journal.id()).await.unwrap();
     assert_eq!(bundle.events.len(), 5);
     assert_eq!(bundle.blobs.len(), 3);
