@@ -225,6 +225,13 @@ async fn explained(global: &Global, context: &Context, id: &str, call: &str) -> 
         ))
     })?;
     let journal = context.journal(id).await?;
+    if journal.state().key_destroyed() {
+        return Err(CliError::failed(format!(
+            "a redaction destroyed the key of {0}, so no call of it can be decided any more; `countersign log {0}` shows \
+             what was decided",
+            journal.id()
+        )));
+    }
     let catalog = context.workspace.catalog_of(&journal)?;
     let view = View {
         state: journal.state(),
@@ -325,8 +332,9 @@ async fn simulated(global: &Global, context: &Context, since: &str) -> Result<Co
     for flip in &simulation.flips {
         say(plain(&flipped(flip)));
     }
-    if simulation.redacted > 0 {
-        say(format!("not asked about: {}, whose arguments were redacted", count(simulation.redacted, "call")));
+    for (id, calls) in &simulation.redacted_of {
+        let calls = count(*calls, "call");
+        say(format!("not asked about: {calls} of {id}, whose arguments or key a redaction destroyed"));
     }
     for line in &simulation.unread {
         say(format!("not asked about: {}", plain(line)));

@@ -96,6 +96,11 @@ impl State {
         Ok(scope)
     }
 
+    /// Whether a redaction destroyed the key: no digest of a call can be made any more, so none can be decided.
+    pub fn key_destroyed(&self) -> bool {
+        self.requested.seal.is_some_and(|key| self.redacted.contains(&key))
+    }
+
     /// Whether a document is a sealed one of this engagement, or its key.
     pub fn seals(&self, document: &Digest) -> bool {
         let key = self.requested.seal;

@@ -31,8 +31,10 @@ pub struct Simulation {
     pub then: BTreeMap<String, u64>,
     /// How often each would be given now.
     pub now: BTreeMap<String, u64>,
-    /// Calls that could not be asked about, because their arguments were redacted.
+    /// Calls that could not be asked about, because a redaction destroyed their arguments or the key.
     pub redacted: u64,
+    /// The same, by engagement.
+    pub redacted_of: BTreeMap<EngagementId, u64>,
     /// Calls that would be answered otherwise.
     pub flips: Vec<Flip>,
     /// Engagements that could not be asked about, and why.
@@ -161,8 +163,10 @@ fn replay(
             Recorded::of(&event.body).filter(|_| event.at >= since)
         {
             let (agent, purpose, tool, args) = proposal;
-            let Some(args) = args.read(journal.blobs()).cloned() else {
+            // Without the key no call has a digest, and every one would be refused for that alone.
+            let Some(args) = args.read(journal.blobs()).filter(|_| !state.key_destroyed()).cloned() else {
                 simulation.redacted += 1;
+                *simulation.redacted_of.entry(state.id.clone()).or_default() += 1;
                 state.apply(event);
                 continue;
             };

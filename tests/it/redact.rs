@@ -111,10 +111,19 @@ fn what_was_redacted_is_in_no_byte_that_is_kept_or_exported_and_the_chain_holds(
         let answer = bench.run(args).code(0);
         shown += &(answer.out + &answer.err);
     }
-    for text in ["redacted at event ", "a customer asked", "(redacted)", "whose arguments were redacted"] {
+    for text in ["redacted at event ", "a customer asked", "(redacted)", "whose arguments or key a redaction destroyed"]
+    {
         assert!(shown.contains(text), "`{text}` is nowhere in {shown}");
     }
     assert!(!shown.contains(&format!("not asked about: {id}")), "{shown}");
+    // Nor is what cannot be decided any more said to be decided otherwise.
+    let simulated = bench.json(&["policy", "simulate", "--since", "1d"]);
+    let simulation = &simulated["simulation"];
+    assert_eq!((&simulation["flips"], &simulation["calls"]), (&json!([]), &json!(0)), "{simulated}");
+    assert_eq!(simulation["redacted_of"], json!({ id.as_str(): every.len() }));
+    assert_eq!(simulation["redacted"], json!(every.len()));
+    let call = r#"{"tool": "vlan.list", "args": {"switch": "sw01"}}"#;
+    bench.run(&["policy", "explain", &id, "--call", call]).code(1).says("a redaction destroyed the key");
     for canary in [GIVEN, GAVE] {
         assert!(!shown.contains(canary), "{canary} is shown");
         let home = bench.outside("");
