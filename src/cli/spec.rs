@@ -82,9 +82,11 @@ pub async fn run(global: &Global, args: SpecArgs) -> Result<Code, CliError> {
                 None if !Path::new(&first).is_file() && second.parse::<u32>().is_ok() => {
                     let journal = context.journal(&first).await?;
                     let number = second.parse::<u32>().map_err(|_| not_a_version(&second))?;
-                    let before = number.checked_sub(1).filter(|before| *before > 0);
-                    let older = before.map(|before| version(&journal, before)).transpose()?;
-                    Versions { newer: version(&journal, number)?, older }
+                    let newer = version(&journal, number)?;
+                    if number == 1 {
+                        return Err(first_alone(&journal));
+                    }
+                    Versions { newer, older: Some(version(&journal, number - 1)?) }
                 }
                 None => {
                     let (older, newer) = (Path::new(&first), Path::new(&second));
@@ -105,6 +107,16 @@ pub async fn run(global: &Global, args: SpecArgs) -> Result<Code, CliError> {
 
 fn not_a_version(text: &str) -> CliError {
     CliError::usage(format!("`{text}` is not the number of a version, such as 2; see `countersign show ID`"))
+}
+
+/// Nothing is proven by comparing the first version with none.
+fn first_alone(journal: &Journal) -> CliError {
+    let id = journal.id();
+    let there = journal.state().filed.get(&ArtifactKind::Spec).map_or(0, Vec::len);
+    CliError::usage(match there {
+        1 => format!("{id} has one version; there is nothing to compare it with"),
+        _ => format!("version 1 of {id} is its first one; give two versions, such as `countersign spec diff {id} 1 2`"),
+    })
 }
 
 /// A spec and what it is called.

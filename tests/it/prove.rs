@@ -138,6 +138,7 @@ fn gate_1_shows_what_is_proven_and_the_answer_names_it() {
         .shows("in version 1: outside the grant build.0: `address` must be 192.0.2.10");
     assert_eq!(bench.events(id, "spec.proved")[1]["body"]["verdict"], json!("refuted"));
     with_solver(&bench, &["spec", "diff", id, "2"]).shows("version 2");
+    with_solver(&bench, &["spec", "diff", id, "1"]).code(2).says("is its first one").says("spec diff");
     with_solver(&bench, &["spec", "diff", id, "2", "1"]).code(0).shows("version 1 permits nothing that version 2 did");
     // On other policies nothing of it is proven any more, and a yes to the old question is refused.
     let digest = bench.run(&["show", id, "--json"]).code(0).json()["question_digest"].clone();
@@ -194,5 +195,8 @@ fn a_spec_that_is_not_there_or_does_not_compile_is_said_with_its_place() {
     bench.drive(&id, 3);
     with_solver(&bench, &["spec", "prove", &id]).code(0).shows("version 1: proven");
     with_solver(&bench, &["spec", "diff", &id, "1", "2"]).code(2).says("has no version 2 of its spec; there are 1");
+    let alone = with_solver(&bench, &["spec", "diff", &id, "1"]).code(2);
+    let alone = alone.says(&format!("{id} has one version; there is nothing to compare it with"));
+    assert!(!alone.out.contains("proven"), "{}", alone.out);
     with_solver(&bench, &["spec", "diff", &id, "1", "x"]).code(2).says("`x` is not the number of a version");
 }
