@@ -11,6 +11,13 @@ use super::{
 /// Runs the command.
 pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
+    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(missing) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(CliError::usage(format!(
+            "there is no folder {}; make it, or name a file in one that is there",
+            missing.display()
+        )));
+    }
     let ledger = SqliteStore::open(context.workspace.state_folder().join("ledger.db")).await?;
     // A ledger is worth a copy without its keys too.
     let keys = context.workspace.keys().await?.history().map_err(CliError::from);

@@ -112,6 +112,8 @@ fn a_backup_is_a_ledger_that_goes_on_where_it_was_made() {
     let told = bench.json(&["backup", copy.to_str().unwrap()]);
     assert_eq!(told["engagements"], 1);
     bench.run(&["backup", copy.to_str().unwrap()]).code(2).says("is there already");
+    let nowhere = bench.run(&["backup", "nodir/copy.db"]).code(2).says("there is no folder nodir; make it");
+    assert!(!nowhere.err.contains("the ledger cannot"), "{}", nowhere.err);
     // The ledger is lost, with all that was approved since: the copy takes its place.
     for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
         let _ = std::fs::remove_file(bench.root.join(".countersign").join(name));
