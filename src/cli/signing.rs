@@ -67,7 +67,7 @@ fn with_file(path: &Path, wanted: &Wanted<'_>) -> Result<String, String> {
     if !text.contains("-----BEGIN") {
         let public = PublicKey::from_openssh(text.trim())
             .map_err(|error| format!("{place} is neither a private nor a public SSH key: {error}"))?;
-        wanted.signers.allows(wanted.person, &public, wanted.namespace, wanted.at)?;
+        allowed(wanted, &public)?;
         return with_ssh_keygen(path, wanted);
     }
     if metadata.permissions().mode() & 0o077 != 0 {
@@ -78,12 +78,21 @@ fn with_file(path: &Path, wanted: &Wanted<'_>) -> Result<String, String> {
     }
     let key = PrivateKey::from_openssh(&text).map_err(|error| format!("{place} is no SSH key: {error}"))?;
     usable(&key.algorithm())?;
-    wanted.signers.allows(wanted.person, key.public_key(), wanted.namespace, wanted.at)?;
+    allowed(wanted, key.public_key())?;
     let key = if key.is_encrypted() { decrypted(&key, path)? } else { key };
     let signature = key.sign(wanted.namespace, HashAlg::Sha512, wanted.message);
     signature
         .and_then(|signature| signature.to_pem(LineEnding::LF))
         .map_err(|error| format!("{place} could not sign: {error}"))
+}
+
+/// Whether a key may sign this for the person; else why not, and what would let it.
+fn allowed(wanted: &Wanted<'_>, key: &PublicKey) -> Result<(), String> {
+    let known = || wanted.signers.of(wanted.person).any(|line| line.key.key_data() == key.key_data());
+    wanted.signers.allows(wanted.person, key, wanted.namespace, wanted.at).map_err(|why| match known() {
+        true => why,
+        false => format!("{why}; an owner adds:\n{}", line_for(wanted.person, key)),
+    })
 }
 
 fn decrypted(key: &PrivateKey, path: &Path) -> Result<PrivateKey, String> {

@@ -44,6 +44,12 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         folder if folder.is_dir() => exported(folder, signers.as_ref())?,
         file if file.exists() => {
             let bytes = read_bundle_file(file).map_err(|error| CliError { code: Code::Usage, ..error.into() })?;
+            if !is_tar(&bytes) {
+                return Err(CliError::usage(format!(
+                    "{} is no bundle; give what `countersign export ID --bundle FILE` wrote",
+                    file.display()
+                )));
+            }
             let published = against.map(proofs::read_published).transpose()?.unwrap_or_default();
             verify_bundle(&bytes, signers.as_ref(), &published)
         }
@@ -60,6 +66,11 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         }
     }
     Ok(if verification.ok { Code::Done } else { Code::Unverified })
+}
+
+/// Whether a file begins as a bundle does, however damaged it is; one that ends before its first header may be one.
+fn is_tar(bytes: &[u8]) -> bool {
+    bytes.is_empty() || bytes.get(257..262) == Some(b"ustar")
 }
 
 /// Verifies a folder.

@@ -119,7 +119,7 @@ impl AllowedSigners {
         self.lines.iter().filter(move |line| line.principals.contains(person))
     }
 
-    /// Whether this key signs for this person now, and for this; else why not and what to do.
+    /// Whether this key signs for this person now, and for this; else why not.
     pub fn allows(&self, person: &str, key: &PublicKey, namespace: &str, at: Timestamp) -> Result<(), String> {
         usable(&key.algorithm())?;
         let mut why = None;
@@ -129,14 +129,8 @@ impl AllowedSigners {
                 Err(reason) => why = Some(reason),
             }
         }
-        Err(why.unwrap_or_else(|| {
-            format!(
-                "{} has no line for `{person}` with the key {}; an owner adds:\n{}",
-                self.file,
-                fingerprint(key),
-                line_for(person, key)
-            )
-        }))
+        let no_line = || format!("{} has no line for `{person}` with the key {}", self.file, fingerprint(key));
+        Err(why.unwrap_or_else(no_line))
     }
 
     /// Whether an armored signature is this person's, over exactly these bytes and for this; the fingerprint of the

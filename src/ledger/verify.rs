@@ -364,8 +364,12 @@ impl Walk<'_> {
         };
         let mut breaches = rules::breaches(state, event, &document);
         let own = |digest: &Digest| document(digest).map(|value| value.as_ref().clone());
-        breaches.extend(signed::breaches(state, event, &own, self.signers));
-        self.notes.extend(signer(event, self.signers.is_some()));
+        let unsigned = signed::breaches(state, event, &own, self.signers);
+        // Whose key it was is said only of a signature that holds.
+        if unsigned.is_empty() {
+            self.notes.extend(signer(event, self.signers.is_some()));
+        }
+        breaches.extend(unsigned);
         self.names.extend(on_a_name(event));
         state.apply(event);
         self.problems.extend(breaches.into_iter().map(|what| Problem::at(place, what)));
