@@ -25,6 +25,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let mut journal = context.journal(&args.id).await?;
     let identity = context.identity()?;
+    let key = context.key(args.key.as_deref())?;
     let id = journal.id().clone();
     let catalog = context.workspace.catalog_of(&journal)?;
     let open = open_question(&context.workspace, &journal, &catalog, &context.workspace.models()?)
@@ -42,7 +43,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
         None if other_kind || !open.changed.is_empty() => open.digest.hex(),
         None if interactive() && !global.json => {
             say(render(&open.asked.screen, style()));
-            if !agreed("[a]pprove (default: no, leave it waiting)", &["a", "approve", "y", "yes"]) {
+            if !agreed("[a]pprove (default: leave it waiting)", &["a", "approve", "y", "yes"]) {
                 say(format!("Nothing was approved; {id} still waits."));
                 return Ok(Code::Waiting);
             }
@@ -57,7 +58,6 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
         }
     };
     let choice = Choice::Approve(yes.clone());
-    let key = context.key(args.key.as_deref());
     let signer = key.as_ref().map(|key| key as &dyn Signer);
     let Given { about, by: identity } =
         answer(&context.workspace, &mut journal, identity, choice, (Some(&seen), signer)).await?;
@@ -124,7 +124,7 @@ async fn give(
     let mut journal = context.journal(id).await?;
     let identity = context.identity()?;
     // A no stops things, and is taken on a name alone.
-    let key = context.key(given).filter(|_| !matches!(choice, Choice::Reject { .. }));
+    let key = context.key(given)?.filter(|_| !matches!(choice, Choice::Reject { .. }));
     let signer = key.as_ref().map(|key| key as &dyn Signer);
     let Given { about, by: identity } =
         answer(&context.workspace, &mut journal, identity, choice, (seen, signer)).await?;

@@ -65,11 +65,13 @@ pub enum Command {
     #[command(after_help = "Examples:\n  countersign run k7m\n  countersign run k7m --retry failed")]
     Run(Run),
     /// Say yes to the open question of an engagement: a gate, a call, a deviation.
-    #[command(after_help = "Examples:\n  countersign approve k7m\n  \
+    #[command(after_help = "Examples; the digest is all of it, as `show` and `run` print it:\n  \
+        countersign approve k7m --digest 1f0c2a9b…\n  \
         countersign approve k7m --digest 1f0c2a9b… --tick remove-old/sw01\n  \
         countersign approve k7m --digest 1f0c2a9b… --key ~/.ssh/id_ed25519\n\n\
         In production, at trust stage 2 and up and where duties are apart a yes is signed with your SSH key,\n\
-        for which policies/allowed_signers has a line. A .pub file or `agent` asks ssh-agent for the signature.")]
+        for which policies/allowed_signers has a line. A .pub file or `agent` asks ssh-agent for the signature.\n\
+        On a terminal `countersign approve k7m` shows what is asked, and asks.")]
     Approve(Approve),
     /// Answer what an agent asks, or say something to the agents; nothing that is said approves anything.
     #[command(after_help = "Examples:\n  countersign say k7m 'only on sw01 and sw02'\n  \
@@ -475,6 +477,7 @@ pub struct Log {
 /// `export`
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("where").args(["dir", "bundle", "in_toto"]).required(true).multiple(true)))]
+#[command(override_usage = "countersign export [OPTIONS] <ID> <DIR|--bundle <FILE>|--in-toto <FILE>>")]
 pub struct Export {
     /// The engagement; its first letters do.
     pub id: String,

@@ -74,7 +74,7 @@ async fn carry_on(context: &Context, reader: Reader, mut journal: Journal) -> Re
     let interrupt = Interrupt::listen(format!("countersign chat {id}"));
     let chat = Converse::new(reader, speaker);
     let broker = context.broker();
-    let key = context.key(None);
+    let key = context.key(None)?;
     let seat = Seat {
         workspace: &context.workspace,
         broker: &broker,

@@ -15,7 +15,7 @@ use crate::{
 use super::{
     args::Global,
     output::{CliError, aside, plain},
-    signing::Key,
+    signing::{Key, no_key},
 };
 
 /// An opened workspace and who is acting in it.
@@ -42,8 +42,17 @@ impl Context {
     }
 
     /// The key that the person signs with: the one given, else `COUNTERSIGN_KEY`; nothing where neither is.
-    pub fn key(&self, given: Option<&Path>) -> Option<Key> {
-        Key::asked_for(given, self.workspace.state_folder())
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Usage`] where the file that was given is not there. One that only the environment names may never be
+    /// needed, and is looked for when it is.
+    pub fn key(&self, given: Option<&Path>) -> Result<Option<Key>, CliError> {
+        let key = Key::asked_for(given, self.workspace.state_folder());
+        match (&key, given) {
+            (Some(Key::File(path)), Some(_)) if !path.exists() => Err(CliError::usage(no_key(path))),
+            _ => Ok(key),
+        }
     }
 
     /// The engagement that a (shortened) id stands for.

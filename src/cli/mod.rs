@@ -7,6 +7,7 @@ mod asking;
 mod backup;
 mod call;
 mod chat;
+mod choices;
 mod context;
 mod converse;
 mod demo;

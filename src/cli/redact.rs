@@ -43,12 +43,17 @@ pub struct Redact {
 pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let mut journal = context.journal(&args.id).await?;
+    let key = context.key(args.key.as_deref())?;
     let id = journal.id().clone();
     let wanted: Result<BTreeSet<CallId>, CliError> = args.calls.iter().map(|word| call(word)).collect();
     let redaction = plan_redaction(&journal, &wanted?).await?;
     if !redaction.is_done() && !args.yes {
         if global.json || !interactive() {
-            lines(&id, &redaction, "would be").iter().for_each(super::output::aside);
+            if global.json {
+                say_json(&json!({"engagement": id, "redaction": redaction, "scrubbed": false}))?;
+            } else {
+                lines(&id, &redaction, "would be").iter().for_each(super::output::aside);
+            }
             return Err(CliError::usage(
                 "nothing was destroyed: it cannot be undone; say `--yes` to have it done without being asked",
             ));
@@ -59,7 +64,6 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
             return Ok(Code::Waiting);
         }
     }
-    let key = context.key(args.key.as_deref());
     let signer = key.as_ref().map(|key| key as &dyn Signer);
     let identity = context.identity()?;
     let scrubbed = redact(&context.workspace, &mut journal, identity, &redaction, args.reason, signer).await?;

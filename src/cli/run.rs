@@ -20,6 +20,7 @@ use crate::{
 
 use super::{
     args::{Global, Run},
+    choices::{Offered, explained},
     context::{Context, solver_search},
     converse::Converse,
     edit,
@@ -106,7 +107,7 @@ async fn one(
     }
     let identity = if asks { Some(context.identity()?) } else { None };
     let models = context.workspace.models()?;
-    let key = context.key(args.key.as_deref());
+    let key = context.key(args.key.as_deref())?;
     let (workspace, interrupt) = (&context.workspace, Some(Arc::clone(interrupt)));
     let seat = Seat { workspace, broker, models, key: key.as_ref(), interrupt, quiet: global.json, chat: None };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
@@ -368,16 +369,18 @@ impl Seat<'_> {
             let by_name = named.as_ref().map(|digest| {
                 let some = if several { format!(", `some {digest}` to choose among its calls") } else { String::new() };
                 let words = if drafted { "`say …` to have it drafted otherwise, " } else { "" };
-                let rest = if gate { "[r]eject [e]dit [d]iff" } else { "[r]eject" };
+                let rest = if gate { "[r]eject [e]dit [d]iff [?]" } else { "[r]eject [?]" };
                 format!("`approve {digest}` to approve what is shown{some}, {words}{rest} (default: leave it waiting)")
             });
             let question = match about {
-                About::Failure { .. } => "[c]ontinue [u]ndo this target undo [a]ll [s]top (default: leave it waiting)",
-                About::Unknown { .. } => "did it take effect? [a]pplied [n]ot applied (default: leave it waiting)",
+                About::Failure { .. } => {
+                    "[c]ontinue [u]ndo this target undo [a]ll [s]top [?] (default: leave it waiting)"
+                }
+                About::Unknown { .. } => "did it take effect? [a]pplied [n]ot applied [?] (default: leave it waiting)",
                 _ if by_name.is_some() => by_name.as_deref().unwrap_or_default(),
-                _ if several => "[a]pprove [s]ome [r]eject [e]dit [d]iff (default: leave it waiting)",
-                _ if gate => "[a]pprove [r]eject [e]dit [d]iff (default: leave it waiting)",
-                _ => "[a]pprove [r]eject (default: leave it waiting)",
+                _ if several => "[a]pprove [s]ome [r]eject [e]dit [d]iff [?] (default: leave it waiting)",
+                _ if gate => "[a]pprove [r]eject [e]dit [d]iff [?] (default: leave it waiting)",
+                _ => "[a]pprove [r]eject [?] (default: leave it waiting)",
             };
             let Some(line) = prompt(question) else { return Ok(Asked::Left) };
             if let Some(words) = line.strip_prefix("say ").filter(|_| drafted) {
@@ -386,6 +389,10 @@ impl Seat<'_> {
                 return Ok(Asked::Edited);
             }
             let line = line.to_lowercase();
+            if line == "?" {
+                explained(Offered { about, several, drafted, named: named.as_deref() }).iter().for_each(say);
+                continue;
+            }
             let said = match &named {
                 Some(digest) if !matches!(about, About::Failure { .. } | About::Unknown { .. }) => {
                     let Some(said) = named_yes(&line, digest) else {
@@ -405,11 +412,11 @@ impl Seat<'_> {
                 (About::Unknown { .. }, "a" | "applied") => Choice::Applied(true),
                 (About::Unknown { .. }, "n") => Choice::Applied(false),
                 (About::Failure { .. }, _) => {
-                    say("please answer c, u, a or s");
+                    say("please answer c, u, a or s; ? explains them");
                     continue;
                 }
                 (About::Unknown { .. }, _) => {
-                    say("please answer a or n");
+                    say("please answer a or n; ? explains them");
                     continue;
                 }
                 (About::Deviation { .. }, "a" | "approve") => {
@@ -437,9 +444,9 @@ impl Seat<'_> {
                 _ => {
                     let yes = if named.is_some() { "approve with the digest" } else { "a" };
                     say(if gate {
-                        format!("please answer {yes}, r, e or d")
+                        format!("please answer {yes}, r, e or d; ? explains them")
                     } else {
-                        format!("please answer {yes} or r")
+                        format!("please answer {yes} or r; ? explains them")
                     });
                     continue;
                 }

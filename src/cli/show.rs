@@ -8,7 +8,7 @@ use similar::TextDiff;
 
 use crate::{
     artifact::{
-        Agent, ArtifactKind, Digest, FilledHole, LedgerId, ReconciledRecord, RecordOutcome, RequirementStatus,
+        Agent, ArtifactKind, Digest, FilledHole, LedgerId, Phase, ReconciledRecord, RecordOutcome, RequirementStatus,
         TargetOutcome, to_yaml,
     },
     engagement::{About, AgentQuestion, Closed, GateState, Used},
@@ -121,7 +121,7 @@ pub struct StatusAnswer {
     title: String,
     blueprint: Option<String>,
     requester: String,
-    phase: &'static str,
+    phase: Phase,
     status: Status,
     artifacts: Vec<ArtifactAnswer>,
     /// What an agent asks the requester.
@@ -161,7 +161,7 @@ pub async fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer
         title: journal.title().to_owned(),
         blueprint: state.requested.blueprint.clone(),
         requester: state.requester.to_string(),
-        phase: state.phase.as_str(),
+        phase: state.phase,
         status: Status::of(state),
         artifacts: state
             .artifacts

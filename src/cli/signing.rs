@@ -54,10 +54,15 @@ impl Signer for Key {
     }
 }
 
+/// What is said of a key file that is not there.
+pub fn no_key(path: &Path) -> String {
+    format!("{}: there is no such key; make one with `ssh-keygen -t ed25519`", path.display())
+}
+
 fn with_file(path: &Path, wanted: &Wanted<'_>) -> Result<String, String> {
     let place = path.display();
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => format!("{place}: there is no such key; make one with `ssh-keygen -t ed25519`"),
+        ErrorKind::NotFound => no_key(path),
         _ => format!("{place}: {error}"),
     })?;
     if !metadata.is_file() || metadata.len() > LONGEST {

@@ -46,7 +46,7 @@ pub(super) fn screen(
         banner: banner(facts),
         subject: sentence(&spec.title),
         sections,
-        footer: "The default answer is no.".into(),
+        footer: "Enter leaves it waiting; nothing is approved.".into(),
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn screen(of: &Design<'_>) -> Screen {
         banner: banner(of.facts),
         subject: sentence(&of.spec.title),
         sections,
-        footer: "The default answer is no.".into(),
+        footer: "Enter leaves it waiting; nothing is approved.".into(),
     }
 }
 

@@ -83,7 +83,7 @@ WHAT MUST BE TRUE IN THE END
   Irreversible  nothing
   Artifact      spec.yaml version 1, DIGEST
 
-The default answer is no.
+Enter leaves it waiting; nothing is approved.
 ";
     assert_eq!(shown(&request), expected.replace("DIGEST", &digest));
     assert_eq!((request.version, request.calls.len(), request.role), (1, 0, Role::Approver));
@@ -138,7 +138,7 @@ A YES LETS THESE 3 CALLS TAKE EFFECT, EACH ONCE
 
   Artifact  solution.design version 1, DIGEST
 
-The default answer is no.
+Enter leaves it waiting; nothing is approved.
 "
     .replace("DIGEST", &chain.state().artifact(ArtifactKind::Design).unwrap().short());
     for (at, call) in request.calls.iter().enumerate() {

@@ -74,6 +74,10 @@ fn what_was_redacted_is_in_no_byte_that_is_kept_or_exported_and_the_chain_holds(
     assert!(told.contains(GIVEN), "it was never there");
     // Nothing happens without a yes, or for whoever may not.
     redact(&bench, &id, &every, &[]).code(2).says("nothing was destroyed").says("the engagement's key");
+    let asked = redact(&bench, &id, &every, &["--json"]).code(2);
+    assert_eq!(asked.json()["scrubbed"], false);
+    let error: Value = serde_json::from_str(&asked.err).unwrap();
+    assert_eq!(error["error"]["code"], 2, "{error}");
     bench.people(&[("app", "approver")]);
     redact(&bench, &id, &every, &["--yes", "--as", "app"]).code(4).says("needs the role `owner`");
     redact(&bench, &id, &["c99".into()], &["--yes"]).code(2).says("there is no call c99");

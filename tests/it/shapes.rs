@@ -35,6 +35,18 @@ fn exit_codes_are_what_the_help_says() {
 }
 
 #[test]
+fn a_phase_is_spelled_the_same_for_every_program() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_end(&id, 0);
+    let phase = bench.list()[0]["phase"].clone();
+    assert_eq!(phase, "as_built");
+    assert_eq!(bench.run(&["show", &id, "--json"]).code(0).json()["phase"], phase);
+    bench.run(&["export", "--help"]).code(0).shows("countersign export [OPTIONS] <ID> <DIR|");
+    bench.run(&["approve", "--help"]).code(0).shows("  countersign approve k7m --digest ");
+}
+
+#[test]
 fn an_engagement_is_called_what_its_current_spec_says() {
     let bench = Bench::new();
     let id = bench.request_one();

@@ -1,4 +1,4 @@
-//! On a terminal: `run` asks at its gates and goes on; the default answer is no.
+//! On a terminal: `run` asks at its gates and goes on; no answer leaves it waiting.
 
 use std::{
     io::{Read, Write},
@@ -105,6 +105,19 @@ fn no_answer_is_no() {
         assert_eq!(answer.out.contains("please answer a, r, e or d"), lines.starts_with('x'), "{}", answer.out);
         assert!(answer.out.contains("[a]pprove [r]eject [e]dit [d]iff"), "{}", answer.out);
     }
+    // The screen and the question say the same, and `?` says what each choice means.
+    let answer = typed(&bench, &format!("run {id}"), "?\n\n", None).code(3);
+    for shown in [
+        "Enter leaves it waiting; nothing is approved.",
+        "[d]iff [?] (default: leave it waiting)",
+        "  a      this much may be done, and nothing else",
+        "  r      no; you are asked why",
+        "  e      change the draft in your editor",
+        "  d      show what changed since the version that was shown last",
+        "  Enter  leave it waiting; nothing is approved",
+    ] {
+        assert!(answer.out.contains(shown), "`{shown}` is not in {}", answer.out);
+    }
     assert!(bench.events(&id, "approval.answered").is_empty());
     let answer = typed(&bench, &format!("run {id} --no-input"), "a\n", None).code(3);
     assert!(!answer.out.contains("[a]pprove"), "{}", answer.out);
@@ -143,7 +156,7 @@ fn what_was_typed_before_a_gate_was_shown_does_not_answer_it() {
     talk.types("y\n");
     talk.hears("y\r\n");
     std::fs::write(&begin, "").unwrap();
-    talk.hears("[a]pprove (default: no");
+    talk.hears("[a]pprove (default: leave it waiting)");
     talk.types("\n");
     talk.ends(3);
     assert_eq!(bench.events(&id, "approval.answered").len(), 1);
