@@ -2,8 +2,8 @@
 //! One JSON object.
 //!
 //! An engagement is a request, a draft of the spec, gate 1, discovery, a draft of the design, gate 2, the flow, C tool
-//! calls, and the record. The drafts are at hand (a spec and a design that are filed with the request), and the tools
-//! answer at once. All the rest is what the program does: the workspace's files are read at every decision, every call
+//! calls, and the record. The drafts are at hand (a spec and a design that are filed with the request, and were read
+//! before the clock starts), and the tools answer at once. All the rest is what the program does: the workspace's files are read at every decision, every call
 //! takes the broker's seven steps, the ledger is SQLite with `synchronous=FULL`, approvals are given as a person's are,
 //! and after each the engagement is opened anew from the ledger, as another process would. Of the C calls two are the
 //! acceptance check before and after, the others are steps that change something and have no state to read back, so
@@ -155,18 +155,16 @@ async fn measure(options: Options) -> Value {
 async fn whole(bench: &Arc<Bench>, options: &Options) -> Value {
     let (bytes, commits) = (bench.bytes(), bench.workspace.store().commits());
     let next = Arc::new(AtomicUsize::new(0));
+    let drafts: Arc<Vec<NewRequest>> =
+        Arc::new((0..options.engagements).map(|n| draft(&format!("e{n}"), options.calls)).collect());
     let begun = Instant::now();
     let workers: Vec<_> = (0..options.concurrency.max(1))
         .map(|_| {
-            let (bench, next) = (Arc::clone(bench), Arc::clone(&next));
-            let (most, calls) = (options.engagements, options.calls);
+            let (bench, next, drafts) = (Arc::clone(bench), Arc::clone(&next), Arc::clone(&drafts));
+            let calls = options.calls;
             tokio::spawn(async move {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= most {
-                        return;
-                    }
-                    bench.whole(&format!("e{n}"), calls).await;
+                while let Some(draft) = drafts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    bench.whole_of(draft.clone(), calls, &mut |_| ()).await;
                 }
             })
         })
@@ -234,7 +232,7 @@ async fn resume(bench: &Bench, calls: usize) -> Value {
 async fn waiting(bench: &Bench, engagements: usize) -> Value {
     let mut seen = Vec::new();
     for n in 0..engagements {
-        let mut journal = bench.request(&format!("w{n}"), 6).await;
+        let mut journal = bench.request(draft(&format!("w{n}"), 6)).await;
         let driver = Driver::new(&bench.workspace, &bench.broker);
         assert_eq!(driver.drive(&mut journal, &mut |_| ()).await.unwrap(), Stopped::Waiting(About::Gate1));
         if n % (engagements / 10).max(1) == 0 {
@@ -275,6 +273,43 @@ async fn verify(bench: &Bench, options: &Options) -> Value {
     })
 }
 
+/// What is asked for in one engagement: so many things, each by a call, and the check before and after.
+fn draft(name: &str, calls: usize) -> NewRequest {
+    let steps = calls - 2;
+    let spec = format!(
+        "kind: spec
+title: {steps} things on {name}
+requirements:
+  - {{id: R1, text: every thing is there}}
+boundary:
+  discover:
+    - {{tool: thing.list, where: {{switch: {{is: sw01}}, name: {{is: {name}}}}}}}
+  build:
+    - tool: thing.add
+      where: {{switch: {{is: sw01}}, name: {{is: {name}}}, n: {{min: 1, max: {steps}}}}}
+      at_most: {steps}
+limits: {{tool_calls: {}, minutes: 600}}
+acceptance:
+  - id: A1
+    covers: [R1]
+    check: {{tool: thing.list, with: {{switch: sw01, name: {name}}}}}
+    expect: result.things.size() == {steps}
+rollback: best_effort
+",
+        2 * calls
+    );
+    let mut design = String::from("steps:\n");
+    for n in 1..=steps {
+        design += &format!("  - {{id: s{n}, tool: thing.add, with: {{switch: sw01, name: {name}, n: {n}}}}}\n");
+    }
+    design += &format!("acceptance: {{A1: [s{steps}]}}\n");
+    NewRequest {
+        spec: Some(from_yaml::<Spec>("spec", &spec).unwrap()),
+        design: Some(from_yaml::<DesignDraft>("design", &design).unwrap()),
+        ..NewRequest::default()
+    }
+}
+
 /// A workspace with its broker.
 struct Bench {
     workspace: Arc<Workspace>,
@@ -303,40 +338,7 @@ impl Bench {
         Self { workspace, broker, identity, ledger: root.join(".countersign/ledger.db") }
     }
 
-    async fn request(&self, name: &str, calls: usize) -> Journal {
-        let steps = calls - 2;
-        let spec = format!(
-            "kind: spec
-title: {steps} things on {name}
-requirements:
-  - {{id: R1, text: every thing is there}}
-boundary:
-  discover:
-    - {{tool: thing.list, where: {{switch: {{is: sw01}}, name: {{is: {name}}}}}}}
-  build:
-    - tool: thing.add
-      where: {{switch: {{is: sw01}}, name: {{is: {name}}}, n: {{min: 1, max: {steps}}}}}
-      at_most: {steps}
-limits: {{tool_calls: {}, minutes: 600}}
-acceptance:
-  - id: A1
-    covers: [R1]
-    check: {{tool: thing.list, with: {{switch: sw01, name: {name}}}}}
-    expect: result.things.size() == {steps}
-rollback: best_effort
-",
-            2 * calls
-        );
-        let mut design = String::from("steps:\n");
-        for n in 1..=steps {
-            design += &format!("  - {{id: s{n}, tool: thing.add, with: {{switch: sw01, name: {name}, n: {n}}}}}\n");
-        }
-        design += &format!("acceptance: {{A1: [s{steps}]}}\n");
-        let new = NewRequest {
-            spec: Some(from_yaml::<Spec>("spec", &spec).unwrap()),
-            design: Some(from_yaml::<DesignDraft>("design", &design).unwrap()),
-            ..NewRequest::default()
-        };
+    async fn request(&self, new: NewRequest) -> Journal {
         file_request(&self.workspace, new, self.identity.clone(), Timestamp::now()).await.unwrap()
     }
 
@@ -346,7 +348,11 @@ rollback: best_effort
 
     /// From the request to the record.
     async fn whole_watched(&self, name: &str, calls: usize, watch: &mut (dyn FnMut(Progress) + Send)) -> EngagementId {
-        let mut journal = self.request(name, calls).await;
+        self.whole_of(draft(name, calls), calls, watch).await
+    }
+
+    async fn whole_of(&self, new: NewRequest, calls: usize, watch: &mut (dyn FnMut(Progress) + Send)) -> EngagementId {
+        let mut journal = self.request(new).await;
         let driver = Driver::new(&self.workspace, &self.broker);
         loop {
             match driver.drive(&mut journal, watch).await.unwrap() {
@@ -367,7 +373,7 @@ rollback: best_effort
                     let id = journal.id().clone();
                     journal = Journal::open(self.workspace.store().clone(), &id).await.unwrap();
                 }
-                other => panic!("{name} stopped: {other:?}"),
+                other => panic!("it stopped: {other:?}"),
             }
         }
     }
