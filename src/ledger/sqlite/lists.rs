@@ -6,13 +6,18 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::{
-    artifact::{Digest, EngagementId},
-    engagement::State,
+    artifact::{ArtifactKind, Digest, EngagementId},
+    engagement::{Documents, State},
 };
 
 use super::{
-    super::{chain, error::LedgerError, store::spelled, summary::Summary},
-    Unpacker, failed, rows,
+    super::{
+        chain,
+        error::LedgerError,
+        store::{checked, spelled},
+        summary::Summary,
+    },
+    Unpacker, failed, row, rows,
     write::standing,
 };
 
@@ -79,9 +84,22 @@ fn fold(connection: &Connection, id: &str) -> Option<(Summary, String)> {
         prev = event.hash;
         events.push(event);
     }
-    let summary = Summary::of(&State::replay(&events)?);
+    let state = State::replay(&events)?;
+    let mut summary = Summary::of(&state, &Documents::default());
+    if let Some(title) = title(connection, &state) {
+        summary.title = title;
+    }
     let line = serde_json::to_string(&summary).ok()?;
     Some((summary, line))
+}
+
+/// What the current spec of an engagement is called.
+fn title(connection: &Connection, state: &State) -> Option<String> {
+    let spec = state.artifact(ArtifactKind::Spec)?;
+    let packed = row(connection, "SELECT bytes FROM blobs WHERE digest = ?", (spec.to_string(),), |row| row.get(0));
+    let bytes = checked(spec, Unpacker::new().unpack(packed.ok()?).ok()?).ok()?;
+    let spec: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    Some(spec.get("title")?.as_str()?.to_owned())
 }
 
 #[cfg(test)]
@@ -89,7 +107,25 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::ledger::{Append, Filter, SqliteStore, sqlite::connect, testing::Story};
+    use crate::{
+        engagement::Body,
+        ledger::{Append, Filter, SqliteStore, sqlite::connect, testing::Story},
+    };
+
+    #[tokio::test]
+    async fn a_line_that_is_made_again_is_called_what_the_current_spec_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let store = SqliteStore::open(&path).await.unwrap();
+        let mut story = Story::whole("aaaaa");
+        let Body::Requested(requested) = &mut story.events[0].2 else { panic!() };
+        requested.title = "what it was called at first".into();
+        store.append(story.append(0, 7)).await.unwrap();
+        store.close().await;
+        connect(&path).unwrap().execute("DELETE FROM summaries", ()).unwrap();
+        let store = SqliteStore::open(&path).await.unwrap();
+        assert_eq!(store.summaries(&Filter::default()).unwrap()[0].title, "Add VLAN 120");
+    }
 
     #[tokio::test]
     async fn an_engagement_that_no_list_has_is_listed_again_as_it_was() {
