@@ -103,7 +103,7 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
             Err(why) => untried.push(format!("blueprint {}: {why}", blueprint.name)),
         }
     }
-    let (open, found) = open_engagements(context, &catalog).await?;
+    let (open, early, found) = open_engagements(context, &catalog).await?;
     blocked.extend(found);
     let unmet = unmet_rules(&catalog);
     let clean = shadowed.is_empty() && blocked.is_empty();
@@ -111,6 +111,7 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
         say_json(&json!({
             "ok": clean, "shadowed": shadowed.iter().map(problem).collect::<Vec<_>>(), "blocked_grants": blocked,
             "waiting_for_tools": waiting, "not_tried": untried, "open_engagements": open,
+            "without_approved_spec": early,
             "unmet": unmet.iter().map(problem).collect::<Vec<_>>(), "signing": signing,
         }))?;
         return Ok(if clean { Code::Done } else { Code::Failed });
@@ -130,7 +131,12 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     for rule in &waiting {
         say(format!("note: no tool here is one that `{}` could match; it waits for one", plain(rule)));
     }
-    say(format!("{} looked at.", count(open, "open engagement")));
+    let others = match early {
+        0 => String::new(),
+        1 => "; 1 more has no approved spec yet".to_owned(),
+        more => format!("; {more} more have no approved spec yet"),
+    };
+    say(format!("{} looked at{others}.", count(open, "open engagement")));
     if clean {
         let rules = catalog.policies.examples().iter().map(|tried| &tried.rule);
         let rules = rules.collect::<BTreeSet<_>>().len() as u64;
@@ -141,12 +147,15 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
 
 /// How many engagements are open with an approved spec, and what in their specs will never come to anything as the
 /// files are now.
-async fn open_engagements(context: &Context, catalog: &Catalog) -> Result<(u64, Vec<String>), CliError> {
-    let (mut looked, mut found) = (0, Vec::new());
+async fn open_engagements(context: &Context, catalog: &Catalog) -> Result<(u64, u64, Vec<String>), CliError> {
+    let (mut looked, mut early, mut found) = (0, 0, Vec::new());
     let filter = Filter { which: Which::Open, ..Filter::default() };
     for summary in context.workspace.store().summaries(filter).await? {
         let journal = context.journal(summary.id.as_str()).await?;
-        let Some(spec) = ApprovedSpec::spec(journal.state(), journal.documents()) else { continue };
+        let Some(spec) = ApprovedSpec::spec(journal.state(), journal.documents()) else {
+            early += 1;
+            continue;
+        };
         looked += 1;
         let problems = match CompiledBoundary::compile(&spec, catalog) {
             Ok(_) => blocked_grants(&spec, catalog),
@@ -154,7 +163,7 @@ async fn open_engagements(context: &Context, catalog: &Catalog) -> Result<(u64, 
         };
         found.extend(problems.into_iter().map(|error| format!("engagement {}: {error}", summary.id)));
     }
-    Ok((looked, found))
+    Ok((looked, early, found))
 }
 
 fn problem(problem: &PolicyProblem) -> Value {

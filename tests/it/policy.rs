@@ -101,6 +101,8 @@ fn check_finds_rules_that_change_nothing_and_grants_that_come_to_nothing() {
     // What an open engagement was granted and would never get is found too.
     let bench = Bench::new();
     let id = bench.request_one();
+    let early = "0 open engagements looked at; 1 more has no approved spec yet.";
+    bench.run(&["policy", "check"]).code(0).shows(early);
     bench.to_gate2(&id);
     bench.run(&["policy", "check"]).code(0).shows("1 open engagement looked at.");
     let examples = "// match: {tool: vlan.create}\n// no match: {tool: vlan.delete}\n";
