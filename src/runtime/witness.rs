@@ -55,10 +55,12 @@ pub(super) async fn publish(witness: &Witness, store: &dyn Store, root: &Path) -
         return Vec::new();
     }
     let mut wrong = Vec::new();
-    let mut said = |place: String, outcome: Result<(), String>| {
-        if let Err(why) = outcome {
+    let mut said = |place: String, outcome: Result<(), Unpublished>| match outcome {
+        Ok(()) => {}
+        Err(Unpublished::Yet(why)) => {
             wrong.push(format!("checkpoints were not published to {place}: {why}; they are with the next one"));
         }
+        Err(Unpublished::Ever(why)) => wrong.push(format!("checkpoints are not published to {place}: {why}")),
     };
     if let Some(file) = &witness.file {
         let file = root.join(file);
@@ -77,10 +79,24 @@ pub(super) async fn publish(witness: &Witness, store: &dyn Store, root: &Path) -
     wrong
 }
 
+/// Why a place did not get a checkpoint.
+enum Unpublished {
+    /// It may get it with the next one.
+    Yet(String),
+    /// It has what no checkpoint of this ledger follows from.
+    Ever(String),
+}
+
+impl From<String> for Unpublished {
+    fn from(why: String) -> Self {
+        Self::Yet(why)
+    }
+}
+
 /// The checkpoints that a place has not got, which knows this one. What it knows is never followed by what does not
 /// follow from it.
-async fn since(store: &dyn Store, known: Option<Checkpoint>) -> Result<Vec<String>, String> {
-    let said = |error: LedgerError| error.to_string();
+async fn since(store: &dyn Store, known: Option<Checkpoint>) -> Result<Vec<String>, Unpublished> {
+    let said = |error: LedgerError| Unpublished::Yet(error.to_string());
     let Some(Checkpoint { size, root, .. }) = known else { return store.checkpoints(0).await.map_err(said) };
     let leaves = store.log_size().await.map_err(said)?;
     let wrong = match log_root(store, size.min(leaves)).await.map_err(said)? {
@@ -90,9 +106,9 @@ async fn since(store: &dyn Store, known: Option<Checkpoint>) -> Result<Vec<Strin
         }
         _ => return store.checkpoints(size).await.map_err(said),
     };
-    Err(format!(
+    Err(Unpublished::Ever(format!(
         "it has a checkpoint of {size} leaves, and {wrong}; see `countersign verify log --against` with what was published"
-    ))
+    )))
 }
 
 /// The greatest checkpoint in a text.
@@ -105,11 +121,11 @@ fn greatest(text: &str) -> Result<Option<Checkpoint>, String> {
 }
 
 /// Appends what a file has not got; whether that is anything.
-async fn to_file(store: &dyn Store, path: &Path) -> Result<bool, String> {
+async fn to_file(store: &dyn Store, path: &Path) -> Result<bool, Unpublished> {
     let known = match fs::read_to_string(path) {
         Ok(text) => greatest(&text).map_err(|error| format!("what is in it cannot be read: {error}"))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(error.to_string().into()),
     };
     let new = since(store, known).await?;
     if new.is_empty() {
@@ -123,10 +139,10 @@ async fn to_file(store: &dyn Store, path: &Path) -> Result<bool, String> {
         file.write_all(text.as_bytes()).or_else(|error| file.set_len(begins).and(Err(error)))?;
         file.sync_all()
     });
-    written.map(|()| true).map_err(|error| error.to_string())
+    written.map(|()| true).map_err(|error| Unpublished::Yet(error.to_string()))
 }
 
-async fn to_git(store: &dyn Store, folder: &Path, push: bool) -> Result<(), String> {
+async fn to_git(store: &dyn Store, folder: &Path, push: bool) -> Result<(), Unpublished> {
     let ledger = store.ledger().await.map_err(|error| error.to_string())?;
     let name = format!("checkpoints/{ledger}");
     fs::create_dir_all(folder.join("checkpoints")).map_err(|error| error.to_string())?;
@@ -148,8 +164,10 @@ async fn to_git(store: &dyn Store, folder: &Path, push: bool) -> Result<(), Stri
     Ok(())
 }
 
-async fn to_command(store: &dyn Store, words: &[String], root: &Path, kept: &Path) -> Result<(), String> {
-    let [program, args @ ..] = words else { return Err("`command` in countersign.toml is empty".into()) };
+async fn to_command(store: &dyn Store, words: &[String], root: &Path, kept: &Path) -> Result<(), Unpublished> {
+    let [program, args @ ..] = words else {
+        return Err("`command` in countersign.toml is empty".to_owned().into());
+    };
     let known = greatest(&fs::read_to_string(kept).unwrap_or_default()).unwrap_or_default();
     for note in since(store, known).await? {
         let mut command = Command::new(program);
