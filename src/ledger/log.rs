@@ -141,37 +141,44 @@ pub async fn log_root(store: &dyn Store, size: u64) -> Result<Digest, LedgerErro
     merkle::root(size, &nodes).ok_or_else(hole)
 }
 
-/// What whoever signs an answer says of the log, made from its leaves; nothing of one that has none. The last checkpoint
-/// must go with it: a log that was rolled back is noticed here, before anybody signs what was made of it. Without the
-/// keys it is not asked who signed that.
+/// What whoever signs an answer says of the log; nothing of one that has no leaves. The last checkpoint must go with it: a
+/// log that was rolled back is noticed here, before anybody signs what was made of it. Where that covers all leaves, as it
+/// does unless nobody could read the key, its root is theirs; else it is made again from the leaves, of which no stored
+/// hash is taken at its word. Without the keys it is not asked who signed the checkpoint.
 ///
 /// # Errors
 ///
 /// [`LedgerError::Corrupt`] if it does not; and whatever the store gives.
 pub async fn head(store: &dyn Store, keys: Option<&KeyHistory>) -> Result<Option<LogSeen>, LedgerError> {
     let corrupt = |what: String| LedgerError::corrupt("the log", what);
-    let last = last_checkpoint(store).await?;
-    let mut tree = Tree::default();
-    for (leaf, place) in store.logged(None).await?.iter().zip(0..) {
-        tree.push(&leaf_at(leaf, place).map_err(corrupt)?);
+    let (last, size) = (last_checkpoint(store).await?, store.log_size().await?);
+    let covers = last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size);
+    if let (Some((_, note)), Some(keys)) = (&last, keys) {
+        signed(note, keys).map_err(corrupt)?;
     }
-    let size = tree.size();
-    if let Some((checkpoint, note)) = last {
-        if let Some(keys) = keys {
-            signed(&note, keys).map_err(corrupt)?;
-        }
-        let covers = checkpoint.size;
-        if covers > size {
-            let what = format!("its last checkpoint covers {covers} leaves, and there are {size}: it was rolled back");
-            return Err(corrupt(what));
-        }
-        if tree.root_at(covers) != Some(checkpoint.root) {
-            return Err(corrupt(format!(
-                "its last checkpoint of {covers} leaves is over others than there are: one was changed, left out or put in"
-            )));
-        }
+    if covers > size {
+        let what = format!("its last checkpoint covers {covers} leaves, and there are {size}: it was rolled back");
+        return Err(corrupt(what));
     }
-    Ok(tree.root_at(size).filter(|_| size > 0).map(|root| LogSeen { size, root }))
+    if size == 0 {
+        return Ok(None);
+    }
+    let (then, now) = if covers == size {
+        let root = log_root(store, size).await?;
+        (Some(root), Some(root))
+    } else {
+        let mut tree = Tree::default();
+        for (leaf, place) in store.logged(None).await?.iter().zip(0..) {
+            tree.push(&leaf_at(leaf, place).map_err(corrupt)?);
+        }
+        (tree.root_at(covers), tree.root_at(size))
+    };
+    if last.is_some_and(|(checkpoint, _)| then != Some(checkpoint.root)) {
+        return Err(corrupt(format!(
+            "its last checkpoint of {covers} leaves is over others than there are: one was changed, left out or put in"
+        )));
+    }
+    Ok(now.map(|root| LogSeen { size, root }))
 }
 
 /// Where what an approver saw of the log when they signed is not what it was then.

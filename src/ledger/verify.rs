@@ -56,7 +56,7 @@ pub struct Verification {
     pub problems: Vec<Problem>,
     /// What is not wrong, and yet to be known.
     pub notes: Vec<String>,
-    /// How many answers people gave on a name alone, without a signature.
+    /// How much rests on a name alone: answers without a signature, approvals that were renewed, and redactions.
     pub on_a_name: u64,
 }
 

@@ -320,3 +320,23 @@ async fn what_is_written_while_a_bundle_is_made_is_in_no_part_of_it() {
     contents.add_log(&store, &ledger.keys().await, Some(empty)).await.unwrap();
     assert!(!contents.proves_the_engagement());
 }
+
+#[tokio::test]
+async fn a_checkpoint_over_all_leaves_is_what_is_signed_where_it_goes_with_the_stored_hashes() {
+    let ledger = Ledger::new();
+    ledger.with(&["aaaaa", "bbbbb"]).await;
+    let (store, history) = (ledger.store().await, ledger.keys().await);
+    let (last, note) = last_checkpoint(&store).await.unwrap().unwrap();
+    let seen = Some(LogSeen { size: last.size, root: last.root });
+    assert_eq!(head(&store, Some(&history)).await.unwrap(), seen);
+    let folder = LedgerKeys::of(ledger.home.path().join("keys"), &store.ledger().await.unwrap());
+    let other = Checkpoint { root: Digest::ZERO, ..last.clone() }.sign(&folder.signer().unwrap());
+    ledger.behind_its_back("DROP TRIGGER checkpoints_stay; DROP TRIGGER nodes_stay");
+    for (note, fits) in [(&other, false), (&note, true)] {
+        ledger.behind_its_back(&format!("UPDATE checkpoints SET note = '{note}' WHERE size = {}", last.size));
+        assert_eq!(head(&store, Some(&history)).await.is_ok(), fits);
+    }
+    ledger.behind_its_back("UPDATE log_nodes SET hash = zeroblob(32)");
+    let refused = head(&store, Some(&history)).await.unwrap_err().to_string();
+    assert!(refused.contains("is over others than there are"), "{refused}");
+}
