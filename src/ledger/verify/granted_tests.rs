@@ -1,6 +1,7 @@
 //! Calls that no approved spec lets through, in a chain whose every link holds, each with what is found and where.
 
 use jiff::SignedDuration;
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
 /// The places of the events.
 const READ: usize = 5;
 const ANSWERED: usize = 11;
+const FLOW: usize = 13;
 const ACT: usize = 14;
 const SETTLED: usize = 16;
 
@@ -46,6 +48,15 @@ fn undo(story: &mut Story, grant: &str) {
 fn settle(story: &mut Story, outcome: NodeOutcome, changed: bool) {
     let settled = NodeSettled { node: node(), attempt: 1, outcome, changed, reason: None };
     story.events[SETTLED].2 = Body::Settled(settled);
+}
+
+/// Gives the step of the flow another one that it needs, which nothing has done.
+fn needs_another(story: &mut Story) {
+    let step = json!({"id": "create-vlan", "tool": "switch.vlan.create", "with": {"vlan": 120}});
+    let node = json!({"id": node(), "target": "sw01", "needs": ["other"], "step": step});
+    let flow = story.document(&json!({"kind": "flow", "design": Digest::ZERO, "nodes": [node]}));
+    let Body::Filed(filed) = &mut story.events[FLOW].2 else { panic!() };
+    filed.digest = flow;
 }
 
 fn found(change: impl Fn(&mut Story)) -> Vec<String> {
@@ -84,6 +95,7 @@ fn a_call_that_no_grant_lets_through_is_found_though_every_link_holds() {
             ACT,
             "after that approval had ended",
         ),
+        ("a step before what it needs", needs_another, ACT, "before other, which it needs, was done"),
         ("an undo of what is done", |s| undo(s, "build.0.undo"), SETTLED + 1, "no step had failed"),
         (
             "an undo of what left nothing",
