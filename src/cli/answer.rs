@@ -22,7 +22,7 @@ use super::{
 
 /// `approve`. Nothing is approved that was not shown: either the digest says what was seen, or it is shown now.
 pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let mut journal = context.journal(&args.id).await?;
     let identity = context.identity()?;
     let key = context.key(args.key.as_deref())?;
@@ -101,7 +101,7 @@ pub async fn choose(global: &Global, args: AnswerArgs) -> Result<Code, CliError>
 
 /// `cancel`
 pub async fn cancel(global: &Global, args: Reject) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let mut journal = context.journal(&args.id).await?;
     cancel_engagement(&context.workspace, &mut journal, context.identity()?, args.reason).await?;
     let id = journal.id();
@@ -120,7 +120,7 @@ async fn give(
     (seen, given): (Option<&str>, Option<&Path>),
     word: &str,
 ) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let mut journal = context.journal(id).await?;
     let identity = context.identity()?;
     // A no stops things, and is taken on a name alone.

@@ -32,7 +32,7 @@ pub struct CallArgs {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: CallArgs) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let identity = context.identity()?;
     let catalog = context.workspace.load_catalog()?;
     if !catalog.people.roles(&identity).contains(&Role::Requester) {

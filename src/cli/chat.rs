@@ -36,7 +36,7 @@ pub async fn run(global: &Global, args: Chat) -> Result<Code, CliError> {
              use `countersign request --json` and `countersign run --json`",
         ));
     }
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let mut reader = Reader::new()?;
     let journal = match &args.id {
         Some(id) => {

@@ -36,6 +36,13 @@ impl Context {
         Ok(Self { workspace: Arc::new(workspace), name: global.name.clone() })
     }
 
+    /// The same for a command that writes to the ledger: nothing is asked, signed or begun where that cannot be.
+    pub async fn open_to_write(global: &Global) -> Result<Self, CliError> {
+        let context = Self::open(global).await?;
+        context.workspace.store().writable()?;
+        Ok(context)
+    }
+
     /// Who is acting.
     pub fn identity(&self) -> Result<Identity, CliError> {
         Ok(self.workspace.identify(self.name.as_deref(), &os_user()?)?)

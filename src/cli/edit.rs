@@ -21,7 +21,7 @@ use super::{
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Edit) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let mut journal = context.journal(&args.id).await?;
     let identity = context.identity()?;
     let artifact = match args.artifact {

@@ -43,6 +43,7 @@ pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
             keys.history()?
         }
         KeysCommand::Rotate => {
+            context.workspace.store().writable()?;
             context.identity()?;
             let ledger = SqliteStore::open(context.workspace.state_folder().join("ledger.db")).await?;
             let rotated = ledger.rotate(&keys, Timestamp::now());

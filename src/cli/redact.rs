@@ -41,7 +41,7 @@ pub struct Redact {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let mut journal = context.journal(&args.id).await?;
     let key = context.key(args.key.as_deref())?;
     let id = journal.id().clone();

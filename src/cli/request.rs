@@ -22,7 +22,7 @@ use super::{
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let identity = context.identity()?;
     let mut new = NewRequest::default();
     let mut texts = Vec::new();

@@ -35,7 +35,7 @@ use super::{
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let broker = context.broker();
     let asks = interactive() && !args.no_input && !global.json;
     let ids = match &args.id {

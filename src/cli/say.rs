@@ -33,7 +33,7 @@ pub struct SayArgs {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: SayArgs) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = Context::open_to_write(global).await?;
     let mut journal = context.journal(&args.id).await?;
     let identity = context.identity()?;
     let open = journal.state().talk.open().map(|asked| asked.questions.clone()).unwrap_or_default();

@@ -28,6 +28,7 @@ pub async fn run(global: &Global, args: Trust) -> Result<Code, CliError> {
     match args.command {
         TrustCommand::Show => show(global, &context, &book),
         TrustCommand::Set { scope, stage, reason, key } => {
+            context.workspace.store().writable()?;
             let key = context.key(key.as_deref())?;
             set(global, &context, book, (&scope, stage, &reason), key.as_ref()).await
         }

@@ -65,9 +65,32 @@ pub enum LedgerError {
     /// The file may not be written. Nothing was.
     #[error(
         "the ledger cannot be written: its file, its folder or its disk is read-only or belongs to someone else; make \
-         `.countersign` and what is in it writable and run this again"
+         `.countersign` and what is in it writable and run this again (what only reads, such as `countersign show`, works \
+         as it is)"
     )]
     ReadOnly,
+    /// The file may not be written, and would have to be before it can be read.
+    #[error(
+        "the ledger {0} can be neither written nor read here: it or what lies beside it cannot be opened, or a write that \
+         was cut off has to be taken back first; make `.countersign` and what is in it readable and writable, or copy the \
+         workspace to where they are, and run this again"
+    )]
+    Unreadable(PathBuf),
+    /// Another process wrote to a ledger that cannot be written, and cannot be locked, here.
+    #[error("the ledger was written while it was read from a place where it is read-only; run this again")]
+    Changed,
+    /// The file was written by an earlier version of this program and may not be written.
+    #[error(
+        "this workspace was written by an older countersign (ledger format {found}, this one reads {known}), and where its \
+         ledger cannot be written it cannot be brought up to date: make `.countersign` and what is in it writable, or copy \
+         the workspace to where it is, and run this again"
+    )]
+    Older {
+        /// The version of the file.
+        found: i64,
+        /// The version that this program reads.
+        known: i64,
+    },
     /// Something is where a new file is to be made.
     #[error("{0} is there already; name a file that is not")]
     Exists(PathBuf),

@@ -2,6 +2,7 @@
 //! appends which arrive while a commit is under way share the next one, and a caller that gives up waiting leaves
 //! no half-done transaction. Readers have connections of their own that cannot write. They wait for no writer, and what
 //! they read is mostly in memory, so whoever asks reads it itself: handing it to another thread would take longer.
+//! Where the file cannot be written there is no writer, and the readers read as `frozen` says.
 //!
 //! When it is opened, what the file is, its version and its tables are looked at, and it is searched for other damage
 //! before anything is written: a small file always, a large one when it is not as it was when it was last found whole.
@@ -9,6 +10,7 @@
 
 mod backup;
 mod damage;
+mod frozen;
 #[cfg(debug_assertions)]
 mod halt;
 mod lists;
@@ -29,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, Params, Row, config::DbConfig};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, Params, Row, config::DbConfig, ffi};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -42,6 +44,7 @@ use super::{
     summary::Summary,
 };
 
+use frozen::Frozen;
 use packed::Unpacker;
 use write::{Job, SHARED, write};
 
@@ -59,19 +62,20 @@ const READERS: usize = 4;
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    queue: mpsc::Sender<Job>,
-    writer: JoinHandle<()>,
+    /// Nothing where the ledger is only read.
+    writer: Option<(mpsc::Sender<Job>, JoinHandle<()>)>,
     readers: Readers,
     commits: Arc<AtomicU64>,
 }
 
 impl SqliteStore {
-    /// Opens the ledger in a file, which is made if it is not there.
+    /// Opens the ledger in a file, which is made if it is not there, and is only read where it cannot be written.
     ///
     /// # Errors
     ///
     /// [`LedgerError::NotALedger`] for a file that is not one or no longer one, [`LedgerError::Newer`] for one that a
-    /// later version of this program wrote, [`LedgerError::Corrupt`], [`LedgerError::Busy`] or [`LedgerError::Store`].
+    /// later version of this program wrote, [`LedgerError::Unreadable`] or [`LedgerError::Older`] for one that would have
+    /// to be written and cannot be, [`LedgerError::Corrupt`], [`LedgerError::Busy`] or [`LedgerError::Store`].
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
         Self::opened(path.as_ref(), None)
     }
@@ -93,18 +97,22 @@ impl SqliteStore {
             return Err(LedgerError::Gone { path: path.into(), keys: keys.clone() });
         }
         schema::create_if_missing(path)?;
-        let mut connection = connect(path).map_err(|error| schema::opening(path, failed("be opened")(error)))?;
-        schema::bring_up_to_date(&mut connection, path)?;
-        lists::make_again(&mut connection)?;
-        let readers = Readers { path: path.to_owned(), idle: Mutex::default() };
-        let (queue, jobs) = mpsc::channel(4 * SHARED);
         let commits = Arc::new(AtomicU64::new(0));
+        let mut readers = Readers { path: path.to_owned(), frozen: None, idle: Mutex::default() };
+        let connection = match ready(path) {
+            Ok(connection) => connection,
+            Err(error) => {
+                readers.frozen = Some(Frozen::open(path, error)?);
+                return Ok(Self { path: path.to_owned(), writer: None, readers, commits });
+            }
+        };
+        let (queue, jobs) = mpsc::channel(4 * SHARED);
         let (place, counted) = ((path.to_owned(), keys), Arc::clone(&commits));
         let writer = thread::Builder::new()
             .name("ledger".into())
             .spawn(move || write(connection, place, jobs, &counted))
             .map_err(|source| LedgerError::io("open", path, source))?;
-        Ok(Self { path: path.to_owned(), queue, writer, readers, commits })
+        Ok(Self { path: path.to_owned(), writer: Some((queue, writer)), readers, commits })
     }
 
     /// The file.
@@ -114,18 +122,21 @@ impl SqliteStore {
 
     /// Waits for what is being written and closes the file. Not needed for durability: what was answered is durable.
     pub async fn close(self) {
-        let Self { queue, readers, writer, .. } = self;
-        drop((queue, readers));
+        let Self { readers, writer, .. } = self;
+        drop(readers);
+        let Some((queue, writer)) = writer else { return };
+        drop(queue);
         if !matches!(tokio::task::spawn_blocking(|| writer.join()).await, Ok(Ok(()))) {
             tracing::warn!("the ledger's writer did not end well");
         }
     }
 
     async fn append(&self, append: Append) -> Result<(), LedgerError> {
+        let (queue, _) = self.writer.as_ref().ok_or_else(|| self.readers.refusal())?;
         append.coherent()?;
         let (answer, answered) = oneshot::channel();
         let gone = || LedgerError::io("write", &self.path, std::io::Error::other("the thread that writes has ended"));
-        self.queue.send(Job { append, answer }).await.map_err(|_| gone())?;
+        queue.send(Job { append, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 
@@ -171,7 +182,13 @@ impl SqliteStore {
         let parse = |line: String| {
             serde_json::from_str(&line).map_err(|error| LedgerError::corrupt("the list", error.to_string()))
         };
-        lines.into_iter().map(parse).collect()
+        let mut found: Vec<Summary> = lines.into_iter().map(parse).collect::<Result<_, _>>()?;
+        if let Some(frozen) = &self.readers.frozen {
+            found.extend(frozen.unlisted(filter));
+            found.sort_by(|one, other| other.updated_at.cmp(&one.updated_at).then_with(|| one.id.cmp(&other.id)));
+            found.truncate(filter.limit.map_or(usize::MAX, |limit| limit as usize));
+        }
+        Ok(found)
     }
 
     fn changing(&self, except: &EngagementId) -> Result<BTreeSet<String>, LedgerError> {
@@ -204,8 +221,15 @@ impl Store for SqliteStore {
         Box::pin(self.append(append))
     }
 
+    fn writable(&self) -> Result<(), LedgerError> {
+        if self.writer.is_some() { Ok(()) } else { Err(self.readers.refusal()) }
+    }
+
     fn scrub(&self) -> Pending<'_, bool> {
-        Box::pin(async { scrub::scrub(&self.path) })
+        Box::pin(async {
+            Store::writable(self)?;
+            scrub::scrub(&self.path)
+        })
     }
 
     fn commits(&self) -> u64 {
@@ -291,19 +315,38 @@ struct Changing {
 #[derive(Debug)]
 struct Readers {
     path: PathBuf,
+    /// How, where the ledger cannot be written.
+    frozen: Option<Frozen>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
+    /// A new connection to the file, for reading.
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        self.frozen.as_ref().map_or_else(|| connect(&self.path), Frozen::connect)
+    }
+
+    /// Whether what was read can be used.
+    fn unchanged(&self) -> Result<(), LedgerError> {
+        self.frozen.as_ref().map_or(Ok(()), Frozen::unchanged)
+    }
+
+    /// What whoever wants to write is told where there is no writer.
+    fn refusal(&self) -> LedgerError {
+        self.frozen.as_ref().map_or(LedgerError::ReadOnly, Frozen::refusal)
+    }
+
     /// Has something read. A connection that failed is not used again.
     fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let known = idle().pop();
         let connection = match known {
             Some(connection) => connection,
-            None => reader(&self.path).map_err(failed("be read"))?,
+            None => self.connect().and_then(reader).map_err(failed("be read"))?,
         };
-        let answer = read(&connection)?;
+        let answer = read(&connection);
+        self.unchanged()?;
+        let answer = answer?;
         let mut idle = idle();
         if idle.len() < READERS {
             idle.push(connection);
@@ -357,14 +400,21 @@ fn ledger_id(connection: &Connection) -> Result<LedgerId, LedgerError> {
     id.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))
 }
 
+/// The connection that writes, to a file that is found to be whole and is brought up to date.
+fn ready(path: &Path) -> Result<Connection, LedgerError> {
+    let mut connection = connect(path).map_err(|error| schema::opening(path, failed("be opened")(error)))?;
+    schema::bring_up_to_date(&mut connection, path)?;
+    lists::make_again(&mut connection)?;
+    Ok(connection)
+}
+
 /// A connection to a file that is there.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
 /// The same, that cannot write.
-fn reader(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = connect(path)?;
+fn reader(connection: Connection) -> rusqlite::Result<Connection> {
     connection.execute_batch("PRAGMA query_only = ON")?;
     Ok(connection)
 }
@@ -372,13 +422,22 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     // No connection is used by two threads at once.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // SQLite opens a file that may not be written all the same, and would make what it shares beside it.
+    if connection.is_readonly(MAIN_DB)? {
+        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None));
+    }
+    prepare(&connection)?;
+    Ok(connection)
+}
+
+/// What every connection has.
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(32);
     // Else statements that are kept are prepared again for other values.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // What is deleted is overwritten.
-    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON")?;
-    Ok(connection)
+    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON")
 }
 
 /// A place as SQLite keeps integers; no chain is so long that it matters.

@@ -97,6 +97,15 @@ pub trait Store: Send + Sync {
     /// other error. A caller that gives up before the answer does not know; it reads what is there.
     fn append(&self, append: Append) -> Pending<'_, ()>;
 
+    /// Whether [`Store::append`] can be asked at all: who does something else before it asks looks here first.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::ReadOnly`] or [`LedgerError::Full`] where the ledger was opened only to be read.
+    fn writable(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
     /// Overwrites whatever the files still hold of documents that were destroyed; the answer is whether that is done. It is
     /// not while another process reads, and is to be asked for again then. Nothing that is stored changes.
     ///

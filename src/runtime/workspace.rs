@@ -163,10 +163,14 @@ impl Workspace {
             return Err(WorkspaceError::File { path, reason });
         }
         let state = root.join(".countersign");
-        for folder in [state.join("claims"), root.join(SERVERS).join("lab")] {
-            std::fs::create_dir_all(&folder).map_err(|error| file_error(&folder, &error))?;
-        }
+        let make = |folder: PathBuf| std::fs::create_dir_all(&folder).map_err(|error| file_error(&folder, &error));
+        make(state.clone())?;
         let store = SqliteStore::open_signing(state.join("ledger.db"), state.join("keys")).await?;
+        // What is only read needs no place for what a run leaves.
+        if store.writable().is_ok() {
+            make(state.join("claims"))?;
+            make(root.join(SERVERS).join("lab"))?;
+        }
         let kept = Kept::of(&root, std::env::home_dir().as_deref()).resolved(|path| path.canonicalize().ok());
         let Config { solver, witness, .. } = config;
         Ok(Self {

@@ -2,7 +2,13 @@
 
 use std::{io::Write, process::Command};
 
-use crate::bench::{Bench, program};
+use countersign::ledger::SqliteStore;
+use serde_json::Value;
+
+use crate::{
+    bench::{Bench, program},
+    crash::killed_at,
+};
 
 /// Runs lines of shell in a workspace that lies on a small disk of its own, in `$1/disk/workspace`; `run NAME ARGS…`
 /// runs the program and leaves what it said in `$1/NAME.code`, `.out` and `.err`. Where disks may not be mounted nothing is
@@ -58,6 +64,16 @@ fn ready() -> (Bench, String) {
     (bench, id)
 }
 
+/// The same with all that was written in the ledger's file and nothing beside it.
+fn ready_and_closed() -> (Bench, String) {
+    let (bench, id) = ready();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ledger = bench.root.join(".countersign/ledger.db");
+    runtime.block_on(async { SqliteStore::open(&ledger).await.unwrap().close().await });
+    assert!(!bench.root.join(".countersign/ledger.db-wal").exists());
+    (bench, id)
+}
+
 #[test]
 fn a_full_disk_stops_it_before_anything_is_sent_and_it_goes_on_when_there_is_room() {
     let (bench, id) = ready();
@@ -103,6 +119,152 @@ run verify \"$1\" verify {id}"
     assert_eq!(said(&bench, "after").0, 0, "{}", said(&bench, "after").1);
     assert_eq!(writes(&bench), 1);
     assert_eq!(said(&bench, "verify").0, 0);
+}
+
+/// What every command that only reads answers on a disk that cannot be written, and every other one.
+const READS_AND_REFUSES: &str = "run list \"$1\" list --json
+run show \"$1\" show $ID --json
+run log \"$1\" log $ID --json
+run verify \"$1\" verify $ID
+run inbox \"$1\" inbox --as ada --json
+run folder \"$1\" export $ID \"$1/folder\"
+run bundle \"$1\" export $ID --bundle \"$1/bundle.tar\"
+run unpacked \"$1\" verify \"$1/bundle.tar\"
+run whole \"$1\" verify log
+run checkpoint \"$1\" log checkpoint
+run stages \"$1\" trust show
+run backup \"$1\" backup \"$1/copy.db\"
+run no-request \"$1\" request --blueprint vlan --set id=130 --set name=x --as ada
+run no-run \"$1\" run $ID
+run no-runs \"$1\" run
+run no-approve \"$1\" approve $ID --digest 0 --as ada
+run no-reject \"$1\" reject $ID --reason no --as ada
+run no-cancel \"$1\" cancel $ID --reason no --as ada
+run no-say \"$1\" say $ID word --as ada
+run no-edit \"$1\" edit $ID --as ada
+run no-call \"$1\" call $ID vlan.list --as ada
+run no-stage \"$1\" trust set vlan@lab 2 --reason no --as ada
+run no-keys \"$1\" keys rotate --as ada
+run no-redact \"$1\" redact $ID c1 --reason no --yes --as ada
+";
+
+/// Checks them; the last event is of this kind.
+#[track_caller]
+fn read_and_refused(bench: &Bench, id: &str, last: &str) {
+    let json = |name: &str| {
+        let (code, text) = said(bench, name);
+        assert_eq!(code, 0, "{name}: {text}");
+        serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"))
+    };
+    assert_eq!(json("list")[0]["id"], id);
+    let events = json("log");
+    let events = events.as_array().unwrap();
+    assert_eq!(events.last().unwrap()["kind"], last);
+    assert_eq!(json("show")["events"], events.len());
+    json("inbox");
+    for name in ["verify", "folder", "bundle", "unpacked", "whole", "checkpoint", "stages", "backup"] {
+        let (code, text) = said(bench, name);
+        assert_eq!(code, 0, "{name}: {text}");
+    }
+    for name in
+        ["request", "run", "runs", "approve", "reject", "cancel", "say", "edit", "call", "stage", "keys", "redact"]
+    {
+        let (code, text) = said(bench, &format!("no-{name}"));
+        assert_eq!(code, 1, "{name}: {text}");
+        assert!(text.contains("is read-only") && text.contains("make `.countersign` and"), "{name}: {text}");
+    }
+    // The copy is a ledger with all of it.
+    let copied = bench.copy();
+    for name in ["ledger.db-wal", "ledger.db-shm"] {
+        let _ = std::fs::remove_file(copied.root.join(".countersign").join(name));
+    }
+    std::fs::copy(bench.outside("copy.db"), copied.root.join(".countersign/ledger.db")).unwrap();
+    assert_eq!(copied.json(&["show", id])["events"], events.len());
+}
+
+#[test]
+fn a_workspace_on_a_read_only_disk_is_read_and_is_not_written() {
+    let (bench, id) = ready_and_closed();
+    let lines = format!(
+        "ID={id}
+mount -o remount,ro \"$1/disk\" || exit 79
+{READS_AND_REFUSES}
+mount -o remount,rw \"$1/disk\" || exit 79
+run after \"$1\" run {id} --json"
+    );
+    if !on_a_small_disk(&bench, &lines) {
+        return;
+    }
+    read_and_refused(&bench, &id, "approval.answered");
+    assert_eq!(said(&bench, "after").0, 0, "{}", said(&bench, "after").1);
+    assert_eq!(writes(&bench), 1);
+}
+
+#[test]
+fn what_a_killed_process_left_in_the_log_beside_the_ledger_is_read_from_a_read_only_disk_too() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    // It was committed, and nobody was told; it lies in the log beside the ledger.
+    let digest = bench.question(&id);
+    assert!(killed_at(&bench, &["approve", &id, "--digest", &digest], 2));
+    assert!(bench.root.join(".countersign/ledger.db-wal").metadata().unwrap().len() > 0);
+    for shared in [true, false] {
+        // A copy may be without what processes share of that log.
+        let without = if shared { "" } else { "rm .countersign/ledger.db-shm" };
+        let lines = format!(
+            "ID={id}
+{without}
+mount -o remount,ro \"$1/disk\" || exit 79
+{READS_AND_REFUSES}"
+        );
+        let bench = bench.copy();
+        if !on_a_small_disk(&bench, &lines) {
+            return;
+        }
+        read_and_refused(&bench, &id, "approval.answered");
+    }
+}
+
+#[test]
+fn a_workspace_that_somebody_else_owns_is_read_and_is_not_written() {
+    // The folder and all that is in it, and the folder alone, in which nothing can be made then.
+    for taken in ["-R a-w", "a-w"] {
+        let (bench, id) = ready_and_closed();
+        // Whoever has all rights may write all the same, but not without this one.
+        let lines = format!(
+            "ID={id}
+chmod {taken} .countersign
+before=$(ls -la --time-style=full-iso .countersign)
+run() {{ name=$1; home=$2; shift 2; setpriv --bounding-set -dac_override \"$0\" \"$@\" >\"$home/$name.out\" 2>\"$home/$name.err\"; echo $? >\"$home/$name.code\"; }}
+{READS_AND_REFUSES}
+test \"$before\" = \"$(ls -la --time-style=full-iso .countersign)\" || exit 80"
+        );
+        if !on_a_small_disk(&bench, &lines) {
+            return;
+        }
+        read_and_refused(&bench, &id, "approval.answered");
+    }
+}
+
+#[test]
+fn a_workspace_on_a_full_disk_is_read() {
+    let (bench, id) = ready_and_closed();
+    let lines = format!(
+        "head -c 64m /dev/zero >../fill 2>/dev/null
+run show \"$1\" show {id} --json
+run verify \"$1\" verify {id}
+run refused \"$1\" cancel {id} --reason no --as ada"
+    );
+    if !on_a_small_disk(&bench, &lines) {
+        return;
+    }
+    for name in ["show", "verify"] {
+        assert_eq!(said(&bench, name).0, 0, "{}", said(&bench, name).1);
+    }
+    let (code, text) = said(&bench, "refused");
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("is full, and nothing was written"), "{text}");
 }
 
 #[test]

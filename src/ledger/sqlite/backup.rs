@@ -62,9 +62,11 @@ impl SqliteStore {
         let name = new.to_str().ok_or_else(|| {
             LedgerError::io("write", new, std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not text"))
         })?;
-        let connection = connect(self.path()).map_err(failed("be read for a backup"))?;
+        let connection = self.readers.connect().map_err(failed("be read for a backup"))?;
         // One statement, so one moment: what others commit meanwhile is not in it.
-        connection.execute("VACUUM INTO ?", (name,)).map_err(failed("write the backup"))?;
+        let written = connection.execute("VACUUM INTO ?", (name,)).map_err(failed("write the backup"));
+        self.readers.unchanged()?;
+        written?;
         connection.close().map_err(|(_, error)| failed("be read for a backup")(error))?;
         let connection = connect(new).map_err(failed("read the backup"))?;
         let said: String = connection

@@ -3,7 +3,7 @@
 //! whole before: then its place, size and times are kept beside it, in `ledger.db.checked`, and whoever finds another
 //! file, no such note or one that is older than [`FRESH`] searches again. What is in the write-ahead log moves to the file
 //! sooner or later and so makes another file of it; until then SQLite holds each page there against a checksum. The note
-//! saves time and proves nothing.
+//! saves time and proves nothing; where the ledger is only read none is written.
 #![allow(clippy::disallowed_methods, reason = "this file owns the note beside the ledger")]
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rusqlite::{Connection, config::DbConfig};
+use rusqlite::{Connection, MAIN_DB, config::DbConfig};
 
 use super::{super::error::LedgerError, failed, schema::beside};
 
@@ -59,7 +59,7 @@ fn search_above(small: u64, connection: &Connection, path: &Path) -> Result<bool
         return Err(error);
     }
     let settled = metadata.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|since| since > SETTLED);
-    if large && settled {
+    if large && settled && !connection.is_readonly(MAIN_DB).map_err(failed("be searched for damage"))? {
         let new = beside(path, &format!(".checked.new-{}", std::process::id()));
         // Without it the next one searches too.
         if fs::write(&new, format!("{file}\n{}\n", now.as_secs())).and_then(|()| fs::rename(&new, &note)).is_err() {
@@ -121,6 +121,10 @@ mod tests {
         let search = |small| search_above(small, &connect(&path).unwrap(), &path).unwrap();
         assert!(search(SMALL) && search(SMALL), "a small one is always searched");
         assert!(!note.exists());
+        let reads = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        assert!(search_above(0, &reads, &path).unwrap());
+        assert!(!note.exists(), "whoever only reads keeps none");
+        drop(reads);
         assert!(search(0));
         let kept = fs::read_to_string(&note).unwrap();
         assert!(!search(0), "it is known to be whole");

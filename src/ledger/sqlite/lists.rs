@@ -46,8 +46,17 @@ pub(super) fn find(connection: &Connection, prefix: &str) -> Result<Vec<Engageme
     ids.into_iter().map(parse).collect()
 }
 
-/// Makes the lines again that are missing. A chain that cannot be read has none, and is found by its id.
+/// Makes the lines again that are missing.
 pub(super) fn make_again(connection: &mut Connection) -> Result<(), LedgerError> {
+    let made = unlisted(connection)?;
+    if made.is_empty() {
+        return Ok(());
+    }
+    put(connection, &made).map_err(failed("make its list again"))
+}
+
+/// The lines that are missing. A chain that cannot be read has none, and is found by its id.
+pub(super) fn unlisted(connection: &Connection) -> Result<Vec<(Summary, String)>, LedgerError> {
     let unlisted: Vec<String> =
         rows(connection, UNLISTED, (EngagementId::TRUST,), |row| row.get(0)).map_err(failed("read the list"))?;
     let mut made = Vec::new();
@@ -57,10 +66,7 @@ pub(super) fn make_again(connection: &mut Connection) -> Result<(), LedgerError>
             None => tracing::warn!(id, "an engagement is in no list, and its chain does not hold; verify it"),
         }
     }
-    if made.is_empty() {
-        return Ok(());
-    }
-    put(connection, &made).map_err(failed("make its list again"))
+    Ok(made)
 }
 
 fn put(connection: &mut Connection, made: &[(Summary, String)]) -> rusqlite::Result<()> {

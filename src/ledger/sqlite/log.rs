@@ -19,7 +19,7 @@ use super::{
         keys::{KeyError, KeyHistory, LedgerKeys, origin},
         merkle::{self, Leaf, Nodes},
         note::{Note, NoteKey},
-        store::{Append, Logged},
+        store::{Append, Logged, Store},
     },
     SqliteStore, Unpacker, connect, failed, integer, row, rows,
 };
@@ -105,6 +105,7 @@ impl SqliteStore {
     /// [`KeyError`]; nothing has changed then.
     pub fn rotate(&self, keys: &LedgerKeys, now: Timestamp) -> Result<KeyHistory, KeyError> {
         let unread = |error: LedgerError| KeyError::Log(Box::new(error));
+        Store::writable(self).map_err(unread)?;
         let connection = connect(self.path()).map_err(failed("be opened")).map_err(unread)?;
         // Taken back when the connection is dropped: nothing is written to the file.
         connection.execute_batch("BEGIN IMMEDIATE").map_err(failed("be locked")).map_err(unread)?;

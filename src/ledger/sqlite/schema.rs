@@ -129,6 +129,30 @@ pub(super) fn sync_folder_of(path: &Path) {
 
 /// Checks what the file is, searches it for damage and brings it to the version that this program writes.
 pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), LedgerError> {
+    let version = identify(connection, path)?;
+    if version < known() {
+        upgrade(connection, version)?;
+    }
+    has_its_tables(connection)?;
+    // A copy made with VACUUM INTO has lost it.
+    write_ahead(connection)
+}
+
+/// The same for a file that is only read.
+///
+/// # Errors
+///
+/// As there; [`LedgerError::Older`] where the file would have to be brought to another version.
+pub(super) fn look(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+    let version = identify(connection, path)?;
+    if version < known() {
+        return Err(LedgerError::Older { found: version, known: known() });
+    }
+    has_its_tables(connection)
+}
+
+/// The version of a file that is a ledger without damage.
+fn identify(connection: &Connection, path: &Path) -> Result<i64, LedgerError> {
     let version = pragma(connection, "PRAGMA user_version").map_err(|error| opening(path, error))?;
     let application = pragma(connection, "PRAGMA application_id").map_err(|error| opening(path, error))?;
     if application != APPLICATION || version < 1 {
@@ -138,9 +162,10 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
         return Err(LedgerError::Newer { found: version, known: known() });
     }
     damage::search(connection, path)?;
-    if version < known() {
-        upgrade(connection, version)?;
-    }
+    Ok(version)
+}
+
+fn has_its_tables(connection: &Connection) -> Result<(), LedgerError> {
     let tables = pragma(
         connection,
         "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
@@ -149,8 +174,7 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
     if tables? != 8 {
         return Err(LedgerError::corrupt("the database file", "a table is missing"));
     }
-    // A copy made with VACUUM INTO has lost it.
-    write_ahead(connection)
+    Ok(())
 }
 
 fn upgrade(connection: &mut Connection, from: i64) -> Result<(), LedgerError> {
