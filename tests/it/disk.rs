@@ -6,7 +6,7 @@ use countersign::ledger::SqliteStore;
 use serde_json::Value;
 
 use crate::{
-    bench::{Bench, program},
+    bench::{Bench, outcomes, program},
     crash::killed_at,
 };
 
@@ -67,11 +67,16 @@ fn ready() -> (Bench, String) {
 /// The same with all that was written in the ledger's file and nothing beside it.
 fn ready_and_closed() -> (Bench, String) {
     let (bench, id) = ready();
+    close(&bench);
+    (bench, id)
+}
+
+/// Moves what was written into the ledger's file, so that there is nothing beside it in which there is room left.
+fn close(bench: &Bench) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ledger = bench.root.join(".countersign/ledger.db");
     runtime.block_on(async { SqliteStore::open(&ledger).await.unwrap().close().await });
     assert!(!bench.root.join(".countersign/ledger.db-wal").exists());
-    (bench, id)
 }
 
 #[test]
@@ -119,6 +124,69 @@ run verify \"$1\" verify {id}"
     assert_eq!(said(&bench, "after").0, 0, "{}", said(&bench, "after").1);
     assert_eq!(writes(&bench), 1);
     assert_eq!(said(&bench, "verify").0, 0);
+}
+
+/// The lab, which fills the disk once between a change and the answer that tells of it.
+const FILLS_THE_DISK: &str = r#"#!/bin/sh
+journal="$4.journal.jsonl"
+folder="${4%/*}"
+'{program}' "$@" | while IFS= read -r line; do
+    if [ -s "$journal" ] && [ ! -e "$folder/filled" ]; then
+        : >"$folder/filled"
+        /usr/bin/yes >"$folder/fill" 2>&1
+    fi
+    printf '%s\n' "$line"
+done
+"#;
+
+#[test]
+fn a_change_whose_outcome_found_no_room_is_read_back_and_not_made_again() {
+    let bench = Bench::new();
+    bench.in_front("");
+    bench.write("lab.sh", &FILLS_THE_DISK.replace("{program}", program().to_str().unwrap()));
+    bench.run(&["tools", "pin", "--yes"]).code(0);
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    close(&bench);
+    let lines = format!(
+        "run full \"$1\" run {id} --json
+run cut \"$1\" log {id} --json
+cp .countersign/servers/lab/lab.json.journal.jsonl \"$1/early\"
+rm .countersign/servers/lab/fill
+run after \"$1\" run {id} --json
+run log \"$1\" log {id} --json
+run verify \"$1\" verify {id}
+run whole \"$1\" verify log"
+    );
+    if !on_a_small_disk(&bench, &lines) {
+        return;
+    }
+    let (code, text) = said(&bench, "full");
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("is full, and nothing was written"), "{text}");
+    assert_eq!(std::fs::read_to_string(bench.outside("early")).unwrap().lines().count(), 1, "it took effect");
+    let events = |name: &str| {
+        let (code, text) = said(&bench, name);
+        assert_eq!(code, 0, "{text}");
+        serde_json::from_str::<Vec<Value>>(&text).unwrap()
+    };
+    // The intent was stored, and nothing says what came of it.
+    let change = |event: &&Value| event["kind"] == "call.allowed" && event["body"]["tool"] == "vlan.create";
+    let cut = events("cut");
+    let call = &cut.last().filter(change).unwrap_or_else(|| panic!("{cut:#?}"))["body"]["call"];
+    let (code, text) = said(&bench, "after");
+    assert_eq!(code, 0, "{text}");
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(outcomes(&answer["record"]["targets"], "target"), ["sw01 done"], "it was read back");
+    let log = events("log");
+    assert_eq!(log.iter().filter(change).count(), 1, "it was not sent again");
+    let said_of_it = log.iter().filter(|event| event["kind"] == "call.finished" && event["body"]["call"] == *call);
+    assert_eq!(said_of_it.map(|event| &event["body"]["outcome"]).collect::<Vec<_>>(), ["unknown"]);
+    assert_eq!(writes(&bench), 1, "the lab was asked once");
+    for name in ["verify", "whole"] {
+        assert_eq!(said(&bench, name).0, 0, "{}", said(&bench, name).1);
+    }
 }
 
 /// What every command that only reads answers on a disk that cannot be written, and every other one.
