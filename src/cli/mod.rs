@@ -14,6 +14,7 @@ mod demo;
 mod edit;
 mod export;
 mod form;
+mod held;
 mod init;
 mod interrupt;
 mod keys;

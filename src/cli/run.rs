@@ -23,7 +23,7 @@ use super::{
     choices::{Offered, explained},
     context::{Context, solver_search},
     converse::Converse,
-    edit,
+    edit, held,
     interrupt::Interrupt,
     output::{CliError, Code, aside, complain, interactive, plain, plain_lines, say, say_json, style},
     question::{agreed, prompt},
@@ -226,7 +226,7 @@ impl Seat<'_> {
                 Stopped::Unreachable(reason) => {
                     if !self.quiet {
                         say(format!("It cannot go on, and nothing was sent: {}", plain(&reason)));
-                        say(format!("Nothing was sent. Put that right; next: countersign run {}", journal.id()));
+                        held::lines(journal.id(), journal.state()).iter().for_each(say);
                     }
                     return Ok(Code::Failed);
                 }

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     args::{ArtifactArg, Global, Show},
     context::Context,
+    held::{self, HeldAnswer},
     list::status_words,
     log::filled_words,
     output::{CliError, Code, about, count, money, plain, say, say_json, style},
@@ -98,10 +99,13 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
             let open = state.talk.open().map(|asked| asked.questions.as_slice()).unwrap_or_default();
             to_agents::questions(&state.id, open);
         }
-        None => {
-            let about = state.asked.as_ref().map(|asked| &asked.about);
-            say(format!("Next: {}", next_words(&state.id, about, open.as_ref())));
-        }
+        None => match held::told(&state.id, state) {
+            Some(told) => told.iter().for_each(say),
+            None => {
+                let about = state.asked.as_ref().map(|asked| &asked.about);
+                say(format!("Next: {}", next_words(&state.id, about, open.as_ref())));
+            }
+        },
     }
     Ok(Code::Done)
 }
@@ -130,6 +134,9 @@ pub struct StatusAnswer {
     /// What the turns of models used, by agent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     models: BTreeMap<Agent, Used>,
+    /// The read on which it stands still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<HeldAnswer>,
     question: Option<ApprovalRequest>,
     question_digest: Option<Digest>,
     question_out_of_date: Vec<String>,
@@ -174,6 +181,7 @@ pub async fn status(context: &Context, journal: &Journal) -> Result<StatusAnswer
             .collect(),
         asked: state.talk.open().map(|asked| asked.questions.clone()).unwrap_or_default(),
         models: state.talk.used().clone(),
+        held: held::answer(state),
         question_digest: open.as_ref().map(|open| open.digest),
         question_out_of_date: open.as_ref().map(|open| open.changed.clone()).unwrap_or_default(),
         question: open.map(|open| open.asked),

@@ -74,4 +74,4 @@ pub use talk::{AgentAsked, AgentQuestion, DraftReturned, DraftedBy, Exchange, He
 pub use trust::{Standing, TrustRefusal, set_trust};
 pub use turn::{Finish, Turned, Usage};
 pub use undo::undo_call;
-pub use view::{DiscoveryRead, Reading, View};
+pub use view::{DiscoveryRead, NotRead, Reading, View};

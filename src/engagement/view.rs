@@ -43,6 +43,39 @@ const MOST_VERSIONS: u32 = 5;
 /// How often in a row a read is made whose outcome stays unknown.
 const READS_AGAIN: usize = 3;
 
+/// A read for which no server could be used, where an engagement stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotRead {
+    /// What it was to read.
+    pub purpose: Purpose,
+    /// Why it was not sent.
+    pub reason: String,
+    /// How often it is made again before the engagement goes on without an answer.
+    pub left: usize,
+}
+
+impl NotRead {
+    /// The read on which an engagement stands still, if it does.
+    pub fn last(state: &State) -> Option<Self> {
+        let (_, call) = state.calls.last_key_value()?;
+        let other = matches!(
+            call.purpose,
+            Purpose::Act { .. } | Purpose::Undo { .. } | Purpose::Turn { .. } | Purpose::Proposed { .. }
+        );
+        if other || call.outcome != Some(CallOutcome::NotSent) || state.asked.is_some() || state.closed.is_some() {
+            return None;
+        }
+        let left = READS_AGAIN.saturating_sub(unanswered_in_a_row(state, &call.purpose));
+        Some(Self { purpose: call.purpose.clone(), reason: call.message.clone().unwrap_or_default(), left })
+    }
+}
+
+/// How often a read was made since it was answered last.
+fn unanswered_in_a_row(state: &State, purpose: &Purpose) -> usize {
+    let made = state.calls.values().rev().filter(|call| call.purpose == *purpose);
+    made.take_while(|call| !matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::Error))).count()
+}
+
 /// What is known of a call that a purpose needs.
 pub enum Reading {
     /// It was not made yet.
@@ -80,7 +113,7 @@ impl<'a> View<'a> {
             },
             Some(CallOutcome::Error) => Reading::Failed(Some(id.clone()), said()),
             Some(CallOutcome::NotSent | CallOutcome::Unknown) | None => {
-                let made = self.unanswered_in_a_row(purpose);
+                let made = unanswered_in_a_row(self.state, purpose);
                 if made < READS_AGAIN { Reading::Again } else { Reading::Failed(Some(id.clone()), said()) }
             }
         }
@@ -89,12 +122,6 @@ impl<'a> View<'a> {
     /// Whether agents may still draft another version of the spec by themselves.
     pub(super) fn redrafts_left(&self) -> bool {
         self.state.versions.get(&ArtifactKind::Spec).copied().unwrap_or(0) < MOST_VERSIONS
-    }
-
-    /// How often a read was made since it was answered last.
-    fn unanswered_in_a_row(&self, purpose: &Purpose) -> usize {
-        let made = self.state.calls.values().rev().filter(|call| call.purpose == *purpose);
-        made.take_while(|call| !matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::Error))).count()
     }
 
     /// Why the engagement is stopped, if its agents tried too often what no grant lets them do.

@@ -243,6 +243,56 @@ fn a_server_that_describes_a_tool_otherwise_is_refused_until_someone_pins_it() {
 }
 
 #[test]
+fn how_often_a_server_that_nobody_pins_is_tried_is_said_before_the_engagement_goes_on_without() {
+    let bench = Bench::impatient();
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.approve(&id);
+    bench.fault("redescribe:vlan.create");
+    for (left, says) in
+        [(2, ": 2 more attempts; after that"), (1, ": 1 more attempt; after that"), (0, ": that was the last attempt")]
+    {
+        let ran = bench.run(&["run", &id, "--no-input"]).code(1).shows("run `countersign tools pin`").shows(says);
+        let next = if left == 0 { "countersign cancel" } else { "countersign run" };
+        let stands = bench.run(&["show", &id]).code(0).shows("run `countersign tools pin`").shows(says).shows(next);
+        let last = |text: &str| text.lines().last().unwrap().to_owned();
+        assert_eq!(last(&ran.out), last(&stands.out), "they say the same");
+        let held = &bench.json(&["show", &id])["held"];
+        assert_eq!(held["attempts_left"], left, "{held}");
+        assert!(held["reason"].as_str().unwrap().contains("countersign tools pin"), "{held}");
+    }
+    // Whatever is read next is said of in the same way, until it ends as was said.
+    let end = loop {
+        let answer = bench.run(&["run", &id, "--json"]).code(1).json();
+        if answer["status"]["is"] == "closed" {
+            break answer;
+        }
+        assert!(answer["held"]["attempts_left"].is_u64(), "{answer}");
+    };
+    assert_eq!(end["status"]["outcome"], "not_feasible", "{end}");
+    assert!(end.get("held").is_none());
+    bench.run(&["show", &id]).code(0).shows("countersign export");
+    assert!(bench.writes().is_empty());
+    bench.holds(&id);
+}
+
+#[test]
+fn a_server_that_can_be_used_again_after_two_attempts_is_asked_as_if_nothing_had_been() {
+    let bench = Bench::impatient();
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.approve(&id);
+    bench.fault("redescribe:vlan.create");
+    bench.run(&["run", &id, "--no-input"]).code(1);
+    bench.run(&["run", &id, "--no-input"]).code(1).shows(": 1 more attempt");
+    bench.heal();
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
+    assert!(bench.json(&["show", &id]).get("held").is_none());
+    bench.approve(&id);
+    bench.drive(&id, 0);
+}
+
+#[test]
 fn a_banner_with_instructions_changes_nothing() {
     let bench = Bench::new();
     bench.fault("inject:vlan.list");
