@@ -143,6 +143,28 @@ impl Documents {
         Ok(())
     }
 
+    /// The current artifacts as far as they are there and can be read. Without the facts, which take the results: enough
+    /// to look at a record, and nothing to go on with. Where there is a flow, discovery says nothing more of the end. A
+    /// flow that was read before, with its digest, is not read again.
+    pub fn readable(state: &State, blobs: &Blobs, flow: Option<(Digest, Arc<AutomationFlow>)>) -> Self {
+        let mut documents = Self { flow, ..Self::default() };
+        let all = [blobs];
+        // What is missing or unreadable is left out, and whoever asks for it says so.
+        let of = |kind: ArtifactKind| state.artifact(kind);
+        let _ = keep(&mut documents.spec, of(ArtifactKind::Spec), &all, "spec.yaml");
+        let _ = keep(&mut documents.design, of(ArtifactKind::Design), &all, "solution.design");
+        let _ = keep(&mut documents.flow, of(ArtifactKind::Flow), &all, "automation.flow");
+        if documents.flow.is_none() {
+            let _ = keep(&mut documents.discovery, of(ArtifactKind::Discovery), &all, "discovery.report");
+        }
+        let accepted = state.accepted_after().count();
+        documents.running = match &documents.flow {
+            Some((digest, flow)) if accepted > 0 => Some((*digest, accepted, Arc::new(with_accepted(flow, state)))),
+            _ => None,
+        };
+        documents
+    }
+
     /// What the engagement is called: as its current spec says or, before there is one, as the request does.
     pub fn title<'a>(&'a self, state: &'a State) -> &'a str {
         self.spec().map_or(state.requested.title.as_str(), |spec| spec.title.as_str())

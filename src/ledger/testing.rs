@@ -1,7 +1,7 @@
 //! What the tests of this module share: an engagement's story, told from its beginning to its end, to be stored,
 //! sealed and tampered with.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -16,15 +16,18 @@ use super::{
 };
 use crate::{
     artifact::{
-        Agent, ArtifactKind, CallId, Digest, EngagementId, LedgerId, NodeId, Phase, RecordOutcome, canonical, digest_of,
+        Agent, ArtifactKind, AutomationFlow, CallId, Digest, EngagementId, LedgerId, NodeId, Phase, ReconciledRecord,
+        RecordOutcome, canonical, digest_of,
     },
     engagement::{
-        About, Actor, Answer, Answered, ApprovalStatement, ArtifactFiled, Asked, Body, CallAllowed, CallFinished,
-        CallOutcome, Closed, Documents, Event, LogSeen, NodeSettled, Once, Purpose, Requested, Signed, State,
-        Statement, call_digest,
+        About, Actor, Answer, Answered, ApprovalStatement, ArtifactFiled, Asked, Blobs, Body, CallAllowed,
+        CallFinished, CallOutcome, Closed, Documents, Event, LogSeen, NodeSettled, Once, Purpose, Requested, Signed,
+        State, Statement, View, call_digest, opened,
     },
     facts::{AllowedSigners, Identity, IdentityMeans, Role, line_for},
     flow::NodeOutcome,
+    record::reconcile,
+    tool::Toolbox,
 };
 
 pub(super) fn key(seed: u8) -> PrivateKey {
@@ -96,13 +99,36 @@ pub(super) fn requested() -> Requested {
 
 pub(super) fn spec() -> Value {
     json!({
-        "kind": "spec", "title": "Add VLAN 120", "requirements": [{"id": "R1", "text": "VLAN 120 is on sw01"}],
+        "kind": "spec", "title": "Add VLAN 120", "requirements": [],
         "boundary": {
             "discover": [{"tool": "switch.vlan.create", "where": {"vlan": {"any": true}}}, {"tool": "vlan.create"}],
             "build": [{"tool": "switch.vlan.create", "where": {"vlan": {"is": 120}}, "at_most": 1}, {"tool": "vlan.create"}],
         },
         "acceptance": [],
     })
+}
+
+fn discovery() -> Value {
+    json!({
+        "kind": "discovery", "spec": digest_of(&spec()).unwrap(), "verdict": "feasible", "capabilities": [],
+        "findings": [], "reads": [], "acceptance": [], "drift": [], "reuse": [],
+    })
+}
+
+pub(super) fn design() -> Value {
+    json!({
+        "kind": "design", "spec": digest_of(&spec()).unwrap(), "discovery": digest_of(&discovery()).unwrap(),
+        "inputs": {}, "steps": [], "acceptance": {},
+    })
+}
+
+fn flow() -> Value {
+    let verify = json!({"tool": "switch.vlan.create", "expect": "true"});
+    let step = json!({"id": "create-vlan", "tool": "switch.vlan.create", "with": {"vlan": 120}, "verify": verify});
+    let node = json!({"id": node(), "target": "sw01", "needs": [], "step": step});
+    let flow = json!({"kind": "flow", "design": digest_of(&design()).unwrap(), "nodes": [node]});
+    // As it is written.
+    serde_json::to_value(serde_json::from_value::<AutomationFlow>(flow).unwrap()).unwrap()
 }
 
 pub(super) fn filed(artifact: ArtifactKind, version: u32, document: &Value, made_from: &[Digest]) -> Body {
@@ -190,16 +216,16 @@ impl Story {
         story.tell(Actor::Agent(Agent::Design), Body::Allowed(Box::new(call)));
         story.document(&result);
         story.tell(program.clone(), finished(1, &result));
-        let discovery = story.document(&json!({"kind": "discovery"}));
-        story.tell(program.clone(), filed(ArtifactKind::Discovery, 1, &json!({"kind": "discovery"}), &[spec_digest]));
+        let found = story.document(&discovery());
+        story.tell(program.clone(), filed(ArtifactKind::Discovery, 1, &discovery(), &[spec_digest]));
         story.tell(program.clone(), Body::Entered { phase: Phase::Design, reason: None });
-        let design = story.document(&json!({"kind": "design"}));
-        let from = [spec_digest, discovery];
-        story.tell(Actor::Agent(Agent::Design), filed(ArtifactKind::Design, 1, &json!({"kind": "design"}), &from));
-        story.gate(About::Gate2, design, &[digest_for(of, &act())]);
+        let designed = story.document(&design());
+        let from = [spec_digest, found];
+        story.tell(Actor::Agent(Agent::Design), filed(ArtifactKind::Design, 1, &design(), &from));
+        story.gate(About::Gate2, designed, &[digest_for(of, &act())]);
         story.tell(program.clone(), Body::Entered { phase: Phase::Build, reason: None });
-        story.document(&json!({"kind": "flow"}));
-        story.tell(program.clone(), filed(ArtifactKind::Flow, 1, &json!({"kind": "flow"}), &[design]));
+        story.document(&flow());
+        story.tell(program.clone(), filed(ArtifactKind::Flow, 1, &flow(), &[designed]));
         let call = CallAllowed { digest: digest_for(of, &act()), ..allowed(2, Agent::Build, act(), true) };
         story.tell(Actor::Agent(Agent::Build), Body::Allowed(Box::new(call)));
         story.document(&json!({"ok": true}));
@@ -209,9 +235,39 @@ impl Story {
         story.tell(program.clone(), Body::Entered { phase: Phase::AsBuilt, reason: None });
         story.document(&json!({"kind": "record"}));
         story.tell(program.clone(), filed(ArtifactKind::Record, 1, &json!({"kind": "record"}), &[spec_digest]));
-        let closed = Closed { outcome: RecordOutcome::Done, reason: "every requirement is met".into() };
+        let closed = Closed { outcome: RecordOutcome::Done, reason: String::new() };
         story.tell(program, Body::Closed(closed));
+        story.reconcile();
         story
+    }
+
+    /// Files the record that its events give where one is filed, and closes as it says.
+    pub fn reconcile(&mut self) {
+        let is_record = |body: &Body| matches!(body, Body::Filed(filed) if filed.artifact == ArtifactKind::Record);
+        let Some(at) = self.events.iter().position(|(.., body)| is_record(body)) else { return };
+        let before: Vec<_> = self.sealed().into_iter().take(at).map(|sealed| sealed.event).collect();
+        let state = State::replay(&before).unwrap();
+        let value = |bytes: &Vec<u8>| Some(Arc::new(serde_json::from_slice::<Value>(bytes).ok()?));
+        let read = self.blobs.iter().filter_map(|(digest, bytes)| Some((*digest, value(bytes)?)));
+        let blobs: Blobs = read.map(|(digest, value)| (digest, opened(&value).unwrap_or(value))).collect();
+        let (documents, toolbox) = (Documents::readable(&state, &blobs, None), Toolbox::default());
+        let view = View { state: &state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
+        let record = reconcile(&view, self.events[at].0).unwrap();
+        self.record(at, &record);
+    }
+
+    /// Files this record at this place, and closes as it says.
+    pub fn record(&mut self, at: usize, record: &ReconciledRecord) {
+        let digest = self.document(&serde_json::to_value(record).unwrap());
+        for (.., body) in self.events.iter_mut().skip(at) {
+            match body {
+                Body::Filed(filed) if filed.artifact == ArtifactKind::Record => filed.digest = digest,
+                Body::Closed(closed) => {
+                    *closed = Closed { outcome: record.outcome, reason: record.summary.clone() };
+                }
+                _ => {}
+            }
+        }
     }
 
     pub fn tell(&mut self, actor: Actor, body: Body) {
@@ -272,7 +328,7 @@ impl Story {
     pub fn gate(&mut self, about: About, artifact: Digest, calls: &[Digest]) {
         let request = self.document(&json!({
             "engagement": self.id, "about": about, "artifact": artifact, "shown": "VLAN 120 on sw01",
-            "flow": digest_of(&json!({"kind": "flow"})).unwrap(), "calls": calls,
+            "flow": digest_of(&flow()).unwrap(), "calls": calls,
         }));
         self.tell(Actor::Program, Body::Asked(Asked::new(about.clone(), request, Role::Approver)));
         let answered = Answered {

@@ -8,6 +8,7 @@ mod building;
 mod drafting;
 mod gone;
 mod granted;
+mod recorded;
 mod rules;
 mod signed;
 mod stages;
@@ -17,15 +18,15 @@ use std::fmt;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    rc::Rc,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    artifact::{Digest, EngagementId, digest_bytes},
+    artifact::{AutomationFlow, Digest, EngagementId, digest_bytes},
     engagement::{Actor, Answer, Body, Event, State},
     facts::AllowedSigners,
 };
@@ -200,6 +201,7 @@ pub fn verify_against(
         broken: false,
         unchanged: BTreeSet::new(),
         parsed: RefCell::default(),
+        flows: RefCell::default(),
         state: None,
     };
     for (bytes, place) in events.iter().zip(1..) {
@@ -238,7 +240,9 @@ struct Walk<'a> {
     /// Documents that are there and what their digests say: what many calls were decided on is hashed once.
     unchanged: BTreeSet<Digest>,
     /// The documents that rules were asked of: several look at the same approval request.
-    parsed: RefCell<BTreeMap<Digest, Option<Rc<Value>>>>,
+    parsed: RefCell<BTreeMap<Digest, Option<Arc<Value>>>>,
+    /// The flows among them: each step's call is held against its flow, and so is the record.
+    flows: RefCell<BTreeMap<Digest, Option<Arc<AutomationFlow>>>>,
     /// What the events fold into, as long as every link has held.
     state: Option<State>,
 }
@@ -352,17 +356,30 @@ impl Walk<'_> {
             self.state = State::begin(event);
             return;
         };
-        let (blob, parsed) = (self.blob, &self.parsed);
+        let (blob, parsed, flows, unchanged) = (self.blob, &self.parsed, &self.flows, &self.unchanged);
         let document = |digest: &Digest| {
             if let Some(known) = parsed.borrow().get(digest) {
                 return known.clone();
             }
-            let bytes = blob(digest).filter(|bytes| digest_bytes(bytes) == *digest);
-            let value = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).map(Rc::new);
+            let same = |bytes: &Vec<u8>| unchanged.contains(digest) || digest_bytes(bytes) == *digest;
+            let bytes = blob(digest).filter(same);
+            let value = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).map(Arc::new);
             parsed.borrow_mut().insert(*digest, value.clone());
             value
         };
-        let mut breaches = rules::breaches(state, event, &document);
+        let flow = |digest: &Digest| {
+            if let Some(known) = flows.borrow().get(digest) {
+                return known.clone();
+            }
+            let read = document(digest).and_then(|flow| AutomationFlow::deserialize(flow.as_ref()).ok()).map(Arc::new);
+            flows.borrow_mut().insert(*digest, read.clone());
+            read
+        };
+        let mut breaches = rules::breaches(state, event, &document, &flow);
+        let recorded = recorded::filed(state, event, &document, &flow);
+        breaches.extend(recorded.wrong);
+        let words = recorded.words.into_iter().map(|words| format!("the record of event {place}: {words}"));
+        self.notes.extend(words);
         let own = |digest: &Digest| document(digest).map(|value| value.as_ref().clone());
         let unsigned = signed::breaches(state, event, &own, self.signers);
         // Whose key it was is said only of a signature that holds.
@@ -439,6 +456,8 @@ fn signer(event: &Event, held_against: bool) -> Option<String> {
 mod gone_tests;
 #[cfg(test)]
 mod granted_tests;
+#[cfg(test)]
+mod recorded_tests;
 #[cfg(test)]
 mod signed_tests;
 #[cfg(test)]

@@ -2,12 +2,15 @@
 //! chain and what was read back, never what a model or a tool said of itself, and counts nothing as done that was
 //! not seen. Pure: a view and the time go in, a record comes out.
 
+mod compare;
 mod judge;
 mod notes;
 mod requirements;
 mod step;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod compare_tests;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
@@ -19,6 +22,8 @@ use crate::{
     artifact::{Agent, AgentTotals, ArtifactKind, ReconciledRecord, RecordKind, Totals},
     engagement::{Answer, State, Used, View},
 };
+
+pub use compare::{Compared, compare};
 
 /// A record cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

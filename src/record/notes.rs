@@ -21,7 +21,8 @@ pub(super) fn something_changed(view: &View<'_>, steps: &[Reconciled<'_>]) -> bo
     steps.iter().any(|step| step.left != Left::Nothing) || by_hand(view).any(|(_, call)| writes(view, call))
 }
 
-fn by_hand<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a crate::artifact::CallId, &'a Call)> {
+/// The calls that someone proposed by hand and that ran.
+pub(super) fn by_hand<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a crate::artifact::CallId, &'a Call)> {
     let ran = |call: &Call| call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent);
     view.state.calls.iter().filter(move |(_, call)| matches!(call.purpose, Purpose::Proposed { .. }) && ran(call))
 }
@@ -93,7 +94,7 @@ pub(super) fn filled(view: &View<'_>) -> Vec<FilledHole> {
 }
 
 /// Who approved exactly this call.
-fn approver(view: &View<'_>, digest: Digest) -> Option<String> {
+pub(super) fn approver(view: &View<'_>, digest: Digest) -> Option<String> {
     let names = |about: &About, calls: &[Digest]| match about {
         About::Call { call, .. } => *call == digest,
         _ => calls.contains(&digest),
@@ -176,7 +177,9 @@ pub(super) fn residual(
         let some = if means(view, IdentityMeans::Signed) { "some approvals" } else { "approvals" };
         left.push(format!("{some} are asserted: a name and an operating-system user, not a signature"));
     }
-    let used = view.state.calls.values().filter(|call| call.refused.is_none()).filter_map(Call::tool_name);
+    let known = view.toolbox.tools().next().is_some();
+    let used =
+        view.state.calls.values().filter(|_| known).filter(|call| call.refused.is_none()).filter_map(Call::tool_name);
     let mut families = used.filter_map(|name| view.toolbox.manifest_of(&name)).peekable();
     if families.peek().is_some() && families.any(|manifest| manifest.simulated) {
         left.push("the environment is simulated: nothing outside the simulation was touched".into());
@@ -188,7 +191,9 @@ pub(super) fn residual(
 
 /// Checks that held when they were read, of steps whose change was gone when it was looked at last.
 fn lost_since(view: &View<'_>, spec: &Spec, steps: &[Reconciled<'_>]) -> Vec<String> {
-    let Some(design) = view.documents.design() else { return Vec::new() };
+    let Some(design) = view.documents.design().filter(|_| steps.iter().any(|step| step.differs)) else {
+        return Vec::new();
+    };
     let mut left = Vec::new();
     for check in spec.acceptance.iter().filter(|check| view.acceptance(check, false).holds == Some(true)) {
         let made_by = design.acceptance.get(&check.id);
@@ -223,6 +228,16 @@ pub(super) fn independence(view: &View<'_>, steps: &[Reconciled<'_>]) -> Indepen
     };
     let wrote: BTreeSet<&str> =
         steps.iter().filter(|step| step.wrote).filter_map(|step| family(step.node.step.tool.as_str())).collect();
+    let read: BTreeSet<&str> = looked(view).filter_map(|call| family(&call.tool)).collect();
+    match (wrote.is_empty() || read.is_empty(), wrote.intersection(&read).next()) {
+        (true, _) => Independence::None,
+        (false, Some(_)) => Independence::SameServer,
+        (false, None) => Independence::Independent,
+    }
+}
+
+/// The calls that looked at what was written, and were answered.
+pub(super) fn looked<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Call> {
     let verifies = |purpose: &Purpose| {
         matches!(
             purpose,
@@ -233,18 +248,7 @@ pub(super) fn independence(view: &View<'_>, steps: &[Reconciled<'_>]) -> Indepen
                 | Purpose::CheckAfter { .. }
         )
     };
-    let read: BTreeSet<&str> = view
-        .state
-        .served
-        .iter()
-        .filter(|(purpose, _)| verifies(purpose))
-        .filter_map(|(_, id)| view.state.calls.get(id))
-        .filter(|call| call.outcome == Some(CallOutcome::Ok))
-        .filter_map(|call| family(&call.tool))
-        .collect();
-    match (wrote.is_empty() || read.is_empty(), wrote.intersection(&read).next()) {
-        (true, _) => Independence::None,
-        (false, Some(_)) => Independence::SameServer,
-        (false, None) => Independence::Independent,
-    }
+    let state = view.state;
+    let served = state.served.iter().filter(move |(purpose, _)| verifies(purpose));
+    served.filter_map(|(_, id)| state.calls.get(id)).filter(|call| call.outcome == Some(CallOutcome::Ok))
 }

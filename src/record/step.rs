@@ -10,7 +10,7 @@ use crate::{
         ArtifactKind, AutomationFlow, CallId, Check, FlowNode, NodeId, Scope, StepResult, TargetOutcome, TargetResult,
         ToolName, canonical, fill_args,
     },
-    engagement::{Call, CallOutcome, Purpose, View, before_state, node_args, observed_state},
+    engagement::{Call, CallOutcome, Purpose, State, View, before_state, node_args, observed_state},
     flow::NodeOutcome,
     tool::{Effect, Tool},
 };
@@ -86,20 +86,21 @@ fn one<'a>(view: &View<'a>, flow: &'a AutomationFlow, node: &'a FlowNode) -> Rec
         tool: node.step.tool.clone(),
         outcome,
         reason,
-        calls: calls(view, node),
+        calls: calls(view.state, node),
         before,
         designed,
         observed: ending.state().cloned(),
     };
     let wrote = ran && tool.is_some_and(|tool| tool.effect != Effect::Read);
-    let left = if wrote { left(view, node, &result, &ending) } else { Left::Nothing };
+    let left = if wrote { left(view.state, &result) } else { Left::Nothing };
     Reconciled { node, tool, target, result, wrote, differs, left }
 }
 
-fn left(view: &View<'_>, node: &FlowNode, result: &StepResult, ending: &Ending) -> Left {
-    let settled = view.state.nodes.get(&node.id);
+/// What a call of a step that changes things left.
+pub(super) fn left(state: &State, result: &StepResult) -> Left {
+    let settled = state.nodes.get(&result.node);
     let open = settled.is_none_or(|settled| settled.changed || settled.outcome == NodeOutcome::Unknown);
-    match ending.state() {
+    match result.observed.as_ref() {
         Some(now) if result.before.as_ref() == Some(now) => Left::Nothing,
         _ if !open => Left::Nothing,
         Some(_) => Left::Something,
@@ -118,14 +119,21 @@ fn designed(tool: &Tool, args: &Map<String, Value>, before: Option<&Value>) -> O
 }
 
 /// The calls that were made for a node of the current design, in order.
-fn calls(view: &View<'_>, node: &FlowNode) -> Vec<CallId> {
-    let since = view.state.artifacts.get(&ArtifactKind::Design).map(|filed| filed.at);
-    let of_node = |call: &Call| {
-        call.purpose.node() == Some(&node.id)
-            && !matches!(call.purpose, Purpose::Baseline { .. })
-            && since.is_none_or(|since| call.at >= since)
-    };
-    let made = view.state.calls.iter().filter(|(_, call)| of_node(call)).map(|(id, _)| id.clone());
+fn calls(state: &State, node: &FlowNode) -> Vec<CallId> {
+    let made = state.calls.iter().filter(|(_, call)| call.purpose.node() == Some(&node.id));
+    cited(state, node, made)
+}
+
+/// Those of the calls for a node that its step cites.
+pub(super) fn cited<'a>(
+    state: &State,
+    node: &FlowNode,
+    made: impl Iterator<Item = (&'a CallId, &'a Call)>,
+) -> Vec<CallId> {
+    let since = state.artifacts.get(&ArtifactKind::Design).map(|filed| filed.at);
+    let counts =
+        |call: &Call| !matches!(call.purpose, Purpose::Baseline { .. }) && since.is_none_or(|since| call.at >= since);
+    let made = made.filter(|(_, call)| counts(call)).map(|(id, _)| id.clone());
     let mut calls: Vec<CallId> = node.before.iter().map(|before| before.call.clone()).chain(made).collect();
     calls.sort_by_key(number);
     calls.dedup();
@@ -226,6 +234,13 @@ fn place<'a>(view: &View<'a>, node: &FlowNode) -> Option<Place<'a>> {
     Some(Place { tool: &state.tool, args, pick, singled })
 }
 
+/// Whether what put a step right after it had failed was taken back later.
+pub(super) fn taken_back_again(state: &State, node: &NodeId) -> bool {
+    let undone = |id: &NodeId| state.nodes.get(id).is_some_and(|known| known.outcome == NodeOutcome::Undone);
+    let considered = state.considered_at(node);
+    considered.is_some_and(|considered| considered.wants.iter().any(|want| undone(&want.node())))
+}
+
 struct Story<'a> {
     view: &'a View<'a>,
     node: &'a FlowNode,
@@ -283,12 +298,8 @@ impl Story<'_> {
         }
     }
 
-    /// Whether what put the step right after it had failed was taken back later.
     fn taken_back_again(&self) -> bool {
-        let state = self.view.state;
-        let undone = |id: &NodeId| state.nodes.get(id).is_some_and(|known| known.outcome == NodeOutcome::Undone);
-        let considered = state.considered_at(&self.node.id);
-        considered.is_some_and(|considered| considered.wants.iter().any(|want| undone(&want.node())))
+        taken_back_again(self.view.state, &self.node.id)
     }
 
     /// Whether what the step would leave could not be said beforehand.

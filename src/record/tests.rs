@@ -345,7 +345,7 @@ fn an_undo_that_nothing_confirmed_is_said_as_such_and_the_end_may_show_it() {
     assert_eq!(notes.len(), record.residual.len());
 }
 
-const AUDIT: &str = "
+pub(super) const AUDIT: &str = "
 kind: spec
 title: Every switch has VLAN 20
 requirements: [{id: R1, text: Every switch has VLAN 20}]

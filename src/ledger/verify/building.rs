@@ -1,13 +1,12 @@
 //! What a reader of the chain relies on about what is built: it is what gate 2 was approved on, but for what the build
 //! agent filled into the holes that were left to it, and for the deviations that were accepted, each said on the chain.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, FlowNode, NodeId, digest_of},
+    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, NodeId, digest_of},
     engagement::{
         Actor, Arguments, ArtifactFiled, CallAllowed, CallWanted, Considered, DeviationFound, Gate, GateState,
         HolesFilled, NodeSettled, Purpose, State, Wanted, opened,
@@ -89,7 +88,8 @@ pub(super) fn considered(state: &State, actor: &Actor, considered: &Considered) 
 pub(super) fn allowed(
     state: &State,
     allowed: &CallAllowed,
-    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
+    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
 ) -> Option<String> {
     let Purpose::Act { node, .. } = &allowed.purpose else { return None };
     let made = |with: &Map<String, Value>| match &allowed.args {
@@ -98,7 +98,7 @@ pub(super) fn allowed(
             document(digest).is_none_or(|sealed| opened(&sealed).is_some_and(|value| value.as_object() == Some(with)))
         }
     };
-    let Some((considered, want)) = state.wanted_after(node) else { return off_flow(state, allowed, document, &made) };
+    let Some((considered, want)) = state.wanted_after(node) else { return off_flow(state, allowed, flow, &made) };
     let accepted = state.deviation_at(node).is_some_and(|at| at.accepted_by.is_some());
     // What the question showed is what runs: the digest alone would not say so.
     let same = made(&want.args) && allowed.digest == want.call && allowed.tool.as_str() == want.tool.as_str();
@@ -114,21 +114,18 @@ pub(super) fn allowed(
 fn off_flow(
     state: &State,
     allowed: &CallAllowed,
-    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
     made: &dyn Fn(&Map<String, Value>) -> bool,
 ) -> Option<String> {
     let (call, node) = (&allowed.call, allowed.purpose.node()?);
     let Some(filed) = state.artifact(ArtifactKind::Flow) else {
         return Some(format!("{call} allowed as step {node} before an {} was filed", ArtifactKind::Flow));
     };
-    // A flow that is missing or was changed is reported where it was filed.
-    let flow = document(&filed)?;
-    let has = |known: &&Value| known.get("id").and_then(Value::as_str) == Some(node.as_str());
-    let known = flow.get("nodes")?.as_array()?.iter().find(has).map(FlowNode::deserialize);
-    match known {
+    // A flow that is missing, was changed or cannot be read is reported where it was filed.
+    let flow = flow(&filed)?;
+    match flow.node(node) {
         None => Some(format!("{call} allowed as step {node}, which the flow does not have")),
-        Some(Err(error)) => Some(format!("{call} allowed as step {node}, which cannot be read in the flow: {error}")),
-        Some(Ok(known)) => {
+        Some(known) => {
             let same =
                 known.step.tool.as_str() == allowed.tool.as_str() && known.known_args().is_none_or(|args| made(&args));
             if !same {
@@ -156,15 +153,23 @@ pub(super) fn settled(state: &State, settled: &NodeSettled) -> Option<String> {
 pub(super) fn flow(
     state: &State,
     filed: &ArtifactFiled,
-    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
+    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
 ) -> Vec<String> {
     let GateState::Open { request, .. } = &state.gate2 else { return Vec::new() };
     let approved = document(request).filter(|_| filed.artifact == ArtifactKind::Flow);
     let Some(approved) = approved.as_ref().and_then(|request| request.get("flow")) else { return Vec::new() };
-    let built = document(&filed.digest).and_then(|value| AutomationFlow::deserialize(value.as_ref()).ok());
-    let bare = built.as_ref().map_or(Ok(filed.digest), |flow| digest_of(&flow.as_approved()));
+    let built = flow(&filed.digest);
+    // As it stands it is what was approved where nothing was filled in and nothing is otherwise.
+    let bare = match &built {
+        Some(flow) if !flow.deviations.is_empty() || has_holes(flow) => digest_of(&flow.as_approved()),
+        _ => Ok(filed.digest),
+    };
     let what = format!("{} filed", filed.artifact);
     let mut found = Vec::new();
+    if built.is_none() && document(&filed.digest).is_some() {
+        found.push(format!("{what} that cannot be read"));
+    }
     if bare.map(|digest| digest.to_string()).ok().as_deref() != approved.as_str() {
         found.push(format!("{what} that is not the one that gate 2 was approved on"));
     }
@@ -190,6 +195,10 @@ pub(super) fn flow(
         }
     }
     found
+}
+
+fn has_holes(flow: &AutomationFlow) -> bool {
+    flow.nodes.iter().flat_map(|node| node.step.args.values()).any(|arg| matches!(arg, Arg::Fill(_)))
 }
 
 /// Whether a step is otherwise in nothing but what was accepted.

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Filled, FlowDeviation, digest_of},
     engagement::{About, Actor, Answer, DeviationFound, Finish, HoleFilled, HolesFilled, Turned, Usage, Wanted},
-    ledger::testing::{Story, filed, person},
+    ledger::testing::{Story, design, filed, person},
 };
 
 pub(super) const BUILD: Actor = Actor::Agent(Agent::Build);
@@ -19,7 +19,7 @@ const ANSWERED: usize = 18;
 pub(super) const FLOW: usize = 19;
 
 fn approved() -> AutomationFlow {
-    let design = digest_of(&json!({"kind": "design"})).unwrap();
+    let design = digest_of(&design()).unwrap();
     let hole = json!({"fill": "a name", "where": {"like": "guest-*"}});
     let step = json!({"id": "create", "tool": "vlan.create", "with": {"switch": "sw01", "id": 7, "name": hole}});
     let node = json!({"id": "create", "target": "sw01", "needs": [], "step": step});
@@ -71,7 +71,7 @@ pub(super) fn story() -> Story {
         }
     }
     let flow = digest_of(&approved()).unwrap();
-    let design = digest_of(&json!({"kind": "design"})).unwrap();
+    let design = digest_of(&design()).unwrap();
     let offered = json!([crate::ledger::testing::digest_for("k7m2q", &crate::ledger::testing::act())]);
     let request = json!({
         "engagement": story.id, "about": About::Gate2, "artifact": design, "flow": flow, "calls": offered,

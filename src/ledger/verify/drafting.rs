@@ -1,7 +1,7 @@
 //! What a reader of the chain relies on about drafting with models: turns come from agents in their phase, what people
 //! said comes from people, and what an agent filed is what its last turn gave.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ pub(super) fn turned(
     state: &State,
     actor: &Actor,
     turned: &Turned,
-    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
 ) -> Vec<String> {
     let mut found = Vec::new();
     let what = format!("a turn about {}", turned.drafting);

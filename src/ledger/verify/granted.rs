@@ -2,7 +2,7 @@
 //! approved, in the attempt that its step was in, no more often than the grant says, and on approvals that had not ended.
 //! Whether its arguments were inside the grant is not asked here: that takes the manifests, and a bundle has none.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,33 +18,35 @@ pub(super) fn allowed(
     state: &State,
     allowed: &CallAllowed,
     at: Timestamp,
-    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
 ) -> Vec<String> {
     let mut found = Vec::new();
-    let what = format!("{} allowed", allowed.call);
+    let call = &allowed.call;
     if allowed.approved {
         let left = state.approved_calls.get(&allowed.digest).is_some_and(|left| *left > 0);
         if !left {
-            found.push(format!("{what} as approved, but no unused approval names it"));
+            found.push(format!("{call} allowed as approved, but no unused approval names it"));
         } else if state.approved_until.get(&allowed.digest).is_some_and(|until| *until <= at) {
-            found.push(format!("{what} as approved, after that approval had ended"));
+            found.push(format!("{call} allowed as approved, after that approval had ended"));
         }
     }
     match &allowed.purpose {
         Purpose::Act { node, attempt, .. } if *attempt != state.attempt(node) => {
             let is = state.attempt(node);
-            found.push(format!("{what} as attempt {attempt} of step {node}, which was in attempt {is}"));
+            found.push(format!("{call} allowed as attempt {attempt} of step {node}, which was in attempt {is}"));
         }
-        Purpose::Undo { node } => found.extend(undone(state, node).map(|why| format!("{what} to undo {node}, {why}"))),
+        Purpose::Undo { node } => {
+            found.extend(undone(state, node).map(|why| format!("{call} allowed to undo {node}, {why}")))
+        }
         Purpose::Act { .. } | Purpose::Turn { .. } | Purpose::Proposed { .. } => {}
         reads if allowed.counts.is_some() => {
-            found.push(format!("{what} as a change, and it was to {}", reads.words()));
+            found.push(format!("{call} allowed as a change, and it was to {}", reads.words()));
         }
         _ => {}
     }
     // A spec that is missing or was changed is reported where it was filed.
     let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| document(&spec));
-    found.extend(spec.and_then(|spec| off_grant(state, allowed, &spec)).map(|why| format!("{what} {why}")));
+    found.extend(spec.and_then(|spec| off_grant(state, allowed, &spec)).map(|why| format!("{call} allowed {why}")));
     found
 }
 

@@ -62,6 +62,7 @@ fn needs_another(story: &mut Story) {
 fn found(change: impl Fn(&mut Story)) -> Vec<String> {
     let mut story = Story::whole("k7m2q");
     change(&mut story);
+    story.reconcile();
     let verification = verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned());
     verification.problems.iter().map(ToString::to_string).collect()
 }

@@ -1,12 +1,12 @@
 //! Whether an event may follow from the state before it. These are the promises that a reader of the chain relies on,
 //! not all that [`crate::engagement`] refuses: a later version may decide differently and still keep them.
 
-use std::rc::Rc;
+use std::{fmt, sync::Arc};
 
 use serde_json::{Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
+    artifact::{Agent, ArtifactKind, AutomationFlow, CallId, Digest, Phase},
     engagement::{
         About, Actor, Answer, Answered, Arguments, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
         Event, Gate, Purpose, State, call_digest, opened,
@@ -14,10 +14,16 @@ use crate::{
     facts::AUTONOMOUS,
 };
 
-use super::{building, drafting, gone, granted};
+use super::{building, drafting, gone, granted, recorded};
 
 /// What is wrong with an event after `state`; `document` gives what is stored, if it is unchanged.
-pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) -> Option<Rc<Value>>) -> Vec<String> {
+/// `flow` gives a flow that is.
+pub(super) fn breaches(
+    state: &State,
+    event: &Event,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
+    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
+) -> Vec<String> {
     let mut found = Vec::new();
     if state.closed.is_some() && !matches!(event.body, Body::Retried(_) | Body::Redacted(_)) {
         found.push(format!("{} after the engagement was closed", event.body.kind()));
@@ -32,7 +38,7 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
         Body::Filed(filed) => {
             found.extend(filed_on(state, filed));
             found.extend(drafting::filed(state, &event.actor, filed));
-            found.extend(building::flow(state, filed, document));
+            found.extend(building::flow(state, filed, document, flow));
         }
         Body::Answered(answered) => {
             if answered.policy.is_none() {
@@ -42,7 +48,7 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
             answered_what_was_asked(state, answered, document, &mut found);
         }
         Body::Allowed(allowed) => {
-            allowed_within(state, allowed, document, &mut found);
+            allowed_within(state, allowed, document, flow, &mut found);
             found.extend(granted::allowed(state, allowed, event.at, document));
             found.extend(sealed_otherwise(state, &allowed.call, &allowed.args, document));
         }
@@ -79,16 +85,10 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
             {
                 found.push(format!("approvals renewed by {}, who asked for it or wrote it", identity.name));
             }
-            found.extend(closed(state, Gate::Two, "steps tried again"));
+            found.extend(closed(state, Gate::Two, format_args!("steps tried again")));
         }
         Body::Cancelled { .. } => found.extend(by_person("cancelled")),
-        Body::Closed(closed) => {
-            let record = state.artifact(ArtifactKind::Record).and_then(|record| document(&record));
-            let outcome = record.as_ref().and_then(|record| record.get("outcome"));
-            if outcome.is_some_and(|outcome| serde_json::to_value(closed.outcome).ok().as_ref() != Some(outcome)) {
-                found.push("closed otherwise than its record says".into());
-            }
-        }
+        Body::Closed(closed) => found.extend(recorded::closed(state, closed, document)),
         Body::TrustSet(_) => found.push("a trust stage set in the chain of an engagement".into()),
         Body::Proved(proved) => {
             if event.actor != Actor::Program {
@@ -124,7 +124,7 @@ pub(super) fn breaches(state: &State, event: &Event, document: &dyn Fn(&Digest) 
 }
 
 /// A question says of role, stage and people what its stored request says.
-fn asked_otherwise(actor: &Actor, asked: &Asked, document: &dyn Fn(&Digest) -> Option<Rc<Value>>) -> Vec<String> {
+fn asked_otherwise(actor: &Actor, asked: &Asked, document: &dyn Fn(&Digest) -> Option<Arc<Value>>) -> Vec<String> {
     let mut found = Vec::new();
     if *actor != Actor::Program {
         found.push(format!("a question about {} asked by {actor}", asked.about));
@@ -199,7 +199,8 @@ fn may_answer(state: &State, actor: &Actor, answered: &Answered) -> Option<Strin
         .then(|| format!("an answer about {about} by {}, who asked for it or wrote it", identity.name))
 }
 
-fn closed(state: &State, gate: Gate, what: &str) -> Option<String> {
+/// `what` is written only where it is wrong.
+fn closed(state: &State, gate: Gate, what: fmt::Arguments<'_>) -> Option<String> {
     let (number, artifact) = match gate {
         Gate::One => (1, ArtifactKind::Spec),
         Gate::Two => (2, ArtifactKind::Design),
@@ -208,11 +209,11 @@ fn closed(state: &State, gate: Gate, what: &str) -> Option<String> {
 }
 
 fn entered(state: &State, phase: Phase) -> Option<String> {
-    let what = format!("the {phase} phase entered");
     match phase {
         Phase::Requirements | Phase::AsBuilt => None,
-        Phase::Feasibility | Phase::Design => closed(state, Gate::One, &what),
-        Phase::Build => closed(state, Gate::One, &what).or_else(|| closed(state, Gate::Two, &what)),
+        Phase::Feasibility | Phase::Design => closed(state, Gate::One, format_args!("the {phase} phase entered")),
+        Phase::Build => closed(state, Gate::One, format_args!("the {phase} phase entered"))
+            .or_else(|| closed(state, Gate::Two, format_args!("the {phase} phase entered"))),
     }
 }
 
@@ -230,7 +231,7 @@ fn filed_on(state: &State, filed: &ArtifactFiled) -> Vec<String> {
         ArtifactKind::Flow => (Some(Gate::Two), &[ArtifactKind::Design]),
         ArtifactKind::Record => (None, &[ArtifactKind::Spec]),
     };
-    found.extend(gate.and_then(|gate| closed(state, gate, &what)));
+    found.extend(gate.and_then(|gate| closed(state, gate, format_args!("{what}"))));
     for source in sources {
         if !state.artifact(*source).is_some_and(|digest| filed.made_from.contains(&digest)) {
             found.push(format!("{what} without naming the current {source} as what it was made from"));
@@ -245,7 +246,7 @@ fn filed_on(state: &State, filed: &ArtifactFiled) -> Vec<String> {
 fn answered_what_was_asked(
     state: &State,
     answered: &Answered,
-    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
     found: &mut Vec<String>,
 ) {
     let about = &answered.about;
@@ -290,7 +291,7 @@ fn answered_what_was_asked(
         None => found.push(format!("{about} approved, but no {kind} was filed")),
         Some(artifact) => {
             // An approval request that is missing or was changed is reported where it was asked.
-            let named = |request: Rc<Value>| request.get("artifact") == Some(&Value::String(artifact.to_string()));
+            let named = |request: Arc<Value>| request.get("artifact") == Some(&Value::String(artifact.to_string()));
             if document(&answered.request).is_some_and(|request| !named(request)) {
                 found.push(format!(
                     "{about} approved on {}, which does not name the {kind} that was filed ({artifact})",
@@ -304,36 +305,36 @@ fn answered_what_was_asked(
 fn allowed_within(
     state: &State,
     allowed: &CallAllowed,
-    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
+    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
     found: &mut Vec<String>,
 ) {
     let call = &allowed.call;
-    let what = format!("{call} allowed");
     found.extend(used(state, call));
     let digest = call_digest(&state.id, allowed.purpose.node(), allowed.tool.as_str(), &allowed.args);
     if digest.ok() != Some(allowed.digest) {
-        found.push(format!("{what} under a digest that is not the digest of its step, tool and arguments"));
+        found.push(format!("{call} allowed under a digest that is not the digest of its step, tool and arguments"));
     }
     if state.phase == Phase::Requirements {
-        found.push(format!("{what} in the requirements phase"));
+        found.push(format!("{call} allowed in the requirements phase"));
     }
-    found.extend(closed(state, Gate::One, &what));
-    found.extend(building::allowed(state, allowed, document));
+    found.extend(closed(state, Gate::One, format_args!("{call} allowed")));
+    found.extend(building::allowed(state, allowed, document, flow));
     if let Some(asked) = state.asked_anew().filter(|_| !allowed.purpose.recovers()) {
-        found.push(format!("{what} while {} was asked anew", asked.about));
+        found.push(format!("{call} allowed while {} was asked anew", asked.about));
     }
     match allowed.agent {
-        Agent::Requirements => found.push(format!("{what} for the requirements agent, which has no tools")),
-        Agent::Build => found.extend(closed(state, Gate::Two, &format!("{what} for the build agent"))),
+        Agent::Requirements => found.push(format!("{call} allowed for the requirements agent, which has no tools")),
+        Agent::Build => found.extend(closed(state, Gate::Two, format_args!("{call} allowed for the build agent"))),
         Agent::Design | Agent::Verifier => {}
     }
     if let Purpose::Turn { turn, call: nth } = allowed.purpose
         && (!state.talk.proposes(turn, nth) || allowed.counts.is_some() || allowed.agent != Agent::Design)
     {
-        found.push(format!("{what} as {}, which no turn asked for as a read", allowed.purpose.words()));
+        found.push(format!("{call} allowed as {}, which no turn asked for as a read", allowed.purpose.words()));
     }
     if state.rejected_calls.contains_key(&allowed.digest) {
-        found.push(format!("{what}, which a person had rejected"));
+        found.push(format!("{call} allowed, which a person had rejected"));
     }
     let effect = matches!(allowed.purpose, Purpose::Act { .. } | Purpose::Undo { .. });
     if effect
@@ -342,7 +343,7 @@ fn allowed_within(
         && ran.outcome != Some(CallOutcome::NotSent)
         && !state.reads_again(allowed, ran)
     {
-        found.push(format!("{what} for what {earlier} had done ({})", allowed.purpose.words()));
+        found.push(format!("{call} allowed for what {earlier} had done ({})", allowed.purpose.words()));
     }
 }
 
@@ -351,14 +352,14 @@ fn sealed_otherwise(
     state: &State,
     call: &CallId,
     args: &Arguments,
-    document: &dyn Fn(&Digest) -> Option<Rc<Value>>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
 ) -> Option<String> {
     let sealed = args.sealed();
     if sealed.is_some() != state.requested.seal.is_some() {
         let how = if sealed.is_some() { "sealed" } else { "in plain" };
         return Some(format!("{call} with its arguments {how}, and the engagement began otherwise"));
     }
-    let holds = |document: Rc<Value>| opened(&document).is_some_and(|value| value.is_object());
+    let holds = |document: Arc<Value>| opened(&document).is_some_and(|value| value.is_object());
     let wrong = sealed.and_then(|digest| document(&digest)).is_some_and(|document| !holds(document));
     wrong.then(|| format!("the arguments of {call} are sealed as something else"))
 }

@@ -1,0 +1,99 @@
+//! Whether the record that an engagement ends with follows from the chain before it: looked at once, where it is filed,
+//! from the events and the documents that are there. Results may be redacted or left out; then less can be tried again.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    artifact::{ArtifactKind, AutomationFlow, Digest, Phase, ReconciledRecord, RecordOutcome},
+    engagement::{Actor, Blobs, Body, Closed, Documents, Event, Purpose, State, View, opened},
+    record::{Compared, compare},
+    tool::Toolbox,
+};
+
+/// What is wrong with a record that is filed after `state`, and what of it is said in other words; nothing of any other
+/// event.
+pub(super) fn filed(
+    state: &State,
+    event: &Event,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
+    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
+) -> Compared {
+    let mut found = Compared::default();
+    let filed = match &event.body {
+        Body::Filed(filed) if filed.artifact == ArtifactKind::Record => filed,
+        _ => return found,
+    };
+    let what = format!("{} filed", filed.artifact);
+    if event.actor != Actor::Program {
+        found.wrong.push(format!("{what} by {}, which does not reconcile", event.actor));
+    }
+    if state.phase != Phase::AsBuilt {
+        found.wrong.push(format!("{what} in the {} phase", state.phase));
+    }
+    // A record that is missing or was changed is reported where documents are.
+    let Some(record) = document(&filed.digest) else { return found };
+    let record = match ReconciledRecord::deserialize(record.as_ref()) {
+        Ok(record) => record,
+        Err(error) => {
+            found.wrong.push(format!("{what} that cannot be read: {error}"));
+            return found;
+        }
+    };
+    let blobs = blobs(state, &record, document);
+    let flow = state.artifact(ArtifactKind::Flow).and_then(|digest| Some((digest, flow(&digest)?)));
+    let (documents, toolbox) = (Documents::readable(state, &blobs, flow), Toolbox::default());
+    let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
+    let compared = compare(&view, &record, event.at);
+    let follows = |why: String| format!("{what} that does not follow from the chain: {why}");
+    found.wrong.extend(compared.wrong.into_iter().map(follows));
+    found.words = compared.words;
+    found
+}
+
+/// The documents that a record is made from and what the checks read, as far as they are here. The flow is read by
+/// itself, what was discovered says nothing more where there is one, and what the design adds is how a step was seen
+/// whose end nobody read.
+fn blobs(state: &State, record: &ReconciledRecord, document: &dyn Fn(&Digest) -> Option<Arc<Value>>) -> Blobs {
+    let built = state.artifact(ArtifactKind::Flow).is_some();
+    let unseen = record.steps.iter().any(|step| step.observed.is_none() || step.designed.is_none());
+    let wanted = |kind: &ArtifactKind| match kind {
+        ArtifactKind::Spec => true,
+        ArtifactKind::Discovery => !built,
+        ArtifactKind::Design => unseen,
+        ArtifactKind::Flow | ArtifactKind::Record => false,
+    };
+    let artifacts = state.artifacts.iter().filter(|(kind, _)| wanted(kind));
+    let mut blobs: Blobs = artifacts.filter_map(|(_, filed)| Some((filed.digest, document(&filed.digest)?))).collect();
+    let reads = |purpose: &Purpose| matches!(purpose, Purpose::CheckBefore { .. } | Purpose::CheckAfter { .. });
+    let served = state.served.iter().filter(|(purpose, _)| reads(purpose));
+    for result in served.filter_map(|(_, id)| state.calls.get(id)?.result) {
+        let stored = document(&result);
+        let value = if state.requested.seal.is_some() { stored.and_then(|value| opened(&value)) } else { stored };
+        blobs.extend(value.map(|value| (result, value)));
+    }
+    blobs
+}
+
+/// What is wrong with how an engagement is closed: it ends as its record says, and what was done or found is recorded.
+pub(super) fn closed(state: &State, closed: &Closed, document: &dyn Fn(&Digest) -> Option<Arc<Value>>) -> Vec<String> {
+    let mut found = Vec::new();
+    let early = matches!(closed.outcome, RecordOutcome::Cancelled | RecordOutcome::Refused | RecordOutcome::GivenUp);
+    let Some(record) = state.artifact(ArtifactKind::Record) else {
+        if !early {
+            found.push("closed without the record that this end has".into());
+        }
+        return found;
+    };
+    let record = document(&record);
+    let says = |field: &str| record.as_ref().and_then(|record| record.get(field));
+    if says("outcome").is_some_and(|outcome| serde_json::to_value(closed.outcome).ok().as_ref() != Some(outcome)) {
+        found.push("closed otherwise than its record says".into());
+    }
+    if says("summary").is_some_and(|summary| summary.as_str() != Some(&closed.reason)) {
+        found.push("closed for another reason than its record says".into());
+    }
+    found
+}

@@ -1,0 +1,265 @@
+//! Holds a record that was filed against the chain that it says it comes from, by whoever has the chain and neither the
+//! manifests nor, perhaps, the results. Pure. What a state was is read with a manifest, so the states that a record
+//! says are taken as they are; what it concludes from them, and all that it counts, cites and names, is not.
+//!
+//! A record that says better than its chain shows is wrong. Words change from one version of the program to the next, so
+//! where only they differ that is told apart.
+
+mod steps;
+
+use jiff::Timestamp;
+
+use crate::{
+    artifact::{
+        AcceptanceReading, AgentTotals, ArtifactKind, Check, Digest, Independence, ReconciledRecord, RequirementResult,
+        Spec,
+    },
+    engagement::{CallOutcome, Purpose, View},
+};
+
+use super::{
+    judge, notes, requirements,
+    step::{self, Left, Reconciled, number},
+    totals,
+};
+
+/// How far the clock of whoever made a record may have been off, in seconds: back an hour and forward a day.
+const CLOCK: i64 = 25 * 3_600;
+
+/// How a record differs from its chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// What does not follow from the chain.
+    pub wrong: Vec<String>,
+    /// What this version of the program would say in other words.
+    pub words: Vec<String>,
+}
+
+/// How a record that is filed at this time differs from the chain before it. The documents of the view are those that
+/// are there, and results may be left out of it; its tools are not looked at.
+pub fn compare(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp) -> Compared {
+    let mut found = Compared::default();
+    let built = view.documents.flow().is_some();
+    let documents = [
+        (ArtifactKind::Spec, Some(record.spec), view.documents.spec().is_some()),
+        (ArtifactKind::Discovery, record.discovery, built || view.documents.discovery().is_some()),
+        // What the design says is in the flow, but for how it is seen that a step did what it should.
+        (ArtifactKind::Design, record.design, true),
+        (ArtifactKind::Flow, record.flow, built),
+    ];
+    for (kind, says, readable) in documents {
+        let is: Option<Digest> = view.state.artifact(kind);
+        if says != is {
+            found.wrong.push(format!("it names another {kind} than the current one"));
+        } else if is.is_some() && !readable {
+            found.wrong.push(format!("it rests on {kind}, which is not there or cannot be read"));
+        }
+    }
+    let (Some(spec), true) = (view.documents.spec(), found.wrong.is_empty()) else { return found };
+    checks(view, spec, record, &mut found);
+    let steps = view.documents.flow().map(|flow| steps::told(view, flow, record, &mut found.wrong));
+    let Some(steps) = steps.unwrap_or_else(|| record.steps.is_empty().then(Vec::new)) else {
+        found.wrong.push("its steps are not those of the flow".into());
+        return found;
+    };
+    targets(view, spec, record, &steps, &mut found.wrong);
+    deviations(view, record, &steps, &mut found.wrong);
+    if record.filled != notes::filled(view) {
+        found.wrong.push("it says otherwise what filled the holes of the design".into());
+    }
+    if record.out_of_scope != spec.out_of_scope {
+        found.wrong.push("it says otherwise what the spec leaves out".into());
+    }
+    let looked = steps.iter().any(|step| step.wrote) && notes::looked(view).next().is_some();
+    if record.reading != Independence::None && !looked {
+        found.wrong.push("it says that what was written was read back, and no reading was answered".into());
+    }
+    counts(view, record, filed, &mut found.wrong);
+    outcome(view, spec, record, &steps, &mut found);
+    found
+}
+
+/// Whether each requirement is the spec's, with its readings, and is called what they show.
+fn checks(view: &View<'_>, spec: &Spec, record: &ReconciledRecord, found: &mut Compared) {
+    let (said, asked) = (&record.requirements, &spec.requirements);
+    let same = |(said, asked): (&RequirementResult, &crate::artifact::Requirement)| {
+        said.id == asked.id && said.text == asked.text
+    };
+    if said.len() != asked.len() || !said.iter().zip(asked).all(same) {
+        found.wrong.push("its requirements are not those of the spec".into());
+        return;
+    }
+    for said in said {
+        let covering: Vec<&Check> = spec.acceptance.iter().filter(|check| check.covers.contains(&said.id)).collect();
+        if said.before.len() != covering.len() || said.after.len() != covering.len() {
+            found.wrong.push(format!("its checks of {} are not those of the spec", said.id));
+            continue;
+        }
+        for (before, readings) in [(true, &said.before), (false, &said.after)] {
+            for (check, reading) in covering.iter().zip(readings) {
+                let when = if before { "before" } else { "after" };
+                let what = format!("check {} {when} the build", check.id);
+                found.wrong.extend(read_otherwise(view, check, before, reading).map(|why| format!("{what}: {why}")));
+            }
+        }
+        if requirements::status(&covering, &said.before, &said.after) != said.status {
+            found.wrong.push(format!("it calls {} something else than its checks show", said.id));
+        }
+    }
+}
+
+/// How a reading is not what the chain has of it. A result that is not here cannot be tried again; that it was given can.
+fn read_otherwise(view: &View<'_>, check: &Check, before: bool, said: &AcceptanceReading) -> Option<String> {
+    let is = view.acceptance(check, before);
+    if said.check != is.check || said.calls != is.calls {
+        return Some("it cites other calls than were made for it".into());
+    }
+    let (mut gone, mut unread) = (false, false);
+    for at in 0..check.items().len() {
+        let Ok(item) = u32::try_from(at) else { continue };
+        let check = check.id.clone();
+        let purpose = if before { Purpose::CheckBefore { check, item } } else { Purpose::CheckAfter { check, item } };
+        match view.state.call_for(&purpose) {
+            Some((_, call)) if call.refused.is_none() && call.outcome == Some(CallOutcome::Ok) => {
+                gone |= call.result.is_some_and(|result| !view.blobs.contains_key(&result));
+            }
+            _ => unread = true,
+        }
+    }
+    if unread && said.holds.is_some() {
+        return Some("it says whether it held, and it was not read".into());
+    }
+    (!gone && said.holds != is.holds).then(|| "it says otherwise whether it held than what was read shows".into())
+}
+
+/// Whether each target is called what its steps or its checks show.
+fn targets(view: &View<'_>, spec: &Spec, record: &ReconciledRecord, steps: &[Reconciled<'_>], found: &mut Vec<String>) {
+    let built = view.documents.flow().is_some();
+    let is =
+        if built { step::targets(steps) } else { requirements::targets(view, spec, spec.boundary.build.is_empty()) };
+    // Which argument names the target is said by a manifest, where neither the flow nor a call says the target.
+    let unnamed = steps.iter().any(|step| step.target.is_none());
+    let known = |name: &str| is.iter().find(|target| target.target == name);
+    let complete = built || results_are_here(view, spec);
+    let same = if unnamed {
+        is.iter().all(|is| record.targets.iter().any(|said| said.target == is.target))
+    } else if complete {
+        record.targets == is
+    } else {
+        record.targets.len() == is.len() && record.targets.iter().all(|said| known(&said.target).is_some())
+    };
+    if !same {
+        found.push("what it says of its targets is not what its steps and checks show".into());
+    }
+}
+
+fn results_are_here(view: &View<'_>, spec: &Spec) -> bool {
+    let mut purposes = spec.acceptance.iter().flat_map(|check| {
+        let items = 0..u32::try_from(check.items().len()).unwrap_or(u32::MAX);
+        items.map(|item| Purpose::CheckAfter { check: check.id.clone(), item })
+    });
+    purposes.all(|purpose| {
+        let result = view.state.call_for(&purpose).and_then(|(_, call)| call.result);
+        result.is_none_or(|result| view.blobs.contains_key(&result))
+    })
+}
+
+/// Whether the deviations are those of the chain, each accepted by whoever accepted it.
+fn deviations(view: &View<'_>, record: &ReconciledRecord, steps: &[Reconciled<'_>], found: &mut Vec<String>) {
+    let mut by_hand: Vec<_> = notes::by_hand(view).collect();
+    by_hand.sort_by_key(|(id, _)| number(id));
+    let by_hand = by_hand.into_iter().map(|(id, call)| {
+        let accepted = call.digest.and_then(|digest| notes::approver(view, digest));
+        (vec![id.clone()], accepted)
+    });
+    let of_chain = view
+        .state
+        .deviations
+        .iter()
+        .map(|deviation| (deviation.found.calls.clone(), deviation.accepted_by.as_ref().map(ToString::to_string)));
+    let is: Vec<_> = of_chain.chain(by_hand).collect();
+    if record.deviations.len() < is.len() {
+        let (says, is) = (record.deviations.len(), is.len());
+        found.push(format!("it says {says} of the {is} deviations that the chain has"));
+        return;
+    }
+    for (nth, (said, (calls, accepted))) in record.deviations.iter().zip(&is).enumerate() {
+        if said.calls != *calls {
+            found.push(format!("its deviation {} cites other calls than the chain", nth + 1));
+        }
+        if said.accepted_by != *accepted {
+            found.push(format!("its deviation {} was not accepted by whom it says", nth + 1));
+        }
+    }
+    for (nth, said) in record.deviations.iter().enumerate().skip(is.len()) {
+        let seen = steps.iter().any(|step| {
+            let purpose = Purpose::Observe { node: step.node.id.clone() };
+            view.state.call_for(&purpose).is_some_and(|(id, _)| said.calls == [id.clone()])
+        });
+        if !seen || said.accepted_by.is_some() {
+            found.push(format!("its deviation {} is none that the chain has", nth + 1));
+        }
+    }
+}
+
+/// Whether it counts what the chain counts.
+fn counts(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp, found: &mut Vec<String>) {
+    let (says, state) = (&record.totals, view.state);
+    let (is, latest) = (totals(state, filed), totals(state, state.last_at));
+    for (what, says, is) in [
+        ("calls that ran", says.calls, is.calls),
+        ("calls that were refused", says.refused, is.refused),
+        ("calls outside the boundary", says.outside, is.outside),
+        ("approvals", says.approvals, is.approvals),
+        ("model tokens", says.model_tokens, is.model_tokens),
+        ("turns of models", says.model_turns, is.model_turns),
+        ("millionths that models cost", says.model_cost_micros, is.model_cost_micros),
+        ("seconds of waiting for models", says.model_seconds, is.model_seconds),
+        ("seconds of waiting for people", says.waiting_seconds, is.waiting_seconds),
+    ] {
+        if says != is {
+            found.push(format!("it counts {says} {what}, and the chain {is}"));
+        }
+    }
+    // Records of before these were counted say nothing of them.
+    let other = |said: &[AgentTotals]| !said.is_empty() && said != is.model_agents;
+    let estimated = says.model_tokens_estimated;
+    if estimated != 0 && estimated != is.model_tokens_estimated
+        || says.model_currency.is_some() && says.model_currency != is.model_currency
+        || other(&says.model_agents)
+    {
+        found.push("it says otherwise than the chain what models used".into());
+    }
+    // The clock is read once more for it than the chain shows.
+    let working = i64::try_from(says.working_seconds).unwrap_or(i64::MAX);
+    let (least, most) = (latest.working_seconds.cast_signed() - CLOCK, is.working_seconds.cast_signed() + CLOCK);
+    if working < least || working > most {
+        found.push(format!("it counts {working} seconds of work, which its times do not give"));
+    }
+}
+
+/// Whether it ended as its steps, requirements and targets say.
+fn outcome(view: &View<'_>, spec: &Spec, record: &ReconciledRecord, steps: &[Reconciled<'_>], found: &mut Compared) {
+    let effects = || view.state.effects.values().flatten();
+    let changes = |digest: Digest| effects().any(|effect| *effect == digest.to_string());
+    let by_hand = notes::by_hand(view).any(|(_, call)| call.digest.is_some_and(changes));
+    let (outcome, summary) = judge::verdict(&judge::Case {
+        view,
+        spec,
+        steps,
+        requirements: &record.requirements,
+        targets: &record.targets,
+        changed: by_hand || steps.iter().any(|step| step.left != Left::Nothing),
+    });
+    let word = |outcome| serde_json::to_value(outcome).ok().and_then(|word| Some(word.as_str()?.to_owned()));
+    if outcome != record.outcome {
+        let (says, is) = (word(record.outcome).unwrap_or_default(), word(outcome).unwrap_or_default());
+        found.wrong.push(format!("it ended as `{says}`, and what it says itself comes to `{is}`"));
+    } else if summary != record.summary {
+        found.words.push(format!("`{}` is `{summary}` in the words of this version", record.summary));
+    }
+    let left = notes::residual(view, spec, steps, &record.requirements);
+    for note in left.into_iter().filter(|note| !record.residual.contains(note)) {
+        found.words.push(format!("it does not say, as this version would, that {note}"));
+    }
+}
