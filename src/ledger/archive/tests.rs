@@ -1,4 +1,4 @@
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
@@ -40,23 +40,27 @@ pub(super) fn trust_in(
     ledger: &LedgerId,
     blueprint: Digest,
     environment: &str,
-    (from, stage): (u8, u8),
+    stages: (u8, u8),
 ) {
+    trust_at(contents, ledger, Scope { blueprint, environment: environment.into() }, stages, noon());
+}
+
+/// The same at a time.
+fn trust_at(contents: &mut Contents, ledger: &LedgerId, scope: Scope, (from, stage): (u8, u8), at: Timestamp) {
     let (seq, hash) = contents.trust.last().map_or((0, Digest::ZERO), |last| {
         let last = chain::read(last).unwrap();
         (last.seq, last.hash)
     });
-    let scope = Scope { blueprint, environment: environment.into() };
     let (name, reason) = ("vlan".to_owned(), "it went well".to_owned());
     let set = TrustSet { scope, name, from, stage, role: Some(Role::Owner), reason, signature: None };
-    let expires = noon() + SignedDuration::from_hours(1);
+    let expires = at + SignedDuration::from_hours(1);
     let statement = TrustStatement::of(&set, ledger.clone(), "grace", Head { seq, hash }, expires);
     let armored = armored(1, &statement);
-    let signed = Signed { statement, armored, signers: signers(1), at: noon() };
+    let signed = Signed { statement, armored, signers: signers(1), at };
     let set = TrustSet { signature: Some(signed.check().unwrap()), ..set };
     let grace = Identity { name: "grace".into(), os_user: "grace".into(), means: IdentityMeans::Signed };
     let (actor, body) = (Actor::Person(grace), Body::TrustSet(set));
-    let sealed = chain::seal(&EngagementId::trust(), seq + 1, noon(), actor, body, hash).unwrap();
+    let sealed = chain::seal(&EngagementId::trust(), seq + 1, at, actor, body, hash).unwrap();
     contents.trust.push(sealed.bytes);
     for document in [serde_json::to_value(&signed.statement).unwrap(), signed.signers.document()] {
         let bytes = canonical(&document).unwrap();
@@ -523,4 +527,42 @@ fn a_trust_stage_that_was_never_given_is_found() {
     });
     assert!(broken.iter().any(|line| line.starts_with("event 1 (trust/events.jsonl): ")), "{broken:?}");
     assert!(broken.iter().any(|line| line.starts_with("event 3 (events.jsonl): ")), "{broken:?}");
+}
+
+#[test]
+fn a_trust_stage_that_was_given_later_or_taken_back_before_is_found_where_the_clocks_cannot_explain_it() {
+    let blueprint = digest_of(&from_blueprint().0.blueprint).unwrap();
+    let story = at_stage_2(&["lab"], |_| ());
+    let hours = |hours: i64| story.events[2].0 + SignedDuration::from_hours(hours);
+    let found = |stages: &[((u8, u8), i64)]| {
+        let mut contents = contents(&story);
+        for (stages, at) in stages {
+            let scope = Scope { blueprint, environment: "lab".into() };
+            trust_at(&mut contents, &ledger(), scope, *stages, hours(*at));
+        }
+        said(&check(&contents.pack().unwrap()))
+    };
+    let (given, raised, taken) = ((1, 2), (2, 3), (2, 1));
+    // A clock that went back an hour, and one that went forward a day and came back.
+    for good in [
+        vec![(given, -9_000)],
+        vec![(given, 1)],
+        vec![(given, 25)],
+        vec![(given, -100), (taken, -25)],
+        vec![(given, -100), (taken, -50), (given, -30)],
+        vec![(given, -100), (raised, -50)],
+        vec![(given, -100), (taken, 50)],
+    ] {
+        assert_eq!(found(&good), Vec::<String>::new(), "{good:?}");
+    }
+    let taken_back = "the chain of trust stages took back at 2026-11-30T10:00:02Z";
+    for (bad, what) in [
+        (vec![(given, 26)], "which the chain of trust stages gave its blueprint at 2026-12-02T14:00:02Z"),
+        (vec![(given, -100), (taken, -26)], taken_back),
+        (vec![(given, -100), (taken, -26), (given, 30)], " and gave its blueprint at 2026-12-02T18:00:02Z"),
+    ] {
+        let found = found(&bad);
+        assert!(found.len() == 1 && found[0].starts_with("event 3 (events.jsonl): "), "{bad:?}: {found:?}");
+        assert!(found[0].contains(what), "{bad:?}: {found:?}");
+    }
 }

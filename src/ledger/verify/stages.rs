@@ -1,8 +1,9 @@
 //! The ledger's own chain of trust stages, from nothing but its bytes: whether each stage follows from those before it,
 //! and whether it was signed by whoever set it, where it stands.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
@@ -104,44 +105,58 @@ pub(in crate::ledger) fn verify_stages(
 }
 
 /// Questions that were asked at a trust stage which the ledger's chain of stages never gave: each environment that one
-/// reaches must have been trusted so far at some time, for the blueprint that the engagement was requested from, and the
-/// spec must be the one that this blueprint gives. When, is not asked: the two chains are written by clocks that may
-/// differ.
+/// reaches must have been trusted so far when it was asked, for the blueprint that the engagement was requested from, and
+/// the spec must be the one that this blueprint gives. So it is with what policy answered, when it did. Each chain says
+/// its own times, which are only as good as the clock and whoever wrote them: they must agree to within [`CLOCK`].
 pub(in crate::ledger) fn untrusted(
     events: &[Event],
     trust: &[Event],
     blob: &dyn Fn(&Digest) -> Option<Vec<u8>>,
 ) -> Vec<Problem> {
-    let given: BTreeSet<(&Scope, u8)> = given(trust);
+    let given = given(trust);
     let read = |digest: &Digest| serde_json::from_slice::<Value>(&blob(digest)?).ok();
     let blueprint = events.first().and_then(|first| blueprint(first, &read));
-    let (mut found, mut spec) = (Vec::new(), None);
+    let (mut found, mut spec, mut open) = (Vec::new(), None, None);
     for event in events {
-        let asked = match &event.body {
+        let (asked, what) = match &event.body {
             Body::Filed(filed) if filed.artifact == ArtifactKind::Spec => {
                 spec = Some(filed.digest);
                 continue;
             }
-            Body::Asked(asked) if asked.stage > *STAGES.start() => asked,
+            Body::Asked(asked) if asked.stage > *STAGES.start() => {
+                (&**open.insert(asked), format!("a question about {} at trust stage {}", asked.about, asked.stage))
+            }
+            Body::Asked(_) => {
+                open = None;
+                continue;
+            }
+            Body::Answered(answered) if answered.policy.is_some() => match open {
+                Some(asked) => {
+                    (asked, format!("an answer about {} by policy at trust stage {}", asked.about, asked.stage))
+                }
+                None => continue,
+            },
             _ => continue,
         };
-        let what = format!("a question about {} at trust stage {}", asked.about, asked.stage);
         let request = read(&asked.request);
         let facts = |field: &str| request.as_ref().and_then(|request| request.pointer(&format!("/facts/{field}")));
         let names: Vec<&str> =
             facts("environments").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        let trusted = |name: &&str| {
-            given.iter().any(|(scope, stage)| {
-                *stage >= asked.stage
-                    && scope.environment == **name
-                    && blueprint.as_ref().is_some_and(|(is, _)| scope.blueprint == *is)
-            })
+        let trusted = |name: &str| {
+            let (is, _) = blueprint.as_ref()?;
+            let scope = Scope { blueprint: *is, environment: name.to_owned() };
+            given.get(&scope).map(|spans| in_force(spans, asked.stage, event.at))
         };
-        if names.is_empty() || !names.iter().all(trusted) {
-            found.push(Problem::at(
-                event.seq,
-                format!("{what}, which the chain of trust stages never gave its blueprint"),
-            ));
+        let untrusted = names.iter().find_map(|name| trusted(name).unwrap_or(Some(Untrusted::Never)));
+        if names.is_empty() || untrusted == Some(Untrusted::Never) {
+            let what = format!("{what}, which the chain of trust stages never gave its blueprint");
+            found.push(Problem::at(event.seq, what));
+        } else if let Some(Untrusted::Then { until, from }) = untrusted {
+            let until = until.map(|at| format!("took back at {at}"));
+            let from = from.map(|at| format!("gave its blueprint at {at}"));
+            let when = [until, from].into_iter().flatten().collect::<Vec<_>>().join(" and ");
+            let what = format!("{what} at {}, which the chain of trust stages {when}", event.at);
+            found.push(Problem::at(event.seq, what));
         } else if blueprint.as_ref().is_none_or(|(_, gives)| *gives != spec) {
             found.push(Problem::at(event.seq, format!("{what}, and the spec is not what its blueprint gives")));
         }
@@ -149,15 +164,54 @@ pub(in crate::ledger) fn untrusted(
     found
 }
 
-/// Every stage that any scope ever had.
-fn given(trust: &[Event]) -> BTreeSet<(&Scope, u8)> {
+/// A clock may go back an hour and forward a day, so the times of two chains are apart no more than this where each was
+/// written when it says.
+const CLOCK: SignedDuration = SignedDuration::from_hours(25);
+
+/// A stage that a scope had, from when, and until when if that ended.
+struct Span {
+    stage: u8,
+    from: Timestamp,
+    until: Option<Timestamp>,
+}
+
+/// Why a stage was not in force.
+#[derive(Clone, Copy, PartialEq)]
+enum Untrusted {
+    /// It was never given.
+    Never,
+    /// It was at other times: the last before and the first after.
+    Then { until: Option<Timestamp>, from: Option<Timestamp> },
+}
+
+/// Why a scope did not have this stage, or a higher one, at this time.
+fn in_force(spans: &[Span], stage: u8, at: Timestamp) -> Option<Untrusted> {
+    let spans = || spans.iter().filter(|span| span.stage >= stage);
+    let before = |span: &&Span| span.until.is_some_and(|until| at.duration_since(until) > CLOCK);
+    let after = |span: &&Span| span.from.duration_since(at) > CLOCK;
+    if spans().next().is_none() {
+        return Some(Untrusted::Never);
+    }
+    if spans().any(|span| !before(&span) && !after(&span)) {
+        return None;
+    }
+    let until = spans().rfind(before).and_then(|span| span.until);
+    Some(Untrusted::Then { until, from: spans().find(after).map(|span| span.from) })
+}
+
+/// Every stage that any scope ever had, in order.
+fn given(trust: &[Event]) -> BTreeMap<Scope, Vec<Span>> {
     let mut folded = Trust::default();
-    let mut given = BTreeSet::new();
+    let mut given: BTreeMap<Scope, Vec<Span>> = BTreeMap::new();
     for event in trust {
         if let Body::TrustSet(set) = &event.body
             && follows(&mut folded, event).is_ok()
         {
-            given.insert((&set.scope, set.stage));
+            let spans = given.entry(set.scope.clone()).or_default();
+            if let Some(last) = spans.last_mut() {
+                last.until = Some(event.at);
+            }
+            spans.push(Span { stage: set.stage, from: event.at, until: None });
         }
     }
     given
