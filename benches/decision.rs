@@ -416,7 +416,7 @@ impl Story {
             prev: Digest::ZERO,
             hash: Digest::ZERO,
         };
-        let blobs = Blobs::from([(digest, Arc::new(value))]);
+        let blobs = Blobs::from_iter([(digest, Arc::new(value))]);
         let state = State::begin(&event).unwrap();
         let mut story = Self { id, state, documents: Documents::default(), blobs };
         story.documents.refresh(&story.state, &story.blobs).unwrap();

@@ -47,10 +47,11 @@ use countersign::{
     broker::{Broker, Sources, run_confined},
     engagement::About,
     facts::Identity,
-    ledger::{Bundle, Journal},
+    ledger::{Bundle, Filter, Journal, Which},
     runtime::{Choice, Driver, NewRequest, Progress, Stopped, Workspace, Yes, answer, file_request, init_files},
     tool::Pins,
 };
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -210,23 +211,47 @@ async fn growth(bench: &Bench, calls: usize) -> Value {
     json!({"calls": calls, "us_per_call_by_tenth": tenths, "last_to_first": two(last / first)})
 }
 
-/// What it costs to open an engagement that waits at gate 2 with a short and with a long history.
+/// What it costs to open engagements of several lengths that are over, each with a design as long; and one of them while
+/// it runs, with a history that grows under a design that stays as it is.
 async fn resume(bench: &Bench, calls: usize) -> Value {
-    let mut found = Vec::new();
-    for calls in [6, calls / 10, calls].into_iter().filter(|calls| *calls >= 6) {
-        let id = bench.whole(&format!("r{calls}"), calls).await;
-        let mut took: Vec<Duration> = Vec::new();
-        let mut events = 0;
-        for _ in 0..20 {
-            let begun = Instant::now();
-            let journal = Journal::open(bench.workspace.store().clone(), &id).await.unwrap();
-            took.push(begun.elapsed());
-            events = journal.state().seq;
-        }
-        took.sort();
-        found.push(json!({"events": events, "open_ms": two(took[10].as_secs_f64() * 1_000.0)}));
+    let mut over = Vec::new();
+    for calls in [6, calls / 10].into_iter().filter(|calls| *calls >= 6) {
+        over.push(opening(bench, &bench.whole(&format!("r{calls}"), calls).await));
     }
-    json!({"resume": found})
+    let (mut running, mut made) = (Vec::new(), 0);
+    let (store, marks) = (bench.workspace.store(), [2, calls / 4, calls / 2, calls - 2]);
+    let id = bench
+        .whole_watched("running", calls, &mut |progress| {
+            if matches!(progress, Progress::Called(..)) {
+                made += 1;
+                if marks.contains(&made) {
+                    let open = Filter { which: Which::Open, ..Filter::default() };
+                    let [line] = &store.summaries(open).now_or_never().unwrap().unwrap()[..] else {
+                        panic!("one runs")
+                    };
+                    running.push(opening(bench, &line.id));
+                }
+            }
+        })
+        .await;
+    over.push(opening(bench, &id));
+    json!({"calls": calls, "over": over, "running": running})
+}
+
+/// The median of several times, with how many events there are.
+fn opening(bench: &Bench, id: &EngagementId) -> Value {
+    let mut events = 0;
+    let mut took: Vec<Duration> = (0..20)
+        .map(|_| {
+            let begun = Instant::now();
+            // The embedded store answers at once.
+            let journal = Journal::open(bench.workspace.store().clone(), id).now_or_never().unwrap().unwrap();
+            events = journal.state().seq;
+            begun.elapsed()
+        })
+        .collect();
+    took.sort();
+    json!({"events": events, "open_ms": two(took[10].as_secs_f64() * 1_000.0)})
 }
 
 async fn waiting(bench: &Bench, engagements: usize) -> Value {

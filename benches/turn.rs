@@ -86,7 +86,7 @@ impl Talking {
         let text = Some("web01 in corp.example.com should resolve to 192.0.2.10".to_owned());
         let document = RequestDocument { text, ..RequestDocument::default() };
         let request = digest_of(&document).unwrap();
-        let blobs = Blobs::from([(request, Arc::new(serde_json::to_value(&document).unwrap()))]);
+        let blobs = Blobs::from_iter([(request, Arc::new(serde_json::to_value(&document).unwrap()))]);
         let requested =
             Requested { request, title: "web01".into(), blueprint: None, from: None, model: true, seal: None };
         let begun = event(1, person(), Body::Requested(requested));

@@ -1,9 +1,6 @@
 //! The current artifacts of an engagement as typed documents, parsed once a version.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -13,10 +10,7 @@ use crate::artifact::{
     Spec, SpecError, digest_of,
 };
 
-use super::{considered::with_accepted, state::State};
-
-/// Stored documents and results by digest.
-pub type Blobs = BTreeMap<Digest, Arc<Value>>;
+use super::{blobs::Blobs, considered::with_accepted, state::State};
 
 /// A document that the chain names cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    documents::Blobs,
+    blobs::Blobs,
     event::CallOutcome,
     next::Proposal,
     purpose::Purpose,

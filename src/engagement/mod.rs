@@ -3,6 +3,7 @@
 
 mod anew;
 mod approved;
+mod blobs;
 mod build;
 mod calls;
 mod command;
@@ -46,11 +47,12 @@ mod testing;
 
 pub use anew::{Void, changed_tools, next_but_void, not_enough_in, opened_by_policy, void_gates};
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
+pub use blobs::{Blobs, Fetch};
 pub use build::{RESENT, node_args};
 pub use command::Command;
 pub use considered::{CallWanted, Considered};
 pub use decide::{decide, decide_for};
-pub use documents::{Blobs, DocumentError, Documents, Expanded, RequestDocument, read as read_document};
+pub use documents::{DocumentError, Documents, Expanded, RequestDocument, read as read_document};
 pub use drafting::drafter;
 pub use event::{
     Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed, DeviationFound,

@@ -378,7 +378,10 @@ struct Reached {
 fn replays(story: &Story) -> Result<(), TestCaseError> {
     let again = State::replay(&story.events);
     if again.as_ref() == Some(&story.state) {
-        Ok(())
+        // As a snapshot holds it.
+        let written = serde_json::to_vec(&story.state).unwrap();
+        let read: State = serde_json::from_slice(&written).unwrap();
+        if read == story.state { Ok(()) } else { Err(TestCaseError::fail(format!("read back: {read:?}"))) }
     } else {
         Err(TestCaseError::fail(format!("folded again: {again:?}\nbut was: {:?}", story.state)))
     }

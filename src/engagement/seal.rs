@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::artifact::{CallId, CanonicalError, Digest, EngagementId, NodeId, digest_of};
 
-use super::{documents::Blobs, state::State};
+use super::{blobs::Blobs, state::State};
 
 /// The arguments of a call, as its event has them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, ToolName},
@@ -22,7 +23,8 @@ use super::{
 };
 
 /// What the events of one engagement add up to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct State {
     /// The engagement.
     pub id: EngagementId,
@@ -75,6 +77,7 @@ pub struct State {
     /// The steps that may have acted and are not settled: all that have are among them.
     pub acting: BTreeSet<NodeId>,
     /// The last call that served a purpose.
+    #[serde(with = "pairs")]
     pub served: BTreeMap<Purpose, CallId>,
     /// The distinct effects that each grant has let through.
     pub effects: BTreeMap<String, BTreeSet<String>>,
@@ -141,7 +144,7 @@ pub enum Gate {
 }
 
 /// Whether a gate is open.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum GateState {
     /// Nobody has answered for the current version.
     #[default]
@@ -165,7 +168,8 @@ pub enum GateState {
 }
 
 /// A filed version.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Filed {
     /// Its version, from 1.
     pub version: u32,
@@ -178,7 +182,8 @@ pub struct Filed {
 }
 
 /// A call and what came of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Call {
     /// Why it was made.
     pub purpose: Purpose,
@@ -211,7 +216,8 @@ pub struct Call {
 }
 
 /// A deviation and what a person said of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Deviation {
     /// What was found.
     pub found: DeviationFound,
@@ -362,5 +368,23 @@ impl State {
     /// The last deviation at a node.
     pub fn deviation_at(&self, node: &NodeId) -> Option<&Deviation> {
         self.deviations.iter().rev().find(|deviation| deviation.found.node == *node)
+    }
+}
+
+/// A map whose keys are no text, as a list of pairs.
+mod pairs {
+    use super::*;
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        map: &BTreeMap<Purpose, CallId>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Purpose, CallId>, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
     }
 }

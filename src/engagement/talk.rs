@@ -91,7 +91,7 @@ pub struct DraftReturned {
 }
 
 /// One piece of the exchange about a draft.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Exchange {
     /// A turn of the model.
     Turn {
@@ -109,7 +109,7 @@ pub enum Exchange {
 }
 
 /// Something that a person said, with the questions that were open then.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Heard {
     /// Who.
     pub actor: Actor,
@@ -120,7 +120,7 @@ pub struct Heard {
 }
 
 /// What the turns of an agent used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Used {
     /// Turns, those without an answer included.
     pub turns: u64,
@@ -150,7 +150,8 @@ impl Used {
 }
 
 /// All that was said in an engagement so far.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Talk {
     /// How many turns there were.
     turns: u32,
@@ -173,7 +174,7 @@ pub struct Talk {
 }
 
 /// The model that gave a draft.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DraftedBy {
     /// The endpoint, as the configuration names it.
     pub endpoint: String,

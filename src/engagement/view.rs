@@ -16,7 +16,8 @@ use crate::{
 };
 
 use super::{
-    documents::{Blobs, Documents},
+    blobs::Blobs,
+    documents::Documents,
     event::{CallOutcome, RefusedAs},
     next::{Next, NextError, Proposal},
     purpose::Purpose,

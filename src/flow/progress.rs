@@ -31,7 +31,8 @@ pub enum NodeOutcome {
 }
 
 /// What became of a node, as the chain says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Settled {
     /// The outcome.
     pub outcome: NodeOutcome,

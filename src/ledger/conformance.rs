@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     error::LedgerError,
-    store::{Filter, Store, Which},
+    store::{Append, Filter, Store, Which},
     summary::Status,
     testing::{Story, id, person},
 };
@@ -27,6 +27,7 @@ pub(super) async fn conformance(store: Arc<dyn Store>) {
     lists_are_filtered_and_the_last_written_comes_first(&*store).await;
     what_others_are_changing_is_known_until_they_are_closed(&*store).await;
     ids_are_found_by_how_they_begin(&*store).await;
+    a_snapshot_is_the_last_of_its_own_engagement_or_none(&*store).await;
     assert_eq!(store.ledger().await.unwrap(), store.ledger().await.unwrap());
 }
 
@@ -132,6 +133,8 @@ async fn documents_are_stored_once_and_found_by_digest(store: &dyn Store) {
     store.append(other.append(0, 1)).await.unwrap();
     assert_eq!(store.blob(extra).await.unwrap().as_ref(), story.blobs.get(&extra));
     assert_eq!(store.blob(Digest::ZERO).await.unwrap(), None);
+    assert_eq!(store.fetch(extra).unwrap().as_ref(), story.blobs.get(&extra));
+    assert_eq!(store.fetch(Digest::ZERO).unwrap(), None);
     let mut wanted: Vec<Digest> = story.blobs.keys().copied().collect();
     wanted.extend([Digest::ZERO, extra]);
     assert_eq!(store.blobs(&wanted).await.unwrap(), story.blobs);
@@ -227,4 +230,27 @@ async fn ids_are_found_by_how_they_begin(store: &dyn Store) {
 
 async fn line(store: &dyn Store, of: &str) -> Option<super::Summary> {
     store.summaries(Filter::default()).await.unwrap().into_iter().find(|line| line.id == id(of))
+}
+
+async fn a_snapshot_is_the_last_of_its_own_engagement_or_none(store: &dyn Store) {
+    let (one, other) = (Story::whole("sssss"), Story::whole("ttttt"));
+    let with = |story: &Story, from, to, snapshot: Option<&[u8]>| Append {
+        snapshot: snapshot.map(<[u8]>::to_vec),
+        ..story.append(from, to)
+    };
+    for (story, from, to, snapshot) in [
+        (&one, 0, 2, Some(&b"first"[..])),
+        (&other, 0, 2, Some(b"of another")),
+        (&one, 2, 4, Some(b"second")),
+        (&one, 4, 5, None),
+    ] {
+        store.append(with(story, from, to, snapshot)).await.unwrap();
+    }
+    // What is refused replaces none.
+    store.append(with(&one, 3, 5, Some(b"refused"))).await.unwrap_err();
+    let kept = store.snapshot(&one.id).await.unwrap();
+    assert!(kept.as_deref().is_none_or(|kept| kept == b"second"), "{kept:?}");
+    let kept = store.snapshot(&other.id).await.unwrap();
+    assert!(kept.as_deref().is_none_or(|kept| kept == b"of another"), "{kept:?}");
+    assert_eq!(store.snapshot(&id("sssst")).await.unwrap(), None);
 }

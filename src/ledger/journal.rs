@@ -1,9 +1,9 @@
 //! A handle on one engagement: the state that its chain folds into, its documents, and the one way to add to it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod fetched;
+mod open;
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -17,9 +17,12 @@ use super::{
     chain::{self, ChainError, Sealed},
     error::LedgerError,
     mentions::mentions,
+    snapshot,
     store::{Append, Link, Store},
     summary::Summary,
 };
+
+use fetched::Fetched;
 
 /// Why something was not written.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,9 @@ pub struct Journal {
     staged: Vec<Staged>,
     documents: Documents,
     blobs: Blobs,
+    fetched: Arc<Fetched>,
+    /// The place of the event that the last snapshot is of; 0 for none.
+    snapshot_at: u64,
 }
 
 /// An event that is folded and not written yet, and what it was decided from.
@@ -76,8 +82,9 @@ impl Journal {
             .map_err(LedgerError::Unwritable)?;
         let state = first(&sealed.event)?;
         let new = New::of(documents, &Blobs::new(), &BTreeSet::new())?;
-        let mut journal = Self::holding(store, state, new.values);
-        journal.documents.refresh(&journal.state, &journal.blobs)?;
+        let mut journal = Self::holding(store, state);
+        journal.documents.refresh(&journal.state, &new.values)?;
+        journal.blobs.append(&mut { new.values });
         let append = Append {
             engagement: id,
             expected_seq: 0,
@@ -86,37 +93,10 @@ impl Journal {
             destroyed: Vec::new(),
             summary: Some(Summary::of(&journal.state, &journal.documents)),
             logged: false,
+            snapshot: None,
         };
         journal.store.append(append).await?;
         Ok(journal)
-    }
-
-    /// Opens an engagement: replays its chain, checking every link, and loads what the events name.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::Missing`] for an unknown id, [`LedgerError::Corrupt`] or [`LedgerError::Document`] for a chain or
-    /// a document that is not what was written.
-    pub async fn open(store: Arc<dyn Store>, id: &EngagementId) -> Result<Self, LedgerError> {
-        let stored = store.events(id, 0).await?;
-        let Some((bytes, later)) = stored.split_first() else { return Err(LedgerError::Missing(id.clone())) };
-        let begun = follow(id, bytes, 1, Digest::ZERO)?;
-        let mut journal = Self::holding(store, first(&begun)?, Blobs::new());
-        let mut events = vec![begun];
-        fold(&mut journal.state, later, &mut events)?;
-        journal.load_named(&events).await?;
-        journal.documents.refresh(&journal.state, &journal.blobs)?;
-        if let Some(baseline) = journal.documents.request().and_then(|request| request.baseline) {
-            journal.load(&[baseline]).await?;
-            let flow = journal.blob(&baseline).and_then(|record| record.get("flow")).cloned();
-            let flow: Option<Digest> = flow.and_then(|digest| serde_json::from_value(digest).ok());
-            journal.load(&flow.into_iter().collect::<Vec<_>>()).await?;
-        }
-        Ok(journal)
-    }
-
-    fn holding(store: Arc<dyn Store>, state: State, blobs: Blobs) -> Self {
-        Self { store, state, durable: None, staged: Vec::new(), documents: Documents::default(), blobs }
     }
 
     /// Reads what others wrote since; the answer is how many events that was. What is staged is decided again after
@@ -138,10 +118,10 @@ impl Journal {
         }
         let later = stored.get(written..).unwrap_or_default();
         let mut ahead = self.ahead();
-        let mut events = Vec::with_capacity(later.len());
-        fold(&mut ahead, later, &mut events)?;
-        self.load_named(&events).await?;
-        self.documents.refresh(&ahead, &self.blobs)?;
+        let events = fold(&mut ahead, later)?;
+        let refreshed = self.documents.refresh(&ahead, &self.blobs);
+        self.fetched.result()?;
+        refreshed?;
         self.staged.clear();
         self.move_on(ahead, &events);
         Ok(stored.len() as u64)
@@ -182,6 +162,7 @@ impl Journal {
         command: Command,
         documents: Vec<Value>,
     ) -> Result<(), JournalError> {
+        self.at_hand(&command)?;
         let body = decide_for(&self.state, &actor, command)?;
         match self.commit(at, vec![(actor, body)], documents).await {
             Err(LedgerError::Conflict(id)) if !self.staged.is_empty() => {
@@ -207,6 +188,7 @@ impl Journal {
         command: Command,
         documents: Vec<Value>,
     ) -> Result<(), JournalError> {
+        self.at_hand(&command)?;
         let body = decide_for(&self.state, &actor, command.clone())?;
         let Some(sealed) = self.seal(at, vec![(actor.clone(), body)])?.pop() else { return Ok(()) };
         let new = New::of(documents.clone(), &self.blobs, &sealed_by([&sealed.event]))?;
@@ -222,7 +204,7 @@ impl Journal {
             self.documents = tried;
         }
         self.state.apply(&sealed.event);
-        self.blobs.extend(new.values);
+        self.blobs.append(&mut { new.values });
         self.staged.push(Staged { at, actor, command, documents, sealed, bytes: new.bytes });
         Ok(())
     }
@@ -275,6 +257,8 @@ impl Journal {
         }
         let destroyed: Vec<Digest> =
             sealed.iter().flat_map(|sealed| destroyed_by(&sealed.event.body)).copied().collect();
+        let due = snapshot::is_due(ahead.seq, self.snapshot_at);
+        let snapshot = if due { snapshot::write(&ahead) } else { None };
         let append = Append {
             engagement: self.state.id.clone(),
             expected_seq: self.stored_seq(),
@@ -288,6 +272,7 @@ impl Journal {
                 .map(|staged| &staged.sealed)
                 .chain(&sealed)
                 .any(|next| is_logged(&next.event.body)),
+            snapshot,
         };
         self.store.append(append).await?;
         // Nothing is waited for from here on.
@@ -295,8 +280,11 @@ impl Journal {
         if let Some(documents) = documents {
             self.documents = documents;
         }
-        self.blobs.extend(new.values);
-        destroyed.iter().for_each(|digest| drop(self.blobs.remove(digest)));
+        if due {
+            self.snapshot_at = ahead.seq;
+        }
+        self.blobs.append(&mut { new.values });
+        destroyed.iter().for_each(|digest| self.blobs.remove(digest));
         let events: Vec<Event> = sealed.into_iter().map(|sealed| sealed.event).collect();
         self.move_on(ahead, &events);
         Ok(())
@@ -339,26 +327,9 @@ impl Journal {
         Ok(sealed)
     }
 
-    /// Loads more stored documents, such as a baseline's; those that are not stored are left out.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::Corrupt`] if one is not what its digest says.
-    pub async fn load(&mut self, digests: &[Digest]) -> Result<(), LedgerError> {
-        self.load_some(digests, &BTreeSet::new()).await
-    }
-
-    async fn load_some(&mut self, digests: &[Digest], sealed: &BTreeSet<Digest>) -> Result<(), LedgerError> {
-        let wanted: BTreeSet<Digest> =
-            digests.iter().copied().filter(|digest| !self.blobs.contains_key(digest)).collect();
-        let wanted: Vec<Digest> = wanted.into_iter().collect();
-        for (digest, bytes) in self.store.blobs(&wanted).await? {
-            let value: Value =
-                serde_json::from_slice(&bytes).map_err(|error| LedgerError::blob(&digest, error.to_string()))?;
-            let value = if sealed.contains(&digest) { open(&digest, &value)? } else { Arc::new(value) };
-            self.blobs.insert(digest, value);
-        }
-        Ok(())
+    /// Nothing is decided on a document that is stored and could not be read. What a call came to is written all the same.
+    fn at_hand(&self, command: &Command) -> Result<(), LedgerError> {
+        if matches!(command, Command::Finish(_)) { Ok(()) } else { self.fetched.result() }
     }
 
     /// The engagement.
@@ -396,11 +367,6 @@ impl Journal {
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
-
-    async fn load_named(&mut self, events: &[Event]) -> Result<(), LedgerError> {
-        let named: Vec<Digest> = events.iter().flat_map(mentions).map(|mention| mention.digest).collect();
-        self.load_some(&named, &sealed_by(events)).await
-    }
 }
 
 /// Whether the log over all engagements has a leaf of such an event: what a person or a policy answered, the end, and what was destroyed after it.
@@ -437,12 +403,12 @@ impl New {
     /// The values are read back from their bytes, for the same reason as events are. Those that are `known` are stored,
     /// or are written with what is staged, and are not written again.
     fn of(documents: Vec<Value>, known: &Blobs, sealed: &BTreeSet<Digest>) -> Result<Self, LedgerError> {
-        let mut values = BTreeMap::new();
+        let mut values = Blobs::new();
         let mut stored = Vec::with_capacity(documents.len());
         for document in documents {
             let bytes = canonical(&document).map_err(|error| LedgerError::Unwritable(error.into()))?;
             let digest = digest_bytes(&bytes);
-            if known.contains_key(&digest) {
+            if known.holds(&digest) {
                 continue;
             }
             let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
@@ -466,13 +432,14 @@ fn open(digest: &Digest, document: &Value) -> Result<Arc<Value>, LedgerError> {
     opened(document).ok_or_else(|| LedgerError::blob(digest, "it is no sealed document"))
 }
 
-fn fold(state: &mut State, stored: &[Vec<u8>], events: &mut Vec<Event>) -> Result<(), LedgerError> {
+fn fold(state: &mut State, stored: &[Vec<u8>]) -> Result<Vec<Event>, LedgerError> {
+    let mut events = Vec::with_capacity(stored.len());
     for bytes in stored {
         let event = follow(&state.id, bytes, state.seq + 1, state.head)?;
         state.apply(&event);
         events.push(event);
     }
-    Ok(())
+    Ok(events)
 }
 
 fn link(sealed: &Sealed) -> Link {
@@ -496,5 +463,7 @@ fn first(event: &Event) -> Result<State, LedgerError> {
     })
 }
 
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests;

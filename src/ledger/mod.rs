@@ -19,6 +19,7 @@ mod mentions;
 mod merkle;
 mod note;
 mod signatures;
+mod snapshot;
 mod sqlite;
 mod store;
 mod summary;

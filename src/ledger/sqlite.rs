@@ -18,6 +18,7 @@ mod log;
 mod packed;
 mod schema;
 mod scrub;
+mod snapshots;
 mod write;
 
 use std::{
@@ -31,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, MAIN_DB, OpenFlags, Params, Row, config::DbConfig, ffi};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Params, Row, config::DbConfig, ffi};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -65,6 +66,7 @@ pub struct SqliteStore {
     /// Nothing where the ledger is only read.
     writer: Option<(mpsc::Sender<Job>, JoinHandle<()>)>,
     readers: Readers,
+    keys: Option<PathBuf>,
     commits: Arc<AtomicU64>,
 }
 
@@ -103,16 +105,16 @@ impl SqliteStore {
             Ok(connection) => connection,
             Err(error) => {
                 readers.frozen = Some(Frozen::open(path, error)?);
-                return Ok(Self { path: path.to_owned(), writer: None, readers, commits });
+                return Ok(Self { path: path.to_owned(), writer: None, readers, keys, commits });
             }
         };
         let (queue, jobs) = mpsc::channel(4 * SHARED);
-        let (place, counted) = ((path.to_owned(), keys), Arc::clone(&commits));
+        let (place, counted) = ((path.to_owned(), keys.clone()), Arc::clone(&commits));
         let writer = thread::Builder::new()
             .name("ledger".into())
             .spawn(move || write(connection, place, jobs, &counted))
             .map_err(|source| LedgerError::io("open", path, source))?;
-        Ok(Self { path: path.to_owned(), writer: Some((queue, writer)), readers, commits })
+        Ok(Self { path: path.to_owned(), writer: Some((queue, writer)), readers, keys, commits })
     }
 
     /// The file.
@@ -246,6 +248,25 @@ impl Store for SqliteStore {
 
     fn blobs<'a>(&'a self, digests: &'a [Digest]) -> Pending<'a, BTreeMap<Digest, Vec<u8>>> {
         Box::pin(async { self.blobs(digests) })
+    }
+
+    fn fetch(&self, digest: Digest) -> Result<Option<Vec<u8>>, LedgerError> {
+        let statement = "SELECT bytes FROM blobs WHERE digest = ?";
+        let found = self.readers.with(|connection| {
+            row(connection, statement, (digest.to_string(),), |row| row.get(0))
+                .optional()
+                .map_err(failed("read a document"))
+        })?;
+        let unpack =
+            |bytes| Unpacker::new().unpack(bytes).map_err(|error| LedgerError::blob(&digest, error.to_string()));
+        found.map(unpack).transpose()?.map(|bytes| checked(digest, bytes)).transpose()
+    }
+
+    fn snapshot<'a>(&'a self, id: &'a EngagementId) -> Pending<'a, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let Some(keys) = &self.keys else { return Ok(None) };
+            self.readers.with(|connection| snapshots::get(connection, id, keys))
+        })
     }
 
     fn summaries(&self, filter: Filter) -> Pending<'_, Vec<Summary>> {

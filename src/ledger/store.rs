@@ -36,6 +36,8 @@ pub struct Append {
     pub summary: Option<Summary>,
     /// Whether the log over all engagements has the last of these events as a leaf; then it is signed anew.
     pub logged: bool,
+    /// What the chain folds into after these events, where it is kept: a cache, see [`Store::snapshot`].
+    pub snapshot: Option<Vec<u8>>,
 }
 
 /// A leaf of the log and the event that it is of.
@@ -133,6 +135,18 @@ pub trait Store: Send + Sync {
     ///
     /// [`LedgerError::Corrupt`] if one does not have its digest.
     fn blobs<'a>(&'a self, digests: &'a [Digest]) -> Pending<'a, BTreeMap<Digest, Vec<u8>>>;
+
+    /// A document or result at once, for whoever works on something else and finds that it is needed. A backend that has
+    /// to wait for an answer waits here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::blob`].
+    fn fetch(&self, digest: Digest) -> Result<Option<Vec<u8>>, LedgerError>;
+
+    /// The last snapshot of an engagement that [`Append::snapshot`] gave, as far as the backend keeps them and can show that
+    /// it is one that it was given; nothing else is an answer, and nothing is lost without one.
+    fn snapshot<'a>(&'a self, id: &'a EngagementId) -> Pending<'a, Option<Vec<u8>>>;
 
     /// What lists show, the last written first.
     fn summaries(&self, filter: Filter) -> Pending<'_, Vec<Summary>>;

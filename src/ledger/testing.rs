@@ -377,6 +377,7 @@ impl Story {
             logged: sealed[from..to]
                 .iter()
                 .any(|sealed| matches!(sealed.event.body, Body::Answered(_) | Body::Closed(_))),
+            snapshot: None,
         }
     }
 }

@@ -122,6 +122,7 @@ impl TrustBook {
             destroyed: Vec::new(),
             summary: None,
             logged: true,
+            snapshot: None,
         };
         self.store.append(append).await?;
         Ok(self.fold(sealed.event)?)
@@ -209,6 +210,7 @@ mod tests {
             destroyed: Vec::new(),
             summary: None,
             logged: true,
+            snapshot: None,
         };
         book.store.append(append).await.unwrap();
     }

@@ -121,7 +121,7 @@ fn read_otherwise(view: &View<'_>, check: &Check, before: bool, said: &Acceptanc
         let purpose = if before { Purpose::CheckBefore { check, item } } else { Purpose::CheckAfter { check, item } };
         match view.state.call_for(&purpose) {
             Some((_, call)) if call.refused.is_none() && call.outcome == Some(CallOutcome::Ok) => {
-                gone |= call.result.is_some_and(|result| !view.blobs.contains_key(&result));
+                gone |= call.result.is_some_and(|result| view.blobs.get(&result).is_none());
             }
             _ => unread = true,
         }
@@ -160,7 +160,7 @@ fn results_are_here(view: &View<'_>, spec: &Spec) -> bool {
     });
     purposes.all(|purpose| {
         let result = view.state.call_for(&purpose).and_then(|(_, call)| call.result);
-        result.is_none_or(|result| view.blobs.contains_key(&result))
+        result.is_none_or(|result| view.blobs.get(&result).is_some())
     })
 }
 

@@ -219,7 +219,7 @@ impl Chain {
         for results in [true, false] {
             if !results {
                 let results = state.calls.values().filter_map(|call| call.result);
-                results.for_each(|result| drop(blobs.remove(&result)));
+                results.for_each(|result| blobs.remove(&result));
             }
             let documents = Documents::readable(state, &blobs, None);
             let view = View { state, documents: &documents, blobs: &blobs, toolbox: &tools };

@@ -110,7 +110,7 @@ fn a_draft_that_nobody_approved_sets_no_limit_of_its_own() {
     let mut studio = Studio::new("VLAN 120");
     assert!(matches!(studio.hears([wants(500_000)]), Stop::Gate(_)));
     let request = studio.chain.rests_on();
-    let mut request = studio.chain.blobs[&request].as_ref().clone();
+    let mut request = studio.chain.blobs.get(&request).unwrap().as_ref().clone();
     request["artifact"] = json!(studio.chain.state().artifact(crate::artifact::ArtifactKind::Spec));
     let request = studio.chain.store(&request);
     studio.chain.answer_with(&About::Gate1, request, crate::engagement::Answer::Approve, Vec::new());

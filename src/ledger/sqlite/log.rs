@@ -21,7 +21,7 @@ use super::{
         note::{Note, NoteKey},
         store::{Append, Logged, Store},
     },
-    SqliteStore, Unpacker, connect, failed, integer, row, rows,
+    SqliteStore, Unpacker, connect, failed, integer, ledger_id, row, rows,
 };
 
 /// The step of the schema that makes the tables.
@@ -125,6 +125,14 @@ pub(super) struct Signer {
 }
 
 impl Signer {
+    /// The key that signs what this ledger keeps for itself, where there is one.
+    pub(super) fn own(&mut self, connection: &Connection) -> Result<Option<Arc<NoteKey>>, LedgerError> {
+        if self.folder.is_none() {
+            return Ok(None);
+        }
+        Ok(self.key(&ledger_id(connection)?, last_checkpoint(connection)?.as_deref()))
+    }
+
     /// With the key in this folder.
     pub(super) fn new(folder: Option<PathBuf>) -> Self {
         Self { folder, known: None }
@@ -143,7 +151,7 @@ impl Signer {
             Ok(known) => Some(Arc::clone(&self.known.insert(known).1)),
             Err(error) => {
                 let error = words(&error as &KeyError);
-                tracing::warn!(%error, "no checkpoint was signed; the next one covers what was written");
+                tracing::warn!(%error, "nothing was signed with the ledger's key; the next checkpoint covers what was written");
                 None
             }
         }

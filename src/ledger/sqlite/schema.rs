@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{super::error::LedgerError, damage, failed, log, open, packed, scrub};
+use super::{super::error::LedgerError, damage, failed, log, open, packed, scrub, snapshots};
 
 /// Marks the file as a ledger (`PRAGMA application_id`): "CSgn".
 const APPLICATION: i64 = 0x4353_676e;
@@ -56,6 +56,7 @@ PRAGMA user_version = 2;
     scrub::STEP,
     packed::STEP,
     LISTS,
+    snapshots::STEP,
 ];
 
 /// The step that lets a commit which changes nothing that lists are found by touch no index, and finds who is changing
@@ -169,9 +170,9 @@ fn has_its_tables(connection: &Connection) -> Result<(), LedgerError> {
     let tables = pragma(
         connection,
         "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
-         ('events', 'blobs', 'summaries', 'ledger', 'log_leaves', 'log_nodes', 'checkpoints', 'destroyed')",
+         ('events', 'blobs', 'summaries', 'ledger', 'log_leaves', 'log_nodes', 'checkpoints', 'destroyed', 'snapshots')",
     );
-    if tables? != 8 {
+    if tables? != 9 {
         return Err(LedgerError::corrupt("the database file", "a table is missing"));
     }
     Ok(())

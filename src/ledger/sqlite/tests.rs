@@ -41,6 +41,8 @@ async fn filled(path: &Path) {
 async fn sqlite_conforms() {
     let (_dir, path) = place();
     conformance(Arc::new(SqliteStore::open(&path).await.unwrap())).await;
+    let (dir, path) = place();
+    conformance(Arc::new(SqliteStore::open_signing(&path, dir.path().join("keys")).await.unwrap())).await;
 }
 
 #[tokio::test]
@@ -118,10 +120,10 @@ async fn a_file_of_a_newer_version_is_refused() {
     let (_dir, path) = place();
     filled(&path).await;
     let connection = raw(&path);
-    connection.execute_batch("PRAGMA user_version = 7").unwrap();
+    connection.execute_batch("PRAGMA user_version = 8").unwrap();
     connection.close().unwrap();
     let refused = SqliteStore::open(&path).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Newer { found: 7, known: 6 }), "{refused}");
+    assert!(matches!(refused, LedgerError::Newer { found: 8, known: 7 }), "{refused}");
     assert!(refused.to_string().starts_with("this workspace was written by a newer countersign"), "{refused}");
 }
 
@@ -196,7 +198,7 @@ async fn a_destroyed_document_is_in_no_byte_of_any_file() {
 }
 
 const NO_LOG: &str = "DROP TRIGGER blobs_last; DROP TABLE destroyed; DROP TABLE log_leaves; DROP TABLE log_nodes; \
-    DROP TABLE checkpoints; CREATE TRIGGER blobs_last BEFORE DELETE ON blobs \
+    DROP TABLE checkpoints; DROP TABLE snapshots; CREATE TRIGGER blobs_last BEFORE DELETE ON blobs \
     BEGIN SELECT RAISE(ABORT, 'documents are append-only'); END";
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::{
     },
     connect, failed, integer, log,
     packed::Packer,
-    scrub,
+    scrub, snapshots,
 };
 
 #[cfg(debug_assertions)]
@@ -139,6 +139,11 @@ impl Writer {
                 let row = (id, standing, summary.requester.as_str(), updated_at, line);
                 self.execute(PUT_SUMMARY, row).map_err(failed("write"))?;
             }
+        }
+        if let Some(bytes) = &append.snapshot
+            && let Some(key) = self.signer.own(&self.connection)?
+        {
+            snapshots::put(&self.connection, (&append.engagement, bytes), &key, &mut self.packer)?;
         }
         scrub::destroy(&self.connection, &append.destroyed)
     }

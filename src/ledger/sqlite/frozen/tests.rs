@@ -15,7 +15,7 @@ use crate::ledger::testing::Story;
 fn frozen(path: &Path) -> Result<SqliteStore, LedgerError> {
     let frozen = Some(Frozen::open(path, LedgerError::ReadOnly)?);
     let readers = Readers { path: path.to_owned(), frozen, idle: Mutex::default() };
-    Ok(SqliteStore { path: path.to_owned(), writer: None, readers, commits: Arc::default() })
+    Ok(SqliteStore { path: path.to_owned(), writer: None, readers, keys: None, commits: Arc::default() })
 }
 
 fn how_it_is_read(store: &SqliteStore) -> How {
@@ -140,8 +140,8 @@ async fn what_would_have_to_be_written_first_is_refused() {
     let connection = connect(&path).unwrap();
     connection.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 5").unwrap();
     let refused = frozen(&path).unwrap_err();
-    assert!(matches!(refused, LedgerError::Older { found: 5, known: 6 }), "{refused}");
-    connection.execute_batch("PRAGMA user_version = 6; PRAGMA cache_size = 1; BEGIN").unwrap();
+    assert!(matches!(refused, LedgerError::Older { found: 5, known: 7 }), "{refused}");
+    connection.execute_batch("PRAGMA user_version = 7; PRAGMA cache_size = 1; BEGIN").unwrap();
     connection.execute_batch("CREATE TABLE more (x); INSERT INTO more VALUES (zeroblob(9000000))").unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let cut_off = elsewhere.path().join("ledger.db");

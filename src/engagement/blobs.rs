@@ -1,0 +1,139 @@
+//! The documents and results of an engagement by digest, as pure code looks them up. Those that are not at hand are
+//! fetched when they are asked for, so that whoever goes on with an engagement reads what it needs and not all that there
+//! ever was. A digest names its bytes, so when they are fetched changes no answer.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use elsa::sync::FrozenMap;
+use serde_json::Value;
+
+use crate::artifact::Digest;
+
+/// Where documents come from that are not at hand.
+pub trait Fetch: Send + Sync {
+    /// The document with this digest, or the value in it where it is sealed; nothing where it is not stored. Whoever
+    /// cannot read what may be stored answers nothing, and lets nothing be written that was decided without it.
+    fn fetch(&self, digest: &Digest) -> Option<Arc<Value>>;
+}
+
+/// Stored documents and results by digest.
+#[allow(clippy::redundant_allocation, reason = "the map lends what its values own, which is then a document to share")]
+#[derive(Default)]
+pub struct Blobs {
+    held: BTreeMap<Digest, Arc<Value>>,
+    fetched: FrozenMap<Digest, Box<Arc<Value>>>,
+    from: Option<Arc<dyn Fetch>>,
+}
+
+impl Blobs {
+    /// None, and nowhere to look for others.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// None yet, and where the others come from.
+    pub fn fetching(fetch: Arc<dyn Fetch>) -> Self {
+        Self { from: Some(fetch), ..Self::default() }
+    }
+
+    /// A document or result, or the value in it where it is sealed.
+    pub fn get(&self, digest: &Digest) -> Option<&Arc<Value>> {
+        if let Some(known) = self.held.get(digest).or_else(|| self.fetched.get(digest)) {
+            return Some(known);
+        }
+        let found = self.from.as_ref()?.fetch(digest)?;
+        Some(self.fetched.insert(*digest, Box::new(found)))
+    }
+
+    /// Whether it is at hand without being fetched.
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.held.contains_key(digest) || self.fetched.get(digest).is_some()
+    }
+
+    /// All that are at hand.
+    #[cfg(test)]
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Arc<Value>> {
+        self.held.values()
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, digest: Digest, value: Arc<Value>) {
+        self.held.insert(digest, value);
+    }
+
+    /// Takes over what others hold.
+    pub fn append(&mut self, others: &mut Self) {
+        self.held.append(&mut others.held);
+    }
+
+    /// Forgets one.
+    pub fn remove(&mut self, digest: &Digest) {
+        self.held.remove(digest);
+        self.fetched.as_mut().remove(digest);
+    }
+}
+
+impl Extend<(Digest, Arc<Value>)> for Blobs {
+    fn extend<T: IntoIterator<Item = (Digest, Arc<Value>)>>(&mut self, documents: T) {
+        self.held.extend(documents);
+    }
+}
+
+impl FromIterator<(Digest, Arc<Value>)> for Blobs {
+    fn from_iter<T: IntoIterator<Item = (Digest, Arc<Value>)>>(documents: T) -> Self {
+        Self { held: documents.into_iter().collect(), ..Self::default() }
+    }
+}
+
+/// What is at hand; what was fetched is fetched again.
+impl Clone for Blobs {
+    fn clone(&self) -> Self {
+        Self { held: self.held.clone(), fetched: FrozenMap::default(), from: self.from.clone() }
+    }
+}
+
+impl std::fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blobs").field("held", &self.held.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::artifact::digest_of;
+
+    struct Shelf(Value, AtomicUsize);
+
+    impl Fetch for Shelf {
+        fn fetch(&self, digest: &Digest) -> Option<Arc<Value>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            (digest_of(&self.0).unwrap() == *digest).then(|| Arc::new(self.0.clone()))
+        }
+    }
+
+    #[test]
+    fn what_is_not_at_hand_is_fetched_once_and_what_is_forgotten_again() {
+        let (there, here) = (json!({"vlans": [20]}), json!({"vlans": []}));
+        let digest = digest_of(&there).unwrap();
+        let shelf = Arc::new(Shelf(there.clone(), AtomicUsize::new(0)));
+        let mut blobs = Blobs::fetching(Arc::clone(&shelf) as Arc<dyn Fetch>);
+        blobs.insert(digest_of(&here).unwrap(), Arc::new(here.clone()));
+        assert_eq!(**blobs.get(&digest_of(&here).unwrap()).unwrap(), here);
+        assert_eq!(shelf.1.load(Ordering::Relaxed), 0, "that was at hand");
+        assert!(!blobs.holds(&digest));
+        for _ in 0..3 {
+            assert_eq!(**blobs.get(&digest).unwrap(), there);
+        }
+        assert_eq!(shelf.1.load(Ordering::Relaxed), 1);
+        assert!(blobs.holds(&digest));
+        blobs.remove(&digest);
+        assert!(!blobs.holds(&digest));
+        assert!(blobs.get(&digest_of(&json!(1)).unwrap()).is_none());
+        assert!(Blobs::new().get(&digest).is_none());
+    }
+}

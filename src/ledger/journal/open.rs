@@ -1,0 +1,94 @@
+//! How an engagement is opened: from its last snapshot on where there is one, else from its beginning.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{super::snapshot, Journal, fetched::Fetched, first, fold, follow};
+use crate::{
+    artifact::{Digest, EngagementId},
+    engagement::{Blobs, Documents, Fetch, Gate, GateState, State},
+    ledger::{LedgerError, store::Store},
+};
+
+impl Journal {
+    /// Opens an engagement: folds its chain, checking every link from the last snapshot on, or all where there is none.
+    /// What the events name is read when it is asked for; what it is now, at once.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Missing`] for an unknown id, [`LedgerError::Corrupt`] or [`LedgerError::Document`] for a chain or
+    /// a document that is not what was written.
+    pub async fn open(store: Arc<dyn Store>, id: &EngagementId) -> Result<Self, LedgerError> {
+        let mut journal = match Self::resume(&store, id).await? {
+            Some(journal) => journal,
+            None => Self::replay(store, id).await?,
+        };
+        journal.load_current().await?;
+        journal.refresh()?;
+        Ok(journal)
+    }
+
+    /// From the last snapshot on; nothing where there is none that goes with the chain.
+    async fn resume(store: &Arc<dyn Store>, id: &EngagementId) -> Result<Option<Self>, LedgerError> {
+        let Some(state) = store.snapshot(id).await?.and_then(|bytes| snapshot::read(&bytes)) else { return Ok(None) };
+        let stored = store.events(id, state.seq.saturating_sub(1)).await?;
+        let Some((_, later)) = stored.split_first().filter(|(last, _)| snapshot::is_of(&state, last)) else {
+            tracing::warn!(engagement = %id, "its snapshot is not of its chain; all its events are read instead");
+            return Ok(None);
+        };
+        let mut journal = Self::holding(Arc::clone(store), state);
+        journal.snapshot_at = journal.state.seq;
+        fold(&mut journal.state, later)?;
+        Ok(Some(journal))
+    }
+
+    /// From the beginning.
+    async fn replay(store: Arc<dyn Store>, id: &EngagementId) -> Result<Self, LedgerError> {
+        let stored = store.events(id, 0).await?;
+        let Some((bytes, later)) = stored.split_first() else { return Err(LedgerError::Missing(id.clone())) };
+        let begun = follow(id, bytes, 1, Digest::ZERO)?;
+        let mut journal = Self::holding(store, first(&begun)?);
+        fold(&mut journal.state, later)?;
+        Ok(journal)
+    }
+
+    pub(super) fn holding(store: Arc<dyn Store>, state: State) -> Self {
+        let fetched = Arc::new(Fetched::new(Arc::clone(&store), state.requested.seal.is_some()));
+        let blobs = Blobs::fetching(Arc::clone(&fetched) as Arc<dyn Fetch>);
+        let documents = Documents::default();
+        Self { store, state, durable: None, staged: Vec::new(), documents, blobs, fetched, snapshot_at: 0 }
+    }
+
+    /// Reads in one go what whoever goes on always needs.
+    async fn load_current(&mut self) -> Result<(), LedgerError> {
+        let state = &self.state;
+        let gates = [Gate::One, Gate::Two].into_iter().filter_map(|gate| match state.gate(gate) {
+            GateState::Open { request, .. } => Some(*request),
+            _ => None,
+        });
+        let current: Vec<Digest> = [state.requested.request]
+            .into_iter()
+            .chain(state.requested.seal)
+            .chain(state.artifacts.values().map(|filed| filed.digest))
+            .chain(state.asked.iter().map(|asked| asked.request))
+            .chain(gates)
+            .collect();
+        self.load(&current).await
+    }
+
+    /// Parses the documents that are current now.
+    fn refresh(&mut self) -> Result<(), LedgerError> {
+        let refreshed = self.documents.refresh(&self.state, &self.blobs);
+        self.fetched.result()?;
+        Ok(refreshed?)
+    }
+
+    /// Reads documents that are not at hand; those that are not stored are left out.
+    async fn load(&mut self, digests: &[Digest]) -> Result<(), LedgerError> {
+        let wanted: BTreeSet<Digest> = digests.iter().copied().filter(|digest| !self.blobs.holds(digest)).collect();
+        let wanted: Vec<Digest> = wanted.into_iter().collect();
+        for (digest, bytes) in self.store.blobs(&wanted).await? {
+            self.blobs.insert(digest, self.fetched.read(&digest, &bytes)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+use std::{path::Path, sync::Arc};
+
+use serde_json::json;
+
+use super::{Journal, tests::begin};
+use crate::{
+    artifact::{Agent, digest_of},
+    engagement::{Actor, Body, State},
+    ledger::{
+        LedgerError, SqliteStore,
+        store::Store,
+        testing::{allowed, discover, finished, noon, person},
+    },
+};
+
+struct Place {
+    dir: tempfile::TempDir,
+    store: Arc<dyn Store>,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).await;
+        Self { dir, store }
+    }
+
+    /// A connection that may do what the program never does.
+    fn raw(&self) -> rusqlite::Connection {
+        let raw = rusqlite::Connection::open(self.dir.path().join("ledger.sqlite")).unwrap();
+        raw.execute_batch("DROP TRIGGER IF EXISTS events_stay; DROP TRIGGER IF EXISTS events_last").unwrap();
+        raw
+    }
+
+    async fn opened(&self, journal: &Journal) -> Result<Journal, LedgerError> {
+        Journal::open(Arc::clone(&self.store), journal.id()).await
+    }
+}
+
+async fn open(dir: &Path) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open_signing(dir.join("ledger.sqlite"), dir.join("keys")).await.unwrap())
+}
+
+/// So many calls, each with its result, and the state after each.
+async fn calls(journal: &mut Journal, many: u64) -> Vec<State> {
+    let mut states = Vec::new();
+    let from = journal.state().calls.len() as u64;
+    for n in from + 1..=from + many {
+        let call = (Actor::Agent(Agent::Design), Body::Allowed(Box::new(allowed(n, Agent::Design, discover(), false))));
+        journal.commit(noon(), vec![call], Vec::new()).await.unwrap();
+        let result = json!({"vlans": [n]});
+        journal.commit(noon(), vec![(Actor::Program, finished(n, &result))], vec![result]).await.unwrap();
+        states.push(journal.state().clone());
+    }
+    states
+}
+
+/// Whether events of before the snapshot are read: they are gone, and nobody notices.
+async fn reads_the_beginning(place: &Place, journal: &Journal) -> bool {
+    let raw = place.raw();
+    raw.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM events WHERE seq < 100").unwrap();
+    raw.execute_batch("DELETE FROM events WHERE seq < 100").unwrap();
+    let opened = place.opened(journal).await;
+    raw.execute_batch("INSERT INTO events SELECT * FROM kept; DROP TABLE kept").unwrap();
+    match opened {
+        Ok(opened) => {
+            assert_eq!(opened.state(), journal.state());
+            false
+        }
+        Err(_) => true,
+    }
+}
+
+#[tokio::test]
+async fn a_long_chain_is_gone_on_with_from_its_last_snapshot() {
+    let place = Place::new().await;
+    let mut journal = begin(&place.store).await;
+    calls(&mut journal, 60).await;
+    assert!(place.store.snapshot(journal.id()).await.unwrap().is_none(), "121 events are soon read");
+    assert!(reads_the_beginning(&place, &journal).await);
+    calls(&mut journal, 80).await;
+    assert!(place.store.snapshot(journal.id()).await.unwrap().is_some());
+    assert!(!reads_the_beginning(&place, &journal).await);
+
+    // What was read before the snapshot is there when it is asked for, and nothing is lost by going on.
+    let mut opened = place.opened(&journal).await.unwrap();
+    let early = digest_of(&json!({"vlans": [3]})).unwrap();
+    assert!(!opened.blobs().holds(&early));
+    assert_eq!(**opened.blob(&early).unwrap(), json!({"vlans": [3]}));
+    calls(&mut opened, 100).await;
+    assert_eq!(journal.catch_up().await.unwrap(), 200);
+    assert_eq!(journal.state(), opened.state());
+    assert_eq!(place.opened(&journal).await.unwrap().state(), opened.state());
+
+    // Another process with the same keys takes it for what it is, one without them folds the chain.
+    let same = open(place.dir.path()).await;
+    assert!(same.snapshot(journal.id()).await.unwrap().is_some());
+    let keyless: Arc<dyn Store> = Arc::new(SqliteStore::open(place.dir.path().join("ledger.sqlite")).await.unwrap());
+    assert!(keyless.snapshot(journal.id()).await.unwrap().is_none());
+    assert_eq!(Journal::open(keyless, journal.id()).await.unwrap().state(), opened.state());
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_of_this_chain_or_not_of_this_ledger_is_not_used() {
+    let place = Place::new().await;
+    let mut journal = begin(&place.store).await;
+    let states = calls(&mut journal, 80).await;
+    let (raw, state) = (place.raw(), journal.state().clone());
+    let count = |raw: &rusqlite::Connection| -> i64 {
+        raw.query_row("SELECT count(*) FROM snapshots", (), |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count(&raw), 1);
+    raw.execute_batch("CREATE TEMP TABLE good AS SELECT * FROM snapshots").unwrap();
+    let again = "DELETE FROM snapshots; INSERT INTO snapshots SELECT * FROM good";
+
+    // Whoever can write the file and has not the key writes another state, or another's signature.
+    let mut forged = state.clone();
+    forged.requester = person("mallory");
+    let forged = super::super::snapshot::write(&forged).unwrap();
+    raw.execute("UPDATE snapshots SET bytes = ?", (&forged,)).unwrap();
+    assert!(place.store.snapshot(journal.id()).await.unwrap().is_none());
+    assert_eq!(*place.opened(&journal).await.unwrap().state(), state);
+    raw.execute_batch(again).unwrap();
+    raw.execute("UPDATE snapshots SET signature = zeroblob(64)", ()).unwrap();
+    assert_eq!(*place.opened(&journal).await.unwrap().state(), state);
+    raw.execute_batch(again).unwrap();
+    assert!(!reads_the_beginning(&place, &journal).await, "the good one is used again");
+
+    // It is signed, and the chain has gone back behind it: what is in the chain counts.
+    raw.execute_batch("DELETE FROM events WHERE seq > 41").unwrap();
+    assert_eq!(*place.opened(&journal).await.unwrap().state(), states[19]);
+
+    // It is signed, and stands by the name of another engagement.
+    raw.execute_batch(again).unwrap();
+    let other = crate::ledger::testing::Story::whole("bbbbb");
+    place.store.append(other.append(0, 5)).await.unwrap();
+    raw.execute("UPDATE snapshots SET engagement = 'bbbbb'", ()).unwrap();
+    let opened = Journal::open(Arc::clone(&place.store), &other.id).await.unwrap();
+    assert_eq!((opened.id(), opened.state().seq), (&other.id, 5));
+}
+
+#[tokio::test]
+async fn nothing_is_decided_on_a_document_that_is_stored_and_cannot_be_read() {
+    let place = Place::new().await;
+    let mut journal = begin(&place.store).await;
+    calls(&mut journal, 1).await;
+    let digest = digest_of(&json!({"vlans": [1]})).unwrap();
+    let raw = place.raw();
+    raw.execute_batch("DROP TRIGGER blobs_stay").unwrap();
+    raw.execute("UPDATE blobs SET bytes = CAST('{\"vlans\":[2]}' AS BLOB) WHERE digest = ?", (digest.to_string(),))
+        .unwrap();
+    let mut opened = place.opened(&journal).await.unwrap();
+    assert!(opened.blob(&digest).is_none(), "other bytes are not the document");
+    let cancel = || crate::engagement::Command::Cancel {
+        reason: "enough".into(),
+        roles: [crate::facts::Role::Requester].into(),
+    };
+    let refused = opened.act(noon(), person("ada"), cancel(), Vec::new()).await.unwrap_err();
+    assert!(refused.to_string().contains(&digest.to_string()), "{refused}");
+    assert_eq!(opened.state().seq, 3);
+    // What was decided without looking at it is written.
+    opened.act(noon(), person("ada"), cancel(), Vec::new()).await.unwrap();
+}
