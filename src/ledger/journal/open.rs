@@ -1,6 +1,6 @@
 //! How an engagement is opened: from its last snapshot on where there is one, else from its beginning.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{super::snapshot, Journal, fetched::Fetched, first, fold, follow};
 use crate::{
@@ -72,7 +72,10 @@ impl Journal {
             .chain(state.asked.iter().map(|asked| asked.request))
             .chain(gates)
             .collect();
-        self.load(&current).await
+        for (digest, bytes) in self.store.blobs(&current).await? {
+            self.blobs.insert(digest, self.fetched.read(&digest, &bytes)?);
+        }
+        Ok(())
     }
 
     /// Parses the documents that are current now.
@@ -80,15 +83,5 @@ impl Journal {
         let refreshed = self.documents.refresh(&self.state, &self.blobs);
         self.fetched.result()?;
         Ok(refreshed?)
-    }
-
-    /// Reads documents that are not at hand; those that are not stored are left out.
-    async fn load(&mut self, digests: &[Digest]) -> Result<(), LedgerError> {
-        let wanted: BTreeSet<Digest> = digests.iter().copied().filter(|digest| !self.blobs.holds(digest)).collect();
-        let wanted: Vec<Digest> = wanted.into_iter().collect();
-        for (digest, bytes) in self.store.blobs(&wanted).await? {
-            self.blobs.insert(digest, self.fetched.read(&digest, &bytes)?);
-        }
-        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     artifact::{Agent, digest_of},
     engagement::{Actor, Body, State},
     ledger::{
-        LedgerError, SqliteStore,
+        LedgerError, LedgerKeys, SqliteStore,
         store::Store,
         testing::{allowed, discover, finished, noon, person},
     },
@@ -160,4 +160,19 @@ async fn nothing_is_decided_on_a_document_that_is_stored_and_cannot_be_read() {
     assert_eq!(opened.state().seq, 3);
     // What was decided without looking at it is written.
     opened.act(noon(), person("ada"), cancel(), Vec::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_snapshot_that_a_replaced_key_signed_is_not_used_and_the_next_one_is() {
+    let place = Place::new().await;
+    let mut journal = begin(&place.store).await;
+    calls(&mut journal, 70).await;
+    assert!(place.store.snapshot(journal.id()).await.unwrap().is_some());
+    let raw = SqliteStore::open(place.dir.path().join("ledger.sqlite")).await.unwrap();
+    let keys = LedgerKeys::of(place.dir.path().join("keys"), &place.store.ledger().await.unwrap());
+    raw.rotate(&keys, noon()).unwrap();
+    assert!(place.store.snapshot(journal.id()).await.unwrap().is_none());
+    assert_eq!(place.opened(&journal).await.unwrap().state(), journal.state());
+    calls(&mut journal, 70).await;
+    assert!(place.store.snapshot(journal.id()).await.unwrap().is_some());
 }
