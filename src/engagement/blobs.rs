@@ -14,6 +14,9 @@ pub trait Fetch: Send + Sync {
     /// The document with this digest, or the value in it where it is sealed; nothing where it is not stored. Whoever
     /// cannot read what may be stored answers nothing, and lets nothing be written that was decided without it.
     fn fetch(&self, digest: &Digest) -> Option<Arc<Value>>;
+
+    /// The bytes of a document that is not sealed, for whoever reads them as something else than a value.
+    fn bytes(&self, digest: &Digest) -> Option<Vec<u8>>;
 }
 
 /// Stored documents and results by digest.
@@ -43,6 +46,11 @@ impl Blobs {
         }
         let found = self.from.as_ref()?.fetch(digest)?;
         Some(self.fetched.insert(*digest, Box::new(found)))
+    }
+
+    /// The bytes of a document that is not sealed, where it is not at hand and has to be fetched.
+    pub fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
+        if self.holds(digest) { None } else { self.from.as_ref()?.bytes(digest) }
     }
 
     /// Whether it is at hand without being fetched.
@@ -105,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::artifact::digest_of;
+    use crate::artifact::{canonical, digest_of};
 
     struct Shelf(Value, AtomicUsize);
 
@@ -113,6 +121,10 @@ mod tests {
         fn fetch(&self, digest: &Digest) -> Option<Arc<Value>> {
             self.1.fetch_add(1, Ordering::Relaxed);
             (digest_of(&self.0).unwrap() == *digest).then(|| Arc::new(self.0.clone()))
+        }
+
+        fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
+            self.fetch(digest).map(|value| canonical(&value).unwrap())
         }
     }
 
@@ -126,6 +138,9 @@ mod tests {
         assert_eq!(**blobs.get(&digest_of(&here).unwrap()).unwrap(), here);
         assert_eq!(shelf.1.load(Ordering::Relaxed), 0, "that was at hand");
         assert!(!blobs.holds(&digest));
+        assert_eq!(blobs.bytes(&digest).unwrap(), canonical(&there).unwrap());
+        assert_eq!(blobs.bytes(&digest_of(&here).unwrap()), None, "that is at hand");
+        shelf.1.store(0, Ordering::Relaxed);
         for _ in 0..3 {
             assert_eq!(**blobs.get(&digest).unwrap(), there);
         }

@@ -217,7 +217,7 @@ fn keep<T: DeserializeOwned>(
     match digest {
         None => *slot = None,
         Some(digest) if slot.as_ref().is_some_and(|(known, _)| *known == digest) => {}
-        Some(digest) => *slot = Some((digest, Arc::new(read_among(digest, blobs, what)?))),
+        Some(digest) => *slot = Some((digest, Arc::new(parse_among(digest, blobs, what)?))),
     }
     Ok(())
 }
@@ -238,6 +238,19 @@ fn read_among<T: DeserializeOwned>(digest: Digest, blobs: &[&Blobs], what: &str)
         digest,
         reason: error.to_string(),
     })
+}
+
+/// The same for a document that is not sealed, which need not be made a value first where only this is read from it.
+/// What does not read so is read the other way, which also says what is wrong with it.
+fn parse_among<T: DeserializeOwned>(digest: Digest, blobs: &[&Blobs], what: &str) -> Result<T, DocumentError> {
+    let bytes = match blobs.iter().any(|some| some.holds(&digest)) {
+        true => None,
+        false => blobs.iter().find_map(|some| some.bytes(&digest)),
+    };
+    match bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        Some(parsed) => Ok(parsed),
+        None => read_among(digest, blobs, what),
+    }
 }
 
 /// What was redacted is not among them; nothing rests on facts any more then.

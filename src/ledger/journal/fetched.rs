@@ -40,18 +40,24 @@ impl Fetched {
             None => Ok(()),
         }
     }
+
+    /// What was read, or nothing and why.
+    fn kept<T>(&self, digest: &Digest, read: Result<Option<T>, LedgerError>) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            tracing::warn!(%digest, %error, "a document could not be read");
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            None
+        })
+    }
 }
 
 impl Fetch for Fetched {
     fn fetch(&self, digest: &Digest) -> Option<Arc<Value>> {
         let read = self.store.fetch(*digest).and_then(|bytes| bytes.map(|bytes| self.read(digest, &bytes)).transpose());
-        match read {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::warn!(%digest, %error, "a document could not be read");
-                self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                None
-            }
-        }
+        self.kept(digest, read)
+    }
+
+    fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.kept(digest, self.store.fetch(*digest))
     }
 }

@@ -58,17 +58,17 @@ impl Journal {
         Self { store, state, durable: None, staged: Vec::new(), documents, blobs, fetched, snapshot_at: 0 }
     }
 
-    /// Reads in one go what whoever goes on always needs.
+    /// Reads in one go what whoever goes on always needs, beside the documents that [`Journal::refresh`] parses.
     async fn load_current(&mut self) -> Result<(), LedgerError> {
         let state = &self.state;
         let gates = [Gate::One, Gate::Two].into_iter().filter_map(|gate| match state.gate(gate) {
             GateState::Open { request, .. } => Some(*request),
             _ => None,
         });
-        let current: Vec<Digest> = [state.requested.request]
+        let current: Vec<Digest> = state
+            .requested
+            .seal
             .into_iter()
-            .chain(state.requested.seal)
-            .chain(state.artifacts.values().map(|filed| filed.digest))
             .chain(state.asked.iter().map(|asked| asked.request))
             .chain(gates)
             .collect();
