@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::{super::snapshot, Journal, fetched::Fetched, first, fold, follow};
 use crate::{
     artifact::{Digest, EngagementId},
-    engagement::{Blobs, Documents, Fetch, Gate, GateState, State},
+    engagement::{Blobs, Documents, Fetch, State},
     ledger::{LedgerError, store::Store},
 };
 
 impl Journal {
     /// Opens an engagement: folds its chain, checking every link from the last snapshot on, or all where there is none.
-    /// What the events name is read when it is asked for; what it is now, at once.
+    /// What the events name is read when it is asked for; the current artifacts, at once.
     ///
     /// # Errors
     ///
@@ -22,7 +22,6 @@ impl Journal {
             Some(journal) => journal,
             None => Self::replay(store, id).await?,
         };
-        journal.load_current().await?;
         journal.refresh()?;
         Ok(journal)
     }
@@ -56,26 +55,6 @@ impl Journal {
         let blobs = Blobs::fetching(Arc::clone(&fetched) as Arc<dyn Fetch>);
         let documents = Documents::default();
         Self { store, state, durable: None, staged: Vec::new(), documents, blobs, fetched, snapshot_at: 0 }
-    }
-
-    /// Reads in one go what whoever goes on always needs, beside the documents that [`Journal::refresh`] parses.
-    async fn load_current(&mut self) -> Result<(), LedgerError> {
-        let state = &self.state;
-        let gates = [Gate::One, Gate::Two].into_iter().filter_map(|gate| match state.gate(gate) {
-            GateState::Open { request, .. } => Some(*request),
-            _ => None,
-        });
-        let current: Vec<Digest> = state
-            .requested
-            .seal
-            .into_iter()
-            .chain(state.asked.iter().map(|asked| asked.request))
-            .chain(gates)
-            .collect();
-        for (digest, bytes) in self.store.blobs(&current).await? {
-            self.blobs.insert(digest, self.fetched.read(&digest, &bytes)?);
-        }
-        Ok(())
     }
 
     /// Parses the documents that are current now.
