@@ -322,4 +322,6 @@ fn trust_events() -> String {
 #[cfg(test)]
 mod log_tests;
 #[cfg(test)]
+mod stage_tests;
+#[cfg(test)]
 mod tests;

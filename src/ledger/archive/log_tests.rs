@@ -1,7 +1,10 @@
 //! What a bundle has of the log, and what happens to it.
 
-use super::tests::{check, contents, flip_each, said, trust, trust_in};
 use super::*;
+use super::{
+    stage_tests::{trust, trust_in},
+    tests::{check, contents, flip_each, said},
+};
 use crate::{
     artifact::digest_bytes,
     engagement::LogSeen,
