@@ -50,14 +50,49 @@ pub(super) fn read(bytes: &[u8]) -> Option<State> {
     (form == FORM).then_some(state)
 }
 
-/// Whether the stored bytes of an event are those of the last one that was folded into this state.
+/// Whether the stored bytes of an event are those of the last one that was folded into this state. Its hash names its
+/// place and its engagement too.
 pub(super) fn is_of(state: &State, bytes: &[u8]) -> bool {
-    let event = chain::read(bytes);
-    event.is_ok_and(|event| event.hash == state.head && event.seq == state.seq && event.engagement == state.id)
+    chain::read(bytes).is_ok_and(|event| event.hash == state.head)
 }
 
 /// What the ledger's key signs of a snapshot: no checkpoint and no statement of a key begins so.
 pub(super) fn statement(ledger: &LedgerId, bytes: &[u8]) -> String {
     let digest: Digest = digest_bytes(bytes);
     format!("{}/snapshot\n{digest}\n", origin(ledger))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing::Story;
+
+    fn folded(story: &Story, events: usize) -> State {
+        let bytes = story.bytes();
+        let mut events = bytes.iter().take(events).map(|bytes| chain::read(bytes).unwrap());
+        let mut state = State::begin(&events.next().unwrap()).unwrap();
+        events.for_each(|event| state.apply(&event));
+        state
+    }
+
+    #[test]
+    fn a_snapshot_goes_with_the_event_that_it_was_made_at_and_with_no_other() {
+        let (story, mut other) = (Story::whole("k7m2q"), Story::whole("k7m2q"));
+        other.events[1].0 += jiff::SignedDuration::from_secs(1);
+        let (bytes, state) = (story.bytes(), folded(&story, 5));
+        assert!(is_of(&state, &bytes[4]));
+        assert!(!is_of(&state, &bytes[3]) && !is_of(&state, &bytes[5]), "another place");
+        assert!(!is_of(&state, &other.bytes()[4]), "the same event after another");
+        assert!(!is_of(&state, &Story::whole("bbbbb").bytes()[4]), "another engagement");
+        assert!(!is_of(&state, b"{}"));
+    }
+
+    #[test]
+    fn a_snapshot_of_another_form_is_not_read() {
+        let state = folded(&Story::whole("k7m2q"), 5);
+        let bytes = write(&state).unwrap();
+        assert_eq!(read(&bytes), Some(state));
+        let other = String::from_utf8(bytes).unwrap().replacen(FORM, "0.0.0-1", 1);
+        assert_eq!(read(other.as_bytes()), None);
+    }
 }
