@@ -290,9 +290,10 @@ impl Story<'_> {
         let before = self.before == Some(now);
         match settled.outcome {
             NodeOutcome::Done if self.taken_back_again() => !before,
-            NodeOutcome::Done if self.unforeseen() => false,
-            NodeOutcome::Done | NodeOutcome::Unchanged => !designed,
             NodeOutcome::Undone => !before,
+            // What is there may be what it left.
+            _ if self.unforeseen() => false,
+            NodeOutcome::Done | NodeOutcome::Unchanged => !designed,
             NodeOutcome::Failed | NodeOutcome::Unknown | NodeOutcome::UndoFailed => !designed && !before,
             NodeOutcome::Skipped | NodeOutcome::NotRun => false,
         }

@@ -388,6 +388,24 @@ fn a_tool_without_a_state_is_done_only_if_its_step_or_a_check_saw_it() {
 }
 
 #[test]
+fn what_nobody_could_foresee_and_nothing_took_back_is_left_behind_and_no_deviation() {
+    let mut chain = Chain::request(ADDRESS, json!({"name": "web01"}))
+        .script("step publish", [const { Scripted::Error("no such zone") }; 2])
+        .script("undo allocate", [Scripted::Error("not now")]);
+    chain.run();
+    chain.approve_gate1();
+    chain.approve_gate2();
+    assert_eq!(chain.answer(Answer::Approve, Vec::new()), None);
+    let record = chain.record();
+    assert_eq!(told(&record).0, ["192.0.2.0/24 failed", "corp.example.com failed"]);
+    assert!(record.summary.contains("; left behind: `allocate`"), "{}", record.summary);
+    assert!(record.residual.iter().any(|left| left.starts_with("`allocate` left a change behind")), "{record:#?}");
+    // It is what was left, and the check that saw it was right.
+    assert_eq!(record.deviations, Vec::new());
+    assert!(!record.residual.iter().any(|left| left.contains("not there afterwards")), "{:?}", record.residual);
+}
+
+#[test]
 fn a_requirement_is_met_only_by_checks_that_could_fail() {
     use super::requirements::status;
     use crate::artifact::{AcceptanceReading, Check, RequirementStatus::*, from_yaml};

@@ -194,8 +194,10 @@ impl Case<'_, '_> {
         let (designed, before) = (self.said.designed.as_ref(), self.said.before.as_ref());
         match settled.outcome {
             NodeOutcome::Done if taken_back_again(state, &self.node.id) => before != now,
-            NodeOutcome::Done | NodeOutcome::Unchanged => designed.is_some() && designed != now,
             NodeOutcome::Undone => before != now,
+            // What is there may be what it left.
+            _ if designed.is_none() => false,
+            NodeOutcome::Done | NodeOutcome::Unchanged => designed != now,
             NodeOutcome::Failed | NodeOutcome::Unknown | NodeOutcome::UndoFailed => designed != now && before != now,
             NodeOutcome::Skipped | NodeOutcome::NotRun => false,
         }
