@@ -165,7 +165,7 @@ impl Constraint {
             parts.push(format!("like {pattern}"));
         }
         if let Some(block) = &self.in_range {
-            parts.push(format!("in {block}"));
+            parts.push(if parts.is_empty() { format!("anything in {block}") } else { format!("in {block}") });
         }
         if let Some(group) = &self.in_group {
             parts.push(format!("any of the group {group}"));
