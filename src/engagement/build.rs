@@ -161,10 +161,11 @@ fn lost_answer(view: &View<'_>, node: &FlowNode) -> Option<String> {
 }
 
 pub(super) fn run(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextError> {
-    let failed = |reason: String| Ok(settle(view, node, NodeOutcome::Failed, false, Some(reason)));
-    if !acted(view, &node.id)
-        && let Some(again) = filling::again(view, &node.step.id, now)
-    {
+    // What has acted may have changed something, whatever keeps it from being looked at.
+    let begun = acted(view, &node.id);
+    let outcome = if begun { NodeOutcome::Unknown } else { NodeOutcome::Failed };
+    let failed = |reason: String| Ok(settle(view, node, outcome, begun, Some(reason)));
+    if !begun && let Some(again) = filling::again(view, &node.step.id, now) {
         return again.or_else(failed);
     }
     if let Some(when) = &node.step.when {

@@ -370,7 +370,7 @@ impl Journal {
 }
 
 /// Whether the log over all engagements has a leaf of such an event: what a person or a policy answered, the end, and what was destroyed after it.
-fn is_logged(body: &Body) -> bool {
+pub(super) fn is_logged(body: &Body) -> bool {
     matches!(body, Body::Answered(_) | Body::Closed(_) | Body::Redacted(_))
 }
 

@@ -12,6 +12,7 @@ mod recorded;
 mod rules;
 mod signed;
 mod stages;
+mod steps;
 
 use std::fmt;
 
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    artifact::{AutomationFlow, Digest, EngagementId, digest_bytes},
+    artifact::{AutomationFlow, Digest, EngagementId, Spec, digest_bytes},
     engagement::{Actor, Answer, Body, Event, State},
     facts::AllowedSigners,
 };
@@ -202,6 +203,7 @@ pub fn verify_against(
         unchanged: BTreeSet::new(),
         parsed: RefCell::default(),
         flows: RefCell::default(),
+        specs: RefCell::default(),
         state: None,
     };
     for (bytes, place) in events.iter().zip(1..) {
@@ -243,8 +245,17 @@ struct Walk<'a> {
     parsed: RefCell<BTreeMap<Digest, Option<Arc<Value>>>>,
     /// The flows among them: each step's call is held against its flow, and so is the record.
     flows: RefCell<BTreeMap<Digest, Option<Arc<AutomationFlow>>>>,
+    /// The specs: each call is held against its grant.
+    specs: RefCell<BTreeMap<Digest, Option<Arc<Spec>>>>,
     /// What the events fold into, as long as every link has held.
     state: Option<State>,
+}
+
+/// What lies beside a chain, as far as it is here and unchanged.
+struct Papers<'a> {
+    document: &'a dyn Fn(&Digest) -> Option<Arc<Value>>,
+    flow: &'a dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
+    spec: &'a dyn Fn(&Digest) -> Option<Arc<Spec>>,
 }
 
 /// What the next event must follow.
@@ -356,7 +367,8 @@ impl Walk<'_> {
             self.state = State::begin(event);
             return;
         };
-        let (blob, parsed, flows, unchanged) = (self.blob, &self.parsed, &self.flows, &self.unchanged);
+        let (blob, parsed, flows, specs) = (self.blob, &self.parsed, &self.flows, &self.specs);
+        let unchanged = &self.unchanged;
         let document = |digest: &Digest| {
             if let Some(known) = parsed.borrow().get(digest) {
                 return known.clone();
@@ -375,7 +387,16 @@ impl Walk<'_> {
             flows.borrow_mut().insert(*digest, read.clone());
             read
         };
-        let mut breaches = rules::breaches(state, event, &document, &flow);
+        let spec = |digest: &Digest| {
+            if let Some(known) = specs.borrow().get(digest) {
+                return known.clone();
+            }
+            let read = document(digest).and_then(|spec| Spec::deserialize(spec.as_ref()).ok()).map(Arc::new);
+            specs.borrow_mut().insert(*digest, read.clone());
+            read
+        };
+        let papers = Papers { document: &document, flow: &flow, spec: &spec };
+        let mut breaches = rules::breaches(state, event, &papers);
         let recorded = recorded::filed(state, event, &document, &flow);
         breaches.extend(recorded.wrong);
         let words = recorded.words.into_iter().map(|words| format!("the record of event {place}: {words}"));
@@ -466,5 +487,7 @@ mod building_tests;
 mod considered_tests;
 #[cfg(test)]
 mod drafting_tests;
+#[cfg(test)]
+mod steps_tests;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use super::{
     super::{
         bundle::EVENTS,
         checkpoint::Checkpoint,
+        journal::is_logged,
         keys::{KeyHistory, PUBLIC_KEYS, Unsigned, origin},
         log::{Freshness, InclusionProof},
         note::Note,
@@ -177,7 +178,9 @@ impl Contents {
                 }
             }
         }
-        self.witness(chain, &proof, &checkpoint, keys, published, verification)?;
+        // What else has a leaf of its own is under no checkpoint here: whoever hands it over may have written it anew.
+        let later = chain.events.iter().find(|event| event.seq > leaf.seq && is_logged(&event.body));
+        self.witness(chain, &proof, &checkpoint, (keys, later), published, verification)?;
         let (size, last) = (checkpoint.size, chain.events.last().map_or(leaf.seq, |last| last.seq));
         let tail = match last.saturating_sub(leaf.seq) {
             0 => "that is its last".to_owned(),
@@ -197,7 +200,7 @@ impl Contents {
         chain: &Chain<'_>,
         proof: &InclusionProof,
         checkpoint: &Checkpoint,
-        keys: &KeyHistory,
+        (keys, later): (&KeyHistory, Option<&Event>),
         published: &[&(Checkpoint, Note)],
         verification: &mut Verification,
     ) -> Result<(), Problem> {
@@ -232,8 +235,15 @@ impl Contents {
         if chain.proof != PROOF || published.is_empty() {
             return Ok(());
         }
-        if same {
-            let seq = proof.leaf.seq;
+        let seq = proof.leaf.seq;
+        if let (true, Some(later)) = (same, later) {
+            verification.unwitnessed_because(&format!(
+                "the published checkpoint of {size} leaves covers it up to event {seq}, and event {} ({}) came later and is \
+                 in the log of a later one; bring one along that was published since",
+                later.seq,
+                later.body.kind()
+            ));
+        } else if same {
             verification.freshness = Freshness::Witnessed { size, seq: Some(seq) };
             verification.witnessed_because(&format!(
                 "up to event {seq}, by a published checkpoint of {size} leaves; that none came after it by then, only \

@@ -8,11 +8,13 @@ use serde_json::{Map, Value, json};
 use crate::{
     artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, NodeId, digest_of},
     engagement::{
-        Actor, Arguments, ArtifactFiled, CallAllowed, CallWanted, Considered, DeviationFound, Gate, GateState,
-        HolesFilled, NodeSettled, Purpose, State, Wanted, opened,
+        Actor, ArtifactFiled, CallAllowed, CallWanted, Considered, DeviationFound, Gate, GateState, HolesFilled,
+        Purpose, State, Wanted,
     },
     flow::NodeOutcome,
 };
+
+use super::{Papers, steps};
 
 pub(super) fn filled(state: &State, actor: &Actor, filled: &HolesFilled) -> Vec<String> {
     let mut found = Vec::new();
@@ -85,20 +87,10 @@ pub(super) fn considered(state: &State, actor: &Actor, considered: &Considered) 
 
 /// A step is called as the flow has it, and what was wanted after a failure only as exactly what a person accepted. What
 /// was redacted is said elsewhere.
-pub(super) fn allowed(
-    state: &State,
-    allowed: &CallAllowed,
-    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
-    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
-) -> Option<String> {
+pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option<String> {
     let Purpose::Act { node, .. } = &allowed.purpose else { return None };
-    let made = |with: &Map<String, Value>| match &allowed.args {
-        Arguments::Plain(args) => args == with,
-        Arguments::Sealed(digest) => {
-            document(digest).is_none_or(|sealed| opened(&sealed).is_some_and(|value| value.as_object() == Some(with)))
-        }
-    };
-    let Some((considered, want)) = state.wanted_after(node) else { return off_flow(state, allowed, flow, &made) };
+    let Some((considered, want)) = state.wanted_after(node) else { return off_flow(state, allowed, papers) };
+    let made = |with: &Map<String, Value>| steps::given(&allowed.args, papers).is_none_or(|given| *given == *with);
     let accepted = state.deviation_at(node).is_some_and(|at| at.accepted_by.is_some());
     // What the question showed is what runs: the digest alone would not say so.
     let same = made(&want.args) && allowed.digest == want.call && allowed.tool.as_str() == want.tool.as_str();
@@ -111,25 +103,18 @@ pub(super) fn allowed(
 }
 
 /// What a call of a step is that the flow does not have so.
-fn off_flow(
-    state: &State,
-    allowed: &CallAllowed,
-    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
-    made: &dyn Fn(&Map<String, Value>) -> bool,
-) -> Option<String> {
+fn off_flow(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option<String> {
     let (call, node) = (&allowed.call, allowed.purpose.node()?);
     let Some(filed) = state.artifact(ArtifactKind::Flow) else {
         return Some(format!("{call} allowed as step {node} before an {} was filed", ArtifactKind::Flow));
     };
     // A flow that is missing, was changed or cannot be read is reported where it was filed.
-    let flow = flow(&filed)?;
+    let flow = (papers.flow)(&filed)?;
     match flow.node(node) {
         None => Some(format!("{call} allowed as step {node}, which the flow does not have")),
         Some(known) => {
-            let same =
-                known.step.tool.as_str() == allowed.tool.as_str() && known.known_args().is_none_or(|args| made(&args));
-            if !same {
-                return Some(format!("{call} allowed as step {node} with another tool or arguments than the flow has"));
+            if let Some(what) = steps::unlike(known, allowed, papers) {
+                return Some(format!("{call} allowed as step {node} with {what} than the flow has"));
             }
             let done = |needs: &NodeId| {
                 state.nodes.get(needs).is_some_and(|settled| {
@@ -140,13 +125,6 @@ fn off_flow(
             before.map(|needs| format!("{call} allowed as step {node} before {needs}, which it needs, was done"))
         }
     }
-}
-
-/// A step that failed is done later only where it was looked at again after a call that was accepted.
-pub(super) fn settled(state: &State, settled: &NodeSettled) -> Option<String> {
-    let failed = state.nodes.get(&settled.node).is_some_and(|known| known.outcome == NodeOutcome::Failed);
-    (failed && settled.outcome == NodeOutcome::Done && !state.put_right(&settled.node))
-        .then(|| format!("step {} done after it failed, and nothing that was accepted shows it", settled.node))
 }
 
 /// What runs is what gate 2 was approved on, and whatever is not was filled in or accepted.

@@ -215,7 +215,7 @@ fn a_forged_call_after_a_failure_is_found_where_it_was_forged() {
                 allowed.args = args.into();
             },
             ALLOWED,
-            "with another tool or arguments than the flow has",
+            "with other arguments than the flow has",
         ),
         ("run without using the yes", |s| act(s).approved = false, ALLOWED, "nobody accepted so"),
         (

@@ -1,25 +1,21 @@
 //! What a reader of the chain relies on about each call that was let through: it rests on a grant of the spec that gate 1
-//! approved, in the attempt that its step was in, no more often than the grant says, and on approvals that had not ended.
-//! Whether its arguments were inside the grant is not asked here: that takes the manifests, and a bundle has none.
-
-use std::sync::Arc;
+//! approved, in the attempt that its step was in, no more often than the grant says, within the window and the limits, and
+//! on approvals that had not ended. What is outside the grant whatever the manifest says is found; defaults, separators
+//! and groups are not asked about, for that takes manifests and inventory, and a bundle has none.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Digest, NodeId},
+    artifact::{Agent, ArtifactKind, Constraint, NodeId, Spec},
     engagement::{Call, CallAllowed, Purpose, State},
     flow::NodeOutcome,
 };
 
+use super::{Papers, steps};
+
 /// What is wrong with a call that was allowed at `at`.
-pub(super) fn allowed(
-    state: &State,
-    allowed: &CallAllowed,
-    at: Timestamp,
-    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
-) -> Vec<String> {
+pub(super) fn allowed(state: &State, allowed: &CallAllowed, at: Timestamp, papers: &Papers<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let call = &allowed.call;
     if allowed.approved {
@@ -29,6 +25,8 @@ pub(super) fn allowed(
         } else if state.approved_until.get(&allowed.digest).is_some_and(|until| *until <= at) {
             found.push(format!("{call} allowed as approved, after that approval had ended"));
         }
+    } else if allowed.counts.is_some() && state.approved_in(&allowed.digest, at).is_some() {
+        found.push(format!("{call} allowed without using the approval that names it"));
     }
     match &allowed.purpose {
         Purpose::Act { node, attempt, .. } if *attempt != state.attempt(node) => {
@@ -45,9 +43,42 @@ pub(super) fn allowed(
         _ => {}
     }
     // A spec that is missing or was changed is reported where it was filed.
-    let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| document(&spec));
-    found.extend(spec.and_then(|spec| off_grant(state, allowed, &spec)).map(|why| format!("{call} allowed {why}")));
+    let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| (papers.spec)(&spec));
+    let Some(spec) = spec else { return found };
+    let why = off_grant(state, allowed, &spec, papers).or_else(|| over(state, allowed, at, &spec, papers));
+    found.extend(why.map(|why| format!("{call} allowed {why}")));
     found
+}
+
+/// Which limit of the spec was over. What takes back, looks or clears up goes on.
+fn over(state: &State, allowed: &CallAllowed, at: Timestamp, spec: &Spec, papers: &Papers<'_>) -> Option<String> {
+    if matches!(allowed.purpose, Purpose::Undo { .. }) {
+        let until = spec.undo_until.filter(|until| at >= *until)?;
+        return Some(format!("to take back what could be taken back until {until}"));
+    }
+    let always = || {
+        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| (papers.flow)(&flow));
+        let node = flow.zip(allowed.purpose.node());
+        node.is_some_and(|(flow, node)| flow.node(node).is_some_and(|node| node.step.always))
+    };
+    if allowed.purpose.recovers() || always() {
+        return None;
+    }
+    let limits = &spec.limits;
+    let outside = state.outside.saturating_sub(state.outside_seen);
+    if let Some(window) = spec.window.filter(|window| at < window.from || window.until <= at)
+        && allowed.counts.is_some()
+    {
+        return Some(format!("as a change outside the window from {} until {}", window.from, window.until));
+    }
+    if state.ran >= u64::from(limits.tool_calls) {
+        return Some(format!("after the {} tool calls that the spec allows", limits.tool_calls));
+    }
+    if state.worked >= i64::from(limits.minutes) * 60 {
+        return Some(format!("after the {} minutes of running that the spec allows", limits.minutes));
+    }
+    (outside >= u64::from(limits.attempts_outside.max(1)))
+        .then(|| format!("after {outside} attempts outside the boundary, at which the spec stops it"))
 }
 
 /// Why a step was not to be taken back.
@@ -64,11 +95,16 @@ fn undone(state: &State, node: &NodeId) -> Option<String> {
 }
 
 /// Why a call does not rest on the grant that it names.
-fn off_grant(state: &State, allowed: &CallAllowed, spec: &Value) -> Option<String> {
+fn off_grant(state: &State, allowed: &CallAllowed, spec: &Spec, papers: &Papers<'_>) -> Option<String> {
     let (name, agent) = (&allowed.grant, allowed.agent);
     let (id, undo) = name.strip_suffix(".undo").map_or((name.as_str(), false), |id| (id, true));
     let (side, at) = id.split_once('.').unwrap_or((id, ""));
-    let grant = at.parse::<usize>().ok().and_then(|at| spec.get("boundary")?.get(side)?.get(at));
+    let grants = match side {
+        "discover" => spec.boundary.discover.as_slice(),
+        "build" => spec.boundary.build.as_slice(),
+        _ => &[],
+    };
+    let grant = at.parse::<usize>().ok().and_then(|at| grants.get(at));
     let Some(grant) = grant else { return Some(format!("under `{name}`, which the approved spec does not have")) };
     let builds = side == "build";
     if builds != (agent == Agent::Build) {
@@ -83,13 +119,21 @@ fn off_grant(state: &State, allowed: &CallAllowed, spec: &Value) -> Option<Strin
         let same = acted.and_then(|call| call.grant.as_deref()) == Some(id);
         return (!same).then(|| format!("under `{name}`, and the step did not act under `{id}`"));
     }
-    if grant.get("tool").and_then(Value::as_str) != Some(allowed.tool.as_str()) {
+    if grant.tool != allowed.tool {
         return Some(format!("with `{}` under `{name}`, which is for another tool", allowed.tool));
+    }
+    let given = steps::given(&allowed.args, papers);
+    let outside = |(argument, constraint): &(&String, &Constraint)| {
+        let value = given.as_ref().and_then(|given| given.get(*argument));
+        value.is_some_and(|value| is_outside(constraint, value))
+    };
+    if let Some((argument, constraint)) = grant.constraints.iter().find(outside) {
+        return Some(format!("under `{name}`, outside which it is: `{argument}` must be {}", constraint.words()));
     }
     if !builds && allowed.counts.is_some() {
         return Some(format!("as a change under `{name}`, which only lets it read"));
     }
-    let most = grant.get("at_most").and_then(Value::as_u64)?;
+    let most = u64::from(grant.at_most?);
     let effect = allowed.counts.as_ref()?;
     let known = state.effects.get(name);
     let new = !known.is_some_and(|known| known.contains(effect));
@@ -101,4 +145,23 @@ fn off_grant(state: &State, allowed: &CallAllowed, spec: &Value) -> Option<Strin
 fn acted<'a>(state: &'a State, node: &NodeId) -> Option<&'a Call> {
     let of = |call: &&Call| matches!(&call.purpose, Purpose::Act { node: it, .. } if it == node);
     state.calls.values().rev().filter(|call| call.refused.is_none()).find(of)
+}
+
+/// Whether a value is outside a constraint whatever its format is. What only the manifest or the inventory can tell, such
+/// as what `*` may stand for and who is in a group, is not asked.
+fn is_outside(constraint: &Constraint, value: &Value) -> bool {
+    let accepts = |constraint: &Constraint, value: &Value| constraint.accepts(value, None, |_, _| true);
+    if accepts(constraint, value) {
+        return false;
+    }
+    // Names may know no case.
+    let Value::String(text) = value else { return true };
+    let lower = |value: &Value| value.as_str().map_or_else(|| value.clone(), |text| text.to_ascii_lowercase().into());
+    let folded = Constraint {
+        is: constraint.is.as_ref().map(lower),
+        one_of: constraint.one_of.as_ref().map(|choices| choices.iter().map(lower).collect()),
+        like: constraint.like.as_ref().map(|pattern| pattern.to_ascii_lowercase()),
+        ..constraint.clone()
+    };
+    !accepts(&folded, &text.to_ascii_lowercase().into()) && !steps::alike_one_of(constraint, value)
 }

@@ -159,7 +159,7 @@ fn an_undo_of_what_a_failed_step_left_is_allowed() {
 fn an_approval_that_has_not_ended_and_a_count_that_is_not_used_up_are_good() {
     let found = found(|story| {
         answer(story).expires = Some(noon() + SignedDuration::from_secs(ACT as i64 + 1));
-        call(story, ACT).counts = Some("sw01".into());
+        call(story, ACT).counts = Some(node().to_string());
     });
     assert_eq!(found, Vec::<String>::new());
 }

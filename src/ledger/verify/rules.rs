@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use serde_json::{Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, AutomationFlow, CallId, Digest, Phase},
+    artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
     engagement::{
         About, Actor, Answer, Answered, Arguments, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
         Event, Gate, Purpose, State, call_digest, opened,
@@ -14,16 +14,11 @@ use crate::{
     facts::AUTONOMOUS,
 };
 
-use super::{building, drafting, gone, granted, recorded};
+use super::{Papers, building, drafting, gone, granted, recorded, steps};
 
-/// What is wrong with an event after `state`; `document` gives what is stored, if it is unchanged.
-/// `flow` gives a flow that is.
-pub(super) fn breaches(
-    state: &State,
-    event: &Event,
-    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
-    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
-) -> Vec<String> {
+/// What is wrong with an event after `state`.
+pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec<String> {
+    let Papers { document, flow, .. } = papers;
     let mut found = Vec::new();
     if state.closed.is_some() && !matches!(event.body, Body::Retried(_) | Body::Redacted(_)) {
         found.push(format!("{} after the engagement was closed", event.body.kind()));
@@ -39,6 +34,10 @@ pub(super) fn breaches(
             found.extend(filed_on(state, filed));
             found.extend(drafting::filed(state, &event.actor, filed));
             found.extend(building::flow(state, filed, document, flow));
+            let unread = |digest: &Digest| document(digest).is_some() && (papers.spec)(digest).is_none();
+            if filed.artifact == ArtifactKind::Spec && unread(&filed.digest) {
+                found.push(format!("{} filed that cannot be read", filed.artifact));
+            }
         }
         Body::Answered(answered) => {
             if answered.policy.is_none() {
@@ -48,8 +47,9 @@ pub(super) fn breaches(
             answered_what_was_asked(state, answered, document, &mut found);
         }
         Body::Allowed(allowed) => {
-            allowed_within(state, allowed, document, flow, &mut found);
-            found.extend(granted::allowed(state, allowed, event.at, document));
+            allowed_within(state, allowed, papers, &mut found);
+            found.extend(granted::allowed(state, allowed, event.at, papers));
+            found.extend(steps::allowed(state, allowed, papers));
             found.extend(sealed_otherwise(state, &allowed.call, &allowed.args, document));
         }
         Body::Refused(refused) => {
@@ -57,13 +57,7 @@ pub(super) fn breaches(
             found.extend(sealed_otherwise(state, &refused.call, &refused.args, document));
         }
         Body::Finished(finished) => found.extend(finished_once(state, finished)),
-        Body::Void(void) => {
-            let unknown = state.calls.get(&void.call).is_some_and(|call| call.outcome == Some(CallOutcome::Unknown));
-            let shown = state.calls.get(&void.shown_by).is_some_and(|call| call.outcome == Some(CallOutcome::Ok));
-            if !unknown || !shown {
-                found.push(format!("{} called void, but nothing that was read back shows it", void.call));
-            }
-        }
+        Body::Void(void) => found.extend(steps::void(state, void)),
         Body::Redacted(redacted) => {
             found.extend(by_person("redacted"));
             found.extend(gone::redacted(state, redacted));
@@ -118,7 +112,7 @@ pub(super) fn breaches(
         Body::HolesFilled(filled) => found.extend(building::filled(state, &event.actor, filled)),
         Body::Deviated(deviation) => found.extend(building::deviated(state, &event.actor, deviation)),
         Body::Considered(considered) => found.extend(building::considered(state, &event.actor, considered)),
-        Body::Settled(settled) => found.extend(building::settled(state, settled)),
+        Body::Settled(settled) => found.extend(steps::settled(state, settled, papers)),
     }
     found
 }
@@ -302,13 +296,7 @@ fn answered_what_was_asked(
     }
 }
 
-fn allowed_within(
-    state: &State,
-    allowed: &CallAllowed,
-    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
-    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
-    found: &mut Vec<String>,
-) {
+fn allowed_within(state: &State, allowed: &CallAllowed, papers: &Papers<'_>, found: &mut Vec<String>) {
     let call = &allowed.call;
     found.extend(used(state, call));
     let digest = call_digest(&state.id, allowed.purpose.node(), allowed.tool.as_str(), &allowed.args);
@@ -319,7 +307,10 @@ fn allowed_within(
         found.push(format!("{call} allowed in the requirements phase"));
     }
     found.extend(closed(state, Gate::One, format_args!("{call} allowed")));
-    found.extend(building::allowed(state, allowed, document, flow));
+    found.extend(building::allowed(state, allowed, papers));
+    if matches!(allowed.purpose, Purpose::Act { .. } | Purpose::Undo { .. }) && state.phase != Phase::Build {
+        found.push(format!("{call} allowed ({}) in the {} phase", allowed.purpose.words(), state.phase));
+    }
     if let Some(asked) = state.asked_anew().filter(|_| !allowed.purpose.recovers()) {
         found.push(format!("{call} allowed while {} was asked anew", asked.about));
     }
@@ -374,7 +365,7 @@ fn finished_once(state: &State, finished: &CallFinished) -> Option<String> {
         None => Some(format!("an outcome of {call}, which was never allowed")),
         Some(earlier) if earlier.refused.is_some() => Some(format!("an outcome of {call}, which was refused")),
         // What was unknown may become known.
-        Some(earlier) if earlier.in_doubt() => None,
+        Some(earlier) if earlier.in_doubt() => steps::known_later(earlier, finished),
         Some(_) => Some(format!("a second outcome of {call}")),
     }
 }

@@ -473,6 +473,8 @@ fn an_unknown_outcome_may_become_known_and_a_closed_engagement_may_be_retried() 
         message: None,
     };
     story.events.insert(15, (story.events[14].0, Actor::Program, Body::Finished(unknown)));
+    let Body::Finished(known) = &mut story.events[16].2 else { panic!() };
+    known.message = Some("sent again: it answered from memory".into());
     let nodes = BTreeMap::from([("create-vlan/sw01".to_owned(), 2)]);
     story.tell(person("grace"), Body::Retried(Retried { nodes, calls: vec![digest_for("k7m2q", &act())] }));
     let again = Purpose::Act { node: act().node().unwrap().clone(), attempt: 2, r#try: 1 };

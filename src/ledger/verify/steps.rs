@@ -1,0 +1,253 @@
+//! What a reader of the chain relies on about the steps of the flow: each is called as the flow has it, is looked at where
+//! it was looked at before gate 2, and comes to what calls of its own show. What a result says of a state takes the
+//! manifests, which a bundle does not have, and is not asked here.
+
+use std::{net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+
+use crate::{
+    artifact::{Arg, ArtifactKind, Constraint, FlowNode, NodeId, Until},
+    engagement::{
+        Arguments, Call, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose, RESENT, State, opened,
+    },
+    flow::NodeOutcome,
+};
+
+use super::Papers;
+
+/// What is wrong with a call that was allowed for a step, or to look at one.
+pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    let call = &allowed.call;
+    let flow = || state.artifact(ArtifactKind::Flow).and_then(|flow| (papers.flow)(&flow));
+    let node = |id: &NodeId| flow().and_then(|flow| flow.node(id).cloned());
+    match &allowed.purpose {
+        Purpose::Act { node: id, r#try, .. } => {
+            if *r#try > 1 && allowed.counts.is_some() {
+                found.push(format!("{call} allowed as try {try} of step {id}, and what changes things is tried once"));
+            }
+            if allowed.counts.as_ref().is_some_and(|counts| counts != id.as_str()) {
+                found.push(format!("{call} allowed as step {id}, and counted as something else"));
+            }
+            let changes = |node: &FlowNode| node.undo.is_some() || node.after.is_some();
+            if allowed.counts.is_none() && node(id).as_ref().is_some_and(changes) {
+                found.push(format!("{call} allowed as step {id} without being counted, and the step changes things"));
+            }
+        }
+        Purpose::Undo { node: id } => {
+            let known = node(id);
+            let undo = known.as_ref().and_then(|node| node.undo.as_ref());
+            let given = given(&allowed.args, papers);
+            if let (Some(undo), Some(given)) = (undo, given) {
+                let same =
+                    undo.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)));
+                if undo.tool != allowed.tool || !same {
+                    found.push(format!("{call} allowed to undo {id} otherwise than gate 2 was shown"));
+                }
+            }
+        }
+        Purpose::Recheck { node: id, .. }
+        | Purpose::ReadBack { node: id, .. }
+        | Purpose::UndoCheck { node: id }
+        | Purpose::Observe { node: id } => {
+            let before = node(id).and_then(|node| Some(node.before?.call));
+            let first = before.and_then(|call| state.calls.get(&call));
+            let first = first.or_else(|| looked(state, id));
+            if first.is_some_and(|first| !looks_at_the_same(first, allowed, papers)) {
+                found.push(format!("{call} allowed to {}, and it reads something else", allowed.purpose.words()));
+            }
+        }
+        Purpose::CheckBefore { check, item } | Purpose::CheckAfter { check, item } => {
+            let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| (papers.spec)(&spec));
+            let known =
+                spec.as_ref().and_then(|spec| Some((spec, spec.acceptance.iter().find(|known| known.id == *check)?)));
+            let Some((spec, known)) = known else { return found };
+            let items = known.items();
+            let wanted = items.get(*item as usize).and_then(|item| {
+                let inputs = spec.inputs_value();
+                let scope = crate::artifact::Scope::new().with("inputs", &inputs).with("item", item);
+                known.check.fill(&scope).ok()
+            });
+            let same = |wanted: &Map<String, Value>, given: &Map<String, Value>| {
+                wanted.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)))
+            };
+            let given = given(&allowed.args, papers);
+            let reads = match (&wanted, &given) {
+                (Some(wanted), Some(given)) => same(wanted, given),
+                (None, _) => false,
+                (_, None) => true,
+            };
+            if known.check.tool != allowed.tool || !reads {
+                found.push(format!("{call} allowed to {}, and it reads something else", allowed.purpose.words()));
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// How a call of a step is not what the flow has: where all its arguments are known, exactly these; else those that are.
+pub(super) fn unlike(known: &FlowNode, allowed: &CallAllowed, papers: &Papers<'_>) -> Option<&'static str> {
+    if known.step.tool != allowed.tool {
+        return Some("another tool");
+    }
+    if known.target.as_ref().is_some_and(|target| !alike_text(target, &allowed.target)) {
+        return Some("another target");
+    }
+    // What was redacted is said elsewhere.
+    let given = given(&allowed.args, papers)?;
+    let same = match known.known_args() {
+        Some(args) => args == *given,
+        None => known.step.args.iter().all(|(name, arg)| match (arg, given.get(name)) {
+            (_, None) => false,
+            (Arg::Hole(hole), Some(value)) => {
+                let inside = |value: &Value| {
+                    hole.constraint.as_ref().is_none_or(|within| within.accepts(value, None, |_, _| true))
+                };
+                inside(value)
+            }
+            (arg, Some(value)) => arg.literal().is_none_or(|literal| alike(literal, value)),
+        }),
+    };
+    (!same).then_some("other arguments")
+}
+
+/// The arguments of a call, where they can be read here.
+pub(super) fn given(args: &Arguments, papers: &Papers<'_>) -> Option<Arc<Map<String, Value>>> {
+    match args {
+        Arguments::Plain(args) => Some(Arc::new(args.clone())),
+        Arguments::Sealed(digest) => {
+            opened(&*(papers.document)(digest)?).and_then(|value| value.as_object().cloned()).map(Arc::new)
+        }
+    }
+}
+
+/// The reading of a step's state that came first in its attempt.
+fn looked<'a>(state: &'a State, node: &NodeId) -> Option<&'a Call> {
+    let attempt = state.attempt(node);
+    let read = |purpose: &Purpose| state.call_for(purpose).map(|(_, call)| call).filter(|call| call.refused.is_none());
+    read(&Purpose::Recheck { node: node.clone(), attempt })
+        .or_else(|| read(&Purpose::ReadBack { node: node.clone(), attempt }))
+}
+
+fn looks_at_the_same(first: &Call, allowed: &CallAllowed, papers: &Papers<'_>) -> bool {
+    let args = first.args == allowed.args || {
+        let (first, again) = (given(&first.args, papers), given(&allowed.args, papers));
+        first.is_none() || again.is_none() || first == again
+    };
+    args && first.tool == allowed.tool.as_str() && first.target.as_ref() == Some(&allowed.target)
+}
+
+/// What a step came to rests on calls of that step, in the attempt that it is in.
+pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>) -> Vec<String> {
+    let (node, attempt) = (&settled.node, state.attempt(&settled.node));
+    if settled.attempt != attempt {
+        return vec![format!("step {node} settled in attempt {}, and it was in attempt {attempt}", settled.attempt)];
+    }
+    let failed = state.nodes.get(node).is_some_and(|known| known.outcome == NodeOutcome::Failed);
+    if failed && settled.outcome == NodeOutcome::Done {
+        let right = state.put_right(node);
+        return (!right)
+            .then(|| format!("step {node} done after it failed, and nothing that was accepted shows it"))
+            .into_iter()
+            .collect();
+    }
+    let act = |r#try: u32| Purpose::Act { node: node.clone(), attempt, r#try };
+    let acts = state.served.range(act(1)..=act(Until::MOST_ATTEMPTS)).rev();
+    let sent = acts.filter_map(|(_, id)| state.calls.get(id)).find(|call| was_sent(call));
+    let answered =
+        |purpose: Purpose| state.call_for(&purpose).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Ok));
+    let read_back = answered(Purpose::ReadBack { node: node.clone(), attempt });
+    let seen = read_back || answered(Purpose::Verify { node: node.clone(), attempt });
+    let told = state.applied.get(node).copied();
+    // What a step changes is counted, and what it reads is not.
+    let changes = state.effects.values().any(|effects| effects.contains(node.as_str()));
+    let flow = || state.artifact(ArtifactKind::Flow).and_then(|flow| (papers.flow)(&flow));
+    let conditional = || {
+        let node = flow().and_then(|flow| flow.node(node).cloned());
+        node.is_none_or(|node| node.skipped.is_some() || node.step.when.is_some())
+    };
+    let why = match (settled.outcome, sent) {
+        (NodeOutcome::Done, None) => Some("done, and it was never called"),
+        (NodeOutcome::Done, Some(call)) if call.outcome != Some(CallOutcome::Ok) && !seen && told != Some(true) => {
+            Some("done, though its call did not succeed and nothing that was read shows it")
+        }
+        (NodeOutcome::Done, Some(_)) if changes && !settled.changed => {
+            Some("done without a change, and it changes things")
+        }
+        (NodeOutcome::Unchanged | NodeOutcome::Skipped | NodeOutcome::NotRun, Some(_)) => {
+            Some("not run, though it was called")
+        }
+        (NodeOutcome::Unchanged, None) if !answered(Purpose::Recheck { node: node.clone(), attempt }) => {
+            Some("unchanged, and nobody looked")
+        }
+        (NodeOutcome::Skipped, None) if !conditional() => Some("skipped, and the flow has no reason to"),
+        (NodeOutcome::Failed, Some(_)) if changes && !settled.changed && !read_back && told != Some(false) => {
+            Some("failed with nothing changed, and nothing that was read shows that")
+        }
+        (NodeOutcome::Undone, _)
+            if !answered(Purpose::UndoCheck { node: node.clone() })
+                || !state.call_for(&Purpose::Undo { node: node.clone() }).is_some_and(|(_, call)| was_sent(call)) =>
+        {
+            Some("taken back, and nothing that was called and read shows that")
+        }
+        _ => None,
+    };
+    why.map(|why| format!("step {node} settled as {why}")).into_iter().collect()
+}
+
+fn was_sent(call: &Call) -> bool {
+    call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent)
+}
+
+/// A call that is called void did not take effect: a later reading of what its step changes shows it.
+pub(super) fn void(state: &State, void: &CallVoid) -> Option<String> {
+    let shows = |call: &Call| {
+        let reads =
+            matches!(&call.purpose, Purpose::ReadBack { node, .. } | Purpose::UndoCheck { node } if *node == void.node);
+        reads && call.outcome == Some(CallOutcome::Ok)
+    };
+    let known = state.calls.get(&void.call);
+    let unknown = known.is_some_and(|call| call.outcome == Some(CallOutcome::Unknown));
+    let own = known.is_some_and(|call| call.purpose.node() == Some(&void.node));
+    let shown = state.calls.get(&void.shown_by).is_some_and(shows) && void.shown_by.number() > void.call.number();
+    (!unknown || !own || !shown).then(|| format!("{} called void, but nothing that was read back shows it", void.call))
+}
+
+/// An outcome that was unknown becomes known only by sending the call again under its own id.
+pub(super) fn known_later(earlier: &Call, finished: &CallFinished) -> Option<String> {
+    let again = finished.message.as_deref().is_some_and(|message| message.starts_with(RESENT));
+    (earlier.outcome == Some(CallOutcome::Unknown) && !again)
+        .then(|| format!("{} was unknown, and has another outcome without having been sent again", finished.call))
+}
+
+/// Whether two values are the same once each is in its normal form, whatever their format is.
+pub(super) fn alike(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::String(one), Value::String(other)) => alike_text(one, other),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            // A member that one does not have may be a default.
+            one.iter().all(|(name, one)| other.get(name).is_none_or(|other| alike(one, other)))
+        }
+        _ => one == other,
+    }
+}
+
+/// Whether a value is the one that a constraint names, or one of those, in another spelling.
+pub(super) fn alike_one_of(constraint: &Constraint, value: &Value) -> bool {
+    let named = constraint.is.iter().chain(constraint.one_of.iter().flatten());
+    let rest = Constraint { is: None, one_of: None, ..constraint.clone() };
+    named.into_iter().any(|named| alike(named, value)) && rest.accepts(value, None, |_, _| true)
+}
+
+/// DNS names know no case, and addresses have several spellings.
+fn alike_text(one: &str, other: &str) -> bool {
+    let addresses = || Some(one.parse::<IpAddr>().ok()? == other.parse::<IpAddr>().ok()?);
+    let blocks = || Some(one.parse::<IpNet>().ok()? == other.parse::<IpNet>().ok()?);
+    one.eq_ignore_ascii_case(other) || addresses().or_else(blocks).unwrap_or(false)
+}

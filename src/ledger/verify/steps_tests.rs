@@ -1,0 +1,316 @@
+//! Steps that came to something else than the chain says, each with what is found and where.
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    artifact::{Agent, CallId, NodeId},
+    engagement::{CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose},
+    flow::NodeOutcome,
+    ledger::testing::{Story, act, allowed, spec},
+};
+
+/// The places of the events.
+const FILED: usize = 1;
+const FLOW: usize = 13;
+const ACT: usize = 14;
+const SETTLED: usize = 16;
+const AS_BUILT: usize = 17;
+
+fn node() -> NodeId {
+    act().node().unwrap().clone()
+}
+
+fn call(story: &mut Story, at: usize) -> &mut CallAllowed {
+    let Body::Allowed(call) = &mut story.events[at].2 else { panic!() };
+    call
+}
+
+fn finished(story: &mut Story, outcome: CallOutcome) {
+    let Body::Finished(finished) = &mut story.events[ACT + 1].2 else { panic!() };
+    finished.outcome = outcome;
+}
+
+fn settle(story: &mut Story, outcome: NodeOutcome, changed: bool) {
+    let Body::Settled(settled) = &mut story.events[SETTLED].2 else { panic!() };
+    (settled.outcome, settled.changed) = (outcome, changed);
+}
+
+/// The step was never called.
+fn not_called(story: &mut Story) {
+    story.events.drain(ACT..SETTLED);
+}
+
+fn counted(story: &mut Story) {
+    call(story, ACT).counts = Some(node().to_string());
+}
+
+/// Gives the flow this step; what it was approved on is found to be another, beside what is looked for.
+fn flow(story: &mut Story, step: Value, undo: Value) {
+    let node = json!({"id": node(), "target": "sw01", "needs": [], "step": step, "undo": undo});
+    let flow = story.document(&json!({"kind": "flow", "design": Digest::ZERO, "nodes": [node]}));
+    let Body::Filed(filed) = &mut story.events[FLOW].2 else { panic!() };
+    filed.digest = flow;
+}
+
+fn step(with: Value) -> Value {
+    json!({"id": "create-vlan", "tool": "switch.vlan.create", "with": with})
+}
+
+fn undoable(story: &mut Story) {
+    let undo = json!({"tool": "switch.vlan.delete", "with": {"vlan": 120}});
+    flow(story, step(json!({"vlan": 120})), undo);
+}
+
+/// The same with a spec that says this too.
+fn spec_with(story: &mut Story, field: &str, value: Value) {
+    let mut spec = spec();
+    spec[field] = value;
+    let spec = story.document(&spec);
+    let Body::Filed(filed) = &mut story.events[FILED].2 else { panic!() };
+    filed.digest = spec;
+}
+
+/// Puts a call and its answer before an event.
+fn put(story: &mut Story, at: usize, n: u64, agent: Agent, purpose: Purpose) {
+    let time = story.events[at].0;
+    let result = story.document(&json!({"n": n}));
+    let answer = CallFinished {
+        call: CallId::nth(n),
+        outcome: CallOutcome::Ok,
+        result: Some(result),
+        sealed: false,
+        message: None,
+    };
+    let made = allowed(n, agent, purpose, false);
+    story.events.insert(at, (time, Actor::Program, Body::Finished(answer)));
+    story.events.insert(at, (time, Actor::Agent(agent), Body::Allowed(Box::new(made))));
+}
+
+fn void(story: &mut Story, shown_by: u64) {
+    finished(story, CallOutcome::Unknown);
+    let void = CallVoid { call: CallId::nth(2), node: node(), attempt: 2, shown_by: CallId::nth(shown_by) };
+    story.events[SETTLED].2 = Body::Void(void);
+}
+
+fn found(change: impl Fn(&mut Story)) -> Vec<String> {
+    let mut story = Story::whole("k7m2q");
+    change(&mut story);
+    let verification = verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned());
+    verification.problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_step_that_was_called_otherwise_is_found_though_every_link_holds() {
+    type Forge = fn(&mut Story);
+    let table: &[(&str, Forge, usize, &str)] = &[
+        ("on another target", |s| call(s, ACT).target = "sw02".into(), ACT, "with another target"),
+        (
+            "with another value beside one that was not known",
+            |s| {
+                flow(s, step(json!({"vlan": 121, "name": {"cel": "steps.other.result.name"}})), Value::Null);
+                call(s, ACT).args = json!({"vlan": 120, "name": "guest"}).as_object().unwrap().clone().into();
+            },
+            ACT,
+            "with other arguments",
+        ),
+        (
+            "without an argument that the flow has",
+            |s| flow(s, step(json!({"vlan": 120, "name": {"cel": "steps.other.result.name"}})), Value::Null),
+            ACT,
+            "with other arguments",
+        ),
+        (
+            "with a value outside what its hole may be",
+            |s| flow(s, step(json!({"vlan": {"cel": "steps.other.result.id", "where": {"max": 100}}})), Value::Null),
+            ACT,
+            "with other arguments",
+        ),
+        (
+            "once more, as another try",
+            |s| {
+                counted(s);
+                call(s, ACT).purpose = Purpose::Act { node: node(), attempt: 1, r#try: 2 };
+            },
+            ACT,
+            "is tried once",
+        ),
+        ("counted as another", |s| call(s, ACT).counts = Some("sw02".into()), ACT, "counted as something else"),
+        ("without being counted", undoable, ACT, "without being counted"),
+        (
+            "without using its approval",
+            |s| {
+                counted(s);
+                call(s, ACT).approved = false;
+            },
+            ACT,
+            "without using the approval",
+        ),
+        (
+            "with an argument outside its grant",
+            |s| call(s, ACT).args = json!({"vlan": 666}).as_object().unwrap().clone().into(),
+            ACT,
+            "under `build.0`, outside which it is: `vlan` must be 120",
+        ),
+        (
+            "outside the window",
+            |s| {
+                counted(s);
+                spec_with(s, "window", json!({"from": "2020-01-01T00:00:00Z", "until": "2020-01-02T00:00:00Z"}));
+            },
+            ACT,
+            "as a change outside the window",
+        ),
+        (
+            "after the last call that the spec allows",
+            |s| spec_with(s, "limits", json!({"tool_calls": 1})),
+            ACT,
+            "after the 1 tool calls",
+        ),
+        (
+            "taken back otherwise",
+            |s| {
+                undoable(s);
+                settle(s, NodeOutcome::Failed, true);
+                put(s, AS_BUILT, 3, Agent::Build, Purpose::Undo { node: node() });
+            },
+            AS_BUILT,
+            "otherwise than gate 2 was shown",
+        ),
+        (
+            "after the build",
+            |s| {
+                let again = Purpose::Act { node: node(), attempt: 1, r#try: 1 };
+                put(s, AS_BUILT + 1, 3, Agent::Build, again);
+            },
+            AS_BUILT + 1,
+            "in the as-built phase",
+        ),
+        (
+            "looked at elsewhere",
+            |s| {
+                put(s, ACT, 3, Agent::Verifier, Purpose::Recheck { node: node(), attempt: 1 });
+                let end = AS_BUILT + 3;
+                put(s, end, 4, Agent::Verifier, Purpose::Observe { node: node() });
+                call(s, end).target = "sw02".into();
+            },
+            AS_BUILT + 3,
+            "and it reads something else",
+        ),
+        (
+            "checked elsewhere",
+            |s| {
+                let read = json!({"tool": "switch.vlan.create", "with": {"vlan": 7}});
+                spec_with(s, "acceptance", json!([{"id": "A1", "covers": [], "check": read, "expect": "true"}]));
+                put(s, AS_BUILT + 1, 3, Agent::Verifier, Purpose::CheckAfter { check: "A1".into(), item: 0 });
+            },
+            AS_BUILT + 1,
+            "and it reads something else",
+        ),
+    ];
+    for (name, forge, at, what) in table {
+        let found = found(forge);
+        let place = format!("event {}: ", at + 1);
+        assert!(found.iter().any(|line| line.starts_with(&place) && line.contains(what)), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn a_step_comes_to_what_its_own_calls_show() {
+    type Forge = fn(&mut Story);
+    let table: &[(&str, Forge, usize, &str)] = &[
+        (
+            "in an attempt that it was not in",
+            |s| {
+                s.events[SETTLED].2 = Body::Settled(NodeSettled {
+                    node: node(),
+                    attempt: 2,
+                    outcome: NodeOutcome::Done,
+                    changed: true,
+                    reason: None,
+                });
+            },
+            SETTLED,
+            "and it was in attempt 1",
+        ),
+        ("done, never called", not_called, ACT, "never called"),
+        ("done, after an error", |s| finished(s, CallOutcome::Error), SETTLED, "did not succeed"),
+        (
+            "done, without a change",
+            |s| {
+                counted(s);
+                settle(s, NodeOutcome::Done, false);
+            },
+            SETTLED,
+            "done without a change",
+        ),
+        ("unchanged, and called", |s| settle(s, NodeOutcome::Unchanged, false), SETTLED, "though it was called"),
+        ("not run, and called", |s| settle(s, NodeOutcome::NotRun, false), SETTLED, "though it was called"),
+        (
+            "unchanged, and nobody looked",
+            |s| {
+                settle(s, NodeOutcome::Unchanged, false);
+                not_called(s);
+            },
+            ACT,
+            "nobody looked",
+        ),
+        (
+            "skipped for no reason",
+            |s| {
+                settle(s, NodeOutcome::Skipped, false);
+                not_called(s);
+            },
+            ACT,
+            "has no reason to",
+        ),
+        (
+            "failed without a change, and nobody looked",
+            |s| {
+                counted(s);
+                settle(s, NodeOutcome::Failed, false);
+            },
+            SETTLED,
+            "nothing that was read shows that",
+        ),
+        ("taken back by nothing", |s| settle(s, NodeOutcome::Undone, false), SETTLED, "nothing that was called"),
+        ("void, by an earlier reading", |s| void(s, 1), SETTLED, "nothing that was read back shows it"),
+        (
+            "void, by a reading of another step",
+            |s| {
+                void(s, 3);
+                let other = NodeId::new(&"other".parse().unwrap(), None);
+                put(s, SETTLED, 3, Agent::Verifier, Purpose::ReadBack { node: other, attempt: 1 });
+            },
+            SETTLED + 2,
+            "nothing that was read back shows it",
+        ),
+        (
+            "known, without having been sent again",
+            |s| {
+                let known = s.events[ACT + 1].clone();
+                finished(s, CallOutcome::Unknown);
+                s.events.insert(ACT + 2, known);
+            },
+            ACT + 2,
+            "without having been sent again",
+        ),
+    ];
+    for (name, forge, at, what) in table {
+        let found = found(forge);
+        let place = format!("event {}: ", at + 1);
+        assert!(found.iter().any(|line| line.starts_with(&place) && line.contains(what)), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_read_in_other_words_is_the_same() {
+    let alike = |one: Value, other: Value| super::steps::alike(&one, &other);
+    assert!(alike(json!("Web01.Example"), json!("web01.example")));
+    assert!(alike(json!("2001:db8:0::1"), json!("2001:db8::1")));
+    assert!(alike(json!({"a": ["X"]}), json!({"a": ["x"], "more": 1})));
+    assert!(!alike(json!("192.0.2.1"), json!("192.0.21")));
+    assert!(!alike(json!("app01"), json!("evil")));
+    assert!(!alike(json!(120), json!("120")));
+    assert!(!alike(json!([1, 2]), json!([1])));
+}
