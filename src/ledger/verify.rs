@@ -8,6 +8,7 @@ mod building;
 mod drafting;
 mod gone;
 mod granted;
+mod policy;
 mod recorded;
 mod rules;
 mod signed;
@@ -487,6 +488,8 @@ mod building_tests;
 mod considered_tests;
 #[cfg(test)]
 mod drafting_tests;
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod steps_tests;
 #[cfg(test)]

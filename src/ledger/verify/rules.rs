@@ -11,10 +11,9 @@ use crate::{
         About, Actor, Answer, Answered, Arguments, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
         Event, Gate, Purpose, State, call_digest, opened,
     },
-    facts::AUTONOMOUS,
 };
 
-use super::{Papers, building, drafting, gone, granted, recorded, steps};
+use super::{Papers, building, drafting, gone, granted, policy, recorded, steps};
 
 /// What is wrong with an event after `state`.
 pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec<String> {
@@ -43,7 +42,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             if answered.policy.is_none() {
                 found.extend(by_person("answered"));
             }
-            found.extend(may_answer(state, &event.actor, answered));
+            found.extend(may_answer(state, &event.actor, answered, papers));
             answered_what_was_asked(state, answered, document, &mut found);
         }
         Body::Allowed(allowed) => {
@@ -156,36 +155,16 @@ fn asked_in_place(state: &State, asked: &Asked) -> Option<String> {
 }
 
 /// The policy answers gates and deviations, at stage 3; and nobody approves their own work where duties are apart.
-fn may_answer(state: &State, actor: &Actor, answered: &Answered) -> Option<String> {
+fn may_answer(state: &State, actor: &Actor, answered: &Answered, papers: &Papers<'_>) -> Option<String> {
     let about = &answered.about;
     let asked = state.asked.as_ref();
     if answered.policy.is_some() != (*actor == Actor::Policy) {
         return Some(format!("an answer about {about} by {actor} that says otherwise who gave it"));
     }
-    if let Some(policy) = &answered.policy {
-        let may = matches!(about, About::Gate1 | About::Gate2 | About::Deviation { .. });
-        if !may || policy.rules.is_empty() || answered.answer != Answer::Approve || !answered.calls.is_empty() {
-            return Some(format!("an answer about {about} by policy, which a person must give"));
-        }
-        if let About::Deviation { node } = about
-            && state.deviation_at(node).is_some_and(|known| known.found.because.is_some())
-        {
-            return Some(format!("an answer about {about} by policy to what the build agent wants"));
-        }
-        if matches!(about, About::Deviation { .. }) && answered.expires.is_none() {
-            return Some(format!("an answer about {about} by policy that never ends"));
-        }
-        let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
-        let drafted = state.artifacts.get(&kind).is_some_and(|filed| matches!(filed.author, Actor::Agent(_)));
-        if !drafted || state.rejected_by_a_person(about) {
-            return Some(format!("an answer about {about} by policy to what a person wrote or rejected"));
-        }
-        if asked.is_some_and(|asked| !asked.void.is_empty()) {
-            return Some(format!("an answer about {about} by policy to what is asked anew"));
-        }
-        if asked.is_none_or(|asked| asked.stage < AUTONOMOUS) {
-            return Some(format!("an answer about {about} by policy below trust stage 3"));
-        }
+    if let Some(policy) = &answered.policy
+        && let Some(why) = policy::may_not(state, answered, policy, papers)
+    {
+        return Some(why);
     }
     let Actor::Person(identity) = actor else { return None };
     let barred = asked.is_some_and(|asked| asked.barred.contains(&identity.name));

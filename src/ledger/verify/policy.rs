@@ -1,0 +1,86 @@
+//! What a reader of the chain relies on where policy answered in a person's place: it may only answer what policy answers,
+//! at stage 3, to what no person wrote or rejected, on the policies and the facts that the question was asked on. Whether
+//! its rules allow it is not tried again here.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    artifact::ArtifactKind,
+    engagement::{About, Actor, Answer, Answered, PolicyAnswer, State},
+    facts::AUTONOMOUS,
+    policy::{GateAction, GateFacts, Layer},
+};
+
+use super::Papers;
+
+/// Why policy was not to answer so.
+pub(super) fn may_not(
+    state: &State,
+    answered: &Answered,
+    policy: &PolicyAnswer,
+    papers: &Papers<'_>,
+) -> Option<String> {
+    let about = &answered.about;
+    let why = |why: &str| Some(format!("an answer about {about} by policy {why}"));
+    let asked = state.asked.as_ref();
+    let may = matches!(about, About::Gate1 | About::Gate2 | About::Deviation { .. });
+    if !may || policy.rules.is_empty() || answered.answer != Answer::Approve || !answered.calls.is_empty() {
+        return Some(format!("an answer about {about} by policy, which a person must give"));
+    }
+    if let About::Deviation { node } = about
+        && state.deviation_at(node).is_some_and(|known| known.found.because.is_some())
+    {
+        return why("to what the build agent wants");
+    }
+    if matches!(about, About::Deviation { .. }) && answered.expires.is_none() {
+        return why("that never ends");
+    }
+    let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
+    let drafted = state.artifacts.get(&kind).is_some_and(|filed| matches!(filed.author, Actor::Agent(_)));
+    if !drafted || state.rejected_by_a_person(about) {
+        return why("to what a person wrote or rejected");
+    }
+    if asked.is_some_and(|asked| !asked.void.is_empty()) {
+        return why("to what is asked anew");
+    }
+    if asked.is_none_or(|asked| asked.stage < AUTONOMOUS) {
+        return why("below trust stage 3");
+    }
+    if policy.rules.iter().any(|rule| rule.layer != Layer::Gate) {
+        return why("by rules that are not about gates");
+    }
+    let request = (papers.document)(&answered.request)?;
+    let says = |path: &str| request.pointer(path);
+    if says("/decided_on/policies").is_some_and(|policies| *policies != json!(policy.policies)) {
+        return why("on other policies than it was asked on");
+    }
+    // Facts that are missing or were changed are reported where documents are.
+    let facts = (papers.document)(&policy.facts)?;
+    let facts = match GateFacts::deserialize(facts.as_ref()) {
+        Ok(facts) => facts,
+        Err(error) => return why(&format!("on facts that cannot be read: {error}")),
+    };
+    let action = match about {
+        About::Gate1 => GateAction::ApproveSpec,
+        About::Gate2 => GateAction::ApproveDesign,
+        _ => GateAction::AcceptDeviation,
+    };
+    let requester = match &state.requester {
+        Actor::Person(identity) => identity.name.clone(),
+        other => other.to_string(),
+    };
+    let stage = asked.map_or(0, |asked| asked.stage);
+    let irreversible = says("/facts/irreversible").and_then(Value::as_array).map(|tools| json!(tools.len()));
+    let otherwise = [
+        (says("/facts/environments").cloned(), json!(facts.environments)),
+        (says("/facts/simulated").cloned(), json!(facts.simulated)),
+        (says("/facts/writes").cloned(), json!(facts.changes)),
+        (says("/facts/destructive").cloned(), json!(facts.destructive)),
+        (irreversible, json!(facts.irreversible)),
+    ];
+    let otherwise = otherwise.into_iter().any(|(asked, told)| asked.is_some_and(|asked| asked != told));
+    let own = facts.action == action && facts.stage == stage && facts.requester == requester;
+    let blueprint = state.requested.blueprint.as_deref().unwrap_or_default() == facts.blueprint;
+    (!own || !blueprint || otherwise).then(|| why("on other facts than it was asked on")).flatten()
+}
