@@ -120,6 +120,9 @@ impl Verification {
 /// So many answers on a name alone are named; of the others their number is said.
 const NAMED: usize = 8;
 
+/// How what is said of a witness begins.
+pub(super) const WITNESSED: &str = "witnessed: ";
+
 /// Said of everything that is verified without a witness.
 const NOT_WITNESSED: &str = "freshness not witnessed: nothing here shows that the chain has not been cut at its end";
 
@@ -133,7 +136,7 @@ impl Verification {
     /// Says that somebody outside knows how far it went.
     pub(super) fn witnessed_because(&mut self, what: &str) {
         self.notes.retain(|note| note != NOT_WITNESSED);
-        self.notes.push(format!("witnessed: {what}"));
+        self.notes.push(format!("{WITNESSED}{what}"));
     }
 
     /// Says why nobody outside does, though they were asked.
@@ -198,6 +201,7 @@ pub fn verify_against(
         problems: Vec::new(),
         notes: Vec::new(),
         names: Vec::new(),
+        ruled: Vec::new(),
         gone: Gone::default(),
         link: Link::start(),
         broken: false,
@@ -235,6 +239,8 @@ struct Walk<'a> {
     notes: Vec<String>,
     /// The answers that people gave without a signature, each with its place.
     names: Vec<String>,
+    /// The changes that ran on a rule alone.
+    ruled: Vec<String>,
     /// The sealed documents that are not there, and what was destroyed.
     gone: Gone,
     link: Link,
@@ -410,6 +416,9 @@ impl Walk<'_> {
         }
         breaches.extend(unsigned);
         self.names.extend(on_a_name(event));
+        if let Body::Allowed(allowed) = &event.body {
+            self.ruled.extend(granted::on_a_rule(allowed));
+        }
         state.apply(event);
         self.problems.extend(breaches.into_iter().map(|what| Problem::at(place, what)));
     }
@@ -424,15 +433,10 @@ impl Walk<'_> {
     }
 
     fn note_names(&mut self) {
-        let listed: Vec<&str> = self.names.iter().map(String::as_str).take(NAMED).collect();
-        let (listed, all) = (listed.join(", "), self.names.len());
-        let more = if all > NAMED { format!(", and {} more", all - NAMED) } else { String::new() };
-        let answers = if all == 1 { "answer" } else { "answers" };
-        if all > 0 {
-            self.notes.push(format!(
-                "on a name alone, which shows nothing about who it was: {all} {answers}: {listed}{more}"
-            ));
-        }
+        let (one, more) = ("on a name alone, which shows nothing about who it was", ["answer", "answers"]);
+        self.notes.extend(list(one, more, &self.names));
+        let one = "without anybody's approval of the call, on a rule that is not tried here";
+        self.notes.extend(list(one, ["change", "changes"], &self.ruled));
     }
 
     fn note_open_calls(&mut self) {
@@ -443,6 +447,15 @@ impl Walk<'_> {
             self.notes.push(format!("unknown: {id} ({purpose}) was allowed at {} and {ending}", call.at));
         }
     }
+}
+
+/// What is said of several: how many there are, and the first of them.
+fn list(what: &str, [one, more]: [&str; 2], all: &[String]) -> Option<String> {
+    let listed: Vec<&str> = all.iter().map(String::as_str).take(NAMED).collect();
+    let (listed, all) = (listed.join(", "), all.len());
+    let rest = if all > NAMED { format!(", and {} more", all - NAMED) } else { String::new() };
+    let name = if all == 1 { one } else { more };
+    (all > 0).then(|| format!("{what}: {all} {name}: {listed}{rest}"))
 }
 
 /// A person's answer that nobody signed, or what counts as one: approvals that were renewed, and what was destroyed.

@@ -35,6 +35,15 @@ pub struct PolicyTexts<'a> {
     pub gates: &'a str,
 }
 
+impl PolicyTexts<'_> {
+    /// The digest of all of them. Each text is digested by itself, so that no line can move from one file to the other
+    /// unseen.
+    pub fn digest(&self) -> Digest {
+        let texts = [self.guardrails, self.stages, self.gates].map(|text| digest_bytes(text.as_bytes()));
+        digest_bytes(texts.map(|digest| *digest.bytes()).as_flattened())
+    }
+}
+
 /// The guardrails, stages and gate policies, parsed and checked against the schema of the toolbox.
 #[derive(Debug)]
 pub struct Policies {
@@ -86,6 +95,7 @@ impl Policies {
 
     /// Like [`Self::load`], but examples may be missing or fail: to show what came of each, never to decide on.
     pub fn parse(texts: PolicyTexts<'_>, toolbox: &Toolbox) -> Result<Self, Vec<PolicyProblem>> {
+        let digest = texts.digest();
         let broken = |file: &str, message: String| vec![PolicyProblem { file: file.into(), line: 1, message }];
         let lowered = Lowered::from_toolbox(toolbox)
             .map_err(|error| broken(GUARDRAILS, format!("the tool manifests do not make a Cedar schema: {error}")))?;
@@ -101,9 +111,6 @@ impl Policies {
             problems.sort();
             return Err(problems);
         }
-        // Each text is digested by itself, so that no line can move from one file to the other unseen.
-        let texts = [texts.guardrails, texts.stages, texts.gates].map(|text| digest_bytes(text.as_bytes()));
-        let digest = digest_bytes(texts.map(|digest| *digest.bytes()).as_flattened());
         let rules = |action: &Action| Rules {
             guardrails: in_scope(&guardrails.set, action),
             stages: in_scope(&stages.set, action),

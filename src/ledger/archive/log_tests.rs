@@ -67,6 +67,17 @@ fn logged() -> (Contents, Vec<Leaf>) {
     (whole, leaves)
 }
 
+/// Puts the last events of the engagement and, where `stages` is not 0, of the chain of stages under one checkpoint.
+pub(super) fn under_one_checkpoint(contents: &mut Contents, stages: u64) -> (Checkpoint, Note) {
+    let mut leaves = vec![leaf(&contents.engagement.events)];
+    leaves.extend((stages > 0).then(|| leaf(&contents.trust)));
+    log(contents, &history(&[1]), PROOF, &proof(&leaves, 0, 1));
+    if stages > 0 {
+        log(contents, &history(&[1]), TRUST_PROOF, &proof(&leaves, 1, 1));
+    }
+    checkpoint(&leaves, 1)
+}
+
 #[test]
 fn a_bundle_says_where_its_chains_stand_in_the_log() {
     let (whole, leaves) = logged();
@@ -323,4 +334,29 @@ fn trust_stages_of_another_ledger_are_found() {
     let lines = said(&check(&whole.pack().unwrap()));
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("event 1 (trust/events.jsonl): the signature is not taken"), "{lines:?}");
+}
+
+#[test]
+fn what_was_published_before_the_last_leaf_does_not_cover_the_rest() {
+    let (whole, leaves) = logged();
+    let first = |seq: u64| Leaf {
+        seq,
+        head: chain::read(&whole.engagement.events[seq as usize - 1]).unwrap().hash,
+        engagement: leaves[3].engagement.clone(),
+    };
+    let under = |leaf: Leaf| {
+        let leaves = vec![leaf];
+        let mut bundle = whole.clone();
+        log(&mut bundle, &history(&[1, 2]), PROOF, &proof(&leaves, 0, 1));
+        verify_bundle(&bundle.pack().unwrap(), None, &[checkpoint(&leaves, 1)])
+    };
+    let last = under(first(20));
+    assert_eq!(last.freshness, Freshness::Witnessed { size: 1, seq: Some(20) }, "{:?}", last.notes);
+    // Gate 1 is under it; gate 2 and the end are not, and may be written anew by whoever hands this over.
+    let mut early = under(first(4));
+    assert_eq!(early.freshness, Freshness::NotWitnessed);
+    let why = "covers it up to event 4, and event 12 (approval.answered) came later";
+    assert!(early.notes.iter().any(|note| note.contains(why)), "{:?}", early.notes);
+    early.wants_a_witness();
+    assert!(!early.ok);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     artifact::{EngagementId, LedgerId, canonical},
-    engagement::Event,
+    engagement::{Body, Event},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
         keys::{KeyHistory, PUBLIC_KEYS, Unsigned, origin},
         log::{Freshness, InclusionProof},
         note::Note,
-        verify::{Problem, Verification},
+        verify::{Problem, Verification, WITNESSED},
     },
     Contents, Told, trust_events,
 };
@@ -114,7 +114,29 @@ impl Contents {
                 },
             }
         }
+        if !published.is_empty() && !self.trust_is_covered(told, &published) {
+            verification.freshness = Freshness::NotWitnessed;
+            verification.notes.retain(|note| !note.starts_with(WITNESSED));
+            verification.unwitnessed_because(
+                "it was asked above trust stage 1, and no published checkpoint covers the chain of trust stages here",
+            );
+        }
         found
+    }
+
+    /// Whether what was published covers the whole chain of trust stages that is here, or nothing rests on it: else a stage
+    /// that was taken back may have been cut off.
+    fn trust_is_covered(&self, told: &Told, published: &[&(Checkpoint, Note)]) -> bool {
+        let raised = |event: &Event| matches!(&event.body, Body::Asked(asked) if asked.stage > 1);
+        if !told.engagement.iter().any(raised) {
+            return true;
+        }
+        let proof = self.log.get(TRUST_PROOF).and_then(|bytes| serde_json::from_slice::<InclusionProof>(bytes).ok());
+        let Some(proof) = proof else { return false };
+        let note: Option<Note> = proof.checkpoint.parse().ok();
+        let under = note.and_then(|note| Checkpoint::of(&note).ok());
+        let whole = told.trust.last().is_some_and(|last| last.seq <= proof.leaf.seq);
+        whole && under.is_some_and(|under| published.iter().any(|(theirs, _)| theirs.size == under.size))
     }
 
     /// The keys, where they are here; else what is wrong with them.

@@ -3,13 +3,16 @@
 //! on approvals that had not ended. What is outside the grant whatever the manifest says is found; defaults, separators
 //! and groups are not asked about, for that takes manifests and inventory, and a bundle has none.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Constraint, NodeId, Spec},
+    artifact::{Agent, ArtifactKind, Constraint, Digest, NodeId, Spec},
     engagement::{Call, CallAllowed, Purpose, State},
     flow::NodeOutcome,
+    policy::{Layer, PolicyTexts},
 };
 
 use super::{Papers, steps};
@@ -27,6 +30,8 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, at: Timestamp, paper
         }
     } else if allowed.counts.is_some() && state.approved_in(&allowed.digest, at).is_some() {
         found.push(format!("{call} allowed without using the approval that names it"));
+    } else if allowed.counts.is_some() && assisted_as_shipped(allowed, papers) {
+        found.push(format!("{call} allowed as a change at trust stage 1, which nobody approved"));
     }
     match &allowed.purpose {
         Purpose::Act { node, attempt, .. } if *attempt != state.attempt(node) => {
@@ -48,6 +53,26 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, at: Timestamp, paper
     let why = off_grant(state, allowed, &spec, papers).or_else(|| over(state, allowed, at, &spec, papers));
     found.extend(why.map(|why| format!("{call} allowed {why}")));
     found
+}
+
+/// Whether a call was decided at trust stage 1 under the policies that ship with this program, which let nothing change
+/// there that nobody approved. What other policies say is not tried here.
+fn assisted_as_shipped(allowed: &CallAllowed, papers: &Papers<'_>) -> bool {
+    static SHIPPED: LazyLock<Digest> = LazyLock::new(|| {
+        let (guardrails, stages) =
+            (include_str!("../../../policies/guardrails.cedar"), include_str!("../../../policies/stages.cedar"));
+        PolicyTexts { guardrails, stages, gates: include_str!("../../../policies/gates.cedar") }.digest()
+    });
+    let basis = (papers.document)(&allowed.decided_on);
+    let says = |path: &str, value: Value| basis.as_ref().is_some_and(|basis| basis.pointer(path) == Some(&value));
+    says("/standing/stage", json!(1)) && says("/catalog/policies", json!(*SHIPPED))
+}
+
+/// A change that ran on a rule alone, without the approval of a person that names it: the call and the rule.
+pub(super) fn on_a_rule(allowed: &CallAllowed) -> Option<String> {
+    let by = allowed.rules.iter().rfind(|rule| rule.layer == Layer::Stage).map(|rule| rule.rule.as_str());
+    let changes = allowed.counts.is_some() && !allowed.approved;
+    changes.then(|| format!("{} ({}) by `{}`", allowed.call, allowed.purpose.words(), by.unwrap_or("no rule")))
 }
 
 /// Which limit of the spec was over. What takes back, looks or clears up goes on.

@@ -1,7 +1,7 @@
 //! Calls that no approved spec lets through, in a chain whose every link holds, each with what is found and where.
 
 use jiff::SignedDuration;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
@@ -162,4 +162,38 @@ fn an_approval_that_has_not_ended_and_a_count_that_is_not_used_up_are_good() {
         call(story, ACT).counts = Some(node().to_string());
     });
     assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn a_change_that_nobody_approved_is_named_and_at_stage_1_wrong_under_the_policies_that_ship() {
+    let verified = |stage: u64, policies: Value| {
+        let mut story = Story::whole("k7m2q");
+        let basis = story.document(&json!({"standing": {"stage": stage}, "catalog": {"policies": policies}}));
+        let act = call(&mut story, ACT);
+        (act.decided_on, act.counts, act.approved) = (basis, Some(node().to_string()), false);
+        let spoke = crate::policy::Spoke {
+            layer: crate::policy::Layer::Stage,
+            rule: "writes-run".into(),
+            reason: "they may".into(),
+        };
+        act.rules = vec![spoke];
+        answer(&mut story).calls.clear();
+        story.reconcile();
+        verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned())
+    };
+    let shipped = crate::policy::PolicyTexts {
+        guardrails: include_str!("../../../policies/guardrails.cedar"),
+        stages: include_str!("../../../policies/stages.cedar"),
+        gates: include_str!("../../../policies/gates.cedar"),
+    };
+    let shipped = json!(shipped.digest());
+    let found = verified(1, shipped.clone());
+    let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems, ["event 15: c2 allowed as a change at trust stage 1, which nobody approved"]);
+    for found in [verified(2, shipped), verified(1, json!(Digest::ZERO))] {
+        assert!(found.ok, "{:?}", found.problems);
+        let note = "without anybody's approval of the call, on a rule that is not tried here: 1 change: c2 (step \
+                    create-vlan/sw01) by `writes-run`";
+        assert!(found.notes.iter().any(|said| said == note), "{:?}", found.notes);
+    }
 }

@@ -9,7 +9,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
     engagement::{
         About, Actor, Answer, Answered, Arguments, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
-        Event, Gate, Purpose, State, call_digest, opened,
+        Event, Gate, GateState, Purpose, State, call_digest, opened,
     },
 };
 
@@ -106,6 +106,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
         Body::Returned(returned) => found.extend(drafting::returned(state, &event.actor, returned)),
         Body::Asked(asked) => {
             found.extend(asked_otherwise(&event.actor, asked, document));
+            found.extend(needs_less(state, asked, document));
             found.extend(asked_in_place(state, asked));
         }
         Body::HolesFilled(filled) => found.extend(building::filled(state, &event.actor, filled)),
@@ -139,6 +140,20 @@ fn asked_otherwise(actor: &Actor, asked: &Asked, document: &dyn Fn(&Digest) -> O
         }
     }
     found
+}
+
+/// A question that needs no signature, though gate 1 of the same engagement needed one: for the same people, at no lower
+/// trust stage, and reaching the same environments.
+fn needs_less(state: &State, asked: &Asked, document: &dyn Fn(&Digest) -> Option<Arc<Value>>) -> Option<String> {
+    let GateState::Open { request, .. } = &state.gate1 else { return None };
+    let (gate, now) = (document(request)?, document(&asked.request)?);
+    let same = |path: &str| gate.pointer(path).is_some() && gate.pointer(path) == now.pointer(path);
+    let needed = gate.get("signature_because").and_then(Value::as_array).is_some_and(|why| !why.is_empty());
+    let stage =
+        gate.pointer("/standing/stage").and_then(Value::as_u64).is_some_and(|stage| stage <= asked.stage.into());
+    let reach = same("/facts/environments") && same("/facts/unlisted_targets");
+    (needed && stage && !asked.needs_signature() && reach && same("/decided_on/people"))
+        .then(|| format!("a question about {} on a name alone, where gate 1 needed a signature", asked.about))
 }
 
 /// A gate is asked in its own phase, or anew while it is open, with the reason.

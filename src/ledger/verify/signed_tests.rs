@@ -147,3 +147,39 @@ fn a_question_says_of_signatures_what_its_request_says() {
     let said = |problem: &crate::ledger::Problem| problem.seq == 3 && problem.what.contains("need of a signature");
     assert!(found.problems.iter().any(said), "{:?}", found.problems);
 }
+
+#[test]
+fn a_question_that_needs_less_than_gate_1_did_is_found() {
+    let found = |gate: serde_json::Value, now: serde_json::Value| {
+        let mut story = Story::whole("k7m2q");
+        let same = |about: &str, more: &serde_json::Value| {
+            let mut request = json!({
+                "engagement": "k7m2q", "about": about, "decided_on": {"people": Digest::ZERO},
+                "facts": {"environments": ["production"], "unlisted_targets": false}, "standing": {"stage": 1},
+            });
+            for (name, value) in more.as_object().unwrap() {
+                request[name] = value.clone();
+            }
+            request
+        };
+        for (at, about, more) in [(2, "gate1", &gate), (10, "gate2", &now)] {
+            let request = story.document(&same(about, more));
+            let crate::engagement::Body::Asked(asked) = &mut story.events[at].2 else { panic!() };
+            asked.request = request;
+            let crate::engagement::Body::Answered(answered) = &mut story.events[at + 1].2 else { panic!() };
+            answered.request = request;
+        }
+        let verification = super::verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned());
+        verification.problems.iter().any(|problem| problem.what.contains("where gate 1 needed a signature"))
+    };
+    let needs = json!({"signature_because": ["it reaches production"]});
+    assert!(found(needs.clone(), json!({})));
+    for other in [
+        json!({"decided_on": {"people": "sha256:1"}}),
+        json!({"facts": {"environments": ["lab"], "unlisted_targets": false}}),
+        json!({"facts": {"environments": ["production"], "unlisted_targets": true}}),
+    ] {
+        assert!(!found(needs.clone(), other.clone()), "{other}");
+    }
+    assert!(!found(json!({}), json!({})));
+}

@@ -31,8 +31,14 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
             if allowed.counts.as_ref().is_some_and(|counts| counts != id.as_str()) {
                 found.push(format!("{call} allowed as step {id}, and counted as something else"));
             }
+            let known = node(id);
+            let looked = Purpose::Recheck { node: id.clone(), attempt: state.attempt(id) };
+            let looked = state.call_for(&looked).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Ok));
+            if !looked && known.as_ref().is_some_and(|node| node.before.is_some()) {
+                found.push(format!("{call} allowed as step {id}, and its state was not read again before"));
+            }
             let changes = |node: &FlowNode| node.undo.is_some() || node.after.is_some();
-            if allowed.counts.is_none() && node(id).as_ref().is_some_and(changes) {
+            if allowed.counts.is_none() && known.as_ref().is_some_and(changes) {
                 found.push(format!("{call} allowed as step {id} without being counted, and the step changes things"));
             }
         }

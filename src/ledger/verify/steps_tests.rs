@@ -168,6 +168,19 @@ fn a_step_that_was_called_otherwise_is_found_though_every_link_holds() {
             "after the 1 tool calls",
         ),
         (
+            "without having been looked at once more",
+            |s| {
+                let before = json!({"state": null, "call": "c1"});
+                let step = step(json!({"vlan": 120}));
+                let node = json!({"id": node(), "target": "sw01", "needs": [], "step": step, "before": before});
+                let flow = s.document(&json!({"kind": "flow", "design": Digest::ZERO, "nodes": [node]}));
+                let Body::Filed(filed) = &mut s.events[FLOW].2 else { panic!() };
+                filed.digest = flow;
+            },
+            ACT,
+            "its state was not read again before",
+        ),
+        (
             "taken back otherwise",
             |s| {
                 undoable(s);
