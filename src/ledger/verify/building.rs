@@ -113,7 +113,7 @@ fn off_flow(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option
     match flow.node(node) {
         None => Some(format!("{call} allowed as step {node}, which the flow does not have")),
         Some(known) => {
-            if let Some(what) = steps::unlike(known, allowed, papers) {
+            if let Some(what) = steps::unlike(state, (&flow, known), allowed, papers) {
                 return Some(format!("{call} allowed as step {node} with {what} than the flow has"));
             }
             let done = |needs: &NodeId| {

@@ -5,10 +5,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Arg, ArtifactKind, Constraint, FlowNode, NodeId, Until},
+    artifact::{Arg, ArtifactKind, AutomationFlow, Constraint, FlowNode, Hole, NodeId, Scope, Until},
     engagement::{
         Arguments, Call, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose, RESENT, State, opened,
     },
@@ -21,8 +21,8 @@ use super::Papers;
 pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let call = &allowed.call;
-    let flow = || state.artifact(ArtifactKind::Flow).and_then(|flow| (papers.flow)(&flow));
-    let node = |id: &NodeId| flow().and_then(|flow| flow.node(id).cloned());
+    let flow = allowed.purpose.node().and_then(|_| (papers.flow)(&state.artifact(ArtifactKind::Flow)?));
+    let node = |id: &NodeId| flow.as_ref().and_then(|flow| flow.node(id));
     match &allowed.purpose {
         Purpose::Act { node: id, r#try, .. } => {
             if *r#try > 1 && allowed.counts.is_some() {
@@ -34,17 +34,16 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
             let known = node(id);
             let looked = Purpose::Recheck { node: id.clone(), attempt: state.attempt(id) };
             let looked = state.call_for(&looked).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Ok));
-            if !looked && known.as_ref().is_some_and(|node| node.before.is_some()) {
+            if !looked && known.is_some_and(|node| node.before.is_some()) {
                 found.push(format!("{call} allowed as step {id}, and its state was not read again before"));
             }
             let changes = |node: &FlowNode| node.undo.is_some() || node.after.is_some();
-            if allowed.counts.is_none() && known.as_ref().is_some_and(changes) {
+            if allowed.counts.is_none() && known.is_some_and(changes) {
                 found.push(format!("{call} allowed as step {id} without being counted, and the step changes things"));
             }
         }
         Purpose::Undo { node: id } => {
-            let known = node(id);
-            let undo = known.as_ref().and_then(|node| node.undo.as_ref());
+            let undo = node(id).and_then(|node| node.undo.as_ref());
             let given = given(&allowed.args, papers);
             if let (Some(undo), Some(given)) = (undo, given) {
                 let same =
@@ -58,8 +57,8 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
         | Purpose::ReadBack { node: id, .. }
         | Purpose::UndoCheck { node: id }
         | Purpose::Observe { node: id } => {
-            let before = node(id).and_then(|node| Some(node.before?.call));
-            let first = before.and_then(|call| state.calls.get(&call));
+            let before = node(id).and_then(|node| node.before.as_ref());
+            let first = before.and_then(|before| state.calls.get(&before.call));
             let first = first.or_else(|| looked(state, id));
             if first.is_some_and(|first| !looks_at_the_same(first, allowed, papers)) {
                 found.push(format!("{call} allowed to {}, and it reads something else", allowed.purpose.words()));
@@ -73,7 +72,7 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
             let items = known.items();
             let wanted = items.get(*item as usize).and_then(|item| {
                 let inputs = spec.inputs_value();
-                let scope = crate::artifact::Scope::new().with("inputs", &inputs).with("item", item);
+                let scope = Scope::new().with("inputs", &inputs).with("item", item);
                 known.check.fill(&scope).ok()
             });
             let same = |wanted: &Map<String, Value>, given: &Map<String, Value>| {
@@ -95,7 +94,12 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
 }
 
 /// How a call of a step is not what the flow has: where all its arguments are known, exactly these; else those that are.
-pub(super) fn unlike(known: &FlowNode, allowed: &CallAllowed, papers: &Papers<'_>) -> Option<&'static str> {
+pub(super) fn unlike(
+    state: &State,
+    (flow, known): (&AutomationFlow, &FlowNode),
+    allowed: &CallAllowed,
+    papers: &Papers<'_>,
+) -> Option<&'static str> {
     if known.step.tool != allowed.tool {
         return Some("another tool");
     }
@@ -109,15 +113,54 @@ pub(super) fn unlike(known: &FlowNode, allowed: &CallAllowed, papers: &Papers<'_
         None => known.step.args.iter().all(|(name, arg)| match (arg, given.get(name)) {
             (_, None) => false,
             (Arg::Hole(hole), Some(value)) => {
-                let inside = |value: &Value| {
-                    hole.constraint.as_ref().is_none_or(|within| within.accepts(value, None, |_, _| true))
-                };
-                inside(value)
+                let within = hole.constraint.as_ref();
+                within.is_none_or(|within| within.accepts(value, None, |_, _| true))
+                    && bound(state, (flow, known), hole, papers).is_none_or(|bound| alike(&bound, value))
             }
             (arg, Some(value)) => arg.literal().is_none_or(|literal| alike(literal, value)),
         }),
     };
     (!same).then_some("other arguments")
+}
+
+/// What a hole of a step gives from what earlier steps answered, where that is here.
+fn bound(
+    state: &State,
+    (flow, known): (&AutomationFlow, &FlowNode),
+    hole: &Hole,
+    papers: &Papers<'_>,
+) -> Option<Value> {
+    let variables = hole.cel.variables();
+    if variables.iter().any(|variable| !["steps", "inputs", "item"].contains(&variable.as_str())) {
+        return None;
+    }
+    let read = hole.cel.members_of("steps")?;
+    let mut steps = Map::new();
+    for node in flow.nodes.iter().filter(|node| read.contains(node.step.id.as_str())) {
+        let done = state.nodes.get(&node.id).is_some_and(|settled| settled.outcome == NodeOutcome::Done);
+        let result = sent(state, &node.id).filter(|_| done)?.result?;
+        let stored = (papers.document)(&result)?;
+        let value = if state.requested.seal.is_some() { opened(&stored)? } else { stored };
+        let entry = json!({"result": value.as_ref()});
+        match node.id.as_str().split_once('/') {
+            None => drop(steps.insert(node.step.id.to_string(), entry)),
+            Some((step, item)) => {
+                let of = steps.entry(step.to_owned()).or_insert_with(|| json!({}));
+                of.as_object_mut()?.insert(item.to_owned(), entry);
+            }
+        }
+    }
+    let inputs = (papers.spec)(&state.artifact(ArtifactKind::Spec)?)?.inputs_value();
+    let (steps, item) = (Value::Object(steps), known.item.clone().unwrap_or_default());
+    hole.cel.evaluate(&Scope::new().with("steps", &steps).with("inputs", &inputs).with("item", &item)).ok()
+}
+
+/// The last call of a step in its attempt that may have reached its tool.
+fn sent<'a>(state: &'a State, node: &NodeId) -> Option<&'a Call> {
+    let attempt = state.attempt(node);
+    let act = |r#try: u32| Purpose::Act { node: node.clone(), attempt, r#try };
+    let acts = state.served.range(act(1)..=act(Until::MOST_ATTEMPTS)).rev();
+    acts.filter_map(|(_, id)| state.calls.get(id)).find(|call| was_sent(call))
 }
 
 /// The arguments of a call, where they can be read here.
@@ -160,9 +203,7 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
             .into_iter()
             .collect();
     }
-    let act = |r#try: u32| Purpose::Act { node: node.clone(), attempt, r#try };
-    let acts = state.served.range(act(1)..=act(Until::MOST_ATTEMPTS)).rev();
-    let sent = acts.filter_map(|(_, id)| state.calls.get(id)).find(|call| was_sent(call));
+    let sent = sent(state, node);
     let answered =
         |purpose: Purpose| state.call_for(&purpose).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Ok));
     let read_back = answered(Purpose::ReadBack { node: node.clone(), attempt });
@@ -170,9 +211,9 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
     let told = state.applied.get(node).copied();
     // What a step changes is counted, and what it reads is not.
     let changes = state.effects.values().any(|effects| effects.contains(node.as_str()));
-    let flow = || state.artifact(ArtifactKind::Flow).and_then(|flow| (papers.flow)(&flow));
     let conditional = || {
-        let node = flow().and_then(|flow| flow.node(node).cloned());
+        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| (papers.flow)(&flow));
+        let node = flow.as_ref().and_then(|flow| flow.node(node));
         node.is_none_or(|node| node.skipped.is_some() || node.step.when.is_some())
     };
     let why = match (settled.outcome, sent) {

@@ -127,6 +127,29 @@ fn a_step_that_was_called_otherwise_is_found_though_every_link_holds() {
             "with other arguments",
         ),
         (
+            "with a value that no earlier step gave",
+            |s| {
+                let earlier = json!({
+                    "id": "earlier", "target": "sw01", "needs": [],
+                    "step": {"id": "earlier", "tool": "switch.vlan.create"},
+                });
+                let later = step(json!({"vlan": {"cel": "steps.earlier.result.n"}}));
+                let later = json!({"id": node(), "target": "sw01", "needs": ["earlier"], "step": later});
+                let flow = json!({"kind": "flow", "design": Digest::ZERO, "nodes": [earlier, later]});
+                let flow = s.document(&flow);
+                let Body::Filed(filed) = &mut s.events[FLOW].2 else { panic!() };
+                filed.digest = flow;
+                let Body::Settled(settled) = &s.events[SETTLED].2 else { panic!() };
+                let earlier = NodeId::new(&"earlier".parse().unwrap(), None);
+                let done = Body::Settled(NodeSettled { node: earlier.clone(), ..settled.clone() });
+                let at = s.events[ACT].0;
+                s.events.insert(ACT, (at, Actor::Program, done));
+                put(s, ACT, 3, Agent::Build, Purpose::Act { node: earlier, attempt: 1, r#try: 1 });
+            },
+            ACT + 3,
+            "with other arguments",
+        ),
+        (
             "once more, as another try",
             |s| {
                 counted(s);
