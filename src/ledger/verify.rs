@@ -168,13 +168,20 @@ impl Verification {
         }
         if let Some(Freshness::Witnessed { size, .. }) = log.map(|log| &log.freshness) {
             let under = logged.iter().rev().find(|leaf| leaf.position < *size);
+            let later = logged.iter().find(|leaf| leaf.position >= *size);
             self.notes.retain(|note| note != NOT_WITNESSED);
-            self.notes.push(match under {
-                Some(leaf) => {
+            self.notes.push(match (under, later) {
+                (Some(leaf), None) => {
                     self.freshness = Freshness::Witnessed { size: *size, seq: Some(leaf.seq) };
-                    format!("witnessed: up to event {}, by a published checkpoint of {size} leaves", leaf.seq)
+                    format!("{WITNESSED}up to event {}, by a published checkpoint of {size} leaves", leaf.seq)
                 }
-                None => {
+                // Whoever has the ledger's key may have written anew what came after it was published.
+                (Some(leaf), Some(later)) => format!(
+                    "freshness not witnessed: the published checkpoint of {size} leaves covers it up to event {}, and event \
+                     {} is in the log since; bring one along that was published later",
+                    leaf.seq, later.seq
+                ),
+                (None, _) => {
                     format!("freshness not witnessed: nothing of this chain is under the checkpoint of {size} leaves")
                 }
             });
