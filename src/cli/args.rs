@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     call::CallArgs, keys::KeysArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, proofs::LogCommand, say::SayArgs,
-    spec::SpecArgs, tools::Tools,
+    spec::SpecArgs, tools::Tools, trust::Trust,
 };
 
 const CODES: &str = "\
@@ -216,34 +216,6 @@ pub struct Chat {
     /// What is to be done, in your words: the blueprint that is nearest is found by them.
     #[arg(long, value_name = "WORDS", conflicts_with = "blueprint")]
     pub text: Option<String>,
-}
-
-/// `trust`
-#[derive(Debug, Args)]
-pub struct Trust {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: TrustCommand,
-}
-
-/// What `trust` does.
-#[derive(Debug, Subcommand)]
-pub enum TrustCommand {
-    /// List the scopes and their stages, and who set them.
-    Show,
-    /// Give a scope another stage.
-    Set {
-        /// A blueprint in an environment, such as `dns@lab`.
-        scope: String,
-        /// 1 assisted, 2 supervised, 3 autonomous within policy.
-        stage: u8,
-        /// Why.
-        #[arg(long)]
-        reason: String,
-        /// Sign it with this SSH key, as `approve --key`; raising needs it.
-        #[arg(long, value_name = "FILE|agent")]
-        key: Option<PathBuf>,
-    },
 }
 
 /// `demo`

@@ -24,8 +24,10 @@ pub struct KeysArgs {
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
     /// Show the public keys, the current one last, and how long each signs.
+    #[command(after_help = "Example: countersign keys show > ledger-keys.txt")]
     Show,
     /// Make a new key, signed by the current one, that signs from now on.
+    #[command(after_help = "Example: countersign keys rotate && countersign keys show")]
     Rotate,
 }
 

@@ -28,10 +28,13 @@ pub struct Lab {
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
     /// Serve the lab over MCP on standard input and output.
+    #[command(after_help = "Example, in tools/lab.yaml: server: {command: ['{countersign}', lab, serve]}")]
     Serve,
     /// Show the simulated network and its faults.
+    #[command(after_help = "Example: countersign lab show")]
     Show,
     /// Put the simulated network back as it was at first.
+    #[command(after_help = "Example: countersign lab reset")]
     Reset,
     /// Make the lab misbehave.
     #[command(after_help = faults_help())]
@@ -136,5 +139,6 @@ fn show(global: &Global, file: &Path) -> Result<(), CliError> {
 
 fn faults_help() -> String {
     let rows = lab::FAULTS.iter().map(|(kind, about)| format!("  {kind:<13} {about}"));
-    format!("KIND:TOOL[@TARGET][,times=N][,ms=N]\n\nKinds:\n{}", rows.collect::<Vec<_>>().join("\n"))
+    let example = "Examples:\n  countersign lab fault 'lie:vlan.create@sw03,times=1'\n  countersign lab fault --clear";
+    format!("KIND:TOOL[@TARGET][,times=N][,ms=N]\n\nKinds:\n{}\n\n{example}", rows.collect::<Vec<_>>().join("\n"))
 }

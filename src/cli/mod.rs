@@ -3,6 +3,8 @@
 
 mod answer;
 mod args;
+#[cfg(test)]
+mod args_tests;
 mod asking;
 mod backup;
 mod call;

@@ -30,8 +30,10 @@ pub struct ModelsArgs {
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// List which models each agent asks, and where; nothing is asked.
+    #[command(after_help = "Example: countersign models list")]
     List,
     /// Ask each model two tiny questions: one for a document, one for a call.
+    #[command(after_help = "Example: countersign models check")]
     Check,
 }
 

@@ -41,12 +41,14 @@ pub enum SpecCommand {
     },
     /// Prove that no grant is dead and no policy fails, find each grant's worst call, and compare with the version
     /// before where there is one.
+    #[command(after_help = "Examples:\n  countersign spec prove my-spec.yaml\n  countersign spec prove k7m")]
     Prove {
         /// A spec's file, or an engagement.
         #[arg(value_name = "ID|FILE")]
         spec: String,
     },
     /// Prove that a version permits nothing that another did not, or show a call that only it permits.
+    #[command(after_help = "Examples:\n  countersign spec diff k7m 1 2\n  countersign spec diff old.yaml new.yaml")]
     Diff {
         /// An engagement, or the older spec's file.
         #[arg(value_name = "ID|OLDER")]

@@ -32,8 +32,10 @@ pub struct Tools {
 #[derive(Debug, Subcommand)]
 pub enum ToolsCommand {
     /// List the tools, what they do and whether they are pinned.
+    #[command(after_help = "Example: countersign tools list")]
     List,
     /// Start each server once, show what has changed about it, and pin it: program, arguments and tool definitions.
+    #[command(after_help = "Examples:\n  countersign tools pin\n  countersign tools pin lab --yes")]
     Pin {
         /// Only this family.
         family: Option<String>,

@@ -1,7 +1,8 @@
 //! `countersign trust`: which stage each blueprint has in each environment, and giving it another.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -14,12 +15,45 @@ use crate::{
 };
 
 use super::{
-    args::{Global, Trust, TrustCommand},
+    args::Global,
     context::Context,
     list::table,
     output::{CliError, Code, plain, say, say_json},
     signing::Key,
 };
+
+/// `trust`
+#[derive(Debug, Args)]
+pub struct Trust {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TrustCommand,
+}
+
+/// What `trust` does.
+#[derive(Debug, Subcommand)]
+pub enum TrustCommand {
+    /// List the scopes and their stages, and who set them.
+    #[command(after_help = "Example: countersign trust show --json")]
+    Show,
+    /// Give a scope another stage.
+    #[command(
+        after_help = "Examples:\n  countersign trust set dns@lab 2 --reason 'ten good runs' --key ~/.ssh/id_ed25519\n  \
+        countersign trust set dns@lab 1 --reason 'it went wrong'"
+    )]
+    Set {
+        /// A blueprint in an environment, such as `dns@lab`.
+        scope: String,
+        /// 1 assisted, 2 supervised, 3 autonomous within policy.
+        stage: u8,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Sign it with this SSH key, as `approve --key`; raising needs it.
+        #[arg(long, value_name = "FILE|agent")]
+        key: Option<PathBuf>,
+    },
+}
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Trust) -> Result<Code, CliError> {
