@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::Value;
 
-use super::recent::Recent;
+use super::{cost, recent::Recent};
 
 /// Longest source of one expression, in bytes.
 const LONGEST: usize = 4096;
@@ -163,6 +163,11 @@ impl Expression {
     /// The value over `scope`, as JSON.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluateError> {
         let wrong = |reason: String| EvaluateError { expression: self.source.clone(), reason };
+        if comprehension_depth(self.program.expression()) > 0 && !cost::is_bounded(self.program.expression(), &scope.0)
+        {
+            let most = cost::MOST_STEPS;
+            return Err(wrong(format!("it could come to more than {most} steps with what it reads; ask for less")));
+        }
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         for (name, value) in &scope.0 {
             let value = to_cel(value).ok_or_else(|| wrong(format!("`{name}` holds more than {MOST_ITEMS} items")))?;

@@ -4,6 +4,7 @@
 
 mod blueprint;
 mod canonical;
+mod cost;
 mod design;
 mod digest;
 mod discovery;
