@@ -1,12 +1,14 @@
 //! `countersign verify`: checks a chain, from the ledger or from an exported folder or bundle, which need no workspace.
 
-use std::path::Path;
+use std::{io::Read, path::Path};
 
 use crate::{
     artifact::{ArtifactKind, EngagementId, digest_of, from_yaml},
     engagement::{Body, Event, State},
     facts::AllowedSigners,
-    ledger::{Bundle, Freshness, Problem, TrustBook, Verification, read_bundle, read_bundle_file, verify_bundle},
+    ledger::{
+        Bundle, Freshness, Problem, TrustBook, Verification, read_bundle, read_bundle_file, read_plain, verify_bundle,
+    },
     runtime::WorkspaceError,
 };
 
@@ -129,10 +131,15 @@ async fn stored(
     Ok(verification)
 }
 
+/// The longest file that is read, in bytes; an artifact has no more.
+const LONGEST: u64 = 16 << 20;
+
 /// The allowed signers of whoever verifies.
 fn read_signers(path: &Path) -> Result<AllowedSigners, CliError> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| CliError::usage(format!("{}: {error}", path.display())))?;
+    // It may be a pipe.
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+    read.map_err(|error| CliError::usage(format!("{}: {error}", path.display())))?;
     AllowedSigners::parse_as(&path.display().to_string(), &text).map_err(|problem| CliError::usage(problem.to_string()))
 }
 
@@ -178,10 +185,12 @@ fn check_files(folder: &Path, bundle: &Bundle, verification: &mut Verification) 
     let Some(state) = State::replay(&events) else { return };
     for kind in ArtifactKind::ALL {
         let name = kind.file_name();
-        let text = std::fs::read_to_string(folder.join(name)).ok();
+        // A pipe could never end, and a link lead anywhere.
+        let bytes = read_plain(&folder.join(name), LONGEST).ok();
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
         let what = match (state.artifact(kind), text) {
-            (None, None) => continue,
-            (None, Some(_)) => format!("{name} lies in the folder, but the chain has no {kind}"),
+            (None, None) if !folder.join(name).exists() => continue,
+            (None, _) => format!("{name} lies in the folder, but the chain has no {kind}"),
             (Some(_), None) => format!("{name} is missing from the folder or cannot be read"),
             (Some(digest), Some(text)) => {
                 let value = from_yaml::<serde_json::Value>(name, &text);

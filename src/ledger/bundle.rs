@@ -341,7 +341,7 @@ pub fn read_bundle_file(path: &Path) -> Result<Vec<u8>, LedgerError> {
 }
 
 /// A file that is no link: that could lead anywhere.
-fn read_plain(path: &Path, most: u64) -> Result<Vec<u8>, LedgerError> {
+pub(crate) fn read_plain(path: &Path, most: u64) -> Result<Vec<u8>, LedgerError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file");

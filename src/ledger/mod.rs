@@ -28,6 +28,7 @@ mod verify;
 
 pub use archive::{Contents, LARGEST_BUNDLE, verify_bundle};
 pub use around::Around;
+pub(crate) use bundle::read_plain;
 pub use bundle::{Bundle, Told, read_bundle, read_bundle_file, write_bundle, write_new};
 pub use checkpoint::{Checkpoint, read_checkpoints};
 pub use claim::Claim;

@@ -266,6 +266,13 @@ fn the_artifacts_of_an_export_are_held_against_its_chain() {
         verify().code(5).shows(&format!("{name} was changed"));
         std::fs::remove_file(&path).unwrap();
         verify().code(5).shows(&format!("{name} is missing"));
+        // Neither is read: one never ends, and nobody writes to the other.
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        verify().code(5).shows(&format!("{name} is missing"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        verify().code(5).shows(&format!("{name} is missing"));
+        std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, text).unwrap();
     }
     verify().code(0);

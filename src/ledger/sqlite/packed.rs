@@ -22,7 +22,9 @@ pub(super) const STEP: &str = "PRAGMA user_version = 5;";
 /// The first byte of a row that is packed with the first dictionary.
 const FIRST: u8 = 1;
 /// The most that one row may hold when it is unpacked; far more than anything that is written.
-const MOST: u64 = 256 << 20;
+const MOST: u64 = 32 << 20;
+/// The most that rows which are read together may hold.
+const MOST_TOGETHER: u64 = 1 << 30;
 /// Small rows gain nothing worth the time from a higher one.
 const LEVEL: i32 = 1;
 /// What is shorter is not packed.
@@ -96,8 +98,21 @@ impl Unpacker {
 
     /// The bytes in many rows.
     pub(super) fn unpack_all(rows: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let mut with = Self::new();
-        rows.into_iter().map(|row| with.unpack(row)).collect()
+        Self::unpack_within(rows, MOST_TOGETHER)
+    }
+
+    fn unpack_within(rows: Vec<Vec<u8>>, most: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let (mut with, mut together) = (Self::new(), 0);
+        let unpack = |row| {
+            let bytes = with.unpack(row)?;
+            together += bytes.len() as u64;
+            if together > most {
+                let why = format!("together they hold more than {most} bytes");
+                return Err(LedgerError::corrupt("packed rows of the database file", why));
+            }
+            Ok(bytes)
+        };
+        rows.into_iter().map(unpack).collect()
     }
 }
 
@@ -121,6 +136,18 @@ mod tests {
                 assert_eq!(Unpacker::new().unpack(bytes.to_vec()).unwrap(), bytes, "as rows of before are");
             }
         }
+    }
+
+    #[test]
+    fn a_small_row_that_holds_far_too_much_is_an_error() {
+        let row = Packer::new().pack(&vec![b' '; MOST as usize + 1]);
+        assert!(row.len() < 1 << 20);
+        let error = Unpacker::new().unpack(row).unwrap_err().to_string();
+        assert!(error.contains("too much"), "{error}");
+        let row = Packer::new().pack(&[b' '; 1_000]);
+        assert_eq!(Unpacker::unpack_within(vec![row.clone(); 4], 4_000).unwrap().concat().len(), 4_000);
+        let error = Unpacker::unpack_within(vec![row; 5], 4_000).unwrap_err().to_string();
+        assert!(error.contains("together they hold more"), "{error}");
     }
 
     #[test]
