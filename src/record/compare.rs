@@ -255,6 +255,8 @@ fn outcome(view: &View<'_>, spec: &Spec, record: &ReconciledRecord, steps: &[Rec
     if outcome != record.outcome {
         let (says, is) = (word(record.outcome).unwrap_or_default(), word(outcome).unwrap_or_default());
         found.wrong.push(format!("it ended as `{says}`, and what it says itself comes to `{is}`"));
+    } else if figures(&summary) != figures(&record.summary) {
+        found.wrong.push(format!("its summary is `{}`, and what it says itself comes to `{summary}`", record.summary));
     } else if summary != record.summary {
         found.words.push(format!("`{}` is `{summary}` in the words of this version", record.summary));
     }
@@ -262,4 +264,13 @@ fn outcome(view: &View<'_>, spec: &Spec, record: &ReconciledRecord, steps: &[Rec
     for note in left.into_iter().filter(|note| !record.residual.contains(note)) {
         found.words.push(format!("it does not say, as this version would, that {note}"));
     }
+}
+
+/// The words of a summary that hold figures: counts, and the names of targets and requirements. Another version of the
+/// program says the same ones, in whatever words.
+fn figures(summary: &str) -> Vec<&str> {
+    let words = summary.split(|c: char| !(c.is_alphanumeric() || "-_.:/".contains(c)));
+    let mut figures: Vec<&str> = words.filter(|word| word.contains(|c: char| c.is_ascii_digit())).collect();
+    figures.sort_unstable();
+    figures
 }

@@ -174,10 +174,14 @@ fn nothing_is_read_back_where_nothing_was_written() {
 fn other_words_are_told_apart_from_what_is_wrong() {
     let chain = Chain::vlan().before_the_record();
     let mut other = chain.record();
-    other.summary = "all four are there".into();
+    other.summary = format!("done: {}", other.summary);
     other.residual.clear();
     let found = found(&chain, &other, false);
     assert_eq!(found.wrong, Vec::<String>::new());
-    assert!(found.words[0].starts_with("`all four are there` is `4 of 4 targets done"), "{:?}", found.words);
+    assert!(found.words[0].starts_with("`done: 4 of 4 targets done"), "{:?}", found.words);
     assert!(found.words.iter().any(|said| said.contains("approvals are asserted")), "{:?}", found.words);
+    for lie in ["All 5 targets done; R1 met", "everything is done"] {
+        let told = self::found(&chain, &ReconciledRecord { summary: lie.into(), ..chain.record() }, false);
+        assert!(told.wrong.len() == 1 && told.wrong[0].starts_with("its summary is `"), "{lie}: {:?}", told.wrong);
+    }
 }

@@ -106,10 +106,10 @@ fn a_record_that_does_not_follow_from_its_chain_is_found_where_it_was_filed() {
 #[test]
 fn a_record_in_other_words_holds_and_that_is_said() {
     let mut story = Story::whole("k7m2q");
-    change(&mut story, |record| record.summary = "it is there".into());
+    change(&mut story, |record| record.summary = "1 of 1 is there".into());
     let verification = check(&story);
     assert_eq!(verification.problems, []);
-    let said = "the record of event 19: `it is there` is `1 of 1 target done";
+    let said = "the record of event 19: `1 of 1 is there` is `1 of 1 target done";
     assert!(verification.notes.iter().any(|note| note.starts_with(said)), "{:?}", verification.notes);
 }
 
