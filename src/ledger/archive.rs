@@ -8,7 +8,7 @@ mod logged;
 mod manifest;
 mod packing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     artifact::{Digest, LedgerId, canonical},
@@ -205,7 +205,8 @@ pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>, published: &[(C
     let again = contents.files(&told);
     let is = again.as_ref().ok().and_then(|again| contents.manifest(&told, again).ok());
     if let Ok(again) = &again {
-        let placed = |path: &str| found.iter().any(|problem| problem.file.as_deref() == Some(path));
+        let known: BTreeSet<String> = found.iter().filter_map(|problem| problem.file.clone()).collect();
+        let placed = |path: &str| known.contains(path);
         let differs = |(path, file): (&String, &Packed<'_>)| {
             let same = path == MANIFEST || again.get(path).is_none_or(|again| again == file.bytes);
             (!same && !placed(path)).then(|| Problem::with(path, "is not as `countersign export` writes it"))
@@ -227,6 +228,7 @@ pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>, published: &[(C
     }
     verification.ok = found.is_empty();
     verification.problems = found;
+    verification.keep_the_first();
     verification
 }
 

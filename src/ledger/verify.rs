@@ -117,6 +117,9 @@ impl Verification {
     }
 }
 
+/// So many problems are told.
+const MOST_PROBLEMS: usize = 1_000;
+
 /// So many answers on a name alone are named; of the others their number is said.
 const NAMED: usize = 8;
 
@@ -131,6 +134,14 @@ impl Verification {
     pub fn unwitnessed(events: u64) -> Self {
         let (problems, notes) = (Vec::new(), vec![NOT_WITNESSED.into()]);
         Self { ok: true, events, head: None, freshness: Freshness::NotWitnessed, problems, notes, on_a_name: 0 }
+    }
+
+    /// Keeps as many problems as anybody reads; of the others their number is said.
+    pub(super) fn keep_the_first(&mut self) {
+        if let Some(more) = self.problems.len().checked_sub(MOST_PROBLEMS).filter(|more| *more > 0) {
+            self.problems.truncate(MOST_PROBLEMS);
+            self.problems.push(Problem { file: None, seq: 0, what: format!("and {more} more problems") });
+        }
     }
 
     /// Says that somebody outside knows how far it went.
@@ -228,7 +239,7 @@ pub fn verify_against(
     walk.note_open_calls();
     walk.note_names();
     walk.notes.push(NOT_WITNESSED.into());
-    Verification {
+    let mut verification = Verification {
         ok: walk.problems.is_empty(),
         events: events.len() as u64,
         head: walk.link.last.map(|last| last.hash),
@@ -236,7 +247,9 @@ pub fn verify_against(
         problems: walk.problems,
         notes: walk.notes,
         on_a_name: walk.names.len() as u64,
-    }
+    };
+    verification.keep_the_first();
+    verification
 }
 
 struct Walk<'a> {

@@ -1,7 +1,7 @@
 //! The manifest of a bundle: what is in it, down to the bytes, and what was left out of it. All of it follows from the
 //! other files, so it proves nothing by itself; it is what whoever has no other program checks first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -99,13 +99,15 @@ pub(super) fn says_otherwise(says: &Manifest, is: &Manifest) -> Vec<Problem> {
     differ("ledger", named(&says.ledger), named(&is.ledger));
     differ("number of events", says.events.to_string(), is.events.to_string());
     differ("hash of the last event", says.head.to_string(), is.head.to_string());
-    for digest in is.left_out.iter().filter(|digest| !says.left_out.contains(digest)) {
+    let of = |manifest: &Manifest| manifest.left_out.iter().copied().collect::<BTreeSet<_>>();
+    let (said, left_out) = (of(says), of(is));
+    for digest in left_out.difference(&said) {
         found.push(Problem::with(
             format!("blobs/{}.json", digest.hex()),
             "is missing, and the manifest does not say that it was left out",
         ));
     }
-    for digest in says.left_out.iter().filter(|digest| !is.left_out.contains(digest)) {
+    for digest in said.difference(&left_out) {
         found
             .push(Problem::with(MANIFEST, format!("says that {digest} was left out, which no event names or is here")));
     }

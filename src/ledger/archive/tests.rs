@@ -404,3 +404,30 @@ fn questions_of_another_ledger_are_found() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with(&format!("event {} (events.jsonl): asked in ledger 1", place + 1)), "{lines:?}");
 }
+
+#[test]
+fn of_very_many_problems_the_first_are_told_and_how_many_more() {
+    let mut manifest = None;
+    let whole = contents(&Story::whole("k7m2q"));
+    let entries = whole.pack().unwrap();
+    let files = unpack(&entries).unwrap();
+    let entries: Vec<(&str, EntryType, Vec<u8>)> = files
+        .iter()
+        .map(|(path, file)| {
+            let mut bytes = file.bytes.to_vec();
+            if path == MANIFEST {
+                let mut says: Value = serde_json::from_slice(&bytes).unwrap();
+                let more = (0..3_000).map(|n: u32| json!(digest_bytes(&n.to_le_bytes())));
+                says["left_out"].as_array_mut().unwrap().extend(more);
+                bytes = canonical(&says).unwrap();
+                manifest = Some(says);
+            }
+            (path.as_str(), EntryType::Regular, bytes)
+        })
+        .collect();
+    let entries: Vec<_> = entries.iter().map(|(path, kind, bytes)| (*path, *kind, bytes.as_slice())).collect();
+    let found = check(&archive(&entries));
+    assert!(!found.ok && manifest.is_some());
+    assert_eq!(found.problems.len(), 1_001);
+    assert!(said(&found)[1_000].ends_with(" more problems"), "{}", said(&found)[1_000]);
+}
