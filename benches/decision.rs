@@ -204,6 +204,7 @@ fn catalog(guardrails: &str) -> Catalog {
         policies: policies.into(),
         inventory: from_yaml("inventory.yaml", include_str!("../policies/inventory.yaml")).unwrap(),
         people: from_yaml("people.yaml", include_str!("../policies/people.yaml")).unwrap(),
+        signers: Default::default(),
         toolbox: toolbox.into(),
     })
 }

@@ -171,6 +171,7 @@ fn catalog() -> Catalog {
         gates: include_str!("../policies/gates.cedar"),
     };
     Catalog::from(CatalogParts {
+        signers: Default::default(),
         policies: Arc::new(Policies::load(texts, &toolbox).unwrap()),
         inventory: from_yaml("inventory.yaml", include_str!("../policies/inventory.yaml")).unwrap(),
         people: from_yaml("people.yaml", include_str!("../policies/people.yaml")).unwrap(),

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     circumstances::{Circumstances, changes, window_open},
-    still::{anew, still_as_approved},
+    still::{anew, still_agreed, still_as_approved},
 };
 
 /// What was decided about a proposal.
@@ -197,6 +197,8 @@ fn layers(
         limits(view, proposal, recovery, now).and_then(|()| grants.with_room()).map_err(at)?;
         return Err(Stopped::Ruled { verdict, digest, rules });
     }
+    let rests = approved_in.is_some().then_some(&digest);
+    still_agreed(view, catalog, &proposal.purpose, (rests, &target), now).map_err(at)?;
     rules.extend(contract.map(|spoke| as_accepted(view, proposal, spoke)));
     // 7. Counts and limits, reserved with the intent.
     limits(view, proposal, recovery, now).map_err(at)?;
@@ -345,7 +347,9 @@ pub(super) fn still_allowed(
     match ruling.verdict {
         Verdict::Allow => {
             let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
-            still_as_approved(view, catalog, tool, target, recovery).map_err(why)
+            still_as_approved(view, catalog, tool, target, recovery).map_err(why)?;
+            let rests = call.digest.as_ref().filter(|_| call.used_approval);
+            still_agreed(view, catalog, &proposal.purpose, (rests, target), now).map_err(why)
         }
         _ => Err(ruling.spoke.last().map_or_else(|| "no rule allows it now".into(), |spoke| spoke.reason.clone())),
     }

@@ -16,7 +16,7 @@ use super::{
         Grants, Moment, No, Refused, Said, contract_spoke, decide, gate, is_next, known, limits, one_change_at_a_time,
         step_approval,
     },
-    still::still_as_approved,
+    still::{still_agreed, still_as_approved},
 };
 
 /// What every layer says to a proposal.
@@ -104,9 +104,13 @@ pub fn explain(
     let on_contract = is_next(view, proposal, &args, moment.now);
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
     let gates = gate(view, tool, proposal, recovery, moment);
-    let as_approved = || still_as_approved(view, catalog, tool, target, recovery);
-    layers.push(answer(Layer::Gate, gates.and_then(|()| as_approved()).map(|()| None)));
     let asked = Circumstances::of(view, proposal, &digest, moment, recovery, on_contract);
+    let rests = asked.approved_in.is_some().then_some(&digest);
+    let as_approved = || {
+        still_as_approved(view, catalog, tool, target, recovery)?;
+        still_agreed(view, catalog, &proposal.purpose, (rests, target), moment.now)
+    };
+    layers.push(answer(Layer::Gate, gates.and_then(|()| as_approved()).map(|()| None)));
     let question = asked.question(view, catalog, (tool, &args), proposal, moment);
     let (ruled, nearest) = each_layer(catalog, boundary, &question);
     explanation.nearest = nearest;

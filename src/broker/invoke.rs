@@ -202,7 +202,7 @@ impl Broker {
         let (call, seal) = (view.state.next_call(), view.seal());
         let on = catalog.digests()?;
         let boundary = self.boundary(&view, &catalog)?;
-        let standing = Standing::of(&view, &catalog.inventory, trust.trust());
+        let standing = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers));
         // The chain names what was decided on; the ledger keeps it once for all calls that share it.
         let basis = json!({
             "catalog": on, "standing": standing, "trust": trust.trust().head(),
@@ -288,7 +288,7 @@ impl Broker {
         // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
         let boundary = self.boundary(&view, &catalog)?;
         let now = Timestamp::now().max(view.state.last_at);
-        let stage = Standing::of(&view, &catalog.inventory, trust.trust()).stage;
+        let stage = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers)).stage;
         let moment = Moment { now, stage, elsewhere: &elsewhere };
         let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, &moment) {
             Err(why) => Sent::Held(format!("not done, {why}")),

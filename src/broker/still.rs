@@ -1,8 +1,11 @@
 //! Whether what the gates were approved on still holds: the tools and targets as they were, and a yes that would still
 //! be enough where the target is now.
 
+use jiff::Timestamp;
+
 use crate::{
-    engagement::{Gate, GateState, View, not_enough_in},
+    artifact::Digest,
+    engagement::{Gate, GateState, Purpose, View, not_enough_in},
     policy::{ApprovedOn, Catalog, Layer},
     tool::{Effect, Tool},
 };
@@ -35,6 +38,10 @@ pub(super) fn still_as_approved(
             let reason = format!("{} does not hold for {target}: {why}; {}", gate.name(), anew(view));
             return Err(no(Layer::Gate, "approval.void", reason));
         }
+        if let Some(why) = view.state.gate_unnamed(gate, &catalog.signers) {
+            let reason = format!("{} does not hold: {why}; {}", gate.name(), anew(view));
+            return Err(no(Layer::Gate, "approval.void", reason));
+        }
         let request = view.blobs.get(request).map(AsRef::as_ref);
         let changed = if recovery {
             ApprovedOn::voided_tool(request, &tool.name, catalog)
@@ -48,4 +55,28 @@ pub(super) fn still_as_approved(
         }
     }
     Ok(())
+}
+
+/// Whether what people agreed to about exactly this call still counts; `call` is its digest where it rests on an approval.
+pub(super) fn still_agreed(
+    view: &View<'_>,
+    catalog: &Catalog,
+    purpose: &Purpose,
+    (call, target): (Option<&Digest>, &str),
+    now: Timestamp,
+) -> Result<(), No> {
+    let environment = catalog.inventory.target(target).map(|entry| entry.environment.as_str());
+    let node = if matches!(purpose, Purpose::Act { .. }) { purpose.node() } else { None };
+    let by = (&*catalog.signers, &catalog.people);
+    match view.state.call_unnamed(call, node, now, by, environment) {
+        None => Ok(()),
+        Some(why) => {
+            let reason = format!(
+                "what was said of this call does not hold: {why}; put the line back (with `valid-before` where the key \
+                 signs no more), or `countersign cancel {}`",
+                view.state.id
+            );
+            Err(no(Layer::Gate, "approval.void", reason))
+        }
+    }
 }

@@ -84,12 +84,17 @@ fn show(global: &Global, context: &Context, book: &TrustBook) -> Result<Code, Cl
         catalog.inventory.targets.iter().map(|target| target.environment.as_str()).collect();
     environments.sort_unstable();
     environments.dedup();
-    let mut rows = Vec::new();
+    let (mut rows, mut unnamed) = (Vec::new(), Vec::new());
+    let trust = book.trust_by(&catalog.signers);
     for blueprint in context.workspace.blueprints()? {
         let digest = digest_of(&blueprint).map_err(|error| CliError::failed(error.to_string()))?;
         for environment in &environments {
             let scope = Scope { blueprint: digest, environment: (*environment).to_owned() };
-            rows.push((format!("{}@{environment}", blueprint.name), book.trust().stage(&scope), scope));
+            let (name, stage) = (format!("{}@{environment}", blueprint.name), trust.stage(&scope));
+            if book.trust().stage(&scope) != stage {
+                unnamed.push(name.clone());
+            }
+            rows.push((name, stage, scope));
         }
     }
     if global.json {
@@ -105,6 +110,13 @@ fn show(global: &Global, context: &Context, book: &TrustBook) -> Result<Code, Cl
         scopes.add_row(vec![plain(name), format!("stage {stage}"), words(*stage).into(), scope.blueprint.short()]);
     }
     say(scopes.trim_fmt());
+    for name in unnamed {
+        say(format!(
+            "{name} was raised with a key that policies/allowed_signers does not name for then, so it stands at stage {}: put the \
+             line back (with `valid-before` where the key signs no more), or set it to 1 and raise it anew",
+            STAGES.start()
+        ));
+    }
     for event in book.events() {
         say(super::log::line(event, &Blobs::new()));
     }

@@ -29,6 +29,8 @@ pub struct Void {
     pub because: Vec<String>,
     /// What its approval rests on and is another now.
     pub differences: Vec<Difference>,
+    /// Whether the key that it was approved with is none that counts now: then nothing at all is changed on that approval.
+    pub unnamed: bool,
 }
 
 impl Gate {
@@ -96,13 +98,15 @@ pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<V
                 because.extend(differences.iter().map(ToString::to_string));
             }
         }
+        let unnamed = state.gate_unnamed(gate, &catalog.signers);
         let facts = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
         because.extend(outgrown(state, gate, by, &facts, catalog));
         if stage < AUTONOMOUS && opened_by_policy(state).any(|opened| opened == gate) {
             because.push(format!("policy answered it at trust stage {AUTONOMOUS}, and it stands at stage {stage} now"));
         }
+        because.extend(unnamed.iter().cloned());
         if !because.is_empty() {
-            found.push(Void { gate, because, differences });
+            found.push(Void { gate, because, differences, unnamed: unnamed.is_some() });
         }
     }
     Ok(found)
@@ -177,11 +181,11 @@ fn acted(view: &View<'_>, node: &NodeId) -> bool {
     view.act_of(node).is_some_and(|(_, call)| call.refused.is_none())
 }
 
-/// Whether a call that recovers only reads, or its tool is the one that was approved.
+/// Whether a call that recovers only reads, or its tool is the one that was approved and somebody who counts approved it.
 fn as_approved(view: &View<'_>, void: &[Void], proposal: &Proposal) -> bool {
     let Ok(name) = proposal.tool.parse::<ToolName>() else { return true };
     let reads = view.toolbox.tool(&name).is_some_and(|tool| tool.effect == Effect::Read);
-    reads || !changed_tools(void).contains(&name)
+    reads || !(changed_tools(void).contains(&name) || void.iter().any(|void| void.unnamed))
 }
 
 /// The tools that are not those that were approved.

@@ -16,6 +16,7 @@ mod filling;
 mod fold;
 mod found;
 mod look;
+mod named;
 mod next;
 mod purpose;
 mod question;

@@ -320,15 +320,16 @@ impl State {
     /// The role in which a person last agreed to a call; nothing where nobody did, someone rejected it since, or what
     /// was agreed to has ended.
     pub fn agreed_in(&self, call: &Digest, now: Timestamp) -> Option<Role> {
-        self.agreement(call, now).map(|answered| answered.role)
+        self.agreement(call, now).map(|(.., answered)| answered.role)
     }
 
     /// Whether the person who last agreed to a call signed that: then nobody renews it on a name.
     pub fn agreed_signed(&self, call: &Digest, now: Timestamp) -> bool {
-        self.agreement(call, now).is_some_and(|answered| answered.signature.is_some())
+        self.agreement(call, now).is_some_and(|(.., answered)| answered.signature.is_some())
     }
 
-    fn agreement(&self, call: &Digest, now: Timestamp) -> Option<&Answered> {
+    /// The yes that a call rests on.
+    pub(super) fn agreement(&self, call: &Digest, now: Timestamp) -> Option<&(Actor, Timestamp, Answered)> {
         if self.approved_until.get(call).is_some_and(|until| now >= *until) {
             return None;
         }
@@ -336,14 +337,15 @@ impl State {
             return None;
         }
         // An earlier answer than the last one about gate 2 was about another design.
-        for (.., answered) in self.answers.iter().rev() {
+        for answer in self.answers.iter().rev() {
+            let (.., answered) = answer;
             let named = match &answered.about {
                 About::Call { call: asked, .. } => asked == call,
                 About::Deviation { node } if self.wanted_call(node) == Some(*call) => true,
                 _ => answered.calls.contains(call),
             };
             if named && answered.answer == Answer::Approve {
-                return Some(answered);
+                return Some(answer);
             }
             if answered.about == About::Gate2 {
                 return None;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{CallId, CanonicalError, Digest, EngagementId, LedgerId, Nonce, canonical, digest_bytes, digest_of},
-    facts::{AllowedSigners, Role, Scope},
+    facts::{AllowedSigners, Role, Scope, TRUST_NAMESPACE},
 };
 
 use super::{
@@ -169,14 +169,19 @@ pub trait Statement: Serialize {
     fn expires(&self) -> Timestamp;
 }
 
+/// What an answer about this is signed for.
+pub(super) fn namespace(about: &About) -> &'static str {
+    match about {
+        About::Gate1 | About::Gate2 => "countersign-gate",
+        About::Call { .. } => "countersign-call",
+        About::Deviation { .. } => "countersign-deviation",
+        About::Failure { .. } | About::Unknown { .. } => "countersign-answer",
+    }
+}
+
 impl Statement for ApprovalStatement {
     fn namespace(&self) -> &'static str {
-        match self.about {
-            About::Gate1 | About::Gate2 => "countersign-gate",
-            About::Call { .. } => "countersign-call",
-            About::Deviation { .. } => "countersign-deviation",
-            About::Failure { .. } | About::Unknown { .. } => "countersign-answer",
-        }
+        namespace(&self.about)
     }
 
     fn person(&self) -> &str {
@@ -190,7 +195,7 @@ impl Statement for ApprovalStatement {
 
 impl Statement for TrustStatement {
     fn namespace(&self) -> &'static str {
-        "countersign-trust"
+        TRUST_NAMESPACE
     }
 
     fn person(&self) -> &str {

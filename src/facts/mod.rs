@@ -13,6 +13,8 @@ pub use found::{Finding, FoundBy, FoundIn, Within};
 pub use gaps::signing_gaps;
 pub use inventory::{Inventory, InventoryKind, Target, TargetExample};
 pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, PersonExample, Role};
-pub use signers::{AllowedSigners, NAMESPACES, SignerLine, SignersProblem, fingerprint, line_for, usable};
+pub use signers::{
+    AllowedSigners, NAMESPACES, SignerLine, SignersProblem, TRUST_NAMESPACE, fingerprint, key_of, line_for, usable,
+};
 pub use summary::{Facts, Risk, spec_facts, with_flow};
 pub use trust::{AUTONOMOUS, STAGES, Scope, Trust};

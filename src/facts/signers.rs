@@ -18,6 +18,9 @@ pub const NAMESPACES: [&str; 6] = [
     "countersign-redact",
 ];
 
+/// What raising a trust stage is signed for.
+pub const TRUST_NAMESPACE: &str = "countersign-trust";
+
 /// Where the file of a workspace lies; what a problem names where no other file is.
 const FILE: &str = "policies/allowed_signers";
 
@@ -61,6 +64,13 @@ pub struct SignersProblem {
     pub line: usize,
     /// What is wrong, and what to write instead.
     pub message: String,
+}
+
+impl Default for AllowedSigners {
+    /// Nobody's keys.
+    fn default() -> Self {
+        Self { file: FILE.into(), text: String::new(), lines: Vec::new() }
+    }
 }
 
 impl AllowedSigners {
@@ -185,6 +195,12 @@ pub fn usable(algorithm: &Algorithm) -> Result<(), String> {
         )),
         other => Err(format!("a key of the kind `{other}` is not taken; {instead}")),
     }
+}
+
+/// The key that an armored signature says it was made with, which shows nothing until the signature was checked.
+pub fn key_of(armored: &str) -> Result<PublicKey, String> {
+    let signature = SshSig::from_pem(armored).map_err(|error| format!("it is no SSH signature: {error}"))?;
+    Ok(PublicKey::from(signature.public_key().clone()))
 }
 
 /// How a key is named to people.

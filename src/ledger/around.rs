@@ -31,7 +31,13 @@ impl Around {
         let known = self.known().clone().filter(|known| known.is_of(store));
         let known = known.unwrap_or_else(|| Arc::new(TrustBook::unread(Arc::clone(store))));
         let (later, changing) = store.around(known.head().seq, except).await?;
-        let book = if later.is_empty() { known } else { Arc::new(known.followed_by(later)?) };
+        let book = if later.is_empty() {
+            known
+        } else {
+            let book = known.followed_by(later)?;
+            book.believed_after(known.head().seq).await?;
+            Arc::new(book)
+        };
         *self.known() = Some(Arc::clone(&book));
         Ok((book, changing))
     }

@@ -27,6 +27,19 @@ pub enum LedgerError {
         /// How that shows.
         reason: String,
     },
+    /// An event speaks for someone who is not shown to have said so.
+    #[error(
+        "event {seq} of engagement {engagement} is not believed: {reason}; nothing goes on from it: restore the workspace \
+         from a backup (`countersign verify {engagement}` shows what else is wrong)"
+    )]
+    Unbelieved {
+        /// The engagement.
+        engagement: EngagementId,
+        /// The place of the event.
+        seq: u64,
+        /// Why it is not believed.
+        reason: String,
+    },
     /// The file is not a ledger, or no longer one.
     #[error("{path} is not a ledger ({reason}); if it was one, restore it from a backup")]
     NotALedger {

@@ -1,5 +1,6 @@
 //! A handle on one engagement: the state that its chain folds into, its documents, and the one way to add to it.
 
+mod believed;
 mod fetched;
 mod open;
 
@@ -22,6 +23,7 @@ use super::{
     summary::Summary,
 };
 
+use believed::believed;
 use fetched::Fetched;
 
 /// Why something was not written.
@@ -118,7 +120,7 @@ impl Journal {
         }
         let later = stored.get(written..).unwrap_or_default();
         let mut ahead = self.ahead();
-        let events = fold(&mut ahead, later)?;
+        let events = fold(self.store.as_ref(), &mut ahead, later)?;
         let refreshed = self.documents.refresh(&ahead, &self.blobs);
         self.fetched.result()?;
         refreshed?;
@@ -432,10 +434,12 @@ fn open(digest: &Digest, document: &Value) -> Result<Arc<Value>, LedgerError> {
     opened(document).ok_or_else(|| LedgerError::blob(digest, "it is no sealed document"))
 }
 
-fn fold(state: &mut State, stored: &[Vec<u8>]) -> Result<Vec<Event>, LedgerError> {
+/// Folds stored events, each after it was found to be the next one and believed.
+fn fold(store: &dyn Store, state: &mut State, stored: &[Vec<u8>]) -> Result<Vec<Event>, LedgerError> {
     let mut events = Vec::with_capacity(stored.len());
     for bytes in stored {
         let event = follow(&state.id, bytes, state.seq + 1, state.head)?;
+        believed(store, state, &event)?;
         state.apply(&event);
         events.push(event);
     }
@@ -463,6 +467,8 @@ fn first(event: &Event) -> Result<State, LedgerError> {
     })
 }
 
+#[cfg(test)]
+mod believed_tests;
 #[cfg(test)]
 mod snapshot_tests;
 #[cfg(test)]

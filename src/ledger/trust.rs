@@ -1,14 +1,15 @@
 //! The ledger's own chain of trust stages: which stage each blueprint has in each environment, who said so and why.
 //! It is a chain like an engagement's, with the same hashes and the same one write.
 
-use std::sync::Arc;
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
+use ssh_key::PublicKey;
 
 use crate::{
     artifact::{Digest, EngagementId, canonical, digest_bytes},
     engagement::{Actor, Body, Event, Head, Signed, TrustRefusal, TrustSet, TrustStatement},
-    facts::{AllowedSigners, Trust},
+    facts::{AllowedSigners, STAGES, Scope, TRUST_NAMESPACE as NAMESPACE, Trust, key_of},
 };
 
 use super::{
@@ -35,6 +36,17 @@ pub struct TrustBook {
     store: Arc<dyn Store>,
     events: Vec<Event>,
     trust: Trust,
+    /// Who raised each scope last.
+    raised: BTreeMap<Scope, Raised>,
+}
+
+/// A raise, and what it was signed with.
+#[derive(Clone)]
+struct Raised {
+    person: String,
+    /// Nothing where its signature cannot be read.
+    key: Option<PublicKey>,
+    at: Timestamp,
 }
 
 impl TrustBook {
@@ -50,7 +62,7 @@ impl TrustBook {
 
     /// The chain before anything of it was read.
     pub(super) fn unread(store: Arc<dyn Store>) -> Self {
-        Self { store, events: Vec::new(), trust: Trust::default() }
+        Self { store, events: Vec::new(), trust: Trust::default(), raised: BTreeMap::new() }
     }
 
     /// Whether it is of this store.
@@ -61,7 +73,7 @@ impl TrustBook {
     /// The same with these stored events after the last one.
     pub(super) fn followed_by(&self, later: Vec<Vec<u8>>) -> Result<Self, LedgerError> {
         let (store, events) = (Arc::clone(&self.store), self.events.clone());
-        let mut book = Self { store, events, trust: self.trust.clone() };
+        let mut book = Self { store, events, trust: self.trust.clone(), raised: self.raised.clone() };
         for bytes in later {
             let (seq, prev) = book.last();
             let event = chain::check(&bytes, seq + 1, prev)
@@ -74,6 +86,19 @@ impl TrustBook {
     /// What the chain folds into.
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// The same as these signers have it: what was raised by a key that they do not name counts as never raised. What the
+    /// chain says of keys is only what was so when it was written, and whoever can write it can say that of any key.
+    pub fn trust_by(&self, signers: &AllowedSigners) -> Cow<'_, Trust> {
+        let mut trust = Cow::Borrowed(&self.trust);
+        for (scope, Raised { person, key, at }) in &self.raised {
+            let named = key.as_ref().is_some_and(|key| signers.allows(person, key, NAMESPACE, *at).is_ok());
+            if !named && self.trust.stage(scope) > *STAGES.start() {
+                trust.to_mut().set(scope.clone(), *STAGES.start(), self.trust.head());
+            }
+        }
+        trust
     }
 
     /// Its events, in order.
@@ -142,12 +167,36 @@ impl TrustBook {
         Ok(unsigned_stages(&self.events, &ledger, &document, own))
     }
 
+    /// Whether the signatures of the events after a place hold: what decisions rest on is asked, not only what is verified.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Corrupt`] if one does not; and whatever [`Store::blobs`] gives.
+    pub(super) async fn believed_after(&self, seq: u64) -> Result<(), LedgerError> {
+        match self.verify(None).await?.into_iter().find(|problem| problem.seq > seq) {
+            None => Ok(()),
+            Some(problem) => Err(LedgerError::corrupt(
+                "the chain of trust stages",
+                format!(
+                    "event {} is not believed: {} (`countersign verify trust` shows all)",
+                    problem.seq, problem.what
+                ),
+            )),
+        }
+    }
+
     fn last(&self) -> (u64, Digest) {
         self.events.last().map_or((0, Digest::ZERO), |event| (event.seq, event.hash))
     }
 
     fn fold(&mut self, event: Event) -> Result<(), LedgerError> {
         follows(&mut self.trust, &event).map_err(|why| LedgerError::corrupt("the chain of trust stages", why))?;
+        if let (Body::TrustSet(set), Actor::Person(who)) = (&event.body, &event.actor)
+            && set.stage > set.from
+        {
+            let key = set.signature.as_ref().and_then(|signature| key_of(&signature.armored).ok());
+            self.raised.insert(set.scope.clone(), Raised { person: who.name.clone(), key, at: event.at });
+        }
         self.events.push(event);
         Ok(())
     }
@@ -221,6 +270,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn trust_that_was_raised_with_a_key_that_is_not_named_any_more_counts_as_never_raised() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut trust = book(&dir).await;
+        let first = signed(&trust, &set(1, 3)).await;
+        trust.set(now(), ada(IdentityMeans::Signed), set(1, 3), Some(first)).await.unwrap();
+        trust.set(now(), ada(IdentityMeans::Asserted), set(3, 2), None).await.unwrap();
+        let line = line_for("ada", key().public_key());
+        let stage = |signers: &str| {
+            let signers = AllowedSigners::parse(signers).unwrap();
+            trust.trust_by(&signers).stage(&set(1, 2).scope)
+        };
+        assert_eq!(stage(&line), 2);
+        assert_eq!(
+            stage(&line.replace(" namespaces", " valid-before=\"19700102Z\",namespaces")),
+            2,
+            "it signs no more"
+        );
+        assert_eq!(stage(&line.replace(" namespaces", " valid-after=\"19700102Z\",namespaces")), 1, "it did not then");
+        assert_eq!(stage(&line.replace("ada", "eve")), 1);
+        assert_eq!(stage(""), 1);
+    }
+
+    #[tokio::test]
     async fn trust_that_was_raised_without_a_good_signature_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let mut trust = book(&dir).await;
@@ -237,6 +309,13 @@ mod tests {
         forge(&trust, ada(IdentityMeans::Signed), TrustSet { signature, ..set(1, 2) }).await;
         let found = book(&dir).await.verify(None).await.unwrap();
         assert!(matches!(found.as_slice(), [Problem { seq: 3, .. }]), "{found:?}");
+        // What decisions rest on finds it too, and goes on from nothing.
+        let around = crate::ledger::Around::default();
+        let refused = around.read(&book(&dir).await.store, None).await.err().unwrap();
+        assert!(
+            matches!(&refused, LedgerError::Corrupt { reason, .. } if reason.contains("event 3 is not believed")),
+            "{refused}"
+        );
         let dir = tempfile::tempdir().unwrap();
         forge(&book(&dir).await, ada(IdentityMeans::Asserted), set(1, 3)).await;
         let store = Arc::new(SqliteStore::open(dir.path().join("ledger.db")).await.unwrap());

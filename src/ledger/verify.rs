@@ -33,6 +33,7 @@ use crate::{
     facts::AllowedSigners,
 };
 
+pub(super) use signed::breaches;
 pub(super) use stages::{follows, person, unsigned_stages, untrusted, verify_stages};
 
 use gone::Gone;

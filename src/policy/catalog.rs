@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{CanonicalError, Digest, Recent, Spec, SpecError, digest_of},
-    facts::{FoundIn, Inventory, People},
+    facts::{AllowedSigners, FoundIn, Inventory, People},
     tool::Toolbox,
 };
 
@@ -29,6 +29,8 @@ pub struct CatalogParts {
     pub inventory: Inventory,
     /// The people.
     pub people: People,
+    /// Whose keys sign for whom. In no digest of what was decided on: an approval names the file that it was checked with.
+    pub signers: Arc<AllowedSigners>,
     /// The guardrails, the trust stages and the gate policies.
     pub policies: Arc<Policies>,
 }
@@ -96,9 +98,10 @@ impl std::ops::DerefMut for Catalog {
 impl Catalog {
     /// The same with what these answers add to the inventory.
     pub fn with_found(&self, answers: &[FoundIn<'_>]) -> Self {
-        let CatalogParts { toolbox, inventory, people, policies } = &self.parts;
-        let (toolbox, policies) = (Arc::clone(toolbox), Arc::clone(policies));
-        CatalogParts { toolbox, inventory: inventory.with_found(answers), people: people.clone(), policies }.into()
+        let CatalogParts { toolbox, inventory, people, signers, policies } = &self.parts;
+        let (toolbox, signers, policies) = (Arc::clone(toolbox), Arc::clone(signers), Arc::clone(policies));
+        let (inventory, people) = (inventory.with_found(answers), people.clone());
+        CatalogParts { toolbox, inventory, people, signers, policies }.into()
     }
 
     /// The digests of everything in it.

@@ -87,6 +87,7 @@ pub(crate) fn catalog_of(manifest: &str) -> Catalog {
         policies: policies.unwrap().into(),
         inventory: from_yaml("inventory.yaml", include_str!("../../policies/inventory.yaml")).unwrap(),
         people: from_yaml("people.yaml", include_str!("../../policies/people.yaml")).unwrap(),
+        signers: Default::default(),
         toolbox: toolbox.into(),
     })
 }

@@ -1,4 +1,4 @@
-//! The files that a catalog is parsed from: manifests and pins, policies, inventory and people. A mistake in one is
+//! The files that a catalog is parsed from: manifests and pins, policies, inventory, people and their keys. A mistake in one is
 //! said with its line.
 
 use std::{
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     artifact::{Digest, YamlError, digest_bytes, from_yaml},
-    facts::{Inventory, People},
+    facts::{AllowedSigners, Inventory, People},
     policy::{Catalog, CatalogParts, Policies, PolicyProblem, PolicyTexts},
     tool::{Kept, Manifest, Pins, Toolbox, filled},
 };
@@ -26,13 +26,16 @@ pub(super) struct CatalogFiles {
     gates: String,
     inventory: String,
     people: String,
+    /// Nothing is nobody's key.
+    signers: String,
 }
 
 impl CatalogFiles {
     /// What [`Self::read`] reads: a folder is here for the names in it.
     pub(super) fn paths(root: &Path) -> Result<Vec<PathBuf>, WorkspaceError> {
         let tools = listed(root, "tools", &["yaml", "yml"])?.into_iter().map(|(_, path)| path);
-        let policies = ["guardrails.cedar", "stages.cedar", "gates.cedar", "inventory.yaml", "people.yaml"];
+        let policies =
+            ["guardrails.cedar", "stages.cedar", "gates.cedar", "inventory.yaml", "people.yaml", "allowed_signers"];
         let policies = policies.into_iter().map(|name| root.join("policies").join(name));
         Ok([root.join("tools"), root.join("policies"), root.join("tools/pins.yaml")]
             .into_iter()
@@ -42,7 +45,7 @@ impl CatalogFiles {
     }
 
     pub(super) fn read(root: &Path) -> Result<Self, WorkspaceError> {
-        let pins = root.join("tools/pins.yaml");
+        let (pins, signers) = (root.join("tools/pins.yaml"), root.join("policies/allowed_signers"));
         let mut tools = folder(root, "tools")?;
         tools.retain(|(path, _)| path != "tools/pins.yaml");
         Ok(Self {
@@ -53,6 +56,7 @@ impl CatalogFiles {
             gates: read(&root.join("policies/gates.cedar"))?,
             inventory: read(&root.join("policies/inventory.yaml"))?,
             people: read(&root.join("policies/people.yaml"))?,
+            signers: if signers.exists() { read(&signers)? } else { String::new() },
         })
     }
 
@@ -78,7 +82,7 @@ impl CatalogFiles {
 
     pub(super) fn digest(&self) -> Digest {
         let mut bytes = Vec::new();
-        let fixed = [&self.guardrails, &self.stages, &self.gates, &self.inventory, &self.people];
+        let fixed = [&self.guardrails, &self.stages, &self.gates, &self.inventory, &self.people, &self.signers];
         let tools = self.tools.iter().flat_map(|(path, text)| [path, text]);
         for text in tools.chain(self.pins.as_ref()).chain(fixed) {
             bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
@@ -148,8 +152,10 @@ impl CatalogFiles {
         if !wrong.is_empty() {
             return Err(WorkspaceError::Problems(wrong));
         }
-        let policies = Policies::load(self.policies(), &toolbox).map_err(policy_problems)?;
-        Ok(CatalogParts { toolbox: Arc::new(toolbox), inventory, people, policies: Arc::new(policies) }.into())
+        let policies = Arc::new(Policies::load(self.policies(), &toolbox).map_err(policy_problems)?);
+        let signers = AllowedSigners::parse(&self.signers);
+        let signers = Arc::new(signers.map_err(|problem| WorkspaceError::Problems(vec![problem.to_string()]))?);
+        Ok(CatalogParts { toolbox: Arc::new(toolbox), inventory, people, signers, policies }.into())
     }
 }
 

@@ -231,3 +231,69 @@ fn what_was_approved_on_a_name_stays_at_stage_1_whatever_is_trusted_since() {
         assert_eq!(bench.writes().len(), if signed { 2 } else { 1 });
     }
 }
+
+#[test]
+fn an_approval_by_a_key_that_nobody_names_any_more_is_asked_for_anew() {
+    let (bench, id) = production();
+    let key = bench.key_of("bea");
+    let approve = || {
+        let digest = bench.question(&id);
+        bench.run(&["approve", &id, "--digest", &digest, "--as", "bea", "--key", &key]).code(0);
+    };
+    approve();
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
+    approve();
+    let signers = bench.read("policies/allowed_signers");
+    // A key that signs no more signed what it signed: nothing is asked that was answered.
+    let retired = bench.copy();
+    retired.write("policies/allowed_signers", &signers.replace("\nbea ", "\nbea valid-before=\"29990101Z\" "));
+    retired.drive(&id, 0);
+    assert_eq!(retired.writes().len(), 1);
+    // Whoever can write the ledger can write an answer by a key of their own, and the line that lets it sign.
+    let without: String =
+        signers.lines().filter(|line| !line.starts_with("bea ")).map(|line| format!("{line}\n")).collect();
+    bench.write("policies/allowed_signers", &without);
+    let anew = bench.drive(&id, 3);
+    assert_eq!(anew["status"]["about"], "gate1");
+    bench
+        .run(&["show", &id])
+        .code(0)
+        .shows("ASKED ANEW")
+        .shows("does not count as things are")
+        .shows("no line for `bea`");
+    assert_eq!(bench.writes().len(), 0);
+    // What was decided stays readable and verifies.
+    bench.holds(&id);
+    bench.write("policies/allowed_signers", &signers);
+    bench.drive(&id, 3);
+    approve();
+    bench.drive(&id, 0);
+    bench.write("policies/allowed_signers", &without);
+    bench.run(&["show", &id]).code(0);
+    bench.holds(&id);
+}
+
+#[test]
+fn a_call_that_was_approved_with_a_key_that_nobody_names_any_more_does_not_run() {
+    let bench = Bench::new();
+    bench.people(&[("bea", "approver")]);
+    bench.key_of("ada");
+    let key = bench.key_of("bea");
+    let two = ["--set", "id=120", "--set", "name=guest", "--set", "switches=sw01,sw02"];
+    let id = bench.request(&[&["--blueprint", "vlan"], &two[..]].concat());
+    bench.to_gate2(&id);
+    bench.approving(&id, &["--only", "create/sw01"]).code(0);
+    assert_eq!(bench.drive(&id, 3)["status"]["about"]["call"]["node"], "create/sw02");
+    let digest = bench.question(&id);
+    bench.run(&["approve", &id, "--digest", &digest, "--as", "bea", "--key", &key]).code(0);
+    let signers = bench.read("policies/allowed_signers");
+    let without: String =
+        signers.lines().filter(|line| !line.starts_with("bea ")).map(|line| format!("{line}\n")).collect();
+    bench.write("policies/allowed_signers", &without);
+    let stopped = bench.run(&["run", &id]).code(1);
+    assert!(format!("{stopped:?}").contains("no line for `bea`"), "{stopped:?}");
+    assert_eq!(bench.writes().len(), 1);
+    bench.write("policies/allowed_signers", &signers.replace("\nbea ", "\nbea valid-before=\"29990101Z\" "));
+    bench.drive(&id, 0);
+    assert_eq!(bench.writes().len(), 2);
+}

@@ -13,7 +13,7 @@ use super::{
 };
 
 fn void(gate: Gate, differences: Vec<Difference>) -> Void {
-    Void { gate, because: vec!["the inventory entry of `sw01` changed".into()], differences }
+    Void { gate, because: vec!["the inventory entry of `sw01` changed".into()], differences, unnamed: false }
 }
 
 /// The run from a turn on, with every gate that is open then void.

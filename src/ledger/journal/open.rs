@@ -36,7 +36,7 @@ impl Journal {
         };
         let mut journal = Self::holding(Arc::clone(store), state);
         journal.snapshot_at = journal.state.seq;
-        fold(&mut journal.state, later)?;
+        fold(store.as_ref(), &mut journal.state, later)?;
         Ok(Some(journal))
     }
 
@@ -45,8 +45,8 @@ impl Journal {
         let stored = store.events(id, 0).await?;
         let Some((bytes, later)) = stored.split_first() else { return Err(LedgerError::Missing(id.clone())) };
         let begun = follow(id, bytes, 1, Digest::ZERO)?;
-        let mut journal = Self::holding(store, first(&begun)?);
-        fold(&mut journal.state, later)?;
+        let mut journal = Self::holding(Arc::clone(&store), first(&begun)?);
+        fold(store.as_ref(), &mut journal.state, later)?;
         Ok(journal)
     }
 

@@ -16,7 +16,7 @@ use crate::{
 
 /// What is wrong with the signature of an event after `state`, or with its being without one. `own` are the signers
 /// that whoever verifies holds it against beside those of then.
-pub(super) fn breaches(
+pub(in crate::ledger) fn breaches(
     state: &State,
     event: &Event,
     document: &dyn Fn(&Digest) -> Option<Value>,

@@ -197,6 +197,7 @@ pub(super) fn catalog_with(guardrails: &str, stages: &str) -> Catalog {
         toolbox: toolbox.into(),
         inventory: from_yaml("inventory", INVENTORY).unwrap(),
         people,
+        signers: Default::default(),
         policies: policies.into(),
     })
 }

@@ -15,6 +15,7 @@ pub(super) fn shipped() -> Catalog {
         toolbox: toolbox.into(),
         inventory,
         people: from_yaml("people.yaml", PEOPLE).unwrap(),
+        signers: Default::default(),
         policies: policies.into(),
     })
 }

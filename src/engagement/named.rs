@@ -1,0 +1,78 @@
+//! Whether the signed answers that the work goes on with still count: whether `policies/allowed_signers`, as it is now,
+//! names the key for the time of the answer. What the chain keeps of the file says what it was when the answer was
+//! checked, and whoever can write the chain can say that of a key of their own. It matters to what is begun, and to
+//! nothing that is over: a key whose line ends with `valid-before` has signed what it signed.
+
+use jiff::Timestamp;
+
+use crate::{
+    artifact::{Digest, NodeId},
+    facts::{AllowedSigners, People, key_of},
+};
+
+use super::{
+    event::Actor,
+    question::{About, Answer, Answered},
+    state::{Gate, GateState, State},
+    statement::namespace,
+};
+
+impl State {
+    /// Why the signature that a gate was opened with does not count now.
+    pub fn gate_unnamed(&self, gate: Gate, signers: &AllowedSigners) -> Option<String> {
+        let GateState::Open { request, by, .. } = self.gate(gate) else { return None };
+        if *by == Actor::Policy {
+            return None;
+        }
+        let opened = |(actor, _, answered): &&(Actor, Timestamp, Answered)| {
+            answered.about == gate.about()
+                && answered.answer == Answer::Approve
+                && answered.request == *request
+                && actor == by
+        };
+        match self.answers.iter().rev().find(opened) {
+            Some(answer) => unnamed(answer, signers),
+            None => Some(format!("no answer to {} is known that opened it", gate.name())),
+        }
+    }
+
+    /// Why what a person agreed to about a call that rests on it, or about a state of its node that nobody foresaw, does not count now: the
+    /// key is not named any more, or a name alone is not enough in this environment.
+    pub fn call_unnamed(
+        &self,
+        call: Option<&Digest>,
+        node: Option<&NodeId>,
+        now: Timestamp,
+        (signers, people): (&AllowedSigners, &People),
+        environment: Option<&str>,
+    ) -> Option<String> {
+        let agreed = call.and_then(|call| self.agreement(call, now));
+        let accepted = node.and_then(|node| {
+            self.deviation_at(node)?.accepted_by.as_ref()?;
+            let about = About::Deviation { node: node.clone() };
+            let yes = |(.., answered): &&(Actor, Timestamp, Answered)| {
+                answered.about == about && answered.answer == Answer::Approve
+            };
+            self.answers.iter().rev().find(yes)
+        });
+        let signs = environment.is_some_and(|environment| people.signs_in(environment));
+        [agreed, accepted].into_iter().flatten().find_map(|answer| {
+            let (actor, _, answered) = answer;
+            if signs && answered.signature.is_none() && matches!(actor, Actor::Person(_)) {
+                return Some(format!(
+                    "{} was approved on a name alone, and a signature is needed there",
+                    answered.about
+                ));
+            }
+            unnamed(answer, signers)
+        })
+    }
+}
+
+/// Why the signature of an answer does not count by this file.
+fn unnamed((actor, at, answered): &(Actor, Timestamp, Answered), signers: &AllowedSigners) -> Option<String> {
+    let (Some(signature), Actor::Person(who)) = (&answered.signature, actor) else { return None };
+    let named =
+        key_of(&signature.armored).and_then(|key| signers.allows(&who.name, &key, namespace(&answered.about), *at));
+    named.err().map(|why| format!("the signature of {} does not count as things are: {why}", who.name))
+}
