@@ -42,6 +42,10 @@ async fn what_was_appended_is_read_back_byte_for_byte(store: &dyn Store) {
     assert_eq!(store.events(&story.id, 20).await.unwrap(), Vec::<Vec<u8>>::new());
     assert_eq!(store.events(&story.id, u64::MAX).await.unwrap(), Vec::<Vec<u8>>::new());
     assert_eq!(store.events(&id("aaaab"), 0).await.unwrap(), Vec::<Vec<u8>>::new());
+    let some = [bytes[0].clone(), bytes[6].clone(), bytes[19].clone()];
+    assert_eq!(store.events_at(&story.id, &[20, 1, 7, 21, u64::MAX]).await.unwrap(), some);
+    assert_eq!(store.events_at(&story.id, &[]).await.unwrap(), Vec::<Vec<u8>>::new());
+    assert_eq!(store.events_at(&id("aaaab"), &[1]).await.unwrap(), Vec::<Vec<u8>>::new());
 }
 
 async fn an_append_behind_or_ahead_of_the_chain_is_a_conflict(store: &dyn Store) {

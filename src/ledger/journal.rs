@@ -53,6 +53,8 @@ pub struct Journal {
     fetched: Arc<Fetched>,
     /// The place of the event that the last snapshot is of; 0 for none.
     snapshot_at: u64,
+    /// The places of the stored events from which what people said follows.
+    said: Vec<u64>,
 }
 
 /// An event that is folded and not written yet, and what it was decided from.
@@ -124,7 +126,9 @@ impl Journal {
         let refreshed = self.documents.refresh(&ahead, &self.blobs);
         self.fetched.result()?;
         refreshed?;
-        self.staged.clear();
+        let staged = self.staged.drain(..).map(|staged| staged.sealed.event);
+        self.said.extend(said(&staged.collect::<Vec<_>>()));
+        self.said.extend(said(&events));
         self.move_on(ahead, &events);
         Ok(stored.len() as u64)
     }
@@ -260,7 +264,9 @@ impl Journal {
         let destroyed: Vec<Digest> =
             sealed.iter().flat_map(|sealed| destroyed_by(&sealed.event.body)).copied().collect();
         let due = snapshot::is_due(ahead.seq, self.snapshot_at);
-        let snapshot = if due { snapshot::write(&ahead) } else { None };
+        let staged = self.staged.iter().map(|staged| &staged.sealed.event);
+        let new_said: Vec<u64> = said(staged.chain(sealed.iter().map(|sealed| &sealed.event)));
+        let snapshot = if due { snapshot::write(&ahead, &[self.said.as_slice(), &new_said].concat()) } else { None };
         let append = Append {
             engagement: self.state.id.clone(),
             expected_seq: self.stored_seq(),
@@ -279,6 +285,7 @@ impl Journal {
         self.store.append(append).await?;
         // Nothing is waited for from here on.
         self.staged.clear();
+        self.said.extend(new_said);
         if let Some(documents) = documents {
             self.documents = documents;
         }
@@ -444,6 +451,11 @@ fn fold(store: &dyn Store, state: &mut State, stored: &[Vec<u8>]) -> Result<Vec<
         events.push(event);
     }
     Ok(events)
+}
+
+/// The places of those events from which what people said follows.
+fn said<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<u64> {
+    events.into_iter().filter(|event| snapshot::says(event)).map(|event| event.seq).collect()
 }
 
 fn link(sealed: &Sealed) -> Link {

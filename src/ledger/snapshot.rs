@@ -1,20 +1,25 @@
 //! Snapshots: what a chain had folded into at one of its events, kept so that whoever goes on with an engagement folds
 //! what came since and not all that there ever was. A snapshot is a cache: it is signed with the ledger's own key, is taken
-//! for what it says only by the program that folds as its writer did, and only where the chain still has its event. Any
-//! doubt, and the chain is folded from its beginning. What verifies reads none. Pure.
+//! for what it says only by the program that folds as its writer did, and only where the chain still has its event. What people
+//! said, and what it was said of, rests on the chain all the same: a snapshot names the events that say so, and they are
+//! read and folded by themselves. Any doubt, and the chain is folded from its beginning. What verifies reads none. Pure.
+//!
+//! Whoever has the ledger's key can still make a snapshot that lies about the rest: what calls came to, which steps are
+//! settled, what was counted and how long it took; and one that leaves out events, so that what somebody once said yes to
+//! counts after it was taken back or used up. It opens no gate and approves no call that nobody ever said yes to.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{Digest, LedgerId, digest_bytes},
-    engagement::State,
+    engagement::{Body, Event, State},
 };
 
 use super::{chain, keys::origin};
 
 /// How the state is folded and written. A number higher for every change of [`State`] or of what events do to it, which a
 /// test reminds of.
-const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "-1");
+const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "-2");
 
 /// How many events are folded again at most while a chain is short.
 const OFTEN: u64 = 128;
@@ -25,6 +30,7 @@ const PART: u64 = 16;
 struct Written<'a> {
     form: &'static str,
     state: &'a State,
+    said: &'a [u64],
 }
 
 #[derive(Deserialize)]
@@ -32,6 +38,7 @@ struct Written<'a> {
 struct Read {
     form: String,
     state: State,
+    said: Vec<u64>,
 }
 
 /// Whether it is time for another one, when the last was of this event (0 for none).
@@ -39,15 +46,69 @@ pub(super) fn is_due(seq: u64, last: u64) -> bool {
     seq.saturating_sub(last) >= OFTEN.max(seq / PART)
 }
 
-/// The bytes of a snapshot; nothing where a state cannot be written.
-pub(super) fn write(state: &State) -> Option<Vec<u8>> {
-    serde_json::to_vec(&Written { form: FORM, state }).ok()
+/// The bytes of a snapshot, with the places of all events before it that [`says`] is true of; nothing where a state cannot
+/// be written.
+pub(super) fn write(state: &State, said: &[u64]) -> Option<Vec<u8>> {
+    serde_json::to_vec(&Written { form: FORM, state, said }).ok()
 }
 
-/// The state in a snapshot, where this program would have folded the same.
-pub(super) fn read(bytes: &[u8]) -> Option<State> {
-    let Read { form, state } = serde_json::from_slice(bytes).ok()?;
-    (form == FORM).then_some(state)
+/// The state in a snapshot, where this program would have folded the same, and those places.
+pub(super) fn read(bytes: &[u8]) -> Option<(State, Vec<u64>)> {
+    let Read { form, state, said } = serde_json::from_slice(bytes).ok()?;
+    (form == FORM).then_some((state, said))
+}
+
+/// Whether an event is one of those from which what people said follows: what they answered, what that was about, and what
+/// used it up or took it back. Of the calls, which most events are of, only those that used an approval are.
+pub(super) fn says(event: &Event) -> bool {
+    match &event.body {
+        Body::Allowed(allowed) => allowed.approved,
+        Body::Requested(_)
+        | Body::Entered { .. }
+        | Body::Filed(_)
+        | Body::HolesFilled(_)
+        | Body::Considered(_)
+        | Body::Asked(_)
+        | Body::Answered(_)
+        | Body::Void(_)
+        | Body::Deviated(_)
+        | Body::Retried(_)
+        | Body::Cancelled { .. }
+        | Body::Redacted(_)
+        | Body::Closed(_) => true,
+        Body::Turned(_)
+        | Body::Inquired(_)
+        | Body::Said(_)
+        | Body::Returned(_)
+        | Body::Proved(_)
+        | Body::Refused(_)
+        | Body::Finished(_)
+        | Body::Settled(_)
+        | Body::TrustSet(_) => false,
+    }
+}
+
+/// Whether a state has just the answers, and all that follows from them, that the events which say so fold into.
+pub(super) fn rests_on(state: &State, said: &State) -> bool {
+    let begun = |of: &State| (of.id.clone(), of.requested.clone(), of.requester.clone(), of.opened_at);
+    let filed = |of: &State| (of.artifacts.clone(), of.versions.clone(), of.filed.clone(), of.authors.clone());
+    let opened = |of: &State| (of.phase, of.gate1.clone(), of.gate2.clone(), of.answers.clone());
+    let approved = |of: &State| {
+        let (calls, roles) = (of.approved_calls.clone(), of.approved_roles.clone());
+        (calls, roles, of.approved_until.clone(), of.rejected_calls.clone())
+    };
+    let agreed = |of: &State| (of.deviations.clone(), of.considered.clone(), of.filling.clone(), of.applied.clone());
+    let ended = |of: &State| (of.cancelled.clone(), of.refused_anew, of.closed.clone(), of.redacted.clone());
+    let asks = |of: &State| (of.signed, of.barred.clone(), of.shown.clone(), of.attempts.clone());
+    // A step that was settled closes its question, and steps are not among what was said.
+    let open = state.asked.is_none() || state.asked == said.asked;
+    open && begun(state) == begun(said)
+        && filed(state) == filed(said)
+        && opened(state) == opened(said)
+        && approved(state) == approved(said)
+        && agreed(state) == agreed(said)
+        && ended(state) == ended(said)
+        && asks(state) == asks(said)
 }
 
 /// Whether the stored bytes of an event are those of the last one that was folded into this state. Its hash names its
@@ -90,8 +151,8 @@ mod tests {
     #[test]
     fn a_snapshot_of_another_form_is_not_read() {
         let state = folded(&Story::whole("k7m2q"), 5);
-        let bytes = write(&state).unwrap();
-        assert_eq!(read(&bytes), Some(state));
+        let bytes = write(&state, &[1, 2]).unwrap();
+        assert_eq!(read(&bytes), Some((state, vec![1, 2])));
         let other = String::from_utf8(bytes).unwrap().replacen(FORM, "0.0.0-1", 1);
         assert_eq!(read(other.as_bytes()), None);
     }

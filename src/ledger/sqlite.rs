@@ -150,6 +150,14 @@ impl SqliteStore {
         Unpacker::unpack_all(rows)
     }
 
+    fn events_at(&self, id: &EngagementId, seqs: &[u64]) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let statement =
+            "SELECT bytes FROM events WHERE engagement = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq";
+        let places: Vec<i64> = seqs.iter().map(|seq| integer(*seq)).collect();
+        let places = serde_json::json!(places).to_string();
+        Unpacker::unpack_all(self.readers.all("read events", statement, (id.as_str(), places), |row| row.get(0))?)
+    }
+
     fn blobs(&self, digests: &[Digest]) -> Result<BTreeMap<Digest, Vec<u8>>, LedgerError> {
         let statement =
             "SELECT digest, bytes FROM blobs WHERE digest IN (SELECT value FROM json_each(?)) ORDER BY digest";
@@ -242,6 +250,10 @@ impl Store for SqliteStore {
 
     fn events<'a>(&'a self, id: &'a EngagementId, after_seq: u64) -> Pending<'a, Vec<Vec<u8>>> {
         Box::pin(async move { self.events(id, after_seq) })
+    }
+
+    fn events_at<'a>(&'a self, id: &'a EngagementId, seqs: &'a [u64]) -> Pending<'a, Vec<Vec<u8>>> {
+        Box::pin(async move { self.events_at(id, seqs) })
     }
 
     fn blob(&self, digest: Digest) -> Pending<'_, Option<Vec<u8>>> {

@@ -122,6 +122,9 @@ pub trait Store: Send + Sync {
     /// The stored bytes of an engagement's events after a place, in order; none for an unknown engagement.
     fn events<'a>(&'a self, id: &'a EngagementId, after_seq: u64) -> Pending<'a, Vec<Vec<u8>>>;
 
+    /// Those of an engagement's events whose places these are, as far as they are stored, in order.
+    fn events_at<'a>(&'a self, id: &'a EngagementId, seqs: &'a [u64]) -> Pending<'a, Vec<Vec<u8>>>;
+
     /// A document or result.
     ///
     /// # Errors

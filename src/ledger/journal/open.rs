@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{super::snapshot, Journal, fetched::Fetched, first, fold, follow};
+use super::{super::snapshot, Journal, believed::believed, fetched::Fetched, first, fold, follow, said};
 use crate::{
     artifact::{Digest, EngagementId},
     engagement::{Blobs, Documents, Fetch, State},
-    ledger::{LedgerError, store::Store},
+    ledger::{LedgerError, chain, store::Store},
 };
 
 impl Journal {
@@ -28,15 +28,21 @@ impl Journal {
 
     /// From the last snapshot on; nothing where there is none that goes with the chain.
     async fn resume(store: &Arc<dyn Store>, id: &EngagementId) -> Result<Option<Self>, LedgerError> {
-        let Some(state) = store.snapshot(id).await?.and_then(|bytes| snapshot::read(&bytes)) else { return Ok(None) };
+        let read = store.snapshot(id).await?.and_then(|bytes| snapshot::read(&bytes));
+        let Some((state, told)) = read else { return Ok(None) };
         let stored = store.events(id, state.seq.saturating_sub(1)).await?;
         let Some((_, later)) = stored.split_first().filter(|(last, _)| snapshot::is_of(&state, last)) else {
             tracing::warn!(engagement = %id, "its snapshot is not of its chain; all its events are read instead");
             return Ok(None);
         };
+        if !said_so(store.as_ref(), &state, &told).await? {
+            tracing::warn!(engagement = %id, "its snapshot says what its chain does not; all its events are read instead");
+            return Ok(None);
+        }
         let mut journal = Self::holding(Arc::clone(store), state);
-        journal.snapshot_at = journal.state.seq;
-        fold(store.as_ref(), &mut journal.state, later)?;
+        (journal.snapshot_at, journal.said) = (journal.state.seq, told);
+        let later = fold(store.as_ref(), &mut journal.state, later)?;
+        journal.said.extend(said(&later));
         Ok(Some(journal))
     }
 
@@ -46,7 +52,8 @@ impl Journal {
         let Some((bytes, later)) = stored.split_first() else { return Err(LedgerError::Missing(id.clone())) };
         let begun = follow(id, bytes, 1, Digest::ZERO)?;
         let mut journal = Self::holding(Arc::clone(&store), first(&begun)?);
-        fold(store.as_ref(), &mut journal.state, later)?;
+        let later = fold(store.as_ref(), &mut journal.state, later)?;
+        journal.said.extend(said(&later));
         Ok(journal)
     }
 
@@ -54,7 +61,9 @@ impl Journal {
         let fetched = Arc::new(Fetched::new(Arc::clone(&store), state.requested.seal.is_some()));
         let blobs = Blobs::fetching(Arc::clone(&fetched) as Arc<dyn Fetch>);
         let documents = Documents::default();
-        Self { store, state, durable: None, staged: Vec::new(), documents, blobs, fetched, snapshot_at: 0 }
+        // An engagement begins with what was asked for.
+        let said = vec![1];
+        Self { store, state, durable: None, staged: Vec::new(), documents, blobs, fetched, snapshot_at: 0, said }
     }
 
     /// Parses the documents that are current now.
@@ -63,4 +72,33 @@ impl Journal {
         self.fetched.result()?;
         Ok(refreshed?)
     }
+}
+
+/// Whether the events at these places, each believed by itself, say what a snapshot says of people: a key of the ledger
+/// makes no answer. Those between them are not read, so each is taken for what follows the event that it names.
+async fn said_so(store: &dyn Store, state: &State, told: &[u64]) -> Result<bool, LedgerError> {
+    let stored = store.events_at(&state.id, told).await?;
+    let mut folded: Option<State> = None;
+    let in_place = |seq: u64| told.first() == Some(&1) && seq <= state.seq;
+    if stored.len() != told.len() {
+        return Ok(false);
+    }
+    for (bytes, seq) in stored.iter().zip(told) {
+        let read = chain::read(bytes).ok();
+        let Some(event) = read.filter(|event| event.engagement == state.id && event.seq == *seq && in_place(*seq))
+        else {
+            return Ok(false);
+        };
+        let Some(before) = &mut folded else {
+            folded = State::begin(&event);
+            continue;
+        };
+        (before.seq, before.head) = (event.seq.saturating_sub(1), event.prev);
+        match believed(store, before, &event) {
+            Ok(()) if snapshot::says(&event) => before.apply(&event),
+            Ok(()) | Err(LedgerError::Unbelieved { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(folded.is_some_and(|folded| snapshot::rests_on(state, &folded)))
 }
