@@ -112,7 +112,8 @@ pub enum Command {
     /// Copy the whole ledger to a new file while others go on, and check the copy.
     #[command(after_help = "Example: countersign backup /backup/ledger-2026-12-01.db\n\n\
         To restore it, end every countersign of the workspace and put the copy in place of .countersign/ledger.db, \
-        with no ledger.db-wal or ledger.db-shm beside it.")]
+        with no ledger.db-wal or ledger.db-shm beside it. Where it is older than what was signed since, remove \
+        .countersign/keys/signed too: it is what tells a ledger that was rolled back.")]
     Backup(Backup),
     /// Check the chain of an engagement, of trust stages, or of what was exported, or the log over all of them.
     #[command(

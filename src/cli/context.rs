@@ -40,6 +40,7 @@ impl Context {
     pub async fn open_to_write(global: &Global) -> Result<Self, CliError> {
         let context = Self::open(global).await?;
         context.workspace.store().writable()?;
+        context.workspace.not_rolled_back().await?;
         Ok(context)
     }
 

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::{
     artifact::EngagementId,
     ledger::{
-        Bundle, Checkpoint, Freshness, KeyError, KeyHistory, LogCheck, Note, Problem, Store, Verification, check_log,
-        consistency, last_checkpoint, log_root, origin, prove, read_checkpoints, seen_otherwise,
+        Bundle, Checkpoint, Freshness, KeyError, KeyHistory, LogCheck, LogProblem, Note, Problem, Store, Verification,
+        check_log, consistency, held, last_checkpoint, log_root, origin, prove, read_checkpoints, seen_otherwise,
     },
 };
 
@@ -203,6 +203,10 @@ async fn checked(context: &Context, against: Option<&Path>) -> Result<LogCheck, 
         other => other.into(),
     })?;
     let mut check = check_log(context.workspace.store().as_ref(), &keys, &published).await?;
+    if let Err(error) = context.workspace.not_rolled_back().await {
+        check.problems.push(LogProblem { leaf: check.checkpointed, what: error.to_string() });
+        check.ok = false;
+    }
     if against.is_some() {
         check.wants_a_witness();
     }
@@ -223,6 +227,20 @@ pub async fn hold_against(
     };
     let logged = context.workspace.store().logged(Some(id)).await?;
     verification.hold_against(&logged, log.as_ref());
+    let store = context.workspace.store().as_ref();
+    if log.is_none() {
+        let rolled_back = context.workspace.not_rolled_back().await.err();
+        verification.problems.extend(rolled_back.map(|error| Problem::at(0, error.to_string())));
+        match context.workspace.keys().await?.history() {
+            Ok(keys) => {
+                let (problems, notes) = held(store, &keys, id).await?;
+                verification.problems.extend(problems);
+                verification.notes.extend(notes);
+            }
+            Err(error) => verification.notes.push(format!("not held against the ledger's own checkpoints: {error}")),
+        }
+    }
+    verification.ok = verification.problems.is_empty();
     Ok(())
 }
 

@@ -63,6 +63,7 @@ pub async fn run(global: &Global, args: Trust) -> Result<Code, CliError> {
         TrustCommand::Show => show(global, &context, &book),
         TrustCommand::Set { scope, stage, reason, key } => {
             context.workspace.store().writable()?;
+            context.workspace.not_rolled_back().await?;
             let key = context.key(key.as_deref())?;
             set(global, &context, book, (&scope, stage, &reason), key.as_ref()).await
         }

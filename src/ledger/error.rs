@@ -48,6 +48,19 @@ pub enum LedgerError {
         /// How that shows.
         reason: String,
     },
+    /// The ledger signed more than there is.
+    #[error(
+        "the ledger was rolled back: it signed its log up to {signed} leaves, and its last checkpoint covers {covers}; \
+         restore it from a later backup. If it was put back on purpose and what came after is to be given up, remove {file}"
+    )]
+    RolledBack {
+        /// How many leaves it signed.
+        signed: u64,
+        /// How many its last checkpoint covers.
+        covers: u64,
+        /// The file that says so.
+        file: PathBuf,
+    },
     /// The file is gone, and its keys are here.
     #[error(
         "the ledger {path} is gone, and its keys are in {keys}: restore the ledger from a backup; to begin a new one \

@@ -380,7 +380,7 @@ impl Journal {
 
 /// Whether the log over all engagements has a leaf of such an event: what a person or a policy answered, the end, and what was destroyed after it.
 pub(super) fn is_logged(body: &Body) -> bool {
-    matches!(body, Body::Answered(_) | Body::Closed(_) | Body::Redacted(_))
+    matches!(body, Body::Answered(_) | Body::Closed(_) | Body::Redacted(_) | Body::TrustSet(_))
 }
 
 /// Whether an event can change what the current documents are; what most events are of cannot.

@@ -26,6 +26,10 @@ use super::{
 /// The file of all public keys, in the folder and in a bundle.
 pub const PUBLIC_KEYS: &str = "public";
 
+/// The file beside the keys that says how many leaves they have signed at most. It is no part of the ledger, so that what
+/// is cut off the ledger's end is missed.
+const SIGNED: &str = "signed";
+
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -318,6 +322,40 @@ impl LedgerKeys {
     pub(super) fn unfit(&self, why: impl std::fmt::Display) -> KeyError {
         let reason = format!("the ledger's last checkpoint does not go with it: {why}");
         KeyError::broken(&self.folder.join(PUBLIC_KEYS), reason)
+    }
+
+    /// Where it stands how many leaves were signed.
+    pub(super) fn signed_file(&self) -> PathBuf {
+        self.folder.join(SIGNED)
+    }
+
+    /// How many leaves were signed at most; nothing where nobody has written that down.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Io`], and [`KeyError::Broken`] where it is no number.
+    pub fn signed_up_to(&self) -> Result<Option<u64>, KeyError> {
+        let path = self.signed_file();
+        match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map(Some).map_err(|_| KeyError::broken(&path, "it is no number of leaves")),
+            Err(source) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(source) => Err(KeyError::io("read", &path, source)),
+        }
+    }
+
+    /// Writes down that so many leaves were signed, unless more were.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`].
+    pub(super) fn keep_signed(&self, size: u64) -> Result<(), KeyError> {
+        if self.signed_up_to()?.is_some_and(|known| known >= size) {
+            return Ok(());
+        }
+        let (path, new) = (self.signed_file(), self.folder.join(format!("{SIGNED}.new-{}", std::process::id())));
+        let _ = fs::remove_file(&new);
+        put(&new, &format!("{size}\n"), 0o644)?;
+        fs::rename(&new, &path).map_err(|source| KeyError::io("write", &path, source))
     }
 
     /// The file of the public keys as it is; it changes with each new key.

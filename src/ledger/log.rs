@@ -1,6 +1,8 @@
 //! The log as those who check it see it: proofs from what is stored, and the whole of it made again from the events, so
 //! that neither a stored hash nor a stored checkpoint is taken at its word.
 
+mod held;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,6 +21,8 @@ use super::{
     store::{Logged, Store},
     verify::Problem,
 };
+
+pub use held::held;
 
 /// That the log of a checkpoint has a leaf. Checked with nothing but the keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -334,7 +338,12 @@ pub async fn check_log(
     }
     let size = logged.len() as u64;
     let mut notes = Vec::new();
-    if checkpointed < size {
+    if own.is_empty() && size > 0 {
+        let what = format!(
+            "there is no checkpoint over its {size} leaves, and its keys are here: those it had were taken out"
+        );
+        check.problem(0, what);
+    } else if checkpointed < size {
         notes.push(format!("the last {} of {size} leaves are under no checkpoint yet", size - checkpointed));
     }
     let freshness = witnessed.map_or(Freshness::NotWitnessed, |size| Freshness::Witnessed { size, seq: None });

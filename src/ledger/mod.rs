@@ -37,8 +37,8 @@ pub use intoto::{Envelope, statements};
 pub use journal::{Journal, JournalError};
 pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, Unsigned, origin};
 pub use log::{
-    ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, check_log, consistency, head, last_checkpoint,
-    log_root, prove, seen_otherwise,
+    ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, check_log, consistency, head, held,
+    last_checkpoint, log_root, prove, seen_otherwise,
 };
 pub use merkle::{Leaf, Nodes};
 pub use note::{Note, NoteError, NoteKey, VerifierKey};
@@ -49,6 +49,8 @@ pub use store::{Append, Filter, Link, Logged, Pending, Store, Which};
 pub use summary::{Status, Summary};
 pub use trust::{TrustBook, TrustError};
 pub use verify::{Problem, Verification, verify, verify_against};
+
+use journal::is_logged;
 
 #[cfg(test)]
 mod conformance;

@@ -224,6 +224,16 @@ impl Workspace {
         Ok(keys.of_a_signed_log(begun))
     }
 
+    /// Whether the ledger has all that it signed.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::RolledBack`] if not; whatever the store gives.
+    pub async fn not_rolled_back(&self) -> Result<(), WorkspaceError> {
+        let keys = LedgerKeys::of(self.state_folder().join("keys"), &self.store.ledger().await?);
+        Ok(keys.not_rolled_back(self.store.as_ref()).await?)
+    }
+
     /// Publishes the checkpoints that were not yet; the answer is what went wrong, in words, and why the log is signed
     /// no more if its keys do not go with it.
     pub async fn publish(&self) -> Vec<String> {

@@ -70,15 +70,16 @@ pub(super) fn begin(connection: &Connection) -> Result<(), LedgerError> {
     keep(connection, &grown, None)
 }
 
-/// Adds the leaves of what is written in this transaction, and signs the log as it is then.
+/// Adds the leaves of what is written in this transaction, and signs the log as it is then; the answer is how many leaves
+/// were signed, if they were.
 pub(super) fn write<'a>(
     connection: &Connection,
     appends: impl Iterator<Item = &'a Append>,
     signer: &mut Signer,
-) -> Result<(), LedgerError> {
+) -> Result<Option<u64>, LedgerError> {
     let leaves: Vec<Leaf> = appends.filter_map(Append::leaf).collect();
     if leaves.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let statement = "SELECT coalesce(max(position) + 1, 0), (SELECT id FROM ledger) FROM log_leaves";
     let (size, ledger): (i64, String) =
@@ -93,7 +94,9 @@ pub(super) fn write<'a>(
             Some(Checkpoint { origin: origin(&ledger), size: grown.size, root }.sign(&key).to_string())
         }
     };
-    keep(connection, &grown, note)
+    let signed = note.is_some().then_some(grown.size);
+    keep(connection, &grown, note)?;
+    Ok(signed)
 }
 
 impl SqliteStore {
@@ -131,6 +134,17 @@ impl Signer {
             return Ok(None);
         }
         Ok(self.key(&ledger_id(connection)?, last_checkpoint(connection)?.as_deref()))
+    }
+
+    /// Writes down, once it is durable, that so many leaves were signed.
+    pub(super) fn keep_signed(&self, connection: &Connection, size: u64) {
+        let Some(folder) = self.folder.clone() else { return };
+        let kept = ledger_id(connection).map(|ledger| LedgerKeys::of(folder, &ledger).keep_signed(size));
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = words(&error), "how far the log was signed was not written down"),
+            Err(error) => tracing::warn!(%error, "how far the log was signed was not written down"),
+        }
     }
 
     /// With the key in this folder.

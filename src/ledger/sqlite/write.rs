@@ -94,7 +94,8 @@ struct Writer {
 impl Writer {
     /// Writes all of them in one transaction, or none; after the last append what the log has of them.
     fn commit(&mut self, jobs: &[Job]) -> Result<(), LedgerError> {
-        if let Err(error) = self.put_all(jobs) {
+        let signed = self.put_all(jobs);
+        if let Err(error) = signed {
             // What went wrong first is the news: after some errors SQLite has rolled back by itself.
             if let Err(again) = self.run("ROLLBACK") {
                 tracing::debug!(%again, "what was written could not be taken back once more");
@@ -107,6 +108,9 @@ impl Writer {
             let _ = self.run("ROLLBACK");
             return Err(failed("commit")(error));
         }
+        if let Ok(Some(size)) = signed {
+            self.signer.keep_signed(&self.connection, size);
+        }
         #[cfg(debug_assertions)]
         halt::pass();
         Ok(())
@@ -116,7 +120,7 @@ impl Writer {
         self.connection.prepare_cached(statement)?.execute(()).map(drop)
     }
 
-    fn put_all(&mut self, jobs: &[Job]) -> Result<(), LedgerError> {
+    fn put_all(&mut self, jobs: &[Job]) -> Result<Option<u64>, LedgerError> {
         self.run("BEGIN IMMEDIATE").map_err(failed("write"))?;
         for job in jobs {
             self.put(&job.append)?;

@@ -1,0 +1,95 @@
+//! One engagement held against the ledger's own last checkpoint: its leaves are made again from its events, and each must
+//! lead to the root that was signed. What it costs does not grow with what other engagements there are.
+
+use crate::{
+    artifact::EngagementId,
+    ledger::{
+        chain,
+        error::LedgerError,
+        is_logged,
+        keys::{KeyHistory, LedgerKeys},
+        merkle,
+        store::Store,
+        verify::Problem,
+    },
+};
+
+use super::{last_checkpoint, leaf_of, path, signed};
+
+/// What of a chain the log does not bear out, and what is yet to be known of it.
+///
+/// # Errors
+///
+/// [`LedgerError::Corrupt`]; and whatever the store gives.
+pub async fn held(
+    store: &dyn Store,
+    keys: &KeyHistory,
+    id: &EngagementId,
+) -> Result<(Vec<Problem>, Vec<String>), LedgerError> {
+    let (mut problems, mut notes) = (Vec::new(), Vec::new());
+    let (logged, leaves) = (store.logged(Some(id)).await?, store.log_size().await?);
+    let last_leaf = logged.last().map_or(0, |leaf| leaf.seq);
+    let after = store.events(id, last_leaf).await?;
+    let missed = after.iter().filter_map(|bytes| chain::read(bytes).ok()).find(|event| is_logged(&event.body));
+    if let Some(event) = missed {
+        problems.push(Problem::at(
+            event.seq,
+            "the log has no leaf of this event: it was changed, or its leaf was taken out",
+        ));
+    }
+    let last = last_checkpoint(store).await?;
+    let covers = last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size);
+    match &last {
+        None if leaves > 0 => {
+            problems.push(Problem::at(0, "the log: it has leaves and no checkpoint, and its keys are here"));
+        }
+        None => {}
+        Some((_, note)) => {
+            problems.extend(signed(note, keys).err().map(|what| Problem::at(0, format!("the log: {what}"))))
+        }
+    }
+    if covers > leaves {
+        let what =
+            format!("the log: its last checkpoint covers {covers} leaves, and there are {leaves}: it was rolled back");
+        problems.push(Problem::at(0, what));
+    }
+    let Some((checkpoint, _)) = last.filter(|_| problems.is_empty()) else { return Ok((problems, notes)) };
+    for leaf in &logged {
+        if leaf.position >= checkpoint.size {
+            notes.push(format!("event {} is in the log, and under no checkpoint yet", leaf.seq));
+            continue;
+        }
+        let places = merkle::inclusion(leaf.position, checkpoint.size);
+        let hashes = path(store, places, checkpoint.size).await?;
+        let made = leaf_of(leaf).and_then(|leaf| leaf.bytes().map_err(|error| error.to_string()));
+        match made {
+            Ok(bytes) if merkle::includes(checkpoint.size, &checkpoint.root, leaf.position, &bytes, &hashes) => {}
+            Ok(_) => problems.push(Problem::at(
+                leaf.seq,
+                format!(
+                    "the ledger's own checkpoint of {} leaves is over another leaf {} than this event gives: it was changed",
+                    checkpoint.size, leaf.position
+                ),
+            )),
+            // A leaf whose event is missing is found where the chain is.
+            Err(_) if leaf.bytes.is_none() => {}
+            Err(what) => problems.push(Problem::at(leaf.seq, what)),
+        }
+    }
+    Ok((problems, notes))
+}
+
+impl LedgerKeys {
+    /// Whether a store has all that these keys have signed. The newest checkpoints leave no gap where they were.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::RolledBack`] if not; [`LedgerError::Corrupt`] where what was written down cannot be read; and
+    /// whatever the store gives.
+    pub async fn not_rolled_back(&self, store: &dyn Store) -> Result<(), LedgerError> {
+        let signed = self.signed_up_to().map_err(|error| LedgerError::corrupt("what was signed", error.to_string()))?;
+        let Some(signed) = signed else { return Ok(()) };
+        let covers = last_checkpoint(store).await?.map_or(0, |(checkpoint, _)| checkpoint.size);
+        if covers < signed { Err(LedgerError::RolledBack { signed, covers, file: self.signed_file() }) } else { Ok(()) }
+    }
+}
