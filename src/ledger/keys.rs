@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -337,13 +337,16 @@ impl LedgerKeys {
     pub fn signed_up_to(&self) -> Result<Option<u64>, KeyError> {
         let path = self.signed_file();
         match fs::read_to_string(&path) {
+            // A crash may leave it empty; what it said is said again with the next one.
+            Ok(text) if text.trim().is_empty() => Ok(None),
             Ok(text) => text.trim().parse().map(Some).map_err(|_| KeyError::broken(&path, "it is no number of leaves")),
             Err(source) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(source) => Err(KeyError::io("read", &path, source)),
         }
     }
 
-    /// Writes down that so many leaves were signed, unless more were.
+    /// Writes down that so many leaves were signed, unless more were. It is written in its place and not waited for: what
+    /// a crash of the machine takes of it only makes it say less.
     ///
     /// # Errors
     ///
@@ -352,10 +355,10 @@ impl LedgerKeys {
         if self.signed_up_to()?.is_some_and(|known| known >= size) {
             return Ok(());
         }
-        let (path, new) = (self.signed_file(), self.folder.join(format!("{SIGNED}.new-{}", std::process::id())));
-        let _ = fs::remove_file(&new);
-        put(&new, &format!("{size}\n"), 0o644)?;
-        fs::rename(&new, &path).map_err(|source| KeyError::io("write", &path, source))
+        let path = self.signed_file();
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(&path);
+        let written = file.and_then(|file| file.write_all_at(format!("{size:020}\n").as_bytes(), 0));
+        written.map_err(|source| KeyError::io("write", &path, source))
     }
 
     /// The file of the public keys as it is; it changes with each new key.

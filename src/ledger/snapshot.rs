@@ -59,10 +59,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<(State, Vec<u64>)> {
 }
 
 /// Whether an event is one of those from which what people said follows: what they answered, what that was about, and what
-/// used it up or took it back. Of the calls, which most events are of, only those that used an approval are.
+/// took it back. Calls, which most events are of, use approvals up and give none.
 pub(super) fn says(event: &Event) -> bool {
     match &event.body {
-        Body::Allowed(allowed) => allowed.approved,
         Body::Requested(_)
         | Body::Entered { .. }
         | Body::Filed(_)
@@ -81,6 +80,7 @@ pub(super) fn says(event: &Event) -> bool {
         | Body::Said(_)
         | Body::Returned(_)
         | Body::Proved(_)
+        | Body::Allowed(_)
         | Body::Refused(_)
         | Body::Finished(_)
         | Body::Settled(_)
@@ -93,10 +93,8 @@ pub(super) fn rests_on(state: &State, said: &State) -> bool {
     let begun = |of: &State| (of.id.clone(), of.requested.clone(), of.requester.clone(), of.opened_at);
     let filed = |of: &State| (of.artifacts.clone(), of.versions.clone(), of.filed.clone(), of.authors.clone());
     let opened = |of: &State| (of.phase, of.gate1.clone(), of.gate2.clone(), of.answers.clone());
-    let approved = |of: &State| {
-        let (calls, roles) = (of.approved_calls.clone(), of.approved_roles.clone());
-        (calls, roles, of.approved_until.clone(), of.rejected_calls.clone())
-    };
+    let approved = |of: &State| (of.approved_roles.clone(), of.approved_until.clone(), of.rejected_calls.clone());
+    let given = |(call, left): (&Digest, &u32)| said.approved_calls.get(call).is_some_and(|given| left <= given);
     let agreed = |of: &State| (of.deviations.clone(), of.considered.clone(), of.filling.clone(), of.applied.clone());
     let ended = |of: &State| (of.cancelled.clone(), of.refused_anew, of.closed.clone(), of.redacted.clone());
     let asks = |of: &State| (of.signed, of.barred.clone(), of.shown.clone(), of.attempts.clone());
@@ -106,6 +104,7 @@ pub(super) fn rests_on(state: &State, said: &State) -> bool {
         && filed(state) == filed(said)
         && opened(state) == opened(said)
         && approved(state) == approved(said)
+        && state.approved_calls.iter().all(given)
         && agreed(state) == agreed(said)
         && ended(state) == ended(said)
         && asks(state) == asks(said)
