@@ -4,7 +4,10 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::ledger::{KeyHistory, SqliteStore, last_checkpoint};
+use crate::{
+    facts::Role,
+    ledger::{KeyHistory, SqliteStore, last_checkpoint},
+};
 
 use super::{
     args::Global,
@@ -26,7 +29,7 @@ pub enum KeysCommand {
     /// Show the public keys, the current one last, and how long each signs.
     #[command(after_help = "Example: countersign keys show > ledger-keys.txt")]
     Show,
-    /// Make a new key, signed by the current one, that signs from now on.
+    /// Make a new key, signed by the current one, that signs from now on. Needs the role `owner`.
     #[command(after_help = "Example: countersign keys rotate && countersign keys show")]
     Rotate,
 }
@@ -46,7 +49,14 @@ pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
         }
         KeysCommand::Rotate => {
             context.workspace.store().writable()?;
-            context.identity()?;
+            let identity = context.identity()?;
+            if !context.workspace.load_catalog()?.people.roles(&identity).contains(&Role::Owner) {
+                let message = format!(
+                    "a new key needs the role `owner`, which {} does not have; ask someone who has it",
+                    identity.name
+                );
+                return Err(CliError { code: Code::Refused, message });
+            }
             let ledger = SqliteStore::open(context.workspace.state_folder().join("ledger.db")).await?;
             let rotated = ledger.rotate(&keys, Timestamp::now());
             ledger.close().await;
