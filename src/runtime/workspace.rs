@@ -361,6 +361,10 @@ impl Workspace {
 
     /// The engagement that a (shortened) id stands for.
     pub async fn find(&self, prefix: &str) -> Result<EngagementId, WorkspaceError> {
+        if prefix.trim().is_empty() {
+            let why = "an empty id stands for no engagement; see them with `countersign list`";
+            return Err(WorkspaceError::Id(why.into()));
+        }
         let mut found = self.store.find(prefix).await?;
         match (found.len(), found.pop()) {
             (1, Some(id)) => Ok(id),
