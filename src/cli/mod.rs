@@ -87,6 +87,10 @@ async fn with_arguments() -> ExitCode {
     }
     let json = cli.global.json;
     let outcome = run(cli).await;
+    if let Some(error) = output::unsaid() {
+        output::complain(&error, json);
+        return error.code.exit();
+    }
     match outcome {
         Ok(code) => code.exit(),
         Err(error) => {

@@ -1,8 +1,9 @@
 //! Where answers go: standard output for the answer, standard error for everything beside it; exit codes and errors.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::{ErrorKind, IsTerminal, Write},
     process::ExitCode,
+    sync::OnceLock,
 };
 
 use serde::Serialize;
@@ -207,11 +208,22 @@ coded!(DriverError, error => match &error {
     _ => Code::Failed,
 });
 
-/// Prints one line of the answer. A reader who stops reading is no error.
+/// Why something that was to be said is not written anywhere.
+static UNSAID: OnceLock<String> = OnceLock::new();
+
+/// Prints one line of the answer. A reader who stops reading is no error; a full disk is one, see [`unsaid`].
 pub fn say(text: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{}", text.as_ref());
-    let _ = out.flush();
+    match writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(UNSAID.set(error.to_string())),
+        _ => {}
+    }
+}
+
+/// Why not all of the answer could be written, where that is so.
+pub fn unsaid() -> Option<CliError> {
+    let error = UNSAID.get()?;
+    Some(CliError::failed(format!("the answer could not be written to standard output: {error}")))
 }
 
 /// Prints one line beside the answer.
