@@ -123,6 +123,12 @@ pub enum AnswerError {
         /// The steps whose calls are offered.
         offered: Vec<String>,
     },
+    /// A named step is not one of those that are ticked one by one.
+    #[error(
+        "`{0}` is neither destructive nor irreversible, so there is nothing to tick; to approve only some of the calls, name \
+         them with `--only`"
+    )]
+    NothingToTick(String),
     /// No step failed in a way that could be tried again.
     #[error("no step of {0} can be tried again; look with `countersign show {0}`")]
     NothingToRetry(String),
@@ -295,6 +301,10 @@ pub async fn answer(
             if let Some(unknown) = ticked.iter().chain(only.iter().flatten()).find(|tick| !known(tick)) {
                 let offered = offered.iter().map(|call| call.node.to_string()).collect();
                 return Err(AnswerError::NoSuchStep { step: unknown.clone(), offered });
+            }
+            let plain = |tick: &&String| offered.iter().any(|call| call.node.as_str() == **tick && !call.destructive);
+            if let Some(plain) = ticked.iter().find(plain) {
+                return Err(AnswerError::NothingToTick(plain.clone()));
             }
             let wanted = |node: &str| only.as_ref().is_none_or(|only| only.contains(node));
             let calls = if about == About::Gate2 {
