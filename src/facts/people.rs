@@ -158,6 +158,14 @@ impl People {
         }
     }
 
+    /// The names and OS users that stand for more than one person.
+    pub fn duplicates(&self) -> Vec<String> {
+        let mut known = BTreeSet::new();
+        let names = self.people.iter().map(|person| format!("the person `{}`", person.name));
+        let users = self.people.iter().flat_map(|person| &person.os_users).map(|user| format!("the OS user `{user}`"));
+        names.chain(users).filter(|one| !known.insert(one.clone())).collect()
+    }
+
     /// The roles of an identity; none for a name that is not listed. An owner has every role.
     pub fn roles(&self, identity: &Identity) -> BTreeSet<Role> {
         let person = self.people.iter().find(|person| person.name == identity.name);

@@ -141,6 +141,10 @@ impl CatalogFiles {
             return Err(WorkspaceError::Problems(vec![format!("policies/inventory.yaml: `{twice}` stands twice")]));
         }
         let people: People = from_yaml("policies/people.yaml", &self.people)?;
+        if let Some(twice) = people.duplicates().first() {
+            let why = format!("policies/people.yaml: {twice} stands twice, so it is not clear who somebody is");
+            return Err(WorkspaceError::Problems(vec![why]));
+        }
         let contradicted = self.contradicted(&inventory, &people);
         if !contradicted.is_empty() {
             return Err(WorkspaceError::Problems(contradicted));

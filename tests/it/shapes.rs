@@ -386,3 +386,40 @@ fn what_needs_a_terminal_says_so_and_columns_are_honoured() {
     };
     assert!(widest("70") < widest("120"));
 }
+
+#[test]
+fn an_id_that_was_left_empty_stands_for_nothing() {
+    let bench = Bench::new();
+    bench.request_vlan();
+    for id in ["", " "] {
+        bench.run(&["cancel", id, "--reason", "a variable that was not set"]).code(2).says("an empty id stands for no");
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    let bench = Bench::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let done = command(&bench.root).args(["keys", "show"]).stdout(full).output().unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("the answer could not be written to standard output"), "{said}");
+}
+
+#[test]
+fn only_an_owner_makes_a_new_key_and_nobody_stands_twice() {
+    let bench = Bench::new();
+    bench.people(&[("bob", "requester")]);
+    bench.run(&["keys", "rotate", "--as", "bob"]).code(4).says("needs the role `owner`");
+    bench.people(&[("bob", "owner")]);
+    bench.run(&["policy", "check"]).code(2).says("the person `bob` stands twice");
+}
+
+#[test]
+fn a_step_that_is_not_destructive_is_not_ticked() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    bench.to_gate2(&id);
+    bench.approving(&id, &["--tick", "create/sw01"]).code(2).says("nothing to tick").says("--only");
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
+}
