@@ -199,7 +199,7 @@ fn a_backup_put_back_is_found_by_what_the_witness_has_and_so_is_a_fork() {
     let half = text(&half);
     // What a witness has of the beginning says nothing of how it went on.
     let most = bench.outside("most");
-    std::fs::write(&most, middle[..middle.len() - 1].concat()).unwrap();
+    std::fs::write(&most, middle[..middle.len() - 2].concat()).unwrap();
     bench.run(&["verify", &second, "--against", text(&most)]).code(5).shows("is in the log since");
     let uncovered = bench.run(&["verify", &before, "--against", half]).code(5);
     uncovered.shows("none of the published checkpoints covers this").shows("freshness not witnessed: the proof here");
