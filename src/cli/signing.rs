@@ -147,7 +147,8 @@ fn with_agent(scratch: &Path, wanted: &Wanted<'_>) -> Result<String, String> {
 /// A signature of the key whose public half is in a file, by way of `ssh-keygen`, which asks ssh-agent.
 fn with_ssh_keygen(public: &Path, wanted: &Wanted<'_>) -> Result<String, String> {
     let mut child = Command::new("ssh-keygen")
-        .args(["-Y", "sign", "-n", wanted.namespace, "-f"])
+        // `-U`: by ssh-agent, and not by a private key that lies beside it.
+        .args(["-Y", "sign", "-U", "-n", wanted.namespace, "-f"])
         .arg(public)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

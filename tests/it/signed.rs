@@ -153,6 +153,9 @@ fn ssh_agent_signs_for_whoever_has_it() {
     approve(None, "agent").code(4).says("no ssh-agent is here");
     approve(Some(&socket), "agent").code(4).says("ssh-add");
     assert!(openssh("ssh-add", &["-q", &key], b"", Some(&socket)).status.success());
+    // A public key signs by the agent, also where its private one lies beside it.
+    assert!(Path::new(&key).exists());
+    approve(None, bench.outside("bea.pub").to_str().unwrap()).code(4).says("agent");
     // From here on only the agent has it.
     std::fs::remove_file(&key).unwrap();
     approve(Some(&socket), "agent").code(0).shows("bea (signed");
