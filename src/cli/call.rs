@@ -16,6 +16,7 @@ use super::{
     args::Global,
     context::Context,
     output::{CliError, Code, plain, say, say_json},
+    policy::undecidable,
 };
 
 /// `call`
@@ -49,6 +50,9 @@ pub async fn run(global: &Global, args: CallArgs) -> Result<Code, CliError> {
     // Nobody else drives the engagement meanwhile; the call's outcome is written before the claim is given back.
     let _claim = Claim::take(&context.workspace.claims(), &id)?;
     let mut journal = context.journal(id.as_str()).await?;
+    if journal.state().key_destroyed() {
+        return Err(undecidable(&journal));
+    }
     let state = journal.state();
     let purpose = Purpose::Proposed { n: state.next_call().number() };
     let proposal = Proposal { agent: proposer(state.phase), purpose, tool: args.tool.clone(), args: given };

@@ -16,7 +16,7 @@ use crate::{
     broker::{Moment, explain, proposed},
     engagement::{ApprovedSpec, Standing, View},
     facts::signing_gaps,
-    ledger::{Filter, TrustBook, Which},
+    ledger::{Filter, Journal, TrustBook, Which},
     policy::{
         Catalog, CompiledBoundary, ExampleOutcome, Layer, LayerAnswer, Nearest, PolicyProblem, Spoke, Verdict,
         blocked_grants, unmet_rules,
@@ -227,6 +227,15 @@ struct Asked {
     agent: Option<Agent>,
 }
 
+/// Of an engagement whose key a redaction destroyed.
+pub fn undecidable(journal: &Journal) -> CliError {
+    CliError::failed(format!(
+        "a redaction destroyed the key of {0}, so no call of it can be decided any more; `countersign log {0}` shows what \
+         was decided",
+        journal.id()
+    ))
+}
+
 async fn explained(global: &Global, context: &Context, id: &str, call: &str) -> Result<Code, CliError> {
     let asked: Asked = from_yaml("--call", call).map_err(|error| {
         CliError::usage(format!(
@@ -235,11 +244,7 @@ async fn explained(global: &Global, context: &Context, id: &str, call: &str) -> 
     })?;
     let journal = context.journal(id).await?;
     if journal.state().key_destroyed() {
-        return Err(CliError::failed(format!(
-            "a redaction destroyed the key of {0}, so no call of it can be decided any more; `countersign log {0}` shows \
-             what was decided",
-            journal.id()
-        )));
+        return Err(undecidable(&journal));
     }
     let catalog = context.workspace.catalog_of(&journal)?;
     let view = View {

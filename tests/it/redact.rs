@@ -128,6 +128,7 @@ fn what_was_redacted_is_in_no_byte_that_is_kept_or_exported_and_the_chain_holds(
     assert_eq!(simulation["redacted"], json!(every.len()));
     let call = r#"{"tool": "vlan.list", "args": {"switch": "sw01"}}"#;
     bench.run(&["policy", "explain", &id, "--call", call]).code(1).says("a redaction destroyed the key");
+    bench.run(&["call", &id, "vlan.list", "--args", "{}"]).code(1).says("a redaction destroyed the key");
     for canary in [GIVEN, GAVE] {
         assert!(!shown.contains(canary), "{canary} is shown");
         let home = bench.outside("");
