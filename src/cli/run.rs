@@ -442,7 +442,11 @@ impl Seat<'_> {
                     continue;
                 }
                 _ => {
-                    let yes = if named.is_some() { "approve with the digest" } else { "a" };
+                    let yes = match (named.is_some(), several) {
+                        (true, _) => "approve with the digest",
+                        (false, true) => "a, s",
+                        (false, false) => "a",
+                    };
                     say(if gate {
                         format!("please answer {yes}, r, e or d; ? explains them")
                     } else {

@@ -250,7 +250,7 @@ pub(super) fn retry(state: &State, retried: Retried, roles: &BTreeSet<Role>) -> 
     if !state.redacted.is_empty() {
         return Err(Refusal::Redaction(format!(
             "what it read and did was redacted, so nothing of it can be tried again; start another with `countersign \
-             request --from {}`",
+             request --from {} --text '…'`, or with `--blueprint` or `--spec`",
             state.id
         )));
     }

@@ -6,7 +6,9 @@ use crate::{artifact::Phase, facts::Role};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It is over.
-    #[error("the engagement is closed; start another with `countersign request --from {0}`")]
+    #[error(
+        "the engagement is closed; start another with `countersign request --from {0} --text '…'`, or with `--blueprint` or `--spec`"
+    )]
     Over(String),
     /// A person ended it; only what clears up may still happen.
     #[error("the engagement was cancelled: {0}")]
