@@ -14,8 +14,7 @@ mod rules;
 mod signed;
 mod stages;
 mod steps;
-
-use std::fmt;
+mod verification;
 
 use std::{
     cell::RefCell,
@@ -24,7 +23,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
@@ -36,171 +35,17 @@ use crate::{
 pub(super) use signed::breaches;
 pub(super) use stages::{follows, person, unsigned_stages, untrusted, verify_stages};
 
+pub(super) use verification::WITNESSED;
+pub use verification::{Problem, Verification};
+
 use gone::Gone;
+use verification::{NAMED, NOT_WITNESSED};
 
 use super::{
     chain::{self, ChainError},
-    log::{Freshness, LogCheck, UNCOVERED},
+    log::Freshness,
     mentions::{Mention, Need, mentions},
-    store::Logged,
 };
-
-/// What verification found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verification {
-    /// Whether there is no problem.
-    pub ok: bool,
-    /// How many events there are.
-    pub events: u64,
-    /// The hash of the last event, where it can be read; what to compare with what others have seen.
-    pub head: Option<Digest>,
-    /// Whether somebody outside knows how far it went.
-    pub freshness: Freshness,
-    /// What is wrong, the first bad event first.
-    pub problems: Vec<Problem>,
-    /// What is not wrong, and yet to be known.
-    pub notes: Vec<String>,
-    /// How much rests on a name alone: answers without a signature, approvals that were renewed, and redactions.
-    pub on_a_name: u64,
-}
-
-/// Something that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// The file that it is in, where there are several; left out where the chain is meant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    /// The place in the chain, from 1; left out (0) where it is in no event.
-    #[serde(skip_serializing_if = "in_no_event")]
-    pub seq: u64,
-    /// What is wrong there.
-    pub what: String,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn in_no_event(seq: &u64) -> bool {
-    *seq == 0
-}
-
-impl Problem {
-    /// Something that is wrong with an event.
-    pub fn at(seq: u64, what: impl Into<String>) -> Self {
-        Self { file: None, seq, what: what.into() }
-    }
-
-    /// Something that is wrong with a file.
-    pub fn with(file: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { file: Some(file.into()), seq: 0, what: what.into() }
-    }
-
-    /// The same in a file.
-    #[must_use]
-    pub fn in_file(self, file: impl Into<String>) -> Self {
-        Self { file: Some(file.into()), ..self }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.file, self.seq) {
-            (None, 0) => f.write_str(&self.what),
-            (None, seq) => write!(f, "event {seq}: {}", self.what),
-            (Some(file), 0) => write!(f, "{file}: {}", self.what),
-            (Some(file), seq) => write!(f, "event {seq} ({file}): {}", self.what),
-        }
-    }
-}
-
-impl Verification {
-    /// Of something that cannot even be read.
-    pub(super) fn unreadable(problem: Problem) -> Self {
-        Self { ok: false, problems: vec![problem], notes: Vec::new(), ..Self::unwitnessed(0) }
-    }
-}
-
-/// So many problems are told.
-const MOST_PROBLEMS: usize = 1_000;
-
-/// So many answers on a name alone are named; of the others their number is said.
-const NAMED: usize = 8;
-
-/// How what is said of a witness begins.
-pub(super) const WITNESSED: &str = "witnessed: ";
-
-/// Said of everything that is verified without a witness.
-const NOT_WITNESSED: &str = "freshness not witnessed: nothing here shows that the chain has not been cut at its end";
-
-impl Verification {
-    /// Of a chain of so many events that was found whole, and of which nobody outside knows.
-    pub fn unwitnessed(events: u64) -> Self {
-        let (problems, notes) = (Vec::new(), vec![NOT_WITNESSED.into()]);
-        Self { ok: true, events, head: None, freshness: Freshness::NotWitnessed, problems, notes, on_a_name: 0 }
-    }
-
-    /// Keeps as many problems as anybody reads; of the others their number is said.
-    pub(super) fn keep_the_first(&mut self) {
-        if let Some(more) = self.problems.len().checked_sub(MOST_PROBLEMS).filter(|more| *more > 0) {
-            self.problems.truncate(MOST_PROBLEMS);
-            self.problems.push(Problem { file: None, seq: 0, what: format!("and {more} more problems") });
-        }
-    }
-
-    /// Says that somebody outside knows how far it went.
-    pub(super) fn witnessed_because(&mut self, what: &str) {
-        self.notes.retain(|note| note != NOT_WITNESSED);
-        self.notes.push(format!("{WITNESSED}{what}"));
-    }
-
-    /// Says why nobody outside does, though they were asked.
-    pub(super) fn unwitnessed_because(&mut self, what: &str) {
-        self.notes.retain(|note| note != NOT_WITNESSED);
-        self.notes.push(format!("freshness not witnessed: {what}"));
-    }
-
-    /// Whoever brings along what was published wants to know that it covers this: where it does not, that is wrong.
-    pub fn wants_a_witness(&mut self) {
-        if self.ok && self.freshness == Freshness::NotWitnessed {
-            self.problems.push(Problem::at(self.events, UNCOVERED));
-            self.ok = false;
-        }
-    }
-
-    /// Holds it against what the log has of it, and against the log where that was checked: what is wrong with the log
-    /// is wrong here too, since nobody can say which of its engagements it is about.
-    pub fn hold_against(&mut self, logged: &[Logged], log: Option<&LogCheck>) {
-        for leaf in logged.iter().filter(|leaf| leaf.seq > self.events) {
-            let what =
-                format!("leaf {} of the log is of this event, which is missing: the chain was cut", leaf.position);
-            self.problems.push(Problem::at(leaf.seq, what));
-        }
-        for problem in log.iter().flat_map(|log| &log.problems) {
-            let own = logged.iter().find(|leaf| leaf.position >= problem.leaf);
-            let seq = own.map_or(self.events, |leaf| leaf.seq);
-            self.problems.push(Problem::at(seq, format!("the log, from leaf {}: {}", problem.leaf, problem.what)));
-        }
-        if let Some(Freshness::Witnessed { size, .. }) = log.map(|log| &log.freshness) {
-            let under = logged.iter().rev().find(|leaf| leaf.position < *size);
-            let later = logged.iter().find(|leaf| leaf.position >= *size);
-            self.notes.retain(|note| note != NOT_WITNESSED);
-            self.notes.push(match (under, later) {
-                (Some(leaf), None) => {
-                    self.freshness = Freshness::Witnessed { size: *size, seq: Some(leaf.seq) };
-                    format!("{WITNESSED}up to event {}, by a published checkpoint of {size} leaves", leaf.seq)
-                }
-                // Whoever has the ledger's key may have written anew what came after it was published.
-                (Some(leaf), Some(later)) => format!(
-                    "freshness not witnessed: the published checkpoint of {size} leaves covers it up to event {}, and event \
-                     {} is in the log since; bring one along that was published later",
-                    leaf.seq, later.seq
-                ),
-                (None, _) => {
-                    format!("freshness not witnessed: nothing of this chain is under the checkpoint of {size} leaves")
-                }
-            });
-        }
-        self.ok = self.problems.is_empty();
-    }
-}
 
 /// Verifies the stored bytes of one engagement's events; `blob` gives the stored bytes of what they name.
 pub fn verify(events: &[Vec<u8>], blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> Verification {

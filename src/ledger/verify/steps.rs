@@ -45,9 +45,12 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
         Purpose::Undo { node: id } => {
             let undo = node(id).and_then(|node| node.undo.as_ref());
             let given = given(&allowed.args, papers);
+            // Where somebody accepted another state before it, it is taken back to that one.
+            let otherwise = state.deviation_at(id).is_some_and(|deviation| deviation.accepted_by.is_some());
             if let (Some(undo), Some(given)) = (undo, given) {
-                let same =
+                let as_shown =
                     undo.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)));
+                let same = as_shown || otherwise;
                 if undo.tool != allowed.tool || !same {
                     found.push(format!("{call} allowed to undo {id} otherwise than gate 2 was shown"));
                 }
