@@ -56,8 +56,8 @@ fn killed_every(bench: &Bench, id: &str, first: usize, every: usize) -> usize {
         let mut child = bench.start(&["run", id]);
         if watch.kill_at(&mut child, id, at) {
             kills += 1;
-            // Not always at the same event of an attempt: a step begins only so many of them.
-            at = watch.events(id, 0) + every + kills % 2;
+            // Not in step with the attempts, of which a step begins only so many: each would be cut off at its call.
+            at = watch.events(id, 0) + every + kills % 3;
             continue;
         }
         match child.wait().unwrap().code() {
