@@ -21,7 +21,7 @@ pub struct ParseDigestError(String);
 /// The value has no RFC 8785 form (a map key that is not text, or that stands twice).
 #[derive(Debug, thiserror::Error)]
 #[error("this value has no canonical JSON form (RFC 8785)")]
-pub struct CanonicalError(#[source] serde_json::Error);
+pub struct CanonicalError(#[from] serde_json::Error);
 
 /// The RFC 8785 (JCS) bytes of a value.
 pub fn canonical<T: Serialize>(value: &T) -> Result<Vec<u8>, CanonicalError> {

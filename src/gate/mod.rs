@@ -11,6 +11,7 @@ mod diff;
 mod found;
 mod gate1;
 mod gate2;
+mod grounds;
 mod leaving;
 mod proof;
 mod question;
@@ -77,6 +78,10 @@ pub struct ApprovalRequest {
     pub facts: Facts,
     /// What it was decided on.
     pub decided_on: CatalogDigests,
+    /// Whether the people, the policies, and each tool and target that the approval will rest on lie in the ledger as
+    /// documents, under the digests that are named here. What was asked before there were such documents has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grounds_kept: bool,
     /// The calls that a yes lets run, each once.
     pub calls: Vec<OfferedCall>,
     /// What the approval will rest on.
@@ -171,6 +176,7 @@ pub fn approval_request(
         proof: None,
         facts: reach.clone(),
         decided_on: catalog.digests()?,
+        grounds_kept: true,
         calls: Vec::new(),
         role: role(view, about),
         void: Vec::new(),

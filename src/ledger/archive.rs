@@ -25,7 +25,7 @@ use super::{
     bundle::{BLOBS, Bundle, EVENTS, joined, lines},
     chain,
     checkpoint::Checkpoint,
-    mentions::{Need, mentions},
+    mentions::{Need, all_mentions},
     note::Note,
     signatures::{SIGNATURES, compare_signatures, signature_files},
     verify::{Problem, Verification, untrusted, verify_stages},
@@ -125,7 +125,8 @@ impl Contents {
     /// What the events name, and how much it is needed.
     fn named(&self, told: &Told) -> BTreeMap<Digest, Need> {
         let mut named = BTreeMap::new();
-        for mention in told.engagement.iter().chain(&told.trust).flat_map(mentions) {
+        let events = told.engagement.iter().chain(&told.trust);
+        for (_, mention) in all_mentions(events, &|digest| self.blob(digest)) {
             let need = named.entry(mention.digest).or_insert(mention.need);
             *need = mention.need.min(*need);
         }

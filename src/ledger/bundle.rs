@@ -28,7 +28,7 @@ use super::{
     error::LedgerError,
     keys::{KeyHistory, PUBLIC_KEYS},
     log::{last_checkpoint, prove_under},
-    mentions::{Mention, Need, mentions},
+    mentions::{Mention, Need, all_mentions, mentions},
     note::Note,
     signatures::{SIGNATURES, compare_signatures, signature_files},
     store::Store,
@@ -72,7 +72,11 @@ impl Bundle {
         if events.is_empty() {
             return Err(LedgerError::Missing(id.clone()));
         }
-        let blobs = store.blobs(&named(&events)).await?;
+        let mut blobs = store.blobs(&named(&events, &BTreeMap::new())).await?;
+        // What a question was decided on is named by its request.
+        let mut further = named(&events, &blobs);
+        further.retain(|digest| !blobs.contains_key(digest));
+        blobs.extend(store.blobs(&further).await?);
         Ok(Self { events, blobs })
     }
 
@@ -113,15 +117,16 @@ impl Bundle {
     pub fn told(&self) -> Vec<Told> {
         let mut told = Vec::new();
         let mut seen = BTreeSet::new();
+        let blob = |digest: &Digest| self.blobs.get(digest).cloned();
         for event in self.events.iter().filter_map(|bytes| chain::read(bytes).ok()) {
             if let Ok(value) = serde_json::to_value(&event.body) {
                 told.push(Told { digest: None, what: format!("event {} ({})", event.seq, event.body.kind()), value });
             }
-            for Mention { digest, what, sealed, .. } in mentions(&event) {
+            for (seq, Mention { digest, what, sealed, .. }) in all_mentions([&event], &blob) {
                 let bytes = self.blobs.get(&digest).filter(|_| seen.insert(digest));
                 let Some(value) = bytes.and_then(|bytes| serde_json::from_slice(bytes).ok()) else { continue };
                 let opened = if sealed { opened(&value).map(Arc::unwrap_or_clone) } else { Some(value) };
-                let what = format!("{what} (event {})", event.seq);
+                let what = format!("{what} (event {seq})");
                 told.extend(opened.map(|value| Told { digest: Some(digest), what, value }));
             }
         }
@@ -263,7 +268,7 @@ impl Contents {
     pub async fn export(store: &dyn Store, id: &EngagementId, results: bool) -> Result<Self, LedgerError> {
         let mut engagement = Bundle::export(store, id).await?;
         let trust = store.events(&EngagementId::trust(), 0).await?;
-        engagement.blobs.extend(store.blobs(&named(&trust)).await?);
+        engagement.blobs.extend(store.blobs(&named(&trust, &BTreeMap::new())).await?);
         let mut contents = Self { engagement, trust, ..Self::default() };
         if !results {
             contents.without_results();
@@ -366,12 +371,12 @@ fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, LedgerError> {
     read.map_err(|source| LedgerError::io("read", path, source))
 }
 
-/// What events name and may be handed on, each once.
-fn named(events: &[Vec<u8>]) -> Vec<Digest> {
-    let events = events.iter().filter_map(|bytes| chain::read(bytes).ok());
-    let own = |mention: &Mention| mention.need == Need::Own;
-    let mentions = events.flat_map(|event| mentions(&event)).filter(|mention| !own(mention));
-    let mut named: Vec<Digest> = mentions.map(|mention| mention.digest).collect();
+/// What events, and the requests among these documents, name and may be handed on, each once.
+fn named(events: &[Vec<u8>], blobs: &BTreeMap<Digest, Vec<u8>>) -> Vec<Digest> {
+    let events: Vec<Event> = events.iter().filter_map(|bytes| chain::read(bytes).ok()).collect();
+    let all = all_mentions(&events, &|digest| blobs.get(digest).cloned()).into_iter().map(|(_, mention)| mention);
+    let mut named: Vec<Digest> =
+        all.filter(|mention| mention.need != Need::Own).map(|mention| mention.digest).collect();
     named.sort_unstable();
     named.dedup();
     named

@@ -1,5 +1,7 @@
 //! What the events of a chain name by digest. Pure.
 
+use serde_json::Value;
+
 use crate::{
     artifact::{CallId, Digest},
     engagement::{Arguments, Body, Event, Signature},
@@ -88,6 +90,47 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
         | Body::Cancelled { .. }
         | Body::Closed(_) => Vec::new(),
     }
+}
+
+/// What a question was decided on, as its approval request names it: the people, the policies, and each tool and target
+/// that it rests on. Requests of before name digests only, and nothing lies beside those.
+pub(super) fn beside(request: &Value) -> Vec<Mention> {
+    if request.get("grounds_kept") != Some(&Value::Bool(true)) {
+        return Vec::new();
+    }
+    let entries = |path: &str| request.pointer(path).and_then(Value::as_object).into_iter().flatten();
+    let each = |path: &str, what: &'static str| {
+        entries(path).map(move |(name, digest)| (digest, format!("{what} `{name}`"))).collect::<Vec<_>>()
+    };
+    let whole = ["people", "policies"].map(|name| (request.pointer(&format!("/decided_on/{name}")), name));
+    let whole = whole.into_iter().filter_map(|(digest, name)| Some((digest?, format!("the {name}"))));
+    let parts = [
+        each("/approved_on/tools", "the tool"),
+        each("/approved_on/targets", "the inventory entry"),
+        each("/approved_on/found", "the inventory entry"),
+    ];
+    let must = |(digest, what): (&Value, String)| {
+        let digest = digest.as_str()?.parse().ok()?;
+        let what = format!("{what} that a question was decided on");
+        Some(Mention { digest, what, need: Need::Must, sealed: false })
+    };
+    whole.chain(parts.into_iter().flatten()).filter_map(must).collect()
+}
+
+/// What events name and, of questions, what their requests name; `blob` gives the stored bytes of what is named. Each
+/// comes with the place of its event.
+pub(super) fn all_mentions<'a>(
+    events: impl IntoIterator<Item = &'a Event>,
+    blob: &dyn Fn(&Digest) -> Option<Vec<u8>>,
+) -> Vec<(u64, Mention)> {
+    let mut all = Vec::new();
+    for event in events {
+        all.extend(mentions(event).into_iter().map(|mention| (event.seq, mention)));
+        let Body::Asked(asked) = &event.body else { continue };
+        let request = blob(&asked.request).and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        all.extend(request.iter().flat_map(beside).map(|mention| (event.seq, mention)));
+    }
+    all
 }
 
 /// What was signed, and whose keys it was checked against.

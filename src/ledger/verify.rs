@@ -8,6 +8,8 @@ mod building;
 mod drafting;
 mod gone;
 mod granted;
+mod grounds;
+mod papers;
 mod policy;
 mod recorded;
 mod rules;
@@ -16,18 +18,10 @@ mod stages;
 mod steps;
 mod verification;
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
-
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{
-    artifact::{AutomationFlow, Digest, EngagementId, Spec, digest_bytes},
+    artifact::{Digest, EngagementId},
     engagement::{Actor, Answer, Body, Event, State},
     facts::AllowedSigners,
 };
@@ -39,12 +33,13 @@ pub(super) use verification::WITNESSED;
 pub use verification::{Problem, Verification};
 
 use gone::Gone;
+use papers::{Here, Papers};
 use verification::{NAMED, NOT_WITNESSED};
 
 use super::{
     chain::{self, ChainError},
     log::Freshness,
-    mentions::{Mention, Need, mentions},
+    mentions::{Mention, Need, beside, mentions},
 };
 
 /// Verifies the stored bytes of one engagement's events; `blob` gives the stored bytes of what they name.
@@ -61,18 +56,16 @@ pub fn verify_against(
 ) -> Verification {
     let mut walk = Walk {
         blob,
+        papers: Papers::new(blob),
         signers,
         problems: Vec::new(),
         notes: Vec::new(),
         names: Vec::new(),
         ruled: Vec::new(),
+        bare: Vec::new(),
         gone: Gone::default(),
         link: Link::start(),
         broken: false,
-        unchanged: BTreeSet::new(),
-        parsed: RefCell::default(),
-        flows: RefCell::default(),
-        specs: RefCell::default(),
         state: None,
     };
     for (bytes, place) in events.iter().zip(1..) {
@@ -100,6 +93,7 @@ pub fn verify_against(
 
 struct Walk<'a> {
     blob: &'a dyn Fn(&Digest) -> Option<Vec<u8>>,
+    papers: Papers<'a>,
     signers: Option<&'a AllowedSigners>,
     problems: Vec<Problem>,
     notes: Vec<String>,
@@ -107,28 +101,15 @@ struct Walk<'a> {
     names: Vec<String>,
     /// The changes that ran on a rule alone.
     ruled: Vec<String>,
+    /// The questions of which nothing is kept but digests of what they were decided on.
+    bare: Vec<String>,
     /// The sealed documents that are not there, and what was destroyed.
     gone: Gone,
     link: Link,
     /// Whether a link did not hold.
     broken: bool,
-    /// Documents that are there and what their digests say: what many calls were decided on is hashed once.
-    unchanged: BTreeSet<Digest>,
-    /// The documents that rules were asked of: several look at the same approval request.
-    parsed: RefCell<BTreeMap<Digest, Option<Arc<Value>>>>,
-    /// The flows among them: each step's call is held against its flow, and so is the record.
-    flows: RefCell<BTreeMap<Digest, Option<Arc<AutomationFlow>>>>,
-    /// The specs: each call is held against its grant.
-    specs: RefCell<BTreeMap<Digest, Option<Arc<Spec>>>>,
     /// What the events fold into, as long as every link has held.
     state: Option<State>,
-}
-
-/// What lies beside a chain, as far as it is here and unchanged.
-struct Papers<'a> {
-    document: &'a dyn Fn(&Digest) -> Option<Arc<Value>>,
-    flow: &'a dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
-    spec: &'a dyn Fn(&Digest) -> Option<Arc<Spec>>,
 }
 
 /// What the next event must follow.
@@ -214,22 +195,33 @@ impl Walk<'_> {
         };
     }
 
-    /// Whether what an event names is there and unchanged.
+    /// Whether what an event names is there and unchanged, and of a question what its request names.
     fn documents(&mut self, event: &Event, place: u64) {
-        for mention in mentions(event) {
-            let Mention { digest, ref what, need, sealed } = mention;
-            if self.unchanged.contains(&digest) {
-                continue;
+        self.named(mentions(event), place);
+        if let Body::Asked(asked) = &event.body {
+            match self.papers.document(&asked.request) {
+                Some(request) if request.get("grounds_kept") == Some(&true.into()) => {
+                    self.named(beside(&request), place);
+                }
+                // What is missing or cannot be read is said elsewhere.
+                None => {}
+                Some(_) => self.bare.push(format!("{} (event {place})", asked.about)),
             }
-            match ((self.blob)(&digest).map(|bytes| digest_bytes(&bytes)), need) {
-                (Some(is), _) if is != digest => {
+        }
+    }
+
+    fn named(&mut self, mentions: Vec<Mention>, place: u64) {
+        for mention in mentions {
+            let Mention { digest, ref what, need, sealed } = mention;
+            match (self.papers.here(&digest), need) {
+                (Here::Unchanged, _) => {}
+                (Here::Changed(is), _) => {
                     self.problem(place, format!("{what} ({digest}) was changed: its bytes hash to {is}"));
                 }
-                (Some(_), _) => drop(self.unchanged.insert(digest)),
-                (None, _) if sealed => self.gone.missing.push((place, mention)),
-                (None, Need::Extra | Need::Own) => {}
-                (None, Need::Must) => self.problem(place, format!("{what} ({digest}) is missing")),
-                (None, Need::May) => self.notes.push(format!("left out: {what} ({digest})")),
+                (Here::Missing, _) if sealed => self.gone.missing.push((place, mention)),
+                (Here::Missing, Need::Extra | Need::Own) => {}
+                (Here::Missing, Need::Must) => self.problem(place, format!("{what} ({digest}) is missing")),
+                (Here::Missing, Need::May) => self.notes.push(format!("left out: {what} ({digest})")),
             }
         }
     }
@@ -240,37 +232,10 @@ impl Walk<'_> {
             self.state = State::begin(event);
             return;
         };
-        let (blob, parsed, flows, specs) = (self.blob, &self.parsed, &self.flows, &self.specs);
-        let unchanged = &self.unchanged;
-        let document = |digest: &Digest| {
-            if let Some(known) = parsed.borrow().get(digest) {
-                return known.clone();
-            }
-            let same = |bytes: &Vec<u8>| unchanged.contains(digest) || digest_bytes(bytes) == *digest;
-            let bytes = blob(digest).filter(same);
-            let value = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).map(Arc::new);
-            parsed.borrow_mut().insert(*digest, value.clone());
-            value
-        };
-        let flow = |digest: &Digest| {
-            if let Some(known) = flows.borrow().get(digest) {
-                return known.clone();
-            }
-            let read = document(digest).and_then(|flow| AutomationFlow::deserialize(flow.as_ref()).ok()).map(Arc::new);
-            flows.borrow_mut().insert(*digest, read.clone());
-            read
-        };
-        let spec = |digest: &Digest| {
-            if let Some(known) = specs.borrow().get(digest) {
-                return known.clone();
-            }
-            let read = document(digest).and_then(|spec| Spec::deserialize(spec.as_ref()).ok()).map(Arc::new);
-            specs.borrow_mut().insert(*digest, read.clone());
-            read
-        };
-        let papers = Papers { document: &document, flow: &flow, spec: &spec };
-        let mut breaches = rules::breaches(state, event, &papers);
-        let recorded = recorded::filed(state, event, &document, &flow);
+        let papers = &self.papers;
+        let document = |digest: &Digest| papers.document(digest);
+        let mut breaches = rules::breaches(state, event, papers);
+        let recorded = recorded::filed(state, event, &document, &|digest| papers.flow(digest));
         breaches.extend(recorded.wrong);
         let words = recorded.words.into_iter().map(|words| format!("the record of event {place}: {words}"));
         self.notes.extend(words);
@@ -278,7 +243,7 @@ impl Walk<'_> {
         let unsigned = signed::breaches(state, event, &own, self.signers);
         // Whose key it was is said only of a signature that holds.
         if unsigned.is_empty() {
-            self.notes.extend(signer(event, self.signers.is_some()));
+            self.notes.extend(signer(event, self.signers.is_some(), papers));
         }
         breaches.extend(unsigned);
         self.names.extend(on_a_name(event));
@@ -303,6 +268,8 @@ impl Walk<'_> {
         self.notes.extend(list(one, more, &self.names));
         let one = "without anybody's approval of the call, on a rule that is not tried here";
         self.notes.extend(list(one, ["change", "changes"], &self.ruled));
+        let one = "not held to people, tools and targets, which were not kept";
+        self.notes.extend(list(one, ["question", "questions"], &self.bare));
     }
 
     fn note_open_calls(&mut self) {
@@ -340,11 +307,13 @@ fn on_a_name(event: &Event) -> Option<String> {
 }
 
 /// Whose key an answer was signed with, and what says that it is theirs.
-fn signer(event: &Event, held_against: bool) -> Option<String> {
+fn signer(event: &Event, held_against: bool, papers: &Papers<'_>) -> Option<String> {
     let Body::Answered(answered) = &event.body else { return None };
     if event.actor == Actor::Policy {
         let vouches = if held_against { ", which no signer vouches for" } else { "" };
-        return Some(format!("by policy: {}{vouches}; its rules are not tried here", answered.about));
+        let tried = answered.policy.as_ref().and_then(|policy| papers.document(&policy.policies));
+        let tried = if tried.is_some() { "say so here too" } else { "are not tried here" };
+        return Some(format!("by policy: {}{vouches}; its rules {tried}", answered.about));
     }
     let Actor::Person(identity) = &event.actor else { return None };
     let signature = answered.signature.as_ref()?;
@@ -357,6 +326,8 @@ fn signer(event: &Event, held_against: bool) -> Option<String> {
 mod gone_tests;
 #[cfg(test)]
 mod granted_tests;
+#[cfg(test)]
+mod grounds_tests;
 #[cfg(test)]
 mod recorded_tests;
 #[cfg(test)]

@@ -200,6 +200,24 @@ pub(super) struct Gates {
     rules: PolicySet,
 }
 
+/// What `gates.cedar` answers, where only its text is at hand: for whoever looks again at what it answered.
+///
+/// # Errors
+///
+/// Why the text cannot be read as rules about gates.
+pub fn gate_ruling(text: &str, facts: &GateFacts) -> Result<GateRuling, String> {
+    let mut problems = Vec::new();
+    let (gates, file) = Gates::read(text, &mut BTreeSet::new(), &mut problems)?;
+    if let Some(problem) = problems.first() {
+        return Err(problem.to_string());
+    }
+    let reason = |rule: &str| {
+        let policy = file.set.policy(&cedar_policy::PolicyId::new(rule));
+        policy.and_then(|policy| policy.annotation("reason")).unwrap_or_default().to_owned()
+    };
+    Ok(gates.rule(facts, reason))
+}
+
 impl Gates {
     /// Reads the file; its problems are added to `problems`.
     pub(super) fn read(

@@ -17,6 +17,7 @@ mod example_call;
 mod file;
 mod found;
 mod gates;
+mod inside;
 mod prove;
 mod request;
 mod schema;
@@ -34,7 +35,8 @@ pub use check_flow::{calls_outside, design_problems, holes_for_nobody};
 pub use check_spec::{check_spec, spec_problems};
 pub use decide::{Changes, Layer, LayerAnswer, Miss, Nearest, Question, Ruling, Spoke, Verdict, each_layer, rule};
 pub use example::{ExampleOutcome, Tried};
-pub use gates::{GateAction, GateAsked, GateFacts, GateRuling, Proven};
+pub use gates::{GateAction, GateAsked, GateFacts, GateRuling, Proven, gate_ruling};
+pub use inside::outside;
 pub use prove::{
     Ask, Counterexample, Goal, GrantProof, Lets, Proof, ProofReport, ProofReportKind, Subject, prove, unproven,
 };

@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::{Effect, Policy, PolicySet, Validator};
+use serde::Serialize;
 
 use crate::{
-    artifact::{Digest, ToolName, digest_bytes},
+    artifact::{CanonicalError, Digest, ToolName, digest_of},
     tool::Toolbox,
 };
 
@@ -24,8 +25,8 @@ pub(super) const GUARDRAILS: &str = "guardrails.cedar";
 pub(super) const STAGES: &str = "stages.cedar";
 pub(super) const GATES: &str = "gates.cedar";
 
-/// The policies as they are written.
-#[derive(Clone, Copy, Debug)]
+/// The policies as they are written: a document of its own, which lies beside what was decided on it.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct PolicyTexts<'a> {
     /// `guardrails.cedar`
     pub guardrails: &'a str,
@@ -36,11 +37,9 @@ pub struct PolicyTexts<'a> {
 }
 
 impl PolicyTexts<'_> {
-    /// The digest of all of them. Each text is digested by itself, so that no line can move from one file to the other
-    /// unseen.
-    pub fn digest(&self) -> Digest {
-        let texts = [self.guardrails, self.stages, self.gates].map(|text| digest_bytes(text.as_bytes()));
-        digest_bytes(texts.map(|digest| *digest.bytes()).as_flattened())
+    /// The digest of the document.
+    pub fn digest(&self) -> Result<Digest, CanonicalError> {
+        digest_of(self)
     }
 }
 
@@ -54,6 +53,7 @@ pub struct Policies {
     /// The `@reason` of each rule of all files.
     reasons: BTreeMap<String, String>,
     files: [RuleFile; 3],
+    texts: [String; 3],
     tried: Vec<Tried>,
     /// Rules that lack an example.
     without: Vec<PolicyProblem>,
@@ -95,8 +95,8 @@ impl Policies {
 
     /// Like [`Self::load`], but examples may be missing or fail: to show what came of each, never to decide on.
     pub fn parse(texts: PolicyTexts<'_>, toolbox: &Toolbox) -> Result<Self, Vec<PolicyProblem>> {
-        let digest = texts.digest();
         let broken = |file: &str, message: String| vec![PolicyProblem { file: file.into(), line: 1, message }];
+        let digest = texts.digest().map_err(|error| broken(GUARDRAILS, error.to_string()))?;
         let lowered = Lowered::from_toolbox(toolbox)
             .map_err(|error| broken(GUARDRAILS, format!("the tool manifests do not make a Cedar schema: {error}")))?;
         let validator = Validator::new(lowered.schema.clone());
@@ -126,12 +126,19 @@ impl Policies {
         let without = [&guardrails, &stages, &gate_rules].into_iter().flat_map(missing).collect();
         let reasons = reasons.collect();
         let files = [guardrails, stages, gate_rules];
-        Ok(Self { lowered, validator, by_tool, gates, reasons, files, tried, without, digest })
+        let texts = [texts.guardrails, texts.stages, texts.gates].map(str::to_owned);
+        Ok(Self { lowered, validator, by_tool, gates, reasons, files, texts, tried, without, digest })
     }
 
     /// The digest of the source texts.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The source texts.
+    pub fn texts(&self) -> PolicyTexts<'_> {
+        let [guardrails, stages, gates] = &self.texts;
+        PolicyTexts { guardrails, stages, gates }
     }
 
     /// Every example and what came of it, file by file from top to bottom.

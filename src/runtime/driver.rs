@@ -339,7 +339,9 @@ impl<'a> Driver<'a> {
         let signed = !request.signature_because.is_empty();
         let once = Some(once(journal.store().as_ref()).await?);
         let asked = Asked { about, request: digest_of(&request)?, role, stage, barred, void, signed, once };
-        file(journal, Actor::Program, Command::Ask(asked), &request).await?;
+        let mut documents = vec![document(&request)?];
+        documents.extend(request.grounds(catalog)?);
+        journal.act(Timestamp::now(), Actor::Program, Command::Ask(asked), documents).await?;
         let head = journal.state().head;
         self.workspace.stands.keep(&Grounds { head, catalog, standing: &standing, models: &models });
         Ok(())
@@ -465,7 +467,9 @@ pub(super) async fn file<T: Serialize>(
     command: Command,
     document: &T,
 ) -> Result<(), DriverError> {
-    let value: Value =
-        serde_json::to_value(document).map_err(|error| DriverError::Invalid(ArtifactKind::Spec, error.to_string()))?;
-    Ok(journal.act(Timestamp::now(), actor, command, vec![value]).await?)
+    Ok(journal.act(Timestamp::now(), actor, command, vec![self::document(document)?]).await?)
+}
+
+fn document<T: Serialize>(of: &T) -> Result<Value, DriverError> {
+    serde_json::to_value(of).map_err(|error| DriverError::Invalid(ArtifactKind::Spec, error.to_string()))
 }

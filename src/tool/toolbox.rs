@@ -148,10 +148,15 @@ impl Toolbox {
         self.definitions.get(name).map_or_else(|| self.define(name), |known| Ok(*known))
     }
 
-    fn define(&self, name: &ToolName) -> Result<Digest, CanonicalError> {
+    /// What a tool is, as the document that [`Toolbox::definition`] digests.
+    pub fn definition_document(&self, name: &ToolName) -> Value {
         let manifest = self.manifest_of(name);
         let pin = manifest.and_then(|manifest| self.pin(&manifest.family));
-        digest_of(&json!({"tool": self.tool(name), "server": manifest.map(|manifest| &manifest.server), "pin": pin}))
+        json!({"tool": self.tool(name), "server": manifest.map(|manifest| &manifest.server), "pin": pin})
+    }
+
+    fn define(&self, name: &ToolName) -> Result<Digest, CanonicalError> {
+        digest_of(&self.definition_document(name))
     }
 
     /// The digest of all manifests and pins.

@@ -109,7 +109,7 @@ fn off_flow(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option
         return Some(format!("{call} allowed as step {node} before an {} was filed", ArtifactKind::Flow));
     };
     // A flow that is missing, was changed or cannot be read is reported where it was filed.
-    let flow = (papers.flow)(&filed)?;
+    let flow = papers.flow(&filed)?;
     match flow.node(node) {
         None => Some(format!("{call} allowed as step {node}, which the flow does not have")),
         Some(known) => {

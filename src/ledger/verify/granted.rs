@@ -1,7 +1,7 @@
 //! What a reader of the chain relies on about each call that was let through: it rests on a grant of the spec that gate 1
 //! approved, in the attempt that its step was in, no more often than the grant says, within the window and the limits, and
 //! on approvals that had not ended. What is outside the grant whatever the manifest says is found; defaults, separators
-//! and groups are not asked about, for that takes manifests and inventory, and a bundle has none.
+//! and groups take what the question was decided on, and are asked about in `grounds`.
 
 use std::sync::LazyLock;
 
@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Constraint, Digest, NodeId, Spec},
+    artifact::{Agent, ArtifactKind, Constraint, Digest, Grant, NodeId, Spec},
     engagement::{Call, CallAllowed, Purpose, State},
     flow::NodeOutcome,
     policy::{Layer, PolicyTexts},
 };
 
-use super::{Papers, steps};
+use super::{Papers, grounds, steps};
 
 /// What is wrong with a call that was allowed at `at`.
 pub(super) fn allowed(state: &State, allowed: &CallAllowed, at: Timestamp, papers: &Papers<'_>) -> Vec<String> {
@@ -48,9 +48,11 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, at: Timestamp, paper
         _ => {}
     }
     // A spec that is missing or was changed is reported where it was filed.
-    let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| (papers.spec)(&spec));
+    let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
     let Some(spec) = spec else { return found };
-    let why = off_grant(state, allowed, &spec, papers).or_else(|| over(state, allowed, at, &spec, papers));
+    let grounded = || grounds::off(state, allowed, grant_named(&allowed.grant, &spec), papers);
+    let why =
+        off_grant(state, allowed, &spec, papers).or_else(grounded).or_else(|| over(state, allowed, at, &spec, papers));
     found.extend(why.map(|why| format!("{call} allowed {why}")));
     found
 }
@@ -58,12 +60,12 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, at: Timestamp, paper
 /// Whether a call was decided at trust stage 1 under the policies that ship with this program, which let nothing change
 /// there that nobody approved. What other policies say is not tried here.
 fn assisted_as_shipped(allowed: &CallAllowed, papers: &Papers<'_>) -> bool {
-    static SHIPPED: LazyLock<Digest> = LazyLock::new(|| {
+    static SHIPPED: LazyLock<Option<Digest>> = LazyLock::new(|| {
         let (guardrails, stages) =
             (include_str!("../../../policies/guardrails.cedar"), include_str!("../../../policies/stages.cedar"));
-        PolicyTexts { guardrails, stages, gates: include_str!("../../../policies/gates.cedar") }.digest()
+        PolicyTexts { guardrails, stages, gates: include_str!("../../../policies/gates.cedar") }.digest().ok()
     });
-    let basis = (papers.document)(&allowed.decided_on);
+    let basis = papers.document(&allowed.decided_on);
     let says = |path: &str, value: Value| basis.as_ref().is_some_and(|basis| basis.pointer(path) == Some(&value));
     says("/standing/stage", json!(1)) && says("/catalog/policies", json!(*SHIPPED))
 }
@@ -82,7 +84,7 @@ fn over(state: &State, allowed: &CallAllowed, at: Timestamp, spec: &Spec, papers
         return Some(format!("to take back what could be taken back until {until}"));
     }
     let always = || {
-        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| (papers.flow)(&flow));
+        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
         let node = flow.zip(allowed.purpose.node());
         node.is_some_and(|(flow, node)| flow.node(node).is_some_and(|node| node.step.always))
     };
@@ -119,19 +121,25 @@ fn undone(state: &State, node: &NodeId) -> Option<String> {
     })
 }
 
+/// The grant with this name; an undo, which a grant implies, has none.
+fn grant_named<'a>(name: &str, spec: &'a Spec) -> Option<&'a Grant> {
+    let (side, at) = name.split_once('.')?;
+    let grants = match side {
+        "discover" => &spec.boundary.discover,
+        "build" => &spec.boundary.build,
+        _ => return None,
+    };
+    grants.get(at.parse::<usize>().ok()?)
+}
+
 /// Why a call does not rest on the grant that it names.
 fn off_grant(state: &State, allowed: &CallAllowed, spec: &Spec, papers: &Papers<'_>) -> Option<String> {
     let (name, agent) = (&allowed.grant, allowed.agent);
     let (id, undo) = name.strip_suffix(".undo").map_or((name.as_str(), false), |id| (id, true));
-    let (side, at) = id.split_once('.').unwrap_or((id, ""));
-    let grants = match side {
-        "discover" => spec.boundary.discover.as_slice(),
-        "build" => spec.boundary.build.as_slice(),
-        _ => &[],
+    let Some(grant) = grant_named(id, spec) else {
+        return Some(format!("under `{name}`, which the approved spec does not have"));
     };
-    let grant = at.parse::<usize>().ok().and_then(|at| grants.get(at));
-    let Some(grant) = grant else { return Some(format!("under `{name}`, which the approved spec does not have")) };
-    let builds = side == "build";
+    let builds = id.starts_with("build.");
     if builds != (agent == Agent::Build) {
         return Some(format!("for the {agent} agent under `{name}`, which is not for it"));
     }

@@ -186,7 +186,7 @@ fn a_change_that_nobody_approved_is_named_and_at_stage_1_wrong_under_the_policie
         stages: include_str!("../../../policies/stages.cedar"),
         gates: include_str!("../../../policies/gates.cedar"),
     };
-    let shipped = json!(shipped.digest());
+    let shipped = json!(shipped.digest().unwrap());
     let found = verified(1, shipped.clone());
     let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems, ["event 15: c2 allowed as a change at trust stage 1, which nobody approved"]);

@@ -1,6 +1,6 @@
 //! What a reader of the chain relies on where policy answered in a person's place: it may only answer what policy answers,
-//! at stage 3, to what no person wrote or rejected, on the policies and the facts that the question was asked on. Whether
-//! its rules allow it is not tried again here.
+//! at stage 3, to what no person wrote or rejected, on the policies and the facts that the question was asked on; and where
+//! `gates.cedar` lies beside the chain, its rules are asked again.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::{
     artifact::ArtifactKind,
     engagement::{About, Actor, Answer, Answered, PolicyAnswer, State},
     facts::AUTONOMOUS,
-    policy::{GateAction, GateFacts, Layer},
+    policy::{GateAction, GateAsked, GateFacts, GateRuling, Layer, ProofReport, Proven, gate_ruling},
 };
 
 use super::Papers;
@@ -50,13 +50,13 @@ pub(super) fn may_not(
     if policy.rules.iter().any(|rule| rule.layer != Layer::Gate) {
         return why("by rules that are not about gates");
     }
-    let request = (papers.document)(&answered.request)?;
+    let request = papers.document(&answered.request)?;
     let says = |path: &str| request.pointer(path);
     if says("/decided_on/policies").is_some_and(|policies| *policies != json!(policy.policies)) {
         return why("on other policies than it was asked on");
     }
     // Facts that are missing or were changed are reported where documents are.
-    let facts = (papers.document)(&policy.facts)?;
+    let facts = papers.document(&policy.facts)?;
     let facts = match GateFacts::deserialize(facts.as_ref()) {
         Ok(facts) => facts,
         Err(error) => return why(&format!("on facts that cannot be read: {error}")),
@@ -82,5 +82,57 @@ pub(super) fn may_not(
     let otherwise = otherwise.into_iter().any(|(asked, told)| asked.is_some_and(|asked| asked != told));
     let own = facts.action == action && facts.stage == stage && facts.requester == requester;
     let blueprint = state.requested.blueprint.as_deref().unwrap_or_default() == facts.blueprint;
-    (!own || !blueprint || otherwise).then(|| why("on other facts than it was asked on")).flatten()
+    if !own || !blueprint || otherwise || computed_otherwise(state, answered, &facts, papers) {
+        return why("on other facts than it was asked on");
+    }
+    ruled_otherwise(policy, &facts, papers).and_then(|said| why(&said))
+}
+
+/// Whether the facts are not those that follow from spec, targets and proof, where these are here.
+fn computed_otherwise(state: &State, answered: &Answered, told: &GateFacts, papers: &Papers<'_>) -> bool {
+    let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
+    let Some((grounds, spec)) = papers.grounds(&answered.request).zip(spec) else { return false };
+    let proven = match state.proved_of_spec().map(|proved| papers.document(&proved.report)) {
+        None => Proven::NotProven,
+        Some(report) => match report.and_then(|report| ProofReport::deserialize(report.as_ref()).ok()) {
+            Some(report) => {
+                let before = state.shown_before(ArtifactKind::Spec).map(|(_, digest)| digest);
+                let same = grounds.decided_alike(&report.decided_on) && report.before == before;
+                if same { report.verdict() } else { Proven::NotProven }
+            }
+            // A report that is missing or was changed is reported where documents are.
+            None => told.proven,
+        },
+    };
+    let asked = GateAsked {
+        action: told.action,
+        stage: told.stage,
+        requester: told.requester.clone(),
+        blueprint: told.blueprint.clone(),
+        as_blueprint: told.as_blueprint,
+        steps: told.steps,
+        unproven_undos: told.unproven_undos,
+        proven,
+        deviation: told.deviation.clone(),
+    };
+    let mut is = GateFacts::of(asked, &spec, &grounds.facts, &grounds.inventory);
+    // What may still be found counts with tags that only the whole inventory knows.
+    if grounds.facts.may_find > 0 {
+        is.tags.clone_from(&told.tags);
+    }
+    is != *told
+}
+
+/// What `gates.cedar` says to these facts, where that is not what it was taken to say; nothing where it is not here.
+fn ruled_otherwise(policy: &PolicyAnswer, facts: &GateFacts, papers: &Papers<'_>) -> Option<String> {
+    let texts = papers.document(&policy.policies)?;
+    let text = texts.get("gates").and_then(Value::as_str);
+    let ruling = gate_ruling(text.unwrap_or_default(), facts);
+    match ruling {
+        Err(why) => Some(format!("by a gates.cedar that cannot be read: {why}")),
+        Ok(GateRuling::Human { why }) => Some(format!("which its gates.cedar leaves to a person: {why}")),
+        Ok(GateRuling::Approve { rules, facts: digest }) => {
+            (rules != policy.rules || digest != policy.facts).then(|| "by other rules than allow it".to_owned())
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! What policy is said to have answered, in a chain whose every link holds.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     artifact::digest_of,
     engagement::PolicyAnswer,
     ledger::testing::{Story, id, spec},
-    policy::{Layer, Spoke},
+    policy::{GateFacts, Layer, Spoke},
 };
 
 /// The facts that gate 1 is said to have been decided on.
@@ -63,6 +63,68 @@ fn policy_answers_on_the_facts_and_the_policies_that_the_question_was_asked_on()
         (with("irreversible", json!(1)), Layer::Gate, are, "on other facts than"),
     ] {
         let found = found(&facts, layer, &policies);
+        assert!(found.iter().any(|line| line.starts_with("event 4: ") && line.contains(what)), "{what}: {found:?}");
+    }
+}
+
+/// What is found where policy answered gate 1 by these rules, and people, policies, tools and targets lie beside it.
+fn found_beside(told: &Value, rules: &[Spoke], gates: &str) -> Vec<String> {
+    let mut story = Story::whole("k7m2q");
+    story.events.truncate(4);
+    let tool = json!({"tool": null, "server": null, "pin": null});
+    let target = json!({"name": "sw01", "is": "switch", "environment": "lab", "tags": ["spare"], "groups": []});
+    let (tool, target) = (story.document(&tool), story.document(&target));
+    let policies = story.document(&json!({"guardrails": "", "stages": "", "gates": gates}));
+    let people: crate::facts::People = serde_json::from_value(json!({"kind": "people", "people": []})).unwrap();
+    let people = story.document(&serde_json::to_value(people).unwrap());
+    let request = story.document(&json!({
+        "engagement": id("k7m2q"), "about": "gate1", "artifact": digest_of(&spec()).unwrap(),
+        "standing": {"stage": 3}, "grounds_kept": true,
+        "decided_on": {"policies": policies, "people": people, "tools": policies, "inventory": policies},
+        "approved_on": {"tools": {"switch.vlan.create": tool, "vlan.create": tool}, "targets": {"sw01": target},
+                        "unlisted_targets": false},
+        "facts": {"environments": ["lab"], "targets": ["sw01"], "unlisted_targets": false, "simulated": true,
+                  "writes": 1, "destructive": 0, "irreversible": [], "risk": "low"},
+    }));
+    (story.asked().request, story.asked().stage) = (request, 3);
+    let facts = story.document(told);
+    let policy = PolicyAnswer { rules: rules.to_vec(), facts, policies };
+    (story.answered().request, story.answered().policy) = (request, Some(policy));
+    story.events[3].1 = Actor::Policy;
+    let verification = verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned());
+    verification.problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_rules_of_gates_cedar_are_asked_again_about_facts_that_follow_from_what_lies_there() {
+    let gates = include_str!("../../../policies/gates.cedar");
+    let with = |field: &str, value: Value| {
+        let mut facts = facts();
+        (facts["tags"], facts["grants"]) = (json!(["spare"]), json!(2));
+        facts[field] = value;
+        facts
+    };
+    let right = with("steps", json!(0));
+    let asked: GateFacts = serde_json::from_value(right.clone()).unwrap();
+    let Ok(crate::policy::GateRuling::Approve { rules, .. }) = crate::policy::gate_ruling(gates, &asked) else {
+        panic!("the shipped policies let this pass")
+    };
+    assert_eq!(found_beside(&right, &rules, gates), Vec::<String>::new());
+    let other = vec![Spoke { rule: "small-lab-design".into(), ..rules[0].clone() }];
+    let design_only =
+        "@id(\"one\")\n@reason(\"it is one\")\npermit (principal, action == Action::\"approve-design\", resource);";
+    for (facts, rules, gates, what) in [
+        (with("tags", json!([])), &rules, gates, "on other facts than it was asked on"),
+        (with("targets", json!(0)), &rules, gates, "on other facts than it was asked on"),
+        (with("grants", json!(1)), &rules, gates, "on other facts than it was asked on"),
+        (with("rollback_required", json!(false)), &rules, gates, "on other facts than it was asked on"),
+        (with("window_hours", json!(1)), &rules, gates, "on other facts than it was asked on"),
+        (with("proven", json!("proven")), &rules, gates, "on other facts than it was asked on"),
+        (right.clone(), &other, gates, "by other rules than allow it"),
+        (right.clone(), &rules, design_only, "which its gates.cedar leaves to a person"),
+        (right, &rules, "permit (", "by a gates.cedar that cannot be read"),
+    ] {
+        let found = found_beside(&facts, rules, gates);
         assert!(found.iter().any(|line| line.starts_with("event 4: ") && line.contains(what)), "{what}: {found:?}");
     }
 }

@@ -13,11 +13,11 @@ use crate::{
     },
 };
 
-use super::{Papers, building, drafting, gone, granted, policy, recorded, steps};
+use super::{Papers, building, drafting, gone, granted, grounds, policy, recorded, steps};
 
 /// What is wrong with an event after `state`.
 pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec<String> {
-    let Papers { document, flow, .. } = papers;
+    let (document, flow) = (&|digest: &Digest| papers.document(digest), &|digest: &Digest| papers.flow(digest));
     let mut found = Vec::new();
     if state.closed.is_some() && !matches!(event.body, Body::Retried(_) | Body::Redacted(_)) {
         found.push(format!("{} after the engagement was closed", event.body.kind()));
@@ -33,7 +33,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             found.extend(filed_on(state, filed));
             found.extend(drafting::filed(state, &event.actor, filed));
             found.extend(building::flow(state, filed, document, flow));
-            let unread = |digest: &Digest| document(digest).is_some() && (papers.spec)(digest).is_none();
+            let unread = |digest: &Digest| document(digest).is_some() && papers.spec(digest).is_none();
             if filed.artifact == ArtifactKind::Spec && unread(&filed.digest) {
                 found.push(format!("{} filed that cannot be read", filed.artifact));
             }
@@ -43,6 +43,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
                 found.extend(by_person("answered"));
             }
             found.extend(may_answer(state, &event.actor, answered, papers));
+            found.extend(grounds::answered(&event.actor, answered, papers));
             answered_what_was_asked(state, answered, document, &mut found);
         }
         Body::Allowed(allowed) => {
@@ -108,6 +109,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             found.extend(asked_otherwise(&event.actor, asked, document));
             found.extend(needs_less(state, asked, document));
             found.extend(asked_in_place(state, asked));
+            found.extend(grounds::asked(state, asked, papers));
         }
         Body::HolesFilled(filled) => found.extend(building::filled(state, &event.actor, filled)),
         Body::Deviated(deviation) => found.extend(building::deviated(state, &event.actor, deviation)),

@@ -21,7 +21,7 @@ use super::Papers;
 pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let call = &allowed.call;
-    let flow = allowed.purpose.node().and_then(|_| (papers.flow)(&state.artifact(ArtifactKind::Flow)?));
+    let flow = allowed.purpose.node().and_then(|_| papers.flow(&state.artifact(ArtifactKind::Flow)?));
     let node = |id: &NodeId| flow.as_ref().and_then(|flow| flow.node(id));
     match &allowed.purpose {
         Purpose::Act { node: id, r#try, .. } => {
@@ -68,7 +68,7 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
             }
         }
         Purpose::CheckBefore { check, item } | Purpose::CheckAfter { check, item } => {
-            let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| (papers.spec)(&spec));
+            let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
             let known =
                 spec.as_ref().and_then(|spec| Some((spec, spec.acceptance.iter().find(|known| known.id == *check)?)));
             let Some((spec, known)) = known else { return found };
@@ -142,7 +142,7 @@ fn bound(
     for node in flow.nodes.iter().filter(|node| read.contains(node.step.id.as_str())) {
         let done = state.nodes.get(&node.id).is_some_and(|settled| settled.outcome == NodeOutcome::Done);
         let result = sent(state, &node.id).filter(|_| done)?.result?;
-        let stored = (papers.document)(&result)?;
+        let stored = papers.document(&result)?;
         let value = if state.requested.seal.is_some() { opened(&stored)? } else { stored };
         let entry = json!({"result": value.as_ref()});
         match node.id.as_str().split_once('/') {
@@ -153,7 +153,7 @@ fn bound(
             }
         }
     }
-    let inputs = (papers.spec)(&state.artifact(ArtifactKind::Spec)?)?.inputs_value();
+    let inputs = papers.spec(&state.artifact(ArtifactKind::Spec)?)?.inputs_value();
     let (steps, item) = (Value::Object(steps), known.item.clone().unwrap_or_default());
     hole.cel.evaluate(&Scope::new().with("steps", &steps).with("inputs", &inputs).with("item", &item)).ok()
 }
@@ -171,7 +171,7 @@ pub(super) fn given(args: &Arguments, papers: &Papers<'_>) -> Option<Arc<Map<Str
     match args {
         Arguments::Plain(args) => Some(Arc::new(args.clone())),
         Arguments::Sealed(digest) => {
-            opened(&*(papers.document)(digest)?).and_then(|value| value.as_object().cloned()).map(Arc::new)
+            opened(&*papers.document(digest)?).and_then(|value| value.as_object().cloned()).map(Arc::new)
         }
     }
 }
@@ -215,7 +215,7 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
     // What a step changes is counted, and what it reads is not.
     let changes = state.effects.values().any(|effects| effects.contains(node.as_str()));
     let conditional = || {
-        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| (papers.flow)(&flow));
+        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
         let node = flow.as_ref().and_then(|flow| flow.node(node));
         node.is_none_or(|node| node.skipped.is_some() || node.step.when.is_some())
     };

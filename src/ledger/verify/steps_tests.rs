@@ -1,6 +1,6 @@
 //! Steps that came to something else than the chain says, each with what is found and where.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{

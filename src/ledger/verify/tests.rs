@@ -24,10 +24,11 @@ fn a_whole_engagement_verifies_and_says_what_is_not_shown() {
     assert!(verification.ok);
     assert_eq!(verification.events, 20);
     assert_eq!(verification.head, Some(chain.last().unwrap().event.hash));
-    let [names, fresh] = verification.notes.as_slice() else { panic!("{:?}", verification.notes) };
+    let [names, bare, fresh] = verification.notes.as_slice() else { panic!("{:?}", verification.notes) };
     assert_eq!(fresh, NOT_WITNESSED);
     assert!(names.starts_with("on a name alone, which shows nothing about who it was: 2 answers: "), "{names}");
     assert!(names.contains("gate 1 (the spec) by grace (event 4), gate 2 (the design) by grace (event 12)"), "{names}");
+    assert!(bare.starts_with("not held to people, tools and targets, which were not kept: 2 questions: "), "{bare}");
     assert_eq!(verification.on_a_name, 2);
 }
 
@@ -456,7 +457,7 @@ fn what_is_left_open_is_a_note_and_not_a_problem() {
     story.blobs.remove(&digest_of(&json!({"vlans": [1, 20]})).unwrap());
     let verification = check(&story.bytes(), &story.blobs);
     assert!(verification.ok, "{:?}", verification.problems);
-    let [left_out, unknown, _, fresh] = verification.notes.as_slice() else { panic!("{:?}", verification.notes) };
+    let [left_out, unknown, _, _, fresh] = verification.notes.as_slice() else { panic!("{:?}", verification.notes) };
     assert!(left_out.starts_with("left out: the result of c1 (sha256:"), "{left_out}");
     assert_eq!(unknown, "unknown: c2 (step create-vlan/sw01) was allowed at 2026-12-01T12:00:14Z and has no outcome");
     assert_eq!(fresh, NOT_WITNESSED);

@@ -359,6 +359,12 @@ fn agree(catalog: &Catalog, choices: &[u32], counts: &mut Counts) -> Result<(), 
         prop_assert!(answer.failed.is_empty(), "{:?}", answer.failed);
         let found = boundary.holding(&answer.rules).next().is_some();
         prop_assert_eq!(found, expected, "{} {}", json!(grant), json!(call));
+        // So does what reads the same grant without Cedar, when a chain is verified.
+        let in_group = |name: &str, group: &str| {
+            catalog.inventory.target(name).is_some_and(|target| target.groups.contains(group))
+        };
+        let off = outside(&said.boundary.build[0], &tool.args, &normal, &in_group);
+        prop_assert_eq!(off.is_none(), expected, "{:?} {} {}", off, json!(grant), json!(call));
         // What a refusal says is worked out apart from the decision; a few are held against each other.
         if !found && counts.refused.is_multiple_of(50) {
             let said = within(catalog, &boundary, &question(tool, &normal)).unwrap_err().remove(0).reason;

@@ -1,0 +1,243 @@
+//! What a reader of the chain relies on where the people, the tools and the targets that a question was decided on lie
+//! beside it: whoever answered had the role, a signature was asked for where one was needed, and calls are inside their
+//! grant to the last argument. Requests of before name digests only; then less is held, and that is said.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    artifact::{Agent, ArtifactKind, Digest, Grant, Spec, ToolName},
+    engagement::{Actor, Answer, Answered, Asked, CallAllowed, Gate, GateState, Purpose, State},
+    facts::{Facts, Inventory, InventoryKind, People, Role, Target},
+    policy::{ApprovedOn, CatalogDigests, outside},
+    tool::{Args, Effect},
+};
+
+use super::{Papers, steps};
+
+/// What a question was decided on.
+pub(super) struct Grounds {
+    people: People,
+    /// A tool that the spec grants and no manifest has is nothing.
+    tools: BTreeMap<ToolName, Option<DefinedTool>>,
+    /// The targets that it names, and no others.
+    pub(super) inventory: Inventory,
+    approved_on: ApprovedOn,
+    decided_on: CatalogDigests,
+    pub(super) facts: Facts,
+}
+
+/// As much of a tool's definition as calls are held to.
+#[derive(Deserialize)]
+struct Defined {
+    tool: Option<DefinedTool>,
+}
+
+#[derive(Deserialize)]
+struct DefinedTool {
+    effect: Effect,
+    args: Args,
+    target: String,
+}
+
+impl Grounds {
+    pub(super) fn of(request: &Value, papers: &Papers<'_>) -> Option<Self> {
+        if request.get("grounds_kept") != Some(&Value::Bool(true)) {
+            return None;
+        }
+        let approved_on = ApprovedOn::deserialize(request.get("approved_on")?).ok()?;
+        let decided_on = CatalogDigests::deserialize(request.get("decided_on")?).ok()?;
+        let facts = Facts::deserialize(request.get("facts")?).ok()?;
+        let people = serde_json::from_slice(&papers.bytes(&decided_on.people)?).ok()?;
+        let tool = |(name, digest): (&ToolName, &Digest)| {
+            let defined: Defined = serde_json::from_slice(&papers.bytes(digest)?).ok()?;
+            Some((name.clone(), defined.tool))
+        };
+        let tools = approved_on.tools.iter().map(tool).collect::<Option<_>>()?;
+        let entries = approved_on.targets.values().chain(approved_on.found.iter().flat_map(BTreeMap::values));
+        let target = |digest: &Digest| serde_json::from_slice::<Target>(&papers.bytes(digest)?).ok();
+        let targets = entries.map(target).collect::<Option<_>>()?;
+        let inventory = Inventory {
+            kind: InventoryKind::Inventory,
+            examples: Vec::new(),
+            found_by: approved_on.found_by.clone(),
+            targets,
+            findings: Vec::new(),
+        };
+        Some(Self { people, tools, inventory, approved_on, decided_on, facts })
+    }
+
+    /// The environments that it reaches.
+    fn environments(&self) -> impl Iterator<Item = &String> {
+        let reached = |target: &&Target| {
+            self.approved_on.targets.contains_key(&target.name) || self.facts.targets.contains(&target.name)
+        };
+        let listed = self.inventory.targets.iter().filter(reached).map(|target| &target.environment);
+        listed.chain(&self.approved_on.environments)
+    }
+
+    /// Whether something else was decided on the same tools, targets and policies.
+    pub(super) fn decided_alike(&self, other: &CatalogDigests) -> bool {
+        let of = |digests: &CatalogDigests| (digests.tools, digests.inventory, digests.policies);
+        of(&self.decided_on) == of(other)
+    }
+
+    /// Whether a call was decided on the tools and targets that the question was decided on.
+    fn still(&self, basis: &Option<Arc<Value>>) -> bool {
+        let now = basis.as_ref().and_then(|basis| CatalogDigests::deserialize(basis.get("catalog")?).ok());
+        let (then, now) = (self.decided_on, now.unwrap_or(self.decided_on));
+        (then.tools, then.inventory) == (now.tools, now.inventory)
+    }
+
+    /// Whether targets are reached that are not among the entries here.
+    fn reaches_others(&self) -> bool {
+        self.approved_on.unlisted_targets || !self.approved_on.found_by.is_empty() && self.approved_on.found.is_none()
+    }
+}
+
+/// What is wrong with a question, by what it was decided on.
+pub(super) fn asked(state: &State, asked: &Asked, papers: &Papers<'_>) -> Vec<String> {
+    let Some(grounds) = papers.grounds(&asked.request) else {
+        let kept = |request: &Value| request.get("grounds_kept") == Some(&Value::Bool(true));
+        let lost = papers.document(&asked.request).is_some_and(|request| kept(&request));
+        let why = || format!("a question about {} decided on what cannot be read here", asked.about);
+        return lost.then(why).into_iter().collect();
+    };
+    let (about, people, mut found) = (&asked.about, &grounds.people, Vec::new());
+    if let Some(environment) = grounds.environments().find(|environment| people.signs_in(environment))
+        && !asked.needs_signature()
+    {
+        found.push(format!("a question about {about} on a name alone, and it reaches {environment}"));
+    }
+    if let Some(environment) = grounds.environments().find(|environment| people.apart_in(environment)) {
+        let hands = state.authors.values().flatten().chain([&state.requester]);
+        let named = hands.filter_map(|actor| match actor {
+            Actor::Person(identity) => Some(&identity.name),
+            _ => None,
+        });
+        for name in named.filter(|name| !asked.barred.contains(*name)).collect::<BTreeSet<_>>() {
+            found.push(format!("a question about {about} that lets {name} approve their own work in {environment}"));
+        }
+    }
+    if asked.role < Role::Approver {
+        found.push(format!("a question about {about} for the role {}, which approves nothing", asked.role));
+    }
+    let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
+    if let Some(spec) = spec {
+        found.extend(rests_on_less(&grounds, &spec).map(|why| format!("a question about {about} {why}")));
+    }
+    found
+}
+
+/// What of a spec a question does not rest on.
+fn rests_on_less(grounds: &Grounds, spec: &Spec) -> Option<String> {
+    let mut open = false;
+    for grant in spec.boundary.discover.iter().chain(&spec.boundary.build) {
+        let Some(tool) = grounds.tools.get(&grant.tool) else {
+            return Some(format!("that does not rest on `{}`, which the spec grants", grant.tool));
+        };
+        let Some(tool) = tool else { continue };
+        let constraint = grant.constraints.get(&tool.target);
+        open |= constraint.is_some_and(|constraint| {
+            let named = constraint.is.is_some() || constraint.one_of.is_some();
+            let below = |group: &String| grounds.inventory.group(group).any(|target| target.below);
+            !named && constraint.in_group.as_ref().is_none_or(below)
+        });
+    }
+    (open != grounds.approved_on.unlisted_targets)
+        .then(|| "that says otherwise than the spec whether all its targets can be listed".to_owned())
+}
+
+/// Whether a person had the role that they answered in, by the people that the question was decided on.
+pub(super) fn answered(actor: &Actor, answered: &Answered, papers: &Papers<'_>) -> Option<String> {
+    let Actor::Person(identity) = actor else { return None };
+    // A no is taken though the people changed since, and then others may say it.
+    if answered.answer == Answer::Reject {
+        return None;
+    }
+    let grounds = papers.grounds(&answered.request)?;
+    let roles = grounds.people.roles(identity);
+    let (about, name, role) = (&answered.about, &identity.name, answered.role);
+    let has = match roles.last() {
+        Some(has) => format!("was {has}"),
+        None => "had none".to_owned(),
+    };
+    (!roles.contains(&role)).then(|| format!("an answer about {about} by {name} in the role {role}, who {has}"))
+}
+
+/// Why a call is not one that its grant, its tool and its target let through; nothing where they are not here, or what it
+/// was given was destroyed.
+pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, papers: &Papers<'_>) -> Option<String> {
+    let grounds = at_call(state, papers)?;
+    let name = &allowed.tool;
+    // Whoever looks at what was done and takes it back goes on though targets changed, and looks with tools that did.
+    let goes_on = allowed.purpose.recovers() || clears_up(state, allowed, papers);
+    let as_asked = !goes_on || grounds.still(&papers.document(&allowed.decided_on));
+    if !as_asked && allowed.counts.is_none() && !matches!(allowed.purpose, Purpose::Undo { .. }) {
+        return None;
+    }
+    let Some(Some(tool)) = grounds.tools.get(name) else {
+        return Some(format!("with `{name}`, which its approval does not rest on"));
+    };
+    let changes = tool.effect != Effect::Read;
+    let undoes = matches!(allowed.purpose, Purpose::Undo { .. });
+    if changes && allowed.agent != Agent::Build {
+        return Some(format!("for the {} agent, which only reads, with `{name}`", allowed.agent));
+    }
+    if (changes && !undoes) != allowed.counts.is_some() {
+        return Some(format!("{} being counted as a change", if changes { "without" } else { "as a read, yet" }));
+    }
+    let entry = grounds.inventory.target(&allowed.target);
+    if entry.is_none() && as_asked && !grounds.reaches_others() {
+        return Some(format!("on `{}`, which its approval does not rest on", allowed.target));
+    }
+    let given = steps::given(&allowed.args, papers)?;
+    if let Some(why) = not_taken(tool, &given) {
+        return Some(format!("with arguments that `{name}` does not take: {why}"));
+    }
+    if given.get(&tool.target).and_then(Value::as_str) != Some(&allowed.target) {
+        return Some(format!("on `{}`, and its arguments name another target", allowed.target));
+    }
+    let in_group = |name: &str, group: &str| match grounds.inventory.target(name) {
+        Some(target) => !as_asked || target.groups.contains(group),
+        None => !as_asked || grounds.reaches_others(),
+    };
+    let (path, must) = outside(grant?, &tool.args, &given, &in_group)?;
+    Some(format!("under `{}`, outside which it is: `{path}` must be {must}", allowed.grant))
+}
+
+/// What a call is decided on: what gate 1 was, and once gate 2 is open what that was, which knows what reads had found.
+fn at_call(state: &State, papers: &Papers<'_>) -> Option<Arc<Grounds>> {
+    let open = |gate: Gate| match state.gate(gate) {
+        GateState::Open { request, .. } if state.gate_open(gate) => Some(*request),
+        _ => None,
+    };
+    papers.grounds(&open(Gate::Two).or_else(|| open(Gate::One))?)
+}
+
+/// Whether a call is of a step that runs at the end whatever happened.
+fn clears_up(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> bool {
+    let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
+    let node = flow.as_ref().zip(allowed.purpose.node()).and_then(|(flow, node)| flow.node(node));
+    node.is_some_and(|node| node.step.always)
+}
+
+/// Why a tool does not take these arguments in this form.
+fn not_taken(tool: &DefinedTool, given: &Map<String, Value>) -> Option<String> {
+    for (name, value) in given {
+        match tool.args.properties.get(name).map(|schema| schema.normalise(value)) {
+            None => return Some(format!("it has no `{name}`")),
+            Some(Err(why)) => return Some(format!("`{name}`: {why}")),
+            Some(Ok(normal)) if normal != *value => return Some(format!("`{name}` is not in its normal form")),
+            Some(Ok(_)) => {}
+        }
+    }
+    let names = tool.args.properties.keys();
+    let missing = names.filter(|name| tool.args.always_given(name)).find(|name| !given.contains_key(*name));
+    missing.map(|name| format!("`{name}` is missing"))
+}

@@ -1,0 +1,281 @@
+//! Answers and calls in a chain whose every link holds, beside which lies what its questions were decided on.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    artifact::{Agent, ArtifactKind, Phase, digest_of},
+    engagement::{About, Answered, Asked, CallAllowed, Purpose, call_digest},
+    facts::Role,
+    ledger::testing::{Story, allowed, discover, filed, person, requested},
+};
+
+/// The places of the events.
+const ANSWERED: usize = 3;
+const READ: usize = 5;
+
+/// What a test may say otherwise; then a chain is told of it.
+struct Told {
+    people: Value,
+    tool: Value,
+    target: Value,
+    grant: Value,
+    args: Value,
+    request: Box<dyn Fn(&mut Value)>,
+    events: Box<dyn Fn(&mut Story)>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            people: json!({"kind": "people", "people": [
+                {"name": "ada", "roles": ["requester"]}, {"name": "grace", "roles": ["approver"]},
+            ]}),
+            tool: json!({
+                "name": "dns.records.list", "about": "List", "says": "list {name} of {zone}", "effect": "read",
+                "target": "zone", "args": {
+                    "properties": {
+                        "zone": {"type": "string", "format": "dns-name"},
+                        "name": {"type": "string", "format": "dns-name"},
+                        "most": {"type": "integer", "default": 100},
+                        "view": {"type": "string"},
+                        "peer": {"type": "string", "format": "target"},
+                    },
+                    "required": ["zone"],
+                },
+            }),
+            target: json!({
+                "name": "corp.example.com", "is": "zone", "environment": "lab", "tags": [], "groups": ["lab-zones"],
+            }),
+            grant: json!({"zone": {"in_group": "lab-zones"}, "name": {"like": "web*"}}),
+            args: json!({"zone": "corp.example.com", "name": "web01", "most": 100}),
+            request: Box::new(|_| {}),
+            events: Box::new(|_| {}),
+        }
+    }
+}
+
+impl Told {
+    /// A chain up to the first read that was let through.
+    fn story(&self) -> Story {
+        let spec = json!({
+            "kind": "spec", "title": "List", "requirements": [], "acceptance": [],
+            "boundary": {"discover": [{"tool": "dns.records.list", "where": self.grant}]},
+        });
+        let mut story = Story::begun("k7m2q");
+        let spec = {
+            story.document(&spec);
+            story.tell(Actor::Agent(Agent::Requirements), filed(ArtifactKind::Spec, 1, &spec, &[requested().request]));
+            digest_of(&spec).unwrap()
+        };
+        // As they are written: what is left out says what stands in for it.
+        let people = serde_json::to_value(serde_json::from_value::<crate::facts::People>(self.people.clone()).unwrap());
+        let people = story.document(&people.unwrap());
+        let policies = story.document(&json!({"guardrails": "", "stages": "", "gates": ""}));
+        let tool = story.document(&json!({"tool": self.tool, "server": null, "pin": null}));
+        let target = story.document(&self.target);
+        let mut request = json!({
+            "engagement": story.id, "about": "gate1", "artifact": spec, "grounds_kept": true,
+            "decided_on": {"tools": digest_of(&1).unwrap(), "inventory": digest_of(&2).unwrap(), "people": people,
+                           "policies": policies},
+            "approved_on": {"tools": {"dns.records.list": tool}, "targets": {"corp.example.com": target},
+                            "unlisted_targets": false},
+            "facts": {"environments": ["lab"], "targets": ["corp.example.com"], "unlisted_targets": false,
+                      "simulated": true, "writes": 0, "destructive": 0, "irreversible": [], "risk": "none"},
+        });
+        (self.request)(&mut request);
+        let request = story.document(&request);
+        story.tell(Actor::Program, Body::Asked(Asked::new(About::Gate1, request, Role::Approver)));
+        let answered = Answered {
+            about: About::Gate1,
+            request,
+            answer: Answer::Approve,
+            role: Role::Approver,
+            reason: None,
+            calls: Vec::new(),
+            expires: None,
+            policy: None,
+            signature: None,
+        };
+        story.tell(person("grace"), Body::Answered(answered));
+        story.tell(Actor::Program, Body::Entered { phase: Phase::Feasibility, reason: None });
+        let args = self.args.as_object().unwrap().clone();
+        let call = CallAllowed {
+            tool: "dns.records.list".parse().unwrap(),
+            target: "corp.example.com".into(),
+            digest: call_digest(&story.id, None, "dns.records.list", &args.clone().into()).unwrap(),
+            args: args.into(),
+            ..allowed(1, Agent::Design, discover(), false)
+        };
+        story.tell(Actor::Agent(Agent::Design), Body::Allowed(Box::new(call)));
+        (self.events)(&mut story);
+        story
+    }
+
+    fn verified(&self) -> Verification {
+        let story = self.story();
+        verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned())
+    }
+
+    /// What is found, in one text.
+    fn found(&self) -> String {
+        let problems = self.verified().problems;
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn call(story: &mut Story) -> &mut CallAllowed {
+    let Body::Allowed(call) = &mut story.events[READ].2 else { panic!() };
+    call
+}
+
+#[test]
+fn what_was_decided_as_it_says_holds_and_nothing_is_left_unsaid() {
+    let verification = Told::default().verified();
+    assert_eq!(verification.problems, []);
+    assert!(!verification.notes.iter().any(|note| note.contains("not held to")), "{:?}", verification.notes);
+    let before = Told {
+        request: Box::new(|request| drop(request.as_object_mut().unwrap().remove("grounds_kept"))),
+        ..Told::default()
+    };
+    let notes = before.verified().notes;
+    assert!(notes.iter().any(|note| note.contains("not held to people, tools and targets")), "{notes:?}");
+}
+
+#[test]
+fn what_a_question_was_decided_on_must_be_there_and_readable() {
+    for what in ["the people", "the policies", "the tool `dns.records.list`", "the inventory entry"] {
+        let gone = Told {
+            events: Box::new(move |story| {
+                let request = story.asked().request;
+                let request: Value = serde_json::from_slice(&story.blobs[&request]).unwrap();
+                let named = beside(&request).into_iter().find(|mention| mention.what.starts_with(what)).unwrap();
+                story.blobs.remove(&named.digest).unwrap();
+            }),
+            ..Told::default()
+        };
+        let found = gone.found();
+        assert!(found.contains(&format!("event 3: {what}")) && found.contains("is missing"), "{what}: {found}");
+    }
+    let other = Told { tool: json!({"name": "dns.records.list"}), ..Told::default() };
+    assert!(other.found().contains("decided on what cannot be read here"), "{}", other.found());
+}
+
+#[test]
+fn whoever_answers_has_the_role_and_signs_where_a_name_is_not_enough() {
+    let people = |roles: &str| json!({"kind": "people", "people": [{"name": "ada", "roles": ["owner"]}, {"name": "grace", "roles": [roles]}]});
+    let target = |environment: &str| json!({"name": "corp.example.com", "is": "zone", "environment": environment, "tags": [], "groups": ["lab-zones"]});
+    let signs = |environments: [&str; 1], apart: &[&str]| {
+        json!({"kind": "people", "people": [{"name": "grace", "roles": ["owner"]}],
+               "signed_environments": environments, "separation_of_duties": apart})
+    };
+    let cases: [(Told, &str); 5] = [
+        (
+            Told { people: people("requester"), ..Told::default() },
+            "event 4: an answer about gate 1 (the spec) by grace in the role approver, who was requester",
+        ),
+        (
+            Told { people: json!({"kind": "people", "people": []}), ..Told::default() },
+            "in the role approver, who had none",
+        ),
+        (
+            Told { target: target("production"), ..Told::default() },
+            "event 3: a question about gate 1 (the spec) on a name alone, and it reaches production",
+        ),
+        (Told { people: signs(["lab"], &[]), ..Told::default() }, "on a name alone, and it reaches lab"),
+        (
+            Told { people: signs(["x"], &["Lab"]), ..Told::default() },
+            "event 3: a question about gate 1 (the spec) that lets ada approve their own work in lab",
+        ),
+    ];
+    for (told, what) in cases {
+        let found = told.found();
+        assert!(found.contains(what), "{what}: {found}");
+    }
+    // A no is taken from whoever has the role by then.
+    let no = Told {
+        people: people("requester"),
+        events: Box::new(|story| {
+            story.events.truncate(ANSWERED + 1);
+            story.answered().answer = Answer::Reject;
+            story.answered().reason = Some("no".into());
+        }),
+        ..Told::default()
+    };
+    assert_eq!(no.found(), "");
+}
+
+#[test]
+fn a_question_rests_on_what_the_spec_grants() {
+    let without = |path: &'static str, value: Value| Told {
+        request: Box::new(move |request| *request.pointer_mut(path).unwrap() = value.clone()),
+        ..Told::default()
+    };
+    for (told, what) in [
+        (without("/approved_on/tools", json!({})), "that does not rest on `dns.records.list`"),
+        (without("/approved_on/unlisted_targets", json!(true)), "whether all its targets can be listed"),
+        (without("/approved_on/targets", json!({})), "on `corp.example.com`, which its approval does not rest on"),
+    ] {
+        let found = told.found();
+        assert!(found.contains(what), "{what}: {found}");
+    }
+    let open = Told { grant: json!({"zone": {"any": true}, "name": {"any": true}}), ..Told::default() };
+    assert!(open.found().contains("whether all its targets can be listed"), "{}", open.found());
+}
+
+#[test]
+fn a_call_is_inside_its_grant_to_the_last_argument() {
+    let given = |args: Value| Told { args, ..Told::default() };
+    let zone = "corp.example.com";
+    let granted = |grant: Value| Told { grant, ..Told::default() };
+    for (told, what) in [
+        (
+            given(json!({"zone": zone, "name": "web.evil", "most": 100})),
+            "outside which it is: `name` must be like web*",
+        ),
+        (given(json!({"zone": zone, "most": 100})), "outside which it is: `name` must be like web*"),
+        (given(json!({"zone": zone, "name": "web01", "most": 5})), "`most` must be 100 (its default)"),
+        (given(json!({"zone": zone, "name": "web01", "most": 100, "view": "all"})), "`view` must be left out"),
+        (given(json!({"zone": zone, "name": "web01"})), "`most` is missing"),
+        (given(json!({"zone": zone, "name": "WEB01", "most": 100})), "`name` is not in its normal form"),
+        (given(json!({"zone": zone, "name": "web 1", "most": 100})), "with arguments that `dns.records.list` does not"),
+        (given(json!({"zone": zone, "name": "web01", "most": 100, "x": 1})), "it has no `x`"),
+        (given(json!({"zone": "example.net", "name": "web01", "most": 100})), "its arguments name another target"),
+        (granted(json!({"zone": {"in_group": "others"}, "name": {"any": true}})), "must be any of the group others"),
+    ] {
+        let found = told.found();
+        assert!(found.starts_with("event 6: c1 allowed ") && found.contains(what), "{what}: {found}");
+    }
+}
+
+#[test]
+fn what_a_tool_does_is_what_its_manifest_says() {
+    let mut tool = Told::default().tool;
+    tool["effect"] = json!("write");
+    let writes = Told { tool, ..Told::default() };
+    assert!(writes.found().contains("for the design agent, which only reads"), "{}", writes.found());
+    let counted = Told { events: Box::new(|story| call(story).counts = Some("x".into())), ..Told::default() };
+    assert!(counted.found().contains("as a change under `discover.0`, which only lets it read"), "{}", counted.found());
+}
+
+#[test]
+fn what_was_done_is_looked_at_with_tools_and_targets_that_changed_since() {
+    let looks = |catalog: Option<Value>| Told {
+        args: json!({"zone": "corp.example.com", "name": "web01"}),
+        events: Box::new(move |story| {
+            let basis = catalog.as_ref().map(|catalog| story.document(&json!({"catalog": catalog})));
+            let call = call(story);
+            call.agent = Agent::Verifier;
+            call.purpose = Purpose::CheckAfter { check: "A1".into(), item: 0 };
+            call.decided_on = basis.unwrap_or(call.decided_on);
+        }),
+        ..Told::default()
+    };
+    let zero = digest_of(&0).unwrap();
+    let changed = json!({"tools": zero, "inventory": zero, "people": zero, "policies": zero});
+    let same =
+        json!({"tools": digest_of(&1).unwrap(), "inventory": digest_of(&2).unwrap(), "people": zero, "policies": zero});
+    assert!(!looks(Some(changed)).found().contains("is missing"));
+    assert!(looks(Some(same)).found().contains("`most` is missing"));
+    assert!(looks(None).found().contains("`most` is missing"), "nothing says that anything changed");
+}
