@@ -32,7 +32,12 @@ pub fn outside(
             let (inside, must) = match (grant.constraints.get(&*path), &of.default) {
                 (Some(constraint), _) if constraint.any => continue,
                 (Some(constraint), _) => {
-                    let accepts = |value: &Value| normal(constraint, of).accepts(&sorted(value), of.format, in_group);
+                    // What is said in the form in which values are compared, as most is, needs no other.
+                    let accepts = |value: &Value| {
+                        let accepts =
+                            |constraint: &Constraint, value: &Value| constraint.accepts(value, of.format, in_group);
+                        accepts(constraint, value) || accepts(&normal(constraint, of), &sorted(value))
+                    };
                     (value.is_some_and(accepts), constraint.words())
                 }
                 (None, Some(default)) => {

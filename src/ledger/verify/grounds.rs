@@ -88,10 +88,9 @@ impl Grounds {
     }
 
     /// Whether a call was decided on the tools and targets that the question was decided on.
-    fn still(&self, basis: &Option<Arc<Value>>) -> bool {
-        let now = basis.as_ref().and_then(|basis| CatalogDigests::deserialize(basis.get("catalog")?).ok());
-        let (then, now) = (self.decided_on, now.unwrap_or(self.decided_on));
-        (then.tools, then.inventory) == (now.tools, now.inventory)
+    fn still(&self, call: Option<Arc<CatalogDigests>>) -> bool {
+        let then = &self.decided_on;
+        call.is_none_or(|now| (then.tools, then.inventory) == (now.tools, now.inventory))
     }
 
     /// Whether targets are reached that are not among the entries here.
@@ -177,7 +176,7 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
     let name = &allowed.tool;
     // Whoever looks at what was done and takes it back goes on though targets changed, and looks with tools that did.
     let goes_on = allowed.purpose.recovers() || clears_up(state, allowed, papers);
-    let as_asked = !goes_on || grounds.still(&papers.document(&allowed.decided_on));
+    let as_asked = !goes_on || grounds.still(papers.catalog(&allowed.decided_on));
     if !as_asked && allowed.counts.is_none() && !matches!(allowed.purpose, Purpose::Undo { .. }) {
         return None;
     }

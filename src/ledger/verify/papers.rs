@@ -7,9 +7,13 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::artifact::{AutomationFlow, Digest, Spec, digest_bytes};
+use crate::{
+    artifact::{AutomationFlow, Digest, Spec, digest_bytes},
+    engagement::opened,
+    policy::CatalogDigests,
+};
 
 use super::grounds::Grounds;
 
@@ -25,6 +29,10 @@ pub(super) struct Papers<'a> {
     flows: Read<AutomationFlow>,
     /// Each call is held against its grant.
     specs: Read<Spec>,
+    /// The arguments in sealed documents: several rules look at those of a call.
+    args: Read<Map<String, Value>>,
+    /// What calls were decided on: many on the same.
+    catalogs: Read<CatalogDigests>,
     /// What questions were decided on, by the digests of their requests.
     grounds: Read<Grounds>,
 }
@@ -41,8 +49,8 @@ pub(super) enum Here {
 
 impl<'a> Papers<'a> {
     pub(super) fn new(blob: &'a dyn Fn(&Digest) -> Option<Vec<u8>>) -> Self {
-        let (documents, flows, specs, grounds) = Default::default();
-        Self { blob, unchanged: RefCell::default(), documents, flows, specs, grounds }
+        let (documents, flows, specs, args, catalogs, grounds) = Default::default();
+        Self { blob, unchanged: RefCell::default(), documents, flows, specs, args, catalogs, grounds }
     }
 
     pub(super) fn here(&self, digest: &Digest) -> Here {
@@ -75,6 +83,18 @@ impl<'a> Papers<'a> {
 
     pub(super) fn spec(&self, digest: &Digest) -> Option<Arc<Spec>> {
         kept(&self.specs, digest, || Spec::deserialize(self.document(digest)?.as_ref()).ok())
+    }
+
+    /// The arguments in a sealed document.
+    pub(super) fn args(&self, digest: &Digest) -> Option<Arc<Map<String, Value>>> {
+        kept(&self.args, digest, || opened(self.document(digest)?.as_ref())?.as_object().cloned())
+    }
+
+    /// The tools, targets, people and policies that a call was decided on, by the digest of what says so.
+    pub(super) fn catalog(&self, decided_on: &Digest) -> Option<Arc<CatalogDigests>> {
+        kept(&self.catalogs, decided_on, || {
+            CatalogDigests::deserialize(self.document(decided_on)?.get("catalog")?).ok()
+        })
     }
 
     /// What the question with this request was decided on; nothing where that was not kept or is not all here.

@@ -170,9 +170,7 @@ fn sent<'a>(state: &'a State, node: &NodeId) -> Option<&'a Call> {
 pub(super) fn given(args: &Arguments, papers: &Papers<'_>) -> Option<Arc<Map<String, Value>>> {
     match args {
         Arguments::Plain(args) => Some(Arc::new(args.clone())),
-        Arguments::Sealed(digest) => {
-            opened(&*papers.document(digest)?).and_then(|value| value.as_object().cloned()).map(Arc::new)
-        }
+        Arguments::Sealed(digest) => papers.args(digest),
     }
 }
 
