@@ -14,7 +14,7 @@ use crate::{
 use super::{
     args::{Edit, EditArtifact, Global},
     context::Context,
-    form,
+    files,
     output::{CliError, Code, interactive, say, say_json},
     question::agreed,
 };
@@ -32,7 +32,7 @@ pub async fn run(global: &Global, args: Edit) -> Result<Code, CliError> {
     let id = journal.id().clone();
     let filed = match &args.file {
         Some(path) => {
-            let text = form::read(path)?;
+            let text = files::read(path)?;
             let name = path.display().to_string();
             edit(&context.workspace, &mut journal, identity, artifact, &name, &text).await?;
             true

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::artifact::{Blueprint, InputError, InputSchema, from_yaml, value::shown};
 
 use super::{
+    files,
     output::{CliError, say},
     question::prompt,
 };
@@ -15,7 +16,7 @@ use super::{
 /// The inputs that the arguments give, not yet checked.
 pub fn given(blueprint: &Blueprint, file: Option<&Path>, set: &[String]) -> Result<Map<String, Value>, CliError> {
     let mut inputs = match file {
-        Some(path) => from_yaml::<Map<String, Value>>(&path.display().to_string(), &read(path)?)?,
+        Some(path) => from_yaml::<Map<String, Value>>(&path.display().to_string(), &files::read(path)?)?,
         None => Map::new(),
     };
     let mut named = BTreeSet::new();
@@ -64,9 +65,4 @@ fn input<'a>(blueprint: &'a Blueprint, name: &str) -> Result<&'a InputSchema, Cl
         let known = blueprint.inputs.iter().map(|input| input.name.clone()).collect();
         CliError::usage(InputError::Unknown { name: name.to_owned(), known }.to_string())
     })
-}
-
-/// A text file that a person named.
-pub fn read(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|error| CliError::usage(format!("{}: {error}", path.display())))
 }

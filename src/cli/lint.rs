@@ -13,6 +13,7 @@ use crate::{
 use super::{
     args::Global,
     context::Context,
+    files,
     output::{CliError, Code, count, plain, say, say_json},
 };
 
@@ -65,7 +66,7 @@ pub async fn run(global: &Global, word: &str) -> Result<Code, CliError> {
 async fn named(context: &Context, word: &str) -> Result<Linted, CliError> {
     let path = Path::new(word);
     if path.is_file() {
-        let text = std::fs::read_to_string(path).map_err(|error| CliError::usage(format!("{word}: {error}")))?;
+        let text = files::read(path)?;
         let spec = from_yaml(word, &text).map_err(|error| CliError::usage(error.to_string()))?;
         return Ok(Linted { name: word.to_owned(), spec, text: Some(text) });
     }

@@ -15,6 +15,7 @@ mod converse;
 mod demo;
 mod edit;
 mod export;
+mod files;
 mod form;
 mod held;
 mod init;

@@ -156,7 +156,8 @@ macro_rules! coded {
     ($type:ty, $error:ident => $code:expr) => {
         impl From<$type> for CliError {
             fn from($error: $type) -> Self {
-                Self { code: $code, message: chain(&$error) }
+                let message = super::files::of_the_workspace(&$error).unwrap_or_else(|| chain(&$error));
+                Self { code: $code, message }
             }
         }
     };

@@ -17,6 +17,7 @@ use crate::{
 use super::{
     args::Global,
     context::Context,
+    files,
     output::{CliError, Code, aside, plain, say, say_json},
 };
 
@@ -132,11 +133,11 @@ fn none_yet() -> CliError {
 /// The checkpoints of a file that somebody else kept.
 pub fn read_published(path: &Path) -> Result<Vec<(Checkpoint, Note)>, CliError> {
     let wrong = |why: String| CliError::usage(format!("{}: {why}", path.display()));
-    let metadata = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+    let metadata = std::fs::metadata(path).map_err(|error| CliError::usage(files::unread(path, &error)))?;
     if !metadata.is_file() || metadata.len() > LONGEST {
         return Err(wrong("this is no file of checkpoints; name what the witness keeps".into()));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let text = files::read(path)?;
     read_checkpoints(&text).map_err(|error| wrong(error.to_string()))
 }
 

@@ -15,7 +15,7 @@ use crate::{
 use super::{
     args::{Global, Request, Run},
     context::Context,
-    form,
+    files, form,
     output::{CliError, Code, interactive, plain, quoted, say, say_json},
     run as drive,
 };
@@ -106,7 +106,7 @@ fn without_models(near: &[Near<'_>], only: Option<Agent>) -> CliError {
 /// A hand-written document; its text is kept, so that what is wrong with it can be shown at its line.
 fn document<T: DeserializeOwned>(path: &Path, texts: &mut Vec<(String, String)>) -> Result<T, CliError> {
     let name = path.display().to_string();
-    let text = form::read(path)?;
+    let text = files::read(path)?;
     let document = from_yaml(&name, &text)?;
     texts.push((name, text));
     Ok(document)

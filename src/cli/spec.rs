@@ -17,7 +17,7 @@ use crate::{
 use super::{
     args::Global,
     context::Context,
-    form, lint,
+    files, lint,
     output::{CliError, Code, plain, say, say_json, style},
 };
 
@@ -168,7 +168,7 @@ fn version(journal: &Journal, number: u32) -> Result<Named, CliError> {
 /// A spec from a file; a boundary that does not compile is shown at its line.
 fn from_file(path: &Path, catalog: &Catalog) -> Result<Named, CliError> {
     let name = path.display().to_string();
-    let text = form::read(path)?;
+    let text = files::read(path)?;
     let spec: Spec = from_yaml(&name, &text)?;
     if let Err(problems) = CompiledBoundary::compile(&spec, catalog) {
         let lines = problems.iter().map(|problem| YamlError::at(&name, &text, &problem.path, &problem.message));

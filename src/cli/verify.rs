@@ -15,6 +15,7 @@ use crate::{
 use super::{
     args::{Global, Verify},
     context::Context,
+    files,
     output::{CliError, Code, count, plain, say, say_json},
     proofs,
 };
@@ -139,7 +140,7 @@ fn read_signers(path: &Path) -> Result<AllowedSigners, CliError> {
     // It may be a pipe.
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
-    read.map_err(|error| CliError::usage(format!("{}: {error}", path.display())))?;
+    read.map_err(|error| CliError::usage(files::unread(path, &error)))?;
     AllowedSigners::parse_as(&path.display().to_string(), &text).map_err(|problem| CliError::usage(problem.to_string()))
 }
 

@@ -45,4 +45,5 @@ mod signed;
 mod talk;
 mod terminal;
 mod trust;
+mod ways_on;
 mod written;

@@ -1,0 +1,109 @@
+//! Files: reading those that a person named, and words for those that cannot be read. What the operating system says of
+//! them has no way on.
+
+use std::{
+    io::{Error, ErrorKind},
+    path::Path,
+};
+
+use crate::{
+    broker::BrokerError,
+    runtime::{AnswerError, DriverError, RequestError, SigningError, WorkspaceError},
+};
+
+use super::output::CliError;
+
+/// The files and folders that every workspace has, as `init` lays them out.
+const OF_EVERY_WORKSPACE: [&str; 8] = [
+    "policies/guardrails.cedar",
+    "policies/stages.cedar",
+    "policies/gates.cedar",
+    "policies/inventory.yaml",
+    "policies/people.yaml",
+    "policies/allowed_signers",
+    "tools",
+    "prompts/blueprints",
+];
+
+/// A text file that a person named.
+pub fn read(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|error| CliError::usage(unread(path, &error)))
+}
+
+/// Why a file cannot be read, in words.
+pub fn unread(path: &Path, error: &Error) -> String {
+    let place = path.display();
+    match error.kind() {
+        ErrorKind::NotFound => format!("there is no file `{place}`"),
+        ErrorKind::PermissionDenied => {
+            format!("{place}: this OS user may not read it; give it leave to, or name another file")
+        }
+        ErrorKind::IsADirectory => format!("{place} is a folder; name a file"),
+        ErrorKind::InvalidData => format!("{place} is not UTF-8 text; save it as that"),
+        _ => format!("{place}: {error}"),
+    }
+}
+
+/// What an error of a workspace says where one of its own files cannot be read; nothing where it is something else, or
+/// the file can be read by now.
+pub fn of_the_workspace(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(BrokerError::Catalog(said)) = broker(error) {
+        let path = said.rsplit_once(": ").map(|(path, _)| Path::new(path))?;
+        return words(path);
+    }
+    match workspace(error)? {
+        WorkspaceError::File { path, .. } => words(path),
+        _ => None,
+    }
+}
+
+fn words(path: &Path) -> Option<String> {
+    let name = OF_EVERY_WORKSPACE.into_iter().find(|name| path.ends_with(name))?;
+    let folder = Path::new(name).extension().is_none() && !name.ends_with("allowed_signers");
+    let tried = if folder { std::fs::read_dir(path).map(drop) } else { std::fs::read_to_string(path).map(drop) };
+    let new = match name {
+        "policies/people.yaml" => "`countersign init DIR` lays out a workspace that has one, in which only you stand",
+        _ => "`countersign init DIR` lays out a workspace that has one",
+    };
+    let fetch = format!("take it from a backup or from version control, or copy it: {new}");
+    let place = path.display();
+    let what = if folder { "a folder" } else { "a file" };
+    Some(match tried.err()?.kind() {
+        ErrorKind::NotFound => format!("{place} is missing, and nothing is done without it; {fetch}"),
+        ErrorKind::PermissionDenied => format!(
+            "{place}: this OS user may not read it, and nothing is done without it; have its owner give leave (`chmod`, `chown`)"
+        ),
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+            format!("{place} is not {what}, as it should be; move it away, then {fetch}")
+        }
+        ErrorKind::InvalidData => format!("{place} is not UTF-8 text; save it as that, or {fetch}"),
+        _ => return None,
+    })
+}
+
+/// The error of a workspace that another error is.
+fn workspace<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a WorkspaceError> {
+    if let Some(error) = error.downcast_ref::<WorkspaceError>() {
+        return Some(error);
+    }
+    if let Some(RequestError::Workspace(error)) = error.downcast_ref::<RequestError>() {
+        return Some(error);
+    }
+    if let Some(SigningError::Workspace(error)) = error.downcast_ref::<SigningError>() {
+        return Some(error);
+    }
+    if let Some(DriverError::Workspace(error)) = error.downcast_ref::<DriverError>() {
+        return Some(error);
+    }
+    match error.downcast_ref::<AnswerError>()? {
+        AnswerError::Workspace(error) | AnswerError::Signing(SigningError::Workspace(error)) => Some(error),
+        _ => None,
+    }
+}
+
+fn broker<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a BrokerError> {
+    match error.downcast_ref::<DriverError>() {
+        Some(DriverError::Broker(error)) => Some(error),
+        _ => error.downcast_ref::<BrokerError>(),
+    }
+}

@@ -1,0 +1,53 @@
+//! What a newcomer meets: a file that is not there, a command at the wrong moment. Each is told with what to do next.
+
+use std::fs;
+
+use crate::bench::Bench;
+
+/// Puts something else in the place of a file of the workspace while a command is run.
+fn instead(bench: &Bench, name: &str, other: impl Fn(&std::path::Path), looked: impl Fn()) {
+    let (path, away) = (bench.root.join(name), bench.outside("away"));
+    fs::rename(&path, &away).unwrap();
+    other(&path);
+    looked();
+    if path.is_dir() {
+        fs::remove_dir(&path).unwrap();
+    } else {
+        let _ = fs::remove_file(&path);
+    }
+    fs::rename(&away, &path).unwrap();
+}
+
+#[test]
+fn a_file_of_the_workspace_that_cannot_be_read_is_named_with_what_to_do() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    let told = |name: &str, says: &str| {
+        let commands: [&[&str]; 4] =
+            [&["inbox"], &["policy", "check"], &["run", &id, "--no-input"], &["trust", "show"]];
+        let commands = commands.into_iter().filter(|args| name != "prompts/blueprints" || args[0] == "policy");
+        for args in commands {
+            let answer = bench.run(args).code(2).says(name).says(says).says("countersign init");
+            assert!(!answer.err.contains("os error"), "{args:?}: {}", answer.err);
+        }
+    };
+    for name in ["guardrails.cedar", "stages.cedar", "gates.cedar", "inventory.yaml", "people.yaml"] {
+        let name = format!("policies/{name}");
+        instead(&bench, &name, |_| {}, || told(&name, "is missing"));
+        instead(&bench, &name, |path| fs::create_dir(path).unwrap(), || told(&name, "is not a file"));
+        instead(&bench, &name, |path| fs::write(path, b"\xff\xfe").unwrap(), || told(&name, "is not UTF-8 text"));
+    }
+    instead(
+        &bench,
+        "policies/allowed_signers",
+        |path| fs::create_dir(path).unwrap(),
+        || told("policies/allowed_signers", "is not a file"),
+    );
+    instead(&bench, "tools", |_| {}, || told("tools", "is missing"));
+    instead(&bench, "prompts/blueprints", |_| {}, || told("prompts/blueprints", "is missing"));
+    // A file that a person names is another matter.
+    let answer = bench.run(&["request", "--spec", "my-spec.yaml"]).code(2).says("there is no file `my-spec.yaml`");
+    assert!(!answer.err.contains("os error"), "{}", answer.err);
+    bench.run(&["request", "--spec", "policies"]).code(2).says("policies is a folder; name a file");
+    bench.run(&["verify", &id, "--signers", "none"]).code(2).says("there is no file `none`");
+}
