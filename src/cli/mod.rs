@@ -1,6 +1,7 @@
 //! The command line: one file a command, rendered for people or, with `--json`, for programs. It reads arguments,
 //! the environment and the terminal, asks the runtime, and shows what came of it.
 
+mod again;
 mod answer;
 mod args;
 #[cfg(test)]

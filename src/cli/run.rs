@@ -13,12 +13,13 @@ use crate::{
     ledger::{Claim, Filter, Journal, Which},
     model::Models,
     runtime::{
-        Choice, Driver, DriverError, Open, Progress, Signer, Stopped, Workspace, Yes, answer, open_question, retry,
-        say as say_to_agents,
+        AnswerError, Choice, Driver, DriverError, Open, Progress, Signer, Stopped, Workspace, Yes, answer,
+        open_question, retry, say as say_to_agents,
     },
 };
 
 use super::{
+    again::nothing_to_retry,
     args::{Global, Run},
     choices::{Offered, explained},
     context::{Context, solver_search},
@@ -100,7 +101,10 @@ async fn one(
     let _claim = Claim::take(&context.workspace.claims(), id)?;
     let mut journal = context.journal(id.as_str()).await?;
     if args.retry.is_some() {
-        let again = retry(&context.workspace, &mut journal, context.identity()?).await?;
+        let again = match retry(&context.workspace, &mut journal, context.identity()?).await {
+            Err(AnswerError::NothingToRetry(_)) => return Err(nothing_to_retry(&journal)),
+            again => again?,
+        };
         if !global.json {
             say(format!("Trying again: {}", again.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
         }

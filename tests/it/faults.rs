@@ -400,5 +400,10 @@ fn a_step_whose_needs_cannot_be_done_any_more_is_not_offered_again() {
     bench.yes_to_all(&id);
     // What `allocate` left could not be taken back, so nothing that needs it can be tried again.
     assert!(!bench.run(&["show", &id]).code(0).out.contains("--retry"), "{}", bench.run(&["show", &id]).out);
-    bench.run(&["run", &id, "--retry", "failed"]).code(2).says("no step of");
+    bench
+        .run(&["run", &id, "--retry", "failed"])
+        .code(2)
+        .says("no step of")
+        .says("allocate: it took effect and could not be taken back")
+        .says(&format!("countersign request … --from {id}"));
 }

@@ -362,7 +362,7 @@ fn each_role_may_do_what_it_is_for_and_no_more() {
 fn what_comes_next_is_what_can_be_done() {
     let bench = Bench::new();
     let id = bench.request_vlan();
-    bench.run(&["run", &id, "--retry", "failed"]).code(2).says(&format!("countersign show {id}"));
+    bench.run(&["run", &id, "--retry", "failed"]).code(2).says(&format!("countersign run {id}"));
     bench.drive(&id, 3);
     bench.run(&["reject", &id, "--reason", "no"]).code(0);
     bench.run(&["show", &id]).code(0).shows(&format!("Next: countersign edit {id}"));
@@ -371,7 +371,7 @@ fn what_comes_next_is_what_can_be_done() {
         let answer = bench.run(args);
         assert!(!answer.out.contains("--retry") && !answer.out.contains("Next: countersign run"), "{}", answer.out);
     }
-    bench.run(&["run", &id, "--retry", "failed"]).code(2).says(&format!("countersign show {id}"));
+    bench.run(&["run", &id, "--retry", "failed"]).code(2).says("it was cancelled (no)");
     let done = bench.request(&["--blueprint", "dns", "--set", "name=a", "--set", "address=192.0.2.9"]);
     bench.to_end(&done, 0);
     let answer = bench.run(&["show", &done]).code(0);

@@ -51,3 +51,26 @@ fn a_file_of_the_workspace_that_cannot_be_read_is_named_with_what_to_do() {
     bench.run(&["request", "--spec", "policies"]).code(2).says("policies is a folder; name a file");
     bench.run(&["verify", &id, "--signers", "none"]).code(2).says("there is no file `none`");
 }
+
+#[test]
+fn a_retry_of_nothing_says_why_and_what_to_do_instead() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    let refused = |why: &str, next: &str| {
+        bench.run(&["run", &id, "--retry", "failed"]).code(2).says("can be tried again").says(why).says(next);
+    };
+    let run = format!("countersign run {id}");
+    refused("no step has been begun yet", &run);
+    bench.to_gate2(&id);
+    refused("no step has been begun yet", &run);
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    refused("every step is done", &format!("countersign show {id}"));
+    let cancelled = bench.request_one();
+    bench.run(&["cancel", &cancelled, "--reason", "not now"]).code(0);
+    bench
+        .run(&["run", &cancelled, "--retry", "failed"])
+        .code(2)
+        .says("cancelled (not now)")
+        .says("countersign request");
+}

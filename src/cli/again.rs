@@ -1,0 +1,79 @@
+//! Why nothing of an engagement can be tried again, and what to do instead.
+
+use crate::{
+    artifact::NodeId,
+    engagement::{Gate, State},
+    flow::NodeOutcome,
+    ledger::Journal,
+};
+
+use super::{
+    output::{CliError, plain},
+    show::outcome_words,
+};
+
+/// The error of a retry that would begin nothing.
+pub fn nothing_to_retry(journal: &Journal) -> CliError {
+    let state = journal.state();
+    let id = &state.id;
+    let (why, next) = why(journal);
+    let next = match next {
+        Next::Anew => "ask for it anew with `countersign request`".to_owned(),
+        Next::Run => format!("go on with `countersign run {id}`"),
+        Next::Look => format!("look with `countersign show {id}`"),
+        Next::From => {
+            format!("put that right by hand, then go on with a new request: `countersign request … --from {id}`")
+        }
+    };
+    CliError::usage(format!("no step of {id} can be tried again: {why}; {next}"))
+}
+
+enum Next {
+    Anew,
+    Run,
+    Look,
+    From,
+}
+
+fn why(journal: &Journal) -> (String, Next) {
+    let state = journal.state();
+    if let Some(reason) = &state.cancelled {
+        return (format!("it was cancelled ({})", plain(reason)), Next::Anew);
+    }
+    let flow = journal.documents().flow();
+    match (&state.closed, flow) {
+        (Some(closed), None) => {
+            let ended = outcome_words(closed.outcome);
+            (format!("it ended before a step was begun ({ended}: {})", plain(&closed.reason)), Next::Anew)
+        }
+        (None, None) => ("no step has been begun yet".to_owned(), Next::Run),
+        (closed, Some(flow)) => {
+            let shut =
+                [(Gate::One, "gate 1"), (Gate::Two, "gate 2")].into_iter().find(|(gate, _)| !state.gate_open(*gate));
+            if let Some((_, name)) = shut {
+                let next = if closed.is_some() { Next::Anew } else { Next::Run };
+                return (format!("{name} is not open any more"), next);
+            }
+            let lasting: Vec<String> = flow.nodes.iter().filter_map(|node| lasting(state, &node.id)).collect();
+            match (lasting.is_empty(), closed) {
+                (false, _) => (lasting.join("; "), Next::From),
+                (true, Some(_)) => ("every step is done, or had nothing to do".to_owned(), Next::Look),
+                (true, None) => ("none has failed so far".to_owned(), Next::Run),
+            }
+        }
+    }
+}
+
+/// Why a step that is not done stays as it is.
+fn lasting(state: &State, node: &NodeId) -> Option<String> {
+    let settled = state.nodes.get(node)?;
+    let why = match settled.outcome {
+        NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped => return None,
+        NodeOutcome::Unknown => "nobody knows whether it took effect",
+        NodeOutcome::UndoFailed => "it took effect and could not be taken back",
+        NodeOutcome::Failed if settled.changed => "it failed and left something behind",
+        _ if state.wanted_after(node).is_some() => "it was accepted after a failure, for one time",
+        _ => "it needs a step that cannot be tried again",
+    };
+    Some(format!("{node}: {why}"))
+}
