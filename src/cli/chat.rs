@@ -16,6 +16,7 @@ use crate::{
 use super::{
     args::{Chat, Global},
     asking::{Asked, Beside, ask_all},
+    blueprints::Blueprints,
     context::Context,
     converse::Converse,
     form,
@@ -93,12 +94,15 @@ async fn carry_on(context: &Context, reader: Reader, mut journal: Journal) -> Re
 async fn ask(context: &Context, reader: &mut Reader, args: &Chat) -> Result<Option<Journal>, CliError> {
     let identity = context.identity()?;
     let catalog = context.workspace.load_catalog()?;
-    let blueprints = context.workspace.blueprints()?;
+    let (named, blueprints) = match &args.blueprint {
+        Some(name) => (Some(Blueprints::read(&context.workspace)?.named(name)?), Vec::new()),
+        None => (None, Blueprints::read_aloud(&context.workspace)?.usable),
+    };
     let drafting = without_model(&context.workspace.models()?).is_none();
     let mut words = args.text.clone();
     loop {
-        let wanted = match &args.blueprint {
-            Some(name) => Wanted::Blueprint(&context.workspace.blueprint(name)?),
+        let wanted = match &named {
+            Some(blueprint) => Wanted::Blueprint(blueprint),
             None => choose(reader, &blueprints, words.take(), drafting)?,
         };
         let blueprint = match wanted {

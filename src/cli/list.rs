@@ -11,6 +11,7 @@ use crate::{
 
 use super::{
     args::{Global, List, StatusArg},
+    blueprints::Blueprints,
     context::Context,
     output::{CliError, Code, count, plain, say, say_json},
 };
@@ -63,7 +64,7 @@ pub async fn inbox(global: &Global) -> Result<Code, CliError> {
 /// `blueprints`
 pub async fn blueprints(global: &Global) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
-    let all = context.workspace.blueprints()?;
+    let all = Blueprints::read_aloud(&context.workspace)?.usable;
     if global.json {
         let rows = all.iter().map(|blueprint| {
             json!({"name": blueprint.name, "title": blueprint.title, "about": blueprint.about, "inputs": blueprint.inputs})

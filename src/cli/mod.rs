@@ -8,6 +8,7 @@ mod args;
 mod args_tests;
 mod asking;
 mod backup;
+mod blueprints;
 mod call;
 mod chat;
 mod choices;

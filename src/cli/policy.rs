@@ -27,6 +27,7 @@ use crate::{
 
 use super::{
     args::Global,
+    blueprints::Blueprints,
     context::Context,
     list::table,
     output::{CliError, Code, count, plain, say, say_json},
@@ -93,8 +94,10 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
             waiting.push(&tried.rule);
         }
     }
+    let blueprints = Blueprints::read(&context.workspace)?;
+    let unusable: Vec<String> = blueprints.wrong().map(str::to_owned).collect();
     let (mut blocked, mut untried) = (Vec::new(), Vec::new());
-    for blueprint in context.workspace.blueprints()? {
+    for blueprint in blueprints.usable {
         match example_spec(&blueprint) {
             Ok(spec) => {
                 let found = blocked_grants(&spec, &catalog);
@@ -106,10 +109,10 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     let (open, early, found) = open_engagements(context, &catalog).await?;
     blocked.extend(found);
     let unmet = unmet_rules(&catalog);
-    let clean = shadowed.is_empty() && blocked.is_empty();
+    let clean = shadowed.is_empty() && blocked.is_empty() && unusable.is_empty();
     if global.json {
         say_json(&json!({
-            "ok": clean, "shadowed": shadowed.iter().map(problem).collect::<Vec<_>>(), "blocked_grants": blocked,
+            "ok": clean, "shadowed": shadowed.iter().map(problem).collect::<Vec<_>>(), "blocked_grants": blocked, "unusable_blueprints": unusable,
             "waiting_for_tools": waiting, "not_tried": untried, "open_engagements": open,
             "without_approved_spec": early,
             "unmet": unmet.iter().map(problem).collect::<Vec<_>>(), "signing": signing,
@@ -119,7 +122,7 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     for problem in &shadowed {
         say(format!("policies/{}", plain(&problem.to_string())));
     }
-    for line in blocked.iter().chain(&untried) {
+    for line in unusable.iter().chain(&blocked).chain(&untried) {
         say(plain(line));
     }
     for problem in &unmet {

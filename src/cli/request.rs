@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     args::{Global, Request, Run},
+    blueprints::Blueprints,
     context::Context,
     files, form,
     output::{CliError, Code, interactive, plain, quoted, say, say_json},
@@ -27,7 +28,7 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
     let mut new = NewRequest::default();
     let mut texts = Vec::new();
     if let Some(name) = &args.blueprint {
-        let blueprint = context.workspace.blueprint(name)?;
+        let blueprint = Blueprints::read(&context.workspace)?.named(name)?;
         let mut inputs = form::given(&blueprint, args.file.as_deref(), &args.set)?;
         if interactive() && !global.json && args.text.is_none() {
             form::ask_missing(&blueprint, &mut inputs)?;
@@ -36,7 +37,7 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
         new.blueprint = Some(blueprint);
     }
     if let Some(text) = &args.text {
-        let blueprints = context.workspace.blueprints()?;
+        let blueprints = Blueprints::read_aloud(&context.workspace)?.usable;
         let near = nearest(text, &blueprints);
         let models = context.workspace.models()?;
         if let Some(agent) = without_model(&models) {

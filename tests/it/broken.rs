@@ -80,7 +80,7 @@ fn files_that_do_not_load_stop_the_program_at_their_line() {
     }
     let text = bench.read("prompts/blueprints/dns.yaml");
     bench.write("prompts/blueprints/dns.yaml", &text.replace("kind: blueprint", "kind: recipe"));
-    bench.run(&["blueprints"]).code(2).says("dns.yaml:");
+    bench.run(&["request", "--blueprint", "dns"]).code(2).says("dns.yaml:");
     assert!(bench.list().is_empty());
 }
 

@@ -74,3 +74,31 @@ fn a_retry_of_nothing_says_why_and_what_to_do_instead() {
         .says("cancelled (not now)")
         .says("countersign request");
 }
+
+#[test]
+fn a_blueprint_that_cannot_be_used_stops_no_other() {
+    let bench = Bench::new();
+    bench.edit("prompts/blueprints/dns.yaml", "title:", "tilte:");
+    fs::write(bench.root.join("prompts/blueprints/latin.yaml"), b"name: caf\xe9\n").unwrap();
+    for args in [&["blueprints"][..], &["trust", "show"]] {
+        let answer = bench.run(args).code(0).shows("vlan").says("prompts/blueprints/dns.yaml:").says("latin.yaml");
+        assert!(answer.err.lines().all(|line| line.starts_with("note: ")), "{}", answer.err);
+    }
+    bench.json(&["blueprints"]);
+    bench.request_one();
+
+    let answers = "printf '%s\\n' vlan 121 lobby sw01 '' | \"$0\" chat";
+    let mut piped = std::process::Command::new("sh");
+    piped.current_dir(&bench.root).args(["-c", answers]).arg(crate::bench::program());
+    crate::bench::finish(piped).code(3).says("prompts/blueprints/dns.yaml:").shows("GATE 1");
+    // The one that is asked for says what is wrong with it, and none of the others.
+    let dns = ["--blueprint", "dns"];
+    for command in ["request", "chat"] {
+        let answer = bench.run(&[&[command], &dns[..]].concat()).code(2).says("error: prompts/blueprints/dns.yaml:");
+        assert!(!answer.err.contains("latin"), "{}", answer.err);
+    }
+    bench.run(&["request", "--blueprint", "latin"]).code(2).says("latin.yaml is not UTF-8 text");
+    bench.run(&["request", "--blueprint", "nds"]).code(2).says("there is no blueprint `nds`");
+    let checked = bench.run(&["policy", "check"]).code(1).shows("prompts/blueprints/dns.yaml:");
+    assert!(!checked.out.contains("in order"), "{}", checked.out);
+}
