@@ -16,6 +16,7 @@ use super::{
     args::Global,
     output::{CliError, aside, plain},
     signing::{Key, no_key},
+    witness::Hindered,
 };
 
 /// An opened workspace and who is acting in it.
@@ -40,6 +41,9 @@ impl Context {
     pub async fn open_to_write(global: &Global) -> Result<Self, CliError> {
         let context = Self::open(global).await?;
         context.workspace.store().writable()?;
+        for hindered in Hindered::of(context.workspace.folder()).notes()? {
+            aside(format!("note: {}; what is not published now is with the next checkpoint", plain(&hindered)));
+        }
         context.workspace.not_rolled_back().await?;
         Ok(context)
     }

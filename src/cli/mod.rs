@@ -45,6 +45,7 @@ mod teller;
 mod tools;
 mod trust;
 mod verify;
+mod witness;
 mod yes;
 
 use std::process::ExitCode;

@@ -31,6 +31,7 @@ use super::{
     context::Context,
     list::table,
     output::{CliError, Code, count, plain, say, say_json},
+    witness::Hindered,
 };
 
 /// `policy`
@@ -94,6 +95,7 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
             waiting.push(&tried.rule);
         }
     }
+    let hindered = Hindered::of(context.workspace.folder()).lines();
     let blueprints = Blueprints::read(&context.workspace)?;
     let unusable: Vec<String> = blueprints.wrong().map(str::to_owned).collect();
     let (mut blocked, mut untried) = (Vec::new(), Vec::new());
@@ -109,10 +111,10 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     let (open, early, found) = open_engagements(context, &catalog).await?;
     blocked.extend(found);
     let unmet = unmet_rules(&catalog);
-    let clean = shadowed.is_empty() && blocked.is_empty() && unusable.is_empty();
+    let clean = shadowed.is_empty() && blocked.is_empty() && unusable.is_empty() && hindered.is_empty();
     if global.json {
         say_json(&json!({
-            "ok": clean, "shadowed": shadowed.iter().map(problem).collect::<Vec<_>>(), "blocked_grants": blocked, "unusable_blueprints": unusable,
+            "ok": clean, "shadowed": shadowed.iter().map(problem).collect::<Vec<_>>(), "blocked_grants": blocked, "unusable_blueprints": unusable, "witness": hindered,
             "waiting_for_tools": waiting, "not_tried": untried, "open_engagements": open,
             "without_approved_spec": early,
             "unmet": unmet.iter().map(problem).collect::<Vec<_>>(), "signing": signing,
@@ -122,7 +124,7 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     for problem in &shadowed {
         say(format!("policies/{}", plain(&problem.to_string())));
     }
-    for line in unusable.iter().chain(&blocked).chain(&untried) {
+    for line in hindered.iter().chain(&unusable).chain(&blocked).chain(&untried) {
         say(plain(line));
     }
     for problem in &unmet {

@@ -102,3 +102,40 @@ fn a_blueprint_that_cannot_be_used_stops_no_other() {
     let checked = bench.run(&["policy", "check"]).code(1).shows("prompts/blueprints/dns.yaml:");
     assert!(!checked.out.contains("in order"), "{}", checked.out);
 }
+
+#[test]
+fn a_witness_that_can_get_nothing_is_told_with_its_line_and_what_to_do() {
+    let bench = Bench::new();
+    bench.write("program", "no program");
+    let toml = |lines: &str| bench.write("countersign.toml", &format!("version = 1\n[witness]\n{lines}\n"));
+    // What can never publish anything stops whatever would write; where only something is missing, work goes on.
+    let table: [(&str, u8, &str); 12] = [
+        ("kind = \"s3\"", 2, "unknown field `kind`, expected one of `file`, `git`"),
+        ("command = []", 2, "countersign.toml:3: `command` of [witness] is empty"),
+        ("command = [\"\"]", 2, "is empty"),
+        ("file = \"\"", 2, "`file` of [witness] is empty"),
+        ("file = \"w\"\npush = true", 2, "countersign.toml:4: `push` of [witness] is for `git`"),
+        ("file = \"nowhere/kept\"", 0, "nowhere; make it"),
+        ("file = \"policies\"", 0, "policies is a folder; name a file in it"),
+        ("git = \"nowhere\"", 0, "git init"),
+        ("git = \"policies\"", 0, "is in no git work tree"),
+        ("command = [\"./publish\"]", 0, "publish; install it"),
+        ("command = [\"./program\"]", 0, "chmod +x"),
+        (
+            "file = \"kept\"\ncommand = [\"no-such-program\"]",
+            0,
+            "countersign.toml:4: nothing can be published by the command",
+        ),
+    ];
+    for (lines, code, says) in table {
+        toml(lines);
+        let args = ["request", "--blueprint", "vlan", "--set", "id=120", "--set", "name=guest"];
+        bench.run(&args).code(code.into()).says(says);
+        let checked = bench.run(&["policy", "check"]);
+        assert!(checked.code != 0 && (checked.out + &checked.err).contains(says), "{lines}");
+    }
+    toml("file = \"kept\"\ncommand = [\"/bin/true\"]");
+    bench.run(&["policy", "check"]).code(0);
+    let answer = bench.run(&["run", "--no-input"]).code(3);
+    assert!(!answer.err.contains("publish"), "{}", answer.err);
+}
