@@ -6,8 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    artifact::{CallId, EngagementId},
-    runtime::{Redaction, Signer, plan_redaction, redact},
+    artifact::{CallId, EngagementId, digest_of},
+    engagement::{Redacts, Refusal, redaction},
+    facts::Identity,
+    ledger::Journal,
+    runtime::{AnswerError, Redaction, Signer, plan_redaction, redact},
 };
 
 use super::{
@@ -46,7 +49,10 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
     let key = context.key(args.key.as_deref())?;
     let id = journal.id().clone();
     let wanted: Result<BTreeSet<CallId>, CliError> = args.calls.iter().map(|word| call(word)).collect();
-    let redaction = plan_redaction(&journal, &wanted?).await?;
+    let wanted = wanted?;
+    let identity = context.identity()?;
+    may(&context, &journal, &identity, (&wanted, &args.reason, key.is_some()))?;
+    let redaction = plan_redaction(&journal, &wanted).await?;
     if !redaction.is_done() && !args.yes {
         if global.json || !interactive() {
             if global.json {
@@ -65,7 +71,6 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
         }
     }
     let signer = key.as_ref().map(|key| key as &dyn Signer);
-    let identity = context.identity()?;
     let scrubbed = redact(&context.workspace, &mut journal, identity, &redaction, args.reason, signer).await?;
     context.publish().await;
     if global.json {
@@ -87,6 +92,31 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
         ));
     }
     Ok(Code::Done)
+}
+
+/// Whether the person may have these calls redacted: what would be refused in the end is refused before anything is shown.
+fn may(
+    context: &Context,
+    journal: &Journal,
+    identity: &Identity,
+    (calls, reason, key): (&BTreeSet<CallId>, &str, bool),
+) -> Result<(), CliError> {
+    let refused = |refusal: Refusal| CliError::from(AnswerError::from(refusal));
+    let people = &context.workspace.load_catalog()?.people;
+    let by = Redacts {
+        roles: people.roles(identity),
+        needs: people.redact,
+        people: digest_of(people).map_err(|error| CliError::failed(error.to_string()))?,
+        reason: reason.to_owned(),
+    };
+    let state = journal.state();
+    let scope = state.redaction_of(calls);
+    // What was redacted before is written anew once more, by whoever asks.
+    if scope.as_ref().is_ok_and(|scope| scope.documents.is_empty()) && state.closed.is_some() {
+        return Ok(());
+    }
+    redaction(state, calls, &BTreeSet::new(), by).map_err(refused)?;
+    if state.signed && !key { Err(refused(Refusal::NeedsSignature)) } else { Ok(()) }
 }
 
 fn call(word: &str) -> Result<CallId, CliError> {
