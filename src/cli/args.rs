@@ -98,8 +98,9 @@ pub enum Command {
     /// Show where an engagement stands, and the open question as its approver sees it.
     #[command(after_help = "Examples:\n  countersign show k7m\n  countersign show k7m --artifact spec")]
     Show(Show),
-    /// Show what happened, event by event; or prove that it is in the log over all engagements.
+    /// Show what happened, event by event, in an engagement or to trust stages; or prove that it is in the log over all.
     #[command(after_help = "Examples:\n  countersign log k7m\n  countersign log k7m --kind call\n  \
+        countersign log trust\n  \
         countersign log checkpoint\n  countersign log prove k7m --json\n  countersign log consistency 12 40")]
     Log(Log),
     /// Write an engagement for others to read and check: a folder with its artifacts and one page, or a bundle in one file.
@@ -439,8 +440,8 @@ pub struct Log {
     /// What is to be shown of the log over all engagements.
     #[command(subcommand)]
     pub command: Option<LogCommand>,
-    /// The engagement; its first letters do.
-    #[arg(required = true)]
+    /// The engagement; its first letters do. `trust` for the chain of trust stages.
+    #[arg(required = true, value_name = "ID|trust")]
     pub id: Option<String>,
     /// Only events whose kind begins so, such as `call` or `approval`.
     #[arg(long)]

@@ -139,3 +139,10 @@ fn a_witness_that_can_get_nothing_is_told_with_its_line_and_what_to_do() {
     let answer = bench.run(&["run", "--no-input"]).code(3);
     assert!(!answer.err.contains("publish"), "{}", answer.err);
 }
+
+#[test]
+fn the_help_names_the_chain_of_trust_stages_where_it_is_read() {
+    let bench = Bench::new();
+    bench.run(&["log", "--help"]).code(0).shows("countersign log trust").shows("<ID|trust>");
+    bench.run(&["log", "trust"]).code(0);
+}
