@@ -64,7 +64,7 @@ fn say_standing(journal: &Journal) {
 /// Drives it from here: progress, questions and gates as `run` shows them.
 async fn carry_on(context: &Context, reader: Reader, mut journal: Journal) -> Result<Code, CliError> {
     if let Some(closed) = journal.state().closed.clone() {
-        show::ending(&journal, &closed);
+        show::ending(&journal, &closed, None);
         return Ok(Code::of(closed.outcome));
     }
     let id = journal.id().clone();

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::{
     artifact::{InputSchema, value::as_word},
+    engagement::About,
     facts::Role,
     ledger::{Filter, Status, Summary, Which},
 };
@@ -58,7 +59,27 @@ pub async fn inbox(global: &Global) -> Result<Code, CliError> {
         Status::Asked { .. } => summary.requester == identity.name,
         _ => false,
     });
-    show(global, &summaries, &format!("Nothing waits for {}.", identity.name))
+    // Nobody says yes to what they asked for or wrote where duties are apart.
+    let (mut own, mut others) = (Vec::new(), 0_u64);
+    for summary in summaries {
+        let barred = match &summary.status {
+            Status::Waiting { about: About::Failure { .. } | About::Unknown { .. }, .. } => false,
+            Status::Waiting { .. } => {
+                let journal = context.journal(summary.id.as_str()).await?;
+                journal.state().asked.as_ref().is_some_and(|asked| asked.barred.contains(&identity.name))
+            }
+            _ => false,
+        };
+        if barred { others += 1 } else { own.push(summary) }
+    }
+    let code = show(global, &own, &format!("Nothing waits for {}.", plain(&identity.name)))?;
+    if others > 0 && !global.json {
+        let (waits, yes) = if others == 1 { ("waits", "its yes is") } else { ("wait", "their yes is") };
+        say(format!(
+            "{others} more {waits} that you asked for or wrote, so {yes} somebody else's; see `countersign list`."
+        ));
+    }
+    Ok(code)
 }
 
 /// `blueprints`

@@ -45,6 +45,7 @@ mod teller;
 mod tools;
 mod trust;
 mod verify;
+mod who;
 mod witness;
 mod yes;
 

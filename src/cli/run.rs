@@ -217,7 +217,7 @@ impl Seat<'_> {
             match stopped {
                 Stopped::Closed(closed) => {
                     if !self.quiet {
-                        show::ending(journal, &closed);
+                        show::ending(journal, &closed, None);
                     }
                     return Ok(Code::of(closed.outcome));
                 }

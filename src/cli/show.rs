@@ -12,6 +12,7 @@ use crate::{
         TargetOutcome, to_yaml,
     },
     engagement::{About, AgentQuestion, Closed, GateState, Used},
+    facts::Role,
     gate::{ApprovalRequest, render},
     ledger::{Journal, Status},
     runtime::{open_question, retryable},
@@ -26,6 +27,7 @@ use super::{
     output::{CliError, Code, about, count, money, plain, say, say_json, style},
     run::next_words,
     say as to_agents,
+    who::Here,
 };
 
 /// Runs the command.
@@ -73,6 +75,8 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         say(format!("  deviation  {}: {} ({said})", deviation.found.node, plain(&deviation.found.what)));
     }
     let catalog = context.workspace.catalog_of(&journal)?;
+    // Looking needs no role; who is nobody here is offered nothing that needs one.
+    let here = Here { people: &catalog.people, signers: &catalog.signers, identity: context.identity().ok() };
     let open = open_question(&context.workspace, &journal, &catalog, &context.workspace.models()?).await?;
     if let Some(open) = &open {
         say("");
@@ -88,12 +92,12 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     }
     let rejected = |gate: &GateState| matches!(gate, GateState::Rejected { .. });
     match &state.closed {
-        Some(closed) => ending(&journal, closed),
+        Some(closed) => ending(&journal, closed, Some(&here)),
         None if state.cancelled.is_none()
             && !state.requested.model
             && (rejected(&state.gate1) || rejected(&state.gate2)) =>
         {
-            say(format!("Next: countersign edit {0}, or countersign cancel {0} --reason …", state.id));
+            say(here.edit(state));
         }
         None if state.cancelled.is_none() && state.talk.open().is_some() => {
             let open = state.talk.open().map(|asked| asked.questions.as_slice()).unwrap_or_default();
@@ -101,10 +105,10 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         }
         None => match held::told(&state.id, state) {
             Some(told) => told.iter().for_each(say),
-            None => {
-                let about = state.asked.as_ref().map(|asked| &asked.about);
-                say(format!("Next: {}", next_words(&state.id, about, open.as_ref())));
-            }
+            None => match &open {
+                Some(open) => here.next(&state.id, open).iter().for_each(say),
+                None => say(format!("Next: {}", next_words(&state.id, None, None))),
+            },
         },
     }
     Ok(Code::Done)
@@ -252,8 +256,9 @@ pub fn outcome_words(outcome: RecordOutcome) -> &'static str {
     }
 }
 
-/// How an engagement ended, with its record in a few lines.
-pub fn ending(journal: &Journal, closed: &Closed) {
+/// How an engagement ended, with its record in a few lines, and what the person at hand can do next, if it is known who
+/// that is.
+pub fn ending(journal: &Journal, closed: &Closed, here: Option<&Here<'_>>) {
     say("");
     say(format!("{} is {}: {}", journal.id(), outcome_words(closed.outcome), plain(&closed.reason)));
     if let Some(record) = journal.documents().record() {
@@ -262,8 +267,18 @@ pub fn ending(journal: &Journal, closed: &Closed) {
         }
     }
     let id = journal.id();
-    let again = matches!(closed.outcome, RecordOutcome::PartlyDone | RecordOutcome::Failed);
-    if again && !retryable(journal).is_empty() {
+    // What was redacted cannot be worked with again.
+    let whole = journal.state().redacted.is_empty();
+    let again = whole && matches!(closed.outcome, RecordOutcome::PartlyDone | RecordOutcome::Failed);
+    let again = again && !retryable(journal).is_empty();
+    let elsewhere = here.filter(|here| again && !here.has(&[Role::Approver]));
+    if let Some(here) = elsewhere {
+        let who = here.with(Role::Approver);
+        say(format!(
+            "The role `approver` can have what failed tried again (`countersign run {id} --retry failed`): {who}."
+        ));
+    }
+    if again && elsewhere.is_none() {
         say(format!("Next: countersign run {id} --retry failed, or countersign export {id} DIR"));
     } else {
         say(format!("Next: countersign export {id} DIR"));

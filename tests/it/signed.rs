@@ -46,7 +46,7 @@ fn is_good(folder: &Path, seq: u64, person: &str, namespace: &str, message: &[u8
 #[test]
 fn in_production_a_yes_is_signed_and_openssh_and_verify_agree_on_it() {
     let (bench, id) = production();
-    bench.run(&["show", &id]).code(0).shows("reaches production.").shows("--key ~/.ssh/id_ed25519");
+    bench.run(&["show", &id]).code(0).shows("reaches production.").shows("no key of yours");
     let digest = bench.question(&id);
     let by_name = bench.run(&["approve", &id, "--digest", &digest, "--as", "bea"]).code(4);
     by_name
@@ -54,6 +54,7 @@ fn in_production_a_yes_is_signed_and_openssh_and_verify_agree_on_it() {
         .says(&format!("approve {id} --digest {} --key", digest.trim_start_matches("sha256:")));
     assert!(bench.events(&id, "approval.answered").is_empty());
     let key = bench.key_of("bea");
+    bench.run(&["show", &id, "--as", "bea"]).code(0).shows("--key ~/.ssh/id_ed25519");
     bench.run(&["approve", &id, "--digest", &digest, "--as", "bea", "--key", &key]).code(0).shows("bea (signed");
     let event = bench.events(&id, "approval.answered").pop().unwrap();
     assert_eq!(event["actor"]["person"]["means"], "signed");

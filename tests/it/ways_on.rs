@@ -146,3 +146,51 @@ fn the_help_names_the_chain_of_trust_stages_where_it_is_read() {
     bench.run(&["log", "--help"]).code(0).shows("countersign log trust").shows("<ID|trust>");
     bench.run(&["log", "trust"]).code(0);
 }
+
+#[test]
+fn nobody_is_offered_what_would_be_refused_to_them() {
+    let bench = Bench::new();
+    bench.people(&[("req", "requester"), ("app", "approver"), ("bob", "approver")]);
+    let show = |id: &str, name: &str, yes: bool| {
+        let shown = bench.run(&["show", id, "--as", name]).code(0);
+        assert_eq!(shown.out.contains("countersign approve"), yes, "{name}: {}", shown.out);
+        shown
+    };
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    show(&id, "req", false).shows("Waiting for the role `approver`: ada, app, bob.");
+    show(&id, "app", true);
+    // Whoever is nobody here may look all the same.
+    show(&id, "mallory", false).shows("Waiting for the role `approver`");
+    bench.run(&["reject", &id, "--reason", "no"]).code(0);
+    bench.run(&["show", &id, "--as", "req"]).code(0).shows(&format!("edit {id}, or countersign cancel {id}"));
+    let shown = bench.run(&["show", &id, "--as", "app"]).code(0).shows(&format!("edit {id}"));
+    assert!(!shown.out.contains("cancel"), "{}", shown.out);
+    // In production, where duties are apart and a yes is signed.
+    bench.in_production();
+    bench.key_of("ada");
+    bench.key_of("app");
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    let barred = show(&id, "ada", false).shows("the yes is somebody else's: app.");
+    barred.shows(&format!("Next: countersign reject {id}"));
+    show(&id, "app", true);
+    show(&id, "bob", false).shows("policies/allowed_signers has no key of yours").shows("Who has one: app.");
+    let ids = |name: &str| bench.json(&["inbox", "--as", name]).as_array().unwrap().len();
+    assert_eq!((ids("ada"), ids("app"), ids("bob")), (1, 1, 1), "the draft that was rejected, and the gate");
+    bench.run(&["inbox", "--as", "ada"]).code(0).shows("1 more waits that you asked for or wrote");
+}
+
+#[test]
+fn only_who_may_try_again_is_offered_that() {
+    let bench = Bench::new();
+    bench.people(&[("req", "requester")]);
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.fault("error:vlan.create");
+    bench.approve(&id);
+    bench.yes_to_all(&id);
+    bench.run(&["show", &id]).code(0).shows(&format!("Next: countersign run {id} --retry failed"));
+    let shown = bench.run(&["show", &id, "--as", "req"]).code(0).shows("The role `approver` can").shows("ada");
+    assert!(!shown.out.contains(&format!("Next: countersign run {id}")), "{}", shown.out);
+}
