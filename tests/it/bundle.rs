@@ -146,6 +146,15 @@ fn statements_about_the_artifacts_are_checked_by_openssl() {
     let said = script(&file, &keys);
     assert!(said.status.success(), "{}", text(&said.stderr));
     assert!(text(&script(&file, &keys[1..]).stderr).contains("none of the keys given"));
+    // The keys are taken as `keys show` says them, too, and without any it says what it wants.
+    let (shown, empty) = (bench.outside("ledger-keys.txt"), bench.outside("empty"));
+    std::fs::write(&shown, bench.run(&["keys", "show"]).out).unwrap();
+    std::fs::write(&empty, "").unwrap();
+    let by_file = script(&file, &[shown.to_str().unwrap()]);
+    assert_eq!(by_file.stdout, said.stdout, "{}", text(&by_file.stderr));
+    assert!(text(&script(&file, &[empty.to_str().unwrap()]).stderr).contains("has no key in it"));
+    let usage = script(&file, &[]);
+    assert!(usage.status.code() == Some(2) && text(&usage.stderr).starts_with("usage: check_intoto.py FILE KEYS"));
     // Its subjects are the files of the folder, as `sha256sum --check` has them.
     let sums = bench.outside("sums");
     std::fs::write(&sums, &said.stdout).unwrap();
