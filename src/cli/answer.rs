@@ -14,6 +14,7 @@ use crate::{
 use super::{
     args::{AnswerArgs, Approve, ChoiceArg, Global, Reject},
     context::Context,
+    interrupt::Asking,
     output::{CliError, Code, interactive, plain, say, say_json, style},
     question::agreed,
     run::next_words,
@@ -42,12 +43,14 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
         // What is no yes-or-no question, or is out of date, is refused with the reason for that.
         None if other_kind || !open.changed.is_empty() => open.digest.hex(),
         None if interactive() && !global.json => {
+            let asking = Asking::begin(format!("Nothing was approved; {id} still waits."));
             say(render(&open.asked.screen, style()));
             if !agreed("[a]pprove (default: leave it waiting)", &["a", "approve", "y", "yes"]) {
                 say(format!("Nothing was approved; {id} still waits."));
                 return Ok(Code::Waiting);
             }
             yes.ticked.extend(tick(&open.asked, &yes));
+            asking.over();
             open.digest.hex()
         }
         None => {

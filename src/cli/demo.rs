@@ -1,6 +1,6 @@
 //! `countersign demo`: the main job on the simulated lab, in a workspace of its own.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -19,7 +19,8 @@ use super::{
     blueprints::Blueprints,
     context::{Context, os_user},
     init::{look, renewed},
-    output::{CliError, Code, plain, say},
+    interrupt::Interrupt,
+    output::{CliError, Code, plain, quoted, say},
     run::Seat,
     signing::{Key, demo_key},
     verify,
@@ -57,13 +58,15 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
     say(format!("{}  {}", journal.id(), plain(&journal.state().requested.title)));
 
     let key = Key::File(key);
-    let code = drive(&context, &broker, &mut journal, (args.yes, &key)).await;
+    let next = format!("countersign --workspace {} run {}", quoted(&dir.to_string_lossy()), journal.id());
+    let interrupt = Interrupt::listen(next.clone());
+    let code = drive(&context, &broker, &mut journal, (args.yes, &key), interrupt).await;
     broker.close().await;
     let code = code?;
     let id = journal.id().clone();
     say("");
     if journal.state().closed.is_none() {
-        say(format!("The demo waits. Go on with: countersign --workspace {} run {id}", dir.display()));
+        say(format!("The demo waits. Go on with: {next}"));
         return Ok(code);
     }
     say(format!("$ countersign verify {id}"));
@@ -97,6 +100,7 @@ async fn drive(
     broker: &Broker,
     journal: &mut Journal,
     (yes, key): (bool, &Key),
+    interrupt: Arc<Interrupt>,
 ) -> Result<Code, CliError> {
     let _claim = Claim::take(&context.workspace.claims(), journal.id())?;
     let identity = context.identity()?;
@@ -111,7 +115,7 @@ async fn drive(
         broker,
         models: Default::default(),
         key: Some(key),
-        interrupt: None,
+        interrupt: Some(interrupt),
         quiet: false,
         chat: None,
     };

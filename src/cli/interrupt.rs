@@ -6,7 +6,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use tokio::sync::Notify;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 
 use crate::runtime::Progress;
 
@@ -78,5 +81,42 @@ impl Interrupt {
                 return;
             }
         }
+    }
+}
+
+/// Ctrl-C while a command asks one question: it ends the command, which says that nothing was done. Once the question is
+/// over, what was agreed to is done first.
+pub struct Asking {
+    over: Arc<AtomicBool>,
+}
+
+impl Asking {
+    /// Listens from now on; `nothing` says what was not done.
+    pub fn begin(nothing: String) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&over);
+        // It is listened for before anything is asked; where that cannot be, Ctrl-C ends the program by itself.
+        if let Ok(mut signals) = signal(SignalKind::interrupt()) {
+            tokio::spawn(async move {
+                let mut again = false;
+                while signals.recv().await.is_some() {
+                    if !told.load(Ordering::SeqCst) {
+                        aside(format!("\n{nothing}"));
+                        std::process::exit(Code::Waiting.number().into());
+                    }
+                    if again {
+                        std::process::exit(Code::Failed.number().into());
+                    }
+                    again = true;
+                    aside("\nwhat you agreed to is being done; Ctrl-C again ends the program at once");
+                }
+            });
+        }
+        Self { over }
+    }
+
+    /// The question was answered.
+    pub fn over(self) {
+        self.over.store(true, Ordering::SeqCst);
     }
 }

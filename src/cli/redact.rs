@@ -16,6 +16,7 @@ use crate::{
 use super::{
     args::Global,
     context::Context,
+    interrupt::Asking,
     output::{CliError, Code, count, interactive, plain, say, say_json},
     question::agreed,
 };
@@ -64,11 +65,13 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
                 "nothing was destroyed: it cannot be undone; say `--yes` to have it done without being asked",
             ));
         }
+        let asking = Asking::begin("Nothing was destroyed.".into());
         lines(&id, &redaction, "will be").iter().for_each(say);
         if !agreed("Destroy it for good? [y]es (default: no)", &["y", "yes"]) {
             say("Nothing was destroyed.");
             return Ok(Code::Waiting);
         }
+        asking.over();
     }
     let signer = key.as_ref().map(|key| key as &dyn Signer);
     let scrubbed = redact(&context.workspace, &mut journal, identity, &redaction, args.reason, signer).await?;

@@ -15,6 +15,7 @@ use super::{
     args::Global,
     context::Context,
     init::{look, renewed},
+    interrupt::Asking,
     list::table,
     output::{CliError, Code, interactive, plain, say, say_json},
     question::agreed,
@@ -131,7 +132,14 @@ async fn renew(global: &Global, context: &Context, family: Option<&str>, yes: bo
             say(format!("  {}", plain(change)));
         }
     }
-    let agreed = yes || (interactive() && !global.json && agreed("pin this? [y]es (default: no)", &["y", "yes"]));
+    let of = family.map(|family| format!(" {family}")).unwrap_or_default();
+    let nothing = format!("Nothing was pinned. Next: countersign tools pin{of} --yes");
+    let agreed = yes || {
+        let asking = Asking::begin(nothing.clone());
+        let agreed = interactive() && !global.json && agreed("pin this? [y]es (default: no)", &["y", "yes"]);
+        asking.over();
+        agreed
+    };
     if agreed {
         context.workspace.write_pins(&pins)?;
     }
@@ -140,8 +148,7 @@ async fn renew(global: &Global, context: &Context, family: Option<&str>, yes: bo
     } else if agreed {
         say("Pinned.");
     } else {
-        let of = family.map(|family| format!(" {family}")).unwrap_or_default();
-        say(format!("Nothing was pinned. Next: countersign tools pin{of} --yes"));
+        say(nothing);
     }
     Ok(if agreed { Code::Done } else { Code::Waiting })
 }

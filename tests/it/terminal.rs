@@ -259,3 +259,29 @@ fn approve_shows_what_is_asked_and_takes_no_answer_for_a_no() {
         .shows("countersign run");
     assert_eq!(bench.events(&id, "approval.answered").len(), 1);
 }
+
+#[test]
+fn ctrl_c_at_a_question_ends_the_command_and_says_that_nothing_was_done() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    let mut talk = Talk::new(&bench, &format!("approve {id}"));
+    talk.hears("[a]pprove (default: leave it waiting)");
+    talk.types("\u{3}");
+    talk.hears(&format!("Nothing was approved; {id} still waits."));
+    talk.ends(3);
+    assert!(bench.events(&id, "approval.answered").is_empty());
+    std::fs::remove_file(bench.root.join("tools/pins.yaml")).unwrap();
+    let mut talk = Talk::new(&bench, "tools pin");
+    talk.hears("pin this?");
+    talk.types("\u{3}");
+    talk.hears("Nothing was pinned.");
+    talk.ends(3);
+    assert!(!bench.root.join("tools/pins.yaml").exists());
+    let dir = bench.outside("demo");
+    let mut talk = Talk::new(&bench, &format!("demo '{}'", dir.display()));
+    talk.hears("[a]pprove [r]eject");
+    talk.types("\u{3}");
+    talk.hears(&format!("Nothing is lost. Next: countersign --workspace {} run ", dir.display()));
+    talk.ends(3);
+}
