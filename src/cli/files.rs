@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     broker::BrokerError,
+    ledger::KeyError,
     runtime::{AnswerError, DriverError, RequestError, SigningError, WorkspaceError},
 };
 
@@ -50,6 +51,18 @@ pub fn of_the_workspace(error: &(dyn std::error::Error + 'static)) -> Option<Str
     if let Some(BrokerError::Catalog(said)) = broker(error) {
         let path = said.rsplit_once(": ").map(|(path, _)| Path::new(path))?;
         return words(path);
+    }
+    if let Some(KeyError::Io { path, source, .. }) = error.downcast_ref::<KeyError>() {
+        let back = "put it back from a copy of .countersign/keys";
+        let place = path.display();
+        return match source.kind() {
+            ErrorKind::NotFound => Some(format!("{place} is missing, and nothing is signed without it; {back}")),
+            ErrorKind::IsADirectory => Some(format!("{place} is a folder; {back}")),
+            ErrorKind::PermissionDenied => {
+                Some(format!("{place}: this OS user may not use it; ask whoever owns the workspace to do it"))
+            }
+            _ => None,
+        };
     }
     match workspace(error)? {
         WorkspaceError::File { path, .. } => words(path),

@@ -41,10 +41,7 @@ pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
     let history = match args.command {
         KeysCommand::Show => {
             let last = last_checkpoint(context.workspace.store().as_ref()).await?;
-            if let Err(CliError { message, .. }) = keys.fit(last.map(|(_, note)| note).as_ref()).map_err(CliError::from)
-            {
-                return Err(CliError { code: Code::Unverified, message });
-            }
+            keys.fit(last.map(|(_, note)| note).as_ref())?;
             keys.history()?
         }
         KeysCommand::Rotate => {

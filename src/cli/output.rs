@@ -176,7 +176,12 @@ coded!(TrustError, error => match &error {
     TrustError::Ledger(error) => ledger_code(error),
 });
 coded!(SigningError, error => signing_code(&error));
-coded!(KeyError, error => Code::Failed);
+coded!(KeyError, error => match &error {
+    // Nothing here shows that what was signed is this ledger's.
+    KeyError::Lost(_) | KeyError::Broken { .. } => Code::Unverified,
+    KeyError::Log(error) => ledger_code(error),
+    KeyError::Io { .. } | KeyError::Busy => Code::Failed,
+});
 coded!(YamlError, error => Code::Usage);
 coded!(crate::lab::LabError, error => Code::Usage);
 coded!(RequestError, error => match &error {

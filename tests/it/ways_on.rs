@@ -194,3 +194,36 @@ fn only_who_may_try_again_is_offered_that() {
     let shown = bench.run(&["show", &id, "--as", "req"]).code(0).shows("The role `approver` can").shows("ada");
     assert!(!shown.out.contains(&format!("Next: countersign run {id}")), "{}", shown.out);
 }
+
+#[test]
+fn keys_end_with_the_exit_codes_of_every_command() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    let keys = bench.root.join(".countersign/keys");
+    bench.people(&[("app", "approver")]);
+    bench.run(&["keys", "rotate", "--as", "app"]).code(4);
+    bench.run(&["keys", "rotate", "--as", "mallory"]).code(4);
+    // What cannot be shown to be this ledger's does not verify; a file that cannot be used is a failure.
+    let both = |code: i32, says: &str| {
+        for command in ["show", "rotate"] {
+            bench.run(&["keys", command]).code(code).says(says).says("copy of .countersign/keys");
+        }
+    };
+    let public = keys.join("public");
+    let kept = fs::read(&public).unwrap();
+    fs::write(&public, "rubbish").unwrap();
+    both(5, "public: ");
+    fs::remove_file(&public).unwrap();
+    fs::create_dir(&public).unwrap();
+    both(1, "public is a folder");
+    fs::remove_dir(&public).unwrap();
+    both(5, "its checkpoints are signed with them");
+    fs::write(&public, kept).unwrap();
+    let private = fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().path());
+    let private = private.into_iter().find(|path| path.extension().is_some_and(|end| end == "key")).unwrap();
+    fs::rename(&private, bench.outside("key")).unwrap();
+    let answer = bench.run(&["keys", "rotate"]).code(1).says("is missing").says("copy of .countersign/keys");
+    assert!(!answer.err.contains("os error"), "{}", answer.err);
+    bench.run(&["keys", "show"]).code(0);
+}
