@@ -251,13 +251,13 @@ pub struct Request {
     /// A value for one of its inputs; lists are `a,b,c`.
     #[arg(long = "set", value_name = "NAME=VALUE", requires = "blueprint", conflicts_with_all = ["spec", "design"])]
     pub set: Vec<String>,
-    /// Values from a YAML file; `--set` wins.
+    /// Values from a YAML file; `--set` wins; `-` for standard input.
     #[arg(long, value_name = "FILE", requires = "blueprint", conflicts_with_all = ["spec", "design"])]
     pub file: Option<PathBuf>,
-    /// A spec of your own.
+    /// A spec of your own; `-` for standard input.
     #[arg(long, value_name = "FILE")]
     pub spec: Option<PathBuf>,
-    /// A design of your own, for that spec.
+    /// A design of your own, for that spec; `-` for standard input.
     #[arg(long, value_name = "FILE", requires = "spec")]
     pub design: Option<PathBuf>,
     /// Start from the record of this closed engagement: drift from it is read first.
@@ -363,7 +363,7 @@ pub enum ChoiceArg {
 pub struct Edit {
     /// The engagement; its first letters do.
     pub id: String,
-    /// Take the new version from this file rather than from an editor.
+    /// Take the new version from this file rather than from an editor; `-` for standard input.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Which draft; the one that is open where left out.
@@ -463,7 +463,8 @@ pub struct Export {
     /// Put what tools and models answered into the bundle too.
     #[arg(long, requires = "bundle")]
     pub with_results: bool,
-    /// Prove that it is in the log under the last of these published checkpoints, so that `verify --against` can tell.
+    /// Prove that it is in the log under the last of these published checkpoints, so that `verify --against` can tell; `-` for
+    /// standard input.
     #[arg(long, requires = "bundle", value_name = "FILE")]
     pub against: Option<PathBuf>,
     /// A new file for what the chain says of each artifact, as in-toto statements in signed DSSE envelopes, one a line.
@@ -485,10 +486,11 @@ pub struct Verify {
     #[arg(value_name = "ID|DIR|FILE|trust|log")]
     pub what: String,
     /// Hold the log against the checkpoints in this file, which somebody else kept: then nothing can have been cut off
-    /// behind them or written anew. Where none of them covers what is verified, that is an error.
+    /// behind them or written anew. Where none of them covers what is verified, that is an error. `-` for standard input.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
-    /// Hold signatures against these allowed signers too, not only those that are kept with the chain.
+    /// Hold signatures against these allowed signers too, not only those that are kept with the chain; `-` for standard
+    /// input.
     #[arg(long, value_name = "FILE")]
     pub signers: Option<PathBuf>,
 }

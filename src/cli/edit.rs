@@ -33,7 +33,7 @@ pub async fn run(global: &Global, args: Edit) -> Result<Code, CliError> {
     let filed = match &args.file {
         Some(path) => {
             let text = files::read(path)?;
-            let name = path.display().to_string();
+            let name = files::name(path);
             edit(&context.workspace, &mut journal, identity, artifact, &name, &text).await?;
             true
         }

@@ -2,8 +2,10 @@
 //! them has no way on.
 
 use std::{
-    io::{Error, ErrorKind},
+    fs::File,
+    io::{Error, ErrorKind, Read},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use crate::{
@@ -26,14 +28,53 @@ const OF_EVERY_WORKSPACE: [&str; 8] = [
     "prompts/blueprints",
 ];
 
-/// A text file that a person named.
+/// No text that a person names is longer, in bytes.
+const LONGEST: u64 = 16 << 20;
+/// Whether standard input was read: it is there once.
+static INPUT_READ: AtomicBool = AtomicBool::new(false);
+
+/// A text file that a person named; `-` is standard input, and a pipe does as well.
 pub fn read(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|error| CliError::usage(unread(path, &error)))
+    read_up_to(path, LONGEST)
+}
+
+/// The same, of so many bytes at most.
+pub fn read_up_to(path: &Path, longest: u64) -> Result<String, CliError> {
+    let unread = |error: Error| CliError::usage(unread(path, &error));
+    let mut text = String::new();
+    let read = if is_input(path) {
+        if INPUT_READ.swap(true, Ordering::SeqCst) {
+            return Err(CliError::usage(
+                "`-` is given twice, and standard input is there once; name a file for the other",
+            ));
+        }
+        std::io::stdin().lock().take(longest + 1).read_to_string(&mut text)
+    } else {
+        File::open(path).map_err(unread)?.take(longest + 1).read_to_string(&mut text)
+    };
+    if read.map_err(unread)? as u64 > longest {
+        return Err(CliError::usage(format!("{} is longer than {longest} bytes", name(path))));
+    }
+    Ok(text)
+}
+
+/// What a file is called where something is said of it.
+pub fn name(path: &Path) -> String {
+    if is_input(path) { "standard input".into() } else { path.display().to_string() }
+}
+
+/// Whether a word names something to read: a file, a pipe or standard input.
+pub fn is_one(path: &Path) -> bool {
+    is_input(path) || path.metadata().is_ok_and(|found| !found.is_dir())
+}
+
+fn is_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// Why a file cannot be read, in words.
 pub fn unread(path: &Path, error: &Error) -> String {
-    let place = path.display();
+    let place = name(path);
     match error.kind() {
         ErrorKind::NotFound => format!("there is no file `{place}`"),
         ErrorKind::PermissionDenied => {

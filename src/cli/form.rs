@@ -16,7 +16,7 @@ use super::{
 /// The inputs that the arguments give, not yet checked.
 pub fn given(blueprint: &Blueprint, file: Option<&Path>, set: &[String]) -> Result<Map<String, Value>, CliError> {
     let mut inputs = match file {
-        Some(path) => from_yaml::<Map<String, Value>>(&path.display().to_string(), &files::read(path)?)?,
+        Some(path) => from_yaml::<Map<String, Value>>(&files::name(path), &files::read(path)?)?,
         None => Map::new(),
     };
     let mut named = BTreeSet::new();

@@ -65,10 +65,10 @@ pub async fn run(global: &Global, word: &str) -> Result<Code, CliError> {
 
 async fn named(context: &Context, word: &str) -> Result<Linted, CliError> {
     let path = Path::new(word);
-    if path.is_file() {
-        let text = files::read(path)?;
-        let spec = from_yaml(word, &text).map_err(|error| CliError::usage(error.to_string()))?;
-        return Ok(Linted { name: word.to_owned(), spec, text: Some(text) });
+    if files::is_one(path) {
+        let (name, text) = (files::name(path), files::read(path)?);
+        let spec = from_yaml(&name, &text)?;
+        return Ok(Linted { name, spec, text: Some(text) });
     }
     if word.contains(['/', '.']) {
         return Err(CliError::usage(format!("there is no file `{word}`; give a spec's file, or an engagement's id")));

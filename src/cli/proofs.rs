@@ -1,7 +1,7 @@
 //! `countersign log checkpoint`, `log prove` and `log consistency`: what shows others how far the log goes, that an
 //! engagement is in it, and that it only ever grew.
 
-use std::path::Path;
+use std::{os::unix::fs::FileTypeExt, path::Path};
 
 use clap::Subcommand;
 use serde_json::json;
@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::{
     artifact::EngagementId,
     ledger::{
-        Bundle, Checkpoint, Freshness, KeyError, KeyHistory, LogCheck, LogProblem, Note, Problem, Store, Verification,
-        check_log, consistency, held, last_checkpoint, log_root, origin, prove, read_checkpoints, seen_otherwise,
+        Bundle, Checkpoint, Freshness, KeyHistory, LogCheck, LogProblem, Note, Problem, Store, Verification, check_log,
+        consistency, held, last_checkpoint, log_root, origin, prove, read_checkpoints, seen_otherwise,
     },
 };
 
@@ -132,12 +132,11 @@ fn none_yet() -> CliError {
 
 /// The checkpoints of a file that somebody else kept.
 pub fn read_published(path: &Path) -> Result<Vec<(Checkpoint, Note)>, CliError> {
-    let wrong = |why: String| CliError::usage(format!("{}: {why}", path.display()));
-    let metadata = std::fs::metadata(path).map_err(|error| CliError::usage(files::unread(path, &error)))?;
-    if !metadata.is_file() || metadata.len() > LONGEST {
+    let wrong = |why: String| CliError::usage(format!("{}: {why}", files::name(path)));
+    if path.metadata().is_ok_and(|found| found.is_dir() || found.file_type().is_char_device()) {
         return Err(wrong("this is no file of checkpoints; name what the witness keeps".into()));
     }
-    let text = files::read(path)?;
+    let text = files::read_up_to(path, LONGEST)?;
     read_checkpoints(&text).map_err(|error| wrong(error.to_string()))
 }
 
@@ -198,11 +197,7 @@ fn code(ok: bool) -> Code {
 
 async fn checked(context: &Context, against: Option<&Path>) -> Result<LogCheck, CliError> {
     let published = against.map(read_published).transpose()?.unwrap_or_default();
-    let keys = context.workspace.keys().await?.history().map_err(|error| match error {
-        // Nothing here shows that the checkpoints are this ledger's.
-        KeyError::Lost(_) => CliError { code: Code::Unverified, ..error.into() },
-        other => other.into(),
-    })?;
+    let keys = context.workspace.keys().await?.history()?;
     let mut check = check_log(context.workspace.store().as_ref(), &keys, &published).await?;
     if let Err(error) = context.workspace.not_rolled_back().await {
         check.problems.push(LogProblem { leaf: check.checkpointed, what: error.to_string() });

@@ -106,7 +106,7 @@ fn without_models(near: &[Near<'_>], only: Option<Agent>) -> CliError {
 
 /// A hand-written document; its text is kept, so that what is wrong with it can be shown at its line.
 fn document<T: DeserializeOwned>(path: &Path, texts: &mut Vec<(String, String)>) -> Result<T, CliError> {
-    let name = path.display().to_string();
+    let name = files::name(path);
     let text = files::read(path)?;
     let document = from_yaml(&name, &text)?;
     texts.push((name, text));

@@ -33,9 +33,12 @@ pub struct SpecArgs {
 #[derive(Debug, Subcommand)]
 pub enum SpecCommand {
     /// Say what is wrong with a spec, and its boundary in plain words.
-    #[command(after_help = "Examples:\n  countersign spec lint my-spec.yaml\n  countersign spec lint k7m")]
+    #[command(
+        after_help = "Examples:\n  countersign spec lint my-spec.yaml\n  countersign spec lint - <my-spec.yaml\n  \
+        countersign spec lint k7m"
+    )]
     Lint {
-        /// A spec's file, or an engagement.
+        /// A spec's file (`-` for standard input), or an engagement.
         #[arg(value_name = "FILE|ID")]
         spec: String,
     },
@@ -43,14 +46,14 @@ pub enum SpecCommand {
     /// before where there is one.
     #[command(after_help = "Examples:\n  countersign spec prove my-spec.yaml\n  countersign spec prove k7m")]
     Prove {
-        /// A spec's file, or an engagement.
+        /// A spec's file (`-` for standard input), or an engagement.
         #[arg(value_name = "ID|FILE")]
         spec: String,
     },
     /// Prove that a version permits nothing that another did not, or show a call that only it permits.
     #[command(after_help = "Examples:\n  countersign spec diff k7m 1 2\n  countersign spec diff old.yaml new.yaml")]
     Diff {
-        /// An engagement, or the older spec's file.
+        /// An engagement, or the older spec's file (`-` for standard input).
         #[arg(value_name = "ID|OLDER")]
         first: String,
         /// The older version's number, or the newer spec's file. A version by itself is compared with the one before.
@@ -81,7 +84,7 @@ pub async fn run(global: &Global, args: SpecArgs) -> Result<Code, CliError> {
                     Versions { newer: version(&journal, newer)?, older: Some(version(&journal, older)?) }
                 }
                 // One version: against the one before it.
-                None if !Path::new(&first).is_file() && second.parse::<u32>().is_ok() => {
+                None if !files::is_one(Path::new(&first)) && second.parse::<u32>().is_ok() => {
                     let journal = context.journal(&first).await?;
                     let number = second.parse::<u32>().map_err(|_| not_a_version(&second))?;
                     let newer = version(&journal, number)?;
@@ -92,7 +95,7 @@ pub async fn run(global: &Global, args: SpecArgs) -> Result<Code, CliError> {
                 }
                 None => {
                     let (older, newer) = (Path::new(&first), Path::new(&second));
-                    if let Some(missing) = [older, newer].into_iter().find(|path| !path.is_file()) {
+                    if let Some(missing) = [older, newer].into_iter().find(|path| !files::is_one(path)) {
                         return Err(CliError::usage(format!(
                             "there is no file `{}`; give two files, or an engagement's id and one or two versions, \
                              such as `countersign spec diff ID 1 2`",
@@ -135,7 +138,7 @@ struct Versions {
 
 /// What `spec prove` was given: a file, else an engagement's spec as it was filed last.
 async fn named(context: &Context, catalog: &Catalog, word: &str) -> Result<Versions, CliError> {
-    if Path::new(word).is_file() {
+    if files::is_one(Path::new(word)) {
         return Ok(Versions { newer: from_file(Path::new(word), catalog)?, older: None });
     }
     if word.contains(['/', '.']) {
@@ -167,7 +170,7 @@ fn version(journal: &Journal, number: u32) -> Result<Named, CliError> {
 
 /// A spec from a file; a boundary that does not compile is shown at its line.
 fn from_file(path: &Path, catalog: &Catalog) -> Result<Named, CliError> {
-    let name = path.display().to_string();
+    let name = files::name(path);
     let text = files::read(path)?;
     let spec: Spec = from_yaml(&name, &text)?;
     if let Err(problems) = CompiledBoundary::compile(&spec, catalog) {

@@ -1,6 +1,6 @@
 //! `countersign verify`: checks a chain, from the ledger or from an exported folder or bundle, which need no workspace.
 
-use std::{io::Read, path::Path};
+use std::path::Path;
 
 use crate::{
     artifact::{ArtifactKind, EngagementId, digest_of, from_yaml},
@@ -137,11 +137,8 @@ const LONGEST: u64 = 16 << 20;
 
 /// The allowed signers of whoever verifies.
 fn read_signers(path: &Path) -> Result<AllowedSigners, CliError> {
-    // It may be a pipe.
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
-    read.map_err(|error| CliError::usage(files::unread(path, &error)))?;
-    AllowedSigners::parse_as(&path.display().to_string(), &text).map_err(|problem| CliError::usage(problem.to_string()))
+    let text = files::read(path)?;
+    AllowedSigners::parse_as(&files::name(path), &text).map_err(|problem| CliError::usage(problem.to_string()))
 }
 
 /// Checks the ledger's own chain of trust stages: every link, that each stage follows from the one before, that
