@@ -210,6 +210,8 @@ fn kind_words(schema: &ValueSchema) -> String {
                 Some(Format::DnsLabel) => "one DNS label: letters, digits and inner hyphens",
                 Some(Format::DnsName) => "a DNS name without the final dot",
                 Some(Format::Ip) => "an IP address",
+                Some(Format::Ipv4) => "an IPv4 address",
+                Some(Format::Ipv6) => "an IPv6 address",
                 Some(Format::Cidr) => "an address block without host bits",
                 Some(Format::Interface) => "the name of an interface",
                 Some(Format::Target) => "the name of a target of the inventory",
@@ -307,6 +309,8 @@ mod tests {
             ("{type: integer, minimum: 1}", "a whole number of at least 1"),
             ("{type: string, enum: [a, b]}", "one of a, b"),
             ("{type: boolean}", "`true` or `false`"),
+            ("{type: string, format: ipv4}", "an IPv4 address"),
+            ("{type: string, format: ipv6}", "an IPv6 address"),
             ("{type: string, maxLength: 60}", "text on one line, at most 60 characters"),
         ] {
             assert_eq!(kind_words(&schema(text)), words);

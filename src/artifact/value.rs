@@ -51,6 +51,10 @@ pub enum Format {
     DnsName,
     /// An IPv4 or IPv6 address; IPv4 inside IPv6 is refused.
     Ip,
+    /// An IPv4 address, as an A record has.
+    Ipv4,
+    /// An IPv6 address, as an AAAA record has; IPv4 inside IPv6 is refused.
+    Ipv6,
     /// An address block without host bits.
     Cidr,
     /// An interface name such as `Gi1/0/1`.
@@ -71,7 +75,7 @@ impl Format {
         match self {
             Self::DnsName | Self::Name | Self::DnsLabel => Some('.'),
             Self::Interface | Self::Cidr => Some('/'),
-            Self::Ip | Self::VlanId | Self::Target | Self::Text => None,
+            Self::Ip | Self::Ipv4 | Self::Ipv6 | Self::VlanId | Self::Target | Self::Text => None,
         }
     }
 }
@@ -336,11 +340,17 @@ fn normal_form(format: Format, text: &str) -> Result<String, String> {
         Format::DnsLabel => Err(format!("`{text}` is not a DNS label (RFC 1123: letters, digits, inner hyphens)")),
         Format::DnsName if text.len() <= 253 && text.split('.').all(label) => Ok(text.to_ascii_lowercase()),
         Format::DnsName => Err(format!("`{text}` is not a DNS name without a final dot (RFC 1035)")),
-        Format::Ip => {
+        Format::Ip | Format::Ipv4 | Format::Ipv6 => {
             let address: IpAddr = text.parse().map_err(|_| format!("`{text}` is not an IP address"))?;
             match address {
                 IpAddr::V6(six) if holds_ipv4(six) => {
                     Err(format!("`{text}` is IPv4 inside IPv6; write the IPv4 address"))
+                }
+                IpAddr::V6(_) if format == Format::Ipv4 => {
+                    Err(format!("`{text}` is an IPv6 address, and an IPv4 address is wanted here"))
+                }
+                IpAddr::V4(_) if format == Format::Ipv6 => {
+                    Err(format!("`{text}` is an IPv4 address, and an IPv6 address is wanted here"))
                 }
                 _ => Ok(address.to_string()),
             }
@@ -422,6 +432,12 @@ mod tests {
             ("{type: string, format: dns-name}", json!("corp..com"), None),
             ("{type: string, format: ip}", json!("192.0.2.10"), Some(json!("192.0.2.10"))),
             ("{type: string, format: ip}", json!("192.0.2.010"), None),
+            ("{type: string, format: ipv4}", json!("192.0.2.10"), Some(json!("192.0.2.10"))),
+            ("{type: string, format: ipv4}", json!("2001:db8::1"), None),
+            ("{type: string, format: ipv4}", json!("::ffff:192.0.2.1"), None),
+            ("{type: string, format: ipv6}", json!("2001:DB8:0::1"), Some(json!("2001:db8::1"))),
+            ("{type: string, format: ipv6}", json!("192.0.2.10"), None),
+            ("{type: string, format: ipv6}", json!("::ffff:192.0.2.1"), None),
             ("{type: string, format: ip}", json!("::ffff:192.0.2.1"), None),
             ("{type: string, format: ip}", json!("::192.0.2.1"), None),
             ("{type: string, format: ip}", json!("64:ff9b::192.0.2.1"), None),

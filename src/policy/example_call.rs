@@ -221,7 +221,8 @@ pub(super) fn sample(schema: &ValueSchema, nth: u64) -> Value {
             )
         }
         ValueType::String => json!(match schema.format {
-            Some(Format::Ip) => format!("192.0.2.{}", 1 + nth % 254),
+            Some(Format::Ip | Format::Ipv4) => format!("192.0.2.{}", 1 + nth % 254),
+            Some(Format::Ipv6) => format!("2001:db8::{:x}", 1 + nth % 65_534),
             Some(Format::Cidr) => format!("192.0.{}.0/24", 2 + nth % 250),
             Some(Format::DnsName) => format!("a{nth}.example"),
             _ => format!("a{nth}"),

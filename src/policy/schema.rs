@@ -167,7 +167,8 @@ pub(super) fn names_a_target(tool: &Tool, path: &str, schema: &ValueSchema) -> b
 
 /// Whether an argument is an address or a block, which Cedar compares as such and not as text.
 pub(super) fn is_address(schema: &ValueSchema) -> bool {
-    schema.kind == ValueType::String && matches!(schema.format, Some(Format::Ip | Format::Cidr))
+    schema.kind == ValueType::String
+        && matches!(schema.format, Some(Format::Ip | Format::Ipv4 | Format::Ipv6 | Format::Cidr))
 }
 
 fn schema_json(toolbox: &Toolbox) -> Value {

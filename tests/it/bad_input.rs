@@ -32,7 +32,7 @@ fn refused(bench: &Bench, args: &[&str], says: &[&str]) {
 #[test]
 fn inputs_that_do_not_fit_are_refused() {
     let bench = Bench::new();
-    let table: [(&[&str], &[&str]); 13] = [
+    let table: [(&[&str], &[&str]); 14] = [
         (&["--blueprint", "vlna"], &["`vlna`", "address, dns, vlan"]),
         (&["--blueprint", "vlan"], &["missing: id, name", "--set"]),
         (&["--blueprint", "vlan", "--set", "id=120"], &["missing: name"]),
@@ -45,6 +45,10 @@ fn inputs_that_do_not_fit_are_refused() {
         (&["--blueprint", "vlan", "--set", "id"], &["has no `=`", "NAME=VALUE"]),
         (&["--blueprint", "vlan", "--set", "id=120", "--set", "name=x", "--set", "switches="], &["too few"]),
         (&["--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.300"], &["`address`"]),
+        (
+            &["--blueprint", "dns", "--set", "name=web01", "--set", "address=2001:db8:0:0:0:0:0:1"],
+            &["is an IPv6 address, and an IPv4 address is wanted here"],
+        ),
         (&["--blueprint", "dns", "--set", "name=web.01", "--set", "address=192.0.2.3"], &["`name`"]),
     ];
     for (args, says) in table {
