@@ -181,7 +181,7 @@ fn listed(values: &[Value]) -> String {
 }
 
 /// What a value of a schema is, in words.
-fn kind_words(schema: &ValueSchema) -> String {
+pub fn kind_words(schema: &ValueSchema) -> String {
     if !schema.choices.is_empty() {
         return format!("one of {}", listed(&schema.choices));
     }

@@ -23,7 +23,7 @@ mod turn;
 
 pub use blueprint::{DraftError, draft_design, draft_discovery, draft_spec};
 pub use draft::Draft;
-pub use form::{Form, Taken};
+pub use form::{Form, Taken, kind_words};
 pub use nearest::{Near, clearly, nearest};
 pub use prompt::{Prompt, PromptError, Prompts};
 pub use shape::{expected_steps, so_far};

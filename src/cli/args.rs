@@ -1,8 +1,11 @@
 //! The arguments, with help that shows an example for every command.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgGroup, Args, Parser, Subcommand, ValueEnum,
+    builder::{StringValueParser, TypedValueParser},
+};
 
 use super::{
     call::CallArgs, keys::KeysArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, proofs::LogCommand, say::SayArgs,
@@ -25,6 +28,12 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Reads a whole number; where it is none, this says what one may be.
+pub fn whole<T: FromStr + Clone + Send + Sync + 'static>(such_as: &str) -> impl TypedValueParser<Value = T> {
+    let wanted = format!("a whole number is wanted here, {such_as}");
+    StringValueParser::new().try_map(move |word| word.parse().map_err(|_| wanted.clone()))
 }
 
 /// What every command takes.
@@ -393,7 +402,7 @@ pub struct List {
     #[arg(long)]
     pub blueprint: Option<String>,
     /// At most so many.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = whole::<u32>("such as 20"))]
     pub limit: u32,
 }
 

@@ -5,7 +5,13 @@ use std::{collections::BTreeSet, path::Path};
 
 use serde_json::{Map, Value};
 
-use crate::artifact::{Blueprint, InputError, InputSchema, from_yaml, value::shown};
+use crate::{
+    agent::kind_words,
+    artifact::{
+        Blueprint, InputError, InputSchema, from_yaml,
+        value::{as_word, shown},
+    },
+};
 
 use super::{
     files,
@@ -28,13 +34,19 @@ pub fn given(blueprint: &Blueprint, file: Option<&Path>, set: &[String]) -> Resu
         if !named.insert(name) {
             return Err(CliError::usage(format!("`--set {name}=…` is given twice; give it once")));
         }
-        let value = input.schema.from_word(value).map_err(|why| CliError::usage(format!("input `{name}`: {why}")))?;
+        let value = input.schema.from_word(value).map_err(|why| unfit(input, &why))?;
         inputs.insert(name.to_owned(), value);
     }
     if let Some(name) = inputs.keys().find(|name| input(blueprint, name).is_err()) {
         return Err(input(blueprint, name).err().unwrap_or_else(|| CliError::usage(name.clone())));
     }
     Ok(inputs)
+}
+
+/// That a value does not fit: why, what it may be and an example.
+pub fn unfit(input: &InputSchema, why: &str) -> CliError {
+    let example = input.example.as_ref().map_or_else(String::new, |example| format!(", such as {}", as_word(example)));
+    CliError::usage(format!("input `{}`: {why}; it must be {}{example}", input.name, kind_words(&input.schema)))
 }
 
 /// Asks for every input that has neither a value nor a default.
@@ -53,7 +65,7 @@ pub fn ask_missing(blueprint: &Blueprint, inputs: &mut Map<String, Value>) -> Re
                     inputs.insert(input.name.clone(), value);
                     break;
                 }
-                Err(why) => say(format!("  {why}")),
+                Err(why) => say(format!("  {why}; it must be {}", kind_words(&input.schema))),
             }
         }
     }

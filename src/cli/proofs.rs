@@ -40,8 +40,10 @@ pub enum LogCommand {
     #[command(after_help = "Example: countersign log consistency 12 40 --json")]
     Consistency {
         /// The earlier size, as a checkpoint has it in its second line.
+        #[arg(value_parser = super::args::whole::<u64>("the second line of a checkpoint, such as 12"))]
         old: u64,
         /// The later size.
+        #[arg(value_parser = super::args::whole::<u64>("the second line of a checkpoint, such as 12"))]
         new: u64,
     },
 }

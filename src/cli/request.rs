@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     agent::{Near, nearest},
-    artifact::{Agent, DesignDraft, Spec, YamlError, from_yaml},
+    artifact::{Agent, DesignDraft, InputError, Spec, YamlError, from_yaml},
     model::Models,
     runtime::{NewRequest, RequestError, file_request},
 };
@@ -55,9 +55,14 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
     if let Some(id) = &args.from {
         new.from = Some(context.workspace.find(id).await?);
     }
-    let journal = file_request(&context.workspace, new, identity, Timestamp::now())
-        .await
-        .map_err(|error| placed(error, &texts))?;
+    let asked = new.blueprint.as_ref().map(|blueprint| blueprint.inputs.clone()).unwrap_or_default();
+    let journal = file_request(&context.workspace, new, identity, Timestamp::now()).await.map_err(|error| {
+        let RequestError::Input(InputError::Invalid { name, reason }) = &error else { return placed(error, &texts) };
+        match asked.iter().find(|input| input.name == *name) {
+            Some(input) => form::unfit(input, reason),
+            None => error.into(),
+        }
+    })?;
     let id = journal.id().clone();
     if args.run {
         drop(journal);

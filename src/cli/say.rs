@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::{engagement::AgentQuestion, runtime::say as say_to_agents};
+use crate::{agent::kind_words, engagement::AgentQuestion, runtime::say as say_to_agents};
 
 use super::{
     args::{Global, Run},
@@ -59,7 +59,9 @@ fn answer(open: &[AgentQuestion], word: &str) -> Result<(String, Value), CliErro
         .ok_or_else(|| CliError::usage(format!("`{word}` is not an answer; write the question's id and `=`")))?;
     let schema = open.iter().find(|question| question.id == id).and_then(|question| question.schema.as_ref());
     let value = match schema {
-        Some(schema) => schema.from_word(word).map_err(|why| CliError::usage(format!("the answer to {id}: {why}")))?,
+        Some(schema) => schema
+            .from_word(word)
+            .map_err(|why| CliError::usage(format!("the answer to {id}: {why}; it must be {}", kind_words(schema))))?,
         None => Value::from(word),
     };
     Ok((id.to_owned(), value))

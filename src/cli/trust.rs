@@ -46,6 +46,7 @@ pub enum TrustCommand {
         /// A blueprint in an environment, such as `dns@lab`.
         scope: String,
         /// 1 assisted, 2 supervised, 3 autonomous within policy.
+        #[arg(value_parser = super::args::whole::<u8>("1, 2 or 3"))]
         stage: u8,
         /// Why.
         #[arg(long)]

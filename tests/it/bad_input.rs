@@ -47,12 +47,40 @@ fn inputs_that_do_not_fit_are_refused() {
         (&["--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.300"], &["`address`"]),
         (
             &["--blueprint", "dns", "--set", "name=web01", "--set", "address=2001:db8:0:0:0:0:0:1"],
-            &["is an IPv6 address, and an IPv4 address is wanted here"],
+            &["is an IPv6 address, and an IPv4 address is wanted here; it must be an IPv4 address, such as 192.0.2.10"],
         ),
         (&["--blueprint", "dns", "--set", "name=web.01", "--set", "address=192.0.2.3"], &["`name`"]),
     ];
     for (args, says) in table {
         refused(&bench, args, says);
+    }
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_told_with_what_may_be_there_and_an_example() {
+    let bench = Bench::new();
+    let vlan = ["--blueprint", "vlan", "--set"];
+    let table: [(&[&str], &str); 3] = [
+        (
+            &["id=abc", "--set", "name=x"],
+            "`abc` is not a whole number; it must be a VLAN id from 2 to 4094, such as 120",
+        ),
+        (&["id=1", "--set", "name=x"], "it must be a VLAN id from 2 to 4094, such as 120"),
+        (
+            &["id=120", "--set", "name=a b"],
+            "is not a plain name; it must be a plain name: letters, digits, `-`, `_` and `.`",
+        ),
+    ];
+    for (args, says) in table {
+        refused(&bench, &[&vlan[..], args].concat(), &[says]);
+    }
+    for (args, says) in [
+        (&["list", "--limit", "x"][..], "a whole number is wanted here, such as 20"),
+        (&["trust", "set", "dns@lab", "two", "--reason", "x"], "a whole number is wanted here, 1, 2 or 3"),
+        (&["log", "consistency", "a", "2"], "the second line of a checkpoint"),
+        (&["list", "--status", "done"], "possible values: open, waiting, closed"),
+    ] {
+        bench.run(args).code(2).says(says);
     }
 }
 
