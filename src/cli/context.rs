@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     args::Global,
-    output::{CliError, aside, plain},
+    output::{CliError, aside_sentence, plain},
     signing::{Key, no_key},
     witness::Hindered,
 };
@@ -42,7 +42,10 @@ impl Context {
         let context = Self::open(global).await?;
         context.workspace.store().writable()?;
         for hindered in Hindered::of(context.workspace.folder()).notes()? {
-            aside(format!("note: {}; what is not published now is with the next checkpoint", plain(&hindered)));
+            aside_sentence(format!(
+                "note: {}; what is not published now is with the next checkpoint",
+                plain(&hindered)
+            ));
         }
         context.workspace.not_rolled_back().await?;
         Ok(context)
@@ -80,7 +83,7 @@ impl Context {
 
     /// Publishes the checkpoints that were not yet, and says what went wrong.
     pub async fn publish(&self) {
-        self.workspace.publish().await.iter().for_each(|wrong| aside(format!("note: {}", plain(wrong))));
+        self.workspace.publish().await.iter().for_each(|wrong| aside_sentence(format!("note: {}", plain(wrong))));
     }
 
     /// A broker over this workspace. It starts nothing by itself.

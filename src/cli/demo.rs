@@ -20,7 +20,7 @@ use super::{
     context::{Context, os_user},
     init::{look, renewed},
     interrupt::Interrupt,
-    output::{CliError, Code, plain, quoted, say},
+    output::{CliError, Code, plain, quoted, say, say_sentence},
     run::Seat,
     signing::{Key, demo_key},
     verify,
@@ -72,7 +72,7 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
     say(format!("$ countersign verify {id}"));
     let verification = Bundle::export(context.workspace.store().as_ref(), &id).await?.verify();
     for line in verify::lines(&verification) {
-        say(line);
+        say_sentence(line);
     }
     say("");
     say(format!("Look around: countersign --workspace {} log {id}", dir.display()));

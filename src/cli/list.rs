@@ -1,6 +1,6 @@
 //! `countersign list`, `inbox` and `blueprints`.
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 
 use crate::{
@@ -14,7 +14,7 @@ use super::{
     args::{Global, List, StatusArg},
     blueprints::Blueprints,
     context::Context,
-    output::{CliError, Code, count, plain, say, say_json},
+    output::{CliError, Code, columns, count, plain, say, say_json, say_sentence},
 };
 
 /// `list`
@@ -96,7 +96,7 @@ pub async fn blueprints(global: &Global) -> Result<Code, CliError> {
     for blueprint in &all {
         say(format!("{}: {}", blueprint.name, blueprint.title));
         for line in blueprint.about.trim().lines() {
-            say(format!("    {line}"));
+            say_sentence(format!("    {line}"));
         }
         let mut table = table();
         for input in &blueprint.inputs {
@@ -121,10 +121,14 @@ fn default_words(input: &InputSchema) -> String {
     }
 }
 
-/// A table without lines.
+/// A table without lines, as wide as the terminal that it is for.
 pub fn table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
+    if let Some(columns) = columns() {
+        table.set_width(u16::try_from(columns).unwrap_or(u16::MAX));
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     table
 }
 
@@ -143,7 +147,7 @@ fn show(global: &Global, summaries: &[Summary], empty: &str) -> Result<Code, Cli
         table.add_row(vec![
             summary.id.to_string(),
             summary.phase.to_string(),
-            status_words(&summary.status),
+            in_short(status_words(&summary.status)),
             plain(&summary.requester),
             summary.updated_at.strftime("%Y-%m-%d %H:%MZ").to_string(),
             plain(&summary.title),
@@ -151,6 +155,14 @@ fn show(global: &Global, summaries: &[Summary], empty: &str) -> Result<Code, Cli
     }
     say(table.trim_fmt());
     Ok(Code::Done)
+}
+
+/// On a terminal, without why something was asked anew: `show` says that.
+fn in_short(status: String) -> String {
+    match status.split_once(", asked anew: ") {
+        Some((asked, _)) if columns().is_some() => format!("{asked}, asked anew"),
+        _ => status,
+    }
 }
 
 /// Where an engagement stands, in a few words.

@@ -274,6 +274,58 @@ pub fn style() -> Style {
     if plain { Style::plain(width) } else { Style::colour(width) }
 }
 
+/// How wide the terminal is to which the answer goes: `COLUMNS`, else what the terminal says, 80 where neither does.
+/// Nothing where it goes elsewhere: what another program reads is neither wrapped nor shortened.
+pub fn columns() -> Option<usize> {
+    std::io::stdout().is_terminal().then(terminal_columns)
+}
+
+#[allow(clippy::disallowed_methods, reason = "the command line reads how wide its caller wants it")]
+fn terminal_columns() -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    columns.or_else(terminal).filter(|columns| *columns > 0).unwrap_or(80).max(40)
+}
+
+/// Prints a line of the answer that is a sentence, wrapped where a terminal is too narrow for it.
+pub fn say_sentence(text: impl AsRef<str>) {
+    match columns() {
+        Some(width) => say(wrapped(text.as_ref(), width)),
+        None => say(text),
+    }
+}
+
+/// Prints a sentence beside the answer, wrapped where a terminal is too narrow for it.
+pub fn aside_sentence(text: impl AsRef<str>) {
+    if std::io::stderr().is_terminal() { aside(wrapped(text.as_ref(), terminal_columns())) } else { aside(text) }
+}
+
+/// A sentence in lines of at most so many characters, those after the first further in. A word is never broken, and what
+/// is to be typed next stays on one line.
+fn wrapped(text: &str, width: usize) -> String {
+    let body = text.trim_start_matches(' ');
+    if text.chars().count() <= width || body.starts_with("Next") {
+        return text.to_owned();
+    }
+    let indent = text.len() - body.len();
+    let later = " ".repeat((indent + 2).min(width / 2));
+    let (mut done, mut line, mut bare) = (String::new(), " ".repeat(indent), true);
+    for word in body.split(' ') {
+        if !bare && line.chars().count() + 1 + word.chars().count() > width {
+            done.push_str(line.trim_end());
+            done.push('\n');
+            line.clone_from(&later);
+            bare = true;
+        }
+        if !bare {
+            line.push(' ');
+        }
+        line.push_str(word);
+        bare = false;
+    }
+    done + &line
+}
+
 /// So many of something, in words.
 pub fn count(number: impl Into<u64>, one: &str) -> String {
     match number.into() {
@@ -325,7 +377,20 @@ pub fn say_piece(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{plain, quoted};
+    use super::{plain, quoted, wrapped};
+
+    #[test]
+    fn a_sentence_is_wrapped_between_its_words_and_never_what_is_to_be_typed() {
+        for (text, lines) in [
+            ("  note: it is short", &["  note: it is short"][..]),
+            ("  note: three words here that go on", &["  note: three words here", "    that go on"]),
+            ("no-blanks-in-what-is-longer-than-a-line", &["no-blanks-in-what-is-longer-than-a-line"]),
+            ("Next: countersign run k7m, or something else", &["Next: countersign run k7m, or something else"]),
+            ("met        R1 one two three four", &["met        R1 one two", "  three four"]),
+        ] {
+            assert_eq!(wrapped(text, 24), lines.join("\n"), "{text}");
+        }
+    }
 
     #[test]
     fn what_could_move_the_cursor_or_turn_the_text_is_shown() {

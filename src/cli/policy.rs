@@ -30,7 +30,7 @@ use super::{
     blueprints::Blueprints,
     context::Context,
     list::table,
-    output::{CliError, Code, count, plain, say, say_json},
+    output::{CliError, Code, count, plain, say, say_json, say_sentence},
     witness::Hindered,
 };
 
@@ -122,26 +122,26 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
         return Ok(if clean { Code::Done } else { Code::Failed });
     }
     for problem in &shadowed {
-        say(format!("policies/{}", plain(&problem.to_string())));
+        say_sentence(format!("policies/{}", plain(&problem.to_string())));
     }
     for line in hindered.iter().chain(&unusable).chain(&blocked).chain(&untried) {
-        say(plain(line));
+        say_sentence(plain(line));
     }
     for problem in &unmet {
-        say(format!("note: policies/{}", plain(&problem.to_string())));
+        say_sentence(format!("note: policies/{}", plain(&problem.to_string())));
     }
     for gap in &signing {
-        say(format!("note: {}", plain(gap)));
+        say_sentence(format!("note: {}", plain(gap)));
     }
     for rule in &waiting {
-        say(format!("note: no tool here is one that `{}` could match; it waits for one", plain(rule)));
+        say_sentence(format!("note: no tool here is one that `{}` could match; it waits for one", plain(rule)));
     }
     let others = match early {
         0 => String::new(),
         1 => "; 1 more has no approved spec yet".to_owned(),
         more => format!("; {more} more have no approved spec yet"),
     };
-    say(format!("{} looked at{others}.", count(open, "open engagement")));
+    say_sentence(format!("{} looked at{others}.", count(open, "open engagement")));
     if clean {
         let rules = catalog.policies.examples().iter().map(|tried| &tried.rule);
         let rules = rules.collect::<BTreeSet<_>>().len() as u64;

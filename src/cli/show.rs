@@ -24,7 +24,7 @@ use super::{
     held::{self, HeldAnswer},
     list::status_words,
     log::filled_words,
-    output::{CliError, Code, about, count, money, plain, say, say_json, style},
+    output::{CliError, Code, about, count, money, plain, say, say_json, say_sentence, style},
     run::next_words,
     say as to_agents,
     who::Here,
@@ -46,7 +46,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     say(format!("  asked by   {}", plain(&state.requester.to_string())));
     say(format!("  phase      {}", state.phase));
     say(format!("  ledger     {}", journal.store().ledger().await?));
-    say(format!("  status     {}", status_words(&Status::of(state))));
+    say_sentence(format!("  status     {}", status_words(&Status::of(state))));
     for (gate, name) in [(&state.gate1, "gate 1"), (&state.gate2, "gate 2")] {
         match gate {
             GateState::Closed => {}
@@ -106,7 +106,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         None => match held::told(&state.id, state) {
             Some(told) => told.iter().for_each(say),
             None => match &open {
-                Some(open) => here.next(&state.id, open).iter().for_each(say),
+                Some(open) => here.next(&state.id, open).iter().for_each(say_sentence),
                 None => say(format!("Next: {}", next_words(&state.id, None, None))),
             },
         },
@@ -260,10 +260,10 @@ pub fn outcome_words(outcome: RecordOutcome) -> &'static str {
 /// that is.
 pub fn ending(journal: &Journal, closed: &Closed, here: Option<&Here<'_>>) {
     say("");
-    say(format!("{} is {}: {}", journal.id(), outcome_words(closed.outcome), plain(&closed.reason)));
+    say_sentence(format!("{} is {}: {}", journal.id(), outcome_words(closed.outcome), plain(&closed.reason)));
     if let Some(record) = journal.documents().record() {
         for line in record_lines(record) {
-            say(line);
+            say_sentence(line);
         }
     }
     let id = journal.id();

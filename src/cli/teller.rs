@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     log::{considered_words, filled_words},
-    output::{about, aside, plain, say, say_piece},
+    output::{about, aside, aside_sentence, plain, say, say_piece},
 };
 
 /// The characters of an answer under way that are shown.
@@ -177,7 +177,7 @@ impl Teller {
             }
             Progress::Note(text) => {
                 self.rest();
-                aside(format!("  note      {}", plain(&text)));
+                aside_sentence(format!("  note      {}", plain(&text)));
             }
         }
     }

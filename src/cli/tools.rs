@@ -17,7 +17,7 @@ use super::{
     init::{look, renewed},
     interrupt::Asking,
     list::table,
-    output::{CliError, Code, interactive, plain, say, say_json},
+    output::{CliError, Code, interactive, plain, say, say_json, say_sentence},
     question::agreed,
 };
 
@@ -76,7 +76,7 @@ fn list(global: &Global, context: &Context) -> Result<Code, CliError> {
             Some(_) if manifest.tools.iter().all(|tool| toolbox.is_pinned(&tool.name)) => "pinned",
             Some(_) => "CHANGED SINCE IT WAS PINNED, nothing of it can run until it is pinned again",
         };
-        say(format!("{}{simulated}: {} [{pinned}]", manifest.family, manifest.about.trim()));
+        say_sentence(format!("{}{simulated}: {} [{pinned}]", manifest.family, manifest.about.trim()));
         let mut table = table();
         for tool in &manifest.tools {
             let undo = match &tool.undo {

@@ -16,7 +16,7 @@ use super::{
     args::{Global, Verify},
     context::Context,
     files,
-    output::{CliError, Code, count, plain, say, say_json},
+    output::{CliError, Code, count, plain, say, say_json, say_sentence},
     proofs,
 };
 
@@ -65,7 +65,7 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         say_json(&verification)?;
     } else {
         for line in lines(&verification) {
-            say(line);
+            say_sentence(line);
         }
     }
     Ok(if verification.ok { Code::Done } else { Code::Unverified })

@@ -285,3 +285,32 @@ fn ctrl_c_at_a_question_ends_the_command_and_says_that_nothing_was_done() {
     talk.hears(&format!("Nothing is lost. Next: countersign --workspace {} run ", dir.display()));
     talk.ends(3);
 }
+
+#[test]
+fn lists_and_notes_are_as_wide_as_the_terminal_and_whole_in_a_pipe() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    bench.to_gate2(&id);
+    let inventory = bench.read("policies/inventory.yaml");
+    bench.write(
+        "policies/inventory.yaml",
+        &inventory.replace("tags: [access]", "tags: [access, moved-to-another-room]"),
+    );
+    bench.run(&["run", &id]).code(3);
+    let piped = bench.run(&["list"]).code(0).shows("asked anew: ");
+    let reasons = piped.out.split_once("asked anew: ").unwrap().1.chars().take(60).collect::<String>();
+    bench.run(&["inbox"]).code(0).shows(&reasons);
+    for columns in ["60", "90"] {
+        let width = columns.parse().unwrap();
+        for command in ["list", "inbox", "blueprints", "policy check", "tools list"] {
+            let mut script = on_a_terminal(&bench, command);
+            script.env("COLUMNS", columns).stdin(Stdio::null());
+            let shown = String::from_utf8(script.output().unwrap().stdout).unwrap();
+            let long = shown.lines().filter(|line| !line.contains("countersign request"));
+            for line in long {
+                assert!(line.trim_end().chars().count() <= width, "{command} at {columns}: {line}");
+            }
+            assert!(!shown.contains("asked anew: "), "{shown}");
+        }
+    }
+}
