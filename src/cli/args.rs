@@ -129,7 +129,8 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record --signers allowed_signers\n  \
         countersign verify k7m.bundle.tar\n  countersign verify trust --signers allowed_signers\n  \
-        countersign verify k7m --against published.txt\n  countersign verify log"
+        countersign verify k7m --against published.txt\n  countersign verify log\n  \
+        countersign verify k7m.bundle.tar --key ledger-keys.txt"
     )]
     Verify(Verify),
     /// Show the ledger's own public keys, or make a new one; they sign checkpoints and what leaves the ledger.
@@ -502,4 +503,7 @@ pub struct Verify {
     /// input.
     #[arg(long, value_name = "FILE")]
     pub signers: Option<PathBuf>,
+    /// Hold the ledger's public keys against this one, or against a file with what `keys show` said; once for each.
+    #[arg(long, value_name = "VKEY|FILE")]
+    pub key: Vec<String>,
 }

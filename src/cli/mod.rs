@@ -7,6 +7,7 @@ mod args;
 #[cfg(test)]
 mod args_tests;
 mod asking;
+mod auditor;
 mod backup;
 mod blueprints;
 mod call;

@@ -9,13 +9,15 @@ use serde_json::json;
 use crate::{
     artifact::EngagementId,
     ledger::{
-        Bundle, Checkpoint, Freshness, KeyHistory, LogCheck, LogProblem, Note, Problem, Store, Verification, check_log,
-        consistency, held, last_checkpoint, log_root, origin, prove, read_checkpoints, seen_otherwise,
+        Bundle, Checkpoint, Freshness, KeyHistory, LogCheck, LogProblem, Note, Problem, Store, Verification,
+        VerifierKey, check_log, consistency, held, last_checkpoint, log_root, origin, prove, read_checkpoints,
+        seen_otherwise,
     },
 };
 
 use super::{
     args::Global,
+    auditor::{LogShown, cosigned},
     context::Context,
     files,
     output::{CliError, Code, aside, plain, say, say_json},
@@ -166,8 +168,9 @@ pub async fn last_published(store: &dyn Store, keys: &KeyHistory, path: &Path) -
 }
 
 /// `countersign verify log`: the whole log, made again from the events.
-pub async fn verify(global: &Global, against: Option<&Path>) -> Result<Code, CliError> {
+pub async fn verify(global: &Global, against: Option<&Path>, keys: &[VerifierKey]) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
+    LogShown::of_workspace(&context).await?.hold(keys)?;
     let check = checked(&context, against).await?;
     if global.json {
         say_json(&check)?;
@@ -200,6 +203,7 @@ fn code(ok: bool) -> Code {
 async fn checked(context: &Context, against: Option<&Path>) -> Result<LogCheck, CliError> {
     let published = against.map(read_published).transpose()?.unwrap_or_default();
     let keys = context.workspace.keys().await?.history()?;
+    let others = cosigned(&published, "what was published");
     let mut check = check_log(context.workspace.store().as_ref(), &keys, &published).await?;
     if let Err(error) = context.workspace.not_rolled_back().await {
         check.problems.push(LogProblem { leaf: check.checkpointed, what: error.to_string() });
@@ -208,6 +212,7 @@ async fn checked(context: &Context, against: Option<&Path>) -> Result<LogCheck, 
     if against.is_some() {
         check.wants_a_witness();
     }
+    check.notes.extend(others);
     Ok(check)
 }
 
@@ -223,6 +228,9 @@ pub async fn hold_against(
         Some(_) => Some(checked(context, against).await?),
         None => None,
     };
+    if let Some(log) = &log {
+        verification.notes.extend(log.notes.iter().filter(|note| note.starts_with("cosigned: ")).cloned());
+    }
     let logged = context.workspace.store().logged(Some(id)).await?;
     verification.hold_against(&logged, log.as_ref());
     let store = context.workspace.store().as_ref();

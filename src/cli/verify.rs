@@ -2,18 +2,22 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::{
     artifact::{ArtifactKind, EngagementId, digest_of, from_yaml},
     engagement::{Body, Event, State},
     facts::AllowedSigners,
     ledger::{
-        Bundle, Freshness, Problem, TrustBook, Verification, read_bundle, read_bundle_file, read_plain, verify_bundle,
+        Bundle, Freshness, Problem, TrustBook, Verification, VerifierKey, read_bundle, read_bundle_file, read_plain,
+        verify_bundle,
     },
     runtime::WorkspaceError,
 };
 
 use super::{
     args::{Global, Verify},
+    auditor::{LogShown, cosigned, not_checked, read_keys},
     context::Context,
     files,
     output::{CliError, Code, count, plain, say, say_json, say_sentence},
@@ -27,14 +31,15 @@ const LEFT_OUT_SHOWN: usize = 4;
 pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     let signers = args.signers.as_deref().map(read_signers).transpose()?;
     let against = args.against.as_deref();
+    let keys = args.key.iter().map(|word| read_keys(word)).collect::<Result<Vec<_>, _>>()?.concat();
     if args.what == EngagementId::TRUST {
-        return trust(global, signers.as_ref(), against).await;
+        return trust(global, signers.as_ref(), against, &keys).await;
     }
     if args.what == "log" {
         if signers.is_some() {
             return Err(CliError::usage("`verify log` has no signatures of people in it; leave out --signers"));
         }
-        return proofs::verify(global, against).await;
+        return proofs::verify(global, against, &keys).await;
     }
     let path = Path::new(&args.what);
     if path.is_dir() && against.is_some() {
@@ -43,8 +48,14 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
              or verify the engagement in its workspace with --against",
         ));
     }
-    let mut verification = match path {
-        folder if folder.is_dir() => exported(folder, signers.as_ref())?,
+    if path.is_dir() && !keys.is_empty() {
+        return Err(CliError::usage(
+            "a folder has no keys of the ledger in it; export a bundle (`countersign export ID --bundle FILE`) and verify \
+             that",
+        ));
+    }
+    let (mut verification, log) = match path {
+        folder if folder.is_dir() => (exported(folder, signers.as_ref())?, None),
         file if file.exists() => {
             let bytes = read_bundle_file(file).map_err(|error| CliError { code: Code::Usage, ..error.into() })?;
             if !is_tar(&bytes) {
@@ -54,21 +65,40 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
                 )));
             }
             let published = against.map(proofs::read_published).transpose()?.unwrap_or_default();
-            verify_bundle(&bytes, signers.as_ref(), &published)
+            let mut verification = verify_bundle(&bytes, signers.as_ref(), &published);
+            verification.notes.extend(cosigned(&published, "what was published"));
+            (verification, LogShown::of_bundle(&bytes))
         }
-        _ => stored(global, &args.what, signers.as_ref(), against).await?,
+        _ => {
+            let (verification, log) = stored(global, &args.what, signers.as_ref(), against).await?;
+            (verification, Some(log))
+        }
     };
+    if log.is_none() && !keys.is_empty() {
+        verification.problems.push(Problem::at(0, "there are no keys of a ledger here to hold the given key against"));
+        verification.ok = false;
+    }
     if against.is_some() {
         verification.wants_a_witness();
     }
+    let log = log.map(|log| log.tell(&keys, &mut verification));
     if global.json {
-        say_json(&verification)?;
+        say_json(&Verified { verification: &verification, log })?;
     } else {
         for line in lines(&verification) {
             say_sentence(line);
         }
     }
     Ok(if verification.ok { Code::Done } else { Code::Unverified })
+}
+
+/// What a program is told.
+#[derive(Serialize)]
+struct Verified<'a> {
+    #[serde(flatten)]
+    verification: &'a Verification,
+    /// What is shown of the log over all engagements.
+    log: Option<LogShown>,
 }
 
 /// Whether a file begins as a bundle does, however damaged it is; one that ends before its first header may be one.
@@ -105,7 +135,7 @@ async fn stored(
     what: &str,
     signers: Option<&AllowedSigners>,
     against: Option<&Path>,
-) -> Result<Verification, CliError> {
+) -> Result<(Verification, LogShown), CliError> {
     let nothing = |more: String| {
         CliError::usage(format!("`{what}` is no folder or bundle that is here, and no engagement either: {more}"))
     };
@@ -129,7 +159,7 @@ async fn stored(
     verification.ok = verification.problems.is_empty();
     proofs::hold_against(&context, &id, against, &mut verification).await?;
     proofs::hold_to_what_was_seen(&context, &bundle, &mut verification).await?;
-    Ok(verification)
+    Ok((verification, LogShown::of_workspace(&context).await?))
 }
 
 /// The longest file that is read, in bytes; an artifact has no more.
@@ -143,8 +173,14 @@ fn read_signers(path: &Path) -> Result<AllowedSigners, CliError> {
 
 /// Checks the ledger's own chain of trust stages: every link, that each stage follows from the one before, that
 /// whoever raised one signed that, and that the log over all has it.
-async fn trust(global: &Global, signers: Option<&AllowedSigners>, against: Option<&Path>) -> Result<Code, CliError> {
+async fn trust(
+    global: &Global,
+    signers: Option<&AllowedSigners>,
+    against: Option<&Path>,
+    keys: &[VerifierKey],
+) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
+    LogShown::of_workspace(&context).await?.hold(keys)?;
     let book = TrustBook::open(std::sync::Arc::clone(context.workspace.store())).await.map_err(unverified)?;
     let (events, head) = (book.events().len(), book.trust().head());
     let mut problems = book.verify(signers).await.map_err(unverified)?;
@@ -206,12 +242,7 @@ fn check_files(folder: &Path, bundle: &Bundle, verification: &mut Verification) 
         let seq = events.iter().rev().find(filed).map_or(state.seq, |event| event.seq);
         verification.problems.push(Problem::at(seq, what));
     }
-    let others: Vec<&str> =
-        ["page.txt", "sequence.mmd"].into_iter().filter(|name| folder.join(name).exists()).collect();
-    if !others.is_empty() {
-        let (are, were) = if others.len() == 1 { ("is", "was") } else { ("are", "were") };
-        verification.notes.push(format!("{} {are} for reading and {were} not checked", others.join(" and ")));
-    }
+    verification.notes.extend(not_checked(folder, bundle));
 }
 
 fn unverified(error: crate::ledger::LedgerError) -> CliError {

@@ -233,6 +233,11 @@ pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>, published: &[(C
     verification
 }
 
+/// The files that a bundle file has of the log, by their names; what is in them is [`verify_bundle`]'s to check.
+pub fn bundled_log(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    unpack(bytes).map(|files| read_contents(&files).0.log).unwrap_or_default()
+}
+
 /// What the files hold, the copies of signatures by their folder, and the files that no bundle has.
 #[allow(clippy::type_complexity, reason = "a name for the pair would say less than the pair")]
 fn read_contents(

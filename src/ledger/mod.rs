@@ -26,7 +26,7 @@ mod summary;
 mod trust;
 mod verify;
 
-pub use archive::{Contents, LARGEST_BUNDLE, verify_bundle};
+pub use archive::{Contents, LARGEST_BUNDLE, bundled_log, verify_bundle};
 pub use around::Around;
 pub(crate) use bundle::read_plain;
 pub use bundle::{Bundle, Told, read_bundle, read_bundle_file, write_bundle, write_new};

@@ -160,6 +160,11 @@ impl Note {
         &self.text
     }
 
+    /// Whose signatures it says that it has, in their order; whether they are good is another question.
+    pub fn signed_as(&self) -> impl Iterator<Item = &str> {
+        self.signatures.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether one of its signatures is this key's and good.
     pub fn is_signed_by(&self, key: &VerifierKey) -> bool {
         self.signatures.iter().any(|(name, signature)| {

@@ -263,3 +263,59 @@ fn verify_says_what_it_was_given_and_what_it_found_on_a_name_alone() {
     let unknown = bench.run(&["verify", "trust", "--signers", strangers]).code(5).shows("event 1: ");
     assert!(unknown.out.contains(&format!("{strangers} has no line for `ada`")), "{}", unknown.out);
 }
+
+#[test]
+fn an_auditor_is_told_what_of_the_log_is_shown_and_holds_the_key_that_they_have_against_it() {
+    let (bench, id) = finished();
+    let (file, key) = (bench.outside("k.bundle.tar"), bench.outside("ledger-keys.txt"));
+    let name = file.to_str().unwrap();
+    bench.run(&["export", &id, "--bundle", name]).code(0);
+    std::fs::write(&key, bench.run(&["keys", "show"]).code(0).out).unwrap();
+    let key = key.to_str().unwrap();
+    let vkey = bench.json(&["keys", "show"])["keys"][0]["key"].as_str().unwrap().to_owned();
+    let other = Bench::new();
+    let strange = other.json(&["keys", "rotate"])["keys"][1]["key"].as_str().unwrap().to_owned();
+    let size = bench.json(&["log", "checkpoint"])["size"].clone();
+    for what in [id.as_str(), name] {
+        let said = bench.json(&["verify", what, "--key", &vkey]);
+        let log = serde_json::json!({"id": vkey.split('+').next().unwrap(), "size": size, "witnessed": false});
+        assert_eq!(said["log"], log, "{what}");
+        bench.run(&["verify", what, "--key", key]).code(0).shows("are those that were given");
+        bench.run(&["verify", what, "--key", &vkey, "--key", &strange]).code(5).shows("is none of this ledger's");
+    }
+    for what in ["log", "trust"] {
+        bench.run(&["verify", what, "--key", key]).code(0);
+        bench.run(&["verify", what, "--key", &strange]).code(5).says("is none of this ledger's");
+    }
+    bench.run(&["verify", &id, "--key", "nonsense"]).code(2).says("countersign keys show");
+    // Who cosigned a checkpoint is named, and that nobody looked at their signature.
+    let published = bench.outside("published");
+    let note = bench.run(&["log", "checkpoint"]).code(0).out;
+    let cosigned = format!("{note}— witness.example.com/w1 {}\n", "A".repeat(96));
+    std::fs::write(&published, cosigned).unwrap();
+    let published = published.to_str().unwrap();
+    for what in [id.as_str(), name, "log"] {
+        bench
+            .run(&["verify", what, "--against", published])
+            .code(0)
+            .shows("witness.example.com/w1")
+            .shows("not checked");
+    }
+    assert_eq!(bench.json(&["verify", &id, "--against", published])["log"]["witnessed"], true);
+}
+
+#[test]
+fn files_of_a_folder_that_nothing_was_held_against_are_named() {
+    let (bench, id) = finished();
+    let folder = bench.outside("record");
+    let name = folder.to_str().unwrap();
+    bench.run(&["export", &id, name]).code(0);
+    let clean = bench.run(&["verify", name]).code(0).shows("page.txt and sequence.mmd are for reading and were not");
+    assert!(!clean.out.contains("nothing that"), "{}", clean.out);
+    assert_eq!(bench.json(&["verify", name])["log"], serde_json::Value::Null);
+    std::fs::write(folder.join("approved.txt"), "all of it").unwrap();
+    std::fs::write(folder.join(format!("blobs/{}.json", "0".repeat(64))), "{}").unwrap();
+    let said = bench.run(&["verify", name]).code(0).shows("approved.txt and blobs/0000");
+    said.shows(".json are nothing that `countersign export` writes and were not checked");
+    bench.run(&["verify", name, "--key", "x+1+A"]).code(2);
+}

@@ -1,0 +1,179 @@
+//! What an auditor brings along and is told beside what verification found: the ledger's key that they know, what is
+//! shown of the log, signatures of others under checkpoints, and files of a folder that nothing was held against.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use serde::Serialize;
+
+use crate::{
+    artifact::ArtifactKind,
+    ledger::{
+        Bundle, Checkpoint, Freshness, InclusionProof, KeyHistory, Note, PUBLIC_KEYS, Problem, Verification,
+        VerifierKey, bundled_log, last_checkpoint, origin,
+    },
+};
+
+use super::{
+    context::Context,
+    files,
+    output::{CliError, Code, plain},
+};
+
+/// So many files are named; of the others their number is said.
+const NAMED: usize = 8;
+
+/// What is shown of the log over all engagements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogShown {
+    /// Which log: the name of its keys.
+    pub id: String,
+    /// How many leaves the log of the checkpoint has under which it is shown; nothing where it is under none.
+    pub size: Option<u64>,
+    /// Whether what was published by somebody else covers that.
+    pub witnessed: bool,
+    #[serde(skip)]
+    keys: Option<KeyHistory>,
+    #[serde(skip)]
+    under: Option<(Checkpoint, Note)>,
+}
+
+impl LogShown {
+    /// What a bundle file shows of it; nothing where it has no keys of a ledger.
+    pub fn of_bundle(bytes: &[u8]) -> Option<Self> {
+        let files = bundled_log(bytes);
+        let keys = files.get(PUBLIC_KEYS).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let keys = KeyHistory::parse(keys?).ok()?;
+        let id = keys.keys().first()?.key.name().to_owned();
+        let proof = files.get("proof.json").and_then(|bytes| serde_json::from_slice::<InclusionProof>(bytes).ok());
+        let note: Option<Note> = proof.and_then(|proof| proof.checkpoint.parse().ok());
+        let under = note.and_then(|note| Some((Checkpoint::of(&note).ok()?, note)));
+        let size = under.as_ref().map(|(checkpoint, _)| checkpoint.size);
+        Some(Self { id, size, witnessed: false, keys: Some(keys), under })
+    }
+
+    /// What a workspace shows of it.
+    pub async fn of_workspace(context: &Context) -> Result<Self, CliError> {
+        let store = context.workspace.store();
+        let under = last_checkpoint(store.as_ref()).await?;
+        let (id, size) = (origin(&store.ledger().await?), under.as_ref().map(|(checkpoint, _)| checkpoint.size));
+        let keys = context.workspace.keys().await?.history().ok();
+        Ok(Self { id, size, witnessed: false, keys, under })
+    }
+
+    /// Puts what is known of it to what was found, and holds the ledger's keys against those that the auditor has.
+    pub fn tell(mut self, keys: &[VerifierKey], verification: &mut Verification) -> Self {
+        self.witnessed = matches!(verification.freshness, Freshness::Witnessed { .. });
+        match self.wrong(keys) {
+            Some(why) => verification.problems.push(Problem::at(0, why)),
+            None if keys.is_empty() => {}
+            None => verification.notes.push(format!("key: the ledger's keys, {}, are those that were given", self.id)),
+        }
+        verification.notes.extend(cosigned(self.under.as_slice(), "the checkpoint here"));
+        verification.ok = verification.problems.is_empty();
+        self
+    }
+
+    /// Why the ledger's keys are not those that the auditor has.
+    fn wrong(&self, given: &[VerifierKey]) -> Option<String> {
+        let known = self.keys.as_ref().map(KeyHistory::keys).unwrap_or_default();
+        let strange = given.iter().find(|key| !known.iter().any(|published| published.key == **key))?;
+        let have: Vec<String> = known.iter().map(|published| published.key.to_string()).collect();
+        let have = if have.is_empty() { "none that can be read".to_owned() } else { have.join(", ") };
+        Some(format!("the key {strange} that was given is none of this ledger's; it has {have}"))
+    }
+
+    /// The same where nothing else is found.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unverified`] where the keys are others.
+    pub fn hold(&self, keys: &[VerifierKey]) -> Result<(), CliError> {
+        match self.wrong(keys) {
+            Some(message) => Err(CliError { code: Code::Unverified, message }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The keys of a ledger that an auditor has: a key, or a file with what `keys show` says.
+pub fn read_keys(word: &str) -> Result<Vec<VerifierKey>, CliError> {
+    let path = Path::new(word);
+    if !files::is_one(path) {
+        let key = word.parse().map_err(|error| {
+            CliError::usage(format!(
+                "{error}; give one that `countersign keys show` says, such as countersign/…+1f0c2a9b+AQ…, or a file with them"
+            ))
+        })?;
+        return Ok(vec![key]);
+    }
+    let keys: Vec<VerifierKey> = files::read(path)?.lines().filter_map(|line| line.trim().parse().ok()).collect();
+    if keys.is_empty() {
+        let name = files::name(path);
+        return Err(CliError::usage(format!("{name} has no key in it; give what `countersign keys show` says")));
+    }
+    Ok(keys)
+}
+
+/// What to say of signatures under checkpoints that are of others than the ledger, and so of keys that nobody here knows.
+pub fn cosigned(checkpoints: &[(Checkpoint, Note)], called: &str) -> Option<String> {
+    let mut others: BTreeMap<&str, u64> = BTreeMap::new();
+    for (checkpoint, note) in checkpoints {
+        for name in note.signed_as().filter(|name| *name != checkpoint.origin) {
+            let most = others.entry(name).or_default();
+            *most = checkpoint.size.max(*most);
+        }
+    }
+    let said: Vec<String> = others.iter().map(|(name, size)| format!("{} (of {size} leaves)", plain(name))).collect();
+    (!said.is_empty()).then(|| {
+        format!(
+            "cosigned: {called} is signed by others too, whose keys are not known here and were not checked: {}",
+            said.join(", ")
+        )
+    })
+}
+
+/// What to say of files in an exported folder that nothing was held against.
+pub fn not_checked(folder: &Path, bundle: &Bundle) -> Vec<String> {
+    let told: BTreeSet<String> = bundle
+        .told()
+        .iter()
+        .filter_map(|told| Some(format!("blobs/{}.json", told.digest?.hex())))
+        .chain(ArtifactKind::ALL.into_iter().map(|kind| kind.file_name().to_owned()))
+        .chain(["events.jsonl".to_owned()])
+        .collect();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match name.as_str() {
+            // Every file there is held against the events.
+            "signatures" => {}
+            "blobs" => {
+                let inside = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();
+                found.extend(inside.map(|file| format!("blobs/{}", file.file_name().to_string_lossy())));
+            }
+            _ => found.push(name),
+        }
+    }
+    found.retain(|name| !told.contains(name));
+    found.sort();
+    let (reading, strange): (Vec<String>, Vec<String>) =
+        found.into_iter().partition(|name| ["page.txt", "sequence.mmd"].contains(&name.as_str()));
+    let said = |names: Vec<String>, why: &str| {
+        let (are, were) = if names.len() == 1 { ("is", "was") } else { ("are", "were") };
+        (!names.is_empty()).then(|| format!("{} {are} {why} and {were} not checked", listed(names)))
+    };
+    let strange = said(strange, "nothing that `countersign export` writes");
+    said(reading, "for reading").into_iter().chain(strange).collect()
+}
+
+/// The names in words; the first of many.
+fn listed(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let last = if more > 0 { Some(format!("{more} more")) } else { names.pop().map(|name| plain(&name)) };
+    let first: Vec<String> = names.iter().map(|name| plain(name)).collect();
+    [first.join(", ")].into_iter().chain(last).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" and ")
+}
