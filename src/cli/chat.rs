@@ -16,7 +16,6 @@ use crate::{
 use super::{
     args::{Chat, Global},
     asking::{Asked, Beside, ask_all},
-    blueprints::Blueprints,
     context::Context,
     converse::Converse,
     form,
@@ -95,8 +94,8 @@ async fn ask(context: &Context, reader: &mut Reader, args: &Chat) -> Result<Opti
     let identity = context.identity()?;
     let catalog = context.workspace.load_catalog()?;
     let (named, blueprints) = match &args.blueprint {
-        Some(name) => (Some(Blueprints::read(&context.workspace)?.named(name)?), Vec::new()),
-        None => (None, Blueprints::read_aloud(&context.workspace)?.usable),
+        Some(name) => (Some(context.workspace.blueprints()?.named(name)?), Vec::new()),
+        None => (None, context.usable_blueprints()?),
     };
     let drafting = without_model(&context.workspace.models()?).is_none();
     let mut words = args.text.clone();

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    artifact::Blueprint,
     broker::Broker,
     facts::Identity,
     ledger::Journal,
@@ -14,7 +15,7 @@ use crate::{
 
 use super::{
     args::Global,
-    output::{CliError, aside_sentence, plain},
+    output::{CliError, aside, aside_sentence, plain},
     signing::{Key, no_key},
     witness::Hindered,
 };
@@ -27,6 +28,15 @@ pub struct Context {
 }
 
 impl Context {
+    /// The blueprints that can be used; which cannot is said beside the answer.
+    pub fn usable_blueprints(&self) -> Result<Vec<Blueprint>, CliError> {
+        let found = self.workspace.blueprints()?;
+        for why in found.wrong() {
+            aside(format!("note: this blueprint is left out until it is put right: {}", plain(why)));
+        }
+        Ok(found.usable)
+    }
+
     /// Opens the workspace that the arguments name.
     pub async fn open(global: &Global) -> Result<Self, CliError> {
         let from = match &global.workspace {

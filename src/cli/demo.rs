@@ -16,7 +16,6 @@ use crate::{
 
 use super::{
     args::{Demo, Global},
-    blueprints::Blueprints,
     context::{Context, os_user},
     init::{look, renewed},
     interrupt::Interrupt,
@@ -87,11 +86,8 @@ fn fresh() -> PathBuf {
 async fn request(context: &Context) -> Result<Journal, CliError> {
     let inputs: Map<String, Value> =
         [("id".to_owned(), json!(120)), ("name".to_owned(), json!("guest"))].into_iter().collect();
-    let new = NewRequest {
-        blueprint: Some(Blueprints::read(&context.workspace)?.named("vlan")?),
-        inputs,
-        ..NewRequest::default()
-    };
+    let new =
+        NewRequest { blueprint: Some(context.workspace.blueprints()?.named("vlan")?), inputs, ..NewRequest::default() };
     Ok(file_request(&context.workspace, new, context.identity()?, Timestamp::now()).await?)
 }
 

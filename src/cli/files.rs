@@ -11,7 +11,7 @@ use std::{
 use crate::{
     broker::BrokerError,
     ledger::KeyError,
-    runtime::{AnswerError, DriverError, RequestError, SigningError, WorkspaceError},
+    runtime::{AnswerError, DriverError, RequestError, SigningError, WorkspaceError, unread},
 };
 
 use super::output::CliError;
@@ -40,7 +40,7 @@ pub fn read(path: &Path) -> Result<String, CliError> {
 
 /// The same, of so many bytes at most.
 pub fn read_up_to(path: &Path, longest: u64) -> Result<String, CliError> {
-    let unread = |error: Error| CliError::usage(unread(path, &error));
+    let unread = |error: Error| CliError::usage(unread(&name(path), &error));
     let mut text = String::new();
     let read = if is_input(path) {
         if INPUT_READ.swap(true, Ordering::SeqCst) {
@@ -70,20 +70,6 @@ pub fn is_one(path: &Path) -> bool {
 
 fn is_input(path: &Path) -> bool {
     path.as_os_str() == "-"
-}
-
-/// Why a file cannot be read, in words.
-pub fn unread(path: &Path, error: &Error) -> String {
-    let place = name(path);
-    match error.kind() {
-        ErrorKind::NotFound => format!("there is no file `{place}`"),
-        ErrorKind::PermissionDenied => {
-            format!("{place}: this OS user may not read it; give it leave to, or name another file")
-        }
-        ErrorKind::IsADirectory => format!("{place} is a folder; name a file"),
-        ErrorKind::InvalidData => format!("{place} is not UTF-8 text; save it as that"),
-        _ => format!("{place}: {error}"),
-    }
 }
 
 /// What an error of a workspace says where one of its own files cannot be read; nothing where it is something else, or

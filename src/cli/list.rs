@@ -12,7 +12,6 @@ use crate::{
 
 use super::{
     args::{Global, List, StatusArg},
-    blueprints::Blueprints,
     context::Context,
     output::{CliError, Code, columns, count, plain, say, say_json, say_sentence},
 };
@@ -85,7 +84,7 @@ pub async fn inbox(global: &Global) -> Result<Code, CliError> {
 /// `blueprints`
 pub async fn blueprints(global: &Global) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
-    let all = Blueprints::read_aloud(&context.workspace)?.usable;
+    let all = context.usable_blueprints()?;
     if global.json {
         let rows = all.iter().map(|blueprint| {
             json!({"name": blueprint.name, "title": blueprint.title, "about": blueprint.about, "inputs": blueprint.inputs})

@@ -9,7 +9,6 @@ mod args_tests;
 mod asking;
 mod auditor;
 mod backup;
-mod blueprints;
 mod call;
 mod chat;
 mod choices;

@@ -27,7 +27,6 @@ use crate::{
 
 use super::{
     args::Global,
-    blueprints::Blueprints,
     context::Context,
     list::table,
     output::{CliError, Code, count, plain, say, say_json, say_sentence},
@@ -96,7 +95,7 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
         }
     }
     let hindered = Hindered::of(context.workspace.folder()).lines();
-    let blueprints = Blueprints::read(&context.workspace)?;
+    let blueprints = context.workspace.blueprints()?;
     let unusable: Vec<String> = blueprints.wrong().map(str::to_owned).collect();
     let (mut blocked, mut untried) = (Vec::new(), Vec::new());
     for blueprint in blueprints.usable {

@@ -14,7 +14,6 @@ use crate::{
 
 use super::{
     args::{Global, Request, Run},
-    blueprints::Blueprints,
     context::Context,
     files, form,
     output::{CliError, Code, interactive, plain, quoted, say, say_json},
@@ -28,7 +27,7 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
     let mut new = NewRequest::default();
     let mut texts = Vec::new();
     if let Some(name) = &args.blueprint {
-        let blueprint = Blueprints::read(&context.workspace)?.named(name)?;
+        let blueprint = context.workspace.blueprints()?.named(name)?;
         let mut inputs = form::given(&blueprint, args.file.as_deref(), &args.set)?;
         if interactive() && !global.json && args.text.is_none() {
             form::ask_missing(&blueprint, &mut inputs)?;
@@ -37,7 +36,7 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
         new.blueprint = Some(blueprint);
     }
     if let Some(text) = &args.text {
-        let blueprints = Blueprints::read_aloud(&context.workspace)?.usable;
+        let blueprints = context.usable_blueprints()?;
         let near = nearest(text, &blueprints);
         let models = context.workspace.models()?;
         if let Some(agent) = without_model(&models) {

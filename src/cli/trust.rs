@@ -16,7 +16,6 @@ use crate::{
 
 use super::{
     args::Global,
-    blueprints::Blueprints,
     context::Context,
     list::table,
     output::{CliError, Code, plain, say, say_json},
@@ -89,7 +88,7 @@ fn show(global: &Global, context: &Context, book: &TrustBook) -> Result<Code, Cl
     environments.dedup();
     let (mut rows, mut unnamed) = (Vec::new(), Vec::new());
     let trust = book.trust_by(&catalog.signers);
-    for blueprint in Blueprints::read_aloud(&context.workspace)?.usable {
+    for blueprint in context.usable_blueprints()? {
         let digest = digest_of(&blueprint).map_err(|error| CliError::failed(error.to_string()))?;
         for environment in &environments {
             let scope = Scope { blueprint: digest, environment: (*environment).to_owned() };
@@ -146,7 +145,7 @@ async fn set(
             "`{scope}` is no scope: write BLUEPRINT@ENVIRONMENT, such as `dns@lab`; `countersign trust show` lists them"
         ))
     })?;
-    let blueprint = Blueprints::read(&context.workspace)?.named(name)?;
+    let blueprint = context.workspace.blueprints()?.named(name)?;
     let catalog = context.workspace.load_catalog()?;
     if !catalog.inventory.targets.iter().any(|target| target.environment == environment) {
         return Err(CliError::usage(format!(

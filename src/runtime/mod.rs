@@ -2,6 +2,7 @@
 //! down what came of it. Nothing is decided here.
 
 mod answer;
+mod blueprints;
 mod catalog_files;
 mod drafting;
 mod driver;
@@ -25,6 +26,7 @@ mod witness;
 mod workspace;
 
 pub use answer::{AnswerError, Choice, Given, Open, Yes, answer, cancel, edit, nothing_open, open_question, standing};
+pub use blueprints::Blueprints;
 pub use driver::{BrokenOff, Driver, DriverError};
 pub use progress::{Progress, Stopped};
 pub use redact::{Redaction, plan_redaction, redact};
@@ -34,4 +36,4 @@ pub use signing::{Signer, SigningError, Wanted, sign_trust};
 pub use simulate::{Flip, Simulation, answer_word, simulate};
 pub use solver::{Solver, SolverSearch, prove_spec};
 pub use talking::say;
-pub use workspace::{Workspace, WorkspaceError, init_files};
+pub use workspace::{Workspace, WorkspaceError, init_files, unread};

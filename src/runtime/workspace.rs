@@ -5,6 +5,7 @@
 
 use std::{
     error::Error,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use serde::Deserialize;
 
 use crate::{
     agent::Prompts,
-    artifact::{Blueprint, Digest, EngagementId, YamlError, from_yaml, to_yaml},
+    artifact::{Digest, EngagementId, YamlError, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
     ledger::{Around, Journal, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint},
@@ -24,7 +25,8 @@ use crate::{
 };
 
 use super::{
-    catalog_files::{CatalogFiles, files, folder, policy_problems, read},
+    blueprints::Blueprints,
+    catalog_files::{CatalogFiles, files, policy_problems, read},
     found::Derived,
     revision::revision,
     solver::{Solver, SolverSearch},
@@ -140,6 +142,19 @@ pub enum WorkspaceError {
     /// Someone who is not listed.
     #[error("{0} is not in policies/people.yaml; ask an owner to add them")]
     Nobody(String),
+}
+
+/// Why a file cannot be read, in words.
+pub fn unread(place: &str, error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => format!("there is no file `{place}`"),
+        ErrorKind::PermissionDenied => {
+            format!("{place}: this OS user may not read it; give it leave to, or name another file")
+        }
+        ErrorKind::IsADirectory => format!("{place} is a folder; name a file"),
+        ErrorKind::InvalidData => format!("{place} is not UTF-8 text; save it as that"),
+        _ => format!("{place}: {error}"),
+    }
 }
 
 impl Workspace {
@@ -334,21 +349,13 @@ impl Workspace {
         Ok(Models::load(&self.root.join("policies/models.yaml"))?)
     }
 
-    /// The blueprints, by name.
-    pub fn blueprints(&self) -> Result<Vec<Blueprint>, WorkspaceError> {
-        let mut found = Vec::new();
-        for (path, text) in folder(&self.root, "prompts/blueprints")? {
-            found.push(from_yaml::<Blueprint>(&path, &text)?);
-        }
-        Ok(found)
-    }
-
-    /// The blueprint with this name.
-    pub fn blueprint(&self, name: &str) -> Result<Blueprint, WorkspaceError> {
-        let all = self.blueprints()?;
-        let known = all.iter().map(|blueprint| blueprint.name.clone()).collect();
-        let found = all.into_iter().find(|blueprint| blueprint.name == name);
-        found.ok_or_else(|| WorkspaceError::NoBlueprint { name: name.to_owned(), known })
+    /// The blueprints, each by itself.
+    ///
+    /// # Errors
+    ///
+    /// An error where their folder cannot be read.
+    pub fn blueprints(&self) -> Result<Blueprints, WorkspaceError> {
+        Blueprints::read(&self.root)
     }
 
     /// The agents' instructions with what prompts/custom adds.

@@ -93,7 +93,7 @@ impl Site {
             "dns" => json!({"name": name, "address": address, "ticket": ticket}),
             _ => json!({"name": name, "ticket": ticket}),
         };
-        let blueprint = self.workspace.blueprint(blueprint).unwrap();
+        let blueprint = self.workspace.blueprints().unwrap().named(blueprint).unwrap();
         let new = NewRequest { blueprint: Some(blueprint), inputs: object(inputs), ..NewRequest::default() };
         let journal = file_request(&self.workspace, new, self.ada.clone(), Timestamp::now()).await.unwrap();
         Job { journal, id, name, address }

@@ -1,19 +1,16 @@
 //! The blueprints of a workspace, each by itself: one whose file cannot be used is named, and stops no other.
 
-use crate::{
-    artifact::{Blueprint, from_yaml},
-    runtime::{Workspace, WorkspaceError},
-};
+use std::path::Path;
 
-use super::{
-    files,
-    output::{CliError, aside, plain},
-};
+use crate::artifact::{Blueprint, from_yaml};
+
+use super::workspace::{WorkspaceError, unread};
 
 /// Where they lie in a workspace.
 const FOLDER: &str = "prompts/blueprints";
 
 /// Those that can be used, by the name of their files, and the others.
+#[derive(Debug)]
 pub struct Blueprints {
     /// What can be asked for.
     pub usable: Vec<Blueprint>,
@@ -21,6 +18,7 @@ pub struct Blueprints {
 }
 
 /// A file that is no blueprint.
+#[derive(Debug)]
 struct Broken {
     /// What it would be called.
     names: Vec<String>,
@@ -34,14 +32,13 @@ impl Blueprints {
     /// # Errors
     ///
     /// An error where their folder cannot be read.
-    pub fn read(workspace: &Workspace) -> Result<Self, CliError> {
-        let folder = workspace.folder().join(FOLDER);
-        let unread = |error: std::io::Error| {
-            CliError::from(WorkspaceError::File { path: folder.clone(), reason: error.to_string() })
-        };
+    pub(super) fn read(root: &Path) -> Result<Self, WorkspaceError> {
+        let folder = root.join(FOLDER);
+        let no_folder =
+            |error: std::io::Error| WorkspaceError::File { path: folder.clone(), reason: error.to_string() };
         let mut paths = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(unread)? {
-            let path = entry.map_err(unread)?.path();
+        for entry in std::fs::read_dir(&folder).map_err(no_folder)? {
+            let path = entry.map_err(no_folder)?.path();
             if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
                 paths.push(path);
             }
@@ -53,10 +50,7 @@ impl Blueprints {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let place = format!("{FOLDER}/{file}");
             match std::fs::read_to_string(&path) {
-                Err(error) => {
-                    let why = files::unread(std::path::Path::new(&place), &error);
-                    found.broken.push(Broken { names: vec![stem], why });
-                }
+                Err(error) => found.broken.push(Broken { names: vec![stem], why: unread(&place, &error) }),
                 Ok(text) => match from_yaml::<Blueprint>(&place, &text) {
                     Ok(blueprint) => found.usable.push(blueprint),
                     Err(error) => {
@@ -65,15 +59,6 @@ impl Blueprints {
                     }
                 },
             }
-        }
-        Ok(found)
-    }
-
-    /// Reads them, and says beside the answer which cannot be used.
-    pub fn read_aloud(workspace: &Workspace) -> Result<Self, CliError> {
-        let found = Self::read(workspace)?;
-        for why in found.wrong() {
-            aside(format!("note: this blueprint is left out until it is put right: {}", plain(why)));
         }
         Ok(found)
     }
@@ -88,14 +73,14 @@ impl Blueprints {
     /// # Errors
     ///
     /// What is wrong with it where it is one that cannot be used, else that there is none.
-    pub fn named(self, name: &str) -> Result<Blueprint, CliError> {
+    pub fn named(self, name: &str) -> Result<Blueprint, WorkspaceError> {
         let known = self.usable.iter().map(|blueprint| blueprint.name.clone()).collect();
         if let Some(found) = self.usable.into_iter().find(|blueprint| blueprint.name == name) {
             return Ok(found);
         }
         match self.broken.into_iter().find(|broken| broken.names.iter().any(|called| called == name)) {
-            Some(broken) => Err(CliError::usage(broken.why)),
-            None => Err(WorkspaceError::NoBlueprint { name: name.to_owned(), known }.into()),
+            Some(broken) => Err(WorkspaceError::Problems(vec![broken.why])),
+            None => Err(WorkspaceError::NoBlueprint { name: name.to_owned(), known }),
         }
     }
 }
