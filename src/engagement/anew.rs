@@ -15,6 +15,7 @@ use crate::{
 use super::{
     event::Actor,
     next::{Next, NextError, Proposal, ask_or_wait, next},
+    purpose::Purpose,
     question::{About, Asked},
     state::{Gate, GateState, State},
     view::View,
@@ -171,7 +172,7 @@ fn goes_on(view: &View<'_>, void: &[Void], planned: &Next) -> bool {
         Next::Call(proposal) => {
             let asked = view.state.asked_anew().is_some();
             let recovers = if asked { proposal.purpose.recovers() } else { view.recovers(proposal) };
-            recovers && (view.state.refused_anew || as_approved(view, void, proposal))
+            recovers && (view.state.refused_anew || as_approved(view, void, proposal) && !held(view, proposal))
         }
         Next::Resend(_) | Next::Pause(_) | Next::WaitUntil(_) | Next::Deviate(_) | Next::Consider(_) => false,
     }
@@ -179,6 +180,16 @@ fn goes_on(view: &View<'_>, void: &[Void], planned: &Next) -> bool {
 
 fn acted(view: &View<'_>, node: &NodeId) -> bool {
     view.act_of(node).is_some_and(|(_, call)| call.refused.is_none())
+}
+
+/// Whether a step was to act at the end whatever happened and was refused for what the gates rest on: then they are asked
+/// about first, and it is not tried again and again.
+fn held(view: &View<'_>, proposal: &Proposal) -> bool {
+    let node = match &proposal.purpose {
+        Purpose::Act { node, .. } | Purpose::Recheck { node, .. } => node,
+        _ => return false,
+    };
+    view.act_of(node).is_some_and(|(_, call)| call.held())
 }
 
 /// Whether a call that recovers only reads, or its tool is the one that was approved and somebody who counts approved it.

@@ -146,3 +146,34 @@ fn a_target_that_no_list_names_is_approved_for_the_environments_there_were() {
     bench.run(&["show", &id]).code(0).shows("a target may be in `staging`, where none was");
     assert!(bench.writes().is_empty(), "{:?}", bench.writes());
 }
+
+#[test]
+fn a_step_that_clears_up_is_not_tried_without_end_where_its_approval_does_not_hold_any_more() {
+    let bench = Bench::new();
+    bench.people(&[("bea", "owner")]);
+    let key = bench.key_of("bea");
+    let design = DESIGN.replace(
+        "name: guest}\n",
+        "name: guest}\n    on_failure: ask\n  - id: clear\n    tool: vlan.create\n    with: {switch: sw01, id: 130, name: done}\n    always: true\n",
+    );
+    let id = bench.request_written(SPEC, &design);
+    bench.to_gate2(&id);
+    bench.fault("error:vlan.create@sw02,times=1");
+    bench.approve(&id);
+    bench.drive(&id, 3);
+    // What was said on a name, by whoever asked for it, is not enough any more.
+    bench.edit("policies/people.yaml", "kind: people\n", "kind: people\nseparation_of_duties: [lab]\n");
+    bench.drive(&id, 3);
+    let signed = ["--as", "bea", "--key", &key];
+    bench.run(&[&["answer", &id, "undo-all", "--digest", &bench.question(&id)], &signed[..]].concat());
+    let before = bench.events(&id, "call.refused").len();
+    let gate = bench.drive(&id, 3);
+    assert_eq!(gate["status"]["about"], "gate1", "the gates are asked anew");
+    assert!(bench.events(&id, "call.refused").len() <= before + 1, "it was tried again and again");
+    bench.approving(&id, &signed).code(0);
+    bench.drive(&id, 3);
+    bench.approving(&id, &signed).code(0);
+    bench.drive(&id, 6);
+    assert!(bench.writes().contains(&"vlan.create 130 done sw01".to_owned()), "{:?}", bench.writes());
+    bench.holds(&id);
+}
