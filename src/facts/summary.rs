@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    artifact::{AutomationFlow, Constraint, Spec},
+    artifact::{AutomationFlow, Constraint, Spec, ToolName},
     tool::{Effect, Toolbox},
 };
 
@@ -60,18 +60,58 @@ pub enum Risk {
 /// More targets than this are not a small change.
 const FEW_TARGETS: u64 = 10;
 
+/// As much of a tool as facts follow from.
+#[derive(Clone, Copy, Debug)]
+pub struct ToolFacts<'a> {
+    /// What it does.
+    pub effect: Effect,
+    /// The argument that names its target.
+    pub target: &'a str,
+    /// Whether what it does cannot be taken back.
+    pub irreversible: bool,
+    /// Whether its server only simulates.
+    pub simulated: bool,
+}
+
+fn of_toolbox<'a>(toolbox: &'a Toolbox, name: &ToolName) -> Option<ToolFacts<'a>> {
+    let tool = toolbox.tool(name)?;
+    Some(ToolFacts {
+        effect: tool.effect,
+        target: &tool.target,
+        irreversible: tool.irreversible(),
+        simulated: toolbox.manifest_of(name).is_some_and(|manifest| manifest.simulated),
+    })
+}
+
 /// The facts of a spec: what its boundary could reach at most.
 pub fn spec_facts(spec: &Spec, toolbox: &Toolbox, inventory: &Inventory) -> Facts {
+    let mut facts = listed_facts(spec, &|name| of_toolbox(toolbox, name), inventory);
+    // What may still be found counts as the worst that it may be.
+    let mut worst = BTreeSet::new();
+    for by in inventory.open_finders(spec, toolbox) {
+        facts.may_find += u64::from(by.at_most);
+        worst.insert(by.within.environment.clone());
+    }
+    facts.risk = risk(&facts);
+    facts.environments.append(&mut worst);
+    facts
+}
+
+/// The same without what reads may still find, from as much of the tools as facts follow from.
+pub fn listed_facts<'a>(
+    spec: &Spec,
+    tool: &dyn Fn(&ToolName) -> Option<ToolFacts<'a>>,
+    inventory: &Inventory,
+) -> Facts {
     let mut facts = empty();
     let mut writes = Some(0u64);
     for grant in &spec.boundary.build {
-        let Some(tool) = toolbox.tool(&grant.tool) else {
+        let Some(tool) = tool(&grant.tool) else {
             facts.simulated = false;
             continue;
         };
-        let simulated = toolbox.manifest_of(&grant.tool).is_some_and(|manifest| manifest.simulated);
-        facts.simulated &= simulated;
-        reach(&mut facts, grant.constraints.get(&tool.target), inventory);
+        facts.simulated &= tool.simulated;
+        reach(&mut facts, grant.constraints.get(tool.target), inventory);
         if tool.effect == Effect::Read {
             continue;
         }
@@ -79,30 +119,32 @@ pub fn spec_facts(spec: &Spec, toolbox: &Toolbox, inventory: &Inventory) -> Fact
         if tool.effect == Effect::Destructive {
             facts.destructive += grant.at_most.map_or(1, u64::from);
         }
-        if tool.irreversible() {
-            facts.irreversible.insert(tool.name.to_string());
+        if tool.irreversible {
+            facts.irreversible.insert(grant.tool.to_string());
         }
     }
     // What is only read is reached too: its environment and its tags count as those of what is changed.
     for grant in &spec.boundary.discover {
-        let Some(tool) = toolbox.tool(&grant.tool) else { continue };
-        facts.simulated &= toolbox.manifest_of(&grant.tool).is_some_and(|manifest| manifest.simulated);
-        reach(&mut facts, grant.constraints.get(&tool.target), inventory);
+        let Some(tool) = tool(&grant.tool) else { continue };
+        facts.simulated &= tool.simulated;
+        reach(&mut facts, grant.constraints.get(tool.target), inventory);
     }
     facts.writes = writes;
-    // What may still be found counts as the worst that it may be.
-    let mut worst = BTreeSet::new();
-    for by in inventory.open_finders(spec, toolbox) {
-        facts.may_find += u64::from(by.at_most);
-        worst.insert(by.within.environment.clone());
-    }
-    let mut facts = close(facts, inventory);
-    facts.environments.append(&mut worst);
-    facts
+    close(facts, inventory)
 }
 
 /// The facts of a flow: what it will do.
 pub fn with_flow(spec: &Facts, flow: &AutomationFlow, toolbox: &Toolbox, inventory: &Inventory) -> Facts {
+    flow_facts(spec, flow, &|name| of_toolbox(toolbox, name), inventory)
+}
+
+/// The same from as much of the tools as facts follow from.
+pub fn flow_facts<'a>(
+    spec: &Facts,
+    flow: &AutomationFlow,
+    tool: &dyn Fn(&ToolName) -> Option<ToolFacts<'a>>,
+    inventory: &Inventory,
+) -> Facts {
     let mut facts = empty();
     facts.simulated = spec.simulated;
     let mut writes = 0;
@@ -113,7 +155,7 @@ pub fn with_flow(spec: &Facts, flow: &AutomationFlow, toolbox: &Toolbox, invento
             }
             None => facts.unlisted_targets = true,
         }
-        let Some(tool) = toolbox.tool(&node.step.tool) else { continue };
+        let Some(tool) = tool(&node.step.tool) else { continue };
         if tool.effect == Effect::Read || node.unchanged() {
             continue;
         }
@@ -121,8 +163,8 @@ pub fn with_flow(spec: &Facts, flow: &AutomationFlow, toolbox: &Toolbox, invento
         if tool.effect == Effect::Destructive {
             facts.destructive += 1;
         }
-        if tool.irreversible() {
-            facts.irreversible.insert(tool.name.to_string());
+        if tool.irreversible {
+            facts.irreversible.insert(node.step.tool.to_string());
         }
     }
     facts.writes = Some(writes);
@@ -162,7 +204,12 @@ fn reach(facts: &mut Facts, constraint: Option<&Constraint>, inventory: &Invento
 fn close(mut facts: Facts, inventory: &Inventory) -> Facts {
     let environment = |name: &String| inventory.target(name).map(|target| target.environment.clone());
     facts.environments = facts.targets.iter().filter_map(environment).collect();
-    facts.risk = if facts.destructive > 0 || !facts.irreversible.is_empty() {
+    facts.risk = risk(&facts);
+    facts
+}
+
+fn risk(facts: &Facts) -> Risk {
+    if facts.destructive > 0 || !facts.irreversible.is_empty() {
         Risk::High
     } else if facts.unlisted_targets || facts.targets.len() as u64 + facts.may_find > FEW_TARGETS {
         Risk::Medium
@@ -170,8 +217,7 @@ fn close(mut facts: Facts, inventory: &Inventory) -> Facts {
         Risk::None
     } else {
         Risk::Low
-    };
-    facts
+    }
 }
 
 impl Facts {

@@ -63,6 +63,8 @@ pub fn verify_against(
         names: Vec::new(),
         ruled: Vec::new(),
         bare: Vec::new(),
+        moved: Vec::new(),
+        loosened: Vec::new(),
         gone: Gone::default(),
         link: Link::start(),
         broken: false,
@@ -103,6 +105,10 @@ struct Walk<'a> {
     ruled: Vec<String>,
     /// The questions of which nothing is kept but digests of what they were decided on.
     bare: Vec<String>,
+    /// The calls that were decided on other tools or targets than were approved.
+    moved: Vec<String>,
+    /// The questions that need no signature by other people than those of gate 1, which did.
+    loosened: Vec<String>,
     /// The sealed documents that are not there, and what was destroyed.
     gone: Gone,
     link: Link,
@@ -247,8 +253,16 @@ impl Walk<'_> {
         }
         breaches.extend(unsigned);
         self.names.extend(on_a_name(event));
-        if let Body::Allowed(allowed) = &event.body {
-            self.ruled.extend(granted::on_a_rule(allowed));
+        match &event.body {
+            Body::Allowed(allowed) => {
+                self.ruled.extend(granted::on_a_rule(allowed));
+                self.moved.extend(grounds::moved(state, allowed, papers));
+            }
+            Body::Asked(asked) => {
+                let loosened = grounds::loosened(state, asked, papers);
+                self.loosened.extend(loosened.map(|about| format!("{about} (event {place})")));
+            }
+            _ => {}
         }
         state.apply(event);
         self.problems.extend(breaches.into_iter().map(|what| Problem::at(place, what)));
@@ -270,6 +284,10 @@ impl Walk<'_> {
         self.notes.extend(list(one, ["change", "changes"], &self.ruled));
         let one = "not held to people, tools and targets, which were not kept";
         self.notes.extend(list(one, ["question", "questions"], &self.bare));
+        let one = "on other tools or targets than were approved, to look at what was done, take it back or clear up";
+        self.notes.extend(list(one, ["call", "calls"], &self.moved));
+        let one = "on a name alone by other people than those of gate 1, which needed a signature";
+        self.notes.extend(list(one, ["question", "questions"], &self.loosened));
     }
 
     fn note_open_calls(&mut self) {
@@ -311,8 +329,11 @@ fn signer(event: &Event, held_against: bool, papers: &Papers<'_>) -> Option<Stri
     let Body::Answered(answered) = &event.body else { return None };
     if event.actor == Actor::Policy {
         let vouches = if held_against { ", which no signer vouches for" } else { "" };
-        let tried = answered.policy.as_ref().and_then(|policy| papers.document(&policy.policies));
-        let tried = if tried.is_some() { "say so here too" } else { "are not tried here" };
+        let policies = answered.policy.as_ref().map(|policy| policy.policies);
+        let tried = match policies.filter(|policies| papers.document(policies).is_some()) {
+            Some(policies) => format!("say so here too, as the policies {policies} have them"),
+            None => "are not tried here".to_owned(),
+        };
         return Some(format!("by policy: {}{vouches}; its rules {tried}", answered.about));
     }
     let Actor::Person(identity) = &event.actor else { return None };

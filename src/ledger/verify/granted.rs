@@ -180,6 +180,19 @@ fn acted<'a>(state: &'a State, node: &NodeId) -> Option<&'a Call> {
     state.calls.values().rev().filter(|call| call.refused.is_none()).find(of)
 }
 
+/// A value without case and order.
+fn folded(value: &Value) -> Value {
+    match value {
+        Value::String(text) => text.to_ascii_lowercase().into(),
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.iter().map(folded).collect();
+            items.sort_by_cached_key(Value::to_string);
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
+}
+
 /// Whether a value is outside a constraint whatever its format is. What only the manifest or the inventory can tell, such
 /// as what `*` may stand for and who is in a group, is not asked.
 fn is_outside(constraint: &Constraint, value: &Value) -> bool {
@@ -187,14 +200,13 @@ fn is_outside(constraint: &Constraint, value: &Value) -> bool {
     if accepts(constraint, value) {
         return false;
     }
-    // Names may know no case.
-    let Value::String(text) = value else { return true };
-    let lower = |value: &Value| value.as_str().map_or_else(|| value.clone(), |text| text.to_ascii_lowercase().into());
+    // Names may know no case, and lists no order.
     let folded = Constraint {
-        is: constraint.is.as_ref().map(lower),
-        one_of: constraint.one_of.as_ref().map(|choices| choices.iter().map(lower).collect()),
+        is: constraint.is.as_ref().map(folded),
+        one_of: constraint.one_of.as_ref().map(|choices| choices.iter().map(folded).collect()),
+        subset_of: constraint.subset_of.as_ref().map(|choices| choices.iter().map(folded).collect()),
         like: constraint.like.as_ref().map(|pattern| pattern.to_ascii_lowercase()),
         ..constraint.clone()
     };
-    !accepts(&folded, &text.to_ascii_lowercase().into()) && !steps::alike_one_of(constraint, value)
+    !accepts(&folded, &self::folded(value)) && !steps::alike_one_of(constraint, value)
 }

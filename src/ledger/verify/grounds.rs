@@ -7,13 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Digest, Grant, Spec, ToolName},
-    engagement::{Actor, Answer, Answered, Asked, CallAllowed, Gate, GateState, Purpose, State},
-    facts::{Facts, Inventory, InventoryKind, People, Role, Target},
+    artifact::{Agent, ArtifactKind, AutomationFlow, Digest, FlowNode, Grant, Spec, ToolName},
+    engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, Gate, GateState, Purpose, State},
+    facts::{Facts, Inventory, InventoryKind, People, Role, Target, ToolFacts, flow_facts, listed_facts},
     policy::{ApprovedOn, CatalogDigests, outside},
     tool::{Args, Effect},
 };
@@ -30,6 +30,7 @@ pub(super) struct Grounds {
     approved_on: ApprovedOn,
     decided_on: CatalogDigests,
     pub(super) facts: Facts,
+    flow: Option<Digest>,
 }
 
 /// As much of a tool's definition as calls are held to.
@@ -43,6 +44,8 @@ struct DefinedTool {
     effect: Effect,
     args: Args,
     target: String,
+    #[serde(default)]
+    undo: Option<IgnoredAny>,
 }
 
 impl Grounds {
@@ -69,7 +72,8 @@ impl Grounds {
             targets,
             findings: Vec::new(),
         };
-        Some(Self { people, tools, inventory, approved_on, decided_on, facts })
+        let flow = request.get("flow").and_then(Value::as_str).and_then(|flow| flow.parse().ok());
+        Some(Self { people, tools, inventory, approved_on, decided_on, facts, flow })
     }
 
     /// The environments that it reaches.
@@ -79,6 +83,22 @@ impl Grounds {
         };
         let listed = self.inventory.targets.iter().filter(reached).map(|target| &target.environment);
         listed.chain(&self.approved_on.environments)
+    }
+
+    /// How many changes of a flow are not shown to bring the state before back.
+    pub(super) fn unproven_undos(&self, flow: &AutomationFlow) -> u64 {
+        let unproven = |node: &&FlowNode| {
+            let tool = self.tools.get(&node.step.tool).and_then(Option::as_ref);
+            let changes = tool.is_none_or(|tool| tool.effect != Effect::Read);
+            let later = node.known_args().is_none() && tool.is_some_and(|tool| tool.undo.is_some());
+            changes && node.skipped.is_none() && !node.unchanged() && node.undo.is_none() && !later
+        };
+        flow.nodes.iter().filter(unproven).count() as u64
+    }
+
+    /// The flow that it was asked about, where that is here.
+    pub(super) fn flow(&self, papers: &Papers<'_>) -> Option<Arc<AutomationFlow>> {
+        self.flow.as_ref().and_then(|flow| papers.flow(flow))
     }
 
     /// Whether something else was decided on the same tools, targets and policies.
@@ -128,13 +148,83 @@ pub(super) fn asked(state: &State, asked: &Asked, papers: &Papers<'_>) -> Vec<St
     }
     let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
     if let Some(spec) = spec {
-        found.extend(rests_on_less(&grounds, &spec).map(|why| format!("a question about {about} {why}")));
+        let flow = grounds.flow(papers);
+        let flow = (*about != About::Gate1).then_some(flow.as_deref());
+        let why = rests_on_less(&grounds, &spec, flow).or_else(|| rests_on_another(state, asked, &grounds, papers));
+        found.extend(why.map(|why| format!("a question about {about} {why}")));
     }
     found
 }
 
+/// Why the first question of gate 2 does not rest on what gate 1 was opened on.
+fn rests_on_another(state: &State, asked: &Asked, grounds: &Grounds, papers: &Papers<'_>) -> Option<String> {
+    let GateState::Open { request, .. } = &state.gate1 else { return None };
+    if asked.about != About::Gate2 || !asked.void.is_empty() {
+        return None;
+    }
+    let first = papers.grounds(request)?;
+    let differs = first.approved_on.differences(&grounds.approved_on);
+    differs.first().map(|what| format!("that rests on something else than gate 1, which was not asked anew: {what}"))
+}
+
+/// What is shown of a question that needs no signature, where an earlier one did and other people say so.
+pub(super) fn loosened(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> {
+    let GateState::Open { request, .. } = &state.gate1 else { return None };
+    let because = papers.document(request)?;
+    let needed = because.get("signature_because").and_then(Value::as_array).is_some_and(|why| !why.is_empty());
+    let (first, now) = (papers.grounds(request)?, papers.grounds(&asked.request));
+    let other = now.is_none_or(|now| now.decided_on.people != first.decided_on.people);
+    (needed && other && !asked.needs_signature()).then(|| asked.about.to_string())
+}
+
+/// What a call was decided on that is not what was approved: only what looks, takes back or clears up is let through so.
+pub(super) fn moved(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option<String> {
+    let grounds = at_call(state, papers)?;
+    let goes_on = allowed.purpose.recovers() || clears_up(state, allowed, papers);
+    let still = grounds.still(papers.catalog(&allowed.decided_on));
+    (goes_on && !still).then(|| format!("{} ({})", allowed.call, allowed.purpose.words()))
+}
+
+/// How the facts of a request are not those that follow from spec, flow, tools and targets. A flow that was never filed as
+/// it was asked about is not here; what its facts say then is held to its own targets alone.
+fn told_otherwise(grounds: &Grounds, spec: &Spec, flow: Option<Option<&AutomationFlow>>) -> Option<String> {
+    let (told, inventory) = (&grounds.facts, &grounds.inventory);
+    let tool = |name: &ToolName| {
+        let tool = grounds.tools.get(name)?.as_ref()?;
+        Some(ToolFacts {
+            effect: tool.effect,
+            target: &tool.target,
+            irreversible: tool.effect != Effect::Read && tool.undo.is_none(),
+            // No definition says it; what the request says is taken.
+            simulated: told.simulated,
+        })
+    };
+    let finds = !grounds.approved_on.found_by.is_empty();
+    let mut is = told.clone();
+    let reach = listed_facts(spec, &tool, inventory);
+    match flow {
+        None => is = reach,
+        Some(Some(flow)) => is = flow_facts(&reach, flow, &tool, inventory),
+        Some(None) => {
+            let environment = |name: &String| inventory.target(name).map(|target| target.environment.clone());
+            is.environments = told.targets.iter().filter_map(environment).collect();
+            is.targets.retain(|name| told.unlisted_targets || reach.unlisted_targets || reach.targets.contains(name));
+        }
+    }
+    // What reads find, and may still find, only the whole inventory knows.
+    let differs = |what: &'static str, differs: bool| differs.then_some(what);
+    let listed =
+        !finds && (is.environments != told.environments || is.targets != told.targets || is.may_find != told.may_find);
+    let what = differs("the targets and environments", listed)
+        .or(differs("whether all targets are listed", is.unlisted_targets != told.unlisted_targets))
+        .or(differs("how much is changed", is.writes != told.writes || is.destructive != told.destructive))
+        .or(differs("what cannot be taken back", is.irreversible != told.irreversible))
+        .or(differs("the risk", !finds && is.risk != told.risk))?;
+    Some(format!("that says otherwise than its spec, flow, tools and targets: {what}"))
+}
+
 /// What of a spec a question does not rest on.
-fn rests_on_less(grounds: &Grounds, spec: &Spec) -> Option<String> {
+fn rests_on_less(grounds: &Grounds, spec: &Spec, flow: Option<Option<&AutomationFlow>>) -> Option<String> {
     let mut open = false;
     for grant in spec.boundary.discover.iter().chain(&spec.boundary.build) {
         let Some(tool) = grounds.tools.get(&grant.tool) else {
@@ -147,6 +237,9 @@ fn rests_on_less(grounds: &Grounds, spec: &Spec) -> Option<String> {
             let below = |group: &String| grounds.inventory.group(group).any(|target| target.below);
             !named && constraint.in_group.as_ref().is_none_or(below)
         });
+    }
+    if let Some(why) = told_otherwise(grounds, spec, flow) {
+        return Some(why);
     }
     (open != grounds.approved_on.unlisted_targets)
         .then(|| "that says otherwise than the spec whether all its targets can be listed".to_owned())
@@ -177,6 +270,14 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
     // Whoever looks at what was done and takes it back goes on though targets changed, and looks with tools that did.
     let goes_on = allowed.purpose.recovers() || clears_up(state, allowed, papers);
     let as_asked = !goes_on || grounds.still(papers.catalog(&allowed.decided_on));
+    let known = grounds.tools.get(name).and_then(Option::as_ref);
+    let undoes = matches!(allowed.purpose, Purpose::Undo { .. });
+    if let Some(tool) = known
+        && (tool.effect != Effect::Read && !undoes) != allowed.counts.is_some()
+    {
+        let how = if tool.effect == Effect::Read { "as a read, yet" } else { "without" };
+        return Some(format!("{how} being counted as a change"));
+    }
     if !as_asked && allowed.counts.is_none() && !matches!(allowed.purpose, Purpose::Undo { .. }) {
         return None;
     }
@@ -184,12 +285,8 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
         return Some(format!("with `{name}`, which its approval does not rest on"));
     };
     let changes = tool.effect != Effect::Read;
-    let undoes = matches!(allowed.purpose, Purpose::Undo { .. });
     if changes && allowed.agent != Agent::Build {
         return Some(format!("for the {} agent, which only reads, with `{name}`", allowed.agent));
-    }
-    if (changes && !undoes) != allowed.counts.is_some() {
-        return Some(format!("{} being counted as a change", if changes { "without" } else { "as a read, yet" }));
     }
     let entry = grounds.inventory.target(&allowed.target);
     if entry.is_none() && as_asked && !grounds.reaches_others() {
@@ -202,9 +299,10 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
     if given.get(&tool.target).and_then(Value::as_str) != Some(&allowed.target) {
         return Some(format!("on `{}`, and its arguments name another target", allowed.target));
     }
+    // Of targets that only other arguments name, no entry is here but by chance.
     let in_group = |name: &str, group: &str| match grounds.inventory.target(name) {
-        Some(target) => !as_asked || target.groups.contains(group),
-        None => !as_asked || grounds.reaches_others(),
+        Some(target) if target.name == name || name == allowed.target => !as_asked || target.groups.contains(group),
+        _ => !as_asked || name != allowed.target || grounds.reaches_others(),
     };
     let (path, must) = outside(grant?, &tool.args, &given, &in_group)?;
     Some(format!("under `{}`, outside which it is: `{path}` must be {must}", allowed.grant))

@@ -7,7 +7,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, Phase, digest_of},
     engagement::{About, Answered, Asked, CallAllowed, Purpose, call_digest},
     facts::Role,
-    ledger::testing::{Story, allowed, discover, filed, person, requested},
+    ledger::testing::{Story, allowed, discover, filed, id, person, requested},
 };
 
 /// The places of the events.
@@ -220,7 +220,7 @@ fn a_question_rests_on_what_the_spec_grants() {
         assert!(found.contains(what), "{what}: {found}");
     }
     let open = Told { grant: json!({"zone": {"any": true}, "name": {"any": true}}), ..Told::default() };
-    assert!(open.found().contains("whether all its targets can be listed"), "{}", open.found());
+    assert!(open.found().contains("that says otherwise than its spec"), "{}", open.found());
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn a_call_is_inside_its_grant_to_the_last_argument() {
         (granted(json!({"zone": {"in_group": "others"}, "name": {"any": true}})), "must be any of the group others"),
     ] {
         let found = told.found();
-        assert!(found.starts_with("event 6: c1 allowed ") && found.contains(what), "{what}: {found}");
+        assert!(found.contains("event 6: c1 allowed ") && found.contains(what), "{what}: {found}");
     }
 }
 
@@ -253,7 +253,7 @@ fn what_a_tool_does_is_what_its_manifest_says() {
     let mut tool = Told::default().tool;
     tool["effect"] = json!("write");
     let writes = Told { tool, ..Told::default() };
-    assert!(writes.found().contains("for the design agent, which only reads"), "{}", writes.found());
+    assert!(writes.found().contains("without being counted as a change"), "{}", writes.found());
     let counted = Told { events: Box::new(|story| call(story).counts = Some("x".into())), ..Told::default() };
     assert!(counted.found().contains("as a change under `discover.0`, which only lets it read"), "{}", counted.found());
 }
@@ -266,8 +266,9 @@ fn what_was_done_is_looked_at_with_tools_and_targets_that_changed_since() {
             let basis = catalog.as_ref().map(|catalog| story.document(&json!({"catalog": catalog})));
             let call = call(story);
             call.agent = Agent::Verifier;
-            call.purpose = Purpose::CheckAfter { check: "A1".into(), item: 0 };
+            call.purpose = Purpose::LookAgain { node: node(), attempt: 1 };
             call.decided_on = basis.unwrap_or(call.decided_on);
+            call.digest = digest_of_call(call);
         }),
         ..Told::default()
     };
@@ -278,4 +279,119 @@ fn what_was_done_is_looked_at_with_tools_and_targets_that_changed_since() {
     assert!(!looks(Some(changed)).found().contains("is missing"));
     assert!(looks(Some(same)).found().contains("`most` is missing"));
     assert!(looks(None).found().contains("`most` is missing"), "nothing says that anything changed");
+}
+
+fn digest_of_call(call: &CallAllowed) -> crate::artifact::Digest {
+    call_digest(&id("k7m2q"), call.purpose.node(), call.tool.as_str(), &call.args).unwrap()
+}
+
+fn node() -> crate::artifact::NodeId {
+    let Purpose::Act { node, .. } = crate::ledger::testing::act() else { panic!() };
+    node
+}
+
+#[test]
+fn whoever_claims_that_tools_changed_hides_nothing_but_what_the_verifier_reads_and_that_is_told() {
+    let zero = digest_of(&0).unwrap();
+    let claims = |purpose: Purpose, agent: Agent, effect: &str| {
+        let mut tool = Told::default().tool;
+        tool["effect"] = json!(effect);
+        Told {
+            tool,
+            args: json!({"zone": "corp.example.com", "name": "web01", "x": 1}),
+            events: Box::new(move |story| {
+                let catalog = json!({"tools": zero, "inventory": zero, "people": zero, "policies": zero});
+                let basis = story.document(&json!({"catalog": catalog}));
+                let call = call(story);
+                (call.agent, call.purpose, call.decided_on) = (agent, purpose.clone(), basis);
+                call.digest = digest_of_call(call);
+            }),
+            ..Told::default()
+        }
+    };
+    let looks = || Purpose::LookAgain { node: node(), attempt: 1 };
+    for (told, what) in [
+        (claims(looks(), Agent::Verifier, "write"), "without being counted as a change"),
+        (claims(looks(), Agent::Design, "read"), "which is the verifier's"),
+        (
+            claims(Purpose::CheckAfter { check: "A9".into(), item: 0 }, Agent::Verifier, "read"),
+            "for check A9, which the spec does not have",
+        ),
+    ] {
+        let found = told.found();
+        assert!(found.contains(what), "{what}: {found}");
+    }
+    let reads = claims(looks(), Agent::Verifier, "read").verified();
+    let told = reads.notes.iter().any(|note| note.starts_with("on other tools or targets than were approved"));
+    assert!(told, "{:?}", reads.notes);
+}
+
+#[test]
+fn the_facts_of_a_question_follow_from_what_lies_beside_it() {
+    let lies = |path: &'static str, value: Value| Told {
+        request: Box::new(move |request| *request.pointer_mut(path).unwrap() = value.clone()),
+        ..Told::default()
+    };
+    for (told, what) in [
+        (lies("/facts/environments", json!(["staging"])), "the targets and environments"),
+        (lies("/facts/targets", json!([])), "the targets and environments"),
+        (lies("/facts/unlisted_targets", json!(true)), "whether all targets are listed"),
+        (lies("/facts/writes", json!(3)), "how much is changed"),
+        (lies("/facts/destructive", json!(1)), "how much is changed"),
+        (lies("/facts/irreversible", json!(["dns.record.create"])), "what cannot be taken back"),
+        (lies("/facts/risk", json!("high")), "the risk"),
+    ] {
+        let (found, what) = (told.found(), format!("says otherwise than its spec, flow, tools and targets: {what}"));
+        assert!(found.contains(&what), "{what}: {found}");
+    }
+}
+
+#[test]
+fn what_is_said_in_another_order_or_of_other_targets_is_no_fault() {
+    let mut tool = Told::default().tool;
+    tool["args"]["properties"]["peers"] = json!({"type": "array", "items": {"type": "string", "format": "dns-name"}});
+    let with = |constraint: Value, peers: Value| Told {
+        tool: tool.clone(),
+        grant: json!({"zone": {"is": "corp.example.com"}, "name": {"any": true}, "peers": constraint}),
+        args: json!({"zone": "corp.example.com", "name": "web01", "most": 100, "peers": peers}),
+        ..Told::default()
+    };
+    assert_eq!(with(json!({"is": ["b.x", "a.x"]}), json!(["a.x", "b.x"])).found(), "");
+    assert_eq!(with(json!({"subset_of": ["WWW.x", "a.x"]}), json!(["www.x"])).found(), "");
+    assert!(with(json!({"subset_of": ["WWW.x"]}), json!(["c.x"])).found().contains("`peers` must be"));
+    // No entry lies here of a target that another argument names.
+    let peer = Told {
+        grant: json!({"zone": {"is": "corp.example.com"}, "name": {"any": true}, "peer": {"in_group": "others"}}),
+        args: json!({"zone": "corp.example.com", "name": "web01", "most": 100, "peer": "sw04"}),
+        ..Told::default()
+    };
+    assert_eq!(peer.found(), "");
+}
+
+#[test]
+fn gate_2_rests_on_what_gate_1_rests_on() {
+    let second = |change: Box<dyn Fn(&mut Value)>| Told {
+        events: Box::new(move |story| {
+            let first = story.asked().request;
+            let mut request: Value = serde_json::from_slice(&story.blobs[&first]).unwrap();
+            request["about"] = json!("gate2");
+            let other = json!({"name": "corp.example.com", "is": "zone", "environment": "lab", "groups": ["lab-zones", "x"],
+                               "tags": []});
+            let other = story.document(&other);
+            request["other"] = json!(other);
+            change(&mut request);
+            request.as_object_mut().unwrap().remove("other");
+            let request = story.document(&request);
+            story.tell(Actor::Program, Body::Asked(Asked::new(About::Gate2, request, Role::Approver)));
+        }),
+        ..Told::default()
+    };
+    assert!(!second(Box::new(|_| {})).found().contains("rests on something else"));
+    let other =
+        second(Box::new(|request| request["approved_on"]["targets"]["corp.example.com"] = request["other"].clone()));
+    let found = other.found();
+    assert!(
+        found.contains("rests on something else than gate 1, which was not asked anew: the inventory entry"),
+        "{found}"
+    );
 }

@@ -104,14 +104,20 @@ fn computed_otherwise(state: &State, answered: &Answered, told: &GateFacts, pape
             None => told.proven,
         },
     };
+    // A flow that was never filed as it was asked about is not here.
+    let (steps, unproven_undos) = match (told.action, grounds.flow(papers)) {
+        (GateAction::ApproveSpec, _) => (0, 0),
+        (_, Some(flow)) => (flow.nodes.len() as u64, grounds.unproven_undos(&flow)),
+        (_, None) => (told.steps, told.unproven_undos),
+    };
     let asked = GateAsked {
         action: told.action,
         stage: told.stage,
         requester: told.requester.clone(),
         blueprint: told.blueprint.clone(),
         as_blueprint: told.as_blueprint,
-        steps: told.steps,
-        unproven_undos: told.unproven_undos,
+        steps,
+        unproven_undos,
         proven,
         deviation: told.deviation.clone(),
     };

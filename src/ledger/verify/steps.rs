@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Arg, ArtifactKind, AutomationFlow, Constraint, FlowNode, Hole, NodeId, Scope, Until},
+    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Constraint, FlowNode, Hole, NodeId, Scope, Until},
     engagement::{
         Arguments, Call, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose, RESENT, State, opened,
     },
@@ -23,6 +23,16 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
     let call = &allowed.call;
     let flow = allowed.purpose.node().and_then(|_| papers.flow(&state.artifact(ArtifactKind::Flow)?));
     let node = |id: &NodeId| flow.as_ref().and_then(|flow| flow.node(id));
+    let reads = matches!(allowed.purpose, Purpose::Recheck { .. } | Purpose::CheckBefore { .. })
+        || allowed.purpose.recovers() && !matches!(allowed.purpose, Purpose::Undo { .. });
+    if reads && allowed.agent != Agent::Verifier {
+        let (to, agent) = (allowed.purpose.words(), allowed.agent);
+        found.push(format!("{call} allowed for the {agent} agent to {to}, which is the verifier's"));
+    }
+    let nowhere = |id: &&NodeId| flow.is_some() && node(id).is_none() && state.wanted_after(id).is_none();
+    if let Some(id) = allowed.purpose.node().filter(nowhere) {
+        found.push(format!("{call} allowed for step {id}, which the flow does not have"));
+    }
     match &allowed.purpose {
         Purpose::Act { node: id, r#try, .. } => {
             if *r#try > 1 && allowed.counts.is_some() {
@@ -69,9 +79,11 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
         }
         Purpose::CheckBefore { check, item } | Purpose::CheckAfter { check, item } => {
             let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
-            let known =
-                spec.as_ref().and_then(|spec| Some((spec, spec.acceptance.iter().find(|known| known.id == *check)?)));
-            let Some((spec, known)) = known else { return found };
+            let Some(spec) = spec else { return found };
+            let Some(known) = spec.acceptance.iter().find(|known| known.id == *check) else {
+                found.push(format!("{call} allowed for check {check}, which the spec does not have"));
+                return found;
+            };
             let items = known.items();
             let wanted = items.get(*item as usize).and_then(|item| {
                 let inputs = spec.inputs_value();
