@@ -213,8 +213,13 @@ fn told_otherwise(grounds: &Grounds, spec: &Spec, flow: Option<Option<&Automatio
     }
     // What reads find, and may still find, only the whole inventory knows.
     let differs = |what: &'static str, differs: bool| differs.then_some(what);
-    let listed =
-        !finds && (is.environments != told.environments || is.targets != told.targets || is.may_find != told.may_find);
+    let reached = if grounds.approved_on.unlisted_targets {
+        // Of a target that could not be listed no entry is here; it is in one of the inventory's environments.
+        !told.environments.is_subset(&grounds.approved_on.environments)
+    } else {
+        is.environments != told.environments
+    };
+    let listed = !finds && (reached || is.targets != told.targets || is.may_find != told.may_find);
     let what = differs("the targets and environments", listed)
         .or(differs("whether all targets are listed", is.unlisted_targets != told.unlisted_targets))
         .or(differs("how much is changed", is.writes != told.writes || is.destructive != told.destructive))

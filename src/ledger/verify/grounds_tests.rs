@@ -213,7 +213,10 @@ fn a_question_rests_on_what_the_spec_grants() {
     };
     for (told, what) in [
         (without("/approved_on/tools", json!({})), "that does not rest on `dns.records.list`"),
-        (without("/approved_on/unlisted_targets", json!(true)), "whether all its targets can be listed"),
+        (
+            without("/approved_on/unlisted_targets", json!(true)),
+            "that says otherwise than its spec, flow, tools and targets",
+        ),
         (without("/approved_on/targets", json!({})), "on `corp.example.com`, which its approval does not rest on"),
     ] {
         let found = told.found();
@@ -344,6 +347,35 @@ fn the_facts_of_a_question_follow_from_what_lies_beside_it() {
         let (found, what) = (told.found(), format!("says otherwise than its spec, flow, tools and targets: {what}"));
         assert!(found.contains(&what), "{what}: {found}");
     }
+}
+
+#[test]
+fn where_targets_cannot_be_listed_a_flow_is_in_an_environment_of_the_inventory() {
+    let open = |environments: Value| Told {
+        grant: json!({"zone": {"any": true}, "name": {"any": true}}),
+        request: Box::new(|request| {
+            request["approved_on"]["targets"] = json!({});
+            request["approved_on"]["unlisted_targets"] = json!(true);
+            request["approved_on"]["environments"] = json!(["lab", "staging"]);
+            request["facts"]["unlisted_targets"] = json!(true);
+            request["facts"]["environments"] = json!([]);
+            request["facts"]["targets"] = json!([]);
+            request["facts"]["risk"] = json!("medium");
+        }),
+        events: Box::new(move |story| {
+            let first = story.asked().request;
+            let mut request: Value = serde_json::from_slice(&story.blobs[&first]).unwrap();
+            request["about"] = json!("gate2");
+            request["facts"]["environments"] = environments.clone();
+            request["facts"]["targets"] = json!(["corp.example.com"]);
+            request["facts"]["unlisted_targets"] = json!(false);
+            let request = story.document(&request);
+            story.tell(Actor::Program, Body::Asked(Asked::new(About::Gate2, request, Role::Approver)));
+        }),
+        ..Told::default()
+    };
+    assert!(!open(json!(["lab"])).found().contains("says otherwise"), "{}", open(json!(["lab"])).found());
+    assert!(open(json!(["moon"])).found().contains("the targets and environments"));
 }
 
 #[test]
