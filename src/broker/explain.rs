@@ -13,9 +13,10 @@ use crate::{
 use super::{
     circumstances::Circumstances,
     decide::{
-        Grants, Moment, No, Refused, Said, contract_spoke, decide, gate, is_next, known, limits, one_change_at_a_time,
+        Moment, No, Refused, Said, contract_spoke, decide, gate, is_next, known, limits, one_change_at_a_time,
         step_approval,
     },
+    grants::Grants,
     still::{still_agreed, still_as_approved},
 };
 

@@ -17,6 +17,7 @@ mod cached;
 mod circumstances;
 mod decide;
 mod explain;
+mod grants;
 mod invoke;
 mod permit;
 mod rate;

@@ -9,7 +9,7 @@ use clap::{
 
 use super::{
     call::CallArgs, keys::KeysArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, proofs::LogCommand, say::SayArgs,
-    spec::SpecArgs, tools::Tools, trust::Trust,
+    spec::SpecArgs, tools::Tools, trust::Trust, verify::Verify,
 };
 
 const CODES: &str = "\
@@ -487,23 +487,4 @@ pub struct Export {
 pub struct Backup {
     /// A file that is not there yet.
     pub file: PathBuf,
-}
-
-/// `verify`
-#[derive(Debug, Args)]
-pub struct Verify {
-    /// An engagement, a folder or a bundle that `export` wrote, `trust`, or `log` for the log over all engagements.
-    #[arg(value_name = "ID|DIR|FILE|trust|log")]
-    pub what: String,
-    /// Hold the log against the checkpoints in this file, which somebody else kept: then nothing can have been cut off
-    /// behind them or written anew. Where none of them covers what is verified, that is an error. `-` for standard input.
-    #[arg(long, value_name = "FILE")]
-    pub against: Option<PathBuf>,
-    /// Hold signatures against these allowed signers too, not only those that are kept with the chain; `-` for standard
-    /// input.
-    #[arg(long, value_name = "FILE")]
-    pub signers: Option<PathBuf>,
-    /// Hold the ledger's public keys against this one, or against a file with what `keys show` said; once for each.
-    #[arg(long, value_name = "VKEY|FILE")]
-    pub key: Vec<String>,
 }

@@ -1,7 +1,8 @@
 //! `countersign verify`: checks a chain, from the ledger or from an exported folder or bundle, which need no workspace.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde::Serialize;
 
 use crate::{
@@ -16,13 +17,32 @@ use crate::{
 };
 
 use super::{
-    args::{Global, Verify},
+    args::Global,
     auditor::{LogShown, cosigned, not_checked, read_keys},
     context::Context,
     files,
     output::{CliError, Code, count, plain, say, say_json, say_sentence},
     proofs,
 };
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// An engagement, a folder or a bundle that `export` wrote, `trust`, or `log` for the log over all engagements.
+    #[arg(value_name = "ID|DIR|FILE|trust|log")]
+    pub what: String,
+    /// Hold the log against the checkpoints in this file, which somebody else kept: then nothing can have been cut off
+    /// behind them or written anew. Where none of them covers what is verified, that is an error. `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// Hold signatures against these allowed signers too, not only those that are kept with the chain; `-` for standard
+    /// input.
+    #[arg(long, value_name = "FILE")]
+    pub signers: Option<PathBuf>,
+    /// Hold the ledger's public keys against this one, or against a file with what `keys show` said; once for each.
+    #[arg(long, value_name = "VKEY|FILE")]
+    pub key: Vec<String>,
+}
 
 /// So many notes about what was left out are shown to people; of the others their number is said.
 const LEFT_OUT_SHOWN: usize = 4;

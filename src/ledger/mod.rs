@@ -18,6 +18,7 @@ mod log;
 mod mentions;
 mod merkle;
 mod note;
+mod plain;
 mod signatures;
 mod snapshot;
 mod sqlite;
@@ -28,8 +29,7 @@ mod verify;
 
 pub use archive::{Contents, LARGEST_BUNDLE, bundled_log, verify_bundle};
 pub use around::Around;
-pub(crate) use bundle::read_plain;
-pub use bundle::{Bundle, Told, read_bundle, read_bundle_file, write_bundle, write_new};
+pub use bundle::{Bundle, Told, read_bundle, write_bundle};
 pub use checkpoint::{Checkpoint, read_checkpoints};
 pub use claim::Claim;
 pub use error::LedgerError;
@@ -42,6 +42,8 @@ pub use log::{
 };
 pub use merkle::{Leaf, Nodes};
 pub use note::{Note, NoteError, NoteKey, VerifierKey};
+pub(crate) use plain::read_plain;
+pub use plain::{read_bundle_file, write_new};
 #[cfg(debug_assertions)]
 pub use sqlite::halt_at;
 pub use sqlite::{Backup, SqliteStore};
