@@ -16,5 +16,7 @@ pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, PersonExam
 pub use signers::{
     AllowedSigners, NAMESPACES, SignerLine, SignersProblem, TRUST_NAMESPACE, fingerprint, key_of, line_for, usable,
 };
-pub use summary::{Facts, Risk, ToolFacts, flow_facts, listed_facts, spec_facts, with_flow};
+pub use summary::{
+    Facts, Risk, ToolFacts, flow_facts, listed_facts, spec_facts, unproven_of, unproven_undos, with_flow,
+};
 pub use trust::{AUTONOMOUS, STAGES, Scope, Trust};

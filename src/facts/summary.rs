@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    artifact::{AutomationFlow, Constraint, Spec, ToolName},
+    artifact::{AutomationFlow, Constraint, FlowNode, Spec, ToolName},
     tool::{Effect, Toolbox},
 };
 
@@ -218,6 +218,23 @@ fn risk(facts: &Facts) -> Risk {
     } else {
         Risk::Low
     }
+}
+
+/// How many changes of a flow are not shown to bring the state before back.
+pub fn unproven_undos(flow: &AutomationFlow, toolbox: &Toolbox) -> u64 {
+    unproven_of(flow, &|name| of_toolbox(toolbox, name))
+}
+
+/// The same from as much of the tools as facts follow from.
+pub fn unproven_of<'a>(flow: &AutomationFlow, tool: &dyn Fn(&ToolName) -> Option<ToolFacts<'a>>) -> u64 {
+    let unproven = |node: &&FlowNode| {
+        let tool = tool(&node.step.tool);
+        let changes = tool.is_none_or(|tool| tool.effect != Effect::Read);
+        // Where the arguments are bound later, the manifest's undo says how it is taken back.
+        let later = node.known_args().is_none() && tool.is_some_and(|tool| !tool.irreversible);
+        changes && node.skipped.is_none() && !node.unchanged() && node.undo.is_none() && !later
+    };
+    flow.nodes.iter().filter(unproven).count() as u64
 }
 
 impl Facts {

@@ -29,24 +29,23 @@ pub fn outside(
         }
         for Field { path, schema: of, .. } in args.fields_of(name, schema) {
             let value = value_at(given, &path);
-            let (inside, must) = match (grant.constraints.get(&*path), &of.default) {
-                (Some(constraint), _) if constraint.any => continue,
-                (Some(constraint), _) => {
-                    // What is said in the form in which values are compared, as most is, needs no other.
-                    let accepts = |value: &Value| {
-                        let accepts =
-                            |constraint: &Constraint, value: &Value| constraint.accepts(value, of.format, in_group);
-                        accepts(constraint, value) || accepts(&normal(constraint, of), &sorted(value))
-                    };
-                    (value.is_some_and(accepts), constraint.words())
-                }
-                (None, Some(default)) => {
-                    let same = value.is_none_or(|value| sorted(value) == sorted(default));
-                    (same, format!("{default} (its default)"))
-                }
-                (None, None) => (value.is_none(), left_out()),
+            let (constraint, default) = (grant.constraints.get(&*path), &of.default);
+            let inside = match (constraint, default) {
+                (Some(constraint), _) if constraint.any => true,
+                // What is said in the form in which values are compared, as most is, needs no other.
+                (Some(constraint), _) => value.is_some_and(|value| {
+                    constraint.accepts(value, of.format, in_group)
+                        || normal(constraint, of).accepts(&sorted(value), of.format, in_group)
+                }),
+                (None, Some(default)) => value.is_none_or(|value| value == default || sorted(value) == sorted(default)),
+                (None, None) => value.is_none(),
             };
             if !inside {
+                let must = match (constraint, default) {
+                    (Some(constraint), _) => constraint.words(),
+                    (None, Some(default)) => format!("{default} (its default)"),
+                    (None, None) => left_out(),
+                };
                 return Some((path.into_owned(), must));
             }
         }

@@ -4,13 +4,12 @@
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{ArtifactKind, AutomationFlow, FlowNode},
+    artifact::{ArtifactKind, AutomationFlow},
     engagement::{About, Actor, Asked, Command, PolicyAnswer, Refusal, View},
-    facts::{AUTONOMOUS, spec_facts, with_flow},
+    facts::{AUTONOMOUS, spec_facts, unproven_undos, with_flow},
     gate::proof_of_spec,
     ledger::{Journal, JournalError},
     policy::{Catalog, GateAction, GateAsked, GateFacts, GateRuling, Proven},
-    tool::{Effect, Toolbox},
 };
 
 use super::{
@@ -83,8 +82,6 @@ fn gate_facts(view: &View<'_>, catalog: &Catalog, asked: &Asked) -> Result<Optio
         None => reach,
         Some(flow) => with_flow(&reach, flow, &catalog.toolbox, &catalog.inventory),
     };
-    let nodes = flow.as_ref().map_or(&[][..], |flow| &flow.nodes);
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let expanded = view.documents.expanded();
     let requester = match &view.state.requester {
         Actor::Person(identity) => identity.name.clone(),
@@ -96,19 +93,10 @@ fn gate_facts(view: &View<'_>, catalog: &Catalog, asked: &Asked) -> Result<Optio
         requester,
         blueprint: view.state.requested.blueprint.clone().unwrap_or_default(),
         as_blueprint: expanded.map(|expanded| expanded.spec) == view.state.artifact(ArtifactKind::Spec),
-        steps: count(nodes.len()),
-        unproven_undos: count(nodes.iter().filter(|node| unproven(node, &catalog.toolbox)).count()),
+        steps: flow.as_ref().map_or(0, |flow| flow.nodes.len() as u64),
+        unproven_undos: flow.as_ref().map_or(0, |flow| unproven_undos(flow, &catalog.toolbox)),
         proven: proof_of_spec(view, catalog).map_or(Proven::NotProven, |(_, report)| report.verdict()),
         deviation: deviation.to_owned(),
     };
     Ok(Some(GateFacts::of(from, spec, &facts, &catalog.inventory)))
-}
-
-/// Whether a node changes something and nothing says how that is taken back. Where the arguments are bound later, the
-/// manifest's undo says it.
-fn unproven(node: &FlowNode, toolbox: &Toolbox) -> bool {
-    let tool = toolbox.tool(&node.step.tool);
-    let changes = tool.is_none_or(|tool| tool.effect != Effect::Read) && node.skipped.is_none() && !node.unchanged();
-    let later = node.known_args().is_none() && tool.is_some_and(|tool| tool.undo.is_some());
-    changes && node.undo.is_none() && !later
 }

@@ -83,12 +83,7 @@ fn over(state: &State, allowed: &CallAllowed, at: Timestamp, spec: &Spec, papers
         let until = spec.undo_until.filter(|until| at >= *until)?;
         return Some(format!("to take back what could be taken back until {until}"));
     }
-    let always = || {
-        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
-        let node = flow.zip(allowed.purpose.node());
-        node.is_some_and(|(flow, node)| flow.node(node).is_some_and(|node| node.step.always))
-    };
-    if allowed.purpose.recovers() || always() {
+    if grounds::goes_on(state, allowed, papers) {
         return None;
     }
     let limits = &spec.limits;

@@ -11,9 +11,9 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, AutomationFlow, Digest, FlowNode, Grant, Spec, ToolName},
+    artifact::{Agent, ArtifactKind, AutomationFlow, Digest, Grant, Spec, ToolName},
     engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, Gate, GateState, Purpose, State},
-    facts::{Facts, Inventory, InventoryKind, People, Role, Target, ToolFacts, flow_facts, listed_facts},
+    facts::{Facts, Inventory, InventoryKind, People, Role, Target, ToolFacts, flow_facts, listed_facts, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
     tool::{Args, Effect},
 };
@@ -85,15 +85,21 @@ impl Grounds {
         listed.chain(&self.approved_on.environments)
     }
 
+    /// As much of a tool as facts follow from.
+    fn tool_facts(&self, name: &ToolName) -> Option<ToolFacts<'_>> {
+        let tool = self.tools.get(name)?.as_ref()?;
+        Some(ToolFacts {
+            effect: tool.effect,
+            target: &tool.target,
+            irreversible: tool.effect != Effect::Read && tool.undo.is_none(),
+            // No definition says it; what the request says is taken.
+            simulated: self.facts.simulated,
+        })
+    }
+
     /// How many changes of a flow are not shown to bring the state before back.
     pub(super) fn unproven_undos(&self, flow: &AutomationFlow) -> u64 {
-        let unproven = |node: &&FlowNode| {
-            let tool = self.tools.get(&node.step.tool).and_then(Option::as_ref);
-            let changes = tool.is_none_or(|tool| tool.effect != Effect::Read);
-            let later = node.known_args().is_none() && tool.is_some_and(|tool| tool.undo.is_some());
-            changes && node.skipped.is_none() && !node.unchanged() && node.undo.is_none() && !later
-        };
-        flow.nodes.iter().filter(unproven).count() as u64
+        unproven_of(flow, &|name| self.tool_facts(name))
     }
 
     /// The flow that it was asked about, where that is here.
@@ -150,7 +156,9 @@ pub(super) fn asked(state: &State, asked: &Asked, papers: &Papers<'_>) -> Vec<St
     if let Some(spec) = spec {
         let flow = grounds.flow(papers);
         let flow = (*about != About::Gate1).then_some(flow.as_deref());
-        let why = rests_on_less(&grounds, &spec, flow).or_else(|| rests_on_another(state, asked, &grounds, papers));
+        let why = rests_on_less(&grounds, &spec)
+            .or_else(|| told_otherwise(&grounds, &spec, flow))
+            .or_else(|| rests_on_another(state, asked, &grounds, papers));
         found.extend(why.map(|why| format!("a question about {about} {why}")));
     }
     found
@@ -179,29 +187,29 @@ pub(super) fn loosened(state: &State, asked: &Asked, papers: &Papers<'_>) -> Opt
 
 /// What a call was decided on that is not what was approved: only what looks, takes back or clears up is let through so.
 pub(super) fn moved(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option<String> {
-    let grounds = at_call(state, papers)?;
-    let goes_on = allowed.purpose.recovers() || clears_up(state, allowed, papers);
-    let still = grounds.still(papers.catalog(&allowed.decided_on));
-    (goes_on && !still).then(|| format!("{} ({})", allowed.call, allowed.purpose.words()))
+    if !goes_on(state, allowed, papers) {
+        return None;
+    }
+    let still = at_call(state, papers)?.still(papers.catalog(&allowed.decided_on));
+    (!still).then(|| format!("{} ({})", allowed.call, allowed.purpose.words()))
+}
+
+/// What of a spec a question does not rest on.
+fn rests_on_less(grounds: &Grounds, spec: &Spec) -> Option<String> {
+    let mut granted = spec.boundary.discover.iter().chain(&spec.boundary.build);
+    let missing = granted.find(|grant| !grounds.tools.contains_key(&grant.tool))?;
+    Some(format!("that does not rest on `{}`, which the spec grants", missing.tool))
 }
 
 /// How the facts of a request are not those that follow from spec, flow, tools and targets. A flow that was never filed as
 /// it was asked about is not here; what its facts say then is held to its own targets alone.
 fn told_otherwise(grounds: &Grounds, spec: &Spec, flow: Option<Option<&AutomationFlow>>) -> Option<String> {
     let (told, inventory) = (&grounds.facts, &grounds.inventory);
-    let tool = |name: &ToolName| {
-        let tool = grounds.tools.get(name)?.as_ref()?;
-        Some(ToolFacts {
-            effect: tool.effect,
-            target: &tool.target,
-            irreversible: tool.effect != Effect::Read && tool.undo.is_none(),
-            // No definition says it; what the request says is taken.
-            simulated: told.simulated,
-        })
-    };
+    let tool = |name: &ToolName| grounds.tool_facts(name);
     let finds = !grounds.approved_on.found_by.is_empty();
     let mut is = told.clone();
     let reach = listed_facts(spec, &tool, inventory);
+    let unlisted = reach.unlisted_targets;
     match flow {
         None => is = reach,
         Some(Some(flow)) => is = flow_facts(&reach, flow, &tool, inventory),
@@ -222,32 +230,11 @@ fn told_otherwise(grounds: &Grounds, spec: &Spec, flow: Option<Option<&Automatio
     let listed = !finds && (reached || is.targets != told.targets || is.may_find != told.may_find);
     let what = differs("the targets and environments", listed)
         .or(differs("whether all targets are listed", is.unlisted_targets != told.unlisted_targets))
+        .or(differs("whether all targets are listed", unlisted != grounds.approved_on.unlisted_targets))
         .or(differs("how much is changed", is.writes != told.writes || is.destructive != told.destructive))
         .or(differs("what cannot be taken back", is.irreversible != told.irreversible))
         .or(differs("the risk", !finds && is.risk != told.risk))?;
     Some(format!("that says otherwise than its spec, flow, tools and targets: {what}"))
-}
-
-/// What of a spec a question does not rest on.
-fn rests_on_less(grounds: &Grounds, spec: &Spec, flow: Option<Option<&AutomationFlow>>) -> Option<String> {
-    let mut open = false;
-    for grant in spec.boundary.discover.iter().chain(&spec.boundary.build) {
-        let Some(tool) = grounds.tools.get(&grant.tool) else {
-            return Some(format!("that does not rest on `{}`, which the spec grants", grant.tool));
-        };
-        let Some(tool) = tool else { continue };
-        let constraint = grant.constraints.get(&tool.target);
-        open |= constraint.is_some_and(|constraint| {
-            let named = constraint.is.is_some() || constraint.one_of.is_some();
-            let below = |group: &String| grounds.inventory.group(group).any(|target| target.below);
-            !named && constraint.in_group.as_ref().is_none_or(below)
-        });
-    }
-    if let Some(why) = told_otherwise(grounds, spec, flow) {
-        return Some(why);
-    }
-    (open != grounds.approved_on.unlisted_targets)
-        .then(|| "that says otherwise than the spec whether all its targets can be listed".to_owned())
 }
 
 /// Whether a person had the role that they answered in, by the people that the question was decided on.
@@ -272,9 +259,7 @@ pub(super) fn answered(actor: &Actor, answered: &Answered, papers: &Papers<'_>) 
 pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, papers: &Papers<'_>) -> Option<String> {
     let grounds = at_call(state, papers)?;
     let name = &allowed.tool;
-    // Whoever looks at what was done and takes it back goes on though targets changed, and looks with tools that did.
-    let goes_on = allowed.purpose.recovers() || clears_up(state, allowed, papers);
-    let as_asked = !goes_on || grounds.still(papers.catalog(&allowed.decided_on));
+    let as_asked = !goes_on(state, allowed, papers) || grounds.still(papers.catalog(&allowed.decided_on));
     let known = grounds.tools.get(name).and_then(Option::as_ref);
     let undoes = matches!(allowed.purpose, Purpose::Undo { .. });
     if let Some(tool) = known
@@ -283,14 +268,13 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
         let how = if tool.effect == Effect::Read { "as a read, yet" } else { "without" };
         return Some(format!("{how} being counted as a change"));
     }
-    if !as_asked && allowed.counts.is_none() && !matches!(allowed.purpose, Purpose::Undo { .. }) {
+    if !as_asked && allowed.counts.is_none() && !undoes {
         return None;
     }
-    let Some(Some(tool)) = grounds.tools.get(name) else {
+    let Some(tool) = known else {
         return Some(format!("with `{name}`, which its approval does not rest on"));
     };
-    let changes = tool.effect != Effect::Read;
-    if changes && allowed.agent != Agent::Build {
+    if tool.effect != Effect::Read && allowed.agent != Agent::Build {
         return Some(format!("for the {} agent, which only reads, with `{name}`", allowed.agent));
     }
     let entry = grounds.inventory.target(&allowed.target);
@@ -322,11 +306,15 @@ fn at_call(state: &State, papers: &Papers<'_>) -> Option<Arc<Grounds>> {
     papers.grounds(&open(Gate::Two).or_else(|| open(Gate::One))?)
 }
 
-/// Whether a call is of a step that runs at the end whatever happened.
-fn clears_up(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> bool {
-    let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
-    let node = flow.as_ref().zip(allowed.purpose.node()).and_then(|(flow, node)| flow.node(node));
-    node.is_some_and(|node| node.step.always)
+/// Whether a call goes on though targets changed, and looks with tools that did: it looks at what was done, takes it back,
+/// or is of a step that runs at the end whatever happened.
+pub(super) fn goes_on(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> bool {
+    let always = || {
+        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
+        let node = flow.as_ref().zip(allowed.purpose.node()).and_then(|(flow, node)| flow.node(node));
+        node.is_some_and(|node| node.step.always)
+    };
+    allowed.purpose.recovers() || always()
 }
 
 /// Why a tool does not take these arguments in this form.
