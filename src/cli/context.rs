@@ -10,14 +10,13 @@ use crate::{
     broker::Broker,
     facts::Identity,
     ledger::Journal,
-    runtime::{Solver, SolverSearch, Workspace, WorkspaceError},
+    runtime::{Hindered, Solver, SolverSearch, Workspace, WorkspaceError},
 };
 
 use super::{
     args::Global,
     output::{CliError, aside, aside_sentence, plain},
     signing::{Key, no_key},
-    witness::Hindered,
 };
 
 /// An opened workspace and who is acting in it.
@@ -37,6 +36,12 @@ impl Context {
         Ok(found.usable)
     }
 
+    /// The places of `[witness]` to which nothing can be published as things are.
+    #[allow(clippy::disallowed_methods, reason = "a program without a path is looked for where this process would")]
+    pub fn hindered(&self) -> Hindered {
+        self.workspace.hindered(&std::env::var_os("PATH").unwrap_or_default())
+    }
+
     /// Opens the workspace that the arguments name.
     pub async fn open(global: &Global) -> Result<Self, CliError> {
         let from = match &global.workspace {
@@ -51,7 +56,7 @@ impl Context {
     pub async fn open_to_write(global: &Global) -> Result<Self, CliError> {
         let context = Self::open(global).await?;
         context.workspace.store().writable()?;
-        for hindered in Hindered::of(context.workspace.folder()).notes()? {
+        for hindered in context.hindered().notes()? {
             aside_sentence(format!(
                 "note: {}; what is not published now is with the next checkpoint",
                 plain(&hindered)

@@ -1,5 +1,4 @@
-//! Files: reading those that a person named, and words for those that cannot be read. What the operating system says of
-//! them has no way on.
+//! Reading the files that a person named, and words for key files that cannot be used.
 
 use std::{
     fs::File,
@@ -8,25 +7,9 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::{
-    broker::BrokerError,
-    ledger::KeyError,
-    runtime::{AnswerError, DriverError, RequestError, SigningError, WorkspaceError, unread},
-};
+use crate::{ledger::KeyError, runtime::unread};
 
 use super::output::CliError;
-
-/// The files and folders that every workspace has, as `init` lays them out.
-const OF_EVERY_WORKSPACE: [&str; 8] = [
-    "policies/guardrails.cedar",
-    "policies/stages.cedar",
-    "policies/gates.cedar",
-    "policies/inventory.yaml",
-    "policies/people.yaml",
-    "policies/allowed_signers",
-    "tools",
-    "prompts/blueprints",
-];
 
 /// No text that a person names is longer, in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -72,78 +55,16 @@ fn is_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// What an error of a workspace says where one of its own files cannot be read; nothing where it is something else, or
-/// the file can be read by now.
-pub fn of_the_workspace(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    if let Some(BrokerError::Catalog(said)) = broker(error) {
-        let path = said.rsplit_once(": ").map(|(path, _)| Path::new(path))?;
-        return words(path);
-    }
-    if let Some(KeyError::Io { path, source, .. }) = error.downcast_ref::<KeyError>() {
-        let back = "put it back from a copy of .countersign/keys";
-        let place = path.display();
-        return match source.kind() {
-            ErrorKind::NotFound => Some(format!("{place} is missing, and nothing is signed without it; {back}")),
-            ErrorKind::IsADirectory => Some(format!("{place} is a folder; {back}")),
-            ErrorKind::PermissionDenied => {
-                Some(format!("{place}: this OS user may not use it; ask whoever owns the workspace to do it"))
-            }
-            _ => None,
-        };
-    }
-    match workspace(error)? {
-        WorkspaceError::File { path, .. } => words(path),
-        _ => None,
-    }
-}
-
-fn words(path: &Path) -> Option<String> {
-    let name = OF_EVERY_WORKSPACE.into_iter().find(|name| path.ends_with(name))?;
-    let folder = Path::new(name).extension().is_none() && !name.ends_with("allowed_signers");
-    let tried = if folder { std::fs::read_dir(path).map(drop) } else { std::fs::read_to_string(path).map(drop) };
-    let new = match name {
-        "policies/people.yaml" => "`countersign init DIR` lays out a workspace that has one, in which only you stand",
-        _ => "`countersign init DIR` lays out a workspace that has one",
-    };
-    let fetch = format!("take it from a backup or from version control, or copy it: {new}");
-    let place = path.display();
-    let what = if folder { "a folder" } else { "a file" };
-    Some(match tried.err()?.kind() {
-        ErrorKind::NotFound => format!("{place} is missing, and nothing is done without it; {fetch}"),
-        ErrorKind::PermissionDenied => format!(
-            "{place}: this OS user may not read it, and nothing is done without it; have its owner give leave (`chmod`, `chown`)"
-        ),
-        ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
-            format!("{place} is not {what}, as it should be; move it away, then {fetch}")
+/// What an error of the ledger's keys says where a file of theirs cannot be used; nothing where it is something else.
+pub fn of_keys(error: &KeyError) -> Option<String> {
+    let KeyError::Io { path, source, .. } = error else { return None };
+    let (place, back) = (path.display(), "put it back from a copy of .countersign/keys");
+    match source.kind() {
+        ErrorKind::NotFound => Some(format!("{place} is missing, and nothing is signed without it; {back}")),
+        ErrorKind::IsADirectory => Some(format!("{place} is a folder; {back}")),
+        ErrorKind::PermissionDenied => {
+            Some(format!("{place}: this OS user may not use it; ask whoever owns the workspace to do it"))
         }
-        ErrorKind::InvalidData => format!("{place} is not UTF-8 text; save it as that, or {fetch}"),
-        _ => return None,
-    })
-}
-
-/// The error of a workspace that another error is.
-fn workspace<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a WorkspaceError> {
-    if let Some(error) = error.downcast_ref::<WorkspaceError>() {
-        return Some(error);
-    }
-    if let Some(RequestError::Workspace(error)) = error.downcast_ref::<RequestError>() {
-        return Some(error);
-    }
-    if let Some(SigningError::Workspace(error)) = error.downcast_ref::<SigningError>() {
-        return Some(error);
-    }
-    if let Some(DriverError::Workspace(error)) = error.downcast_ref::<DriverError>() {
-        return Some(error);
-    }
-    match error.downcast_ref::<AnswerError>()? {
-        AnswerError::Workspace(error) | AnswerError::Signing(SigningError::Workspace(error)) => Some(error),
         _ => None,
-    }
-}
-
-fn broker<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a BrokerError> {
-    match error.downcast_ref::<DriverError>() {
-        Some(DriverError::Broker(error)) => Some(error),
-        _ => error.downcast_ref::<BrokerError>(),
     }
 }

@@ -46,7 +46,6 @@ mod tools;
 mod trust;
 mod verify;
 mod who;
-mod witness;
 mod yes;
 
 use std::process::ExitCode;

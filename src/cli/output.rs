@@ -12,7 +12,7 @@ use crate::{
     artifact::{RecordOutcome, YamlError, value::hides},
     broker::BrokerError,
     engagement::{Refusal, TrustRefusal},
-    gate::Style,
+    gate::{Style, rows},
     ledger::{KeyError, LedgerError, TrustError},
     runtime::{AnswerError, DriverError, RequestError, SigningError, WorkspaceError},
 };
@@ -156,8 +156,7 @@ macro_rules! coded {
     ($type:ty, $error:ident => $code:expr) => {
         impl From<$type> for CliError {
             fn from($error: $type) -> Self {
-                let message = super::files::of_the_workspace(&$error).unwrap_or_else(|| chain(&$error));
-                Self { code: $code, message }
+                Self { code: $code, message: chain(&$error) }
             }
         }
     };
@@ -176,12 +175,17 @@ coded!(TrustError, error => match &error {
     TrustError::Ledger(error) => ledger_code(error),
 });
 coded!(SigningError, error => signing_code(&error));
-coded!(KeyError, error => match &error {
-    // Nothing here shows that what was signed is this ledger's.
-    KeyError::Lost(_) | KeyError::Broken { .. } => Code::Unverified,
-    KeyError::Log(error) => ledger_code(error),
-    KeyError::Io { .. } | KeyError::Busy => Code::Failed,
-});
+impl From<KeyError> for CliError {
+    fn from(error: KeyError) -> Self {
+        let code = match &error {
+            // Nothing here shows that what was signed is this ledger's.
+            KeyError::Lost(_) | KeyError::Broken { .. } => Code::Unverified,
+            KeyError::Log(error) => ledger_code(error),
+            KeyError::Io { .. } | KeyError::Busy => Code::Failed,
+        };
+        Self { code, message: super::files::of_keys(&error).unwrap_or_else(|| chain(&error)) }
+    }
+}
 coded!(YamlError, error => Code::Usage);
 coded!(crate::lab::LabError, error => Code::Usage);
 coded!(RequestError, error => match &error {
@@ -264,12 +268,9 @@ pub fn interactive() -> bool {
 }
 
 /// How screens are rendered here.
-#[allow(clippy::disallowed_methods, reason = "the command line reads how wide its caller wants it")]
+#[allow(clippy::disallowed_methods, reason = "the command line reads what its caller wants it to look like")]
 pub fn style() -> Style {
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
-    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    let width = columns.or_else(terminal).unwrap_or(100);
-    let width = width.clamp(60, 120);
+    let width = given_columns().unwrap_or(100).clamp(60, 120);
     let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
     if plain { Style::plain(width) } else { Style::colour(width) }
 }
@@ -280,11 +281,14 @@ pub fn columns() -> Option<usize> {
     std::io::stdout().is_terminal().then(terminal_columns)
 }
 
-#[allow(clippy::disallowed_methods, reason = "the command line reads how wide its caller wants it")]
 fn terminal_columns() -> usize {
+    given_columns().filter(|columns| *columns > 0).unwrap_or(80).max(40)
+}
+
+#[allow(clippy::disallowed_methods, reason = "the command line reads how wide its caller wants it")]
+fn given_columns() -> Option<usize> {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
-    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    columns.or_else(terminal).filter(|columns| *columns > 0).unwrap_or(80).max(40)
+    columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
 }
 
 /// Prints a line of the answer that is a sentence, wrapped where a terminal is too narrow for it.
@@ -309,21 +313,7 @@ fn wrapped(text: &str, width: usize) -> String {
     }
     let indent = text.len() - body.len();
     let later = " ".repeat((indent + 2).min(width / 2));
-    let (mut done, mut line, mut bare) = (String::new(), " ".repeat(indent), true);
-    for word in body.split(' ') {
-        if !bare && line.chars().count() + 1 + word.chars().count() > width {
-            done.push_str(line.trim_end());
-            done.push('\n');
-            line.clone_from(&later);
-            bare = true;
-        }
-        if !bare {
-            line.push(' ');
-        }
-        line.push_str(word);
-        bare = false;
-    }
-    done + &line
+    rows(body, (&" ".repeat(indent), &later), width, false).join("\n")
 }
 
 /// So many of something, in words.

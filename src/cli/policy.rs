@@ -30,7 +30,6 @@ use super::{
     context::Context,
     list::table,
     output::{CliError, Code, count, plain, say, say_json, say_sentence},
-    witness::Hindered,
 };
 
 /// `policy`
@@ -94,7 +93,7 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
             waiting.push(&tried.rule);
         }
     }
-    let hindered = Hindered::of(context.workspace.folder()).lines();
+    let hindered = context.hindered().lines();
     let blueprints = context.workspace.blueprints()?;
     let unusable: Vec<String> = blueprints.wrong().map(str::to_owned).collect();
     let (mut blocked, mut untried) = (Vec::new(), Vec::new());

@@ -51,7 +51,7 @@ pub use changes::what_changed;
 pub use found::found_words;
 pub use leaving::Endpoint;
 pub use proof::proof_sections;
-pub use render::{Style, render};
+pub use render::{Style, render, rows};
 pub use screen::{Line, Screen, Section};
 pub use sequence::sequence_diagram;
 

@@ -79,6 +79,46 @@ fn short(key: &str) -> String {
     visible(key).chars().take_while(fits).collect()
 }
 
+/// Text in rows of at most so many columns, the first after one beginning and the others after another. A word that is wider
+/// than a row is broken where the row ends, or stands by itself in a wider one.
+pub fn rows(text: &str, (first, later): (&str, &str), most: usize, breaks: bool) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut row = first.to_owned();
+    let mut bare = true;
+    let mut pieces: Vec<&str> = text.split(' ').collect();
+    pieces.reverse();
+    while let Some(piece) = pieces.pop() {
+        let gap = usize::from(!bare);
+        if width(&row) + gap + width(piece) <= most || bare && !breaks {
+            row.extend((!bare).then_some(' '));
+            row.push_str(piece);
+            bare = false;
+        } else if !bare {
+            rows.push(row.trim_end().to_owned());
+            row = later.to_owned();
+            bare = true;
+            pieces.push(piece);
+        } else {
+            let mut room = most.saturating_sub(width(&row));
+            let fits = |c: char| {
+                let fits = columns(c) <= room;
+                room = room.saturating_sub(columns(c));
+                fits
+            };
+            let end = piece.char_indices().map(|(at, c)| (at + c.len_utf8(), c));
+            let end = end.scan(fits, |fits, (end, c)| fits(c).then_some(end)).last().unwrap_or(piece.len());
+            let (now, rest) = piece.split_at_checked(end).unwrap_or((piece, ""));
+            row.push_str(now);
+            bare = false;
+            if !rest.is_empty() {
+                pieces.push(rest);
+            }
+        }
+    }
+    rows.push(row.trim_end().to_owned());
+    rows
+}
+
 struct Page {
     style: Style,
     text: String,
@@ -123,40 +163,7 @@ impl Page {
 
     /// Text in rows no wider than the style, the first after `first`, the others after `later`.
     fn wrap(&mut self, paint: Paint, first: &str, later: &str, text: &str) {
-        let mut row = first.to_owned();
-        let mut bare = true;
-        let mut pieces: Vec<&str> = text.split(' ').collect();
-        pieces.reverse();
-        while let Some(piece) = pieces.pop() {
-            let gap = usize::from(!bare);
-            if width(&row) + gap + width(piece) <= self.style.width {
-                row.extend((!bare).then_some(' '));
-                row.push_str(piece);
-                bare = false;
-            } else if !bare {
-                self.row(paint, row.trim_end());
-                row = later.to_owned();
-                bare = true;
-                pieces.push(piece);
-            } else {
-                // One word that is wider than a row is broken where the row ends.
-                let mut room = self.style.width.saturating_sub(width(&row));
-                let fits = |c: char| {
-                    let fits = columns(c) <= room;
-                    room = room.saturating_sub(columns(c));
-                    fits
-                };
-                let end = piece.char_indices().map(|(at, c)| (at + c.len_utf8(), c));
-                let end = end.scan(fits, |fits, (end, c)| fits(c).then_some(end)).last().unwrap_or(piece.len());
-                let (now, rest) = piece.split_at_checked(end).unwrap_or((piece, ""));
-                row.push_str(now);
-                bare = false;
-                if !rest.is_empty() {
-                    pieces.push(rest);
-                }
-            }
-        }
-        self.row(paint, row.trim_end());
+        rows(text, (first, later), self.style.width, true).iter().for_each(|row| self.row(paint, row));
     }
 
     fn row(&mut self, paint: Paint, row: &str) {

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use crate::artifact::{Blueprint, from_yaml};
 
-use super::workspace::{WorkspaceError, unread};
+use super::{
+    unread::{unread, unusable},
+    workspace::WorkspaceError,
+};
 
 /// Where they lie in a workspace.
 const FOLDER: &str = "prompts/blueprints";
@@ -34,8 +37,7 @@ impl Blueprints {
     /// An error where their folder cannot be read.
     pub(super) fn read(root: &Path) -> Result<Self, WorkspaceError> {
         let folder = root.join(FOLDER);
-        let no_folder =
-            |error: std::io::Error| WorkspaceError::File { path: folder.clone(), reason: error.to_string() };
+        let no_folder = |error: std::io::Error| unusable(&folder, &error);
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(no_folder)? {
             let path = entry.map_err(no_folder)?.path();

@@ -15,7 +15,7 @@ use crate::{
     tool::{Kept, Manifest, Pins, Toolbox, filled},
 };
 
-use super::workspace::{WorkspaceError, file_error};
+use super::{unread::unusable, workspace::WorkspaceError};
 
 /// The texts that a catalog is parsed from.
 pub(super) struct CatalogFiles {
@@ -185,10 +185,10 @@ pub(super) fn files(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(St
 /// The same without what is in them.
 fn listed(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(String, PathBuf)>, WorkspaceError> {
     let path = root.join(name);
-    let entries = std::fs::read_dir(&path).map_err(|error| file_error(&path, &error))?;
+    let entries = std::fs::read_dir(&path).map_err(|error| unusable(&path, &error))?;
     let mut files = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|error| file_error(&path, &error))?.path();
+        let entry = entry.map_err(|error| unusable(&path, &error))?.path();
         let wanted = entry.extension().is_some_and(|extension| endings.iter().any(|ending| extension == *ending));
         if let (true, Some(file)) = (wanted, entry.file_name().and_then(|file| file.to_str())) {
             files.push((format!("{name}/{file}"), entry.clone()));
@@ -199,5 +199,5 @@ fn listed(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(String, Path
 }
 
 pub(super) fn read(path: &Path) -> Result<String, WorkspaceError> {
-    std::fs::read_to_string(path).map_err(|error| file_error(path, &error))
+    std::fs::read_to_string(path).map_err(|error| unusable(path, &error))
 }

@@ -16,6 +16,7 @@ use std::{
 
 use serde::Deserialize;
 use tokio::{io::AsyncWriteExt, process::Command};
+use toml::Spanned;
 
 use crate::ledger::{Checkpoint, LedgerError, Store, log_root, read_checkpoints};
 
@@ -28,17 +29,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Witness {
     /// A file that checkpoints are appended to.
     #[serde(default)]
-    file: Option<PathBuf>,
+    pub(super) file: Option<Spanned<PathBuf>>,
     /// A git work tree in which they are committed, in `checkpoints/LEDGER`.
     #[serde(default)]
-    git: Option<PathBuf>,
+    pub(super) git: Option<Spanned<PathBuf>>,
     /// Whether a commit is pushed to where its branch goes.
     #[serde(default)]
-    push: bool,
+    pub(super) push: Option<Spanned<bool>>,
     /// A program with its arguments that is given one checkpoint at a time on its standard input, and takes it with exit
     /// code 0.
     #[serde(default)]
-    command: Option<Vec<String>>,
+    pub(super) command: Option<Spanned<Vec<String>>>,
 }
 
 /// Gives each place what it has not got; the answer is what went wrong, in words.
@@ -63,16 +64,17 @@ pub(super) async fn publish(witness: &Witness, store: &dyn Store, root: &Path) -
         Err(Unpublished::Ever(why)) => wrong.push(format!("checkpoints are not published to {place}: {why}")),
     };
     if let Some(file) = &witness.file {
-        let file = root.join(file);
+        let file = root.join(file.get_ref());
         let outcome = to_file(store, &file).await.map(|_| ());
         said(file.display().to_string(), outcome);
     }
     if let Some(folder) = &witness.git {
-        let folder = root.join(folder);
-        let outcome = to_git(store, &folder, witness.push).await;
+        let folder = root.join(folder.get_ref());
+        let push = witness.push.as_ref().is_some_and(|push| *push.get_ref());
+        let outcome = to_git(store, &folder, push).await;
         said(folder.display().to_string(), outcome);
     }
-    if let Some(command) = &witness.command {
+    if let Some(command) = witness.command.as_ref().map(Spanned::get_ref) {
         let outcome = to_command(store, command, root, &state.join("published")).await;
         said(format!("`{}`", command.first().map_or("", String::as_str)), outcome);
     }

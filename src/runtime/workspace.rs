@@ -5,7 +5,7 @@
 
 use std::{
     error::Error,
-    io::{self, ErrorKind},
+    ffi::OsStr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -28,6 +28,7 @@ use super::{
     blueprints::Blueprints,
     catalog_files::{CatalogFiles, files, policy_problems, read},
     found::Derived,
+    hindered::Hindered,
     revision::revision,
     solver::{Solver, SolverSearch},
     stamps::Stamps,
@@ -77,6 +78,8 @@ pub struct Workspace {
     kept: Kept,
     solver: Option<PathBuf>,
     witness: Witness,
+    /// The text of countersign.toml.
+    config: String,
     store: Arc<dyn Store>,
     catalog: Mutex<Option<Known>>,
     pub(super) derived: Mutex<Vec<Derived>>,
@@ -119,6 +122,9 @@ pub enum WorkspaceError {
         /// Why.
         reason: String,
     },
+    /// A file or folder of the workspace cannot be read: which, why, and what to do.
+    #[error("{0}")]
+    Unread(String),
     /// A file says something wrong, at a place.
     #[error(transparent)]
     Yaml(#[from] YamlError),
@@ -142,19 +148,6 @@ pub enum WorkspaceError {
     /// Someone who is not listed.
     #[error("{0} is not in policies/people.yaml; ask an owner to add them")]
     Nobody(String),
-}
-
-/// Why a file cannot be read, in words.
-pub fn unread(place: &str, error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => format!("there is no file `{place}`"),
-        ErrorKind::PermissionDenied => {
-            format!("{place}: this OS user may not read it; give it leave to, or name another file")
-        }
-        ErrorKind::IsADirectory => format!("{place} is a folder; name a file"),
-        ErrorKind::InvalidData => format!("{place} is not UTF-8 text; save it as that"),
-        _ => format!("{place}: {error}"),
-    }
 }
 
 impl Workspace {
@@ -194,6 +187,7 @@ impl Workspace {
             kept,
             solver,
             witness,
+            config: text,
             store: Arc::new(store),
             catalog: Mutex::new(None),
             derived: Mutex::default(),
@@ -205,6 +199,12 @@ impl Workspace {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.root
+    }
+
+    /// The places of `[witness]` to which nothing can be published as things are; programs without a path are looked for
+    /// in `search`, as `PATH` has it.
+    pub fn hindered(&self, search: &OsStr) -> Hindered {
+        Hindered::of(&self.witness, &self.config, &self.root, search)
     }
 
     /// The solver: the one that countersign.toml names, else the one that the caller's environment has.
@@ -462,6 +462,6 @@ fn write(path: &Path, text: &str) -> Result<(), WorkspaceError> {
     std::fs::rename(&temporary, path).map_err(|error| file_error(path, &error))
 }
 
-pub(super) fn file_error(path: &Path, error: &std::io::Error) -> WorkspaceError {
+fn file_error(path: &Path, error: &std::io::Error) -> WorkspaceError {
     WorkspaceError::File { path: path.to_owned(), reason: error.to_string() }
 }

@@ -1,30 +1,15 @@
 //! What is wrong with `[witness]` of countersign.toml before anything is published: what can never be, and what has to
-//! be made first. Publishing itself is the runtime's.
+//! be made first.
 
 use std::{
+    ffi::OsStr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
 use toml::Spanned;
 
-use super::output::CliError;
-
-/// What is looked at of countersign.toml, which has been read before.
-#[derive(Default, Deserialize)]
-struct Config {
-    #[serde(default)]
-    witness: Witness,
-}
-
-#[derive(Default, Deserialize)]
-struct Witness {
-    file: Option<Spanned<PathBuf>>,
-    git: Option<Spanned<PathBuf>>,
-    push: Option<Spanned<bool>>,
-    command: Option<Spanned<Vec<String>>>,
-}
+use super::{witness::Witness, workspace::WorkspaceError};
 
 /// The places of `[witness]` to which nothing can be published as things are, each with its line and what to do.
 #[derive(Debug, Default)]
@@ -36,10 +21,9 @@ pub struct Hindered {
 }
 
 impl Hindered {
-    /// Looks at the places that a workspace names.
-    pub fn of(workspace: &Path) -> Self {
-        let text = std::fs::read_to_string(workspace.join("countersign.toml")).unwrap_or_default();
-        let Config { witness } = toml::from_str(&text).unwrap_or_default();
+    /// Looks at the places that a workspace names; `text` is its countersign.toml, and programs without a path are looked
+    /// for in `search`.
+    pub(super) fn of(witness: &Witness, text: &str, workspace: &Path, search: &OsStr) -> Self {
         let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
         let said = |at: std::ops::Range<usize>, why: String| format!("countersign.toml:{}: {why}", line(at.start));
         let mut found = Self::default();
@@ -72,7 +56,7 @@ impl Hindered {
                     found.never.push(said(command.span(), why.into()));
                 }
                 Some(program) => {
-                    if let Some(why) = no_program(program, workspace) {
+                    if let Some(why) = no_program(program, workspace, search) {
                         let why = format!("nothing can be published by the command of [witness]: {why}");
                         found.now.push(said(command.span(), why));
                     }
@@ -87,8 +71,8 @@ impl Hindered {
     /// # Errors
     ///
     /// A configuration that could never publish anything.
-    pub fn notes(self) -> Result<Vec<String>, CliError> {
-        if self.never.is_empty() { Ok(self.now) } else { Err(CliError::usage(self.never.join("\n"))) }
+    pub fn notes(self) -> Result<Vec<String>, WorkspaceError> {
+        if self.never.is_empty() { Ok(self.now) } else { Err(WorkspaceError::Problems(self.never)) }
     }
 
     /// All of it.
@@ -119,8 +103,7 @@ fn no_work_tree(path: &Path) -> Option<String> {
     (!tree).then(|| format!("{here} is in no git work tree; make one with `git init {here}`"))
 }
 
-#[allow(clippy::disallowed_methods, reason = "a program without a path is looked for where this process would")]
-fn no_program(program: &str, workspace: &Path) -> Option<String> {
+fn no_program(program: &str, workspace: &Path, search: &OsStr) -> Option<String> {
     let runs = |path: &Path| path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
     if program.contains('/') {
         let path = workspace.join(program);
@@ -132,7 +115,6 @@ fn no_program(program: &str, workspace: &Path) -> Option<String> {
             None
         };
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| runs(&folder.join(program)));
+    let found = std::env::split_paths(search).any(|folder| runs(&folder.join(program)));
     (!found).then(|| format!("`{program}` is nowhere on the path (PATH); install it, or give its whole path"))
 }
