@@ -15,7 +15,8 @@ use serde_json::ser::{CharEscape, Formatter, Serializer};
 const SAFE: u64 = 1 << 53;
 
 pub(super) fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
-    let mut out = Vec::with_capacity(256);
+    // Most events fit.
+    let mut out = Vec::with_capacity(1024);
     let spelling = Spelling { out: &mut out, members: Vec::new(), objects: Vec::new(), sorted: Vec::new() };
     value.serialize(&mut Serializer::with_formatter(io::sink(), spelling))?;
     Ok(out)

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::Visitor};
+use serde::{Deserialize, Serialize, de::Visitor, ser::Error};
 use sha2::{Digest as _, Sha256};
 
 use super::canonical::to_vec;
@@ -74,19 +74,29 @@ impl Digest {
     }
 
     fn letters(&self) -> [u8; 64] {
-        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
         let mut letters = [0; 64];
+        self.put_letters(&mut letters);
+        letters
+    }
+
+    fn put_letters(&self, letters: &mut [u8]) {
+        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
         for (pair, byte) in letters.chunks_exact_mut(2).zip(&self.0) {
             pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
         }
-        letters
+    }
+
+    /// As it is written, without an allocation: every event names several.
+    fn written(&self) -> [u8; 71] {
+        let mut written = *b"sha256:________________________________________________________________";
+        self.put_letters(written.split_at_mut(7).1);
+        written
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        f.write_str(std::str::from_utf8(&self.letters()).map_err(|_| fmt::Error)?)
+        f.write_str(std::str::from_utf8(&self.written()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -121,7 +131,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(&self.written()).map_err(S::Error::custom)?)
     }
 }
 

@@ -194,7 +194,7 @@ impl Bundle {
 
     /// Verifies it, holding signatures against allowed signers of the verifier's own too.
     pub fn verify_against(&self, signers: Option<&AllowedSigners>) -> Verification {
-        verify_against(&self.events, &|digest| self.blobs.get(digest).cloned(), signers)
+        verify_against(&self.events, &self.blobs, signers)
     }
 }
 

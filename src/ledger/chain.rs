@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    artifact::{CanonicalError, Digest, EngagementId, canonical, digest_bytes},
+    artifact::{CanonicalError, Digest, Digester, EngagementId, canonical},
     engagement::{Actor, Body, Event},
 };
 
@@ -85,7 +85,7 @@ pub fn seal(
 ) -> Result<Sealed, ChainError> {
     let mut event = Event { engagement: engagement.clone(), seq, at, actor, body, prev, hash: Digest::ZERO };
     let bytes = canonical(&event)?;
-    event.hash = digest_bytes(&without_hash(&bytes, &event.hash).ok_or(ChainError::NotCanonical(seq))?);
+    event.hash = hash_of(&bytes, &event.hash).ok_or(ChainError::NotCanonical(seq))?;
     let bytes = replaced(bytes, &Digest::ZERO, &event.hash).ok_or(ChainError::NotCanonical(seq))?;
     let event = check(&bytes, seq, prev)?;
     Ok(Sealed { event, bytes })
@@ -102,8 +102,7 @@ pub fn read(bytes: &[u8]) -> Result<Event, ChainError> {
     if canonical(&event)? != bytes {
         return Err(ChainError::NotCanonical(event.seq));
     }
-    let rest = without_hash(bytes, &event.hash).ok_or(ChainError::NotCanonical(event.seq))?;
-    let is = digest_bytes(&rest);
+    let is = hash_of(bytes, &event.hash).ok_or(ChainError::NotCanonical(event.seq))?;
     if is == event.hash { Ok(event) } else { Err(ChainError::Hash { seq: event.seq, says: event.hash, is }) }
 }
 
@@ -131,14 +130,18 @@ fn member(hash: &Digest) -> String {
 /// Where that is. Members are sorted by name, and after an event's own `hash` come only `kind`, `prev` and `seq`, none of
 /// which can hold these bytes: the last place is the right one, whatever the arguments of a call say.
 fn place_of(bytes: &[u8], member: &str) -> Option<usize> {
-    bytes.windows(member.len()).rposition(|window| window == member.as_bytes())
+    let quoted = |window: &[u8]| window.first() == Some(&b'"');
+    bytes.windows(member.len()).rposition(|window| quoted(window) && window == member.as_bytes())
 }
 
-/// The canonical form of everything but `hash`, from the canonical bytes of the whole.
-fn without_hash(bytes: &[u8], hash: &Digest) -> Option<Vec<u8>> {
+/// The digest of the canonical form of everything but `hash`, from the canonical bytes of the whole.
+fn hash_of(bytes: &[u8], hash: &Digest) -> Option<Digest> {
     let member = member(hash);
     let at = place_of(bytes, &member)?;
-    Some([bytes.get(..at)?, bytes.get(at + member.len()..)?].concat())
+    let mut rest = Digester::default();
+    rest.update(bytes.get(..at)?);
+    rest.update(bytes.get(at + member.len()..)?);
+    Some(rest.finish())
 }
 
 /// The canonical bytes with another hash, which is as long.

@@ -18,6 +18,8 @@ mod stages;
 mod steps;
 mod verification;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -42,21 +44,20 @@ use super::{
     mentions::{Mention, Need, beside, mentions},
 };
 
-/// Verifies the stored bytes of one engagement's events; `blob` gives the stored bytes of what they name.
-pub fn verify(events: &[Vec<u8>], blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> Verification {
-    verify_against(events, blob, None)
+/// Verifies the stored bytes of one engagement's events; `blobs` are the stored bytes of what they name.
+pub fn verify(events: &[Vec<u8>], blobs: &BTreeMap<Digest, Vec<u8>>) -> Verification {
+    verify_against(events, blobs, None)
 }
 
 /// The same, holding signatures against allowed signers of the verifier's own too: those that lie beside a chain say
 /// what it was checked against when it was written, and not that they are the right ones.
 pub fn verify_against(
     events: &[Vec<u8>],
-    blob: &dyn Fn(&Digest) -> Option<Vec<u8>>,
+    blobs: &BTreeMap<Digest, Vec<u8>>,
     signers: Option<&AllowedSigners>,
 ) -> Verification {
     let mut walk = Walk {
-        blob,
-        papers: Papers::new(blob),
+        papers: Papers::new(blobs),
         signers,
         problems: Vec::new(),
         notes: Vec::new(),
@@ -94,7 +95,6 @@ pub fn verify_against(
 }
 
 struct Walk<'a> {
-    blob: &'a dyn Fn(&Digest) -> Option<Vec<u8>>,
     papers: Papers<'a>,
     signers: Option<&'a AllowedSigners>,
     problems: Vec<Problem>,
@@ -188,7 +188,7 @@ impl Walk<'_> {
             self.problem(place, what);
         }
         self.documents(&event, place);
-        if let Some(digest) = self.gone.note(&event, self.blob) {
+        if let Some(digest) = self.gone.note(&event, &self.papers) {
             self.problem(place, format!("says that {digest} was destroyed, and it is here"));
         }
         if !self.broken {

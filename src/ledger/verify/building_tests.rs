@@ -113,7 +113,7 @@ fn file(story: &mut Story, flow: &AutomationFlow) {
 }
 
 pub(super) fn found(story: &Story) -> Verification {
-    verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned())
+    verify(&story.bytes(), &story.blobs)
 }
 
 #[test]

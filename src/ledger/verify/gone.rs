@@ -13,6 +13,7 @@ use crate::{
 use super::{
     super::mentions::{Mention, Need},
     Problem,
+    papers::{Here, Papers},
 };
 
 /// What is not there, and what was destroyed.
@@ -31,12 +32,12 @@ struct Redaction {
 
 impl Gone {
     /// Takes note of what an event says was destroyed; the answer is the first document that is here all the same.
-    pub(super) fn note(&mut self, event: &Event, blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> Option<Digest> {
+    pub(super) fn note(&mut self, event: &Event, papers: &Papers<'_>) -> Option<Digest> {
         let Body::Redacted(redacted) = &event.body else { return None };
         let Redacted { destroyed, reason, role, .. } = redacted;
         let said = format!("redacted at event {}, by {} in the role {role} ({reason})", event.seq, event.actor);
         self.redactions.push(Redaction { said, destroyed: destroyed.clone() });
-        destroyed.iter().find(|digest| blob(digest).is_some()).copied()
+        destroyed.iter().find(|digest| !matches!(papers.here(digest), Here::Missing)).copied()
     }
 
     /// What is wrong about what is missing, and what is to be known of it.

@@ -98,7 +98,7 @@ fn destroyed(story: &mut Story, redacted: &Redacted) {
 }
 
 fn check(story: &Story) -> Verification {
-    verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned())
+    verify(&story.bytes(), &story.blobs)
 }
 
 fn whats(verification: &Verification) -> String {

@@ -63,7 +63,7 @@ fn found(change: impl Fn(&mut Story)) -> Vec<String> {
     let mut story = Story::whole("k7m2q");
     change(&mut story);
     story.reconcile();
-    let verification = verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned());
+    let verification = verify(&story.bytes(), &story.blobs);
     verification.problems.iter().map(ToString::to_string).collect()
 }
 
@@ -179,7 +179,7 @@ fn a_change_that_nobody_approved_is_named_and_at_stage_1_wrong_under_the_policie
         act.rules = vec![spoke];
         answer(&mut story).calls.clear();
         story.reconcile();
-        verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned())
+        verify(&story.bytes(), &story.blobs)
     };
     let shipped = crate::policy::PolicyTexts {
         guardrails: include_str!("../../../policies/guardrails.cedar"),

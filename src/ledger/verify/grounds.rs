@@ -56,14 +56,14 @@ impl Grounds {
         let approved_on = ApprovedOn::deserialize(request.get("approved_on")?).ok()?;
         let decided_on = CatalogDigests::deserialize(request.get("decided_on")?).ok()?;
         let facts = Facts::deserialize(request.get("facts")?).ok()?;
-        let people = serde_json::from_slice(&papers.bytes(&decided_on.people)?).ok()?;
+        let people = serde_json::from_slice(papers.bytes(&decided_on.people)?).ok()?;
         let tool = |(name, digest): (&ToolName, &Digest)| {
-            let defined: Defined = serde_json::from_slice(&papers.bytes(digest)?).ok()?;
+            let defined: Defined = serde_json::from_slice(papers.bytes(digest)?).ok()?;
             Some((name.clone(), defined.tool))
         };
         let tools = approved_on.tools.iter().map(tool).collect::<Option<_>>()?;
         let entries = approved_on.targets.values().chain(approved_on.found.iter().flat_map(BTreeMap::values));
-        let target = |digest: &Digest| serde_json::from_slice::<Target>(&papers.bytes(digest)?).ok();
+        let target = |digest: &Digest| serde_json::from_slice::<Target>(papers.bytes(digest)?).ok();
         let targets = entries.map(target).collect::<Option<_>>()?;
         let inventory = Inventory {
             kind: InventoryKind::Inventory,

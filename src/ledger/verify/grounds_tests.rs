@@ -114,7 +114,7 @@ impl Told {
 
     fn verified(&self) -> Verification {
         let story = self.story();
-        verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned())
+        verify(&story.bytes(), &story.blobs)
     }
 
     /// What is found, in one text.

@@ -20,7 +20,7 @@ use super::grounds::Grounds;
 type Read<T> = RefCell<BTreeMap<Digest, Option<Arc<T>>>>;
 
 pub(super) struct Papers<'a> {
-    blob: &'a dyn Fn(&Digest) -> Option<Vec<u8>>,
+    blobs: &'a BTreeMap<Digest, Vec<u8>>,
     /// Those that are there and what their digests say.
     unchanged: RefCell<BTreeSet<Digest>>,
     /// Several rules look at the same approval request.
@@ -48,16 +48,16 @@ pub(super) enum Here {
 }
 
 impl<'a> Papers<'a> {
-    pub(super) fn new(blob: &'a dyn Fn(&Digest) -> Option<Vec<u8>>) -> Self {
+    pub(super) fn new(blobs: &'a BTreeMap<Digest, Vec<u8>>) -> Self {
         let (documents, flows, specs, args, catalogs, grounds) = Default::default();
-        Self { blob, unchanged: RefCell::default(), documents, flows, specs, args, catalogs, grounds }
+        Self { blobs, unchanged: RefCell::default(), documents, flows, specs, args, catalogs, grounds }
     }
 
     pub(super) fn here(&self, digest: &Digest) -> Here {
         if self.unchanged.borrow().contains(digest) {
             return Here::Unchanged;
         }
-        match (self.blob)(digest).map(|bytes| digest_bytes(&bytes)) {
+        match self.blobs.get(digest).map(|bytes| digest_bytes(bytes)) {
             None => Here::Missing,
             Some(is) if is == *digest => {
                 self.unchanged.borrow_mut().insert(*digest);
@@ -68,13 +68,13 @@ impl<'a> Papers<'a> {
     }
 
     /// The bytes of a document, and nothing where they are not what its digest says.
-    pub(super) fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
-        let same = |bytes: &Vec<u8>| self.unchanged.borrow().contains(digest) || digest_bytes(bytes) == *digest;
-        (self.blob)(digest).filter(same)
+    pub(super) fn bytes(&self, digest: &Digest) -> Option<&'a [u8]> {
+        let same = |bytes: &&Vec<u8>| self.unchanged.borrow().contains(digest) || digest_bytes(bytes) == *digest;
+        self.blobs.get(digest).filter(same).map(Vec::as_slice)
     }
 
     pub(super) fn document(&self, digest: &Digest) -> Option<Arc<Value>> {
-        kept(&self.documents, digest, || serde_json::from_slice(&self.bytes(digest)?).ok())
+        kept(&self.documents, digest, || serde_json::from_slice(self.bytes(digest)?).ok())
     }
 
     pub(super) fn flow(&self, digest: &Digest) -> Option<Arc<AutomationFlow>> {

@@ -35,7 +35,7 @@ fn found(facts: &Value, layer: Layer, policies: &Value) -> Vec<String> {
     let policy = PolicyAnswer { rules, facts, policies: digest_of(policies).unwrap() };
     (story.answered().request, story.answered().policy) = (request, Some(policy));
     story.events[3].1 = Actor::Policy;
-    let verification = verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned());
+    let verification = verify(&story.bytes(), &story.blobs);
     verification.problems.iter().map(ToString::to_string).collect()
 }
 
@@ -99,7 +99,7 @@ fn found_beside(told: &Value, rules: &[Spoke], gates: &str) -> Vec<String> {
     let policy = PolicyAnswer { rules: rules.to_vec(), facts, policies };
     (story.answered().request, story.answered().policy) = (request, Some(policy));
     story.events[3].1 = Actor::Policy;
-    let verification = verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned());
+    let verification = verify(&story.bytes(), &story.blobs);
     verification.problems.iter().map(ToString::to_string).collect()
 }
 

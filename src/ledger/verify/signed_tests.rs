@@ -33,7 +33,7 @@ fn signed(seed: u8) -> Story {
 }
 
 fn check(story: &Story, own: Option<&AllowedSigners>) -> Verification {
-    verify_against(&story.bytes(), &|digest| story.blobs.get(digest).cloned(), own)
+    verify_against(&story.bytes(), &story.blobs, own)
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_question_that_needs_less_than_gate_1_did_is_found() {
             let crate::engagement::Body::Answered(answered) = &mut story.events[at + 1].2 else { panic!() };
             answered.request = request;
         }
-        let verification = super::verify(&story.bytes(), &|digest| story.blobs.get(digest).cloned());
+        let verification = super::verify(&story.bytes(), &story.blobs);
         verification.problems.iter().any(|problem| problem.what.contains("where gate 1 needed a signature"))
     };
     let needs = json!({"signature_because": ["it reaches production"]});

@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn check(events: &[Vec<u8>], blobs: &BTreeMap<Digest, Vec<u8>>) -> Verification {
-    verify(events, &|digest| blobs.get(digest).cloned())
+    verify(events, blobs)
 }
 
 #[test]
