@@ -152,7 +152,9 @@ impl Toolbox {
     pub fn definition_document(&self, name: &ToolName) -> Value {
         let manifest = self.manifest_of(name);
         let pin = manifest.and_then(|manifest| self.pin(&manifest.family));
-        json!({"tool": self.tool(name), "server": manifest.map(|manifest| &manifest.server), "pin": pin})
+        let (server, simulated) =
+            (manifest.map(|manifest| &manifest.server), manifest.map(|manifest| manifest.simulated));
+        json!({"tool": self.tool(name), "server": server, "pin": pin, "simulated": simulated})
     }
 
     fn define(&self, name: &ToolName) -> Result<Digest, CanonicalError> {

@@ -37,6 +37,8 @@ pub(super) struct Grounds {
 #[derive(Deserialize)]
 struct Defined {
     tool: Option<DefinedTool>,
+    /// Definitions of before do not say it.
+    simulated: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +48,9 @@ struct DefinedTool {
     target: String,
     #[serde(default)]
     undo: Option<IgnoredAny>,
+    /// Stands beside the tool, for all tools of its server.
+    #[serde(skip)]
+    simulated: Option<bool>,
 }
 
 impl Grounds {
@@ -59,7 +64,7 @@ impl Grounds {
         let people = serde_json::from_slice(papers.bytes(&decided_on.people)?).ok()?;
         let tool = |(name, digest): (&ToolName, &Digest)| {
             let defined: Defined = serde_json::from_slice(papers.bytes(digest)?).ok()?;
-            Some((name.clone(), defined.tool))
+            Some((name.clone(), defined.tool.map(|tool| DefinedTool { simulated: defined.simulated, ..tool })))
         };
         let tools = approved_on.tools.iter().map(tool).collect::<Option<_>>()?;
         let entries = approved_on.targets.values().chain(approved_on.found.iter().flat_map(BTreeMap::values));
@@ -92,8 +97,8 @@ impl Grounds {
             effect: tool.effect,
             target: &tool.target,
             irreversible: tool.effect != Effect::Read && tool.undo.is_none(),
-            // No definition says it; what the request says is taken.
-            simulated: self.facts.simulated,
+            // Where no definition says it, what the request says is taken.
+            simulated: tool.simulated.unwrap_or(self.facts.simulated),
         })
     }
 
@@ -215,6 +220,7 @@ fn told_otherwise(grounds: &Grounds, spec: &Spec, flow: Option<Option<&Automatio
         Some(Some(flow)) => is = flow_facts(&reach, flow, &tool, inventory),
         Some(None) => {
             let environment = |name: &String| inventory.target(name).map(|target| target.environment.clone());
+            is.simulated = reach.simulated;
             is.environments = told.targets.iter().filter_map(environment).collect();
             is.targets.retain(|name| told.unlisted_targets || reach.unlisted_targets || reach.targets.contains(name));
         }
@@ -233,6 +239,7 @@ fn told_otherwise(grounds: &Grounds, spec: &Spec, flow: Option<Option<&Automatio
         .or(differs("whether all targets are listed", unlisted != grounds.approved_on.unlisted_targets))
         .or(differs("how much is changed", is.writes != told.writes || is.destructive != told.destructive))
         .or(differs("what cannot be taken back", is.irreversible != told.irreversible))
+        .or(differs("whether all of it is simulated", is.simulated != told.simulated))
         .or(differs("the risk", !finds && is.risk != told.risk))?;
     Some(format!("that says otherwise than its spec, flow, tools and targets: {what}"))
 }

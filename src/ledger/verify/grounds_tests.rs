@@ -18,6 +18,8 @@ const READ: usize = 5;
 struct Told {
     people: Value,
     tool: Value,
+    /// Whether its server only simulates; definitions of before do not say.
+    simulated: Value,
     target: Value,
     grant: Value,
     args: Value,
@@ -44,6 +46,7 @@ impl Default for Told {
                     "required": ["zone"],
                 },
             }),
+            simulated: json!(true),
             target: json!({
                 "name": "corp.example.com", "is": "zone", "environment": "lab", "tags": [], "groups": ["lab-zones"],
             }),
@@ -72,7 +75,8 @@ impl Told {
         let people = serde_json::to_value(serde_json::from_value::<crate::facts::People>(self.people.clone()).unwrap());
         let people = story.document(&people.unwrap());
         let policies = story.document(&json!({"guardrails": "", "stages": "", "gates": ""}));
-        let tool = story.document(&json!({"tool": self.tool, "server": null, "pin": null}));
+        let tool =
+            story.document(&json!({"tool": self.tool, "server": null, "pin": null, "simulated": self.simulated}));
         let target = story.document(&self.target);
         let mut request = json!({
             "engagement": story.id, "about": "gate1", "artifact": spec, "grounds_kept": true,
@@ -343,10 +347,14 @@ fn the_facts_of_a_question_follow_from_what_lies_beside_it() {
         (lies("/facts/destructive", json!(1)), "how much is changed"),
         (lies("/facts/irreversible", json!(["dns.record.create"])), "what cannot be taken back"),
         (lies("/facts/risk", json!("high")), "the risk"),
+        (lies("/facts/simulated", json!(false)), "whether all of it is simulated"),
+        (Told { simulated: json!(false), ..Told::default() }, "whether all of it is simulated"),
     ] {
         let (found, what) = (told.found(), format!("says otherwise than its spec, flow, tools and targets: {what}"));
         assert!(found.contains(&what), "{what}: {found}");
     }
+    // Definitions of before do not say it; what the request says of it is taken.
+    assert_eq!(Told { simulated: Value::Null, ..lies("/facts/simulated", json!(false)) }.found(), "");
 }
 
 #[test]
