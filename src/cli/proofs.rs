@@ -262,15 +262,15 @@ pub async fn hold_to_what_was_seen(
 }
 
 /// The same for the chain of trust stages.
-pub async fn hold_trust_against(
+pub async fn trust_held_against(
     context: &Context,
     events: u64,
     against: Option<&Path>,
-) -> Result<(Vec<Problem>, Freshness), CliError> {
+) -> Result<Verification, CliError> {
     let mut verification = Verification::unwitnessed(events);
     hold_against(context, &EngagementId::trust(), against, &mut verification).await?;
     if against.is_some() {
         verification.wants_a_witness();
     }
-    Ok((verification.problems, verification.freshness))
+    Ok(verification)
 }

@@ -10,8 +10,7 @@ use crate::{
     engagement::{Body, Event, State},
     facts::AllowedSigners,
     ledger::{
-        Bundle, Freshness, Problem, TrustBook, Verification, VerifierKey, read_bundle, read_bundle_file, read_plain,
-        verify_bundle,
+        Bundle, Problem, TrustBook, Verification, VerifierKey, read_bundle, read_bundle_file, read_plain, verify_bundle,
     },
     runtime::WorkspaceError,
 };
@@ -21,7 +20,7 @@ use super::{
     auditor::{LogShown, cosigned, not_checked, read_keys},
     context::Context,
     files,
-    output::{CliError, Code, count, plain, say, say_json, say_sentence},
+    output::{CliError, Code, count, plain, say_json, say_sentence},
     proofs,
 };
 
@@ -102,14 +101,7 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         verification.wants_a_witness();
     }
     let log = log.map(|log| log.tell(&keys, &mut verification));
-    if global.json {
-        say_json(&Verified { verification: &verification, log })?;
-    } else {
-        for line in lines(&verification) {
-            say_sentence(line);
-        }
-    }
-    Ok(if verification.ok { Code::Done } else { Code::Unverified })
+    tell(global, "The chain", &verification, log)
 }
 
 /// What a program is told.
@@ -200,36 +192,26 @@ async fn trust(
     keys: &[VerifierKey],
 ) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
-    LogShown::of_workspace(&context).await?.hold(keys)?;
     let book = TrustBook::open(std::sync::Arc::clone(context.workspace.store())).await.map_err(unverified)?;
-    let (events, head) = (book.events().len(), book.trust().head());
-    let mut problems = book.verify(signers).await.map_err(unverified)?;
-    let (of_the_log, freshness) = proofs::hold_trust_against(&context, events as u64, against).await?;
-    problems.extend(of_the_log);
+    let mut verification = proofs::trust_held_against(&context, book.events().len() as u64, against).await?;
+    verification.head = Some(book.trust().head());
+    let found = book.verify(signers).await.map_err(unverified)?;
+    verification.problems.splice(..0, found);
+    let says = if signers.is_some() { "the signers given" } else { "the allowed signers kept with the chain" };
+    let good = format!("every signature is good as {says} have it; lowering a stage needs none");
+    verification.notes.splice(..0, verification.problems.is_empty().then_some(good));
+    let log = LogShown::of_workspace(&context).await?.tell(keys, &mut verification);
+    tell(global, "The chain of trust stages", &verification, Some(log))
+}
+
+/// Tells what was found, and the exit code that goes with it.
+fn tell(global: &Global, of: &str, verification: &Verification, log: Option<LogShown>) -> Result<Code, CliError> {
     if global.json {
-        say_json(
-            &serde_json::json!({"ok": problems.is_empty(), "events": events, "head": head, "freshness": freshness, "problems": problems}),
-        )?;
-    } else if !problems.is_empty() {
-        say("This does NOT hold:");
-        for problem in &problems {
-            say(format!("  {}", plain(&problem.to_string())));
-        }
+        say_json(&Verified { verification, log })?;
     } else {
-        say(format!("The chain of trust stages holds: {}, head {head}", count(events as u64, "event")));
-        let says = if signers.is_some() { "the signers given" } else { "the allowed signers kept with the chain" };
-        say(format!("  note: every signature is good as {says} have it; lowering a stage needs none"));
-        say(match freshness {
-            Freshness::Witnessed { size, seq } => format!(
-                "  note: witnessed: up to event {}, by a published checkpoint of {size} leaves",
-                seq.unwrap_or(events as u64)
-            ),
-            Freshness::NotWitnessed => {
-                "  note: freshness not witnessed: nothing here shows that the chain has not been cut at its end".into()
-            }
-        });
+        lines_of(of, verification).into_iter().for_each(say_sentence);
     }
-    Ok(if problems.is_empty() { Code::Done } else { Code::Unverified })
+    Ok(if verification.ok { Code::Done } else { Code::Unverified })
 }
 
 /// Whether the artifacts that lie beside the events, for people to read, are the ones that the chain ends with.
@@ -274,10 +256,14 @@ fn unverified(error: crate::ledger::LedgerError) -> CliError {
 
 /// A verification in a few lines.
 pub fn lines(verification: &Verification) -> Vec<String> {
+    lines_of("The chain", verification)
+}
+
+fn lines_of(what: &str, verification: &Verification) -> Vec<String> {
     let mut lines = Vec::new();
     let head = verification.head.map_or_else(|| "none".to_owned(), |head| head.to_string());
     if verification.ok {
-        lines.push(format!("The chain holds: {}, head {head}", count(verification.events, "event")));
+        lines.push(format!("{what} holds: {}, head {head}", count(verification.events, "event")));
     } else {
         lines.push("This does NOT hold:".into());
     }
