@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `[witness]` in countersign.toml; each place that it names is given every checkpoint.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the table [witness] with `file`, `git`, `push` or `command`")]
 pub(super) struct Witness {
     /// A file that checkpoints are appended to.
     #[serde(default)]

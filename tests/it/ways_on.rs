@@ -134,6 +134,8 @@ fn a_witness_that_can_get_nothing_is_told_with_its_line_and_what_to_do() {
         let checked = bench.run(&["policy", "check"]);
         assert!(checked.code != 0 && (checked.out + &checked.err).contains(says), "{lines}");
     }
+    bench.write("countersign.toml", "version = 1\nwitness = 3\n");
+    bench.run(&["policy", "check"]).code(2).says("line 2: invalid type: integer `3`, expected the table [witness]");
     toml("file = \"kept\"\ncommand = [\"/bin/true\"]");
     bench.run(&["policy", "check"]).code(0);
     let answer = bench.run(&["run", "--no-input"]).code(3);
