@@ -44,6 +44,24 @@ pub fn foresee(
     decide(view, catalog, boundary, proposal, moment).into()
 }
 
+/// What guardrails and trust stage say, asked again, to a call that was let through: its arguments stand in `proposal`, and
+/// that it was the contract's next one is shown by the chain.
+pub fn said_again(
+    view: &View<'_>,
+    catalog: &Catalog,
+    (proposal, digest): (&Proposal, &Digest),
+    moment: &Moment<'_>,
+) -> Vec<LayerAnswer> {
+    let Some(tool) = proposal.tool.parse().ok().and_then(|name: ToolName| catalog.toolbox.tool(&name)) else {
+        return Vec::new();
+    };
+    let on_contract = !matches!(proposal.purpose, Purpose::Proposed { .. } | Purpose::Turn { .. });
+    let circumstances = Circumstances::of(view, proposal, digest, moment, view.recovers(proposal), on_contract);
+    let question = circumstances.question(view, catalog, (tool, &proposal.args), proposal, moment);
+    let (layers, _) = each_layer(catalog, None, &question);
+    layers.into_iter().filter(|answer| matches!(answer.layer, Layer::Guardrails | Layer::Stage)).collect()
+}
+
 /// A call that someone names by tool and arguments: the engagement's own next call where it is exactly that, else a
 /// proposal in the name of `agent`, or of the agent whose phase it is.
 pub fn proposed(

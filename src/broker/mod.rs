@@ -30,6 +30,6 @@ mod golden_tests;
 mod tests;
 
 pub use decide::{Moment, Said};
-pub use explain::{Explanation, explain, foresee, proposed, proposer};
+pub use explain::{Explanation, explain, foresee, proposed, proposer, said_again};
 pub use invoke::{Broker, BrokerError, Invoked, Sources, Told};
 pub use transport::run_confined;

@@ -130,7 +130,7 @@ pub enum Command {
         after_help = "Examples:\n  countersign verify k7m\n  countersign verify ./k7m-record --signers allowed_signers\n  \
         countersign verify k7m.bundle.tar\n  countersign verify trust --signers allowed_signers\n  \
         countersign verify k7m --against published.txt\n  countersign verify log\n  \
-        countersign verify k7m.bundle.tar --key ledger-keys.txt"
+        countersign verify k7m.bundle.tar --key ledger-keys.txt\n  countersign verify k7m.bundle.tar --rules"
     )]
     Verify(Verify),
     /// Show the ledger's own public keys, or make a new one; they sign checkpoints and what leaves the ledger.

@@ -10,9 +10,10 @@ use crate::{
     engagement::{Body, Event, State},
     facts::AllowedSigners,
     ledger::{
-        Bundle, Problem, TrustBook, Verification, VerifierKey, read_bundle, read_bundle_file, read_plain, verify_bundle,
+        Bundle, Problem, TrustBook, Verification, VerifierKey, bundled, read_bundle, read_bundle_file, read_plain,
+        verify_bundle,
     },
-    runtime::WorkspaceError,
+    runtime::{AskedAgain, WorkspaceError, ask_again},
 };
 
 use super::{
@@ -41,6 +42,10 @@ pub struct Verify {
     /// Hold the ledger's public keys against this one, or against a file with what `keys show` said; once for each.
     #[arg(long, value_name = "VKEY|FILE")]
     pub key: Vec<String>,
+    /// Ask guardrails and trust stages again about each call that was let through, on the policies, tools and targets that
+    /// its approval rests on. This takes longer, and is not needed to show that nothing was changed since.
+    #[arg(long)]
+    pub rules: bool,
 }
 
 /// So many notes about what was left out are shown to people; of the others their number is said.
@@ -51,6 +56,9 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     let signers = args.signers.as_deref().map(read_signers).transpose()?;
     let against = args.against.as_deref();
     let keys = args.key.iter().map(|word| read_keys(word)).collect::<Result<Vec<_>, _>>()?.concat();
+    if args.rules && matches!(args.what.as_str(), EngagementId::TRUST | "log") {
+        return Err(CliError::usage(format!("no calls are in the {}; leave out --rules", args.what)));
+    }
     if args.what == EngagementId::TRUST {
         return trust(global, signers.as_ref(), against, &keys).await;
     }
@@ -73,8 +81,11 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
              that",
         ));
     }
-    let (mut verification, log) = match path {
-        folder if folder.is_dir() => (exported(folder, signers.as_ref())?, None),
+    let (mut verification, log, bundle) = match path {
+        folder if folder.is_dir() => {
+            let (verification, bundle) = exported(folder, signers.as_ref())?;
+            (verification, None, bundle)
+        }
         file if file.exists() => {
             let bytes = read_bundle_file(file).map_err(|error| CliError { code: Code::Usage, ..error.into() })?;
             if !is_tar(&bytes) {
@@ -86,13 +97,17 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
             let published = against.map(proofs::read_published).transpose()?.unwrap_or_default();
             let mut verification = verify_bundle(&bytes, signers.as_ref(), &published);
             verification.notes.extend(cosigned(&published, "what was published"));
-            (verification, LogShown::of_bundle(&bytes))
+            (verification, LogShown::of_bundle(&bytes), bundled(&bytes))
         }
         _ => {
-            let (verification, log) = stored(global, &args.what, signers.as_ref(), against).await?;
-            (verification, Some(log))
+            let (verification, log, bundle) = stored(global, &args.what, signers.as_ref(), against).await?;
+            (verification, Some(log), bundle)
         }
     };
+    let rules = args.rules.then(|| ask_again(&bundle));
+    if let Some(rules) = &rules {
+        tell_of_rules(rules, &mut verification);
+    }
     if log.is_none() && !keys.is_empty() {
         verification.problems.push(Problem::at(0, "there are no keys of a ledger here to hold the given key against"));
         verification.ok = false;
@@ -101,7 +116,25 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         verification.wants_a_witness();
     }
     let log = log.map(|log| log.tell(&keys, &mut verification));
-    tell(global, "The chain", &verification, log)
+    tell(global, "The chain", &verification, (log, rules))
+}
+
+/// Puts what rules said when they were asked again to what was found.
+fn tell_of_rules(rules: &AskedAgain, verification: &mut Verification) {
+    verification.problems.extend(rules.problems.iter().cloned());
+    verification.ok = verification.problems.is_empty();
+    let of = |number: u64| count(number, "call");
+    if rules.problems.is_empty() {
+        verification.notes.push(format!("rules: guardrails and trust stages let {} through again", of(rules.asked)));
+    }
+    for (number, why) in [
+        (rules.decided_on_others, "decided on other tools, targets or policies than approved"),
+        (rules.not_here, "not all here"),
+    ] {
+        if number > 0 {
+            verification.notes.push(format!("rules: not asked about {}: {why}", of(number)));
+        }
+    }
 }
 
 /// What a program is told.
@@ -111,6 +144,9 @@ struct Verified<'a> {
     verification: &'a Verification,
     /// What is shown of the log over all engagements.
     log: Option<LogShown>,
+    /// What rules said when they were asked again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<AskedAgain>,
 }
 
 /// Whether a file begins as a bundle does, however damaged it is; one that ends before its first header may be one.
@@ -119,7 +155,7 @@ fn is_tar(bytes: &[u8]) -> bool {
 }
 
 /// Verifies a folder.
-fn exported(folder: &Path, signers: Option<&AllowedSigners>) -> Result<Verification, CliError> {
+fn exported(folder: &Path, signers: Option<&AllowedSigners>) -> Result<(Verification, Bundle), CliError> {
     if !folder.join("events.jsonl").exists() && !folder.join("blobs").exists() {
         return Err(CliError::usage(format!(
             "{} is no folder that `countersign export` wrote: it has no events.jsonl",
@@ -138,7 +174,7 @@ fn exported(folder: &Path, signers: Option<&AllowedSigners>) -> Result<Verificat
         );
     }
     verification.ok = verification.problems.is_empty();
-    Ok(verification)
+    Ok((verification, bundle))
 }
 
 /// Verifies an engagement of the workspace, and that the log over all has it.
@@ -147,7 +183,7 @@ async fn stored(
     what: &str,
     signers: Option<&AllowedSigners>,
     against: Option<&Path>,
-) -> Result<(Verification, LogShown), CliError> {
+) -> Result<(Verification, LogShown, Bundle), CliError> {
     let nothing = |more: String| {
         CliError::usage(format!("`{what}` is no folder or bundle that is here, and no engagement either: {more}"))
     };
@@ -171,7 +207,7 @@ async fn stored(
     verification.ok = verification.problems.is_empty();
     proofs::hold_against(&context, &id, against, &mut verification).await?;
     proofs::hold_to_what_was_seen(&context, &bundle, &mut verification).await?;
-    Ok((verification, LogShown::of_workspace(&context).await?))
+    Ok((verification, LogShown::of_workspace(&context).await?, bundle))
 }
 
 /// The longest file that is read, in bytes; an artifact has no more.
@@ -201,13 +237,18 @@ async fn trust(
     let good = format!("every signature is good as {says} have it; lowering a stage needs none");
     verification.notes.splice(..0, verification.problems.is_empty().then_some(good));
     let log = LogShown::of_workspace(&context).await?.tell(keys, &mut verification);
-    tell(global, "The chain of trust stages", &verification, Some(log))
+    tell(global, "The chain of trust stages", &verification, (Some(log), None))
 }
 
 /// Tells what was found, and the exit code that goes with it.
-fn tell(global: &Global, of: &str, verification: &Verification, log: Option<LogShown>) -> Result<Code, CliError> {
+fn tell(
+    global: &Global,
+    of: &str,
+    verification: &Verification,
+    (log, rules): (Option<LogShown>, Option<AskedAgain>),
+) -> Result<Code, CliError> {
     if global.json {
-        say_json(&Verified { verification, log })?;
+        say_json(&Verified { verification, log, rules })?;
     } else {
         lines_of(of, verification).into_iter().for_each(say_sentence);
     }

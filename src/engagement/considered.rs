@@ -136,7 +136,7 @@ impl State {
     }
 
     /// The calls that were wanted after failures and that were accepted, in order.
-    pub(super) fn accepted_after(&self) -> impl Iterator<Item = (&Considered, &CallWanted)> {
+    pub(crate) fn accepted_after(&self) -> impl Iterator<Item = (&Considered, &CallWanted)> {
         let all =
             self.considered.iter().flat_map(|considered| considered.wants.iter().map(move |want| (considered, want)));
         all.filter(|(considered, want)| accepted(self, &want.node()) && self.still_wanted(considered, want))

@@ -304,6 +304,15 @@ impl State {
         matches!(state, GateState::Open { artifact, .. } if Some(*artifact) == self.artifact(kind))
     }
 
+    /// The request whose yes calls rest on: the one of gate 2 where that is open, else of gate 1.
+    pub fn opened_on(&self) -> Option<Digest> {
+        let open = |gate: Gate| match self.gate(gate) {
+            GateState::Open { request, .. } if self.gate_open(gate) => Some(*request),
+            _ => None,
+        };
+        open(Gate::Two).or_else(|| open(Gate::One))
+    }
+
     /// Whether a step's call is a read that was begun before and never answered, and so may be made again: reading
     /// twice does nothing twice.
     pub fn reads_again(&self, allowed: &CallAllowed, earlier: &Call) -> bool {

@@ -233,6 +233,11 @@ pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>, published: &[(C
     verification
 }
 
+/// The engagement in a bundle file; what is wrong with it is [`verify_bundle`]'s to say.
+pub fn bundled(bytes: &[u8]) -> Bundle {
+    unpack(bytes).map(|files| read_contents(&files).0.engagement).unwrap_or_default()
+}
+
 /// The files that a bundle file has of the log, by their names; what is in them is [`verify_bundle`]'s to check.
 pub fn bundled_log(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
     unpack(bytes).map(|files| read_contents(&files).0.log).unwrap_or_default()

@@ -27,7 +27,7 @@ mod summary;
 mod trust;
 mod verify;
 
-pub use archive::{Contents, LARGEST_BUNDLE, bundled_log, verify_bundle};
+pub use archive::{Contents, LARGEST_BUNDLE, bundled, bundled_log, verify_bundle};
 pub use around::Around;
 pub use bundle::{Bundle, Told, read_bundle, write_bundle};
 pub use checkpoint::{Checkpoint, read_checkpoints};

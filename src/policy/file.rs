@@ -54,10 +54,11 @@ impl RuleFile {
 }
 
 impl File<'_> {
-    /// Reads the file. What is wrong with it is added to `problems`; ids are checked against those of other files.
+    /// Reads the file. What is wrong with it is added to `problems`; ids are checked against those of other files. Without
+    /// a validator its rules are not held against a schema.
     pub(super) fn read(
         &self,
-        validator: &Validator,
+        validator: Option<&Validator>,
         ids: &mut BTreeSet<String>,
         problems: &mut Vec<PolicyProblem>,
     ) -> RuleFile {
@@ -117,7 +118,8 @@ impl File<'_> {
         if parsed.is_empty() {
             problems.push(self.problem(1, "the file has no rule; an empty policy is not a policy".into()));
         }
-        let invalid = invalid(validator, &file.set, true).into_iter().map(|(id, error)| {
+        let invalid = validator.map(|validator| invalid(validator, &file.set, true)).unwrap_or_default();
+        let invalid = invalid.into_iter().map(|(id, error)| {
             let line = lines.get(&id).copied().unwrap_or(1);
             let mut problem = self.located(error, line);
             problem.message = format!("`{id}`: {}", problem.message);

@@ -226,7 +226,7 @@ impl Gates {
         problems: &mut Vec<PolicyProblem>,
     ) -> Result<(Self, RuleFile), String> {
         let schema = Schema::from_json_value(schema()).map_err(|error| error.to_string())?;
-        let file = File { name: GATES, text, only: None }.read(&Validator::new(schema.clone()), ids, problems);
+        let file = File { name: GATES, text, only: None }.read(Some(&Validator::new(schema.clone())), ids, problems);
         Ok((Self { schema, rules: file.set.clone() }, file))
     }
 

@@ -95,14 +95,24 @@ impl Policies {
 
     /// Like [`Self::load`], but examples may be missing or fail: to show what came of each, never to decide on.
     pub fn parse(texts: PolicyTexts<'_>, toolbox: &Toolbox) -> Result<Self, Vec<PolicyProblem>> {
+        Self::read(texts, toolbox, true)
+    }
+
+    /// The policies that were loaded once with these tools and more: to ask again what they said, never to decide on. They
+    /// were held against all of the tools then, and are not held against those that are left.
+    pub fn kept(texts: PolicyTexts<'_>, toolbox: &Toolbox) -> Result<Self, Vec<PolicyProblem>> {
+        Self::read(texts, toolbox, false)
+    }
+
+    fn read(texts: PolicyTexts<'_>, toolbox: &Toolbox, held: bool) -> Result<Self, Vec<PolicyProblem>> {
         let broken = |file: &str, message: String| vec![PolicyProblem { file: file.into(), line: 1, message }];
         let digest = texts.digest().map_err(|error| broken(GUARDRAILS, error.to_string()))?;
         let lowered = Lowered::from_toolbox(toolbox)
             .map_err(|error| broken(GUARDRAILS, format!("the tool manifests do not make a Cedar schema: {error}")))?;
         let validator = Validator::new(lowered.schema.clone());
         let (mut problems, mut ids) = (Vec::new(), BTreeSet::new());
-        let mut read =
-            |name, text, only| File { name, text, only: Some(only) }.read(&validator, &mut ids, &mut problems);
+        let against = held.then_some(&validator);
+        let mut read = |name, text, only| File { name, text, only: Some(only) }.read(against, &mut ids, &mut problems);
         let guardrails = read(GUARDRAILS, texts.guardrails, Effect::Forbid);
         let stages = read(STAGES, texts.stages, Effect::Permit);
         let (gates, gate_rules) =
@@ -122,7 +132,10 @@ impl Policies {
                 (id.to_owned(), policy.annotation("reason").unwrap_or_default().to_owned())
             });
         let calls = |file: &RuleFile| try_all(file, |rule, example| try_call(file, rule, example, &lowered, toolbox));
-        let tried = [calls(&guardrails), calls(&stages), gates.try_examples(&gate_rules)].concat();
+        let tried = match held {
+            true => [calls(&guardrails), calls(&stages), gates.try_examples(&gate_rules)].concat(),
+            false => Vec::new(),
+        };
         let without = [&guardrails, &stages, &gate_rules].into_iter().flat_map(missing).collect();
         let reasons = reasons.collect();
         let files = [guardrails, stages, gate_rules];

@@ -2,6 +2,7 @@
 //! down what came of it. Nothing is decided here.
 
 mod answer;
+mod asked_again;
 mod blueprints;
 mod catalog_files;
 mod drafting;
@@ -28,6 +29,7 @@ mod witness;
 mod workspace;
 
 pub use answer::{AnswerError, Choice, Given, Open, Yes, answer, cancel, edit, nothing_open, open_question, standing};
+pub use asked_again::{AskedAgain, ask_again};
 pub use blueprints::Blueprints;
 pub use driver::{BrokenOff, Driver, DriverError};
 pub use hindered::Hindered;

@@ -107,6 +107,25 @@ impl Toolbox {
         Ok(toolbox)
     }
 
+    /// The tools that these documents define, as far as calls are decided on them: how their states are read and how they
+    /// are undone is left out, since the tools for that may not be among them. Nothing where one cannot be read.
+    pub fn of_definitions<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Option<Self> {
+        let mut manifests = Vec::new();
+        for document in documents {
+            let mut tool = document.get("tool")?.as_object()?.clone();
+            for left_out in ["state", "after", "undo"] {
+                tool.remove(left_out);
+            }
+            let simulated = document.get("simulated").and_then(Value::as_bool).unwrap_or_default();
+            let manifest = json!({
+                "kind": "tools", "family": tool.get("name")?, "about": "as it was defined", "simulated": simulated,
+                "server": document.get("server")?, "tools": [tool],
+            });
+            manifests.push(serde_json::from_value(manifest).ok()?);
+        }
+        Self::new(manifests, Pins::default()).ok()
+    }
+
     /// All manifests.
     pub fn manifests(&self) -> &[Manifest] {
         &self.manifests

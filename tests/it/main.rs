@@ -38,6 +38,7 @@ mod objects;
 mod policy;
 mod prove;
 mod redact;
+mod rules_again;
 mod secrets;
 mod served;
 mod shapes;

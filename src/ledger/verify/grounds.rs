@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, ArtifactKind, AutomationFlow, Digest, Grant, Spec, ToolName},
-    engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, Gate, GateState, Purpose, State},
+    engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, GateState, Purpose, State},
     facts::{Facts, Inventory, InventoryKind, People, Role, Target, ToolFacts, flow_facts, listed_facts, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
     tool::{Args, Effect},
@@ -306,11 +306,7 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
 
 /// What a call is decided on: what gate 1 was, and once gate 2 is open what that was, which knows what reads had found.
 fn at_call(state: &State, papers: &Papers<'_>) -> Option<Arc<Grounds>> {
-    let open = |gate: Gate| match state.gate(gate) {
-        GateState::Open { request, .. } if state.gate_open(gate) => Some(*request),
-        _ => None,
-    };
-    papers.grounds(&open(Gate::Two).or_else(|| open(Gate::One))?)
+    papers.grounds(&state.opened_on()?)
 }
 
 /// Whether a call goes on though targets changed, and looks with tools that did: it looks at what was done, takes it back,
