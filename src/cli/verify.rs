@@ -124,7 +124,7 @@ fn tell_of_rules(rules: &AskedAgain, verification: &mut Verification) {
     verification.problems.extend(rules.problems.iter().cloned());
     verification.ok = verification.problems.is_empty();
     let of = |number: u64| count(number, "call");
-    if rules.problems.is_empty() {
+    if rules.asked > 0 && rules.problems.is_empty() {
         verification.notes.push(format!("rules: guardrails and trust stages let {} through again", of(rules.asked)));
     }
     for (number, why) in [
@@ -134,6 +134,12 @@ fn tell_of_rules(rules: &AskedAgain, verification: &mut Verification) {
         if number > 0 {
             verification.notes.push(format!("rules: not asked about {}: {why}", of(number)));
         }
+    }
+    if rules.at_a_higher_stage > 0 {
+        verification.notes.push(format!(
+            "rules: asked about {} at a higher trust stage than their approval was given at, as their decisions say",
+            of(rules.at_a_higher_stage)
+        ));
     }
 }
 

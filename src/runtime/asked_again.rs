@@ -30,6 +30,9 @@ pub struct AskedAgain {
     /// Calls of which something is not here: what they were given, a target that could not be listed, or what they were
     /// decided on.
     pub not_here: u64,
+    /// Calls that were asked about at a higher trust stage than their approval was given at, as their decisions say: that
+    /// it had been raised meanwhile is for the chain of trust stages to show.
+    pub at_a_higher_stage: u64,
     /// Calls that would not be let through.
     #[serde(skip)]
     pub problems: Vec<Problem>,
@@ -47,8 +50,9 @@ pub fn ask_again(bundle: &Bundle) -> AskedAgain {
         if let Body::Allowed(call) = &event.body {
             let documents = read.of(&state, &blobs);
             match said(&state, &event, call, (documents, &blobs), &mut catalogs) {
-                Ok(layers) => {
+                Ok((layers, raised)) => {
                     found.asked += 1;
+                    found.at_a_higher_stage += u64::from(raised);
                     found.problems.extend(refusal(call, &layers).map(|why| Problem::at(event.seq, why)));
                 }
                 Err(Unasked::DecidedOnOthers) => found.decided_on_others += 1,
@@ -66,14 +70,14 @@ enum Unasked {
     NotHere,
 }
 
-/// What guardrails and stage say to a call after `state`.
+/// What guardrails and stage say to a call after `state`, and whether they were asked at a higher stage than its approval.
 fn said(
     state: &State,
     event: &Event,
     call: &CallAllowed,
     (documents, blobs): (&Documents, &Blobs),
     catalogs: &mut Catalogs,
-) -> Result<Vec<LayerAnswer>, Unasked> {
+) -> Result<(Vec<LayerAnswer>, bool), Unasked> {
     let request = state.opened_on().ok_or(Unasked::NotHere)?;
     let kept = catalogs.of(&request, blobs).ok_or(Unasked::NotHere)?;
     let basis = blobs.get(&call.decided_on).ok_or(Unasked::NotHere)?;
@@ -89,11 +93,16 @@ fn said(
     if catalog.inventory.target(&call.target).is_none() || !names_what_is_here(tool, &args, &catalog.inventory) {
         return Err(Unasked::NotHere);
     }
-    let stage = basis.pointer("/standing/stage").and_then(Value::as_u64).and_then(|stage| u8::try_from(stage).ok());
-    let moment = Moment { now: event.at, stage: stage.ok_or(Unasked::NotHere)?, elsewhere: &BTreeSet::new() };
+    let stage = stage(basis).ok_or(Unasked::NotHere)?;
+    let moment = Moment { now: event.at, stage, elsewhere: &BTreeSet::new() };
     let proposal = Proposal { agent: call.agent, purpose: call.purpose.clone(), tool: call.tool.to_string(), args };
     let view = View { state, documents, blobs, toolbox: &catalog.toolbox };
-    Ok(said_again(&view, catalog, (&proposal, &call.digest), &moment))
+    Ok((said_again(&view, catalog, (&proposal, &call.digest), &moment), stage > kept.stage))
+}
+
+/// The trust stage that a request or a decision says.
+fn stage(of: &Value) -> Option<u8> {
+    u8::try_from(of.pointer("/standing/stage")?.as_u64()?).ok()
 }
 
 /// Whether every argument that names a target names one whose groups are here.
@@ -160,6 +169,7 @@ impl Read {
 /// What a question was decided on, put together again.
 struct Again {
     on: CatalogDigests,
+    stage: u8,
     catalog: Catalog,
 }
 
@@ -207,6 +217,7 @@ impl Again {
         let policies = Arc::new(Policies::kept(texts, &toolbox).ok()?);
         let people = serde_json::from_value(blobs.get(&on.people)?.as_ref().clone()).ok()?;
         let signers = Arc::new(AllowedSigners::default());
-        Some(Self { on, catalog: CatalogParts { toolbox, inventory, people, signers, policies }.into() })
+        let stage = stage(request)?;
+        Some(Self { on, stage, catalog: CatalogParts { toolbox, inventory, people, signers, policies }.into() })
     }
 }

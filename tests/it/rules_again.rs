@@ -104,6 +104,11 @@ fn a_call_that_its_own_policies_refuse_is_found_though_every_link_holds() {
         verify(&["--rules"]).code(5).shows("let through, which its policies refuse (`none-here`: no VLAN is made)");
     assert_eq!(told.out.matches("let through").count(), 1, "one call made a VLAN: {}", told.out);
 
+    // A higher stage than was approved at lets more run, and is said.
+    rewrite(&folder, |value| value.get("catalog").is_some(), |value| value["standing"]["stage"] = json!(3));
+    verify(&[]).code(0);
+    verify(&["--rules"]).code(5).shows("at a higher trust stage than their approval");
+
     // Reads are approved by nobody, so a rule that asks a person about each refuses them.
     let asks = "action == Action::\"vlan.list\", resource) unless { context.approved_by.contains(\"approver\") };";
     rewrite(&folder, policies, |value| {
