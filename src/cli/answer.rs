@@ -17,7 +17,7 @@ use super::{
     interrupt::Asking,
     output::{CliError, Code, interactive, plain, say, say_json, style},
     question::agreed,
-    run::next_words,
+    who::next_words,
     yes::{left_out, say_left_out, tick},
 };
 

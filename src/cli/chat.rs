@@ -72,13 +72,14 @@ async fn carry_on(context: &Context, reader: Reader, mut journal: Journal) -> Re
     // A line from a pipe may have been written by anyone and before anything was shown, so it answers no gate.
     let identity = reader.interactive().then(|| speaker.clone());
     let interrupt = Interrupt::listen(format!("countersign chat {id}"));
-    let chat = Converse::new(reader, speaker);
+    let chat = Converse::new(reader, speaker.clone());
     let broker = context.broker();
     let key = context.key(None)?;
     let seat = Seat {
         workspace: &context.workspace,
         broker: &broker,
         models: context.workspace.models()?,
+        me: Some(speaker),
         key: key.as_ref(),
         interrupt: Some(interrupt),
         quiet: false,

@@ -110,6 +110,7 @@ async fn drive(
         workspace: context.workspace.as_ref(),
         broker,
         models: Default::default(),
+        me: Some(identity.clone()),
         key: Some(key),
         interrupt: Some(interrupt),
         quiet: false,

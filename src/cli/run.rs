@@ -12,6 +12,7 @@ use crate::{
     gate::{ApprovalRequest, render},
     ledger::{Claim, Filter, Journal, Which},
     model::Models,
+    policy::Catalog,
     runtime::{
         AnswerError, Choice, Driver, DriverError, Open, Progress, Signer, Stopped, Workspace, Yes, answer,
         open_question, retry, say as say_to_agents,
@@ -26,11 +27,12 @@ use super::{
     converse::Converse,
     edit, held,
     interrupt::Interrupt,
-    output::{CliError, Code, aside, complain, interactive, plain, plain_lines, say, say_json, style},
+    output::{CliError, Code, aside, complain, interactive, plain, plain_lines, say, say_json, say_sentence, style},
     question::{agreed, prompt},
     say as to_agents, show,
     signing::Key,
     teller::Teller,
+    who::Here,
     yes::{left_out, may_answer, named_yes, say_left_out, some, tick},
 };
 
@@ -113,7 +115,8 @@ async fn one(
     let models = context.workspace.models()?;
     let key = context.key(args.key.as_deref())?;
     let (workspace, interrupt) = (&context.workspace, Some(Arc::clone(interrupt)));
-    let seat = Seat { workspace, broker, models, key: key.as_ref(), interrupt, quiet: global.json, chat: None };
+    let (me, quiet) = (context.identity().ok(), global.json);
+    let seat = Seat { workspace, broker, models, me, key: key.as_ref(), interrupt, quiet, chat: None };
     let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
     let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };
     Ok((code, answer))
@@ -139,6 +142,8 @@ pub struct Seat<'a> {
     pub broker: &'a Broker,
     /// The models that draft, where any are configured.
     pub models: Models,
+    /// The person who sits here, whether or not they are asked; nobody where the OS user is none that people.yaml names.
+    pub me: Option<Identity>,
     /// The key of the person who sits here, for what they answer; what drives the engagement never has it.
     pub key: Option<&'a Key>,
     /// What Ctrl-C does here, if it is listened for.
@@ -294,6 +299,13 @@ impl Seat<'_> {
         }
     }
 
+    /// What comes next where a question stays open, for the person who sits here.
+    fn hint(&self, id: &EngagementId, open: &Open, catalog: &Catalog) {
+        let here = Here { people: &catalog.people, signers: &catalog.signers, identity: self.me.clone() };
+        say("");
+        here.next(id, open).iter().for_each(say_sentence);
+    }
+
     /// What is said where a person ended the turn.
     fn turn_ended(&self) -> Code {
         let next = self.interrupt.as_ref().map(|interrupt| interrupt.next()).unwrap_or_default();
@@ -320,7 +332,7 @@ impl Seat<'_> {
         // In a conversation, whoever may not answer is not asked.
         let asked = identity.filter(|identity| self.chat.is_none() || may_answer(identity, &open, &catalog.people));
         let Some(identity) = asked else {
-            waiting_hint(&id, about, &open);
+            self.hint(&id, &open, &catalog);
             return Ok(false);
         };
         let choice = match answerer {
@@ -333,7 +345,7 @@ impl Seat<'_> {
                 Asked::Choice(choice) => choice,
                 Asked::Edited => return Ok(true),
                 Asked::Left => {
-                    waiting_hint(&id, about, &open);
+                    self.hint(&id, &open, &catalog);
                     return Ok(false);
                 }
             },
@@ -346,7 +358,7 @@ impl Seat<'_> {
         let signer = self.key.filter(|_| !rejects).map(|key| key as &dyn Signer);
         if signer.is_none() && !rejects && !open.asked.signature_because.is_empty() {
             say("Nothing was answered: this needs your signature.");
-            waiting_hint(&id, about, &open);
+            self.hint(&id, &open, &catalog);
             return Ok(false);
         }
         let digest = open.digest.hex();
@@ -476,31 +488,5 @@ fn choice_words(choice: &Choice) -> String {
         Choice::Reject { reason } => format!("no, {reason}"),
         Choice::Failure(on) => on.words().into(),
         Choice::Applied(applied) => if *applied { "it took effect" } else { "it did not take effect" }.into(),
-    }
-}
-
-fn waiting_hint(id: &EngagementId, about: &About, open: &Open) {
-    say("");
-    say(format!("Waiting for someone with the role `{}` to answer.", open.asked.role));
-    say(format!("Next: {}", next_words(id, Some(about), Some(open))));
-}
-
-/// The command that comes next. An approval that names the digest cannot be taken for an answer to anything else.
-pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>) -> String {
-    let digest = open.map(|open| format!(" --digest {}", open.digest.hex())).unwrap_or_default();
-    let signed = open.is_some_and(|open| !open.asked.signature_because.is_empty());
-    let key = if signed { " --key ~/.ssh/id_ed25519" } else { "" };
-    match about {
-        None => format!("countersign run {id}"),
-        Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop{key}"),
-        Some(About::Unknown { .. }) => format!("countersign answer {id} applied|not-applied{key}"),
-        Some(About::Deviation { .. }) => {
-            format!("countersign approve {id}{digest} --reason …{key}, or countersign reject {id} --reason …")
-        }
-        Some(_) => {
-            let destructive = open.map(|open| left_out(&open.asked, &Yes::default())).unwrap_or_default();
-            let ticks = destructive.iter().map(|node| format!(" --tick {node}")).collect::<String>();
-            format!("countersign approve {id}{digest}{ticks}{key}, or countersign reject {id} --reason …")
-        }
     }
 }

@@ -25,9 +25,8 @@ use super::{
     list::status_words,
     log::filled_words,
     output::{CliError, Code, about, count, money, plain, say, say_json, say_sentence, style},
-    run::next_words,
     say as to_agents,
-    who::Here,
+    who::{Here, next_words},
 };
 
 /// Runs the command.

@@ -5,10 +5,10 @@ use crate::{
     artifact::EngagementId,
     engagement::{About, State},
     facts::{AllowedSigners, Identity, People, Role, usable},
-    runtime::Open,
+    runtime::{Open, Yes},
 };
 
-use super::{output::plain, run::next_words};
+use super::{output::plain, yes::left_out};
 
 /// So many are named; of the others their number is said.
 const NAMED: usize = 4;
@@ -95,4 +95,24 @@ fn said(names: Vec<&str>) -> String {
     let more = names.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", shown.join(", "))
+}
+
+/// The command that comes next. An approval that names the digest cannot be taken for an answer to anything else.
+pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>) -> String {
+    let digest = open.map(|open| format!(" --digest {}", open.digest.hex())).unwrap_or_default();
+    let signed = open.is_some_and(|open| !open.asked.signature_because.is_empty());
+    let key = if signed { " --key ~/.ssh/id_ed25519" } else { "" };
+    match about {
+        None => format!("countersign run {id}"),
+        Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop{key}"),
+        Some(About::Unknown { .. }) => format!("countersign answer {id} applied|not-applied{key}"),
+        Some(About::Deviation { .. }) => {
+            format!("countersign approve {id}{digest} --reason …{key}, or countersign reject {id} --reason …")
+        }
+        Some(_) => {
+            let destructive = open.map(|open| left_out(&open.asked, &Yes::default())).unwrap_or_default();
+            let ticks = destructive.iter().map(|node| format!(" --tick {node}")).collect::<String>();
+            format!("countersign approve {id}{digest}{ticks}{key}, or countersign reject {id} --reason …")
+        }
+    }
 }

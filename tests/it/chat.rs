@@ -257,7 +257,7 @@ fn whoever_may_not_approve_is_told_who_may_and_not_asked() {
     talk.answers("Which ticket", "");
     talk.answers("[f]ile it", "");
     let heard = talk.ends(3);
-    assert!(heard.contains("Waiting for someone with the role `approver`"), "{heard}");
+    assert!(heard.contains("Waiting for the role `approver`: "), "{heard}");
     assert!(!heard.contains("to approve what is shown"), "{heard}");
 }
 

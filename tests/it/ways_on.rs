@@ -155,7 +155,12 @@ fn nobody_is_offered_what_would_be_refused_to_them() {
     bench.people(&[("req", "requester"), ("app", "approver"), ("bob", "approver")]);
     let show = |id: &str, name: &str, yes: bool| {
         let shown = bench.run(&["show", id, "--as", name]).code(0);
-        assert_eq!(shown.out.contains("countersign approve"), yes, "{name}: {}", shown.out);
+        let run = bench.run(&["run", id, "--no-input", "--as", name]).code(3);
+        for said in [&shown, &run] {
+            assert_eq!(said.out.contains("countersign approve"), yes, "{name}: {}", said.out);
+        }
+        let end = |said: &crate::bench::Answer| said.out.trim_end().lines().last().unwrap().to_owned();
+        assert_eq!(end(&shown), end(&run), "{name}");
         shown
     };
     let id = bench.request_one();
