@@ -38,6 +38,8 @@ struct Member {
     start: usize,
     key_end: usize,
     end: usize,
+    /// Whether its key says what is written, in ASCII: then its bytes are in the order of what it says.
+    plain: bool,
 }
 
 /// An object that is not closed.
@@ -55,13 +57,14 @@ impl Member {
     }
 }
 
-/// The order of two keys as they are written: by the UTF-16 code units of what they say (RFC 8785, section 3.2.3).
-fn order(one: &[u8], other: &[u8]) -> Ordering {
-    let plain = |key: &[u8]| key.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
-    if plain(one) && plain(other) {
-        return one.cmp(other);
-    }
-    units(one).cmp(&units(other))
+/// The order of two keys: by the UTF-16 code units of what they say (RFC 8785, section 3.2.3).
+fn order(one: &Member, other: &Member, out: &[u8]) -> Ordering {
+    let (first, second) = (one.key(out), other.key(out));
+    if one.plain && other.plain { first.cmp(second) } else { units(first).cmp(&units(second)) }
+}
+
+fn is_plain(key: &[u8]) -> bool {
+    key.iter().all(|byte| byte.is_ascii() && *byte != b'\\')
 }
 
 fn units(key: &[u8]) -> Vec<u16> {
@@ -99,7 +102,7 @@ impl Spelling<'_> {
         let Some(object) = self.objects.pop() else { return Err(broken()) };
         let Some(members) = self.members.get_mut(object.first..) else { return Err(broken()) };
         let out: &Vec<u8> = self.out;
-        let compare = |one: &Member, other: &Member| order(one.key(out), other.key(out));
+        let compare = |one: &Member, other: &Member| order(one, other, out);
         let in_order = members.is_sorted_by(|one, other| compare(one, other) == Ordering::Less);
         if !in_order {
             members.sort_unstable_by(compare);
@@ -239,13 +242,15 @@ impl Formatter for Spelling<'_> {
             self.put(b",")?;
         }
         let start = self.out.len();
-        self.members.push(Member { start, key_end: start, end: start });
+        self.members.push(Member { start, key_end: start, end: start, plain: false });
         Ok(())
     }
 
     fn end_object_key<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        let end = self.out.len();
-        self.members.last_mut().map(|member| member.key_end = end).ok_or_else(broken)
+        let member = self.members.last_mut().ok_or_else(broken)?;
+        member.key_end = self.out.len();
+        member.plain = is_plain(member.key(self.out));
+        Ok(())
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {

@@ -78,11 +78,11 @@ impl<'a> Papers<'a> {
     }
 
     pub(super) fn flow(&self, digest: &Digest) -> Option<Arc<AutomationFlow>> {
-        kept(&self.flows, digest, || AutomationFlow::deserialize(self.document(digest)?.as_ref()).ok())
+        kept(&self.flows, digest, || serde_json::from_slice(self.bytes(digest)?).ok())
     }
 
     pub(super) fn spec(&self, digest: &Digest) -> Option<Arc<Spec>> {
-        kept(&self.specs, digest, || Spec::deserialize(self.document(digest)?.as_ref()).ok())
+        kept(&self.specs, digest, || serde_json::from_slice(self.bytes(digest)?).ok())
     }
 
     /// The arguments in a sealed document.
