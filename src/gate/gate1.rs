@@ -6,7 +6,7 @@ use crate::{
     artifact::{Arg, ArtifactKind, Check, Rollback, Scope, Spec},
     engagement::{Standing, View},
     facts::Facts,
-    policy::{Catalog, ProofReport},
+    policy::{Catalog, ProofReport, spec_problems},
 };
 
 use super::{
@@ -30,6 +30,7 @@ pub(super) fn screen(
     leaving: Vec<String>,
 ) -> Screen {
     let mut sections = vec![head(view, spec, standing)];
+    sections.extend(unfit(spec, catalog));
     sections.extend(since_last_shown(view, ArtifactKind::Spec, &[]));
     sections.push(allowed(spec, catalog, leaving));
     sections.push(targets("TARGETS", facts, catalog));
@@ -48,6 +49,21 @@ pub(super) fn screen(
         sections,
         footer: "Enter leaves it waiting; nothing is approved.".into(),
     }
+}
+
+/// So many reasons why it does not fit are shown.
+const REASONS: usize = 8;
+
+/// Why the spec, which fitted when it was filed, does not fit the tools and targets as they are now.
+fn unfit(spec: &Spec, catalog: &Catalog) -> Option<Section> {
+    let problems = spec_problems(spec, catalog);
+    let mut section = Section::new("CANNOT BE DONE AS THINGS ARE");
+    problems.iter().take(REASONS).for_each(|problem| section.warn(problem.to_string()));
+    if let Some(more) = problems.len().checked_sub(REASONS).filter(|more| *more > 0) {
+        section.warn(format!("and {}", count(more, "more reason")));
+    }
+    section.text("What does not fit is refused whoever approves it: put back what it needs, or have the spec edited.");
+    (!problems.is_empty()).then_some(section)
 }
 
 fn allowed(spec: &Spec, catalog: &Catalog, leaving: Vec<String>) -> Section {

@@ -487,3 +487,14 @@ fn a_call_that_wants_an_owner_says_so_before_anyone_says_yes() {
     assert!(text.contains("sw04 is the owner's"), "{text}");
     assert!(!text.contains("create/sw03 needs"), "{text}");
 }
+
+#[test]
+fn gate_1_says_first_where_the_spec_does_not_fit_what_there_is_now() {
+    let mut chain = at_gate1();
+    assert!(!shown(&asked(&chain, &About::Gate1)).contains("CANNOT BE DONE"));
+    chain.catalog.inventory.targets.clear();
+    let request = asked(&chain, &About::Gate1);
+    let sections: Vec<_> = request.screen.sections.iter().filter_map(|section| section.heading.as_deref()).collect();
+    assert_eq!(sections[0], "CANNOT BE DONE AS THINGS ARE", "{sections:?}");
+    assert!(shown(&request).contains("boundary.build.0"), "{}", shown(&request));
+}
