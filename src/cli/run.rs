@@ -302,7 +302,6 @@ impl Seat<'_> {
     /// What comes next where a question stays open, for the person who sits here.
     fn hint(&self, id: &EngagementId, open: &Open, catalog: &Catalog) {
         let here = Here { people: &catalog.people, signers: &catalog.signers, identity: self.me.clone() };
-        say("");
         here.next(id, open).iter().for_each(say_sentence);
     }
 
