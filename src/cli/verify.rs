@@ -57,7 +57,7 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     let against = args.against.as_deref();
     let keys = args.key.iter().map(|word| read_keys(word)).collect::<Result<Vec<_>, _>>()?.concat();
     if args.rules && matches!(args.what.as_str(), EngagementId::TRUST | "log") {
-        return Err(CliError::usage(format!("no calls are in the {}; leave out --rules", args.what)));
+        return Err(CliError::usage(format!("`verify {}` looks at no calls; leave out --rules", args.what)));
     }
     if args.what == EngagementId::TRUST {
         return trust(global, signers.as_ref(), against, &keys).await;
@@ -104,7 +104,8 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
             (verification, Some(log), bundle)
         }
     };
-    let rules = args.rules.then(|| ask_again(&bundle));
+    let rules = args.rules.then(|| ask_again(&bundle)).transpose();
+    let rules = rules.map_err(|error| CliError::failed(format!("rules cannot be asked again here: {error}")))?;
     if let Some(rules) = &rules {
         tell_of_rules(rules, &mut verification);
     }
@@ -124,12 +125,19 @@ fn tell_of_rules(rules: &AskedAgain, verification: &mut Verification) {
     verification.problems.extend(rules.problems.iter().cloned());
     verification.ok = verification.problems.is_empty();
     let of = |number: u64| count(number, "call");
-    if rules.asked > 0 && rules.problems.is_empty() {
-        verification.notes.push(format!("rules: guardrails and trust stages let {} through again", of(rules.asked)));
+    if rules.problems.is_empty() {
+        verification.notes.push(format!(
+            "rules: guardrails and trust stages let {} through again, asked as if no other engagement had changed anything",
+            of(rules.asked)
+        ));
     }
     for (number, why) in [
         (rules.decided_on_others, "decided on other tools, targets or policies than approved"),
-        (rules.not_here, "not all here"),
+        (
+            rules.not_here,
+            "something is not here (redacted, left out, a target of no entry of its own, or not kept then)",
+        ),
+        (rules.not_read, "their policies are longer or nested deeper than is read here"),
     ] {
         if number > 0 {
             verification.notes.push(format!("rules: not asked about {}: {why}", of(number)));

@@ -20,6 +20,7 @@ mod gates;
 mod inside;
 mod prove;
 mod request;
+mod room;
 mod schema;
 mod shadow;
 mod source;
@@ -40,6 +41,7 @@ pub use inside::outside;
 pub use prove::{
     Ask, Counterexample, Goal, GrantProof, Lets, Proof, ProofReport, ProofReportKind, Subject, prove, unproven,
 };
+pub use room::{is_too_much, with_room};
 pub use source::{Policies, PolicyProblem, PolicyTexts};
 pub use unmet::unmet_rules;
 

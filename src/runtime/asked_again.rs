@@ -8,15 +8,18 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{ArtifactKind, Digest, Format, ValueSchema, digest_bytes},
+    artifact::{ArtifactKind, Digest, Format, ValueSchema, digest_bytes, value::clipped},
     broker::{Moment, said_again},
     engagement::{Blobs, Body, CallAllowed, Documents, Event, Fetch, Proposal, State, View, opened},
-    facts::{AllowedSigners, Inventory, InventoryKind, Target},
+    facts::{AllowedSigners, Inventory, InventoryKind, People, Target},
     ledger::{Bundle, Problem},
-    policy::{ApprovedOn, Catalog, CatalogDigests, CatalogParts, LayerAnswer, Policies, PolicyTexts, Verdict},
+    policy::{
+        ApprovedOn, Catalog, CatalogDigests, CatalogParts, LayerAnswer, Policies, PolicyProblem, PolicyTexts, Spoke,
+        Verdict, is_too_much, with_room,
+    },
     tool::{Tool, Toolbox},
 };
 
@@ -30,6 +33,8 @@ pub struct AskedAgain {
     /// Calls of which something is not here: what they were given, a target that could not be listed, or what they were
     /// decided on.
     pub not_here: u64,
+    /// Calls whose policies are longer, or nested deeper, than is read here.
+    pub not_read: u64,
     /// Calls that were asked about at a higher trust stage than their approval was given at, as their decisions say: that
     /// it had been raised meanwhile is for the chain of trust stages to show.
     pub at_a_higher_stage: u64,
@@ -39,7 +44,15 @@ pub struct AskedAgain {
 }
 
 /// Asks about every call of a chain. Its links are [`Bundle::verify`]'s to check; what cannot be read is passed over.
-pub fn ask_again(bundle: &Bundle) -> AskedAgain {
+///
+/// # Errors
+///
+/// There is no room for the stack that policies of somebody else's may take.
+pub fn ask_again(bundle: &Bundle) -> std::io::Result<AskedAgain> {
+    with_room(|| each_call(bundle))
+}
+
+fn each_call(bundle: &Bundle) -> AskedAgain {
     let mut found = AskedAgain::default();
     let mut events = bundle.events.iter().map_while(|bytes| serde_json::from_slice::<Event>(bytes).ok());
     let Some(mut state) = events.next().and_then(|first| State::begin(&first)) else { return found };
@@ -57,6 +70,14 @@ pub fn ask_again(bundle: &Bundle) -> AskedAgain {
                 }
                 Err(Unasked::DecidedOnOthers) => found.decided_on_others += 1,
                 Err(Unasked::NotHere) => found.not_here += 1,
+                Err(Unasked::NotRead) => found.not_read += 1,
+                Err(Unasked::Unreadable(why)) => {
+                    let what = format!("{} let through, decided on what is here and cannot be read: {why}", call.call);
+                    found.problems.push(Problem::at(event.seq, what));
+                }
+            }
+            if found.problems.len() >= MOST_PROBLEMS {
+                return found;
             }
         }
         state.apply(&event);
@@ -65,10 +86,21 @@ pub fn ask_again(bundle: &Bundle) -> AskedAgain {
 }
 
 /// Why a call is not asked about.
+#[derive(Clone)]
 enum Unasked {
     DecidedOnOthers,
     NotHere,
+    NotRead,
+    /// All of it is here, and no program wrote it so.
+    Unreadable(String),
 }
+
+fn unreadable(what: &str, why: impl std::fmt::Display) -> Unasked {
+    Unasked::Unreadable(clipped(&format!("{what}: {why}")))
+}
+
+/// So many calls that would not be let through are told.
+const MOST_PROBLEMS: usize = 1_000;
 
 /// What guardrails and stage say to a call after `state`, and whether they were asked at a higher stage than its approval.
 fn said(
@@ -79,10 +111,10 @@ fn said(
     catalogs: &mut Catalogs,
 ) -> Result<(Vec<LayerAnswer>, bool), Unasked> {
     let request = state.opened_on().ok_or(Unasked::NotHere)?;
-    let kept = catalogs.of(&request, blobs).ok_or(Unasked::NotHere)?;
+    let kept = catalogs.of(&request, blobs)?;
     let basis = blobs.get(&call.decided_on).ok_or(Unasked::NotHere)?;
     let on = CatalogDigests::deserialize(basis.get("catalog").unwrap_or(&Value::Null));
-    let on = on.map_err(|_| Unasked::NotHere)?;
+    let on = on.map_err(|why| unreadable("what it was decided on", why))?;
     let of = |on: &CatalogDigests| (on.tools, on.inventory, on.policies);
     if of(&on) != of(&kept.on) {
         return Err(Unasked::DecidedOnOthers);
@@ -90,10 +122,12 @@ fn said(
     let catalog = &kept.catalog;
     let args = call.args.read(blobs).ok_or(Unasked::NotHere)?.clone();
     let tool = catalog.toolbox.tool(&call.tool).ok_or(Unasked::NotHere)?;
-    if catalog.inventory.target(&call.target).is_none() || !names_what_is_here(tool, &args, &catalog.inventory) {
+    // Of a name that was not approved by itself another entry may be here, which stands for all that is below it.
+    let all_here = kept.targets.contains(&call.target) && state.changed.is_subset(&kept.targets);
+    if !all_here || !names_what_is_here(tool, &args, &kept.targets) {
         return Err(Unasked::NotHere);
     }
-    let stage = stage(basis).ok_or(Unasked::NotHere)?;
+    let stage = stage(basis).ok_or_else(|| unreadable("what it was decided on", "it says no trust stage"))?;
     let moment = Moment { now: event.at, stage, elsewhere: &BTreeSet::new() };
     let proposal = Proposal { agent: call.agent, purpose: call.purpose.clone(), tool: call.tool.to_string(), args };
     let view = View { state, documents, blobs, toolbox: &catalog.toolbox };
@@ -106,23 +140,30 @@ fn stage(of: &Value) -> Option<u8> {
 }
 
 /// Whether every argument that names a target names one whose groups are here.
-fn names_what_is_here(tool: &Tool, args: &serde_json::Map<String, Value>, inventory: &Inventory) -> bool {
-    fn here(schema: &ValueSchema, value: Option<&Value>, inventory: &Inventory) -> bool {
+fn names_what_is_here(tool: &Tool, args: &Map<String, Value>, targets: &BTreeSet<String>) -> bool {
+    fn here(schema: &ValueSchema, value: Option<&Value>, targets: &BTreeSet<String>) -> bool {
         let Some(value) = value else { return true };
         let known = match value.as_str() {
-            Some(name) if schema.format == Some(Format::Target) => inventory.target(name).is_some(),
+            Some(name) if schema.format == Some(Format::Target) => targets.contains(name),
             _ => true,
         };
-        known && schema.properties.iter().all(|(name, of)| here(of, value.get(name), inventory))
+        known && schema.properties.iter().all(|(name, of)| here(of, value.get(name), targets))
     }
-    tool.args.properties.iter().all(|(name, schema)| here(schema, args.get(name), inventory))
+    tool.args.properties.iter().all(|(name, schema)| here(schema, args.get(name), targets))
 }
+
+/// So many of the rules that refuse a call are named.
+const MOST_RULES: usize = 4;
 
 /// Why a call that was let through would not be.
 fn refusal(call: &CallAllowed, layers: &[LayerAnswer]) -> Option<String> {
+    if layers.is_empty() {
+        return Some(format!("{} let through, about which no policy can be asked", call.call));
+    }
     let refuses = |answer: &&LayerAnswer| answer.verdict != Some(Verdict::Allow);
     let answer = layers.iter().find(refuses)?;
-    let rules: Vec<String> = answer.rules.iter().map(|rule| format!("`{}`: {}", rule.rule, rule.reason)).collect();
+    let said = |rule: &Spoke| format!("`{}`: {}", clipped(&rule.rule), clipped(&rule.reason));
+    let rules: Vec<String> = answer.rules.iter().take(MOST_RULES).map(said).collect();
     let how = match answer.verdict {
         Some(Verdict::Escalate(role)) => format!("which needs the approval of a person with the role {role}"),
         _ => "which its policies refuse".to_owned(),
@@ -170,17 +211,19 @@ impl Read {
 struct Again {
     on: CatalogDigests,
     stage: u8,
+    /// The names whose entries are here.
+    targets: BTreeSet<String>,
     catalog: Catalog,
 }
 
 /// By the digests of the requests.
 #[derive(Default)]
-struct Catalogs(BTreeMap<Digest, Option<Arc<Again>>>);
+struct Catalogs(BTreeMap<Digest, Result<Arc<Again>, Unasked>>);
 
 impl Catalogs {
-    fn of(&mut self, request: &Digest, blobs: &Blobs) -> Option<Arc<Again>> {
-        let known = self.0.entry(*request);
-        known.or_insert_with(|| Again::of(blobs.get(request)?, blobs).map(Arc::new)).clone()
+    fn of(&mut self, request: &Digest, blobs: &Blobs) -> Result<Arc<Again>, Unasked> {
+        let read = || Again::of(blobs.get(request).ok_or(Unasked::NotHere)?, blobs).map(Arc::new);
+        self.0.entry(*request).or_insert_with(read).clone()
     }
 }
 
@@ -193,31 +236,54 @@ struct Texts {
 }
 
 impl Again {
-    fn of(request: &Value, blobs: &Blobs) -> Option<Self> {
+    fn of(request: &Value, blobs: &Blobs) -> Result<Self, Unasked> {
         if request.get("grounds_kept") != Some(&Value::Bool(true)) {
+            return Err(Unasked::NotHere);
+        }
+        let here = |digest: &Digest| blobs.get(digest).map(AsRef::as_ref).ok_or(Unasked::NotHere);
+        let said = |name: &str| request.get(name).unwrap_or(&Value::Null);
+        let on = CatalogDigests::deserialize(said("decided_on")).map_err(|why| unreadable("decided_on", why))?;
+        let approved = ApprovedOn::deserialize(said("approved_on")).map_err(|why| unreadable("approved_on", why))?;
+        let all_simulated = request.pointer("/facts/simulated") == Some(&Value::Bool(true));
+        let mut definitions = Vec::new();
+        for tool in approved.tools.values() {
+            definitions.extend(defined(here(tool)?, all_simulated));
+        }
+        let toolbox = Toolbox::of_definitions(&definitions).map_err(|why| unreadable("the tools", why))?;
+        let toolbox = Arc::new(toolbox);
+        let entries = || approved.targets.iter().chain(approved.found.iter().flatten());
+        let mut targets = Vec::new();
+        for (_, entry) in entries() {
+            targets.push(Target::deserialize(here(entry)?).map_err(|why| unreadable("an inventory entry", why))?);
+        }
+        let (kind, found_by) = (InventoryKind::Inventory, approved.found_by.clone());
+        let inventory = Inventory { kind, examples: Vec::new(), found_by, targets, findings: Vec::new() };
+        let targets = entries().map(|(name, _)| name.clone()).collect();
+        let texts = Texts::deserialize(here(&on.policies)?).map_err(|why| unreadable("the policies", why))?;
+        let Texts { guardrails, stages, gates } = &texts;
+        if [guardrails, stages, gates].into_iter().any(|text| is_too_much(text)) {
+            return Err(Unasked::NotRead);
+        }
+        let policies = Policies::kept(PolicyTexts { guardrails, stages, gates }, &toolbox);
+        let first = |problems: Vec<PolicyProblem>| problems.first().map(ToString::to_string).unwrap_or_default();
+        let policies = Arc::new(policies.map_err(|why| unreadable("the policies", first(why)))?);
+        let people = People::deserialize(here(&on.people)?).map_err(|why| unreadable("the people", why))?;
+        let signers = Arc::new(AllowedSigners::default());
+        let stage = stage(request).ok_or_else(|| unreadable("the question", "it says no trust stage"))?;
+        Ok(Self { on, stage, targets, catalog: CatalogParts { toolbox, inventory, people, signers, policies }.into() })
+    }
+}
+
+/// A tool's definition as it was; nothing for a tool that no manifest had. Definitions of before do not say whether it was
+/// simulated: where the question says that all were, each was, and else nobody knows of this one.
+fn defined(definition: &Value, all_simulated: bool) -> Option<Value> {
+    let mut defined =
+        definition.as_object().filter(|defined| defined.get("tool").is_some_and(Value::is_object))?.clone();
+    if defined.get("simulated").is_none_or(Value::is_null) {
+        if !all_simulated {
             return None;
         }
-        let on = CatalogDigests::deserialize(request.get("decided_on")?).ok()?;
-        let approved = ApprovedOn::deserialize(request.get("approved_on")?).ok()?;
-        let definitions: Vec<&Value> =
-            approved.tools.values().filter_map(|tool| blobs.get(tool)).map(|tool| &**tool).collect();
-        let defined = definitions.into_iter().filter(|tool| tool.get("tool").is_some_and(Value::is_object));
-        let toolbox = Arc::new(Toolbox::of_definitions(defined)?);
-        let entries = approved.targets.values().chain(approved.found.iter().flat_map(BTreeMap::values));
-        let target = |entry: &Digest| Target::deserialize(blobs.get(entry)?.as_ref()).ok();
-        let inventory = Inventory {
-            kind: InventoryKind::Inventory,
-            examples: Vec::new(),
-            found_by: approved.found_by.clone(),
-            targets: entries.map(target).collect::<Option<_>>()?,
-            findings: Vec::new(),
-        };
-        let Texts { guardrails, stages, gates } = Texts::deserialize(blobs.get(&on.policies)?.as_ref()).ok()?;
-        let texts = PolicyTexts { guardrails: &guardrails, stages: &stages, gates: &gates };
-        let policies = Arc::new(Policies::kept(texts, &toolbox).ok()?);
-        let people = serde_json::from_value(blobs.get(&on.people)?.as_ref().clone()).ok()?;
-        let signers = Arc::new(AllowedSigners::default());
-        let stage = stage(request)?;
-        Some(Self { on, stage, catalog: CatalogParts { toolbox, inventory, people, signers, policies }.into() })
+        defined.insert("simulated".into(), Value::Bool(true));
     }
+    Some(Value::Object(defined))
 }

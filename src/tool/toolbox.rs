@@ -108,22 +108,23 @@ impl Toolbox {
     }
 
     /// The tools that these documents define, as far as calls are decided on them: how their states are read and how they
-    /// are undone is left out, since the tools for that may not be among them. Nothing where one cannot be read.
-    pub fn of_definitions<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Option<Self> {
+    /// are undone is left out, since the tools for that may not be among them. The error says what is wrong with one.
+    pub fn of_definitions(documents: &[Value]) -> Result<Self, String> {
         let mut manifests = Vec::new();
         for document in documents {
-            let mut tool = document.get("tool")?.as_object()?.clone();
+            let said = |name: &str| document.get(name).cloned().unwrap_or_default();
+            let mut tool = said("tool").as_object().cloned().unwrap_or_default();
             for left_out in ["state", "after", "undo"] {
                 tool.remove(left_out);
             }
-            let simulated = document.get("simulated").and_then(Value::as_bool).unwrap_or_default();
             let manifest = json!({
-                "kind": "tools", "family": tool.get("name")?, "about": "as it was defined", "simulated": simulated,
-                "server": document.get("server")?, "tools": [tool],
+                "kind": "tools", "family": tool.get("name"), "about": "as it was defined", "simulated": said("simulated"),
+                "server": said("server"), "tools": [tool],
             });
-            manifests.push(serde_json::from_value(manifest).ok()?);
+            manifests.push(serde_json::from_value(manifest).map_err(|error| error.to_string())?);
         }
-        Self::new(manifests, Pins::default()).ok()
+        let first = |problems: Vec<ManifestProblem>| problems.first().map(ToString::to_string).unwrap_or_default();
+        Self::new(manifests, Pins::default()).map_err(first)
     }
 
     /// All manifests.

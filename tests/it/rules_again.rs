@@ -75,14 +75,14 @@ fn what_rules_let_through_they_let_through_again() {
     let file = bench.outside("k.bundle.tar");
     bench.run(&["export", &id, "--bundle", file.to_str().unwrap()]).code(0);
     let calls = bench.events(&id, "call.allowed").len();
-    let words = format!("rules: guardrails and trust stages let {calls} calls through again");
+    let words = format!("rules: guardrails and trust stages let {calls} calls through again, asked as if no other");
     for what in [&id, folder, file.to_str().unwrap()] {
         bench.run(&["verify", what, "--rules"]).code(0).shows(&words);
         assert_eq!(bench.json(&["verify", what, "--rules"])["rules"]["asked"], calls, "{what}");
         assert!(bench.json(&["verify", what]).get("rules").is_none());
     }
     for what in ["trust", "log"] {
-        bench.run(&["verify", what, "--rules"]).code(2).says("leave out --rules");
+        bench.run(&["verify", what, "--rules"]).code(2).says("looks at no calls; leave out --rules");
     }
 }
 
@@ -117,6 +117,32 @@ fn a_call_that_its_own_policies_refuse_is_found_though_every_link_holds() {
     });
     verify(&[]).code(0);
     verify(&["--rules"]).code(5).shows("which needs the approval of a person with the role approver (`none-here`");
+}
+
+#[test]
+fn policies_that_nobody_wrote_so_are_wrong_and_those_that_are_too_much_are_not_read() {
+    let bench = Bench::new();
+    let folder = exported(&bench);
+    let alone = tempfile::tempdir().unwrap();
+    let verify = |more: &[&str]| run_in(alone.path(), &[&["verify", folder.to_str().unwrap()], more].concat());
+    let asked = verify(&["--rules", "--json"]).code(0).json()["rules"]["asked"].clone();
+    // Definitions of before do not say what is simulated; the question says that all of it is.
+    let definition = |value: &Value| value.get("server").is_some() && value.get("simulated").is_some();
+    rewrite(&folder, definition, |value| drop(value.as_object_mut().unwrap().remove("simulated")));
+    assert_eq!(verify(&["--rules", "--json"]).code(0).json()["rules"]["asked"], asked);
+    let policies = |value: &Value| value.get("guardrails").is_some();
+    let add = |more: &str| {
+        rewrite(&folder, policies, |value| {
+            value["guardrails"] = json!(value["guardrails"].as_str().unwrap().to_owned() + more);
+        });
+    };
+    let deep = format!("when {{ {}true{} }};\n", "(".repeat(5_000), ")".repeat(5_000));
+    add(&format!("\n@id(\"deep\")\n@reason(\"r\")\nforbid (principal, action, resource) {deep}"));
+    verify(&[]).code(0);
+    verify(&["--rules"]).code(0).shows("their policies are longer or nested deeper than is read here");
+    rewrite(&folder, policies, |value| value["guardrails"] = json!("no rule"));
+    verify(&[]).code(0);
+    verify(&["--rules"]).code(5).shows("decided on what is here and cannot be read: the policies: guardrails.cedar:1:");
 }
 
 #[test]
