@@ -37,6 +37,7 @@ mod redact;
 mod request;
 mod run;
 mod sandbox;
+mod room;
 mod say;
 mod show;
 mod signing;

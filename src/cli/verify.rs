@@ -23,6 +23,7 @@ use super::{
     files,
     output::{CliError, Code, count, plain, say_json, say_sentence},
     proofs,
+    room::with_room,
 };
 
 /// `verify`
@@ -95,17 +96,17 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
                 )));
             }
             let published = against.map(proofs::read_published).transpose()?.unwrap_or_default();
-            let mut verification = verify_bundle(&bytes, signers.as_ref(), &published);
+            let mut verification = with_room(|| verify_bundle(&bytes, signers.as_ref(), &published))?;
             verification.notes.extend(cosigned(&published, "what was published"));
-            (verification, LogShown::of_bundle(&bytes), bundled(&bytes))
+            let bundle = if args.rules { bundled(&bytes) } else { Bundle::default() };
+            (verification, LogShown::of_bundle(&bytes), bundle)
         }
         _ => {
             let (verification, log, bundle) = stored(global, &args.what, signers.as_ref(), against).await?;
             (verification, Some(log), bundle)
         }
     };
-    let rules = args.rules.then(|| ask_again(&bundle)).transpose();
-    let rules = rules.map_err(|error| CliError::failed(format!("rules cannot be asked again here: {error}")))?;
+    let rules = args.rules.then(|| with_room(|| ask_again(&bundle))).transpose()?;
     if let Some(rules) = &rules {
         tell_of_rules(rules, &mut verification);
     }
@@ -177,7 +178,7 @@ fn exported(folder: &Path, signers: Option<&AllowedSigners>) -> Result<(Verifica
         )));
     }
     let bundle = read_bundle(folder).map_err(unverified)?;
-    let mut verification = bundle.verify_against(signers);
+    let mut verification = with_room(|| bundle.verify_against(signers))?;
     check_files(folder, &bundle, &mut verification);
     verification.problems.extend(bundle.verify_signatures(folder).map_err(unverified)?);
     if bundle.rests_on_trust() {
@@ -210,7 +211,7 @@ async fn stored(
         found => found?,
     };
     let bundle = Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?;
-    let mut verification = bundle.verify_against(signers);
+    let mut verification = with_room(|| bundle.verify_against(signers))?;
     verification.problems.extend(bundle.lost());
     if bundle.rests_on_trust() {
         let book = TrustBook::open(std::sync::Arc::clone(context.workspace.store())).await.map_err(unverified)?;

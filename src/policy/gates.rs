@@ -18,10 +18,10 @@ use crate::{
 };
 
 use super::{
+    bounds::is_too_much,
     decide::{Layer, Spoke},
     example::{Example, ExampleOutcome, Tried, failed, judge, try_all},
     file::{File, RuleFile},
-    room::{is_too_much, with_room},
     source::{GATES, PolicyProblem},
 };
 
@@ -210,10 +210,6 @@ pub fn gate_ruling(text: &str, facts: &GateFacts) -> Result<GateRuling, String> 
     if is_too_much(text) {
         return Err("it is longer, or nested deeper, than is read".into());
     }
-    with_room(|| ruling(text, facts)).map_err(|error| error.to_string())?
-}
-
-fn ruling(text: &str, facts: &GateFacts) -> Result<GateRuling, String> {
     let mut problems = Vec::new();
     let (gates, file) = Gates::read(text, &mut BTreeSet::new(), &mut problems)?;
     if let Some(problem) = problems.first() {
@@ -312,7 +308,7 @@ impl Gates {
 }
 
 /// What an example says nothing about: a blueprint at trust stage 3 that changes one target of the lab once, undoably.
-pub(super) fn ordinary() -> GateFacts {
+fn ordinary() -> GateFacts {
     GateFacts {
         action: GateAction::ApproveSpec,
         stage: 3,

@@ -5,6 +5,7 @@
 
 mod approved_on;
 mod blocked;
+mod bounds;
 mod boundary;
 mod catalog;
 mod check_design;
@@ -20,7 +21,6 @@ mod gates;
 mod inside;
 mod prove;
 mod request;
-mod room;
 mod schema;
 mod shadow;
 mod source;
@@ -30,6 +30,7 @@ mod unmet;
 pub use approved_on::{ApprovedOn, Difference};
 pub use blocked::blocked_grants;
 pub use boundary::CompiledBoundary;
+pub use bounds::is_too_much;
 pub use catalog::{Catalog, CatalogDigests, CatalogParts};
 pub use check_design::check_design;
 pub use check_flow::{calls_outside, design_problems, holes_for_nobody};
@@ -41,7 +42,6 @@ pub use inside::outside;
 pub use prove::{
     Ask, Counterexample, Goal, GrantProof, Lets, Proof, ProofReport, ProofReportKind, Subject, prove, unproven,
 };
-pub use room::{is_too_much, with_room};
 pub use source::{Policies, PolicyProblem, PolicyTexts};
 pub use unmet::unmet_rules;
 

@@ -18,7 +18,7 @@ use crate::{
     ledger::{Bundle, Problem},
     policy::{
         ApprovedOn, Catalog, CatalogDigests, CatalogParts, LayerAnswer, Policies, PolicyProblem, PolicyTexts, Spoke,
-        Verdict, is_too_much, with_room,
+        Verdict, is_too_much,
     },
     tool::{Tool, Toolbox},
 };
@@ -44,15 +44,7 @@ pub struct AskedAgain {
 }
 
 /// Asks about every call of a chain. Its links are [`Bundle::verify`]'s to check; what cannot be read is passed over.
-///
-/// # Errors
-///
-/// There is no room for the stack that policies of somebody else's may take.
-pub fn ask_again(bundle: &Bundle) -> std::io::Result<AskedAgain> {
-    with_room(|| each_call(bundle))
-}
-
-fn each_call(bundle: &Bundle) -> AskedAgain {
+pub fn ask_again(bundle: &Bundle) -> AskedAgain {
     let mut found = AskedAgain::default();
     let mut events = bundle.events.iter().map_while(|bytes| serde_json::from_slice::<Event>(bytes).ok());
     let Some(mut state) = events.next().and_then(|first| State::begin(&first)) else { return found };
