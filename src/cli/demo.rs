@@ -20,6 +20,7 @@ use super::{
     init::{look, renewed},
     interrupt::Interrupt,
     output::{CliError, Code, plain, quoted, say, say_sentence},
+    room::with_room,
     run::Seat,
     signing::{Key, demo_key},
     verify,
@@ -69,7 +70,8 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
         return Ok(code);
     }
     say(format!("$ countersign verify {id}"));
-    let verification = Bundle::export(context.workspace.store().as_ref(), &id).await?.verify();
+    let bundle = Bundle::export(context.workspace.store().as_ref(), &id).await?;
+    let verification = with_room(|| bundle.verify())?;
     for line in verify::lines(&verification) {
         say_sentence(line);
     }

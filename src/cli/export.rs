@@ -19,6 +19,7 @@ use super::{
     log,
     output::{CliError, Code, plain, say, say_json},
     proofs,
+    room::with_room,
     show::{outcome_words, record_lines},
     verify,
 };
@@ -136,7 +137,7 @@ async fn in_toto(context: &Context, journal: &Journal, file: &Path) -> Result<Wr
     let (store, id) = (context.workspace.store().as_ref(), journal.id());
     let unverified = |message: String| CliError { code: Code::Unverified, message };
     let bundle = Bundle::export(store, id).await?;
-    if let Some(problem) = bundle.verify().problems.first() {
+    if let Some(problem) = with_room(|| bundle.verify())?.problems.first() {
         return Err(unverified(format!("{id} does not hold, so nothing is signed about it: {problem}")));
     }
     let keys = context.workspace.keys().await?;
@@ -192,7 +193,7 @@ fn page(journal: &Journal, bundle: &Bundle) -> Result<String, CliError> {
         let _ = writeln!(page, "{}", log::line(event, journal.blobs()));
     }
     let _ = writeln!(page);
-    for line in verify::lines(&bundle.verify()) {
+    for line in verify::lines(&with_room(|| bundle.verify())?) {
         let _ = writeln!(page, "{line}");
     }
     Ok(page)
