@@ -374,7 +374,7 @@ pub(super) fn refused_purpose(view: &View<'_>, proposal: &Proposal, now: Timesta
 /// Whether exactly this, with its arguments in normal form, is what the engagement wants next.
 pub(super) fn is_next(view: &View<'_>, proposal: &Proposal, args: &Map<String, Value>, now: Timestamp) -> bool {
     // Nothing that is proposed by hand or by a model is ever what the program wants next.
-    if matches!(proposal.purpose, Purpose::Proposed { .. } | Purpose::Turn { .. }) {
+    if proposal.purpose.is_proposed() {
         return false;
     }
     let Ok(Next::Call(wanted)) = next(view, now) else { return false };
@@ -392,7 +392,7 @@ fn normal(view: &View<'_>, proposal: &Proposal) -> Option<Map<String, Value>> {
 /// Step 5. A step's own call, an undo and a verifier's read must be exactly what comes next.
 pub(super) fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool) -> Result<Option<Spoke>, No> {
     // Whatever serves a purpose counts as evidence for it, so only the program's own next call may claim one.
-    let bound = !matches!(proposal.purpose, Purpose::Proposed { .. } | Purpose::Turn { .. });
+    let bound = !proposal.purpose.is_proposed();
     if bound && !on_contract {
         let reason = match proposal.purpose {
             Purpose::Act { .. } | Purpose::Undo { .. } => "the approved design's next enabled step",

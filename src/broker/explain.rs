@@ -55,7 +55,7 @@ pub fn said_again(
     let Some(tool) = proposal.tool.parse().ok().and_then(|name: ToolName| catalog.toolbox.tool(&name)) else {
         return Vec::new();
     };
-    let on_contract = !matches!(proposal.purpose, Purpose::Proposed { .. } | Purpose::Turn { .. });
+    let on_contract = !proposal.purpose.is_proposed();
     let circumstances = Circumstances::of(view, proposal, digest, moment, view.recovers(proposal), on_contract);
     let question = circumstances.question(view, catalog, (tool, &proposal.args), proposal, moment);
     let (layers, _) = each_layer(catalog, None, &question);

@@ -113,6 +113,11 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Whether it is wanted by a person or a model, and never by the program itself.
+    pub fn is_proposed(&self) -> bool {
+        matches!(self, Self::Proposed { .. } | Self::Turn { .. })
+    }
+
     /// Whether such a call takes back or looks at what was done, and so goes on after a window or a limit ends.
     pub fn recovers(&self) -> bool {
         matches!(

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{CanonicalError, Digest, Spec, ToolName, digest_of},
-    facts::{Facts, FoundBy},
+    facts::{Facts, FoundBy, Inventory, InventoryKind, Target},
 };
 
 use super::{Catalog, found::finders};
@@ -69,6 +69,19 @@ impl fmt::Display for Difference {
             Self::Unlisted => f.write_str("the targets can no longer all be listed"),
             Self::Environment(name) => write!(f, "a target may be in `{name}`, where none was"),
         }
+    }
+}
+
+impl ApprovedOn {
+    /// The inventory entry of each target by its name, those that reads added among them.
+    pub fn entries(&self) -> impl Iterator<Item = (&String, &Digest)> {
+        self.targets.iter().chain(self.found.iter().flatten())
+    }
+
+    /// An inventory of these entries alone, where they are at hand.
+    pub fn inventory(&self, targets: Vec<Target>) -> Inventory {
+        let (kind, found_by) = (InventoryKind::Inventory, self.found_by.clone());
+        Inventory { kind, examples: Vec::new(), found_by, targets, findings: Vec::new() }
     }
 }
 

@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{ArtifactKind, Digest, Format, ValueSchema, digest_bytes, value::clipped},
+    artifact::{ArtifactKind, Digest, Format, digest_bytes, value::clipped},
     broker::{Moment, said_again},
     engagement::{Blobs, Body, CallAllowed, Documents, Event, Fetch, Proposal, State, View, opened},
-    facts::{AllowedSigners, Inventory, InventoryKind, People, Target},
+    facts::{AllowedSigners, People, Target},
     ledger::{Bundle, Problem},
     policy::{
         ApprovedOn, Catalog, CatalogDigests, CatalogParts, LayerAnswer, Policies, PolicyProblem, PolicyTexts, Spoke,
         Verdict, is_too_much,
     },
-    tool::{Tool, Toolbox},
+    tool::{Tool, Toolbox, value_at},
 };
 
 /// What came of it.
@@ -133,15 +133,8 @@ fn stage(of: &Value) -> Option<u8> {
 
 /// Whether every argument that names a target names one whose groups are here.
 fn names_what_is_here(tool: &Tool, args: &Map<String, Value>, targets: &BTreeSet<String>) -> bool {
-    fn here(schema: &ValueSchema, value: Option<&Value>, targets: &BTreeSet<String>) -> bool {
-        let Some(value) = value else { return true };
-        let known = match value.as_str() {
-            Some(name) if schema.format == Some(Format::Target) => targets.contains(name),
-            _ => true,
-        };
-        known && schema.properties.iter().all(|(name, of)| here(of, value.get(name), targets))
-    }
-    tool.args.properties.iter().all(|(name, schema)| here(schema, args.get(name), targets))
+    let named = tool.args.fields().filter(|field| field.schema.format == Some(Format::Target));
+    named.filter_map(|field| value_at(args, &field.path)?.as_str()).all(|name| targets.contains(name))
 }
 
 /// So many of the rules that refuse a call are named.
@@ -243,14 +236,12 @@ impl Again {
         }
         let toolbox = Toolbox::of_definitions(&definitions).map_err(|why| unreadable("the tools", why))?;
         let toolbox = Arc::new(toolbox);
-        let entries = || approved.targets.iter().chain(approved.found.iter().flatten());
         let mut targets = Vec::new();
-        for (_, entry) in entries() {
+        for (_, entry) in approved.entries() {
             targets.push(Target::deserialize(here(entry)?).map_err(|why| unreadable("an inventory entry", why))?);
         }
-        let (kind, found_by) = (InventoryKind::Inventory, approved.found_by.clone());
-        let inventory = Inventory { kind, examples: Vec::new(), found_by, targets, findings: Vec::new() };
-        let targets = entries().map(|(name, _)| name.clone()).collect();
+        let inventory = approved.inventory(targets);
+        let targets = approved.entries().map(|(name, _)| name.clone()).collect();
         let texts = Texts::deserialize(here(&on.policies)?).map_err(|why| unreadable("the policies", why))?;
         let Texts { guardrails, stages, gates } = &texts;
         if [guardrails, stages, gates].into_iter().any(|text| is_too_much(text)) {

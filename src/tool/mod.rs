@@ -3,6 +3,7 @@
 //! describe.
 
 mod egress;
+mod definition;
 mod field;
 mod kept;
 mod manifest;

@@ -107,26 +107,6 @@ impl Toolbox {
         Ok(toolbox)
     }
 
-    /// The tools that these documents define, as far as calls are decided on them: how their states are read and how they
-    /// are undone is left out, since the tools for that may not be among them. The error says what is wrong with one.
-    pub fn of_definitions(documents: &[Value]) -> Result<Self, String> {
-        let mut manifests = Vec::new();
-        for document in documents {
-            let said = |name: &str| document.get(name).cloned().unwrap_or_default();
-            let mut tool = said("tool").as_object().cloned().unwrap_or_default();
-            for left_out in ["state", "after", "undo"] {
-                tool.remove(left_out);
-            }
-            let manifest = json!({
-                "kind": "tools", "family": tool.get("name"), "about": "as it was defined", "simulated": said("simulated"),
-                "server": said("server"), "tools": [tool],
-            });
-            manifests.push(serde_json::from_value(manifest).map_err(|error| error.to_string())?);
-        }
-        let first = |problems: Vec<ManifestProblem>| problems.first().map(ToString::to_string).unwrap_or_default();
-        Self::new(manifests, Pins::default()).map_err(first)
-    }
-
     /// All manifests.
     pub fn manifests(&self) -> &[Manifest] {
         &self.manifests
@@ -166,15 +146,6 @@ impl Toolbox {
     /// The digest of what a tool is: its manifest entry, its server and its pin.
     pub fn definition(&self, name: &ToolName) -> Result<Digest, CanonicalError> {
         self.definitions.get(name).map_or_else(|| self.define(name), |known| Ok(*known))
-    }
-
-    /// What a tool is, as the document that [`Toolbox::definition`] digests.
-    pub fn definition_document(&self, name: &ToolName) -> Value {
-        let manifest = self.manifest_of(name);
-        let pin = manifest.and_then(|manifest| self.pin(&manifest.family));
-        let (server, simulated) =
-            (manifest.map(|manifest| &manifest.server), manifest.map(|manifest| manifest.simulated));
-        json!({"tool": self.tool(name), "server": server, "pin": pin, "simulated": simulated})
     }
 
     fn define(&self, name: &ToolName) -> Result<Digest, CanonicalError> {

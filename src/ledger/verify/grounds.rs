@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{Agent, ArtifactKind, AutomationFlow, Digest, Grant, Spec, ToolName},
     engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, GateState, Purpose, State},
-    facts::{Facts, Inventory, InventoryKind, People, Role, Target, ToolFacts, flow_facts, listed_facts, unproven_of},
+    facts::{Facts, Inventory, People, Role, Target, ToolFacts, flow_facts, listed_facts, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
     tool::{Args, Effect},
 };
@@ -67,16 +67,9 @@ impl Grounds {
             Some((name.clone(), defined.tool.map(|tool| DefinedTool { simulated: defined.simulated, ..tool })))
         };
         let tools = approved_on.tools.iter().map(tool).collect::<Option<_>>()?;
-        let entries = approved_on.targets.values().chain(approved_on.found.iter().flat_map(BTreeMap::values));
         let target = |digest: &Digest| serde_json::from_slice::<Target>(papers.bytes(digest)?).ok();
-        let targets = entries.map(target).collect::<Option<_>>()?;
-        let inventory = Inventory {
-            kind: InventoryKind::Inventory,
-            examples: Vec::new(),
-            found_by: approved_on.found_by.clone(),
-            targets,
-            findings: Vec::new(),
-        };
+        let targets = approved_on.entries().map(|(_, entry)| target(entry)).collect::<Option<_>>()?;
+        let inventory = approved_on.inventory(targets);
         let flow = request.get("flow").and_then(Value::as_str).and_then(|flow| flow.parse().ok());
         Some(Self { people, tools, inventory, approved_on, decided_on, facts, flow })
     }

@@ -1,0 +1,41 @@
+//! What a tool is, as a document: what an approval rests on, and what lies beside a chain for whoever verifies it.
+
+use serde_json::{Value, json};
+
+use crate::artifact::ToolName;
+
+use super::{
+    pin::Pins,
+    toolbox::{ManifestProblem, Toolbox},
+};
+
+impl Toolbox {
+    /// What a tool is, as the document that [`Toolbox::definition`] digests.
+    pub fn definition_document(&self, name: &ToolName) -> Value {
+        let manifest = self.manifest_of(name);
+        let pin = manifest.and_then(|manifest| self.pin(&manifest.family));
+        let (server, simulated) =
+            (manifest.map(|manifest| &manifest.server), manifest.map(|manifest| manifest.simulated));
+        json!({"tool": self.tool(name), "server": server, "pin": pin, "simulated": simulated})
+    }
+
+    /// The tools that these documents define, as far as calls are decided on them: how their states are read and how they
+    /// are undone is left out, since the tools for that may not be among them. The error says what is wrong with one.
+    pub fn of_definitions(documents: &[Value]) -> Result<Self, String> {
+        let mut manifests = Vec::new();
+        for document in documents {
+            let said = |name: &str| document.get(name).cloned().unwrap_or_default();
+            let mut tool = said("tool").as_object().cloned().unwrap_or_default();
+            for left_out in ["state", "after", "undo"] {
+                tool.remove(left_out);
+            }
+            let manifest = json!({
+                "kind": "tools", "family": tool.get("name"), "about": "as it was defined", "simulated": said("simulated"),
+                "server": said("server"), "tools": [tool],
+            });
+            manifests.push(serde_json::from_value(manifest).map_err(|error| error.to_string())?);
+        }
+        let first = |problems: Vec<ManifestProblem>| problems.first().map(ToString::to_string).unwrap_or_default();
+        Self::new(manifests, Pins::default()).map_err(first)
+    }
+}
