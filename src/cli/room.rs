@@ -12,7 +12,11 @@ const STACK: usize = 512 << 20;
 pub fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, CliError> {
     thread::scope(|scope| {
         let worker = thread::Builder::new().name("verify".into()).stack_size(STACK).spawn_scoped(scope, work);
-        let worker = worker.map_err(|error| CliError::failed(format!("there is no room to verify in: {error}")))?;
+        let worker = worker.map_err(|error| {
+            CliError::failed(format!(
+                "there is no room to verify in: {error}; it takes 512 MiB of address space, which `ulimit -v` may limit"
+            ))
+        })?;
         worker.join().or_else(|panic| resume_unwind(panic))
     })
 }
