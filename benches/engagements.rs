@@ -130,8 +130,8 @@ fn main() {
         }
     }
     assert!(
-        (3..=514).contains(&options.calls),
-        "an engagement has two checks and 1 to 512 steps: a gate shows no more"
+        (3..=1_026).contains(&options.calls),
+        "an engagement has two checks and 1 to 1,024 steps: a gate shows no more"
     );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!("{}", runtime.block_on(measure(options)));

@@ -9,7 +9,7 @@ use super::spec::SpecError;
 /// The longest text that a document may hold, in bytes; expressions have the same limit.
 const LONGEST_TEXT: usize = 4096;
 /// The most entries that one list or one object may have.
-const MOST_ENTRIES: usize = 512;
+const MOST_ENTRIES: usize = 1024;
 
 /// The longest list or object that an argument may be, in characters as they are shown; one value is shown in one piece.
 const LONGEST_ARGUMENT: usize = 20_000;
