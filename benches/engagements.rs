@@ -44,7 +44,7 @@ use std::{
 
 use countersign::{
     artifact::{DesignDraft, EngagementId, RecordOutcome, Spec, from_yaml},
-    broker::{Broker, Sources, run_confined},
+    broker::{Bounds, Broker, Sources, become_server},
     engagement::About,
     facts::Identity,
     ledger::{Bundle, Filter, Journal, Which},
@@ -436,20 +436,22 @@ fn memory(line: &str) -> f64 {
     found.and_then(|rest| rest.trim().split(' ').next()?.parse().ok()).unwrap_or(f64::NAN)
 }
 
-/// `sandbox --read=… --write=… -- COMMAND`, as `countersign sandbox` is called.
+/// `sandbox --with=… --read=… --write=… -- COMMAND`, as `countersign sandbox` is called.
 fn confine(words: &[OsString]) {
-    let (mut read, mut write) = (Vec::new(), Vec::new());
+    let mut bounds = Bounds { starter: 0, unconfined: false, read: Vec::new(), write: Vec::new() };
     let mut words = words.iter();
     for word in words.by_ref() {
         let word = word.to_str().expect("paths are text");
         match word.split_once('=') {
-            Some(("--read", path)) => read.push(PathBuf::from(path)),
-            Some(("--write", path)) => write.push(PathBuf::from(path)),
+            Some(("--with", starter)) => bounds.starter = starter.parse().unwrap(),
+            Some(("--read", path)) => bounds.read.push(PathBuf::from(path)),
+            Some(("--write", path)) => bounds.write.push(PathBuf::from(path)),
+            _ if word == "--unconfined" => bounds.unconfined = true,
             _ => break,
         }
     }
     let command: Vec<OsString> = words.cloned().collect();
-    panic!("{}", run_confined(&read, &write, &command));
+    panic!("{}", become_server(&bounds, &command));
 }
 
 /// The tool server: MCP on standard input and output, one message a line.

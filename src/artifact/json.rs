@@ -24,6 +24,15 @@ pub fn from_json(name: &str, text: &str) -> Result<Value, YamlError> {
     })
 }
 
+/// The same for a value that was read by others: what it holds must be kept as it is.
+///
+/// # Errors
+///
+/// What cannot be kept, in words.
+pub fn strict(value: &Value) -> Result<Value, String> {
+    Strict::deserialize(value).map(|Strict(value)| value).map_err(|error| error.to_string())
+}
+
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

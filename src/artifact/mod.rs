@@ -35,7 +35,7 @@ pub use expression::{EvaluateError, Expression, ExpressionError, Scope};
 pub use fill::{Fill, Filled};
 pub use flow::{AutomationFlow, Before, FlowDeviation, FlowKind, FlowNode, NodeId, Undo};
 pub use grant::{Boundary, Constraint, Grant};
-pub use json::from_json;
+pub use json::{from_json, strict};
 pub use names::{Agent, ArtifactKind, CallId, EngagementId, LedgerId, NameError, Nonce, Phase, StepId, ToolName};
 pub use recent::Recent;
 pub use record::{

@@ -301,8 +301,9 @@ impl Broker {
         Ok(Invoked { call: call.clone(), told })
     }
 
-    /// Marks a call unknown whose process ended before its outcome was written, after waiting until the server's
-    /// timeout is over, so that a child of the dead process cannot still act while its effect is looked for.
+    /// Marks a call unknown whose process ended before its outcome was written. What that left running is ended, and the
+    /// server's timeout waited for, so that neither a process nor what it has sent can still act while its effect is
+    /// looked for.
     pub async fn expire(&self, journal: &mut Journal, call: &CallId) -> Result<(), BrokerError> {
         let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
         let known = journal.state().calls.get(call);
@@ -317,6 +318,9 @@ impl Broker {
         let since = known.map_or(0, |call| Timestamp::now().as_second() - call.at.as_second());
         // The clock may have gone back since: never wait longer than the timeout itself.
         let left = (timeout - since).clamp(0, timeout);
+        if !reads {
+            self.transports.end_orphans().await;
+        }
         if !reads && left > 0 {
             tokio::time::sleep(Duration::from_secs(left.unsigned_abs())).await;
         }

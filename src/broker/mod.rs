@@ -32,4 +32,4 @@ mod tests;
 pub use decide::{Moment, Said};
 pub use explain::{Explanation, explain, foresee, proposed, proposer, said_again};
 pub use invoke::{Broker, BrokerError, Invoked, Sources, Told};
-pub use transport::run_confined;
+pub use transport::{Bounds, become_server};

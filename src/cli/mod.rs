@@ -150,7 +150,7 @@ async fn run(cli: Cli) -> Result<Code, CliError> {
         Command::Chat(args) => chat::run(&global, args).await,
         Command::Trust(args) => trust::run(&global, args).await,
         Command::Lab(args) => lab::run(&global, args).await,
-        Command::Sandbox(args) => sandbox::run(&args),
+        Command::Sandbox(args) => sandbox::run(args),
     }
 }
 

@@ -30,6 +30,7 @@ mod faults;
 mod found;
 mod gates;
 mod kill;
+mod left_behind;
 mod limits;
 mod log;
 mod lost;

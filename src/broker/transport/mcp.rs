@@ -13,13 +13,14 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
-    artifact::{Digest, digest_of, from_json, value::depth},
+    artifact::{Digest, digest_of, from_json, strict, value::depth},
     tool::{Manifest, ServerPin, ServerSeen, tool_definition_digest},
 };
 
 use super::{
     super::{invoke::Sources, permit::Permit},
     Sent,
+    life::{Mark, Starter},
     secret::Secrets,
     start::Start,
 };
@@ -30,10 +31,13 @@ const LARGEST_ANSWER: usize = 4 << 20;
 const DEEPEST_ANSWER: usize = 64;
 /// How long a server may take to start and to list its tools.
 const START: Duration = Duration::from_secs(20);
+/// How long a server that is no longer needed may take to end by itself.
+const END: Duration = Duration::from_secs(3);
 
 /// A running server.
 pub(super) struct Session {
     client: RunningService<RoleClient, ()>,
+    mark: Mark,
     pin: ServerPin,
     secrets: Secrets,
     /// Whether the kernel holds it to what it may touch.
@@ -46,7 +50,7 @@ impl Session {
         permit: &Permit,
         manifest: &Manifest,
         pin: &ServerPin,
-        sources: &dyn Sources,
+        (sources, starter): (&dyn Sources, &Starter),
     ) -> Result<Self, String> {
         let family = &manifest.family;
         let again = "a person must look at it and run `countersign tools pin`";
@@ -55,7 +59,8 @@ impl Session {
             return Err(format!("{differs}; {again}"));
         }
         let secrets = Secrets::read(permit, manifest, sources).await?;
-        let client = begin(family, &start, &secrets, sources).await.map_err(|why| secrets.out_of(&why))?;
+        let (client, mark) =
+            begin(family, &start, &secrets, (sources, starter)).await.map_err(|why| secrets.out_of(&why))?;
         let (tools, _) = definitions(family, &client).await.map_err(|why| secrets.out_of(&why))?;
         for tool in &manifest.tools {
             let name = tool.name.as_str();
@@ -69,7 +74,7 @@ impl Session {
                 }
             }
         }
-        Ok(Self { client, pin: pin.clone(), secrets, confined: start.confined() })
+        Ok(Self { client, mark, pin: pin.clone(), secrets, confined: start.confined() })
     }
 
     /// Whether it was started as this pin says and still runs.
@@ -89,59 +94,71 @@ impl Session {
         // `call_tool_once`: `call_tool` would by itself send a call again when a server asks for more input.
         let answer = timeout(Duration::from_secs(u64::from(seconds)), self.client.call_tool_once(params)).await;
         match answer {
-            Err(_) => {
-                // The child is ended so that it cannot act later, while its effect is being looked for.
-                self.end().await;
-                (Sent::Unknown(format!("no answer within {seconds} seconds")), None)
-            }
+            Err(_) => (Sent::Unknown(self.stop(format!("no answer within {seconds} seconds")).await), None),
             Ok(Ok(CallToolResponse::Complete(result))) => {
                 let text: Vec<&str> =
                     result.content.iter().filter_map(|part| part.as_text()).map(|t| t.text.as_str()).collect();
                 if result.is_error == Some(true) {
                     return (Sent::Error(short(&self.secrets.out_of(&text.join(" ")))), Some(self));
                 }
-                let value = result.structured_content.clone().or_else(|| from_json("answer", &text.join("")).ok());
-                let value = value.map(|value| self.secrets.out_of_value(value));
-                (answered(value), Some(self))
+                let value = match &result.structured_content {
+                    Some(value) => strict(value),
+                    None => from_json("answer", &text.join("")).map_err(|error| error.message),
+                };
+                (answered(value.map(|value| self.secrets.out_of_value(value))), Some(self))
             }
-            Ok(Ok(_)) => (Sent::Unknown("the server asked for something instead of answering".into()), Some(self)),
+            Ok(Ok(_)) => {
+                let asked = "the server asked for something instead of answering".to_owned();
+                (Sent::Unknown(self.stop(asked).await), None)
+            }
             Ok(Err(ServiceError::McpError(error))) => {
                 (Sent::Error(short(&self.secrets.out_of(&error.message))), Some(self))
             }
             Ok(Err(error)) => {
                 let why = self.secrets.out_of(&format!("the connection ended before an answer: {}", told(&error)));
-                self.end().await;
-                (Sent::Unknown(short(&why)), None)
+                (Sent::Unknown(self.stop(short(&why)).await), None)
             }
         }
     }
 
     /// Ends the server.
     pub(super) async fn end(self) {
-        // A child that does not end by itself is killed when its handle is dropped.
-        let _ = timeout(Duration::from_secs(3), self.client.cancel()).await;
+        // What does not end by itself is ended with this program.
+        let _ = timeout(END, self.client.cancel()).await;
+    }
+
+    /// Ends the server at once and all that it has started, so that it cannot act any longer when its effect is looked
+    /// for; the answer is what is said of the call.
+    async fn stop(self, why: String) -> String {
+        let ended = self.mark.end().await;
+        let _ = timeout(END, self.client.cancel()).await;
+        if ended { why } else { format!("{why}, and its server could not be ended: it may still act") }
     }
 }
 
 /// What an answer that is no error says. One that cannot be used is not an error of the tool: it may have acted.
-fn answered(value: Option<Value>) -> Sent {
+fn answered(value: Result<Value, String>) -> Sent {
     match value {
-        Some(value) if value.to_string().len() > LARGEST_ANSWER => {
+        Ok(value) if value.to_string().len() > LARGEST_ANSWER => {
             Sent::Unknown("the answer is larger than 4 MiB".into())
         }
         // Documents hold answers, and a JSON reader gives up at 128 levels.
-        Some(value) if depth(&value) > DEEPEST_ANSWER => Sent::Unknown("the answer is nested too deeply".into()),
-        Some(value) => Sent::Result(value),
-        None => Sent::Unknown("the answer is not JSON".into()),
+        Ok(value) if depth(&value) > DEEPEST_ANSWER => Sent::Unknown("the answer is nested too deeply".into()),
+        Ok(value) => Sent::Result(value),
+        Err(why) => Sent::Unknown(short(&format!("the answer cannot be read: {why}"))),
     }
 }
 
 /// What a server is now: its command, its program's digest and its tools' definitions.
-pub(super) async fn inspect(manifest: &Manifest, sources: &dyn Sources) -> Result<ServerSeen, String> {
+pub(super) async fn inspect(
+    manifest: &Manifest,
+    sources: &dyn Sources,
+    starter: &Starter,
+) -> Result<ServerSeen, String> {
     let start = Start::of(manifest, sources)?;
-    let client = begin(&manifest.family, &start, &Secrets::default(), sources).await?;
+    let (client, _) = begin(&manifest.family, &start, &Secrets::default(), (sources, starter)).await?;
     let tools = definitions(&manifest.family, &client).await;
-    let _ = timeout(Duration::from_secs(3), client.cancel()).await;
+    let _ = timeout(END, client.cancel()).await;
     let (mut tools, mut descriptions) = tools?;
     let known: Vec<&str> = manifest.tools.iter().map(|tool| tool.name.as_str()).collect();
     if let Some(missing) = known.iter().find(|name| !tools.contains_key(**name)) {
@@ -160,19 +177,21 @@ async fn begin(
     family: &str,
     start: &Start,
     secrets: &Secrets,
-    sources: &dyn Sources,
-) -> Result<RunningService<RoleClient, ()>, String> {
+    (sources, starter): (&dyn Sources, &Starter),
+) -> Result<(RunningService<RoleClient, ()>, Mark), String> {
     let failed = |why: String| format!("the server of `{family}` could not be started: {why}");
     let mut child = start.process(sources)?;
     secrets.give(&mut child);
-    let (transport, _) =
-        TokioChildProcess::builder(child).stderr(Stdio::null()).spawn().map_err(|error| failed(error.to_string()))?;
+    let mark = Mark::new();
+    mark.put_on(&mut child);
+    let server = TokioChildProcess::builder(child).stderr(Stdio::null());
+    let transport = starter.start(server).await.map_err(|error| failed(error.to_string()))?;
     let client = timeout(START, ().serve(transport)).await;
     let client =
         client.map_err(|_| failed("it did not answer in time".into()))?.map_err(|error| failed(error.to_string()))?;
     // A remembered list of tools could hide that the server has changed them.
     client.peer().set_response_cache_config(ClientCacheConfig::disabled()).await;
-    Ok(client)
+    Ok((client, mark))
 }
 
 /// What went wrong between here and a server, in words that need no knowledge of the protocol.
@@ -219,10 +238,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_cannot_be_used_does_not_say_that_nothing_happened() {
-        assert_eq!(answered(Some(json!({"ok": true}))), Sent::Result(json!({"ok": true})));
+        assert_eq!(answered(Ok(json!({"ok": true}))), Sent::Result(json!({"ok": true})));
         assert_eq!(told(&ServiceError::TransportClosed), "the server ended");
         let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
-        for useless in [None, Some(json!("x".repeat(LARGEST_ANSWER))), Some(deep)] {
+        let rounded = strict(&json!({"at_ns": 1_764_350_000_000_000_123_u64}));
+        for useless in [rounded, Ok(json!("x".repeat(LARGEST_ANSWER))), Ok(deep)] {
             assert!(matches!(answered(useless), Sent::Unknown(_)));
         }
     }

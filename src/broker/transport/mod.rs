@@ -1,6 +1,7 @@
 //! Speaks to tool servers. Everything here takes a permit, except looking at a server for a person to pin it; only
 //! this folder starts a tool process.
 
+mod life;
 mod mcp;
 mod sandbox;
 mod secret;
@@ -12,11 +13,11 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::tool::{Manifest, ServerSeen, Toolbox};
 
-pub use sandbox::run_confined;
+pub use sandbox::{Bounds, become_server};
 
 use super::{invoke::Sources, permit::Permit};
 
@@ -37,6 +38,8 @@ pub(super) enum Sent {
 #[derive(Default)]
 pub(super) struct Transports {
     sessions: Mutex<BTreeMap<String, mcp::Session>>,
+    starter: life::Starter,
+    cleared: OnceCell<()>,
     notices: std::sync::Mutex<Notices>,
 }
 
@@ -56,10 +59,12 @@ impl Transports {
         let Some(pin) = toolbox.pin(&manifest.family) else {
             return Sent::Held(format!("`{}` is not pinned; run `countersign tools pin`", manifest.family));
         };
+        // Nothing is looked at while what another process left behind may still act.
+        self.cleared.get_or_init(|| self.end_orphans()).await;
         let mut sessions = self.sessions.lock().await;
         let session = match sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
             Some(session) => session,
-            None => match mcp::Session::start(&permit, manifest, pin, sources).await {
+            None => match mcp::Session::start(&permit, manifest, pin, (sources, &self.starter)).await {
                 Ok(session) => {
                     self.note_if_free(&manifest.family, session.confined);
                     session
@@ -76,7 +81,7 @@ impl Transports {
 
     /// Starts a server, asks what its tools are, and ends it.
     pub(super) async fn inspect(&self, manifest: &Manifest, sources: &dyn Sources) -> Result<ServerSeen, String> {
-        let seen = mcp::inspect(manifest, sources).await?;
+        let seen = mcp::inspect(manifest, sources, &self.starter).await?;
         self.note_if_free(&manifest.family, seen.confined);
         Ok(seen)
     }
@@ -84,6 +89,16 @@ impl Transports {
     /// What has come up since this was last asked.
     pub(super) fn notices(&self) -> Vec<String> {
         std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner).open)
+    }
+
+    /// Ends what servers left behind whose program has ended.
+    pub(super) async fn end_orphans(&self) {
+        let ended = life::end_orphans().await;
+        if ended > 0 {
+            let were = if ended == 1 { "process of a server was" } else { "processes of servers were" };
+            let notice = format!("{ended} {were} left running by a program that has ended, and ended now");
+            self.notices.lock().unwrap_or_else(PoisonError::into_inner).open.push(notice);
+        }
     }
 
     fn note_if_free(&self, family: &str, confined: bool) {

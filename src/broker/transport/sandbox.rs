@@ -1,5 +1,6 @@
-//! Holds a server to what it may touch. The program starts itself once more with [`run_confined`], which restricts
-//! itself with Landlock and becomes the server: what is forbidden to it stays forbidden to whatever it starts.
+//! Holds a server to what it may touch. The program starts itself once more with [`become_server`], which restricts
+//! itself with Landlock, has itself ended with its starter, and becomes the server: what is forbidden to it stays
+//! forbidden to whatever it starts.
 //!
 //! Everything is forbidden that is not listed: the system's programs and libraries and the few settings that a
 //! program needs to reach a network, the command's own files, and what the manifest declares. It may not send signals
@@ -18,6 +19,8 @@ use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     RulesetStatus, Scope, path_beneath_rules,
 };
+
+use super::life::end_with;
 
 /// What every server may read and start, where it is there.
 pub(super) const SYSTEM: [&str; 9] =
@@ -74,10 +77,24 @@ fn rules() -> Result<landlock::RulesetCreated, RulesetError> {
         .create()
 }
 
-/// Restricts this process to these files for good, and becomes the command. Comes back only to say why it could not.
-pub fn run_confined(read: &[PathBuf], write: &[PathBuf], command: &[OsString]) -> String {
+/// What a server may touch, and whose end is its own.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// The process that it ends with, which has started this one.
+    pub starter: u32,
+    /// Whether it may touch everything, where the kernel can hold it to nothing.
+    pub unconfined: bool,
+    /// What it may read and start.
+    pub read: Vec<PathBuf>,
+    /// What it may change as well.
+    pub write: Vec<PathBuf>,
+}
+
+/// Restricts this process to these bounds for good, and becomes the command. Comes back only to say why it could not.
+pub fn become_server(bounds: &Bounds, command: &[OsString]) -> String {
     let Some((program, args)) = command.split_first() else { return "there is no command to run".into() };
-    if let Err(why) = confine(read, write) {
+    let confined = if bounds.unconfined { Ok(()) } else { confine(&bounds.read, &bounds.write) };
+    if let Err(why) = confined.and_then(|()| end_with(bounds.starter)) {
         return why;
     }
     let failed = std::process::Command::new(program).args(args).exec();

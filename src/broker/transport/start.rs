@@ -109,11 +109,12 @@ impl Start {
         self.reach.is_some()
     }
 
-    /// The process: without an environment, in the workspace's folder, behind the program that confines it.
+    /// The process: without an environment, in the workspace's folder, behind the program that confines it and ties it
+    /// to this one.
     pub(super) fn process(&self, sources: &dyn Sources) -> Result<tokio::process::Command, String> {
         let mut words: Vec<std::ffi::OsString> = Vec::new();
+        words.extend([sources.program().into(), "sandbox".into(), format!("--with={}", std::process::id()).into()]);
         if let Some(reach) = &self.reach {
-            words.extend([sources.program().into(), "sandbox".into()]);
             for (option, paths) in [("--read=", &reach.read), ("--write=", &reach.write)] {
                 for path in paths {
                     let mut word = std::ffi::OsString::from(option);
@@ -121,8 +122,10 @@ impl Start {
                     words.push(word);
                 }
             }
-            words.push("--".into());
+        } else {
+            words.push("--unconfined".into());
         }
+        words.push("--".into());
         words.extend(self.command.iter().map(Into::into));
         let (program, args) =
             words.split_first().ok_or_else(|| format!("the command of `{}` is empty", self.family))?;

@@ -1,0 +1,122 @@
+//! Servers that finish what they began whatever becomes of whoever asked: nothing of them acts once its effect was looked
+//! for, so nothing is done twice and nothing is done that the record does not know of.
+
+use std::{
+    path::PathBuf,
+    process::Child,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::bench::{Bench, outcomes, program};
+
+/// Stands in front of the lab: the first change is begun late, whatever becomes of its standard input, and no polite
+/// request ends it. The lab runs in a session of its own.
+const LATE: &str = r#"
+import os, signal, subprocess, sys, time
+beside, late, program = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+lab = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, start_new_session=True)
+for line in sys.stdin:
+    if '"vlan.create"' in line and not os.path.exists(beside + "/begun"):
+        open(beside + "/begun", "w").close()
+        time.sleep(late)
+    lab.stdin.write(line)
+    lab.stdin.flush()
+    if '"id"' in line:
+        answer = lab.stdout.readline()
+        try:
+            sys.stdout.write(answer)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            pass
+"#;
+
+/// A workspace with a server that acts so much later than it should, and an engagement of one change that may be built.
+fn ready(bench: Bench, later: f64) -> (Bench, PathBuf, String) {
+    let beside = bench.in_front("");
+    std::fs::write(beside.join("late.py"), LATE).unwrap();
+    // A shell that has the server as its child, as scripts that start servers do.
+    let started =
+        format!("/usr/bin/python3 '{0}/late.py' '{0}' {later} '{1}' \"$@\"", beside.display(), program().display());
+    bench.write("lab.sh", &format!("#!/bin/sh\ntrap '' TERM\n{started}\nexit $?\n"));
+    bench.run(&["tools", "pin", "--yes"]).code(0);
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    (bench, beside, id)
+}
+
+/// Waits until the server has been asked for the change; since when it has.
+fn asked(beside: &std::path::Path) -> Instant {
+    let since = Instant::now();
+    while !beside.join("begun").exists() {
+        assert!(since.elapsed() < Duration::from_secs(60), "it was not asked");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Instant::now()
+}
+
+/// When the server would have acted, and some time more.
+fn wait_for_it(asked: Instant, later: f64) {
+    let late = Duration::from_secs_f64(later + 1.0);
+    std::thread::sleep(late.saturating_sub(asked.elapsed()));
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+#[test]
+fn what_a_killed_program_left_running_acts_no_more() {
+    let later = 5.0;
+    let (bench, beside, id) = ready(Bench::impatient(), later);
+    let mut child = bench.start(&["run", &id]);
+    let begun = asked(&beside);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let end = bench.drive(&id, 0);
+    assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done"]);
+    assert!(begun.elapsed().as_secs_f64() < later, "it was looked for before the server would have acted");
+    wait_for_it(begun, later);
+    assert_eq!(bench.writes().len(), 1, "{:?}", bench.writes());
+    bench.holds(&id);
+}
+
+#[test]
+fn a_server_that_did_not_answer_in_time_acts_no_more() {
+    let later = 5.0;
+    let (bench, beside, id) = ready(Bench::impatient(), later);
+    let end = bench.drive(&id, 0);
+    let begun = asked(&beside);
+    assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done"]);
+    let late = bench.events(&id, "call.finished");
+    assert!(late.iter().any(|event| event["body"]["message"] == "no answer within 1 seconds"), "{late:?}");
+    assert_eq!(bench.events(&id, "call.void").len(), 1);
+    wait_for_it(begun, later);
+    assert_eq!(bench.writes().len(), 1, "{:?}", bench.writes());
+    bench.holds(&id);
+}
+
+#[test]
+fn what_was_cancelled_after_the_program_was_left_is_not_done_later() {
+    // Later than is waited for, so that the program is left while it waits.
+    let later = 8.0;
+    let (bench, beside, id) = ready(Bench::new(), later);
+    let mut child = bench.start(&["run", &id]);
+    let begun = asked(&beside);
+    signal(&child, Signal::SIGINT);
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, Signal::SIGINT);
+    child.wait().unwrap();
+    bench.run(&["cancel", &id, "--reason", "it hangs"]).code(0);
+    let end = bench.drive(&id, 1);
+    assert_eq!(end["record"]["outcome"], "cancelled");
+    wait_for_it(begun, later);
+    assert_eq!(bench.writes(), Vec::<String>::new());
+    bench.holds(&id);
+}
