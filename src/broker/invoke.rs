@@ -192,7 +192,7 @@ impl Broker {
         let except = changes(&catalog, &proposal.tool).then(|| journal.id());
         let (trust, elsewhere) = self.around.read(journal.store(), except).await?;
         // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
-        let now = Timestamp::now().max(journal.state().last_at);
+        let now = journal.now();
         let view = View {
             state: journal.state(),
             documents: journal.documents(),
@@ -287,7 +287,7 @@ impl Broker {
         };
         // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
         let boundary = self.boundary(&view, &catalog)?;
-        let now = Timestamp::now().max(view.state.last_at);
+        let now = journal.now();
         let stage = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers)).stage;
         let moment = Moment { now, stage, elsewhere: &elsewhere };
         let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, &moment) {
@@ -331,7 +331,7 @@ impl Broker {
             sealed: false,
             message: Some("the process ended before the answer was written down".into()),
         };
-        Ok(journal.act(Timestamp::now(), Actor::Program, Command::Finish(finished), vec![]).await?)
+        Ok(journal.act(journal.now(), Actor::Program, Command::Finish(finished), vec![]).await?)
     }
 
     /// Starts a family's server only to see what it is, for a person to pin. No tool is run.
@@ -367,16 +367,10 @@ impl Broker {
         let digest = result.as_ref().map(|result| result.digest);
         let documents: Vec<Value> = result.into_iter().map(|result| result.document).collect();
         let finished = CallFinished { call, outcome, result: digest, sealed, message };
-        loop {
-            let (now, command) = (Timestamp::now(), Command::Finish(finished.clone()));
-            if outcome == CallOutcome::Ok && prefix.is_empty() {
-                break journal.act_soon(now, Actor::Program, command, documents)?;
-            }
-            match journal.act(now, Actor::Program, command, documents.clone()).await {
-                // A person cancelled or answered meanwhile: what is known of an effect is written down after that.
-                Err(JournalError::Ledger(LedgerError::Conflict(_))) if journal.catch_up().await? > 0 => {}
-                written => break written?,
-            }
+        journal.act_soon(journal.now(), Actor::Program, Command::Finish(finished), documents)?;
+        if outcome != CallOutcome::Ok || !prefix.is_empty() {
+            // A person may have cancelled or answered meanwhile: what is known of an effect is written down after that.
+            journal.flush().await?;
         }
         Ok(match sent {
             Sent::Result(value) => Told::Result(value),

@@ -171,12 +171,13 @@ fn starts_something(state: &State, command: &Command) -> bool {
         Command::Cancel { .. }
         | Command::Retry { .. }
         | Command::Prove(_)
-        | Command::Turn(_)
         | Command::Inquire(_)
         | Command::Say { .. }
         | Command::GiveBack(_)
         | Command::Fill(_)
         | Command::Consider(_) => true,
+        // What was asked in vain was asked, and counts.
+        Command::Turn(turned) => turned.error.is_none(),
         Command::Refuse(_)
         | Command::Finish(_)
         | Command::Void(_)

@@ -1,6 +1,7 @@
 //! A handle on one engagement: the state that its chain folds into, its documents, and the one way to add to it.
 
 mod believed;
+mod clock;
 mod fetched;
 mod open;
 
@@ -24,6 +25,7 @@ use super::{
 };
 
 use believed::believed;
+use clock::Clock;
 use fetched::Fetched;
 
 /// Why something was not written.
@@ -55,6 +57,7 @@ pub struct Journal {
     snapshot_at: u64,
     /// The places of the stored events from which what people said follows.
     said: Vec<u64>,
+    clock: Clock,
 }
 
 /// An event that is folded and not written yet, and what it was decided from.
@@ -210,6 +213,7 @@ impl Journal {
             self.documents = tried;
         }
         self.state.apply(&sealed.event);
+        self.clock.hear(self.state.last_at);
         self.blobs.append(&mut { new.values });
         self.staged.push(Staged { at, actor, command, documents, sealed, bytes: new.bytes });
         Ok(())
@@ -318,6 +322,7 @@ impl Journal {
     /// Goes over to that copy, which is now what is stored; the state before it follows, and is the next copy.
     fn move_on(&mut self, mut ahead: Box<State>, events: &[Event]) {
         std::mem::swap(&mut self.state, &mut *ahead);
+        self.clock.hear(self.state.last_at);
         events.iter().for_each(|event| ahead.apply(event));
         self.durable = Some(ahead);
     }
@@ -339,6 +344,16 @@ impl Journal {
     /// Nothing is decided on a document that is stored and could not be read. What a call came to is written all the same.
     fn at_hand(&self, command: &Command) -> Result<(), LedgerError> {
         if matches!(command, Command::Finish(_)) { Ok(()) } else { self.fetched.result() }
+    }
+
+    /// What time it is for this engagement: never earlier than before, nor than its last event.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether something is staged that only this process knows of: what a call came to.
+    pub fn holds_an_outcome(&self) -> bool {
+        self.staged.iter().any(|staged| matches!(staged.command, Command::Finish(_)))
     }
 
     /// The engagement.

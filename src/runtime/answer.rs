@@ -20,7 +20,8 @@ use crate::{
 
 use super::{
     drafting::endpoints,
-    driver::{DriverError, file, view},
+    driver::{file, view},
+    error::DriverError,
     signing::{Signer, SigningError, in_role, needs_signature, sign_answer, signed_documents, signed_words},
     stands::Grounds,
     workspace::{Workspace, WorkspaceError},
@@ -322,7 +323,7 @@ pub async fn answer(
     };
     let roles = catalog.people.roles(&identity);
     // An event is never earlier than the one before it.
-    let now = Timestamp::now().max(journal.state().last_at);
+    let now = journal.now();
     let ends = expiry(journal, &catalog, now);
     let expires = (answer == Answer::Approve).then_some(ends);
     let request = open.digest;
@@ -367,7 +368,7 @@ pub async fn cancel(
     }
     let id = journal.id().to_string();
     let command = Command::Cancel { reason, roles };
-    let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
+    let done = journal.act(journal.now(), Actor::Person(identity), command, vec![]).await;
     done.map_err(|error| not_now(error, &id))
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::{
     agent::{Asking, Desk, Draft, Move, next_move},
@@ -13,13 +13,14 @@ use crate::{
         Turned, Usage, drafter, read_document,
     },
     gate::{ApprovalRequest, Endpoint},
-    ledger::Journal,
+    ledger::{Journal, JournalError, LedgerError},
     model::{Delta, Meter, ModelError, Models},
     policy::Catalog,
 };
 
 use super::{
-    driver::{Driver, DriverError, act, file, view},
+    driver::{Driver, act, file, view},
+    error::DriverError,
     progress::{Progress, Stopped},
 };
 
@@ -64,7 +65,7 @@ impl Driver<'_> {
             Move::Ask(asked) => {
                 let actor = Actor::Agent(asked.agent);
                 watch(Progress::Asked(asked.questions.clone()));
-                journal.act(Timestamp::now(), actor, Command::Inquire(asked), vec![]).await?;
+                journal.act(journal.now(), actor, Command::Inquire(asked), vec![]).await?;
             }
             Move::Wait => {
                 let open: Vec<AgentQuestion> =
@@ -88,12 +89,12 @@ impl Driver<'_> {
             }
             Move::Done(Draft::Flow(filled)) => {
                 watch(Progress::Filling(filled.as_ref().clone()));
-                journal.act(Timestamp::now(), Actor::Agent(Agent::Build), Command::Fill(*filled), vec![]).await?;
+                journal.act(journal.now(), Actor::Agent(Agent::Build), Command::Fill(*filled), vec![]).await?;
             }
             Move::Done(Draft::Failure(considered)) => {
                 watch(Progress::Considered(considered.as_ref().clone()));
                 let actor = Actor::Agent(Agent::Build);
-                journal.act(Timestamp::now(), actor, Command::Consider(*considered), vec![]).await?;
+                journal.act(journal.now(), actor, Command::Consider(*considered), vec![]).await?;
             }
             Move::Done(draft) => {
                 let digest = file_draft(journal, kind, &draft).await?;
@@ -234,11 +235,55 @@ impl Driver<'_> {
             }
         };
         watch(Progress::Turned(Box::new(turned.clone())));
-        let command = Command::Turn(Box::new(turned));
-        journal.act(Timestamp::now(), Actor::Agent(agent), command, stored).await?;
-        Ok(stopped)
+        self.write_turn(journal, turned, stored, watch).await.map(|written| if written { stopped } else { None })
+    }
+
+    /// Writes a turn down; whether it is written as it was. One that others overtook counts as asked in vain.
+    async fn write_turn(
+        &self,
+        journal: &mut Journal,
+        turned: Turned,
+        stored: Vec<Value>,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<bool, DriverError> {
+        let talk = |journal: &Journal| {
+            let state = journal.state();
+            (state.talk.about(turned.drafting).len(), state.cancelled.is_some(), state.phase)
+        };
+        let before = talk(journal);
+        let overtaken = Turned {
+            response: None,
+            calls: 0,
+            finish: Finish::Failed,
+            error: Some(turned.error.clone().unwrap_or_else(|| OVERTAKEN.into())),
+            ..turned.clone()
+        };
+        loop {
+            let as_it_was = talk(journal) == before;
+            let (turn, documents) =
+                if as_it_was { (turned.clone(), stored.clone()) } else { (overtaken.clone(), Vec::new()) };
+            let command = Command::Turn(Box::new(turn));
+            match journal.act(journal.now(), Actor::Agent(turned.agent), command, documents).await {
+                Ok(()) => {
+                    if !as_it_was {
+                        watch(Progress::Note(OVERTAKEN.into()));
+                    }
+                    return Ok(as_it_was);
+                }
+                Err(JournalError::Ledger(LedgerError::Conflict(_))) if journal.catch_up().await? > 0 => {}
+                // The engagement is over, or elsewhere, so nothing of it can be counted there any more.
+                Err(JournalError::Refused(refusal)) if !as_it_was => {
+                    watch(Progress::Note(format!("{OVERTAKEN}, and what it cost is not counted: {refusal}")));
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
+
+/// Why an answer is not used that came after somebody said or did something else.
+const OVERTAKEN: &str = "something was said or done meanwhile that this answer does not know of, so it is not used";
 
 /// Whether what the build agent is asked about is a step that failed.
 fn desk_failed(journal: &Journal, kind: ArtifactKind) -> bool {

@@ -2,41 +2,42 @@
 //! thing, and writes it down; there is no state here that a crash could lose.
 
 use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    agent::{DraftError, TurnError},
-    artifact::{ArtifactKind, CanonicalError, Digest, EngagementId, Spec, digest_of},
-    broker::{Broker, BrokerError, Told},
+    artifact::{ArtifactKind, Digest, EngagementId, Spec, digest_of},
+    broker::{Broker, Told},
     engagement::{
-        About, Actor, Asked, Command, Gate, GateState, Next, NextError, Proposal, Purpose, Refusal, SealError,
-        SpecProved, View, Void, changed_tools, holds_back, next_but_void, opened_by_policy, read_document, void_gates,
+        About, Actor, Asked, Command, Gate, GateState, Next, NextError, Proposal, Purpose, SpecProved, View, Void,
+        changed_tools, holds_back, next_but_void, opened_by_policy, read_document, void_gates,
     },
     facts::AUTONOMOUS,
-    gate::{GateError, approval_request, found_words, proof_of_spec},
-    ledger::{Journal, JournalError, LedgerError},
+    gate::{approval_request, found_words, proof_of_spec},
+    ledger::{Journal, LedgerError},
     model::Models,
     policy::Catalog,
-    record::ReconcileError,
     tool::Effect,
 };
 
 use super::{
     answer::{AnswerError, open_question, standing},
     drafting::endpoints,
+    error::DriverError,
     progress::{Progress, Stopped},
     ruling::{Ruled, rule},
     signing::once,
     solver::{SolverSearch, prove_spec},
     stands::Grounds,
-    workspace::{Workspace, WorkspaceError},
+    workspace::Workspace,
 };
 
 /// Drives engagements of one workspace.
@@ -48,70 +49,24 @@ pub struct Driver<'a> {
     /// The head after the question that was asked last, and the catalog that it was asked on.
     asked: Mutex<Option<(Digest, Arc<Catalog>)>>,
     models: Models,
+    /// How often in a row the broker said that a call is not what comes next.
+    astray: AtomicU32,
     broken_off: Option<BrokenOff<'a>>,
 }
+
+/// How long what a call came to is kept while another process has the ledger locked; each try takes half a minute.
+const PATIENCE: Duration = Duration::from_secs(600);
+const LOCKED: &str = "another process has the ledger locked: what the last call came to is kept and written down as soon \
+    as that lets go; this program should not be ended before";
+
+/// How often in a row the broker may say of a call that it is not what comes next.
+const ASTRAY: u32 = 3;
 
 /// Comes when a model is no longer to be waited for.
 pub type BrokenOff<'a> = &'a (dyn Fn() -> BoxFuture<'static, ()> + Sync);
 
 /// Which gates were looked at with which catalog, and which of them do not hold.
 type Looked = ((EngagementId, [Option<Digest>; 2], u8), Arc<Catalog>, Arc<[Void]>);
-
-/// Driving could not go on. What was done is on the chain; running again goes on from there.
-#[derive(Debug, thiserror::Error)]
-pub enum DriverError {
-    /// The broker could not decide or write.
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-    /// The chain could not be written.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The engagement does not allow it.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Files of the workspace do not load.
-    #[error(transparent)]
-    Workspace(#[from] WorkspaceError),
-    /// There is no draft.
-    #[error(transparent)]
-    Draft(#[from] DraftError),
-    /// An agent's next move cannot be said.
-    #[error(transparent)]
-    Turn(#[from] TurnError),
-    /// What is next cannot be said.
-    #[error(transparent)]
-    Next(#[from] NextError),
-    /// The question cannot be asked.
-    #[error(transparent)]
-    Gate(#[from] GateError),
-    /// The record cannot be made.
-    #[error(transparent)]
-    Record(#[from] ReconcileError),
-    /// A document has no canonical form.
-    #[error(transparent)]
-    Canonical(#[from] CanonicalError),
-    /// Something cannot be sealed.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// A drafted document does not stand.
-    #[error("the draft of {0} cannot stand: {1}")]
-    Invalid(ArtifactKind, String),
-    /// What gate 2 approved is not what would run.
-    #[error(
-        "the flow is no longer the one that gate 2 approved, because the tools changed since; \
-         cancel this engagement and request it again"
-    )]
-    FlowChanged,
-}
-
-impl From<JournalError> for DriverError {
-    fn from(error: JournalError) -> Self {
-        match error {
-            JournalError::Refused(refusal) => Self::Refused(refusal),
-            JournalError::Ledger(error) => Self::Ledger(error),
-        }
-    }
-}
 
 /// Everything that the core reads, from a journal and a catalog.
 pub(super) fn view<'a>(journal: &'a Journal, catalog: &'a Catalog) -> View<'a> {
@@ -126,6 +81,7 @@ impl<'a> Driver<'a> {
             broker,
             solver: None,
             models: Models::default(),
+            astray: AtomicU32::new(0),
             looked: Mutex::default(),
             asked: Mutex::default(),
             broken_off: None,
@@ -183,12 +139,41 @@ impl<'a> Driver<'a> {
         journal: &mut Journal,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
-        let stepped = self.advance(journal, watch).await;
+        let head = journal.state().head;
+        let mut stepped = self.advance(journal, watch).await;
+        let of_ledger = stepped.as_ref().err().and_then(DriverError::of_ledger);
+        if matches!(of_ledger, Some(LedgerError::Conflict(_)))
+            && (journal.catch_up().await? > 0 || journal.state().head != head)
+        {
+            // Others wrote meanwhile: what is next is worked out anew.
+            stepped = Ok(None);
+        } else if matches!(of_ledger, Some(LedgerError::Busy)) && journal.holds_an_outcome() {
+            self.write_down(journal, watch).await?;
+            stepped = Ok(None);
+        }
         if !matches!(stepped, Ok(None)) {
-            journal.flush().await?;
+            self.write_down(journal, watch).await?;
             self.workspace.publish().await.into_iter().for_each(|wrong| watch(Progress::Note(wrong)));
         }
         stepped
+    }
+
+    /// Writes what is staged. What a call came to is known to nobody else, so it is kept while another process has the
+    /// ledger locked.
+    async fn write_down(
+        &self,
+        journal: &mut Journal,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), DriverError> {
+        let begun = Instant::now();
+        loop {
+            match journal.flush().await {
+                Err(LedgerError::Busy) if journal.holds_an_outcome() && begun.elapsed() < PATIENCE => {
+                    watch(Progress::Note(LOCKED.into()));
+                }
+                written => return Ok(written?),
+            }
+        }
     }
 
     async fn advance(
@@ -196,7 +181,7 @@ impl<'a> Driver<'a> {
         journal: &mut Journal,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
-        let now = Timestamp::now();
+        let now = journal.now();
         let catalog = self.workspace.catalog_of_lately(journal)?;
         let void = self.void(journal, &catalog).await?;
         let next = next_but_void(&view(journal, &catalog), &void, now)?;
@@ -303,7 +288,14 @@ impl<'a> Driver<'a> {
         let held = match &invoked.told {
             Told::NotSent(reason) if !acts => Some(reason.clone()),
             Told::Refused { rule, .. } if holds_back(&rule.rule) => Some(rule.reason.clone()),
-            _ => None,
+            // What comes next is worked out here and there from the same chain: it may differ once, when others wrote.
+            Told::Refused { rule, .. } if rule.rule == "contract.next" => {
+                (self.astray.fetch_add(1, Ordering::Relaxed) + 1 >= ASTRAY).then(|| rule.reason.clone())
+            }
+            _ => {
+                self.astray.store(0, Ordering::Relaxed);
+                None
+            }
         };
         if let Some(reason) = held {
             // What changed between looking and deciding is asked about in the next turn.
@@ -341,7 +333,7 @@ impl<'a> Driver<'a> {
         let asked = Asked { about, request: digest_of(&request)?, role, stage, barred, void, signed, once };
         let mut documents = vec![document(&request)?];
         documents.extend(request.grounds(catalog)?);
-        journal.act(Timestamp::now(), Actor::Program, Command::Ask(asked), documents).await?;
+        journal.act(journal.now(), Actor::Program, Command::Ask(asked), documents).await?;
         let head = journal.state().head;
         self.workspace.stands.keep(&Grounds { head, catalog, standing: &standing, models: &models });
         Ok(())
@@ -453,11 +445,11 @@ impl<'a> Driver<'a> {
 
 /// What is found out again by whoever goes on after a crash.
 fn soon(journal: &mut Journal, command: Command) -> Result<(), DriverError> {
-    Ok(journal.act_soon(Timestamp::now(), Actor::Program, command, vec![])?)
+    Ok(journal.act_soon(journal.now(), Actor::Program, command, vec![])?)
 }
 
 pub(super) async fn act(journal: &mut Journal, command: Command) -> Result<(), DriverError> {
-    Ok(journal.act(Timestamp::now(), Actor::Program, command, vec![]).await?)
+    Ok(journal.act(journal.now(), Actor::Program, command, vec![]).await?)
 }
 
 /// Writes a command's event and the document that it names in one transaction.
@@ -467,7 +459,7 @@ pub(super) async fn file<T: Serialize>(
     command: Command,
     document: &T,
 ) -> Result<(), DriverError> {
-    Ok(journal.act(Timestamp::now(), actor, command, vec![self::document(document)?]).await?)
+    Ok(journal.act(journal.now(), actor, command, vec![self::document(document)?]).await?)
 }
 
 fn document<T: Serialize>(of: &T) -> Result<Value, DriverError> {

@@ -1,7 +1,6 @@
 //! Files the artifacts: each is drafted from what is on the chain, held to what it must fit, and written down with the
 //! event that names it.
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
@@ -15,7 +14,8 @@ use crate::{
 };
 
 use super::{
-    driver::{Driver, DriverError, view},
+    driver::{Driver, view},
+    error::DriverError,
     progress::{Progress, Stopped},
 };
 
@@ -109,7 +109,7 @@ impl Driver<'_> {
     }
 
     fn file_record(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
-        let record = reconcile(&view(journal, catalog), Timestamp::now())?;
+        let record = reconcile(&view(journal, catalog), journal.now())?;
         let kinds = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design, ArtifactKind::Flow];
         let from = kinds.into_iter().filter_map(|kind| journal.state().artifact(kind)).collect();
         self.file_artifact(journal, Actor::Program, ArtifactKind::Record, &record, from)
@@ -128,7 +128,7 @@ impl Driver<'_> {
         let digest = digest_of(document)?;
         let value =
             serde_json::to_value(document).map_err(|error| DriverError::Invalid(artifact, error.to_string()))?;
-        journal.act_soon(Timestamp::now(), actor, Command::File { artifact, digest, made_from }, vec![value])?;
+        journal.act_soon(journal.now(), actor, Command::File { artifact, digest, made_from }, vec![value])?;
         Ok(digest)
     }
 }

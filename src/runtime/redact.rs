@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -100,7 +99,7 @@ pub async fn redact(
         // Whoever may not is told so before a key is asked for.
         let redacted = redaction(journal.state(), &planned.calls, &planned.answers, by.clone())?;
         // An event is never earlier than the one before it.
-        let now = Timestamp::now().max(journal.state().last_at);
+        let now = journal.now();
         let (mut documents, mut signed) = (Vec::new(), None);
         if let Some(signer) = signer {
             let by_key = sign_redaction(workspace, signer, journal.state(), &redacted, &identity.name, now)?;

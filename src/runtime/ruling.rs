@@ -1,8 +1,6 @@
 //! Lets `gates.cedar` answer an open question at trust stage 3, where it clearly says yes; everything else is left to
 //! a person, with the reason.
 
-use jiff::Timestamp;
-
 use crate::{
     artifact::{ArtifactKind, AutomationFlow},
     engagement::{About, Actor, Asked, Command, PolicyAnswer, Refusal, View},
@@ -14,7 +12,8 @@ use crate::{
 
 use super::{
     answer::{expiry, standing},
-    driver::{DriverError, view},
+    driver::view,
+    error::DriverError,
     workspace::Workspace,
 };
 
@@ -47,7 +46,7 @@ pub(super) async fn rule(
     };
     let reasons = rules.iter().map(|rule| format!("{}: {}", rule.rule, rule.reason)).collect();
     let policy = PolicyAnswer { rules, facts: digest, policies: catalog.policies.digest() };
-    let now = Timestamp::now();
+    let now = journal.now();
     let expires = Some(expiry(journal, catalog, now));
     let command = Command::Rule { about: asked.about, request: asked.request, policy, expires };
     let facts = serde_json::to_value(facts)

@@ -120,3 +120,27 @@ fn what_was_cancelled_after_the_program_was_left_is_not_done_later() {
     assert_eq!(bench.writes(), Vec::<String>::new());
     bench.holds(&id);
 }
+
+#[test]
+fn an_outcome_waits_while_another_process_has_the_ledger_locked() {
+    let bench = Bench::impatient();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    bench.fault("slow:vlan.create@sw01,ms=700");
+    let mut child = bench.start(&["run", &id]);
+    let since = Instant::now();
+    while bench.events(&id, "call.allowed").iter().all(|event| event["body"]["tool"] != "vlan.create") {
+        assert!(since.elapsed() < Duration::from_secs(60), "it was not asked");
+    }
+    let other = rusqlite::Connection::open(bench.root.join(".countersign/ledger.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Longer than one try to write takes.
+    std::thread::sleep(Duration::from_secs(34));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(child.wait().unwrap().success());
+    let said = bench.events(&id, "call.finished");
+    assert!(said.iter().all(|event| event["body"]["outcome"] == "ok"), "{said:?}");
+    assert_eq!(bench.writes().len(), 1);
+    bench.holds(&id);
+}

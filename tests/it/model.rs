@@ -8,6 +8,7 @@ use std::{
     net::TcpListener,
     path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use countersign::{
@@ -459,4 +460,40 @@ fn the_models_of_a_workspace_are_listed_and_asked_whether_they_answer() {
     assert_eq!(server.asked(), 3);
     bench.edit("policies/models.yaml", "model: m}", "modle: m}");
     bench.run(&["models", "list"]).code(2).says("models.yaml:4:").says("there is no field `modle`");
+}
+
+#[test]
+fn a_turn_that_somebody_overtook_is_counted_and_asked_again() {
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 50, "completion_tokens": 9, "total_tokens": 59}});
+    let answer = events(&[delta(json!({"content": "no document"})), end("stop"), usage]);
+    let server = Server::new(vec![Does::Waits(Duration::from_secs(2), answer)]);
+    let bench = Bench::new();
+    let role = json!({"use": [{"endpoint": "m", "model": "m"}]});
+    let models = json!({
+        "kind": "models", "endpoints": {"m": {"base_url": server.base}}, "roles": {"requirements": role, "design": role},
+    });
+    bench.write("policies/models.yaml", &models.to_string());
+    for (what, last) in
+        [(vec!["say", "ID", "on sw02 too"], ""), (vec!["cancel", "ID", "--reason", "enough"], "cancelled")]
+    {
+        let id = bench.request(&["--text", "VLAN 120 on sw01"]);
+        let before = server.asked();
+        let mut child = bench.start(&["run", &id, "--json"]);
+        while server.asked() == before {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let what: Vec<&str> = what.into_iter().map(|word| if word == "ID" { id.as_str() } else { word }).collect();
+        bench.run(&what).code(0);
+        child.wait().unwrap();
+        let turns = bench.events(&id, "model.turn");
+        let first = &turns[0]["body"];
+        assert_eq!(first["usage"]["input"], 50, "{first}");
+        assert!(first["error"].as_str().unwrap().contains("does not know of"), "{first}");
+        assert_eq!(first["response"], Value::Null);
+        let closed = &bench.events(&id, "engagement.closed")[0]["body"]["outcome"];
+        // What was said is asked about; after a cancellation nothing is.
+        assert_eq!(turns.len() > 1, last.is_empty(), "{turns:?}");
+        assert_eq!(*closed == last, !last.is_empty(), "{closed}");
+        bench.run(&["verify", &id]).code(0);
+    }
 }

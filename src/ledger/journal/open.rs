@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{super::snapshot, Journal, believed::believed, fetched::Fetched, first, fold, follow, said};
+use super::{super::snapshot, Journal, believed::believed, clock::Clock, fetched::Fetched, first, fold, follow, said};
 use crate::{
     artifact::{Digest, EngagementId},
     engagement::{Blobs, Documents, Fetch, State},
@@ -43,6 +43,7 @@ impl Journal {
         (journal.snapshot_at, journal.said) = (journal.state.seq, told);
         let later = fold(store.as_ref(), &mut journal.state, later)?;
         journal.said.extend(said(&later));
+        journal.clock.hear(journal.state.last_at);
         Ok(Some(journal))
     }
 
@@ -54,6 +55,7 @@ impl Journal {
         let mut journal = Self::holding(Arc::clone(&store), first(&begun)?);
         let later = fold(store.as_ref(), &mut journal.state, later)?;
         journal.said.extend(said(&later));
+        journal.clock.hear(journal.state.last_at);
         Ok(journal)
     }
 
@@ -62,8 +64,9 @@ impl Journal {
         let blobs = Blobs::fetching(Arc::clone(&fetched) as Arc<dyn Fetch>);
         let documents = Documents::default();
         // An engagement begins with what was asked for.
-        let said = vec![1];
-        Self { store, state, durable: None, staged: Vec::new(), documents, blobs, fetched, snapshot_at: 0, said }
+        let (said, clock) = (vec![1], Clock::from(state.last_at));
+        let (durable, staged) = (None, Vec::new());
+        Self { store, state, durable, staged, documents, blobs, fetched, snapshot_at: 0, said, clock }
     }
 
     /// Parses the documents that are current now.

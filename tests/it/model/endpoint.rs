@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ pub(super) enum Does {
     Sends(Vec<u8>),
     /// Sends these bytes, and then nothing until the other side goes.
     Stalls(Vec<u8>),
+    /// Waits so long, and sends these bytes.
+    Waits(Duration, Vec<u8>),
     /// Ends without a word.
     Ends,
 }
@@ -68,6 +71,10 @@ fn serve(mut stream: TcpStream, does: &Does, seen: &Mutex<Vec<String>>) {
     }
     let sends = match does {
         Does::Sends(bytes) | Does::Stalls(bytes) => bytes.as_slice(),
+        Does::Waits(time, bytes) => {
+            std::thread::sleep(*time);
+            bytes.as_slice()
+        }
         Does::Ends => &[],
     };
     let sent = stream.write_all(sends).and_then(|()| stream.flush());
