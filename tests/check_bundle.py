@@ -2,11 +2,15 @@
 """Checks a bundle with Python's own library and ssh-keygen: check_bundle.py BUNDLE [ALLOWED_SIGNERS]"""
 import hashlib, json, re, subprocess, sys, tarfile, tempfile
 
-def wrong(place, why): sys.exit(f"{place}: {why}")
+def wrong(place, why): sys.exit(ascii(f"{place}: {why}")[1:-1])
 def sha256(data): return hashlib.sha256(data).hexdigest()
-def canonical(value): return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+def canonical(value):  # fractions stay as they are written
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return re.sub(r'"\\u0000n([^"]*)"', r"\1", text).encode()
 def no_bundle(kind, error, _): wrong(sys.argv[1], f"is no bundle: {kind.__name__}: {error}")
+if len(sys.argv) < 2: sys.exit(__doc__)
 sys.excepthook = no_bundle
+MORE = ("kind", "ledger", "engagement", "nonce", "head", "log", "person", "expires")
 
 with tarfile.open(sys.argv[1], "r:") as tar:
     files = {m.name: tar.extractfile(m).read() if m.isfile() else wrong(m.name, "is no plain file") for m in tar}
@@ -16,35 +20,45 @@ for path in listed.keys() ^ files.keys(): wrong(path, "is listed or there, not b
 for path, data in files.items():
     if sha256(data) != listed[path]["sha256"] or len(data) != listed[path]["size"]: wrong(path, "was changed")
     if path.startswith("blobs/") and path != f"blobs/{sha256(data)}.json": wrong(path, "is not what its name says")
-signed = 0
+signed, named = 0, 0
 for folder in ("", "trust/"):
-    prev, count = "sha256:" + "0" * 64, 0
+    prev, count, asked = "sha256:" + "0" * 64, 0, None
     told, of = files.get(folder + "events.jsonl", b""), "trust" if folder else manifest["engagement"]
     if not told.endswith(b"\n") and told: wrong(folder + "events.jsonl", "ends within an event")
     for line in told.split(b"\n")[:-1]:
-        event, count, place = json.loads(line), count + 1, f"{folder}events.jsonl: event {count + 1}"
+        event, count, place = json.loads(line, parse_float=lambda text: "\0n" + text), count + 1, f"{folder}events.jsonl: event {count + 1}"
         if canonical(event) != line: wrong(place, "is not in canonical form")
         before, _, after = line.rpartition(b'"hash":"%s",' % event["hash"].encode())
         if event["hash"] != "sha256:" + sha256(before + after): wrong(place, "does not have the hash that it says")
         if (event["seq"], event["prev"]) != (count, prev): wrong(place, "does not follow the event before it")
         if event["engagement"] != of: wrong(place, f"is of {event['engagement']}, not of {of}")
-        before, prev, about, signature = event["prev"], event["hash"], event["body"].get("about"), event["body"].get("signature")
-        if not signature: continue
-        kind = "redact" if event["kind"] == "call.redacted" else "gate" if isinstance(about, str) else ([k for k in about or {} if k in ("call", "deviation")] or ["answer"])[0]
+        before, prev, body = event["prev"], event["hash"], event["body"]
+        about, signature, kind = body.get("about"), body.get("signature"), event["kind"]
+        if kind == "approval.asked": asked = body.get("once")
+        if not signature:
+            named += kind == "approval.answered" and "person" in event["actor"]
+            continue
+        kind = "redact" if kind == "call.redacted" else "gate" if isinstance(about, str) else ([k for k in about or {} if k in ("call", "deviation")] or ["answer"])[0]
         name, end = f"{folder}signatures/{count}", re.sub(r"[^0-9]", "", event["at"])[:14] + "Z"
         for end_of in (".json", ".sig", ".allowed_signers"): files.get(name + end_of) or wrong(name + end_of, "is missing")
         if sha256(files[name + ".json"]) != signature["statement"][7:]: wrong(place, "is signed over something else")
         says, is_of = json.loads(files[name + ".json"]), event["actor"]["person"]["name"]
-        said = (says["head"]["hash"], says["person"], says.get("engagement", of), says.get("request"))
-        if said != (before, is_of, of, event["body"].get("request")): wrong(place, "has a signature of another answer")
+        same = all(body.get(name, [] if name == "calls" else None) == said for name, said in says.items() if name not in MORE)
+        said = (says["head"], says["person"], says.get("engagement", of))
+        once = "nonce" not in says or asked == {"ledger": says["ledger"], "nonce": says["nonce"]}
+        ends = folder or kind == "redact" or body.get("expires") == (says["expires"] if body["answer"] == "approve" else None)
+        if not (same and once and ends and said == ({"hash": before, "seq": count - 1}, is_of, of)):
+            wrong(place, "has a signature of another answer")
+        if event["at"][:19] > says["expires"][:19]: wrong(place, "has a signature that had ended")
         with tempfile.TemporaryDirectory() as temp:
             for part in (".sig", ".allowed_signers"): open(temp + "/x" + part, "wb").write(files[name + part])
             signers = sys.argv[2] if len(sys.argv) > 2 else temp + "/x.allowed_signers"
             ok = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", signers, "-I", is_of, "-n",
                 "countersign-" + ("trust" if folder else kind), "-s", temp + "/x.sig", "-O", "verify-time=" + end],
                 input=files[name + ".json"], capture_output=True)
-        if ok.returncode: wrong(place, "has a signature that does not hold: " + ok.stderr.decode())
+        if ok.returncode: wrong(place, "has a signature that does not hold: " + (ok.stderr + ok.stdout).decode().strip())
         signed += 1
     if not folder and not count: wrong("events.jsonl", "has no event")
     if not folder and (prev, count) != (manifest["head"], manifest["events"]): wrong("manifest.json", "names another end")
-print(f"{manifest['engagement']}: {manifest['events']} events, {signed} signatures, head {manifest['head']}")
+print(ascii(f"{manifest['engagement']}: {manifest['events']} events, {signed} signatures, head {manifest['head']}")[1:-1])
+if named: print(f"answers of people without a signature, on a name alone: {named}")

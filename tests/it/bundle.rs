@@ -193,6 +193,9 @@ fn the_script_finds_what_hashes_alone_do_not_show() {
         ("blob", "is not what its name says"),
         ("signature", "a signature that does not hold"),
         ("statement", "is signed over something else"),
+        ("role", "a signature of another answer"),
+        ("ends", "a signature of another answer"),
+        ("calls", "a signature of another answer"),
         ("missing", ".sig: is missing"),
     ] {
         let forged = alone.path().join(format!("{forgery}.tar"));

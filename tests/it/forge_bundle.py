@@ -19,6 +19,20 @@ elif forgery == "end":
     del lines[-1]
 elif forgery == "cut":
     lines.append(lines[-1].rstrip(b"\n"))
+elif forgery in ("role", "ends", "calls"):
+    # The signature stays, and everything from its answer on is hashed anew.
+    change = {"role": ("role", "requester"), "ends": ("expires", "2099-01-01T00:00:00Z"), "calls": ("calls", ["sha256:" + "0" * 64])}
+    prev = None
+    for n in range(answer, len(lines)):
+        event = json.loads(lines[n])
+        if n == answer:
+            event["body"][change[forgery][0]] = change[forgery][1]
+        event["prev"] = prev or event["prev"]
+        del event["hash"]
+        write = lambda: json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        event["hash"] = prev = "sha256:" + hashlib.sha256(write()).hexdigest()
+        lines[n] = write() + b"\n"
+    manifest["head"] = prev
 elif forgery == "name":
     manifest["engagement"] = "zzzzz"
 files["events.jsonl"] = b"".join(lines)
