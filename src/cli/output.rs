@@ -244,8 +244,24 @@ pub fn aside(text: impl AsRef<str>) {
 /// Prints the answer for a program.
 pub fn say_json<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value).map_err(|error| CliError::failed(error.to_string()))?;
-    say(text);
+    say(spelled(&text));
     Ok(())
+}
+
+/// The same JSON with nothing in it that a terminal would obey or not show: beside what JSON itself escapes, U+007F to
+/// U+009F and what reorders or hides text.
+fn spelled(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !(c.is_control() || hides(c)) {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    text
 }
 
 /// Prints an error.
@@ -253,7 +269,7 @@ pub fn complain(error: &CliError, json: bool) {
     let mut err = std::io::stderr().lock();
     if json {
         let error = serde_json::json!({"error": {"code": error.code.number(), "message": error.message}});
-        let _ = writeln!(err, "{error}");
+        let _ = writeln!(err, "{}", spelled(&error.to_string()));
         return;
     }
     for (at, line) in error.message.lines().enumerate() {
@@ -367,7 +383,17 @@ pub fn say_piece(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{plain, quoted, wrapped};
+    use super::{plain, quoted, spelled, wrapped};
+
+    #[test]
+    fn json_has_nothing_in_it_that_a_terminal_would_obey_and_says_the_same() {
+        let text = "m\u{9b}31m\u{7f}\u{202e}\u{e0041}\n\u{1b}ü😀";
+        let json = serde_json::json!({"name": text});
+        let written = spelled(&serde_json::to_string_pretty(&json).unwrap());
+        assert!(!written.chars().any(|c| c != '\n' && c.is_control() || super::hides(c)), "{written:?}");
+        assert!(written.contains("ü😀") && written.contains("\\u009b"));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), json);
+    }
 
     #[test]
     fn a_sentence_is_wrapped_between_its_words_and_never_what_is_to_be_typed() {
