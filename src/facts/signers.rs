@@ -26,6 +26,8 @@ const FILE: &str = "policies/allowed_signers";
 
 /// No signature of a key that is taken here is longer.
 const LONGEST_SIGNATURE: usize = 4096;
+/// The longest file of allowed signers that is read, in bytes: some five thousand keys.
+const LONGEST: usize = 1 << 20;
 
 /// The file, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,10 @@ impl AllowedSigners {
     /// As [`AllowedSigners::parse`].
     pub fn parse_as(file: &str, text: &str) -> Result<Self, SignersProblem> {
         let file: Arc<str> = file.into();
+        if text.len() > LONGEST {
+            let message = format!("it is {} bytes long, and at most {LONGEST} are read", text.len());
+            return Err(SignersProblem { file, line: 1, message });
+        }
         let mut lines = Vec::new();
         for (written, number) in text.lines().zip(1..) {
             let written = written.trim_matches(is_space);
@@ -235,7 +241,11 @@ fn line(text: &str, file: &Arc<str>, number: usize) -> Result<SignerLine, String
         valid_before: None,
         key: public_key(key)?,
     };
-    for option in split_outside_quotes(options, |c| c == ',')?.into_iter().filter(|option| !option.is_empty()) {
+    let options = if options.is_empty() { Vec::new() } else { split_outside_quotes(options, |c| c == ',')? };
+    for option in options {
+        if option.is_empty() {
+            return Err("a `,` stands before the first option, after the last, or next to another".into());
+        }
         line.option(option)?;
     }
     Ok(line)
@@ -328,7 +338,8 @@ fn instant(text: &str) -> Result<Timestamp, String> {
     let small = |from: usize| part(from, from + 2).and_then(|part| i8::try_from(part).ok()).ok_or_else(wrong);
     let year = part(0, 4).ok_or_else(wrong)?;
     let at = DateTime::new(year, small(4)?, small(6)?, small(8)?, small(10)?, small(12)?, 0).map_err(|_| wrong())?;
-    let at = at.to_zoned(TimeZone::UTC).map_err(|_| wrong())?.timestamp();
+    // The last day of the year 9999 is often written for `never`, and ends later than time is counted here.
+    let at = at.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |at| at.timestamp());
     // To OpenSSH such a time is none, and with it the line.
     if at > Timestamp::UNIX_EPOCH {
         Ok(at)
@@ -473,5 +484,17 @@ mod tests {
         ] {
             assert!(usable(&algorithm).expect_err("refused").contains(why), "{algorithm}");
         }
+    }
+
+    #[test]
+    fn a_comma_without_an_option_is_refused_as_by_ssh_keygen_and_the_last_day_counts() {
+        let key = key(1).public_key().to_openssh().unwrap();
+        let parse = |options: &str| AllowedSigners::parse(&format!("ada {options} {key}"));
+        for options in ["namespaces=\"countersign-gate\",", ",namespaces=\"countersign-gate\"", ","] {
+            assert!(parse(options).is_err(), "{options}");
+        }
+        let never = parse("valid-before=\"99991231Z\"").unwrap();
+        assert!(never.lines()[0].valid_before.unwrap() > at("9999-01-01T00:00:00Z"));
+        assert!(AllowedSigners::parse(&"#".repeat(LONGEST + 1)).is_err());
     }
 }
