@@ -1,5 +1,7 @@
 //! What the events of a chain name by digest. Pure.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::{
@@ -117,16 +119,19 @@ pub(super) fn beside(request: &Value) -> Vec<Mention> {
     whole.chain(parts.into_iter().flatten()).filter_map(must).collect()
 }
 
-/// What events name and, of questions, what their requests name; `blob` gives the stored bytes of what is named. Each
+/// What events name and, of questions, what their requests name, each request once; `blob` gives the stored bytes of what is named. Each
 /// comes with the place of its event.
 pub(super) fn all_mentions<'a>(
     events: impl IntoIterator<Item = &'a Event>,
     blob: &dyn Fn(&Digest) -> Option<Vec<u8>>,
 ) -> Vec<(u64, Mention)> {
-    let mut all = Vec::new();
+    let (mut all, mut read) = (Vec::new(), BTreeSet::new());
     for event in events {
         all.extend(mentions(event).into_iter().map(|mention| (event.seq, mention)));
         let Body::Asked(asked) = &event.body else { continue };
+        if !read.insert(asked.request) {
+            continue;
+        }
         let request = blob(&asked.request).and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
         all.extend(request.iter().flat_map(beside).map(|mention| (event.seq, mention)));
     }
