@@ -300,6 +300,17 @@ impl<'a> View<'a> {
         reading
     }
 
+    /// Whether one of the results that are here shows by itself that a check did not hold.
+    pub fn refuted(&self, check: &Check, before: bool) -> bool {
+        let Some(inputs) = self.documents.spec().map(|spec| spec.inputs_value()) else { return false };
+        check.items().iter().enumerate().any(|(at, item)| {
+            let Some(proposal) = self.check_read(check, at, before) else { return false };
+            let Reading::Value(_, result) = self.reading(&proposal.purpose) else { return false };
+            let scope = Scope::new().with("inputs", &inputs).with("item", item).with("result", &result);
+            check.expect.holds(&scope) != Ok(true)
+        })
+    }
+
     /// The flow as it stands: with every before-state that was read so far.
     pub fn preview(&self) -> Result<AutomationFlow, NextError> {
         let design = self.documents.design().ok_or(NextError::Missing(ArtifactKind::Design))?;

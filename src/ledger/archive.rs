@@ -229,7 +229,7 @@ pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>, published: &[(C
     }
     verification.ok = found.is_empty();
     verification.problems = found;
-    verification.keep_the_first();
+    verification.keep_the_first(0);
     verification
 }
 

@@ -18,14 +18,14 @@ mod stages;
 mod steps;
 mod verification;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::{
     artifact::{Digest, EngagementId},
     engagement::{Actor, Answer, Body, Event, State},
-    facts::AllowedSigners,
+    facts::{AllowedSigners, Identity},
 };
 
 pub(super) use signed::breaches;
@@ -36,7 +36,7 @@ pub use verification::{Problem, Verification};
 
 use gone::Gone;
 use papers::{Here, Papers};
-use verification::{NAMED, NOT_WITNESSED};
+use verification::{NAMED, NOT_WITNESSED, drop_after_the_first};
 
 use super::{
     chain::{self, ChainError},
@@ -66,6 +66,10 @@ pub fn verify_against(
         bare: Vec::new(),
         moved: Vec::new(),
         loosened: Vec::new(),
+        once_barred: Vec::new(),
+        barred: BTreeSet::new(),
+        expanded: BTreeSet::new(),
+        more: 0,
         gone: Gone::default(),
         link: Link::start(),
         broken: false,
@@ -90,7 +94,7 @@ pub fn verify_against(
         notes: walk.notes,
         on_a_name: walk.names.len() as u64,
     };
-    verification.keep_the_first();
+    verification.keep_the_first(walk.more);
     verification
 }
 
@@ -107,8 +111,15 @@ struct Walk<'a> {
     bare: Vec<String>,
     /// The calls that were decided on other tools or targets than were approved.
     moved: Vec<String>,
-    /// The questions that need no signature by other people than those of gate 1, which did.
+    /// The questions that need no signature, where gate 1 did.
     loosened: Vec<String>,
+    /// The answers of people whom an earlier question let answer nothing.
+    once_barred: Vec<String>,
+    barred: BTreeSet<String>,
+    /// The requests whose documents were looked at.
+    expanded: BTreeSet<Digest>,
+    /// How many problems there are beside those that are kept.
+    more: usize,
     /// The sealed documents that are not there, and what was destroyed.
     gone: Gone,
     link: Link,
@@ -188,6 +199,7 @@ impl Walk<'_> {
             self.problem(place, what);
         }
         self.documents(&event, place);
+        self.more += drop_after_the_first(&mut self.problems);
         if let Some(digest) = self.gone.note(&event, &self.papers) {
             self.problem(place, format!("says that {digest} was destroyed, and it is here"));
         }
@@ -205,13 +217,12 @@ impl Walk<'_> {
     fn documents(&mut self, event: &Event, place: u64) {
         self.named(mentions(event), place);
         if let Body::Asked(asked) = &event.body {
-            match self.papers.document(&asked.request) {
-                Some(request) if request.get("grounds_kept") == Some(&true.into()) => {
-                    self.named(beside(&request), place);
-                }
-                // What is missing or cannot be read is said elsewhere.
-                None => {}
-                Some(_) => self.bare.push(format!("{} (event {place})", asked.about)),
+            // What is missing or cannot be read is said elsewhere.
+            let Some(request) = self.papers.document(&asked.request) else { return };
+            if request.get("grounds_kept") != Some(&true.into()) {
+                self.bare.push(format!("{} (event {place})", asked.about));
+            } else if self.expanded.insert(asked.request) {
+                self.named(beside(&request), place);
             }
         }
     }
@@ -221,6 +232,9 @@ impl Walk<'_> {
             let Mention { digest, ref what, need, sealed } = mention;
             match (self.papers.here(&digest), need) {
                 (Here::Unchanged, _) => {}
+                (Here::NoDocument, _) => {
+                    self.problem(place, format!("{what} ({digest}) is no JSON document in canonical form"));
+                }
                 (Here::Changed(is), _) => {
                     self.problem(place, format!("{what} ({digest}) was changed: its bytes hash to {is}"));
                 }
@@ -245,8 +259,7 @@ impl Walk<'_> {
         breaches.extend(recorded.wrong);
         let words = recorded.words.into_iter().map(|words| format!("the record of event {place}: {words}"));
         self.notes.extend(words);
-        let own = |digest: &Digest| document(digest).map(|value| value.as_ref().clone());
-        let unsigned = signed::breaches(state, event, &own, self.signers);
+        let unsigned = signed::breaches(state, event, &document, self.signers);
         // Whose key it was is said only of a signature that holds.
         if unsigned.is_empty() {
             self.notes.extend(signer(event, self.signers.is_some(), papers));
@@ -261,6 +274,14 @@ impl Walk<'_> {
             Body::Asked(asked) => {
                 let loosened = grounds::loosened(state, asked, papers);
                 self.loosened.extend(loosened.map(|about| format!("{about} (event {place})")));
+                self.barred.extend(asked.barred.iter().cloned());
+            }
+            Body::Answered(answered) if answered.answer == Answer::Approve => {
+                if let Actor::Person(Identity { name, .. }) = &event.actor
+                    && self.barred.contains(name)
+                {
+                    self.once_barred.push(format!("{} by {name} (event {place})", answered.about));
+                }
             }
             _ => {}
         }
@@ -286,7 +307,9 @@ impl Walk<'_> {
         self.notes.extend(list(one, ["question", "questions"], &self.bare));
         let one = "on other tools or targets than were approved, to look at what was done, take it back or clear up";
         self.notes.extend(list(one, ["call", "calls"], &self.moved));
-        let one = "on a name alone by other people than those of gate 1, which needed a signature";
+        let one = "by somebody whom an earlier question barred from it";
+        self.notes.extend(list(one, ["answer", "answers"], &self.once_barred));
+        let one = "on a name alone, where gate 1 needed a signature";
         self.notes.extend(list(one, ["question", "questions"], &self.loosened));
     }
 
@@ -349,6 +372,8 @@ mod gone_tests;
 mod granted_tests;
 #[cfg(test)]
 mod grounds_tests;
+#[cfg(test)]
+mod named_tests;
 #[cfg(test)]
 mod recorded_tests;
 #[cfg(test)]

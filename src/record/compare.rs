@@ -129,7 +129,10 @@ fn read_otherwise(view: &View<'_>, check: &Check, before: bool, said: &Acceptanc
     if unread && said.holds.is_some() {
         return Some("it says whether it held, and it was not read".into());
     }
-    (!gone && said.holds != is.holds).then(|| "it says otherwise whether it held than what was read shows".into())
+    // Where one result shows that it did not hold, the others cannot make it hold.
+    let refuted = said.holds == Some(true) && view.refuted(check, before);
+    (refuted || !gone && said.holds != is.holds)
+        .then(|| "it says otherwise whether it held than what was read shows".into())
 }
 
 /// Whether each target is called what its steps or its checks show.

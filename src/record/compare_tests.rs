@@ -11,7 +11,7 @@ use crate::{
         CallId, DeviationRecord, Digest, Independence, ReconciledRecord, RecordOutcome, RequirementStatus,
         TargetOutcome,
     },
-    engagement::{About, Blobs, Documents, View},
+    engagement::{About, Blobs, Documents, Purpose, View},
     tool::Toolbox,
 };
 
@@ -91,6 +91,15 @@ fn what_a_check_showed_is_tried_again_where_its_result_is_there_and_only_then() 
     assert!(wrong.iter().any(|said| said.contains("otherwise whether it held")), "{wrong:?}");
     let wrong = found(&chain, &forged, false).wrong;
     assert!(!wrong.iter().any(|said| said.contains("whether it held")), "{wrong:?}");
+    // One result that shows it is enough: leaving out another one hides nothing.
+    let (tools, state) = (Toolbox::default(), chain.state());
+    let first = Purpose::CheckAfter { check: forged.requirements[0].after[0].check.clone(), item: 0 };
+    let mut blobs: Blobs = chain.blobs.clone();
+    blobs.remove(&state.call_for(&first).unwrap().1.result.unwrap());
+    let documents = Documents::readable(state, &blobs, None);
+    let view = View { state, documents: &documents, blobs: &blobs, toolbox: &tools };
+    let wrong = compare(&view, &forged, chain.now()).wrong;
+    assert!(wrong.iter().any(|said| said.contains("otherwise whether it held")), "{wrong:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! nobody's key: an answer that opens something is taken only where `verify` would take it too, before it is folded.
 //! What nobody signs, and nobody has to, costs nothing here.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 use serde_json::Value;
 
@@ -36,9 +36,9 @@ pub(super) fn believed(store: &dyn Store, state: &State, event: &Event) -> Resul
         return Ok(());
     }
     let unread = RefCell::new(None);
-    let document = |digest: &Digest| -> Option<Value> {
+    let document = |digest: &Digest| -> Option<Arc<Value>> {
         match store.fetch(*digest) {
-            Ok(bytes) => serde_json::from_slice(&bytes?).ok(),
+            Ok(bytes) => serde_json::from_slice(&bytes?).ok().map(Arc::new),
             Err(error) => {
                 unread.borrow_mut().get_or_insert(error);
                 None

@@ -173,14 +173,12 @@ fn rests_on_another(state: &State, asked: &Asked, grounds: &Grounds, papers: &Pa
     differs.first().map(|what| format!("that rests on something else than gate 1, which was not asked anew: {what}"))
 }
 
-/// What is shown of a question that needs no signature, where an earlier one did and other people say so.
+/// What is shown of a question that needs no signature, where gate 1 did.
 pub(super) fn loosened(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> {
     let GateState::Open { request, .. } = &state.gate1 else { return None };
     let because = papers.document(request)?;
     let needed = because.get("signature_because").and_then(Value::as_array).is_some_and(|why| !why.is_empty());
-    let (first, now) = (papers.grounds(request)?, papers.grounds(&asked.request));
-    let other = now.is_none_or(|now| now.decided_on.people != first.decided_on.people);
-    (needed && other && !asked.needs_signature()).then(|| asked.about.to_string())
+    (needed && !asked.needs_signature()).then(|| asked.about.to_string())
 }
 
 /// What a call was decided on that is not what was approved: only what looks, takes back or clears up is let through so.

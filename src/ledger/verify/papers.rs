@@ -1,28 +1,27 @@
 //! What lies beside a chain, as far as it is here and unchanged: each document is read and hashed once.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{AutomationFlow, Digest, Spec, digest_bytes},
+    artifact::{AutomationFlow, Digest, Spec, canonical, digest_bytes},
     engagement::opened,
     policy::CatalogDigests,
 };
 
 use super::grounds::Grounds;
 
+/// Documents up to this length are kept as they were read, since most are looked at again.
+const SHORT: usize = 16 << 10;
+
 type Read<T> = RefCell<BTreeMap<Digest, Option<Arc<T>>>>;
 
 pub(super) struct Papers<'a> {
     blobs: &'a BTreeMap<Digest, Vec<u8>>,
-    /// Those that are there and what their digests say.
-    unchanged: RefCell<BTreeSet<Digest>>,
+    /// Those that are there and what their digests say, and which of them are documents.
+    unchanged: RefCell<BTreeMap<Digest, bool>>,
     /// Several rules look at the same approval request.
     documents: Read<Value>,
     /// Each step's call is held against its flow, and so is the record.
@@ -41,6 +40,9 @@ pub(super) struct Papers<'a> {
 pub(super) enum Here {
     /// It is, and it is what its digest says.
     Unchanged,
+    /// It is what its digest says, and no document: not JSON, or not as it is written (RFC 8785). Whoever reads it would
+    /// have to guess, and what looks at documents would look at none.
+    NoDocument,
     /// Other bytes are, with this digest.
     Changed(Digest),
     /// It is not.
@@ -54,22 +56,28 @@ impl<'a> Papers<'a> {
     }
 
     pub(super) fn here(&self, digest: &Digest) -> Here {
-        if self.unchanged.borrow().contains(digest) {
-            return Here::Unchanged;
+        let told = |document: bool| if document { Here::Unchanged } else { Here::NoDocument };
+        if let Some(document) = self.unchanged.borrow().get(digest) {
+            return told(*document);
         }
-        match self.blobs.get(digest).map(|bytes| digest_bytes(bytes)) {
-            None => Here::Missing,
-            Some(is) if is == *digest => {
-                self.unchanged.borrow_mut().insert(*digest);
-                Here::Unchanged
-            }
-            Some(is) => Here::Changed(is),
+        let Some(bytes) = self.blobs.get(digest) else { return Here::Missing };
+        let is = digest_bytes(bytes);
+        if is != *digest {
+            return Here::Changed(is);
         }
+        let read = serde_json::from_slice::<Value>(bytes).ok();
+        let read = read.filter(|value| canonical(value).is_ok_and(|written| written == *bytes));
+        let document = read.is_some();
+        if bytes.len() <= SHORT || !document {
+            self.documents.borrow_mut().insert(*digest, read.map(Arc::new));
+        }
+        self.unchanged.borrow_mut().insert(*digest, document);
+        told(document)
     }
 
     /// The bytes of a document, and nothing where they are not what its digest says.
     pub(super) fn bytes(&self, digest: &Digest) -> Option<&'a [u8]> {
-        let same = |bytes: &&Vec<u8>| self.unchanged.borrow().contains(digest) || digest_bytes(bytes) == *digest;
+        let same = |bytes: &&Vec<u8>| self.unchanged.borrow().contains_key(digest) || digest_bytes(bytes) == *digest;
         self.blobs.get(digest).filter(same).map(Vec::as_slice)
     }
 

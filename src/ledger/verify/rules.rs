@@ -56,7 +56,12 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             found.extend(used(state, &refused.call));
             found.extend(sealed_otherwise(state, &refused.call, &refused.args, document));
         }
-        Body::Finished(finished) => found.extend(finished_once(state, finished)),
+        Body::Finished(finished) => {
+            found.extend(finished_once(state, finished));
+            let what = format!("the result of {}", finished.call);
+            let named = finished.result.map(|digest| (digest, finished.sealed));
+            found.extend(sealed_as_something_else(state, &what, named, document));
+        }
         Body::Void(void) => found.extend(steps::void(state, void)),
         Body::Redacted(redacted) => {
             found.extend(by_person("redacted"));
@@ -98,7 +103,12 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
                 found.push("a proof that its report does not bear out".into());
             }
         }
-        Body::Turned(turned) => found.extend(drafting::turned(state, &event.actor, turned, document)),
+        Body::Turned(turned) => {
+            found.extend(drafting::turned(state, &event.actor, turned, document));
+            let what = format!("what turn {} about {} brought", turned.turn, turned.drafting);
+            let named = turned.response.map(|digest| (digest, turned.sealed));
+            found.extend(sealed_as_something_else(state, &what, named, document));
+        }
         Body::Inquired(asked) => found.extend(drafting::inquired(state, &event.actor, asked)),
         Body::Said(said) => {
             found.extend(by_person("said"));
@@ -349,6 +359,22 @@ fn sealed_otherwise(
     let holds = |document: Arc<Value>| opened(&document).is_some_and(|value| value.is_object());
     let wrong = sealed.and_then(|digest| document(&digest)).is_some_and(|document| !holds(document));
     wrong.then(|| format!("the arguments of {call} are sealed as something else"))
+}
+
+/// What an event brought must be sealed where the engagement seals, and be what a sealed document is where it is here.
+fn sealed_as_something_else(
+    state: &State,
+    what: &str,
+    named: Option<(Digest, bool)>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
+) -> Option<String> {
+    let (digest, sealed) = named?;
+    if sealed != state.requested.seal.is_some() {
+        let how = if sealed { "sealed" } else { "in plain" };
+        return Some(format!("{what} is {how}, and the engagement began otherwise"));
+    }
+    let wrong = sealed && document(&digest).is_some_and(|document| opened(&document).is_none());
+    wrong.then(|| format!("{what} is sealed as something else"))
 }
 
 fn used(state: &State, call: &CallId) -> Option<String> {

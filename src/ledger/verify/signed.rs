@@ -1,6 +1,8 @@
 //! Whether an answer was signed where it must be, and whether its signature is over exactly that answer, there, by that
 //! person, with a key that was theirs then.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -19,7 +21,7 @@ use crate::{
 pub(in crate::ledger) fn breaches(
     state: &State,
     event: &Event,
-    document: &dyn Fn(&Digest) -> Option<Value>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
     own: Option<&AllowedSigners>,
 ) -> Vec<String> {
     let signature = match &event.body {
@@ -68,7 +70,7 @@ fn redacted_by(
     state: &State,
     event: &Event,
     redacted: &Redacted,
-    document: &dyn Fn(&Digest) -> Option<Value>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
     own: Option<&AllowedSigners>,
 ) -> Option<String> {
     let holds = |signature: &Signature, person: &str| -> Result<(), String> {
@@ -114,7 +116,7 @@ fn holds(
     answered: &Answered,
     signature: &Signature,
     person: &str,
-    document: &dyn Fn(&Digest) -> Option<Value>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
     own: Option<&AllowedSigners>,
 ) -> Result<(), String> {
     let mut signed: Signed<ApprovalStatement> = read_signed(signature, at, document)?;
@@ -128,11 +130,11 @@ fn holds(
 pub(in crate::ledger) fn read_signed<T: Statement + DeserializeOwned>(
     signature: &Signature,
     at: Timestamp,
-    document: &dyn Fn(&Digest) -> Option<Value>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
 ) -> Result<Signed<T>, String> {
     let gone = |what: &str| format!("{what} is missing or was changed");
     let statement = document(&signature.statement).ok_or_else(|| gone("the signed statement"))?;
-    let statement: T = serde_json::from_value(statement).map_err(|error| format!("the signed statement: {error}"))?;
+    let statement = T::deserialize(statement.as_ref()).map_err(|error| format!("the signed statement: {error}"))?;
     let signers = document(&signature.signers).ok_or_else(|| gone("what it was checked against"))?;
     let signers = AllowedSigners::from_document(&signers).ok_or_else(|| gone("what it was checked against"))?;
     if digest_of(&signers.document()).ok() != Some(signature.signers) {

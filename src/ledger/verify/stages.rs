@@ -1,7 +1,7 @@
 //! The ledger's own chain of trust stages, from nothing but its bytes: whether each stage follows from those before it,
 //! and whether it was signed by whoever set it, where it stands.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(in crate::ledger) fn follows(trust: &mut Trust, event: &Event) -> Result<(),
 pub(in crate::ledger) fn unsigned_stages(
     events: &[Event],
     ledger: &LedgerId,
-    document: &dyn Fn(&Digest) -> Option<Value>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
     own: Option<&AllowedSigners>,
 ) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -93,7 +93,7 @@ pub(in crate::ledger) fn verify_stages(
         };
         found.push(Problem::at(event.seq, what));
     }
-    let document = |digest: &Digest| serde_json::from_slice(&blob(digest)?).ok();
+    let document = |digest: &Digest| serde_json::from_slice(&blob(digest)?).ok().map(Arc::new);
     match ledger {
         Some(ledger) => found.extend(unsigned_stages(&events, ledger, &document, own)),
         None if events.iter().any(|event| matches!(&event.body, Body::TrustSet(set) if set.signature.is_some())) => {
@@ -241,7 +241,7 @@ fn signed_so(
     set: &TrustSet,
     signature: &Signature,
     (ledger, head): (&LedgerId, Head),
-    document: &dyn Fn(&Digest) -> Option<Value>,
+    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
     own: Option<&AllowedSigners>,
 ) -> Result<(), String> {
     let mut signed: Signed<TrustStatement> = read_signed(signature, event.at, document)?;

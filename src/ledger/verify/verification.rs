@@ -97,6 +97,13 @@ pub(in crate::ledger) const WITNESSED: &str = "witnessed: ";
 pub(super) const NOT_WITNESSED: &str =
     "freshness not witnessed: nothing here shows that the chain has not been cut at its end";
 
+/// Keeps as many problems as anybody reads; how many others there were.
+pub(in crate::ledger) fn drop_after_the_first(problems: &mut Vec<Problem>) -> usize {
+    let more = problems.len().saturating_sub(MOST_PROBLEMS);
+    problems.truncate(MOST_PROBLEMS);
+    more
+}
+
 impl Verification {
     /// Of a chain of so many events that was found whole, and of which nobody outside knows.
     pub fn unwitnessed(events: u64) -> Self {
@@ -105,9 +112,9 @@ impl Verification {
     }
 
     /// Keeps as many problems as anybody reads; of the others their number is said.
-    pub(in crate::ledger) fn keep_the_first(&mut self) {
-        if let Some(more) = self.problems.len().checked_sub(MOST_PROBLEMS).filter(|more| *more > 0) {
-            self.problems.truncate(MOST_PROBLEMS);
+    pub(in crate::ledger) fn keep_the_first(&mut self, beside: usize) {
+        let more = drop_after_the_first(&mut self.problems) + beside;
+        if more > 0 {
             self.problems.push(Problem { file: None, seq: 0, what: format!("and {more} more problems") });
         }
     }
