@@ -54,10 +54,11 @@ pub struct Driver<'a> {
     broken_off: Option<BrokenOff<'a>>,
 }
 
-/// How long what a call came to is kept while another process has the ledger locked; each try takes half a minute.
+/// How long what a call came to is kept while the ledger is locked or its disk is full.
 const PATIENCE: Duration = Duration::from_secs(600);
-const LOCKED: &str = "another process has the ledger locked: what the last call came to is kept and written down as soon \
-    as that lets go; this program should not be ended before";
+/// How often that is said meanwhile, and how often it is tried. A try at a locked ledger takes half a minute by itself.
+const SAID_EVERY: Duration = Duration::from_secs(30);
+const TRIED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often in a row the broker may say of a call that it is not what comes next.
 const ASTRAY: u32 = 3;
@@ -147,7 +148,7 @@ impl<'a> Driver<'a> {
         {
             // Others wrote meanwhile: what is next is worked out anew.
             stepped = Ok(None);
-        } else if matches!(of_ledger, Some(LedgerError::Busy)) && journal.holds_an_outcome() {
+        } else if matches!(of_ledger, Some(LedgerError::Busy | LedgerError::Full)) && journal.holds_an_outcome() {
             self.write_down(journal, watch).await?;
             stepped = Ok(None);
         }
@@ -159,20 +160,31 @@ impl<'a> Driver<'a> {
     }
 
     /// Writes what is staged. What a call came to is known to nobody else, so it is kept while another process has the
-    /// ledger locked.
+    /// ledger locked or its disk is full.
     async fn write_down(
         &self,
         journal: &mut Journal,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<(), DriverError> {
         let begun = Instant::now();
+        let mut said: Option<Instant> = None;
         loop {
-            match journal.flush().await {
-                Err(LedgerError::Busy) if journal.holds_an_outcome() && begun.elapsed() < PATIENCE => {
-                    watch(Progress::Note(LOCKED.into()));
-                }
+            let (why, error) = match journal.flush().await {
+                Err(error @ LedgerError::Busy) => ("another process has the ledger locked", error),
+                Err(error @ LedgerError::Full) => ("the disk that the ledger is on is full", error),
                 written => return Ok(written?),
+            };
+            if !journal.holds_an_outcome() || begun.elapsed() >= PATIENCE {
+                return Err(error.into());
             }
+            if said.is_none_or(|at| at.elapsed() >= SAID_EVERY) {
+                said = Some(Instant::now());
+                watch(Progress::Note(format!(
+                    "{why}: what the last call came to is kept, and written down as soon as that is over; do not end this \
+                     program before"
+                )));
+            }
+            tokio::time::sleep(TRIED_EVERY).await;
         }
     }
 

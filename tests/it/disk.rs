@@ -139,8 +139,8 @@ folder="${4%/*}"
 done
 "#;
 
-#[test]
-fn a_change_whose_outcome_found_no_room_is_read_back_and_not_made_again() {
+/// A workspace with that lab, and an engagement that is ready to be built.
+fn ready_to_fill() -> (Bench, String) {
     let bench = Bench::new();
     bench.in_front("");
     bench.write("lab.sh", &FILLS_THE_DISK.replace("{program}", program().to_str().unwrap()));
@@ -149,8 +149,41 @@ fn a_change_whose_outcome_found_no_room_is_read_back_and_not_made_again() {
     bench.to_gate2(&id);
     bench.approve(&id);
     close(&bench);
+    (bench, id)
+}
+
+#[test]
+fn an_outcome_that_finds_no_room_waits_until_there_is_some() {
+    let (bench, id) = ready_to_fill();
     let lines = format!(
-        "run full \"$1\" run {id} --json
+        "(run full \"$1\" run {id}) &
+for _ in $(seq 600); do grep -q 'disk that the ledger is on is full' \"$1/full.err\" \"$1/full.out\" 2>/dev/null && break; sleep 0.1; done
+rm .countersign/servers/lab/fill
+wait
+run log \"$1\" log {id} --json
+run verify \"$1\" verify {id}"
+    );
+    if !on_a_small_disk(&bench, &lines) {
+        return;
+    }
+    let (code, text) = said(&bench, "full");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("is kept, and written down as soon as that is over"), "{text}");
+    let (code, text) = said(&bench, "log");
+    assert_eq!(code, 0, "{text}");
+    let log = serde_json::from_str::<Vec<Value>>(&text).unwrap();
+    let outcomes = log.iter().filter(|event| event["kind"] == "call.finished").map(|event| &event["body"]["outcome"]);
+    assert!(outcomes.into_iter().all(|outcome| outcome == "ok"), "{log:#?}");
+    assert_eq!(writes(&bench), 1);
+    assert_eq!(said(&bench, "verify").0, 0);
+}
+
+#[test]
+fn a_change_whose_outcome_found_no_room_before_it_was_ended_is_read_back_and_not_made_again() {
+    let (bench, id) = ready_to_fill();
+    let lines = format!(
+        "timeout -s KILL 8 \"$0\" run {id} >\"$1/full.out\" 2>\"$1/full.err\"
+echo $? >\"$1/full.code\"
 run cut \"$1\" log {id} --json
 cp .countersign/servers/lab/lab.json.journal.jsonl \"$1/early\"
 rm .countersign/servers/lab/fill
@@ -163,8 +196,8 @@ run whole \"$1\" verify log"
         return;
     }
     let (code, text) = said(&bench, "full");
-    assert_eq!(code, 1, "{text}");
-    assert!(text.contains("is full, and nothing was written"), "{text}");
+    assert_eq!(code, 137, "{text}");
+    assert!(text.contains("the disk that the ledger is on is full"), "{text}");
     assert_eq!(std::fs::read_to_string(bench.outside("early")).unwrap().lines().count(), 1, "it took effect");
     let events = |name: &str| {
         let (code, text) = said(&bench, name);
