@@ -313,7 +313,8 @@ pub struct Approve {
     /// Approve the destructive call of this step too; once for each.
     #[arg(long, value_name = "STEP")]
     pub tick: Vec<String>,
-    /// At gate 2: approve only the call of this step; once for each. The others ask again when they are reached.
+    /// At gate 2: approve only the call of this step; once for each. The others ask again when they are reached, which is
+    /// refused where the trust stage has them run by themselves.
     #[arg(long, value_name = "STEP")]
     pub only: Vec<String>,
     /// Why; needed to accept a deviation.

@@ -296,6 +296,25 @@ fn offered<'a>(
     Ok(offer)
 }
 
+/// Those of the calls which gate 2 offers that run without anybody's approval of them once the design is approved, at this
+/// trust stage: a yes to the design cannot leave them out.
+///
+/// # Errors
+///
+/// [`GateError`] if the design does not become a flow.
+pub fn run_unasked(view: &View<'_>, catalog: &Catalog, asked: &ApprovalRequest) -> Result<Vec<NodeId>, GateError> {
+    let spec = view.documents.spec().ok_or(GateError::Missing(ArtifactKind::Spec))?;
+    let policies = ruled::Policed::new(asked.standing.stage, catalog, spec);
+    let flow = view.preview()?;
+    let unasked = |offered: &&OfferedCall| {
+        let node = flow.node(&offered.node);
+        let tool = node.and_then(|node| catalog.toolbox.tool(&node.step.tool));
+        let args = node.and_then(FlowNode::known_args);
+        tool.zip(args).is_some_and(|(tool, args)| policies.runs_unasked(tool, &args))
+    };
+    Ok(asked.calls.iter().filter(unasked).map(|offered| offered.node.clone()).collect())
+}
+
 fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &About) -> Vec<OfferedCall> {
     let About::Call { node, call } = about else { return Vec::new() };
     let tool = flow.node(node).and_then(|node| catalog.toolbox.tool(&node.step.tool));

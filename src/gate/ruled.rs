@@ -53,6 +53,11 @@ impl<'a> Policed<'a> {
         }
     }
 
+    /// Whether this call of an approved design runs without anybody's approval of it.
+    pub(super) fn runs_unasked(&self, tool: &Tool, args: &Map<String, Value>) -> bool {
+        self.ruling(tool, args, &BTreeSet::new()).is_ok_and(|ruling| ruling.verdict == Verdict::Allow)
+    }
+
     fn ruling(&self, tool: &Tool, args: &Map<String, Value>, approved_by: &BTreeSet<Role>) -> Result<Ruling, String> {
         let boundary = self.boundary.as_ref().map_err(Clone::clone)?;
         let question = Question {

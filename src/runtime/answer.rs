@@ -12,7 +12,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, Digest, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml},
     engagement::{About, Actor, Answer, Answered, Command, DocumentError, Refusal, Standing, State, read_document},
     facts::{Identity, IdentityMeans, Role},
-    gate::{ApprovalRequest, GateError, approval_request, what_changed},
+    gate::{ApprovalRequest, GateError, OfferedCall, approval_request, run_unasked, what_changed},
     ledger::{Journal, JournalError, LedgerError},
     model::Models,
     policy::{Catalog, design_problems, holes_for_nobody, spec_problems},
@@ -130,6 +130,21 @@ pub enum AnswerError {
          them with `--only`"
     )]
     NothingToTick(String),
+    /// What is left out of a yes would run all the same.
+    #[error(
+        "{} would run all the same: at this trust stage policies/stages.cedar lets it run by itself once the design is \
+         approved. Approve it with the rest{}, reject the design (`countersign reject {id} --reason …`), or have the stage lowered \
+         (`countersign trust set`)",
+        .steps.join(", "), if *.ticks { " (`--tick`)" } else { "" }
+    )]
+    RunsUnasked {
+        /// The steps.
+        steps: Vec<String>,
+        /// Whether one of them is ticked by itself.
+        ticks: bool,
+        /// The engagement.
+        id: String,
+    },
     /// No step failed in a way that could be tried again.
     #[error("no step of {0} can be tried again; look with `countersign show {0}`")]
     NothingToRetry(String),
@@ -308,13 +323,20 @@ pub async fn answer(
                 return Err(AnswerError::NothingToTick(plain.clone()));
             }
             let wanted = |node: &str| only.as_ref().is_none_or(|only| only.contains(node));
+            let yes = |call: &OfferedCall| {
+                (!call.destructive || ticked.contains(call.node.as_str())) && wanted(call.node.as_str())
+            };
+            if about == About::Gate2 && offered.iter().any(|call| !yes(call)) {
+                let unasked = run_unasked(&view(journal, &catalog), &catalog, &open.asked)?;
+                let left: Vec<_> = offered.iter().filter(|call| !yes(call) && unasked.contains(&call.node)).collect();
+                if !left.is_empty() {
+                    let ticks = left.iter().any(|call| call.destructive);
+                    let steps = left.iter().map(|call| call.node.to_string()).collect();
+                    return Err(AnswerError::RunsUnasked { steps, ticks, id });
+                }
+            }
             let calls = if about == About::Gate2 {
-                offered
-                    .iter()
-                    .filter(|call| !call.destructive || ticked.contains(call.node.as_str()))
-                    .filter(|call| wanted(call.node.as_str()))
-                    .map(|call| call.call)
-                    .collect()
+                offered.iter().filter(|call| yes(call)).map(|call| call.call).collect()
             } else {
                 Vec::new()
             };
