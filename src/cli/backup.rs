@@ -36,6 +36,10 @@ pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
     let (file, many) = (args.file.display(), if copied.engagements == 1 { "" } else { "s" });
     let log = if keys.is_ok() { ", and so does the log" } else { "" };
     say(format!("{file}: {} engagement{many}, {} events; every chain holds{log}", copied.engagements, copied.events));
-    say("What lies beside the ledger is not in it: tools/, policies/ and prompts/ belong into git.");
+    say(
+        "Its keys are not in it, and without them the log is neither shown nor gone on with: keep .countersign/keys too, as \
+         safe as a private key.",
+    );
+    say("Nor is what lies beside it: tools/, policies/ and prompts/ belong into git.");
     Ok(Code::Done)
 }

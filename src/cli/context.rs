@@ -45,7 +45,17 @@ impl Context {
     /// Opens the workspace that the arguments name.
     pub async fn open(global: &Global) -> Result<Self, CliError> {
         let from = match &global.workspace {
-            Some(dir) => dir.canonicalize().map_err(|error| CliError::usage(format!("{}: {error}", dir.display())))?,
+            Some(dir) => dir.canonicalize().map_err(|error| {
+                let why = if error.kind() == std::io::ErrorKind::NotFound {
+                    "it is not there".into()
+                } else {
+                    error.to_string()
+                };
+                CliError::usage(format!(
+                    "--workspace {}: {why}; name a folder that `countersign init` has laid out, or one below it",
+                    dir.display()
+                ))
+            })?,
             None => current_dir()?,
         };
         let workspace = Workspace::open(&from, program()?).await?;

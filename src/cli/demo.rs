@@ -24,6 +24,7 @@ use super::{
     run::Seat,
     signing::{Key, demo_key},
     verify,
+    who::works_at,
 };
 
 /// The person that the demo acts as.
@@ -45,6 +46,7 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
     let key = context.workspace.state_folder().join("demo_ed25519");
     let line = demo_key(&key, OPERATOR).map_err(CliError::failed)?;
     context.workspace.add_signer(&line)?;
+    works_at(&dir, Some(&key));
 
     say("This demo runs on a simulated lab: four switches, a DNS zone and an IPAM, kept in a file.");
     say("No network, account or model is used. What is approved is signed with a key made for this demo.");
@@ -66,7 +68,7 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
     let id = journal.id().clone();
     say("");
     if journal.state().closed.is_none() {
-        say(format!("The demo waits. Go on with: {next}"));
+        say(format!("The demo waits. Once it is answered, go on with: {next}"));
         return Ok(code);
     }
     say(format!("$ countersign verify {id}"));

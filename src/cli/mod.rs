@@ -120,6 +120,9 @@ fn trace() {
 
 async fn run(cli: Cli) -> Result<Code, CliError> {
     let global = cli.global;
+    if let Some(workspace) = &global.workspace {
+        who::works_at(workspace, None);
+    }
     match cli.command {
         Command::Demo(args) => demo::run(&global, args).await,
         Command::Init(args) => init::run(&global, args).await,

@@ -89,7 +89,10 @@ async fn checkpoint(global: &Global, context: &Context) -> Result<Code, CliError
 async fn inclusion(global: &Global, context: &Context, id: &EngagementId) -> Result<Code, CliError> {
     let Some(proof) = prove(context.workspace.store().as_ref(), id).await? else {
         let why = "nothing of it was answered or closed under a checkpoint yet";
-        return Err(CliError::failed(format!("{id} is not in the log: {why}; see `countersign show {id}`")));
+        return Err(CliError::failed(format!(
+            "{id} is not in the log: {why}; see `countersign {}`",
+            if id.as_str() == "trust" { "trust show".to_owned() } else { format!("show {id}") }
+        )));
     };
     // What is handed out is checked as whoever gets it will.
     let checked = proof.check(&context.workspace.keys().await?.history()?);
@@ -112,9 +115,11 @@ async fn inclusion(global: &Global, context: &Context, id: &EngagementId) -> Res
 async fn grown(global: &Global, store: &dyn Store, old: u64, new: u64) -> Result<Code, CliError> {
     let Some(proof) = consistency(store, old, new).await? else {
         let leaves = store.log_size().await?;
-        return Err(CliError::usage(format!(
-            "the log has {leaves} leaves; name two sizes from 1 to {leaves}, the smaller one first"
-        )));
+        return Err(CliError::usage(if leaves == 0 {
+            "the log has no leaf yet: the first answer or the first end of an engagement makes one".to_owned()
+        } else {
+            format!("the log has {leaves} leaves; name two sizes from 1 to {leaves}, the smaller one first")
+        }));
     };
     if !proof.holds() {
         let message = "the proof does not hold: a stored hash of the log was changed; see `countersign verify log`";

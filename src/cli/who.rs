@@ -1,6 +1,8 @@
 //! Who may do what comes next: nobody is offered a command that would be refused to them, and where it is for somebody
 //! else it is said who that is.
 
+use std::{path::Path, sync::OnceLock};
+
 use crate::{
     artifact::EngagementId,
     engagement::{About, State},
@@ -8,7 +10,20 @@ use crate::{
     runtime::{Open, Yes},
 };
 
-use super::{output::plain, yes::left_out};
+use super::{
+    output::{plain, quoted},
+    yes::left_out,
+};
+
+/// Where the person works, where that is not the folder at hand, and the key that they sign with, where that is known:
+/// what they are told to type is to work as it is.
+static AT: OnceLock<(String, Option<String>)> = OnceLock::new();
+
+/// Says that what comes next is about this workspace, and signed with this key.
+pub fn works_at(workspace: &Path, key: Option<&Path>) {
+    let word = |path: &Path| quoted(&path.to_string_lossy());
+    let _ = AT.set((format!("countersign --workspace {}", word(workspace)), key.map(word)));
+}
 
 /// So many are named; of the others their number is said.
 const NAMED: usize = 4;
@@ -101,18 +116,24 @@ fn said(names: Vec<&str>) -> String {
 pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>) -> String {
     let digest = open.map(|open| format!(" --digest {}", open.digest.hex())).unwrap_or_default();
     let signed = open.is_some_and(|open| !open.asked.signature_because.is_empty());
-    let key = if signed { " --key ~/.ssh/id_ed25519" } else { "" };
+    let at = AT.get();
+    let this = at.map_or("countersign", |(program, _)| program);
+    let key = match at.and_then(|(_, key)| key.as_deref()) {
+        Some(key) => format!(" --key {key}"),
+        None if signed => " --key ~/.ssh/id_ed25519".to_owned(),
+        None => String::new(),
+    };
     match about {
-        None => format!("countersign run {id}"),
-        Some(About::Failure { .. }) => format!("countersign answer {id} continue|undo-target|undo-all|stop{key}"),
-        Some(About::Unknown { .. }) => format!("countersign answer {id} applied|not-applied{key}"),
+        None => format!("{this} run {id}"),
+        Some(About::Failure { .. }) => format!("{this} answer {id} continue|undo-target|undo-all|stop{key}"),
+        Some(About::Unknown { .. }) => format!("{this} answer {id} applied|not-applied{key}"),
         Some(About::Deviation { .. }) => {
-            format!("countersign approve {id}{digest} --reason …{key}, or countersign reject {id} --reason …")
+            format!("{this} approve {id}{digest} --reason …{key}, or {this} reject {id} --reason …")
         }
         Some(_) => {
             let destructive = open.map(|open| left_out(&open.asked, &Yes::default())).unwrap_or_default();
             let ticks = destructive.iter().map(|node| format!(" --tick {node}")).collect::<String>();
-            format!("countersign approve {id}{digest}{ticks}{key}, or countersign reject {id} --reason …")
+            format!("{this} approve {id}{digest}{ticks}{key}, or {this} reject {id} --reason …")
         }
     }
 }

@@ -170,7 +170,7 @@ impl SqliteStore {
             for (name, bytes) in rows {
                 let digest: Digest =
                     name.parse().map_err(|_| LedgerError::corrupt("the table of documents", "a digest is not one"))?;
-                let bytes = with.unpack(bytes).map_err(|error| LedgerError::blob(&digest, error.to_string()))?;
+                let bytes = with.unpack(bytes).map_err(|error| damaged(digest, error))?;
                 found.insert(digest, checked(digest, bytes)?);
             }
         }
@@ -271,8 +271,7 @@ impl Store for SqliteStore {
                 .optional()
                 .map_err(failed("read a document"))
         })?;
-        let unpack =
-            |bytes| Unpacker::new().unpack(bytes).map_err(|error| LedgerError::blob(&digest, error.to_string()));
+        let unpack = |bytes| Unpacker::new().unpack(bytes).map_err(|error| damaged(digest, error));
         found.map(unpack).transpose()?.map(|bytes| checked(digest, bytes)).transpose()
     }
 
@@ -478,6 +477,14 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 /// A place as SQLite keeps integers; no chain is so long that it matters.
 fn integer(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+/// What is wrong with a packed document, said of that document.
+fn damaged(digest: Digest, error: LedgerError) -> LedgerError {
+    match error {
+        LedgerError::Corrupt { reason, .. } => LedgerError::blob(&digest, reason),
+        other => other,
+    }
 }
 
 #[cfg(test)]
