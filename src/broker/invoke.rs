@@ -275,6 +275,10 @@ impl Broker {
         let name = tool.name.clone();
         let args =
             known.args.read(journal.blobs()).cloned().ok_or_else(|| not("its arguments are not in the ledger"))?;
+        // A process that ended while it sent this again may have left its server running.
+        if let Some(manifest) = catalog.toolbox.manifest_of(&name) {
+            self.transports.end_orphans(&manifest.family, self.sources.as_ref()).await;
+        }
         // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
         self.rates.wait(&catalog.toolbox, name.as_str(), &args, journal.state()).await;
         let except = changes(&catalog, name.as_str()).then(|| journal.id());
@@ -307,30 +311,24 @@ impl Broker {
     pub async fn expire(&self, journal: &mut Journal, call: &CallId) -> Result<(), BrokerError> {
         let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
         let known = journal.state().calls.get(call);
-        let timeout = known
-            .and_then(|call| call.tool_name())
-            .and_then(|name| catalog.toolbox.manifest_of(&name))
-            .map_or(30, |manifest| i64::from(manifest.server.timeout_seconds));
-        let reads = known
-            .and_then(|call| call.tool_name())
-            .and_then(|name| catalog.toolbox.tool(&name))
-            .is_some_and(|tool| tool.effect == Effect::Read);
+        let name = known.and_then(|call| call.tool_name());
+        let manifest = name.as_ref().and_then(|name| catalog.toolbox.manifest_of(name));
+        let timeout = manifest.map_or(30, |manifest| i64::from(manifest.server.timeout_seconds));
+        let reads = name.and_then(|name| catalog.toolbox.tool(&name)).is_some_and(|tool| tool.effect == Effect::Read);
         let since = known.map_or(0, |call| Timestamp::now().as_second() - call.at.as_second());
         // The clock may have gone back since: never wait longer than the timeout itself.
         let left = (timeout - since).clamp(0, timeout);
-        if !reads {
-            self.transports.end_orphans().await;
+        let mut message = "the process ended before the answer was written down".to_owned();
+        if let Some(manifest) = manifest.filter(|_| !reads)
+            && !self.transports.end_orphans(&manifest.family, self.sources.as_ref()).await
+        {
+            message.push_str(", and what it left running could not be ended: it may still act");
         }
         if !reads && left > 0 {
             tokio::time::sleep(Duration::from_secs(left.unsigned_abs())).await;
         }
-        let finished = CallFinished {
-            call: call.clone(),
-            outcome: CallOutcome::Unknown,
-            result: None,
-            sealed: false,
-            message: Some("the process ended before the answer was written down".into()),
-        };
+        let (outcome, message) = (CallOutcome::Unknown, Some(message));
+        let finished = CallFinished { call: call.clone(), outcome, result: None, sealed: false, message };
         Ok(journal.act(journal.now(), Actor::Program, Command::Finish(finished), vec![]).await?)
     }
 

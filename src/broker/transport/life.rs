@@ -3,9 +3,14 @@
 //!
 //! The kernel ends a server when its starter ends, however that ends. What a server itself has started is found by a
 //! mark that it inherits in its environment, and ended with it; what a process left behind that ended is found the same
-//! way by the next one. Whatever gave its environment away and outlived the server, or runs as someone else, is not found.
+//! way where a call of that family has no outcome. Whatever gave its environment away and outlived the server, or runs as someone else, is not found.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -14,7 +19,9 @@ use nix::{
 use rmcp::transport::{TokioChildProcess, child_process::TokioChildProcessBuilder};
 use tokio::{runtime::Handle, sync::oneshot, time::sleep};
 
-/// The variable that a server's environment holds: the starter's id and when it began, and a number.
+use crate::artifact::digest_bytes;
+
+/// The variable that a server's environment holds.
 const MARK: &str = "COUNTERSIGN_SERVER";
 
 /// How long what is to be ended is looked for. A process ends at once, unless the kernel waits for a device.
@@ -23,18 +30,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is looked for.
 const EVERY: Duration = Duration::from_millis(10);
 
-/// What a server and all that it starts are known by.
+/// What a server and all that it starts are known by: whose it is, who started it and when that began, and a number.
 #[derive(Debug)]
 pub(super) struct Mark(String);
 
 impl Mark {
-    /// One that no other server has.
-    pub(super) fn new() -> Self {
+    /// One that no other server has, for a server of this family in this workspace.
+    pub(super) fn new(workspace: &Path, family: &str) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (own, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let began = Process::read(own).map_or(0, |process| process.began);
-        Self(format!("{own}.{began}.{number}"))
+        let began = Process::read(own).ok().flatten().map_or(0, |process| process.began);
+        Self(format!("{}.{own}.{began}.{number}", of(workspace, family)))
     }
 
     /// Puts it on what is to be started.
@@ -44,22 +51,50 @@ impl Mark {
 
     /// Ends the server and whatever it has started; whether none of it is left.
     pub(super) async fn end(&self) -> bool {
-        end(|mark| mark == self.0).await.is_some()
+        end(Meant::Server(self.0.clone())).await.is_some()
     }
 }
 
-/// Ends what servers have left behind whose starters are no more; how many processes that were.
-pub(super) async fn end_orphans() -> usize {
-    end(|mark| !starter_lives(mark)).await.unwrap_or(0)
+/// Ends what servers of a family in a workspace have left behind whose starters are no more; how many processes that were,
+/// or nothing where some of it may be left.
+pub(super) async fn end_orphans(workspace: &Path, family: &str) -> Option<usize> {
+    end(Meant::OrphansOf(of(workspace, family))).await
+}
+
+/// Whose servers, without saying more about it to whoever can read environments.
+fn of(workspace: &Path, family: &str) -> String {
+    let whole = digest_bytes(format!("{}\n{family}", workspace.display()).as_bytes()).hex();
+    whole.chars().take(32).collect()
+}
+
+/// Which marks are meant.
+#[derive(Clone)]
+enum Meant {
+    Server(String),
+    OrphansOf(String),
+}
+
+impl Meant {
+    fn is(&self, mark: &str) -> bool {
+        match self {
+            Self::Server(server) => mark == server,
+            Self::OrphansOf(whose) => {
+                mark.strip_prefix(whose.as_str()).and_then(|rest| rest.strip_prefix('.')).is_some_and(|by| !lives(by))
+            }
+        }
+    }
 }
 
 /// Ends every process whose mark is meant, and those that they have started, until none is left; how many there were,
 /// or nothing if some are left, or if processes cannot be looked at here.
-async fn end(meant: impl Fn(&str) -> bool) -> Option<usize> {
-    Process::read(std::process::id())?;
-    let mut ended = std::collections::BTreeSet::new();
-    for _ in 0..PATIENCE.as_millis() / EVERY.as_millis() {
-        let found = marked(&meant);
+async fn end(meant: Meant) -> Option<usize> {
+    if !matches!(Process::read(std::process::id()), Ok(Some(_))) {
+        return None;
+    }
+    let (begun, mut ended) = (Instant::now(), BTreeSet::new());
+    while begun.elapsed() < PATIENCE {
+        let of = meant.clone();
+        let found = tokio::task::spawn_blocking(move || marked(&of)).await.ok()?;
         if found.is_empty() {
             return Some(ended.len());
         }
@@ -73,25 +108,29 @@ async fn end(meant: impl Fn(&str) -> bool) -> Option<usize> {
     None
 }
 
-/// The processes of these marks, and all whose line goes back to one of them.
-fn marked(meant: &impl Fn(&str) -> bool) -> Vec<i32> {
-    let all: Vec<Process> = processes().filter_map(Process::read).filter(|process| !process.over).collect();
-    let own = namespace("self");
+/// The processes of these marks, and all whose line goes back to one of them; never this one or one that it comes from.
+fn marked(meant: &Meant) -> Vec<i32> {
+    let read = |id| Process::read(id).ok().flatten();
+    let all: Vec<Process> = processes().filter_map(read).filter(|process| !process.over).collect();
+    let parent = |id: i32| all.iter().find(|process| process.id == id).map(|process| process.parent);
+    let mut own = vec![i32::try_from(std::process::id()).unwrap_or_default()];
+    while let Some(above) = own.last().and_then(|last| parent(*last)).filter(|above| !own.contains(above)) {
+        own.push(above);
+    }
+    let here = namespace("self");
     let mut found: Vec<i32> = all
         .iter()
-        .filter(|process| mark_of(process.id).is_some_and(|mark| meant(&mark)))
-        .filter(|process| namespace(&process.id.to_string()) == own)
+        .filter(|process| !own.contains(&process.id))
+        .filter(|process| mark_of(process.id).is_some_and(|mark| meant.is(&mark)))
+        .filter(|process| namespace(&process.id.to_string()) == here)
         .map(|process| process.id)
         .collect();
     let mut at = 0;
     while let Some(parent) = found.get(at).copied() {
         at += 1;
-        let children: Vec<i32> = all
-            .iter()
-            .filter(|child| child.parent == parent && !found.contains(&child.id))
-            .map(|child| child.id)
-            .collect();
-        found.extend(children);
+        let more = all.iter().filter(|child| child.parent == parent && !own.contains(&child.id));
+        let more: Vec<i32> = more.map(|child| child.id).filter(|child| !found.contains(child)).collect();
+        found.extend(more);
     }
     found
 }
@@ -110,17 +149,21 @@ fn mark_of(process: i32) -> Option<String> {
 }
 
 /// Ids of processes mean nothing in another of the kernel's namespaces.
-fn namespace(process: &str) -> Option<std::path::PathBuf> {
+fn namespace(process: &str) -> Option<PathBuf> {
     std::fs::read_link(Path::new("/proc").join(process).join("ns/pid")).ok()
 }
 
-/// Whether the process that made a mark runs. An id that was given to another one since does not count.
-fn starter_lives(mark: &str) -> bool {
-    let mut parts = mark.split('.');
-    let mut next = || parts.next().and_then(|part| part.parse::<u64>().ok());
-    let (Some(starter), Some(began)) = (next(), next()) else { return true };
-    let starter = u32::try_from(starter).ok().and_then(Process::read);
-    starter.is_some_and(|starter| starter.began == began && !starter.over)
+/// Whether the process that made a mark may still run: it does unless it is known not to. An id that was given to another
+/// one since does not count.
+fn lives(by: &str) -> bool {
+    let mut parts = by.split('.').map(str::parse::<u64>);
+    let (Some(Ok(starter)), Some(Ok(began))) = (parts.next(), parts.next()) else { return true };
+    let Ok(starter) = u32::try_from(starter) else { return true };
+    match Process::read(starter) {
+        Ok(Some(starter)) => starter.began == began && !starter.over,
+        Ok(None) => false,
+        Err(_) => true,
+    }
 }
 
 /// What the kernel says of a process (proc(5), `/proc/PID/stat`).
@@ -134,17 +177,29 @@ struct Process {
 }
 
 impl Process {
-    fn read(id: u32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The name of the program stands in brackets and may hold any character.
-        let (_, rest) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        Some(Self {
-            id: i32::try_from(id).ok()?,
-            parent: fields.get(1)?.parse().ok()?,
-            began: fields.get(19)?.parse().ok()?,
-            over: matches!(*fields.first()?, "Z" | "X"),
-        })
+    /// Nothing where there is none.
+    fn read(id: u32) -> io::Result<Option<Self>> {
+        let stat = match std::fs::read(format!("/proc/{id}/stat")) {
+            Ok(stat) => stat,
+            // ESRCH is what reading says where it ends meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(3) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        // The name of the program stands in brackets, may hold any character and may be cut within one.
+        let stat = String::from_utf8_lossy(&stat);
+        let read = || {
+            let (_, rest) = stat.rsplit_once(')')?;
+            let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+            Some(Self {
+                id: i32::try_from(id).ok()?,
+                parent: fields.get(1)?.parse().ok()?,
+                began: fields.get(19)?.parse().ok()?,
+                over: matches!(*fields.first()?, "Z" | "X"),
+            })
+        };
+        read().map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 }
 

@@ -31,6 +31,9 @@ const LARGEST_ANSWER: usize = 4 << 20;
 const DEEPEST_ANSWER: usize = 64;
 /// How long a server may take to start and to list its tools.
 const START: Duration = Duration::from_secs(20);
+/// What is said of an answer that cannot be kept as it is; not what stands in it, which may be a secret.
+const UNREADABLE: &str =
+    "the answer is not JSON, or not as it can be kept: a key that stands twice, or a number beyond 2^53";
 /// How long a server that is no longer needed may take to end by itself.
 const END: Duration = Duration::from_secs(3);
 
@@ -105,7 +108,8 @@ impl Session {
                     Some(value) => strict(value),
                     None => from_json("answer", &text.join("")).map_err(|error| error.message),
                 };
-                (answered(value.map(|value| self.secrets.out_of_value(value))), Some(self))
+                let value = value.map(|value| self.secrets.out_of_value(value)).map_err(|_| UNREADABLE.to_owned());
+                (answered(value), Some(self))
             }
             Ok(Ok(_)) => {
                 let asked = "the server asked for something instead of answering".to_owned();
@@ -145,7 +149,7 @@ fn answered(value: Result<Value, String>) -> Sent {
         // Documents hold answers, and a JSON reader gives up at 128 levels.
         Ok(value) if depth(&value) > DEEPEST_ANSWER => Sent::Unknown("the answer is nested too deeply".into()),
         Ok(value) => Sent::Result(value),
-        Err(why) => Sent::Unknown(short(&format!("the answer cannot be read: {why}"))),
+        Err(why) => Sent::Unknown(why),
     }
 }
 
@@ -182,7 +186,7 @@ async fn begin(
     let failed = |why: String| format!("the server of `{family}` could not be started: {why}");
     let mut child = start.process(sources)?;
     secrets.give(&mut child);
-    let mark = Mark::new();
+    let mark = Mark::new(sources.root(), family);
     mark.put_on(&mut child);
     let server = TokioChildProcess::builder(child).stderr(Stdio::null());
     let transport = starter.start(server).await.map_err(|error| failed(error.to_string()))?;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use crate::tool::{Manifest, ServerSeen, Toolbox};
 
@@ -39,7 +39,6 @@ pub(super) enum Sent {
 pub(super) struct Transports {
     sessions: Mutex<BTreeMap<String, mcp::Session>>,
     starter: life::Starter,
-    cleared: OnceCell<()>,
     notices: std::sync::Mutex<Notices>,
 }
 
@@ -59,8 +58,6 @@ impl Transports {
         let Some(pin) = toolbox.pin(&manifest.family) else {
             return Sent::Held(format!("`{}` is not pinned; run `countersign tools pin`", manifest.family));
         };
-        // Nothing is looked at while what another process left behind may still act.
-        self.cleared.get_or_init(|| self.end_orphans()).await;
         let mut sessions = self.sessions.lock().await;
         let session = match sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
             Some(session) => session,
@@ -91,14 +88,26 @@ impl Transports {
         std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner).open)
     }
 
-    /// Ends what servers left behind whose program has ended.
-    pub(super) async fn end_orphans(&self) {
-        let ended = life::end_orphans().await;
-        if ended > 0 {
-            let were = if ended == 1 { "process of a server was" } else { "processes of servers were" };
-            let notice = format!("{ended} {were} left running by a program that has ended, and ended now");
-            self.notices.lock().unwrap_or_else(PoisonError::into_inner).open.push(notice);
-        }
+    /// Ends what servers of a family left behind whose program has ended, before an effect of theirs is looked for; whether
+    /// nothing of it is left.
+    pub(super) async fn end_orphans(&self, family: &str, sources: &dyn Sources) -> bool {
+        let ended = life::end_orphans(sources.root(), family).await;
+        let notice = match ended {
+            Some(0) => return true,
+            Some(1) => {
+                format!("a process of `{family}` was left running by a program that has ended, and is ended now")
+            }
+            Some(many) => {
+                format!(
+                    "{many} processes of `{family}` were left running by a program that has ended, and are ended now"
+                )
+            }
+            None => {
+                format!("what a program that has ended left running of `{family}` could not be ended: it may still act")
+            }
+        };
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).open.push(notice);
+        ended.is_some()
     }
 
     fn note_if_free(&self, family: &str, confined: bool) {
