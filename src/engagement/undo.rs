@@ -1,9 +1,14 @@
 //! Takes a node back, and reads whether that worked.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, FlowNode, Scope, Undo, fill_args},
+    artifact::{
+        Agent, Arg, FlowNode, Scope, Undo, fill_args,
+        value::{clipped, shown},
+    },
     flow::NodeOutcome,
 };
 
@@ -44,8 +49,39 @@ pub fn undo_call(view: &View<'_>, node: &FlowNode) -> Result<Undo, String> {
     if let Some(result) = &result {
         scope = scope.with("result", result);
     }
-    let args = fill_args(&rule.args, &scope).map_err(|error| error.to_string())?;
-    Ok(Undo { tool: rule.tool.clone(), args })
+    let taken = fill_args(&rule.args, &scope).map_err(|error| error.to_string())?;
+    let known = before.iter().fold(Scope::new().with("args", &args), |scope, before| scope.with("before", before));
+    let undoes = view.toolbox.tool(&rule.tool).ok_or("the tool that takes it back is gone")?;
+    // As it would be sent: names and addresses have one spelling.
+    let sent = view.toolbox.check_args(undoes, &taken).unwrap_or_else(|_| taken.clone());
+    let target = undoes.target.as_str();
+    match led_elsewhere(&rule.args, (&taken, &sent), acted_with, &known, (target, call.target.as_deref())) {
+        Some(why) => Err(why),
+        None => Ok(Undo { tool: rule.tool.clone(), args: taken }),
+    }
+}
+
+/// Why a call would take back something else than what the step did: what a server answered may say what came to be, and
+/// never that another target is meant, or another thing than the step was given.
+fn led_elsewhere(
+    rule: &BTreeMap<String, Arg>,
+    (taken, sent): (&Map<String, Value>, &Map<String, Value>),
+    acted_with: &Map<String, Value>,
+    known: &Scope<'_>,
+    (name, acted_on): (&str, Option<&str>),
+) -> Option<String> {
+    let target = sent.get(name).and_then(Value::as_str);
+    if target.is_none() || target != acted_on {
+        let (would, did) = (target.unwrap_or("nothing"), acted_on.unwrap_or("nothing"));
+        return Some(format!("it would take something back on `{}`, and the step acted on `{did}`", clipped(would)));
+    }
+    taken.iter().find_map(|(name, value)| {
+        let given = acted_with.get(name).filter(|given| sent.get(name) != Some(*given))?;
+        let alone = rule.get(name).map(|arg| BTreeMap::from([(name.clone(), arg.clone())]));
+        let known = alone.and_then(|alone| fill_args(&alone, known).ok());
+        let said = known.is_none_or(|known| known.get(name) != Some(value));
+        said.then(|| format!("its `{name}` would be {}, and the step was given {}", shown(value), shown(given)))
+    })
 }
 
 /// Takes a node back, one thing at a time.
@@ -111,4 +147,43 @@ fn unsure(view: &View<'_>, call: &Call, node: &FlowNode) -> bool {
     let undo = Purpose::Undo { node: node.id.clone() };
     let begun = || view.state.calls.values().filter(|call| call.purpose == undo && call.refused.is_none()).count();
     call.outcome == Some(CallOutcome::Unknown) && begun() < ATTEMPTS as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::artifact::from_yaml;
+
+    /// Why an undo that is worked out so is not made, where a server answered this about a step on sw01 with VLAN 120.
+    fn led(rule: &str, answered: &Value) -> Option<String> {
+        let rule: BTreeMap<String, Arg> = from_yaml("undo", rule).unwrap();
+        let acted_with = json!({"switch": "sw01", "id": 120, "name": "guest"});
+        let before = json!({"id": 7, "name": "old"});
+        let known = Scope::new().with("args", &acted_with).with("before", &before);
+        let taken = fill_args(&rule, &known.with("result", answered).with("left", answered)).unwrap();
+        let known = Scope::new().with("args", &acted_with).with("before", &before);
+        led_elsewhere(&rule, (&taken, &taken), acted_with.as_object().unwrap(), &known, ("switch", Some("sw01")))
+    }
+
+    #[test]
+    fn an_answer_aims_no_undo_at_anything_else() {
+        let honest = json!({"switch": "sw01", "id": 120, "port": "Gi1"});
+        let lie = |field: &str, value: Value| {
+            let mut lie = honest.clone();
+            lie[field] = value;
+            lie
+        };
+        let by_answer = "{switch: {cel: result.switch}, id: {cel: left.id}}";
+        assert_eq!(led(by_answer, &honest), None);
+        let why = led(by_answer, &lie("switch", json!("sw04"))).unwrap();
+        assert_eq!(why, "it would take something back on `sw04`, and the step acted on `sw01`");
+        let why = led(by_answer, &lie("id", json!(30))).unwrap();
+        assert_eq!(why, "its `id` would be 30, and the step was given 120");
+        // What was there before is no answer to the step, and what it was not given is only known from one.
+        assert_eq!(led("{switch: {cel: args.switch}, name: {cel: before.name}}", &honest), None);
+        assert_eq!(led("{switch: {cel: args.switch}, port: {cel: result.port}}", &lie("port", json!("Gi9"))), None);
+        assert!(led("{id: {cel: args.id}}", &honest).unwrap().contains("on `nothing`"));
+    }
 }
