@@ -260,8 +260,8 @@ fn check_hole(
 ) -> Result<(), ExpandError> {
     let format = tool.args.properties.get(name).and_then(|schema| schema.format);
     match &hole.constraint {
-        // Group membership is the boundary's question; here it would need the inventory.
-        Some(constraint) if !constraint.accepts(value, format, |_, _| true) => Err(argument(
+        // No group is known here: a design that names one is refused, and one of before is not followed.
+        Some(constraint) if !constraint.accepts(value, format, |_, _| false) => Err(argument(
             node,
             name,
             format!("{} does not satisfy {}", crate::artifact::value::shown(value), constraint.words()),

@@ -193,8 +193,13 @@ impl<'a> Review<'a> {
                 }
                 Arg::Fill(fill) => self.fill(&path, tool, schema, (name, fill), sides),
                 Arg::Hole(hole) => {
-                    if let Some(problem) = hole.constraint.as_ref().and_then(|constraint| constraint.problem()) {
-                        self.say(format!("{path}.where"), problem);
+                    if let Some(constraint) = &hole.constraint {
+                        if let Some(problem) = constraint.problem() {
+                            self.say(format!("{path}.where"), problem);
+                        } else if constraint.in_group.is_some() {
+                            let message = "only a grant of the spec knows groups; name the values here";
+                            self.say(format!("{path}.where.in_group"), message);
+                        }
                     }
                 }
             }
