@@ -10,6 +10,9 @@ use super::{
     text::{visible, word},
 };
 
+/// Texts that begin alike for at least this long are shown from where they differ.
+const LONG_ALIKE: usize = 60;
+
 /// The lines between two states; a state that is not known is said to be so.
 pub(super) fn diff(before: Option<&Value>, after: Option<&Value>) -> Vec<Line> {
     if let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after) {
@@ -21,6 +24,7 @@ pub(super) fn diff(before: Option<&Value>, after: Option<&Value>) -> Vec<Line> {
         for key in keys {
             match (before.get(key), after.get(key)) {
                 (Some(one), Some(other)) if one == other => lines.push(Line::Kept(field(key, one))),
+                (Some(one), Some(other)) => pair(&format!("{}: ", word(key)), one, other, &mut lines),
                 (one, other) => {
                     lines.extend(one.map(|one| Line::Removed(field(key, one))));
                     lines.extend(other.map(|other| Line::Added(field(key, other))));
@@ -32,8 +36,47 @@ pub(super) fn diff(before: Option<&Value>, after: Option<&Value>) -> Vec<Line> {
     if before.is_some() && before == after {
         return state_lines(before).into_iter().map(Line::Kept).collect();
     }
+    if let (Some(before @ (Value::Array(_) | Value::String(_))), Some(after @ (Value::Array(_) | Value::String(_)))) =
+        (before, after)
+    {
+        let mut lines = Vec::new();
+        pair("", before, after, &mut lines);
+        return lines;
+    }
     let removed = state_lines(before).into_iter().map(Line::Removed);
     removed.chain(state_lines(after).into_iter().map(Line::Added)).collect()
+}
+
+/// Two values that differ: of lists what only one of them has, of long texts from where they differ on, so that what
+/// changed is never what was cut.
+fn pair(key: &str, before: &Value, after: &Value, lines: &mut Vec<Line>) {
+    let told_apart = |before: &Value, after: &Value, lines: &mut Vec<Line>| {
+        let [before, after] = told(Some(before), Some(after));
+        lines.extend(before.map(|text| Line::Removed(format!("{key}{text}"))));
+        lines.extend(after.map(|text| Line::Added(format!("{key}{text}"))));
+    };
+    let (Value::Array(before_items), Value::Array(after_items)) = (before, after) else {
+        return told_apart(before, after, lines);
+    };
+    let only = |these: &[Value], those: &[Value]| {
+        let mut left = those.to_vec();
+        let missing = |item: &&Value| left.iter().position(|other| other == *item).map(|at| left.remove(at)).is_none();
+        these.iter().filter(missing).cloned().collect::<Vec<_>>()
+    };
+    let (gone, new) = (only(before_items, after_items), only(after_items, before_items));
+    if gone.is_empty() && new.is_empty() || before_items.is_empty() || after_items.is_empty() {
+        return told_apart(before, after, lines);
+    }
+    match before_items.len() - gone.len() {
+        0 => {}
+        1 => lines.push(Line::Kept(format!("{key}1 item is in both"))),
+        kept => lines.push(Line::Kept(format!("{key}{kept} items are in both"))),
+    }
+    for at in 0..gone.len().max(new.len()) {
+        let [gone, new] = told(gone.get(at), new.get(at));
+        lines.extend(gone.map(|text| Line::Removed(format!("{key}{text}"))));
+        lines.extend(new.map(|text| Line::Added(format!("{key}{text}"))));
+    }
 }
 
 fn state_lines(state: Option<&Value>) -> Vec<String> {
@@ -54,7 +97,7 @@ fn state_value(value: &Value) -> String {
 }
 
 /// A value of a state, whole: text bare where it can be nothing but text, else quoted; what is nested in one line.
-pub(super) fn state_text(value: &Value) -> String {
+fn state_text(value: &Value) -> String {
     let plain = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-'))
@@ -66,5 +109,63 @@ pub(super) fn state_text(value: &Value) -> String {
             let text = canonical(other).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             visible(&text.unwrap_or_default())
         }
+    }
+}
+
+/// Two values; long ones from where they differ, so that what changed is never what was cut.
+pub(super) fn told(before: Option<&Value>, after: Option<&Value>) -> [Option<String>; 2] {
+    let texts = [before, after].map(|value| value.map(state_text));
+    let alike = match &texts {
+        [Some(before), Some(after)] => {
+            before.chars().zip(after.chars()).take_while(|(one, other)| one == other).count()
+        }
+        _ => 0,
+    };
+    let skipped = if alike < LONG_ALIKE { 0 } else { alike - 20 };
+    texts.map(|text| {
+        let text = text?;
+        let rest: String = text.chars().skip(skipped).collect();
+        Some(if skipped == 0 { word(&text) } else { format!("…{}", word(&rest)) })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lines(before: &Value, after: &Value) -> Vec<String> {
+        let line = |line: &Line| match line {
+            Line::Removed(text) => format!("- {text}"),
+            Line::Added(text) => format!("+ {text}"),
+            Line::Kept(text) => format!("  {text}"),
+            other => panic!("{other:?}"),
+        };
+        diff(Some(before), Some(after)).iter().map(line).collect()
+    }
+
+    #[test]
+    fn what_changed_is_never_what_is_cut() {
+        let record =
+            |name: &str, address: &str| json!({"address": address, "name": format!("{name}.corp.example.com")});
+        let many: Vec<Value> = (0..9).map(|n| record(&format!("web{n}"), &format!("192.0.2.{n}"))).collect();
+        let (mut moved, mut fewer) = (many.clone(), many.clone());
+        moved[7] = record("web7", "192.0.2.66");
+        fewer.remove(3);
+        let both = |records: &[Value]| json!({"records": records});
+        let found = lines(&both(&many), &both(&moved));
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(found[0], "  records: 8 items are in both");
+        assert!(found[1].contains("192.0.2.7") && found[2].contains("192.0.2.66"), "{found:?}");
+        let found = lines(&json!(many), &json!(fewer));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[1].starts_with("- ") && found[1].contains("web3"), "{found:?}");
+        let long = |end: &str| json!({"note": format!("{}{end}", "x".repeat(100))});
+        let found = lines(&long("old"), &long("new"));
+        assert!(found[0].ends_with("old") && found[1].ends_with("new"), "{found:?}");
+        // Another order is a difference too.
+        assert_eq!(lines(&json!([1, 2]), &json!([2, 1])).len(), 2);
+        assert_eq!(lines(&json!([]), &json!([1])), ["- []", "+ [1]"]);
     }
 }

@@ -10,16 +10,15 @@ use crate::{
 };
 
 use super::{
-    diff::state_text,
+    diff::told,
     screen::{Line, Section},
     text::{count, word},
 };
 
 /// Lines of the difference to the version before that are shown.
 const MOST_CHANGES: usize = 16;
-/// Texts that begin alike for at least this long are shown from where they differ.
-const LONG_ALIKE: usize = 60;
-
+/// What differs in these parts of a document is shown first.
+const FIRST: [&str; 2] = ["boundary", "steps"];
 /// What changed since the version before that a gate asked about last; nothing for a first version. `made_from` names
 /// fields that only say what the document was made from.
 pub(super) fn since_last_shown(view: &View<'_>, kind: ArtifactKind, made_from: &[&str]) -> Option<Section> {
@@ -76,7 +75,9 @@ fn differences(place: &str, before: Option<&Value>, after: Option<&Value>, lines
     };
     if either(&fields, Value::is_object) {
         let keys = [before, after].into_iter().filter_map(|value| value?.as_object()).flat_map(|fields| fields.keys());
-        for key in keys.collect::<BTreeSet<_>>() {
+        // What may be done comes first: where lines are cut, it is not that.
+        let last = |key: &str| !(place.is_empty() && FIRST.contains(&key));
+        for (_, key) in keys.map(|key| (last(key), key)).collect::<BTreeSet<_>>() {
             let field = |value: Option<&'_ Value>| value.and_then(|value| value.get(key)).cloned();
             differences(&inside(place, key), field(before).as_ref(), field(after).as_ref(), lines);
         }
@@ -132,23 +133,6 @@ fn ids(items: &[Value]) -> Option<Vec<&str>> {
 
 fn inside(place: &str, name: &str) -> String {
     if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
-}
-
-/// Two values; long ones from where they differ, so that what changed is never what was cut.
-fn told(before: Option<&Value>, after: Option<&Value>) -> [Option<String>; 2] {
-    let texts = [before, after].map(|value| value.map(state_text));
-    let alike = match &texts {
-        [Some(before), Some(after)] => {
-            before.chars().zip(after.chars()).take_while(|(one, other)| one == other).count()
-        }
-        _ => 0,
-    };
-    let skipped = if alike < LONG_ALIKE { 0 } else { alike - 20 };
-    texts.map(|text| {
-        let text = text?;
-        let rest: String = text.chars().skip(skipped).collect();
-        Some(if skipped == 0 { word(&text) } else { format!("…{}", word(&rest)) })
-    })
 }
 
 #[cfg(test)]
