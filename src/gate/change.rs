@@ -98,7 +98,7 @@ impl Group<'_> {
 
     /// The call in words; `each` stands for the target where there are several.
     pub(super) fn sentence(&self) -> String {
-        self.tool.sentence(|name| {
+        self.tool.whole_sentence(self.first.step.args.keys(), |name| {
             if name == self.tool.target && self.nodes.len() > 1 {
                 return "each".into();
             }
@@ -111,7 +111,7 @@ impl Group<'_> {
         let rule = self.tool.undo.as_ref()?;
         let tool = toolbox.tool(&rule.tool)?;
         let several = self.nodes.len() > 1;
-        Some(tool.sentence(|name| {
+        Some(tool.whole_sentence(rule.args.keys(), |name| {
             if name == tool.target && several {
                 return "each".into();
             }

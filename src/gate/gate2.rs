@@ -16,15 +16,20 @@ use crate::{
 
 use super::{
     OfferedCall,
+    boundary::constraint_words,
     change::{Group, Kind, bound_words, groups, hole_words, on_failure, source_step},
     common::{banner, head, targets},
     diff::diff,
     found as finds,
     gate1::irreversible,
+    ruled::Policed,
     screen::{Line, Screen, Section},
     since::since_last_shown,
     text::{count, names, sentence, word},
 };
+
+/// The trust stage at which people approve each change.
+const ASSISTED: u8 = 1;
 
 /// Calls that are listed by themselves; destructive ones always are.
 const MOST_CALLS: usize = 12;
@@ -56,7 +61,8 @@ pub(super) fn screen(of: &Design<'_>) -> Screen {
     sections.extend(why(of.design));
     sections.push(acceptance(of));
     sections.extend(of.view.documents.discovery().and_then(|report| found(report)));
-    sections.push(calls(of.calls, of.owners));
+    let later = groups.iter().filter(|group| group.kind == Kind::Later && !asked_then(of, group));
+    sections.push(calls(of.calls, &later.map(Group::headline).collect::<Vec<_>>(), of.owners));
     sections.push(artifact(of));
     Screen {
         title: "GATE 2: may exactly this be done?".into(),
@@ -93,7 +99,7 @@ fn change(of: &Design<'_>, groups: &[Group<'_>]) -> Section {
             }
             Kind::Read => {
                 section.text(format!("only read: {}", group.headline()));
-                chosen(group, &mut section);
+                chosen(group, true, &mut section);
                 checked(group, &mut section);
             }
         }
@@ -149,21 +155,39 @@ fn headline(group: &Group<'_>, section: &mut Section) {
 
 fn later(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
     headline(group, section);
+    let asked = asked_then(of, group);
+    let then = if asked { "you will be asked then" } else { "a yes lets it run with whatever that gives" };
     for (name, arg) in group.first.step.args.iter().filter(|(_, arg)| arg.literal().is_none()) {
-        let step = match arg {
-            Arg::Hole(hole) => source_step(hole.cel.source()),
-            Arg::Literal(_) | Arg::Fill(_) => continue,
-        };
+        let Arg::Hole(hole) = arg else { continue };
+        let step = source_step(hole.cel.source());
         let when = step.map_or_else(|| "later".into(), |step| format!("when `{step}` has run"));
-        section.detail(format!("{}: decided {when}; you will be asked then", word(name)));
+        let bound = hole
+            .constraint
+            .as_ref()
+            .map_or_else(String::new, |bound| format!(", and it must be {}", sentence(&constraint_words(bound))));
+        let line = format!("{}: decided {when}, by {}{bound}; {then}", word(name), sentence(hole.cel.source()));
+        if asked { section.detail(line) } else { section.warn(line) }
     }
-    chosen(group, section);
+    chosen(group, asked, section);
     after_call(of, group, section);
 }
 
+/// Whether a call whose arguments are decided later is asked about before it runs: a step may want that by itself, and at
+/// trust stage 1 every change does that the policies do not let run by themselves.
+fn asked_then(of: &Design<'_>, group: &Group<'_>) -> bool {
+    let step = &group.first.step;
+    let known = step.args.iter().filter_map(|(name, arg)| Some((name.clone(), arg.literal()?.clone()))).collect();
+    let policies = Policed::new(of.standing.stage, of.catalog, of.spec);
+    step.approval.is_some() || of.standing.stage <= ASSISTED && !policies.runs_unasked(group.tool, &known)
+}
+
 /// What the build agent chooses of a call.
-fn chosen(group: &Group<'_>, section: &mut Section) {
-    let then = if group.kind == Kind::Later { "; you will be asked then" } else { "" };
+fn chosen(group: &Group<'_>, asked: bool, section: &mut Section) {
+    let then = match group.kind {
+        Kind::Later if asked => "; you will be asked then",
+        Kind::Later => "; a yes lets it run with whatever it chooses",
+        _ => "",
+    };
     for (name, arg) in &group.first.step.args {
         if let Arg::Fill(fill) = arg {
             let bound = bound_words(group.tool, name, fill);
@@ -338,12 +362,15 @@ fn found(report: &DiscoveryReport) -> Option<Section> {
 }
 
 /// The calls that a yes lets run. Destructive ones are ticked one by one, so each of them is on the screen.
-fn calls(calls: &[OfferedCall], owners: &BTreeMap<NodeId, String>) -> Section {
+fn calls(calls: &[OfferedCall], later: &[String], owners: &BTreeMap<NodeId, String>) -> Section {
     let mut section = Section::new(match calls.len() {
         0 => "A YES LETS NO CALL TAKE EFFECT BY ITSELF".to_owned(),
         1 => "A YES LETS THIS CALL TAKE EFFECT, ONCE".to_owned(),
         n => format!("A YES LETS THESE {n} CALLS TAKE EFFECT, EACH ONCE"),
     });
+    for headline in later {
+        section.warn(format!("and, without another question, once what it needs is decided: {headline}"));
+    }
     let line = |call: &OfferedCall| Line::Call {
         node: word(call.node.as_str()),
         sentence: sentence(&call.sentence),

@@ -78,13 +78,7 @@ pub fn proof_sections(report: &ProofReport, catalog: &Catalog, newer: &str, olde
 
 fn call_words(catalog: &Catalog, tool: &ToolName, args: &Map<String, Value>) -> String {
     match catalog.toolbox.tool(tool) {
-        Some(tool) => {
-            let unsaid = args.keys().filter(|name| !tool.says.contains(&format!("{{{name}}}")));
-            let unsaid: Vec<String> =
-                unsaid.filter_map(|name| Some(format!("{name} {}", super::text::value(args.get(name)?)))).collect();
-            let call = said(tool, args);
-            if unsaid.is_empty() { call } else { format!("{call} ({})", unsaid.join("; ")) }
-        }
+        Some(tool) => said(tool, args),
         None => format!("use `{tool}`, which no manifest describes"),
     }
 }

@@ -352,7 +352,7 @@ impl<'a> Question<'a> {
         if let Some(before) = before {
             scope = scope.with("before", before);
         }
-        Some(undoing.sentence(|name| match rule.args.get(name) {
+        Some(undoing.whole_sentence(rule.args.keys(), |name| match rule.args.get(name) {
             None => "nothing".into(),
             Some(Arg::Literal(literal)) => value(literal),
             Some(Arg::Fill(_)) => "(decided then)".into(),
@@ -376,7 +376,7 @@ fn chosen<'a>(tool: &'a Tool, node: &'a FlowNode) -> impl Iterator<Item = String
 
 /// A call in words, every value shown as one.
 pub(super) fn said(tool: &Tool, args: &Map<String, Value>) -> String {
-    tool.sentence(|name| args.get(name).map_or("nothing".into(), value))
+    tool.whole_sentence(args.keys(), |name| args.get(name).map_or("nothing".into(), value))
 }
 
 fn arguments(args: &Map<String, Value>) -> Vec<super::Line> {

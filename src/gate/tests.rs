@@ -173,13 +173,24 @@ fn what_is_decided_later_is_asked_later() {
             "allocate the lowest free address of 192.0.2.0/24 to web01",
             "taken back by: release (decided then) of 192.0.2.0/24",
             "create the A record web01 for (decided by `allocate`) in corp.example.com with a TTL of 3600",
-            "address: decided when `allocate` has run; you will be asked then",
+            "address: decided when `allocate` has run, by steps.allocate.result.address; you will be asked",
             "after `allocate`",
             "If `allocate` or `publish` fails: everything is taken back, in reverse order, and nothing more is",
             "A YES LETS THIS CALL TAKE EFFECT, ONCE",
         ],
     );
     assert_eq!(request.calls.len(), 1);
+    // Where a call of an approved design runs by itself nobody is asked then, and the yes is for that too.
+    let supervised = Standing { stage: 2, ..assisted() };
+    let unasked = approval_request(&chain.view(), &chain.catalog, &supervised, &[], &About::Gate2).unwrap();
+    assert_says(
+        &shown(&unasked),
+        &[
+            "! address: decided when `allocate` has run, by steps.allocate.result.address; a yes lets it run",
+            "! and, without another question, once what it needs is decided: create the A record web01 for",
+        ],
+    );
+    assert_eq!(unasked.calls.len(), 1);
     let calls = request.calls.iter().map(|call| call.call).collect();
     chain.answer_with(&About::Gate2, digest_of(&request).unwrap(), Answer::Approve, calls);
     let about = chain.run().unwrap();

@@ -159,6 +159,14 @@ impl Tool {
         text + rest
     }
 
+    /// The same, and after it those of these arguments that it does not name: nothing of a call is left unsaid.
+    pub fn whole_sentence<'a>(&self, names: impl Iterator<Item = &'a String>, word: impl Fn(&str) -> String) -> String {
+        let unsaid = names.filter(|name| self.said_names().all(|said| said != name.as_str()));
+        let unsaid: Vec<String> = unsaid.map(|name| format!("{name} {}", word(name))).collect();
+        let said = self.sentence(word);
+        if unsaid.is_empty() { said } else { format!("{said} ({})", unsaid.join("; ")) }
+    }
+
     /// The call in plain words with these arguments.
     pub fn sentence_for(&self, args: &Map<String, Value>) -> String {
         self.sentence(|name| match args.get(name) {
