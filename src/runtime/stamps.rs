@@ -40,6 +40,11 @@ impl Stamps {
         Self { of, settled }
     }
 
+    /// Whether these are the same at another moment.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        self.of == other.of
+    }
+
     /// Whether none of them can have changed since.
     pub(super) fn hold(&self) -> bool {
         self.settled && self.of.iter().all(|(path, known)| stamp(path) == *known)

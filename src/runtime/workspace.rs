@@ -39,6 +39,9 @@ use super::{
 /// The layout version that this program writes and reads.
 const VERSION: u32 = 1;
 
+/// How often files that change while they are read are read again.
+const READ_AGAIN: usize = 8;
+
 /// For how long what is to be done next may be worked out on files that were looked at before.
 const LATELY: Duration = Duration::from_millis(20);
 
@@ -108,6 +111,9 @@ pub enum WorkspaceError {
     /// `init` was given a file.
     #[error("{0} is a file; `countersign init` wants a new or empty folder")]
     NotAFolder(PathBuf),
+    /// Its files do not come to rest.
+    #[error("files in policies/ or tools/ are being changed right now; nothing was decided on them, run this again")]
+    Changing,
     /// A newer program wrote it.
     #[error("this workspace has layout version {found}, this program reads {VERSION}; use a newer countersign")]
     Newer {
@@ -297,8 +303,19 @@ impl Workspace {
                 return Ok(Arc::clone(&known.catalog));
             }
         }
-        let stamps = Stamps::of(CatalogFiles::paths(&self.root)?);
-        let files = CatalogFiles::read(&self.root)?;
+        // Files that are changed while they are read would be read in versions that never stood side by side.
+        let mut tries = 0;
+        let (stamps, files) = loop {
+            let stamps = Stamps::of(CatalogFiles::paths(&self.root)?);
+            let files = CatalogFiles::read(&self.root)?;
+            if stamps.same(&Stamps::of(CatalogFiles::paths(&self.root)?)) {
+                break (stamps, files);
+            }
+            tries += 1;
+            if tries == READ_AGAIN {
+                return Err(WorkspaceError::Changing);
+            }
+        };
         let digest = files.digest();
         let catalog = match cached.as_ref().filter(|known| known.digest == digest) {
             Some(known) => Arc::clone(&known.catalog),
