@@ -194,15 +194,11 @@ impl Seat<'_> {
             let working = |working| interrupt.iter().for_each(|interrupt| interrupt.working(working));
             working(true);
             let stopped = loop {
-                if interrupt.is_some_and(|interrupt| interrupt.wanted()) {
+                let ended = interrupt.is_some_and(|interrupt| interrupt.wanted());
+                if ended || phase.is_some_and(|phase| journal.state().phase == phase) {
+                    driver.rest(journal, &mut |progress| teller.tell(progress)).await?;
                     teller.rest();
-                    journal.flush().await?;
-                    return Ok(self.turn_ended());
-                }
-                if phase.is_some_and(|phase| journal.state().phase == phase) {
-                    teller.rest();
-                    journal.flush().await?;
-                    return Ok(Code::Waiting);
+                    return Ok(if ended { self.turn_ended() } else { Code::Waiting });
                 }
                 let mut watch = |progress: Progress| {
                     interrupt.iter().for_each(|interrupt| interrupt.watch(&progress));
@@ -361,8 +357,16 @@ impl Seat<'_> {
             return Ok(false);
         }
         let digest = open.digest.hex();
-        answer(self.workspace, journal, identity.clone(), choice, (Some(&digest), signer)).await?;
-        say_left_out(&left);
+        match answer(self.workspace, journal, identity.clone(), choice, (Some(&digest), signer)).await {
+            Ok(_) => say_left_out(&left),
+            // The question stands, and is asked again.
+            Err(AnswerError::RunsUnasked { steps, .. }) if answerer.is_none() => say_sentence(format!(
+                "Nothing was approved: {} would run all the same, because at this trust stage a call of an approved design runs \
+                 by itself. Approve all of it, or reject it.",
+                steps.iter().map(|step| plain(step)).collect::<Vec<_>>().join(", ")
+            )),
+            Err(error) => return Err(error.into()),
+        }
         Ok(true)
     }
 

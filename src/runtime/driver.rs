@@ -159,6 +159,19 @@ impl<'a> Driver<'a> {
         stepped
     }
 
+    /// Leaves an engagement where it is: what came of its last step is written down, as patiently as when it goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::flush`].
+    pub async fn rest(
+        &self,
+        journal: &mut Journal,
+        watch: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), DriverError> {
+        self.write_down(journal, watch).await
+    }
+
     /// Writes what is staged. What a call came to is known to nobody else, so it is kept while another process has the
     /// ledger locked or its disk is full.
     async fn write_down(
@@ -237,7 +250,10 @@ impl<'a> Driver<'a> {
                 }
                 self.ask(journal, &catalog, about, watch).await?;
                 *self.asked() = Some((journal.state().head, Arc::clone(&catalog)));
-                self.rule(journal, &catalog, watch).await?;
+                // A solver may have taken its time: policy answers on the files as they are now, or in the next turn.
+                if Arc::ptr_eq(&catalog, &self.workspace.catalog_of(journal)?) {
+                    self.rule(journal, &catalog, watch).await?;
+                }
             }
             Next::Wait(about) => {
                 // What was asked a moment ago is not worked out again to see whether it changed; whoever answers it
@@ -302,7 +318,11 @@ impl<'a> Driver<'a> {
             Told::Refused { rule, .. } if holds_back(&rule.rule) => Some(rule.reason.clone()),
             // What comes next is worked out here and there from the same chain: it may differ once, when others wrote.
             Told::Refused { rule, .. } if rule.rule == "contract.next" => {
-                (self.astray.fetch_add(1, Ordering::Relaxed) + 1 >= ASTRAY).then(|| rule.reason.clone())
+                let stops = self.astray.fetch_add(1, Ordering::Relaxed) + 1 >= ASTRAY;
+                if stops {
+                    self.astray.store(0, Ordering::Relaxed);
+                }
+                stops.then(|| rule.reason.clone())
             }
             _ => {
                 self.astray.store(0, Ordering::Relaxed);
