@@ -145,6 +145,9 @@ impl Journal {
             self.blobs.remove(digest);
         }
         fresh.blobs.append(&mut self.blobs);
+        let mut clock = self.clock;
+        clock.hear(fresh.state.last_at);
+        fresh.clock = clock;
         *self = fresh;
         for Staged { at, actor, command, documents, .. } in staged {
             match self.act_soon(at, actor, command, documents) {

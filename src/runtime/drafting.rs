@@ -137,9 +137,10 @@ impl Driver<'_> {
         asking: Asking,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
+        let Asking { request, agent, drafting, turn, prompt } = asking;
+        let before = told(journal, drafting);
         // A model may take its time, and what was found out until now is not to wait for it.
         journal.flush().await?;
-        let Asking { request, agent, drafting, turn, prompt } = asking;
         let Some(model) = self.models().for_agent(agent) else { return Ok(Some(Stopped::NoModel(agent))) };
         // Before anything was found, a spec is drafted from the words of the requester alone. Later versions of it stand on
         // what was found, though what said so is void when they are filed.
@@ -235,22 +236,20 @@ impl Driver<'_> {
             }
         };
         watch(Progress::Turned(Box::new(turned.clone())));
-        self.write_turn(journal, turned, stored, watch).await.map(|written| if written { stopped } else { None })
+        self.write_turn(journal, (before, turned), stored, watch)
+            .await
+            .map(|written| if written { stopped } else { None })
     }
 
     /// Writes a turn down; whether it is written as it was. One that others overtook counts as asked in vain.
     async fn write_turn(
         &self,
         journal: &mut Journal,
-        turned: Turned,
+        (before, turned): (Told, Turned),
         stored: Vec<Value>,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<bool, DriverError> {
-        let talk = |journal: &Journal| {
-            let state = journal.state();
-            (state.talk.about(turned.drafting).len(), state.cancelled.is_some(), state.phase)
-        };
-        let before = talk(journal);
+        let talk = |journal: &Journal| told(journal, turned.drafting);
         let overtaken = Turned {
             response: None,
             calls: 0,
@@ -280,6 +279,14 @@ impl Driver<'_> {
             }
         }
     }
+}
+
+/// What an answer about a draft knows of: how much was said, whether all was cancelled, and the phase.
+type Told = (usize, bool, Phase);
+
+fn told(journal: &Journal, drafting: ArtifactKind) -> Told {
+    let state = journal.state();
+    (state.talk.about(drafting).len(), state.cancelled.is_some(), state.phase)
 }
 
 /// Why an answer is not used that came after somebody said or did something else.

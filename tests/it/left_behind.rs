@@ -123,11 +123,11 @@ fn what_was_cancelled_after_the_program_was_left_is_not_done_later() {
 
 #[test]
 fn an_outcome_waits_while_another_process_has_the_ledger_locked() {
-    let bench = Bench::impatient();
+    let bench = Bench::new();
     let id = bench.request_one();
     bench.to_gate2(&id);
     bench.approve(&id);
-    bench.fault("slow:vlan.create@sw01,ms=700");
+    bench.fault("slow:vlan.create@sw01,ms=3000");
     let mut child = bench.start(&["run", &id]);
     let since = Instant::now();
     while bench.events(&id, "call.allowed").iter().all(|event| event["body"]["tool"] != "vlan.create") {
