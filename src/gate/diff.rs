@@ -10,6 +10,8 @@ use super::{
     text::{visible, word},
 };
 
+/// Items of two lists that are told one by one.
+const MOST_ITEMS: usize = 16;
 /// Texts that begin alike for at least this long are shown from where they differ.
 const LONG_ALIKE: usize = 60;
 
@@ -47,7 +49,7 @@ pub(super) fn diff(before: Option<&Value>, after: Option<&Value>) -> Vec<Line> {
     removed.chain(state_lines(after).into_iter().map(Line::Added)).collect()
 }
 
-/// Two values that differ: of lists what only one of them has, of long texts from where they differ on, so that what
+/// Two values that differ: of lists the items between those that begin and end them alike, of long texts from where they differ on, so that what
 /// changed is never what was cut.
 fn pair(key: &str, before: &Value, after: &Value, lines: &mut Vec<Line>) {
     let told_apart = |before: &Value, after: &Value, lines: &mut Vec<Line>| {
@@ -58,24 +60,32 @@ fn pair(key: &str, before: &Value, after: &Value, lines: &mut Vec<Line>) {
     let (Value::Array(before_items), Value::Array(after_items)) = (before, after) else {
         return told_apart(before, after, lines);
     };
-    let only = |these: &[Value], those: &[Value]| {
-        let mut left = those.to_vec();
-        let missing = |item: &&Value| left.iter().position(|other| other == *item).map(|at| left.remove(at)).is_none();
-        these.iter().filter(missing).cloned().collect::<Vec<_>>()
-    };
-    let (gone, new) = (only(before_items, after_items), only(after_items, before_items));
-    if gone.is_empty() && new.is_empty() || before_items.is_empty() || after_items.is_empty() {
+    let same = |(one, other): &(&Value, &Value)| one == other;
+    let begin = before_items.iter().zip(after_items).take_while(same).count();
+    let (old, new) = (before_items.get(begin..).unwrap_or_default(), after_items.get(begin..).unwrap_or_default());
+    let end = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
+    if begin + end == 0 {
         return told_apart(before, after, lines);
     }
-    match before_items.len() - gone.len() {
-        0 => {}
-        1 => lines.push(Line::Kept(format!("{key}1 item is in both"))),
-        kept => lines.push(Line::Kept(format!("{key}{kept} items are in both"))),
+    let items = |n: usize| if n == 1 { "1 item".to_owned() } else { format!("{n} items") };
+    let (old, new) = (old.get(..old.len() - end).unwrap_or_default(), new.get(..new.len() - end).unwrap_or_default());
+    if begin > 0 {
+        lines.push(Line::Kept(format!("{key}{} at the beginning as before", items(begin))));
     }
-    for at in 0..gone.len().max(new.len()) {
-        let [gone, new] = told(gone.get(at), new.get(at));
-        lines.extend(gone.map(|text| Line::Removed(format!("{key}{text}"))));
-        lines.extend(new.map(|text| Line::Added(format!("{key}{text}"))));
+    for at in 0..old.len().max(new.len()).min(MOST_ITEMS) {
+        let place = begin + at + 1;
+        let [gone, come] = told(old.get(at), new.get(at));
+        lines.extend(gone.map(|text| Line::Removed(format!("{key}item {place}: {text}"))));
+        lines.extend(come.map(|text| Line::Added(format!("{key}item {place}: {text}"))));
+    }
+    for (rest, line) in [(old, Line::Removed as fn(String) -> Line), (new, Line::Added)] {
+        let more = rest.len().saturating_sub(MOST_ITEMS);
+        if more > 0 {
+            lines.push(line(format!("{key}and {more} more items after that")));
+        }
+    }
+    if end > 0 {
+        lines.push(Line::Kept(format!("{key}{} at the end as before", items(end))));
     }
 }
 
@@ -155,12 +165,21 @@ mod tests {
         fewer.remove(3);
         let both = |records: &[Value]| json!({"records": records});
         let found = lines(&both(&many), &both(&moved));
-        assert_eq!(found.len(), 3, "{found:?}");
-        assert_eq!(found[0], "  records: 8 items are in both");
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert_eq!(found[0], "  records: 7 items at the beginning as before");
+        assert_eq!(found[3], "  records: 1 item at the end as before");
         assert!(found[1].contains("192.0.2.7") && found[2].contains("192.0.2.66"), "{found:?}");
         let found = lines(&json!(many), &json!(fewer));
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[1].starts_with("- ") && found[1].contains("web3"), "{found:?}");
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found[1].starts_with("- item 4: ") && found[1].contains("web3"), "{found:?}");
+        // Where something stands is told: a rule before another one is not one after it.
+        let rules = |rules: &[&str]| json!(rules);
+        let first = lines(&rules(&["deny any"]), &rules(&["permit x", "deny any"]));
+        let last = lines(&rules(&["deny any"]), &rules(&["deny any", "permit x"]));
+        assert_eq!(first, ["+ item 1: \"permit x\"", "  1 item at the end as before"]);
+        assert_eq!(last, ["  1 item at the beginning as before", "+ item 2: \"permit x\""]);
+        let found = lines(&json!([0]), &json!((0..100).collect::<Vec<_>>()));
+        assert_eq!((found.len(), found[17].as_str()), (18, "+ and 83 more items after that"));
         let long = |end: &str| json!({"note": format!("{}{end}", "x".repeat(100))});
         let found = lines(&long("old"), &long("new"));
         assert!(found[0].ends_with("old") && found[1].ends_with("new"), "{found:?}");
