@@ -28,6 +28,9 @@ use super::{
     text::{count, names, sentence, word},
 };
 
+/// What is said of what is decided later where nothing shows that a person is asked about it.
+const MAY_RUN: &str = "a yes may let it run with whatever that gives, without another question";
+
 /// The trust stage at which people approve each change.
 const ASSISTED: u8 = 1;
 
@@ -156,7 +159,7 @@ fn headline(group: &Group<'_>, section: &mut Section) {
 fn later(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
     headline(group, section);
     let asked = asked_then(of, group);
-    let then = if asked { "you will be asked then" } else { "a yes lets it run with whatever that gives" };
+    let then = if asked { "you will be asked then" } else { MAY_RUN };
     for (name, arg) in group.first.step.args.iter().filter(|(_, arg)| arg.literal().is_none()) {
         let Arg::Hole(hole) = arg else { continue };
         let step = source_step(hole.cel.source());
@@ -185,7 +188,7 @@ fn asked_then(of: &Design<'_>, group: &Group<'_>) -> bool {
 fn chosen(group: &Group<'_>, asked: bool, section: &mut Section) {
     let then = match group.kind {
         Kind::Later if asked => "; you will be asked then",
-        Kind::Later => "; a yes lets it run with whatever it chooses",
+        Kind::Later => "; a yes may let it run with whatever it chooses, without another question",
         _ => "",
     };
     for (name, arg) in &group.first.step.args {
@@ -369,7 +372,7 @@ fn calls(calls: &[OfferedCall], later: &[String], owners: &BTreeMap<NodeId, Stri
         n => format!("A YES LETS THESE {n} CALLS TAKE EFFECT, EACH ONCE"),
     });
     for headline in later {
-        section.warn(format!("and, without another question, once what it needs is decided: {headline}"));
+        section.warn(format!("it may let this run too, without another question, once that is decided: {headline}"));
     }
     let line = |call: &OfferedCall| Line::Call {
         node: word(call.node.as_str()),

@@ -170,7 +170,9 @@ impl<'a> Question<'a> {
             let args: BTreeMap<String, Arg> =
                 call.get("with").and_then(|with| serde_json::from_value(with.clone()).ok()).unwrap_or_default();
             match tool.parse().ok().and_then(|name| self.catalog.toolbox.tool(&name)) {
-                Some(tool) => tool.sentence(|name| args.get(name).map_or_else(|| "nothing".into(), hole_words)),
+                Some(tool) => {
+                    tool.whole_sentence(args.keys(), |name| args.get(name).map_or_else(|| "nothing".into(), hole_words))
+                }
                 None => format!("use `{}`, which no manifest describes", word(tool)),
             }
         };
@@ -344,8 +346,9 @@ impl<'a> Question<'a> {
         let rule = tool.undo.as_ref()?;
         let undoing = self.catalog.toolbox.tool(&rule.tool)?;
         let ran = self.view.act_of(&node.id).is_some_and(|(_, call)| call.refused.is_none());
-        if ran && let Ok(undo) = undo_call(self.view, node) {
-            return Some(said(undoing, &undo.args));
+        if ran {
+            // Where it would be led elsewhere there is none.
+            return undo_call(self.view, node).ok().map(|undo| said(undoing, &undo.args));
         }
         let args = Value::Object(args.clone());
         let mut scope = Scope::new().with("args", &args);

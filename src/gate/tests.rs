@@ -186,8 +186,8 @@ fn what_is_decided_later_is_asked_later() {
     assert_says(
         &shown(&unasked),
         &[
-            "! address: decided when `allocate` has run, by steps.allocate.result.address; a yes lets it run",
-            "! and, without another question, once what it needs is decided: create the A record web01 for",
+            "! address: decided when `allocate` has run, by steps.allocate.result.address; a yes may let it run",
+            "! it may let this run too, without another question, once that is decided: create the A record",
         ],
     );
     assert_eq!(unasked.calls.len(), 1);
