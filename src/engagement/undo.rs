@@ -55,10 +55,23 @@ pub fn undo_call(view: &View<'_>, node: &FlowNode) -> Result<Undo, String> {
     // As it would be sent: names and addresses have one spelling.
     let sent = view.toolbox.check_args(undoes, &taken).unwrap_or_else(|_| taken.clone());
     let target = undoes.target.as_str();
-    match led_elsewhere(&rule.args, (&taken, &sent), acted_with, &known, (target, call.target.as_deref())) {
+    // What stands there because nobody gave anything was not given.
+    let chosen =
+        |name: &str, value: &Value| tool.args.properties.get(name).is_some_and(|of| of.default.as_ref() == Some(value));
+    let given = acted_with.iter().filter(|(name, value)| !chosen(name, value));
+    let did = Did { on: call.target.as_deref(), given: given.map(|(name, value)| (name.as_str(), value)).collect() };
+    match led_elsewhere(&rule.args, (&taken, &sent), &did, &known, target) {
         Some(why) => Err(why),
         None => Ok(Undo { tool: rule.tool.clone(), args: taken }),
     }
+}
+
+/// What a step did.
+struct Did<'a> {
+    /// Its target.
+    on: Option<&'a str>,
+    /// What it was given, without what a default chose.
+    given: BTreeMap<&'a str, &'a Value>,
 }
 
 /// Why a call would take back something else than what the step did: what a server answered may say what came to be, and
@@ -66,17 +79,17 @@ pub fn undo_call(view: &View<'_>, node: &FlowNode) -> Result<Undo, String> {
 fn led_elsewhere(
     rule: &BTreeMap<String, Arg>,
     (taken, sent): (&Map<String, Value>, &Map<String, Value>),
-    acted_with: &Map<String, Value>,
+    did: &Did<'_>,
     known: &Scope<'_>,
-    (name, acted_on): (&str, Option<&str>),
+    target: &str,
 ) -> Option<String> {
-    let target = sent.get(name).and_then(Value::as_str);
-    if target.is_none() || target != acted_on {
-        let (would, did) = (target.unwrap_or("nothing"), acted_on.unwrap_or("nothing"));
+    let would = sent.get(target).and_then(Value::as_str);
+    if would.is_none() || would != did.on {
+        let (would, did) = (would.unwrap_or("nothing"), did.on.unwrap_or("nothing"));
         return Some(format!("it would take something back on `{}`, and the step acted on `{did}`", clipped(would)));
     }
     taken.iter().find_map(|(name, value)| {
-        let given = acted_with.get(name).filter(|given| sent.get(name) != Some(*given))?;
+        let given = did.given.get(name.as_str()).filter(|given| sent.get(name) != Some(**given))?;
         let alone = rule.get(name).map(|arg| BTreeMap::from([(name.clone(), arg.clone())]));
         let known = alone.and_then(|alone| fill_args(&alone, known).ok());
         let said = known.is_none_or(|known| known.get(name) != Some(value));
@@ -159,12 +172,14 @@ mod tests {
     /// Why an undo that is worked out so is not made, where a server answered this about a step on sw01 with VLAN 120.
     fn led(rule: &str, answered: &Value) -> Option<String> {
         let rule: BTreeMap<String, Arg> = from_yaml("undo", rule).unwrap();
-        let acted_with = json!({"switch": "sw01", "id": 120, "name": "guest"});
+        let acted_with = json!({"switch": "sw01", "id": 120, "name": "guest", "slot": 0});
         let before = json!({"id": 7, "name": "old"});
         let known = Scope::new().with("args", &acted_with).with("before", &before);
         let taken = fill_args(&rule, &known.with("result", answered).with("left", answered)).unwrap();
         let known = Scope::new().with("args", &acted_with).with("before", &before);
-        led_elsewhere(&rule, (&taken, &taken), acted_with.as_object().unwrap(), &known, ("switch", Some("sw01")))
+        let given = acted_with.as_object().unwrap().iter().filter(|(name, _)| *name != "slot");
+        let did = Did { on: Some("sw01"), given: given.map(|(name, value)| (name.as_str(), value)).collect() };
+        led_elsewhere(&rule, (&taken, &taken), &did, &known, "switch")
     }
 
     #[test]
@@ -184,6 +199,7 @@ mod tests {
         // What was there before is no answer to the step, and what it was not given is only known from one.
         assert_eq!(led("{switch: {cel: args.switch}, name: {cel: before.name}}", &honest), None);
         assert_eq!(led("{switch: {cel: args.switch}, port: {cel: result.port}}", &lie("port", json!("Gi9"))), None);
+        assert_eq!(led("{switch: {cel: args.switch}, slot: {cel: result.slot}}", &lie("slot", json!(7))), None);
         assert!(led("{id: {cel: args.id}}", &honest).unwrap().contains("on `nothing`"));
     }
 }

@@ -250,3 +250,18 @@ fn what_a_requester_types_is_refused_or_stays_data() {
         assert!(input == "ticket" || named, "{blueprint}: {input} took {text}");
     }
 }
+
+#[test]
+fn an_undo_whose_target_or_given_argument_an_answer_would_name_is_refused() {
+    let shipped = include_str!("../../tools/lab.yaml");
+    let undo = "with: {switch: {cel: args.switch}, id: {cel: args.id}}\n    output:";
+    assert!(shipped.contains(undo));
+    for (with, says) in [
+        ("{switch: {cel: result.switch}, id: {cel: args.id}}", "`switch` names the target"),
+        ("{switch: {cel: args.switch}, id: {cel: left.id}}", "`id` is given to the step, so write `args.id`"),
+    ] {
+        let text = shipped.replacen(undo, &format!("with: {with}\n    output:"), 1);
+        let wrong = Toolbox::new(vec![from_yaml("lab.yaml", &text).unwrap()], Pins::default()).unwrap_err();
+        assert!(format!("{wrong:?}").contains(says), "{with}: {wrong:?}");
+    }
+}

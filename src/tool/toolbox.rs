@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Map, Value, json};
 
 use crate::artifact::{
-    CanonicalError, Digest, Expression, Format, ToolName, ValueSchema, ValueType, digest_of, value::clipped,
+    Arg, CanonicalError, Digest, Expression, Format, ToolName, ValueSchema, ValueType, digest_of, value::clipped,
 };
 
 use super::{
@@ -285,6 +285,18 @@ fn tool_problems(tool: &Tool, manifests: &[Manifest]) -> Vec<(String, String)> {
             found.push(("undo.tool".into(), format!("`{}` is not a writing tool", undo.tool)));
         }
         found.extend(holes(&undo.args, &["args", "before", "left", "result"]).map(|why| ("undo.with".into(), why)));
+        // An answer may not say that something else is meant; what is refused then is better refused here.
+        let answered = |arg: &Arg| matches!(arg, Arg::Hole(hole) if ["left", "result"].iter().any(|of| hole.cel.variables().contains(*of)));
+        let target = lookup(&undo.tool).map(|undoer| undoer.target.as_str());
+        for (name, _) in undo.args.iter().filter(|(_, arg)| answered(arg)) {
+            if target == Some(name.as_str()) {
+                let why = format!("`{name}` names the target, which is the step's own: work it out from `args`");
+                found.push(("undo.with".into(), why));
+            } else if tool.args.required.contains(name) {
+                let why = format!("`{name}` is given to the step, so write `args.{name}`, or what `before` says of it");
+                found.push(("undo.with".into(), why));
+            }
+        }
     }
     if let Some(after) = &tool.after {
         found.extend(only_reads(after, &["args", "before"]).map(|why| ("after".into(), why)));
