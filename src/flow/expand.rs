@@ -260,7 +260,11 @@ fn check_hole(
 ) -> Result<(), ExpandError> {
     let format = tool.args.properties.get(name).and_then(|schema| schema.format);
     match &hole.constraint {
-        // No group is known here: a design that names one is refused, and one of before is not followed.
+        // A design that names one is refused, and one of before is not followed.
+        Some(constraint) if constraint.in_group.is_some() => {
+            let reason = "its `where` names a group, which nothing here knows; take it out of the design".into();
+            Err(argument(node, name, reason))
+        }
         Some(constraint) if !constraint.accepts(value, format, |_, _| false) => Err(argument(
             node,
             name,

@@ -266,6 +266,9 @@ impl<'a> Driver<'a> {
                     self.ask(journal, &catalog, about.clone(), watch).await?;
                 }
                 // The process may have ended between the question and the policy's answer.
+                if !Arc::ptr_eq(&catalog, &self.workspace.catalog_of(journal)?) {
+                    return Ok(None);
+                }
                 if self.rule(journal, &catalog, watch).await? {
                     return Ok(None);
                 }

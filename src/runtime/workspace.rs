@@ -312,6 +312,7 @@ impl Workspace {
                 break (stamps, files);
             }
             tries += 1;
+            std::thread::sleep(LATELY);
             if tries == READ_AGAIN {
                 return Err(WorkspaceError::Changing);
             }
