@@ -49,8 +49,8 @@ pub(super) fn diff(before: Option<&Value>, after: Option<&Value>) -> Vec<Line> {
     removed.chain(state_lines(after).into_iter().map(Line::Added)).collect()
 }
 
-/// Two values that differ: of lists the items between those that begin and end them alike, of long texts from where they differ on, so that what
-/// changed is never what was cut.
+/// Two values that differ: of lists the items between those that begin and end them alike, of long texts from where they
+/// differ on, so that what changed is never what was cut.
 fn pair(key: &str, before: &Value, after: &Value, lines: &mut Vec<Line>) {
     let told_apart = |before: &Value, after: &Value, lines: &mut Vec<Line>| {
         let [before, after] = told(Some(before), Some(after));

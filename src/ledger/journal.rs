@@ -1,5 +1,6 @@
 //! A handle on one engagement: the state that its chain folds into, its documents, and the one way to add to it.
 
+mod again;
 mod believed;
 mod clock;
 mod fetched;
@@ -134,31 +135,6 @@ impl Journal {
         self.said.extend(said(&events));
         self.move_on(ahead, &events);
         Ok(stored.len() as u64)
-    }
-
-    /// Opens the engagement anew and decides what is staged again.
-    async fn decide_again(&mut self, others: usize) -> Result<u64, LedgerError> {
-        let mut fresh = Self::open(Arc::clone(&self.store), &self.state.id).await?;
-        let staged = std::mem::take(&mut self.staged);
-        // What is staged is not stored, and comes again with what is decided again.
-        for (digest, _) in staged.iter().flat_map(|staged| &staged.bytes) {
-            self.blobs.remove(digest);
-        }
-        fresh.blobs.append(&mut self.blobs);
-        let mut clock = self.clock;
-        clock.hear(fresh.state.last_at);
-        fresh.clock = clock;
-        *self = fresh;
-        for Staged { at, actor, command, documents, .. } in staged {
-            match self.act_soon(at, actor, command, documents) {
-                Ok(()) => {}
-                Err(JournalError::Refused(refusal)) => {
-                    tracing::warn!(engagement = %self.state.id, %refusal, "others wrote meanwhile; left out");
-                }
-                Err(JournalError::Ledger(error)) => return Err(error),
-            }
-        }
-        Ok(others as u64)
     }
 
     /// Decides a command and writes the event that it gives, with the documents that it names: the one way in which

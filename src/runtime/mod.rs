@@ -11,6 +11,7 @@ mod error;
 mod filing;
 mod found;
 mod hindered;
+mod patience;
 mod progress;
 mod redact;
 mod request;

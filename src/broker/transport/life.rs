@@ -3,7 +3,8 @@
 //!
 //! The kernel ends a server when its starter ends, however that ends. What a server itself has started is found by a
 //! mark that it inherits in its environment, and ended with it; what a process left behind that ended is found the same
-//! way where a call of that family has no outcome. Whatever gave its environment away and outlived the server, or runs as someone else, is not found.
+//! way where a call of that family has no outcome. Whatever gave its environment away and outlived the server, or runs as
+//! someone else, is not found.
 
 use std::{
     collections::BTreeSet,
