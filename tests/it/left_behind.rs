@@ -25,6 +25,8 @@ for line in sys.stdin:
     if '"vlan.create"' in line and not os.path.exists(beside + "/begun"):
         open(beside + "/begun", "w").close()
         time.sleep(late)
+    if '"vlan.create"' in line:
+        open(beside + "/acted", "a").write("acted\n")
     lab.stdin.write(line)
     lab.stdin.flush()
     if '"id"' in line:
@@ -67,6 +69,11 @@ fn wait_for_it(asked: Instant, later: f64) {
     std::thread::sleep(late.saturating_sub(asked.elapsed()));
 }
 
+/// How often a change was passed on to the lab, which refuses what is there already.
+fn acted(beside: &std::path::Path) -> usize {
+    std::fs::read_to_string(beside.join("acted")).unwrap_or_default().lines().count()
+}
+
 fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
 }
@@ -83,7 +90,7 @@ fn what_a_killed_program_left_running_acts_no_more() {
     assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done"]);
     assert!(begun.elapsed().as_secs_f64() < later, "it was looked for before the server would have acted");
     wait_for_it(begun, later);
-    assert_eq!(bench.writes().len(), 1, "{:?}", bench.writes());
+    assert_eq!((bench.writes().len(), acted(&beside)), (1, 1), "the second attempt alone");
     bench.holds(&id);
 }
 
@@ -98,7 +105,7 @@ fn a_server_that_did_not_answer_in_time_acts_no_more() {
     assert!(late.iter().any(|event| event["body"]["message"] == "no answer within 1 seconds"), "{late:?}");
     assert_eq!(bench.events(&id, "call.void").len(), 1);
     wait_for_it(begun, later);
-    assert_eq!(bench.writes().len(), 1, "{:?}", bench.writes());
+    assert_eq!((bench.writes().len(), acted(&beside)), (1, 1), "the second attempt alone");
     bench.holds(&id);
 }
 
@@ -117,7 +124,7 @@ fn what_was_cancelled_after_the_program_was_left_is_not_done_later() {
     let end = bench.drive(&id, 1);
     assert_eq!(end["record"]["outcome"], "cancelled");
     wait_for_it(begun, later);
-    assert_eq!(bench.writes(), Vec::<String>::new());
+    assert_eq!((bench.writes().len(), acted(&beside)), (0, 0));
     bench.holds(&id);
 }
 
