@@ -20,7 +20,9 @@ elif forgery == "end":
 elif forgery == "cut":
     lines.append(lines[-1].rstrip(b"\n"))
 elif forgery in ("role", "ends", "calls"):
-    # The signature stays, and everything from its answer on is hashed anew.
+    # The signature stays, and everything from its answer on is hashed anew: the last one, so that no later signature is
+    # over another chain.
+    answer = max(n for n, line in enumerate(lines) if b'"kind":"approval.answered"' in line)
     change = {"role": ("role", "requester"), "ends": ("expires", "2099-01-01T00:00:00Z"), "calls": ("calls", ["sha256:" + "0" * 64])}
     prev = None
     for n in range(answer, len(lines)):
