@@ -96,6 +96,7 @@ pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<V
                     now = Some(ApprovedOn::of(spec, &spec_facts(spec, &catalog.toolbox, &catalog.inventory), catalog)?);
                 }
                 differences = now.as_ref().map(|now| then.differences(now)).unwrap_or_default();
+                differences.extend(then.moved(&catalog.inventory)?);
                 because.extend(differences.iter().map(ToString::to_string));
             }
         }

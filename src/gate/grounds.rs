@@ -16,8 +16,7 @@ impl ApprovalRequest {
     /// [`CanonicalError`] for what cannot be written as JSON.
     pub fn grounds(&self, catalog: &Catalog) -> Result<Vec<Value>, CanonicalError> {
         let on = &self.approved_on;
-        let named = on.targets.keys().chain(on.found.iter().flat_map(|found| found.keys()));
-        let targets = named.filter_map(|name| catalog.inventory.targets.iter().find(|target| target.name == *name));
+        let targets = on.entries().filter_map(|(name, _)| catalog.inventory.target(name));
         let mut documents = vec![value(&catalog.people)?, value(&catalog.policies.texts())?];
         documents.extend(on.tools.keys().map(|name| catalog.toolbox.definition_document(name)));
         for target in targets {

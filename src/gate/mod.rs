@@ -202,6 +202,7 @@ pub fn approval_request(
         None => view.preview()?,
     };
     request.flow = Some(digest_of(&flow)?);
+    request.approved_on.aim(&flow, &catalog.inventory)?;
     request.facts = with_flow(&request.facts, &flow, &catalog.toolbox, &catalog.inventory);
     let (facts, flow) = (&request.facts, &flow);
     if *about == About::Gate2 {

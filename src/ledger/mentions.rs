@@ -110,6 +110,7 @@ pub(super) fn beside(request: &Value) -> Vec<Mention> {
         each("/approved_on/tools", "the tool"),
         each("/approved_on/targets", "the inventory entry"),
         each("/approved_on/found", "the inventory entry"),
+        each("/approved_on/aimed", "the inventory entry"),
     ];
     let must = |(digest, what): (&Value, String)| {
         let digest = digest.as_str()?.parse().ok()?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    artifact::{CanonicalError, Digest, Spec, ToolName, digest_of},
+    artifact::{AutomationFlow, CanonicalError, Digest, Spec, ToolName, digest_of},
     facts::{Facts, FoundBy, Inventory, InventoryKind, Target},
 };
 
@@ -24,7 +24,8 @@ pub struct ApprovedOn {
     pub tools: BTreeMap<ToolName, Digest>,
     /// Each target's inventory entry.
     pub targets: BTreeMap<String, Digest>,
-    /// Whether the boundary reaches targets that cannot be listed; those are not held to an entry.
+    /// Whether the boundary reaches targets that cannot be listed; those are held to `environments` alone, until a flow
+    /// names them.
     pub unlisted_targets: bool,
     /// The environments that those may be in: all of the inventory. Empty where every target is listed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -35,6 +36,10 @@ pub struct ApprovedOn {
     /// Each target that they added, as an inventory entry; nothing at gate 1, which approves the reads alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<BTreeMap<String, Digest>>,
+    /// Where targets cannot all be listed, each other one that the flow names, with the inventory entry that it has or
+    /// that stands for it; nothing at gate 1, which knows no flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aimed: Option<BTreeMap<String, Digest>>,
 }
 
 /// Something that an approval rested on and that is another now.
@@ -73,16 +78,61 @@ impl fmt::Display for Difference {
 }
 
 impl ApprovedOn {
-    /// The inventory entry of each target by its name, those that reads added among them.
+    /// The inventory entry of each target by its name, those that reads added and a flow names among them.
     pub fn entries(&self) -> impl Iterator<Item = (&String, &Digest)> {
-        self.targets.iter().chain(self.found.iter().flatten())
+        self.targets.iter().chain(self.found.iter().flatten()).chain(self.aimed.iter().flatten())
+    }
+
+    /// Holds targets that cannot be listed to the entries that those have which a flow names.
+    ///
+    /// # Errors
+    ///
+    /// If an entry has no canonical form.
+    pub fn aim(&mut self, flow: &AutomationFlow, inventory: &Inventory) -> Result<(), CanonicalError> {
+        if self.unlisted_targets {
+            let named = flow.nodes.iter().filter_map(|node| node.target.as_deref()).collect::<BTreeSet<_>>();
+            let other = named.into_iter().filter(|target| self.entries().all(|(name, _)| name != target));
+            self.aimed = Some(entries_of(other, inventory)?);
+        }
+        Ok(())
+    }
+
+    /// Each target that a flow named and whose entry is another now.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApprovedOn::aim`].
+    pub fn moved(&self, inventory: &Inventory) -> Result<Vec<Difference>, CanonicalError> {
+        let mut found = Vec::new();
+        if let Some(then) = &self.aimed {
+            entries(then, &entries_of(then.keys().map(String::as_str), inventory)?, &mut found);
+        }
+        Ok(found)
+    }
+
+    /// The entry of a target, of an inventory that has these entries alone. Where targets cannot be listed, an entry that
+    /// stands for more is that of a target only if a flow named it: the whole inventory may have a closer one.
+    pub fn entry<'a>(&self, inventory: &'a Inventory, name: &str) -> Option<&'a Target> {
+        let aimed = || self.aimed.as_ref().is_some_and(|aimed| aimed.contains_key(name));
+        inventory.target(name).filter(|entry| !self.unlisted_targets || entry.name == name || aimed())
     }
 
     /// An inventory of these entries alone, where they are at hand.
-    pub fn inventory(&self, targets: Vec<Target>) -> Inventory {
+    pub fn inventory(&self, mut targets: Vec<Target>) -> Inventory {
+        targets.sort_by(|one, other| one.name.cmp(&other.name));
+        targets.dedup_by(|one, other| one.name == other.name);
         let (kind, found_by) = (InventoryKind::Inventory, self.found_by.clone());
         Inventory { kind, examples: Vec::new(), found_by, targets, findings: Vec::new() }
     }
+}
+
+/// The entry of each of these that has one.
+fn entries_of<'a>(
+    names: impl Iterator<Item = &'a str>,
+    inventory: &Inventory,
+) -> Result<BTreeMap<String, Digest>, CanonicalError> {
+    let known = names.filter_map(|name| Some((name, inventory.target(name)?)));
+    known.map(|(name, entry)| Ok((name.to_owned(), digest_of(entry)?))).collect()
 }
 
 /// Each entry that is another now.
@@ -126,7 +176,8 @@ impl ApprovedOn {
         }
         let anywhere = inventory.targets.iter().filter(|_| facts.unlisted_targets);
         let environments = anywhere.map(|target| target.environment.clone()).collect();
-        Ok(Self { tools, targets, unlisted_targets: facts.unlisted_targets, environments, found_by, found })
+        let unlisted_targets = facts.unlisted_targets;
+        Ok(Self { tools, targets, unlisted_targets, environments, found_by, found, aimed: None })
     }
 
     /// Each thing that an approval rested on and that is another `now`.
@@ -187,8 +238,9 @@ impl ApprovedOn {
             (true, None) => return None,
             (true, held) => held,
         };
-        let said = |name: &str| held.and_then(|entries| entries.get(name)).and_then(Value::as_str);
-        match said(&now.name) {
+        let aimed = on.get("aimed").filter(|_| !found).and_then(|aimed| aimed.get(target));
+        let listed = || held.and_then(|entries| entries.get(&now.name));
+        match aimed.or_else(listed).and_then(Value::as_str) {
             Some(then) if is(digest_of(now), then) => None,
             Some(_) => Some(Difference::Target(target.to_owned()).to_string()),
             None if on.get("unlisted_targets") == Some(&Value::Bool(true)) && !found => {

@@ -148,6 +148,32 @@ fn a_target_that_no_list_names_is_approved_for_the_environments_there_were() {
 }
 
 #[test]
+fn a_target_that_no_list_names_is_approved_with_its_entry_once_the_design_names_it() {
+    let bench = Bench::new();
+    let any = SPEC.replace("{in_group: access-switches}", "{like: \"sw0*\"}");
+    let id = bench.request_written(&any, DESIGN);
+    bench.to_gate2(&id);
+    bench.approving(&id, &["--only", "create/sw01"]).code(0);
+    let tagged = |name: &str| {
+        let is = format!("name: {name}, is: switch, environment: lab, tags: [access");
+        bench.edit("policies/inventory.yaml", &is, &format!("{is}, core"));
+    };
+    // One that no step names may become what it likes, in an environment that was known.
+    tagged("sw04");
+    assert_eq!(bench.drive(&id, 3)["status"]["about"]["call"]["node"], "create/sw02");
+    tagged("sw02");
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
+    let shown = bench.run(&["show", &id]).code(0);
+    let shown = shown.shows("the inventory entry of `sw02` changed");
+    shown.shows("sw02 is now: switch in lab; tags: access, core");
+    assert_eq!(bench.writes().len(), 1, "{:?}", bench.writes());
+    bench.approve(&id);
+    let end = bench.drive(&id, 0);
+    assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done", "sw02 done"]);
+    bench.holds(&id);
+}
+
+#[test]
 fn a_step_that_clears_up_is_not_tried_without_end_where_its_approval_does_not_hold_any_more() {
     let bench = Bench::new();
     bench.people(&[("bea", "owner")]);

@@ -275,8 +275,8 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
     if tool.effect != Effect::Read && allowed.agent != Agent::Build {
         return Some(format!("for the {} agent, which only reads, with `{name}`", allowed.agent));
     }
-    let entry = grounds.inventory.target(&allowed.target);
-    if entry.is_none() && as_asked && !grounds.reaches_others() {
+    let entry = |name: &str| grounds.approved_on.entry(&grounds.inventory, name);
+    if entry(&allowed.target).is_none() && as_asked && !grounds.reaches_others() {
         return Some(format!("on `{}`, which its approval does not rest on", allowed.target));
     }
     let given = steps::given(&allowed.args, papers)?;
@@ -287,7 +287,7 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
         return Some(format!("on `{}`, and its arguments name another target", allowed.target));
     }
     // Of targets that only other arguments name, no entry is here but by chance.
-    let in_group = |name: &str, group: &str| match grounds.inventory.target(name) {
+    let in_group = |name: &str, group: &str| match entry(name) {
         Some(target) if target.name == name || name == allowed.target => !as_asked || target.groups.contains(group),
         _ => !as_asked || name != allowed.target || grounds.reaches_others(),
     };

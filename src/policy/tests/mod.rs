@@ -1,6 +1,7 @@
 //! The fixture that the policy tests share: a toolbox like the lab's, an inventory with awkward targets, and a
 //! question with everything at its most harmless, to be changed one field at a time.
 
+mod aimed;
 mod boundary;
 mod checks;
 mod constraints;
