@@ -87,7 +87,9 @@ pub fn seal(
     let bytes = canonical(&event)?;
     event.hash = hash_of(&bytes, &event.hash).ok_or(ChainError::NotCanonical(seq))?;
     let bytes = replaced(bytes, &Digest::ZERO, &event.hash).ok_or(ChainError::NotCanonical(seq))?;
-    let event = check(&bytes, seq, prev)?;
+    let read = parsed(&bytes)?;
+    // What is read back as it was has these bytes for its canonical form, and their hash.
+    let event = if read == event { read } else { check(&bytes, seq, prev)? };
     Ok(Sealed { event, bytes })
 }
 
@@ -97,13 +99,17 @@ pub fn seal(
 ///
 /// [`ChainError::Unreadable`], [`ChainError::NotCanonical`] or [`ChainError::Hash`].
 pub fn read(bytes: &[u8]) -> Result<Event, ChainError> {
-    let unreadable = |error: serde_json::Error| ChainError::Unreadable { at: place(bytes), reason: error.to_string() };
-    let event = parse::event(bytes).map_or_else(|| serde_json::from_slice(bytes).map_err(unreadable), Ok)?;
+    let event = parsed(bytes)?;
     if canonical(&event)? != bytes {
         return Err(ChainError::NotCanonical(event.seq));
     }
     let is = hash_of(bytes, &event.hash).ok_or(ChainError::NotCanonical(event.seq))?;
     if is == event.hash { Ok(event) } else { Err(ChainError::Hash { seq: event.seq, says: event.hash, is }) }
+}
+
+fn parsed(bytes: &[u8]) -> Result<Event, ChainError> {
+    let unreadable = |error: serde_json::Error| ChainError::Unreadable { at: place(bytes), reason: error.to_string() };
+    parse::event(bytes).map_or_else(|| serde_json::from_slice(bytes).map_err(unreadable), Ok)
 }
 
 /// The event in stored bytes, if it is the one that stands at `seq` and follows `prev`.
