@@ -21,6 +21,7 @@ mod spec;
 mod step;
 mod template;
 pub mod value;
+mod written;
 mod yaml;
 
 pub use blueprint::{Blueprint, InputError, InputSchema};
@@ -48,4 +49,5 @@ pub use spec::{Check, Limits, ReadCall, Requirement, Rollback, Spec, SpecError, 
 pub use step::{Arg, ForEach, Hole, OnFailure, Step, Until, Verify};
 pub use template::{TemplateError, fill};
 pub use value::{Format, ValueSchema, ValueType};
+pub use written::Written;
 pub use yaml::{YamlError, from_yaml, locate, plain_words, to_yaml};

@@ -1,9 +1,12 @@
 //! What a question was decided on, as documents that lie beside it: whoever verifies the chain holds answers and calls
 //! against them, and needs no workspace for it.
 
-use serde_json::Value;
+use std::sync::Arc;
 
-use crate::{artifact::CanonicalError, policy::Catalog};
+use crate::{
+    artifact::{CanonicalError, Written},
+    policy::Catalog,
+};
 
 use super::ApprovalRequest;
 
@@ -14,18 +17,20 @@ impl ApprovalRequest {
     /// # Errors
     ///
     /// [`CanonicalError`] for what cannot be written as JSON.
-    pub fn grounds(&self, catalog: &Catalog) -> Result<Vec<Value>, CanonicalError> {
-        let on = &self.approved_on;
-        let targets = on.entries().filter_map(|(name, _)| catalog.inventory.target(name));
-        let mut documents = vec![value(&catalog.people)?, value(&catalog.policies.texts())?];
-        documents.extend(on.tools.keys().map(|name| catalog.toolbox.definition_document(name)));
-        for target in targets {
-            documents.push(value(target)?);
+    pub fn grounds(&self, catalog: &Catalog) -> Result<Vec<Arc<Written>>, CanonicalError> {
+        let (on, decided) = (&self.approved_on, &self.decided_on);
+        let mut documents = vec![
+            catalog.written(&decided.people, || Written::of(&catalog.people))?,
+            catalog.written(&decided.policies, || Written::of(&catalog.policies.texts()))?,
+        ];
+        for (name, digest) in &on.tools {
+            documents.push(catalog.written(digest, || Written::of(&catalog.toolbox.definition_document(name)))?);
+        }
+        for (name, digest) in on.entries() {
+            if let Some(target) = catalog.inventory.target(name) {
+                documents.push(catalog.written(digest, || Written::of(target))?);
+            }
         }
         Ok(documents)
     }
-}
-
-fn value<T: serde::Serialize>(of: &T) -> Result<Value, CanonicalError> {
-    serde_json::to_value(of).map_err(CanonicalError::from)
 }

@@ -4,6 +4,7 @@ mod again;
 mod believed;
 mod clock;
 mod fetched;
+mod new;
 mod open;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -12,14 +13,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    artifact::{Digest, EngagementId, canonical, digest_bytes},
-    engagement::{Actor, Blobs, Body, Command, Documents, Event, Refusal, Requested, State, decide_for, opened},
+    artifact::{Digest, EngagementId, Written},
+    engagement::{Actor, Blobs, Body, Command, Documents, Event, Refusal, Requested, State, decide_for},
 };
 
 use super::{
-    chain::{self, ChainError, Sealed},
+    chain::{self, Sealed},
     error::LedgerError,
-    mentions::mentions,
     snapshot,
     store::{Append, Link, Store},
     summary::Summary,
@@ -28,6 +28,7 @@ use super::{
 use believed::believed;
 use clock::Clock;
 use fetched::Fetched;
+use new::{New, sealed_by};
 
 /// Why something was not written.
 #[derive(Debug, thiserror::Error)]
@@ -150,9 +151,25 @@ impl Journal {
         command: Command,
         documents: Vec<Value>,
     ) -> Result<(), JournalError> {
+        self.act_on(at, actor, command, documents, &[]).await
+    }
+
+    /// The same with documents that were written before, for other engagements too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::act`].
+    pub async fn act_on(
+        &mut self,
+        at: Timestamp,
+        actor: Actor,
+        command: Command,
+        documents: Vec<Value>,
+        grounds: &[Arc<Written>],
+    ) -> Result<(), JournalError> {
         self.at_hand(&command)?;
         let body = decide_for(&self.state, &actor, command)?;
-        match self.commit(at, vec![(actor, body)], documents).await {
+        match self.write(at, vec![(actor, body)], documents, grounds).await {
             Err(LedgerError::Conflict(id)) if !self.staged.is_empty() => {
                 // What is staged is true whoever wrote meanwhile, and is not lost with what was refused.
                 self.flush().await?;
@@ -205,7 +222,7 @@ impl Journal {
     /// As [`Store::append`]; what is staged stays so.
     pub async fn flush(&mut self) -> Result<(), LedgerError> {
         while !self.staged.is_empty() {
-            match self.commit(self.state.last_at, Vec::new(), Vec::new()).await {
+            match self.write(self.state.last_at, Vec::new(), Vec::new(), &[]).await {
                 Err(LedgerError::Conflict(_)) if self.catch_up().await? > 0 => {}
                 written => return written,
             }
@@ -222,17 +239,19 @@ impl Journal {
     /// that is not stored or cannot be read, [`LedgerError::Unwritable`]; and whatever [`Store::append`] gives. The
     /// journal is then as it was. It is also as it was when the caller stops waiting, though the write may still
     /// happen: [`Journal::catch_up`] before the next one.
-    pub(crate) async fn commit(
+    async fn write(
         &mut self,
         at: Timestamp,
         bodies: Vec<(Actor, Body)>,
         documents: Vec<Value>,
+        grounds: &[Arc<Written>],
     ) -> Result<(), LedgerError> {
         if bodies.is_empty() && self.staged.is_empty() {
             return Ok(());
         }
         let sealed = self.seal(at, bodies)?;
-        let new = New::of(documents, &self.blobs, &sealed_by(sealed.iter().map(|sealed| &sealed.event)))?;
+        let mut new = New::of(documents, &self.blobs, &sealed_by(sealed.iter().map(|sealed| &sealed.event)))?;
+        new.add(grounds, &self.blobs);
         let mut ahead = self.ahead();
         for next in &sealed {
             ahead.apply(&next.event);
@@ -394,45 +413,6 @@ impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Journal").field("id", &self.state.id).field("seq", &self.state.seq).finish_non_exhaustive()
     }
-}
-
-/// Documents on their way into the store, as values and as bytes.
-struct New {
-    values: Blobs,
-    bytes: Vec<(Digest, Vec<u8>)>,
-}
-
-impl New {
-    /// The values are read back from their bytes, for the same reason as events are. Those that are `known` are stored,
-    /// or are written with what is staged, and are not written again.
-    fn of(documents: Vec<Value>, known: &Blobs, sealed: &BTreeSet<Digest>) -> Result<Self, LedgerError> {
-        let mut values = Blobs::new();
-        let mut stored = Vec::with_capacity(documents.len());
-        for document in documents {
-            let bytes = canonical(&document).map_err(|error| LedgerError::Unwritable(error.into()))?;
-            let digest = digest_bytes(&bytes);
-            if known.holds(&digest) {
-                continue;
-            }
-            let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-                LedgerError::Unwritable(ChainError::Unreadable { at: digest.to_string(), reason: error.to_string() })
-            })?;
-            let value = if sealed.contains(&digest) { open(&digest, &value)? } else { Arc::new(value) };
-            values.insert(digest, value);
-            stored.push((digest, bytes));
-        }
-        Ok(Self { values, bytes: stored })
-    }
-}
-
-/// The sealed documents that events name.
-fn sealed_by<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeSet<Digest> {
-    events.into_iter().flat_map(mentions).filter(|mention| mention.sealed).map(|mention| mention.digest).collect()
-}
-
-/// The value in a sealed document.
-fn open(digest: &Digest, document: &Value) -> Result<Arc<Value>, LedgerError> {
-    opened(document).ok_or_else(|| LedgerError::blob(digest, "it is no sealed document"))
 }
 
 /// Folds stored events, each after it was found to be the next one and believed.

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{CanonicalError, Digest, Recent, Spec, SpecError, digest_of},
+    artifact::{CanonicalError, Digest, Recent, Spec, SpecError, Written, digest_of},
     facts::{AllowedSigners, FoundIn, Inventory, People},
     tool::Toolbox,
 };
@@ -19,6 +19,9 @@ use super::{CompiledBoundary, source::Policies};
 /// How many boundaries are added before those that nobody asked for meanwhile are forgotten: one engagement asks for
 /// its own many times in a row. What is called for long afterwards is the broker's to keep.
 const RECENT: usize = 64;
+
+/// The same for documents that questions rest on: a tool or a target each.
+const WRITTEN: usize = 1024;
 
 /// What a catalog is made of.
 #[derive(Debug)]
@@ -50,11 +53,14 @@ struct Known {
     boundaries: Recent<Digest, Arc<CompiledBoundary>>,
     /// The digests of specs that nothing is wrong with.
     sound: Recent<Digest, ()>,
+    /// Parts of it by their digest. What has one is the same in every catalog.
+    written: Arc<Recent<Digest, Arc<Written>>>,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Self { digests: OnceLock::new(), boundaries: Recent::new(RECENT), sound: Recent::new(RECENT) }
+        let written = Arc::new(Recent::new(WRITTEN));
+        Self { digests: OnceLock::new(), boundaries: Recent::new(RECENT), sound: Recent::new(RECENT), written }
     }
 }
 
@@ -101,7 +107,8 @@ impl Catalog {
         let CatalogParts { toolbox, inventory, people, signers, policies } = &self.parts;
         let (toolbox, signers, policies) = (Arc::clone(toolbox), Arc::clone(signers), Arc::clone(policies));
         let (inventory, people) = (inventory.with_found(answers), people.clone());
-        CatalogParts { toolbox, inventory, people, signers, policies }.into()
+        let known = Known { written: Arc::clone(&self.known.written), ..Known::default() };
+        Self { parts: CatalogParts { toolbox, inventory, people, signers, policies }, known }
     }
 
     /// The digests of everything in it.
@@ -138,6 +145,24 @@ impl Catalog {
         let boundary = Arc::new(CompiledBoundary::compile(spec, self)?);
         self.known.boundaries.keep(digest, Arc::clone(&boundary));
         Ok(boundary)
+    }
+
+    /// A part of it as a document, by the digest that it should have; `make` writes it where that was not done lately.
+    ///
+    /// # Errors
+    ///
+    /// As `make`.
+    pub fn written(
+        &self,
+        digest: &Digest,
+        make: impl FnOnce() -> Result<Written, CanonicalError>,
+    ) -> Result<Arc<Written>, CanonicalError> {
+        if let Some(known) = self.known.written.get(digest) {
+            return Ok(known);
+        }
+        let written = Arc::new(make()?);
+        self.known.written.keep(written.digest(), Arc::clone(&written));
+        Ok(written)
     }
 
     /// What `find` finds wrong with a spec. What nothing was found wrong with a moment ago is not looked through again.

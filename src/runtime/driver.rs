@@ -318,9 +318,8 @@ impl<'a> Driver<'a> {
         let signed = !request.signature_because.is_empty();
         let once = Some(once(journal.store().as_ref()).await?);
         let asked = Asked { about, request: digest_of(&request)?, role, stage, barred, void, signed, once };
-        let mut documents = vec![document(&request)?];
-        documents.extend(request.grounds(catalog)?);
-        journal.act(journal.now(), Actor::Program, Command::Ask(asked), documents).await?;
+        let (documents, grounds) = (vec![document(&request)?], request.grounds(catalog)?);
+        journal.act_on(journal.now(), Actor::Program, Command::Ask(asked), documents, &grounds).await?;
         let head = journal.state().head;
         self.workspace.stands.keep(&Grounds { head, catalog, standing: &standing, models: &models });
         Ok(())

@@ -11,6 +11,18 @@ use crate::{
     },
 };
 
+impl Journal {
+    /// What `write` writes, where nothing was written before.
+    pub(crate) async fn commit(
+        &mut self,
+        at: Timestamp,
+        bodies: Vec<(Actor, Body)>,
+        documents: Vec<Value>,
+    ) -> Result<(), LedgerError> {
+        self.write(at, bodies, documents, &[]).await
+    }
+}
+
 async fn store() -> (tempfile::TempDir, Arc<dyn Store>) {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path().join("ledger.sqlite")).await.unwrap();
