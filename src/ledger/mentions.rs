@@ -63,7 +63,10 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
             let facts = facts.map(|facts| mention(facts, Need::Must, format!("the facts about {}", answered.about)));
             facts.chain(answered.signature.iter().flat_map(signed)).collect()
         }
-        Body::Redacted(redacted) => redacted.signature.iter().flat_map(signed).collect(),
+        Body::Redacted(redacted) => {
+            let people = mention(redacted.people, Need::Must, "the people of the redaction".into());
+            [people].into_iter().chain(redacted.signature.iter().flat_map(signed)).collect()
+        }
         Body::TrustSet(set) => set.signature.iter().flat_map(signed).collect(),
         Body::Finished(finished) => finished
             .result

@@ -95,16 +95,17 @@ pub async fn redact(
         let people = &workspace.load_catalog()?.people;
         let roles = people.roles(&identity);
         let digest = digest_of(people).map_err(|error| AnswerError::Driver(error.to_string()))?;
+        let file = serde_json::to_value(people).map_err(|error| AnswerError::Driver(error.to_string()))?;
         let by = Redacts { roles, needs: people.redact, people: digest, reason };
         // Whoever may not is told so before a key is asked for.
         let redacted = redaction(journal.state(), &planned.calls, &planned.answers, by.clone())?;
         // An event is never earlier than the one before it.
         let now = journal.now();
-        let (mut documents, mut signed) = (Vec::new(), None);
+        let (mut documents, mut signed) = (vec![file], None);
         if let Some(signer) = signer {
             let by_key = sign_redaction(workspace, signer, journal.state(), &redacted, &identity.name, now)?;
             identity.means = IdentityMeans::Signed;
-            documents = signed_documents(&by_key)?;
+            documents.extend(signed_documents(&by_key)?);
             signed = Some(Box::new(by_key));
         }
         let (calls, answers) = (planned.calls.clone(), planned.answers.clone());

@@ -7,7 +7,8 @@
 
 use crate::{
     artifact::Digest,
-    engagement::{Body, Event, Redacted, State},
+    engagement::{Actor, Body, Event, Redacted, State},
+    facts::People,
 };
 
 use super::{
@@ -61,9 +62,25 @@ impl Gone {
     }
 }
 
-/// What is wrong with a redaction after `state`: it is of a closed engagement, and of nothing but sealed documents.
-pub(super) fn redacted(state: &State, redacted: &Redacted) -> Vec<String> {
+/// What is wrong with a redaction after `state`: it is of a closed engagement, by somebody who could, and of nothing but
+/// sealed documents.
+pub(super) fn redacted(state: &State, actor: &Actor, redacted: &Redacted, papers: &Papers<'_>) -> Vec<String> {
     let mut found = Vec::new();
+    // Where they are missing, that is said as of every document.
+    let people = papers.bytes(&redacted.people).map(serde_json::from_slice::<People>);
+    match (people, actor) {
+        (Some(Ok(people)), Actor::Person(identity)) => {
+            let (name, role) = (&identity.name, redacted.role);
+            if !people.roles(identity).contains(&role) {
+                found.push(format!("redacted by {name} in the role {role}, which they did not have"));
+            }
+            if role < people.redact {
+                found.push(format!("redacted in the role {role}, and it needs {}", people.redact));
+            }
+        }
+        (Some(Err(_)), _) => found.push("redacted by people whose file cannot be read".into()),
+        _ => {}
+    }
     if state.closed.is_none() {
         found.push("redacted before the engagement was closed".into());
     }

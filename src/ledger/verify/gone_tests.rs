@@ -81,12 +81,18 @@ fn told(story: &mut Story) -> Redacted {
     let state = state(story);
     let call = CallId::nth(1);
     let scope = state.redaction_of(&[call.clone()].into()).unwrap();
+    let people = json!({
+        "kind": "people",
+        "people": [{"name": "ada", "roles": ["owner"]}, {"name": "grace", "roles": ["owner"]}, {"name": "eve", "roles": ["requester"]}],
+    });
+    let people: crate::facts::People = serde_json::from_value(people).unwrap();
+    let people = story.document(&serde_json::to_value(&people).unwrap());
     let redacted = Redacted {
         calls: vec![call],
         destroyed: scope.documents.into_iter().chain(state.requested.seal).collect(),
         reason: "a customer's name".into(),
         role: Role::Owner,
-        people: Digest::ZERO,
+        people,
         signature: None,
     };
     story.tell(person("ada"), Body::Redacted(redacted.clone()));
@@ -117,6 +123,26 @@ fn what_was_redacted_is_said_with_its_place_and_the_chain_stays_valid() {
     let said = "redacted at event 21, by ada (asserted, OS user ada) in the role owner (a customer's name): \
                 the arguments of c1 (event 6), the result of c1 (event 7)";
     assert!(found.notes.iter().any(|note| note == said), "{:#?}", found.notes);
+}
+
+#[test]
+fn a_redaction_is_by_somebody_who_could_by_the_people_of_then() {
+    let mut story = sealed();
+    let redacted = told(&mut story);
+    destroyed(&mut story, &redacted);
+    let last = story.events.len() - 1;
+    for (name, role, says) in [
+        ("eve", Role::Owner, "redacted by eve in the role owner, which they did not have"),
+        ("nobody", Role::Owner, "redacted by nobody in the role owner"),
+        ("ada", Role::Approver, "redacted in the role approver, and it needs owner"),
+    ] {
+        let mut story = story.clone();
+        let at = story.events[last].0;
+        story.events[last] = (at, person(name), Body::Redacted(Redacted { role, ..redacted.clone() }));
+        assert!(whats(&check(&story)).contains(says), "{}", whats(&check(&story)));
+    }
+    story.blobs.remove(&redacted.people);
+    assert!(whats(&check(&story)).contains("the people of the redaction"), "{}", whats(&check(&story)));
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
         Body::Void(void) => found.extend(steps::void(state, void)),
         Body::Redacted(redacted) => {
             found.extend(by_person("redacted"));
-            found.extend(gone::redacted(state, redacted));
+            found.extend(gone::redacted(state, &event.actor, redacted, papers));
         }
         Body::Retried(retried) => {
             found.extend(by_person("tried again"));
