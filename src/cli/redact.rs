@@ -74,8 +74,9 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
         asking.over();
     }
     let signer = key.as_ref().map(|key| key as &dyn Signer);
-    let scrubbed = redact(&context.workspace, &mut journal, identity, &redaction, args.reason, signer).await?;
+    let scrubbed = redact(&context.workspace, &mut journal, identity, &redaction, args.reason, signer).await;
     context.publish().await;
+    let scrubbed = scrubbed?;
     if global.json {
         say_json(&json!({"engagement": id, "redaction": redaction, "scrubbed": scrubbed}))?;
     } else {

@@ -82,6 +82,12 @@ pub enum LedgerError {
         /// The last version that this program knows.
         known: i64,
     },
+    /// Documents are destroyed, and the file that they were in could not be written anew.
+    #[error(
+        "it is destroyed, and the file of the ledger may still hold bytes of it: {0}; make room for the file once more beside \
+         it, and run the same again"
+    )]
+    Unscrubbed(String),
     /// Another process kept the ledger locked for longer than the busy timeout. Nothing was written.
     #[error("another process has kept the ledger locked for half a minute; see which one, and try again")]
     Busy,

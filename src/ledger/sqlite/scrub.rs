@@ -35,12 +35,13 @@ pub(super) fn destroy(connection: &Connection, digests: &[Digest]) -> Result<(),
 
 /// Writes the file anew and cuts the write-ahead log; whether that could be done to its end.
 pub(super) fn scrub(path: &Path) -> Result<bool, LedgerError> {
-    let connection = connect(path).map_err(failed("be opened"))?;
-    // A page that is in use may hold more than its rows: what moved to another page is not written over there.
-    connection.execute_batch("VACUUM").map_err(failed("write itself anew"))?;
-    let busy: i64 = connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))
-        .map_err(failed("cut its write-ahead log"))?;
-    connection.close().map_err(|(_, error)| failed("be closed")(error))?;
-    Ok(busy == 0)
+    let anew = || {
+        let connection = connect(path)?;
+        // A page that is in use may hold more than its rows: what moved to another page is not written over there.
+        connection.execute_batch("VACUUM")?;
+        let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+        connection.close().map_err(|(_, error)| error)?;
+        Ok(busy == 0)
+    };
+    anew().map_err(|error: rusqlite::Error| LedgerError::Unscrubbed(error.to_string()))
 }
