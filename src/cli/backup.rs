@@ -21,20 +21,25 @@ pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
     let ledger = SqliteStore::open(context.workspace.state_folder().join("ledger.db")).await?;
     // A ledger is worth a copy without its keys too.
     let keys = context.workspace.keys().await?.history().map_err(CliError::from);
+    let rolled_back = context.workspace.not_rolled_back().await.err().map(CliError::from);
     let copied = ledger.backup(&args.file, keys.as_ref().ok()).await;
     ledger.close().await;
     let copied = copied?;
     if let Err(CliError { message, .. }) = &keys {
         aside(format!("note: the log was not held against its checkpoints: {}", plain(message)));
     }
+    if let Some(CliError { message, .. }) = &rolled_back {
+        aside(format!("note: this is no copy of all that there was: {}", plain(message)));
+    }
     if global.json {
         say_json(&serde_json::json!({
             "file": args.file, "engagements": copied.engagements, "events": copied.events,
+            "log_holds": keys.is_ok() && rolled_back.is_none(),
         }))?;
         return Ok(Code::Done);
     }
     let (file, many) = (args.file.display(), if copied.engagements == 1 { "" } else { "s" });
-    let log = if keys.is_ok() { ", and so does the log" } else { "" };
+    let log = if keys.is_ok() && rolled_back.is_none() { ", and so does the log" } else { "" };
     say(format!("{file}: {} engagement{many}, {} events; every chain holds{log}", copied.engagements, copied.events));
     say(
         "Its keys are not in it, and without them the log is neither shown nor gone on with: keep .countersign/keys too, as \

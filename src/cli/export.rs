@@ -105,6 +105,7 @@ fn artifacts(journal: &Journal) -> Result<Vec<(String, String)>, CliError> {
 
 /// A bundle for checking.
 async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export) -> Result<Written, CliError> {
+    proofs::note_rolled_back(context).await;
     let (store, results) = (context.workspace.store().as_ref(), args.with_results);
     let keys = context.workspace.keys().await?.history()?;
     let under = match &args.against {

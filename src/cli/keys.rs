@@ -36,7 +36,10 @@ pub enum KeysCommand {
 
 /// Runs the command.
 pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
-    let context = Context::open(global).await?;
+    let context = match args.command {
+        KeysCommand::Show => Context::open(global).await?,
+        KeysCommand::Rotate => Context::open_to_write(global).await?,
+    };
     let keys = context.workspace.keys().await?;
     let history = match args.command {
         KeysCommand::Show => {
@@ -45,7 +48,6 @@ pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
             keys.history()?
         }
         KeysCommand::Rotate => {
-            context.workspace.store().writable()?;
             let identity = context.identity()?;
             if !context.workspace.load_catalog()?.people.roles(&identity).contains(&Role::Owner) {
                 let message = format!(

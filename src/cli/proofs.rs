@@ -20,7 +20,7 @@ use super::{
     auditor::{LogShown, cosigned},
     context::Context,
     files,
-    output::{CliError, Code, aside, plain, say, say_json},
+    output::{CliError, Code, aside, aside_sentence, plain, say, say_json},
 };
 
 /// No file of checkpoints that is read is longer.
@@ -69,6 +69,7 @@ pub async fn run(global: &Global, command: LogCommand) -> Result<Code, CliError>
 
 async fn checkpoint(global: &Global, context: &Context) -> Result<Code, CliError> {
     let store = context.workspace.store().as_ref();
+    note_rolled_back(context).await;
     let Some((Checkpoint { origin, size, root }, note)) = last_checkpoint(store).await? else {
         return Err(none_yet());
     };
@@ -139,6 +140,13 @@ fn none_yet() -> CliError {
     CliError::failed("there is no checkpoint yet; the first gate that is answered makes one")
 }
 
+/// Says beside what is handed out that the ledger has signed more than it has.
+pub async fn note_rolled_back(context: &Context) {
+    if let Err(error) = context.workspace.not_rolled_back().await {
+        aside_sentence(format!("note: {}", plain(&error.to_string())));
+    }
+}
+
 /// The checkpoints of a file that somebody else kept.
 pub fn read_published(path: &Path) -> Result<Vec<(Checkpoint, Note)>, CliError> {
     let wrong = |why: String| CliError::usage(format!("{}: {why}", files::name(path)));
@@ -206,7 +214,12 @@ fn code(ok: bool) -> Code {
 }
 
 async fn checked(context: &Context, against: Option<&Path>) -> Result<LogCheck, CliError> {
-    let published = against.map(read_published).transpose()?.unwrap_or_default();
+    let mut published = against.map(read_published).transpose()?.unwrap_or_default();
+    let of = origin(&context.workspace.store().ledger().await?);
+    // A witness may keep the checkpoints of several ledgers.
+    if published.iter().any(|(checkpoint, _)| checkpoint.origin == of) {
+        published.retain(|(checkpoint, _)| checkpoint.origin == of);
+    }
     let keys = context.workspace.keys().await?.history()?;
     let others = cosigned(&published, "what was published");
     let mut check = check_log(context.workspace.store().as_ref(), &keys, &published).await?;

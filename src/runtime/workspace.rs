@@ -18,7 +18,7 @@ use crate::{
     artifact::{Digest, EngagementId, YamlError, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
-    ledger::{Around, Journal, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint},
+    ledger::{Around, Journal, KeyError, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint},
     model::Models,
     policy::{Catalog, Policies},
     tool::{Kept, Manifest, Pins, SERVERS},
@@ -272,8 +272,10 @@ impl Workspace {
         if leaves <= covered {
             return Ok(None);
         }
-        let fit = self.keys().await?.fit(note.as_ref());
-        Ok(fit.err().map(|error| {
+        let keys = self.keys().await?;
+        let signs = keys.fit(note.as_ref()).and_then(|()| keys.signer().map(drop));
+        let others_may = |error: &KeyError| matches!(error, KeyError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied);
+        Ok(signs.err().filter(|error| !others_may(error)).map(|error| {
             let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
             format!("the last {} of {leaves} leaves of the log are under no checkpoint: {why}", leaves - covered)
         }))

@@ -87,9 +87,21 @@ impl LedgerKeys {
     /// [`LedgerError::RolledBack`] if not; [`LedgerError::Corrupt`] where what was written down cannot be read; and
     /// whatever the store gives.
     pub async fn not_rolled_back(&self, store: &dyn Store) -> Result<(), LedgerError> {
+        let last = last_checkpoint(store).await?;
+        let all = self.signed_all_of(last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size));
+        if let (Err(LedgerError::RolledBack { .. }), Some((_, note))) = (&all, &last) {
+            // The keys of another ledger have signed another log.
+            self.fit(Some(note)).map_err(|error| LedgerError::corrupt("what was signed", error.to_string()))?;
+        }
+        all
+    }
+
+    /// Whether a log whose last checkpoint covers so many leaves has all that these keys have signed.
+    pub(in crate::ledger) fn signed_all_of(&self, covers: u64) -> Result<(), LedgerError> {
         let signed = self.signed_up_to().map_err(|error| LedgerError::corrupt("what was signed", error.to_string()))?;
-        let Some(signed) = signed else { return Ok(()) };
-        let covers = last_checkpoint(store).await?.map_or(0, |(checkpoint, _)| checkpoint.size);
-        if covers < signed { Err(LedgerError::RolledBack { signed, covers, file: self.signed_file() }) } else { Ok(()) }
+        match signed.filter(|signed| covers < *signed) {
+            Some(signed) => Err(LedgerError::RolledBack { signed, covers, file: self.signed_file() }),
+            None => Ok(()),
+        }
     }
 }

@@ -40,7 +40,12 @@ impl SqliteStore {
             return Err(LedgerError::Exists(to.into()));
         }
         let new = schema::beside(to, &format!(".new-{}", std::process::id()));
-        let copied = self.copy_to(&new, keys).await;
+        let copied = self.copy_to(&new, keys).await.map_err(|error| match error {
+            // What cannot be written here is the copy: the ledger itself is only read.
+            LedgerError::Full => LedgerError::io("write", to, std::io::ErrorKind::StorageFull.into()),
+            LedgerError::ReadOnly => LedgerError::io("write", to, std::io::ErrorKind::PermissionDenied.into()),
+            other => other,
+        });
         let published = copied.and_then(|copied| {
             File::open(&new)
                 .and_then(|file| file.sync_all())

@@ -105,7 +105,7 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`KeyError`]; nothing has changed then.
+    /// [`KeyError`], for a ledger that was rolled back among others; nothing has changed then.
     pub fn rotate(&self, keys: &LedgerKeys, now: Timestamp) -> Result<KeyHistory, KeyError> {
         let unread = |error: LedgerError| KeyError::Log(Box::new(error));
         Store::writable(self).map_err(unread)?;
@@ -115,6 +115,9 @@ impl SqliteStore {
         let last = last_checkpoint(&connection).map_err(unread)?;
         let last: Option<Note> = last.as_deref().map(str::parse).transpose().map_err(|error| keys.unfit(error))?;
         keys.fit(last.as_ref())?;
+        // A statement for fewer leaves than are signed would make the log that has them one that somebody else signed.
+        let covers = last.as_ref().and_then(|last| Some(Checkpoint::of(last).ok()?.size)).unwrap_or(0);
+        keys.signed_all_of(covers).map_err(unread)?;
         keys.rotate(now, log_size(&connection).map_err(unread)?)
     }
 }
