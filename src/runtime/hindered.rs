@@ -85,6 +85,8 @@ fn no_file(path: &Path) -> Option<String> {
     let folder = path.parent().unwrap_or(path);
     if path.is_dir() {
         Some(format!("{} is a folder; name a file in it", path.display()))
+    } else if path.metadata().is_ok_and(|found| !found.is_file()) {
+        Some(format!("{} is no regular file; name one", path.display()))
     } else if !folder.is_dir() {
         Some(format!("there is no folder {}; make it, or mount what it should be", folder.display()))
     } else {

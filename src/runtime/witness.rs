@@ -3,25 +3,40 @@
 //! with the next checkpoint: each place is given all that it has not got yet.
 #![allow(
     clippy::disallowed_methods,
-    reason = "this file owns appending to the witness and starting git and its command"
+    reason = "this file owns appending to the witness, and says what git and its command are started with"
 )]
+
+mod program;
 
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
 use serde::Deserialize;
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::process::Command;
 use toml::Spanned;
 
-use crate::ledger::{Checkpoint, LedgerError, Store, log_root, read_checkpoints};
+use crate::ledger::{Checkpoint, LedgerError, Store, log_root, origin, read_checkpoints};
+
+use program::run;
 
 /// How long git or the command may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What git is told by whoever starts it as part of its own work, as in a hook: another repository than the one meant here.
+const ELSEWHERE: [&str; 8] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+];
 
 /// `[witness]` in countersign.toml; each place that it names is given every checkpoint.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -113,19 +128,28 @@ async fn since(store: &dyn Store, known: Option<Checkpoint>) -> Result<Vec<Strin
     )))
 }
 
-/// The greatest checkpoint in a text.
-fn greatest(text: &str) -> Result<Option<Checkpoint>, String> {
+/// The greatest checkpoint of a log in a text, which may have those of others too.
+async fn greatest(store: &dyn Store, text: &str) -> Result<Option<Checkpoint>, Unpublished> {
     if text.is_empty() {
         return Ok(None);
     }
-    let read = read_checkpoints(text).map_err(|error| error.to_string())?;
-    Ok(read.into_iter().map(|(checkpoint, _)| checkpoint).max_by_key(|checkpoint| checkpoint.size))
+    let own = origin(&store.ledger().await.map_err(|error| error.to_string())?);
+    let read = read_checkpoints(text).map_err(|error| {
+        Unpublished::Ever(format!(
+            "what is in it cannot be read: {error}; cut it after its last whole checkpoint, or name another one"
+        ))
+    })?;
+    let own = read.into_iter().map(|(checkpoint, _)| checkpoint).filter(|checkpoint| checkpoint.origin == own);
+    Ok(own.max_by_key(|checkpoint| checkpoint.size))
 }
 
 /// Appends what a file has not got; whether that is anything.
 async fn to_file(store: &dyn Store, path: &Path) -> Result<bool, Unpublished> {
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(Unpublished::Ever("it is no regular file; name one".into()));
+    }
     let known = match fs::read_to_string(path) {
-        Ok(text) => greatest(&text).map_err(|error| format!("what is in it cannot be read: {error}"))?,
+        Ok(text) => greatest(store, &text).await?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(error.to_string().into()),
     };
@@ -151,17 +175,23 @@ async fn to_git(store: &dyn Store, folder: &Path, push: bool) -> Result<(), Unpu
     to_file(store, &folder.join(&name)).await?;
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
+        for name in ELSEWHERE {
+            command.env_remove(name);
+        }
         command.arg("-C").arg(folder).args(args);
-        finish(command, "")
+        run(command, "", PATIENCE)
     };
-    // What was appended before and could not be committed is committed now.
-    if git(&["status", "--porcelain", "--", &name]).await?.is_empty() {
-        return Ok(());
+    // What was appended before and could not be committed is committed now, whatever the repository ignores.
+    git(&["add", "--force", "--", &name]).await?.well()?;
+    let differs = git(&["diff", "--cached", "--quiet", "--", &name]).await?;
+    if differs.status.code() == Some(1) {
+        git(&["commit", "--quiet", "-m", &format!("Checkpoint of {ledger}"), "--", &name]).await?.well()?;
+    } else {
+        differs.well()?;
     }
-    git(&["add", "--", &name]).await?;
-    git(&["commit", "--quiet", "-m", &format!("Checkpoint of {ledger}"), "--", &name]).await?;
-    if push {
-        git(&["push", "--quiet"]).await?;
+    // So is what was committed and could not be pushed.
+    if push && git(&["rev-list", "--count", "@{upstream}..HEAD"]).await?.well().as_deref() != Ok("0") {
+        git(&["push", "--quiet"]).await?.well()?;
     }
     Ok(())
 }
@@ -170,36 +200,18 @@ async fn to_command(store: &dyn Store, words: &[String], root: &Path, kept: &Pat
     let [program, args @ ..] = words else {
         return Err("`command` in countersign.toml is empty".to_owned().into());
     };
-    let known = greatest(&fs::read_to_string(kept).unwrap_or_default()).unwrap_or_default();
+    // What is torn here is given once more.
+    let known = match greatest(store, &fs::read_to_string(kept).unwrap_or_default()).await {
+        Err(Unpublished::Yet(why)) => return Err(why.into()),
+        known => known.unwrap_or_default(),
+    };
     for note in since(store, known).await? {
         let mut command = Command::new(program);
         command.args(args).current_dir(root);
-        finish(command, &note).await?;
+        run(command, &note, PATIENCE).await?.well()?;
         let new = kept.with_extension("new");
         let written = fs::write(&new, &note).and_then(|()| fs::rename(&new, kept));
         written.map_err(|error| format!("{}: {error}", kept.display()))?;
     }
     Ok(())
-}
-
-/// Runs a program to its end; the answer is what it printed.
-async fn finish(mut command: Command, input: &str) -> Result<String, String> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let ran = async {
-        let mut child = command.spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // Who does not read it may still take it.
-            let _ = stdin.write_all(input.as_bytes()).await;
-        }
-        child.wait_with_output().await
-    };
-    let ended = tokio::time::timeout(PATIENCE, ran).await;
-    let ended = ended.map_err(|_| format!("no answer within {} seconds", PATIENCE.as_secs()))?;
-    let ended = ended.map_err(|error| error.to_string())?;
-    if ended.status.success() {
-        return Ok(String::from_utf8_lossy(&ended.stdout).trim().to_owned());
-    }
-    let said = String::from_utf8_lossy(&ended.stderr);
-    let said = said.trim().lines().last().unwrap_or_default();
-    Err(format!("it ended with {}{}", ended.status, if said.is_empty() { String::new() } else { format!(" ({said})") }))
 }

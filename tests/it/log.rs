@@ -1,7 +1,7 @@
 //! The log over all engagements: checkpoints, proofs, keys, and what a witness outside makes of a ledger that was rolled
 //! back or went another way.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{os::unix::fs::PermissionsExt, path::Path};
 
 use sha2::{Digest, Sha256};
 
@@ -13,7 +13,7 @@ fn text(path: &Path) -> &str {
 }
 
 /// An engagement that a person rejected and cancelled: one answer and one end.
-fn ended(bench: &Bench) -> String {
+pub fn ended(bench: &Bench) -> String {
     let id = bench.request_one();
     bench.drive(&id, 3);
     bench.run(&["reject", &id, "--reason", "not now"]).code(0);
@@ -234,43 +234,6 @@ fn a_backup_put_back_is_found_by_what_the_witness_has_and_so_is_a_fork() {
     bundle(&first, "refused.tar", &["--against", text(&witness)]).0.code(5).says("of another log than the one here");
     bench.run(&["verify", &first, "--against", "countersign.toml"]).code(2).says("countersign.toml: ");
     bench.run(&["verify", &first, "--against", "/dev/zero"]).code(2).says("no file of checkpoints");
-}
-
-#[test]
-fn checkpoints_go_to_a_repository_and_a_command_and_what_failed_is_made_up_for() {
-    let bench = Bench::new();
-    let (repository, taken) = (bench.outside("repository"), bench.outside("taken"));
-    std::fs::create_dir(&repository).unwrap();
-    let git = |args: &[&str]| {
-        let ended = Command::new("git").arg("-C").arg(&repository).args(args).output().unwrap();
-        assert!(ended.status.success(), "{ended:?}");
-        String::from_utf8(ended.stdout).unwrap()
-    };
-    git(&["init", "--quiet"]);
-    git(&["config", "user.name", "witness"]);
-    git(&["config", "user.email", "witness@example.com"]);
-    let witness = format!(
-        "version = 1\n[witness]\ngit = \"{}\"\ncommand = [\"/bin/sh\", \"-c\", \"test -e ../open && cat >> {}\"]\n",
-        repository.display(),
-        taken.display()
-    );
-    bench.edit("countersign.toml", "version = 1", &witness);
-    let id = bench.request_one();
-    bench.drive(&id, 3);
-    // The work goes on; what was not taken is said and comes with the next one.
-    bench.run(&["reject", &id, "--reason", "not now"]).code(0).says("checkpoints were not published to `/bin/sh`");
-    assert!(!taken.exists());
-    std::fs::write(bench.outside("open"), "").unwrap();
-    bench.run(&["cancel", &id, "--reason", "not now"]).code(0);
-    let told = bench.run(&["run", &id]).code(1);
-    assert!(!told.err.contains("not published"), "{}", told.err);
-    assert_eq!(std::fs::read_to_string(&taken).unwrap().matches("\n\n— ").count(), 2);
-    assert_eq!(git(&["log", "--format=%s"]).lines().count(), 2);
-    assert_eq!(git(&["status", "--porcelain"]), "");
-    let file = std::fs::read_dir(repository.join("checkpoints")).unwrap().next().unwrap().unwrap().path();
-    for file in [&taken, &file] {
-        bench.run(&["verify", "log", "--against", text(file)]).code(0).shows("covers 2 leaves");
-    }
 }
 
 #[test]

@@ -48,4 +48,5 @@ mod talk;
 mod terminal;
 mod trust;
 mod ways_on;
+mod witness;
 mod written;
