@@ -1,13 +1,18 @@
 //! Writes each decision down, mints the permit for what was allowed, runs it and writes the outcome down.
 
-use std::{path::Path, pin::pin, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{CallId, digest_of},
+    artifact::{CallId, ToolName, digest_of},
     engagement::{
         Actor, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal, RefusedAs,
         Seal, SealError, Standing, View, catalog_of,
@@ -15,7 +20,7 @@ use crate::{
     facts::Role,
     ledger::{Around, Journal, JournalError, LedgerError},
     policy::{Catalog, CompiledBoundary, Spoke},
-    tool::{Effect, Kept, Manifest, ServerSeen},
+    tool::{Effect, Kept, Manifest, ServerSeen, Toolbox},
 };
 
 use super::{
@@ -126,6 +131,21 @@ impl From<JournalError> for BrokerError {
     }
 }
 
+/// What is sent of a call that is sent once more, if it may be.
+fn resent(journal: &Journal, toolbox: &Toolbox, call: &CallId) -> Result<(ToolName, Map<String, Value>), BrokerError> {
+    let not = |why: &str| BrokerError::Refused(Refusal::Call(format!("{call} may not be sent again: {why}")));
+    let known = journal.state().calls.get(call).ok_or_else(|| not("there is no such call"))?;
+    if known.refused.is_some() || known.outcome != Some(CallOutcome::Unknown) {
+        return Err(not("its outcome is known"));
+    }
+    let tool = known.tool_name().and_then(|name| toolbox.tool(&name)).ok_or_else(|| not("its tool is gone"))?;
+    if !tool.idempotency_key {
+        return Err(not("its tool has no idempotency key"));
+    }
+    let args = known.args.read(journal.blobs()).cloned();
+    Ok((tool.name.clone(), args.ok_or_else(|| not("its arguments are not in the ledger"))?))
+}
+
 impl Broker {
     /// A broker that asks `sources` what to decide on. It starts nothing until something is allowed.
     pub fn new(sources: Arc<dyn Sources>) -> Self {
@@ -183,12 +203,16 @@ impl Broker {
 
     /// Decides a proposal and writes the decision down.
     async fn decide(&self, journal: &mut Journal, actor: &Actor, proposal: &Proposal) -> Result<Decision, BrokerError> {
-        let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
-        let mut rate = pin!(self.rates.wait(&catalog.toolbox, &proposal.tool, &proposal.args, journal.state()));
+        let mut catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
+        let toolbox = Arc::clone(&catalog.toolbox);
+        let mut rate = pin!(self.rates.wait(&toolbox, &proposal.tool, &proposal.args, journal.state()));
         if rate.as_mut().now_or_never().is_none() {
             journal.flush().await?;
             rate.await;
+            // The files may have changed while it waited: it is decided on them as they are now.
+            catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
         }
+        let decided = Instant::now();
         let except = changes(&catalog, &proposal.tool).then(|| journal.id());
         let (trust, elsewhere) = self.around.read(journal.store(), except).await?;
         // The clock is read after the wait: a decision is never older than its call, nor than what the chain has seen.
@@ -252,7 +276,8 @@ impl Broker {
                     decided_on,
                 };
                 journal.act(now, actor.clone(), Command::Allow(Box::new(event)), with(basis, sealed)).await?;
-                let permit = Permit::mint(journal.state().id.clone(), call.clone(), allowed.tool, allowed.args);
+                let permit =
+                    Permit::mint(journal.state().id.clone(), call.clone(), allowed.tool, allowed.args, decided);
                 Ok(Decision::Allowed { permit, call, catalog })
             }
         }
@@ -262,25 +287,16 @@ impl Broker {
     /// with the same id from memory; the approval, the arguments and the id stay the ones of the intent.
     pub async fn resend(&self, journal: &mut Journal, call: &CallId) -> Result<Invoked, BrokerError> {
         let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
-        let not = |why: &str| BrokerError::Refused(Refusal::Call(format!("{call} may not be sent again: {why}")));
-        let known = journal.state().calls.get(call).ok_or_else(|| not("there is no such call"))?;
-        if known.refused.is_some() || known.outcome != Some(CallOutcome::Unknown) {
-            return Err(not("its outcome is known"));
-        }
-        let tool =
-            known.tool_name().and_then(|name| catalog.toolbox.tool(&name)).ok_or_else(|| not("its tool is gone"))?;
-        if !tool.idempotency_key {
-            return Err(not("its tool has no idempotency key"));
-        }
-        let name = tool.name.clone();
-        let args =
-            known.args.read(journal.blobs()).cloned().ok_or_else(|| not("its arguments are not in the ledger"))?;
+        let (name, args) = resent(journal, &catalog.toolbox, call)?;
         // A process that ended while it sent this again may have left its server running.
         if let Some(manifest) = catalog.toolbox.manifest_of(&name) {
             self.transports.end_orphans(&manifest.family, self.sources.as_ref()).await;
         }
         // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
         self.rates.wait(&catalog.toolbox, name.as_str(), &args, journal.state()).await;
+        let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
+        let (name, args) = resent(journal, &catalog.toolbox, call)?;
+        let decided = Instant::now();
         let except = changes(&catalog, name.as_str()).then(|| journal.id());
         let (trust, elsewhere) = self.around.read(journal.store(), except).await?;
         let view = View {
@@ -294,10 +310,12 @@ impl Broker {
         let now = journal.now();
         let stage = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers)).stage;
         let moment = Moment { now, stage, elsewhere: &elsewhere };
+        let gone = || Refusal::Call(format!("{call} may not be sent again: it is gone"));
+        let known = journal.state().calls.get(call).ok_or_else(gone)?;
         let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, &moment) {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
-                let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, args);
+                let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, args, decided);
                 self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await
             }
         };

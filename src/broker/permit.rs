@@ -31,9 +31,16 @@ pub(super) struct Consumed {
 }
 
 impl Permit {
-    /// Made by `invoke.rs` alone, after the decision is durable.
-    pub(super) fn mint(engagement: EngagementId, call: CallId, tool: ToolName, args: Map<String, Value>) -> Self {
-        Self { engagement, call, tool, args, until: Instant::now() + GOOD_FOR }
+    /// Made by `invoke.rs` alone, once the decision is durable. It is as old as what was `decided`, however long writing
+    /// that took.
+    pub(super) fn mint(
+        engagement: EngagementId,
+        call: CallId,
+        tool: ToolName,
+        args: Map<String, Value>,
+        decided: Instant,
+    ) -> Self {
+        Self { engagement, call, tool, args, until: decided + GOOD_FOR }
     }
 
     /// The tool that it is for.
@@ -57,10 +64,11 @@ mod tests {
 
     #[test]
     fn a_permit_that_waited_too_long_runs_nothing() {
-        let permit = || Permit::mint("k7m2q".parse().unwrap(), CallId::nth(1), "a.b".parse().unwrap(), Map::new());
-        assert_eq!(permit().consume().unwrap().key, "k7m2q/c1");
-        let mut late = permit();
-        late.until = Instant::now();
-        assert!(late.consume().is_none());
+        let decided = |before: Duration| {
+            let at = Instant::now().checked_sub(before).unwrap();
+            Permit::mint("k7m2q".parse().unwrap(), CallId::nth(1), "a.b".parse().unwrap(), Map::new(), at)
+        };
+        assert_eq!(decided(Duration::ZERO).consume().unwrap().key, "k7m2q/c1");
+        assert!(decided(GOOD_FOR).consume().is_none());
     }
 }
