@@ -14,7 +14,10 @@ use crate::{
     tool::{Effect, Tool},
 };
 
-use super::decide::{Moment, spec};
+use super::{
+    decide::{Moment, spec},
+    still::still,
+};
 
 /// What is true of a proposal in its engagement.
 pub(super) struct Circumstances {
@@ -51,6 +54,23 @@ impl Circumstances {
             approved_in,
             approved_by: [Role::Approver, Role::Owner].into_iter().filter(approved).collect(),
         }
+    }
+
+    /// The same without a yes that was of another tool or target than these are now.
+    pub(super) fn with_what_stands(
+        mut self,
+        (view, catalog): (&View<'_>, &Catalog),
+        (tool, target, digest): (&Tool, &str, &Digest),
+        moment: &Moment<'_>,
+    ) -> Self {
+        let request = view.state.agreed_on(digest, moment.now).and_then(|request| view.blobs.get(&request));
+        if self.approved_in.is_some()
+            && still(request.map(AsRef::as_ref), catalog, tool, target, self.recovery).is_some()
+        {
+            self.approved_in = None;
+            self.approved_by.clear();
+        }
+        self
     }
 
     /// What the policies are asked.

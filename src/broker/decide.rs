@@ -177,7 +177,11 @@ fn layers(
     let contract = contract_spoke(proposal, tool, on_contract).map_err(at)?;
     one_change_at_a_time(state, tool).map_err(at)?;
     // 3, 4 and 6. Guardrails, boundary, stage.
-    let circumstances = Circumstances::of(view, proposal, &digest, moment, recovery, on_contract);
+    let circumstances = Circumstances::of(view, proposal, &digest, moment, recovery, on_contract).with_what_stands(
+        (view, catalog),
+        (tool, &target, &digest),
+        moment,
+    );
     let approved_in = circumstances.approved_in;
     let question = circumstances.question(view, catalog, (tool, &args), proposal, moment);
     let ruling = rule(catalog, boundary, &question);

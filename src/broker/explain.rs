@@ -123,7 +123,11 @@ pub fn explain(
     let on_contract = is_next(view, proposal, &args, moment.now);
     let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
     let gates = gate(view, tool, proposal, recovery, moment);
-    let asked = Circumstances::of(view, proposal, &digest, moment, recovery, on_contract);
+    let asked = Circumstances::of(view, proposal, &digest, moment, recovery, on_contract).with_what_stands(
+        (view, catalog),
+        (tool, target, &digest),
+        moment,
+    );
     let rests = asked.approved_in.is_some().then_some(&digest);
     let as_approved = || {
         still_as_approved(view, catalog, tool, target, recovery)?;

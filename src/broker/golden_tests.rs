@@ -119,9 +119,12 @@ fn answer(chain: &Chain, boundary: &CompiledBoundary, at: (&mut State, u8), prop
         call_digest(&state.id, proposal.purpose.node(), &proposal.tool, &proposal.args.clone().into()).unwrap();
     state.approved_calls.insert(digest, 1);
     state.approved_roles.insert(digest, role);
+    // The last answer is that to gate 2.
+    state.answers.last_mut().unwrap().2.calls.push(digest);
     let then = ask(state).0;
     state.approved_calls.clear();
     state.approved_roles.clear();
+    state.answers.last_mut().unwrap().2.calls.pop();
     format!("{said}, then {then}")
 }
 

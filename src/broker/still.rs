@@ -2,6 +2,7 @@
 //! be enough where the target is now.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::{
     artifact::Digest,
@@ -43,18 +44,28 @@ pub(super) fn still_as_approved(
             return Err(no(Layer::Gate, "approval.void", reason));
         }
         let request = view.blobs.get(request).map(AsRef::as_ref);
-        let changed = if recovery {
-            ApprovedOn::voided_tool(request, &tool.name, catalog)
-        } else {
-            ApprovedOn::voided(request, &tool.name, target, catalog)
-        };
-        if let Some(what) = changed {
+        if let Some(what) = still(request, catalog, tool, target, recovery) {
             let reason =
                 format!("{what} since {} was approved, which voids it; put it back, or {}", gate.name(), anew(view));
             return Err(no(Layer::Gate, "approval.void", reason));
         }
     }
     Ok(())
+}
+
+/// What is another now than when this was approved.
+pub(super) fn still(
+    request: Option<&Value>,
+    catalog: &Catalog,
+    tool: &Tool,
+    target: &str,
+    recovery: bool,
+) -> Option<String> {
+    if recovery {
+        ApprovedOn::voided_tool(request, &tool.name, catalog)
+    } else {
+        ApprovedOn::voided(request, &tool.name, target, catalog)
+    }
 }
 
 /// Whether what people agreed to about exactly this call still counts; `call` is its digest where it rests on an approval.

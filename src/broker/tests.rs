@@ -221,9 +221,9 @@ fn a_rule_that_wants_an_owner_is_not_satisfied_by_an_approver() {
     let again = wanted(&chain);
     chain.call(&again);
     assert_eq!(chain.next().unwrap(), Next::Ask(about.clone()));
-    let asked = Asked::new(about.clone(), Digest::ZERO, role);
+    let (request, roles) = (chain.rests_on(), Role::ALL.into());
+    let asked = Asked::new(about.clone(), request, role);
     chain.command(Actor::Program, Command::Ask(asked));
-    let (request, roles) = (Digest::ZERO, Role::ALL.into());
     let answer = Command::Answer {
         about,
         request,

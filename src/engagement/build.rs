@@ -369,13 +369,16 @@ pub(super) fn said(call: &Call) -> String {
 /// Nothing for a call that was refused for good.
 fn approval(view: &View<'_>, node: &FlowNode, purpose: &Purpose, now: Timestamp) -> Option<Option<Next>> {
     let needed = view.needs_approval(purpose)?;
-    let digest = view.state.call_for(purpose)?.1.digest?;
+    let refused = view.state.call_for(purpose)?.1;
+    let digest = refused.digest?;
     if let Some(reason) = view.state.rejected_calls.get(&digest) {
         let reason = format!("a person rejected the call: {reason}");
         return Some(Some(settle(view, node, NodeOutcome::Failed, false, Some(reason))));
     }
-    // An approval in a lesser role is none: the broker would refuse again, and so would everyone for ever.
-    if view.state.approved_in(&digest, now).is_some_and(|given| given >= needed) {
+    // An approval in a lesser role is none: the broker would refuse again, and so would everyone for ever. Nor is one that
+    // it knew when it refused: what that was of is another now.
+    let since = view.state.agreement(&digest, now).is_some_and(|(_, at, _)| *at >= refused.at);
+    if since && view.state.approved_in(&digest, now).is_some_and(|given| given >= needed) {
         return Some(None);
     }
     Some(Some(ask_or_wait(view.state, About::Call { node: node.id.clone(), call: digest })))

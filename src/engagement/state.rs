@@ -337,6 +337,11 @@ impl State {
         self.agreement(call, now).is_some_and(|(.., answered)| answered.signature.is_some())
     }
 
+    /// The approval request whose yes a call rests on.
+    pub fn agreed_on(&self, call: &Digest, now: Timestamp) -> Option<Digest> {
+        self.agreement(call, now).map(|(.., answered)| answered.request)
+    }
+
     /// The yes that a call rests on.
     pub(super) fn agreement(&self, call: &Digest, now: Timestamp) -> Option<&(Actor, Timestamp, Answered)> {
         if self.approved_until.get(call).is_some_and(|until| now >= *until) {

@@ -287,7 +287,7 @@ impl Inventory {
 }
 
 /// A name as the addresses that it stands for, where it is one or a block.
-fn network(name: &str) -> Option<IpNet> {
+pub(super) fn network(name: &str) -> Option<IpNet> {
     name.parse().ok().or_else(|| name.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address)))
 }
 

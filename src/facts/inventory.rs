@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::found::{Finding, FoundBy};
+use super::found::{Finding, FoundBy, network};
 
 /// The targets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,11 +109,23 @@ impl Target {
 }
 
 impl Inventory {
-    /// The entry for this name: its own, else the closest that stands for what is below it.
+    /// The entry for this name: its own, else the closest that stands for what is below it. None stands for a name that
+    /// another entry has in another spelling, [`Inventory::spelled_otherwise`]: it may be meant, and says something else.
     pub fn target(&self, name: &str) -> Option<&Target> {
         let own = self.targets.iter().find(|target| target.name == name);
         let below = || self.targets.iter().filter_map(|target| Some((target.covers(name)?, target)));
-        own.or_else(|| below().max_by_key(|(fixed, _)| *fixed).map(|(_, target)| target))
+        let closest = || below().max_by_key(|(fixed, _)| *fixed).map(|(_, target)| target);
+        own.or_else(|| closest().filter(|_| self.spelled_otherwise(name).is_none()))
+    }
+
+    /// The entry whose name this is, or is below, but for the case of letters and the ways to write an address.
+    pub fn spelled_otherwise(&self, name: &str) -> Option<&Target> {
+        let (net, lower) = (network(name), name.to_ascii_lowercase());
+        self.targets.iter().filter(|target| target.name != name && target.covers(name).is_none()).find(|target| {
+            let known = target.name.to_ascii_lowercase();
+            let below = || target.below && lower.strip_suffix(&known).is_some_and(|rest| rest.ends_with('.'));
+            known == lower || below() || net.is_some_and(|net| network(&target.name) == Some(net))
+        })
     }
 
     /// The targets that belong to a group, by name.
@@ -217,6 +229,40 @@ targets:
             let text = format!("kind: inventory\nexamples: [{example}]\n{targets}");
             let inventory: Inventory = from_yaml("inventory.yaml", &text).unwrap();
             assert_eq!(inventory.contradicts(&inventory.examples[0]).as_deref(), instead, "{example}");
+        }
+    }
+
+    #[test]
+    fn nothing_stands_for_a_name_that_an_entry_has_in_another_spelling() {
+        let inventory: Inventory = from_yaml(
+            "inventory",
+            "kind: inventory
+targets:
+  - {name: example.com, is: zone, environment: lab, below: true}
+  - {name: CORP.example.com, is: zone, environment: production, below: true}
+  - {name: '2001:db8::/32', is: prefix, environment: lab, below: true}
+  - {name: '2001:DB8::1', is: host, environment: production}
+  - {name: 192.0.2.7/32, is: host, environment: lab, below: true}
+",
+        )
+        .unwrap();
+        for (name, entry, spelled) in [
+            ("example.com", Some("example.com"), None),
+            ("a.example.com", Some("example.com"), None),
+            ("corp.example.com", None, Some("CORP.example.com")),
+            ("a.corp.example.com", None, Some("CORP.example.com")),
+            ("evilcorp.example.com", Some("example.com"), None),
+            ("CORP.example.com", Some("CORP.example.com"), None),
+            ("2001:db8::1", None, Some("2001:DB8::1")),
+            ("2001:db8::1/128", None, Some("2001:DB8::1")),
+            ("2001:db8::2", Some("2001:db8::/32"), None),
+            ("2001:DB8::1", Some("2001:DB8::1"), None),
+            ("192.0.2.7", Some("192.0.2.7/32"), None),
+            ("EXAMPLE.com", None, Some("example.com")),
+        ] {
+            let named = |target: Option<&Target>| target.map(|target| target.name.clone());
+            let found = (named(inventory.target(name)), named(inventory.spelled_otherwise(name)));
+            assert_eq!(found, (entry.map(str::to_owned), spelled.map(str::to_owned)), "{name}");
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    artifact::{AutomationFlow, Constraint, FlowNode, Spec, ToolName},
+    artifact::{AutomationFlow, Constraint, FlowNode, Spec, ToolName, ValueSchema},
     tool::{Effect, Toolbox},
 };
 
@@ -67,6 +67,8 @@ pub struct ToolFacts<'a> {
     pub effect: Effect,
     /// The argument that names its target.
     pub target: &'a str,
+    /// Which names it takes, and how they are spelled.
+    pub names: Option<&'a ValueSchema>,
     /// Whether what it does cannot be taken back.
     pub irreversible: bool,
     /// Whether its server only simulates.
@@ -78,6 +80,7 @@ fn of_toolbox<'a>(toolbox: &'a Toolbox, name: &ToolName) -> Option<ToolFacts<'a>
     Some(ToolFacts {
         effect: tool.effect,
         target: &tool.target,
+        names: tool.args.properties.get(&tool.target),
         irreversible: tool.irreversible(),
         simulated: toolbox.manifest_of(name).is_some_and(|manifest| manifest.simulated),
     })
@@ -111,7 +114,7 @@ pub fn listed_facts<'a>(
             continue;
         };
         facts.simulated &= tool.simulated;
-        reach(&mut facts, grant.constraints.get(tool.target), inventory);
+        reach(&mut facts, grant.constraints.get(tool.target), &tool, inventory);
         if tool.effect == Effect::Read {
             continue;
         }
@@ -127,7 +130,7 @@ pub fn listed_facts<'a>(
     for grant in &spec.boundary.discover {
         let Some(tool) = tool(&grant.tool) else { continue };
         facts.simulated &= tool.simulated;
-        reach(&mut facts, grant.constraints.get(tool.target), inventory);
+        reach(&mut facts, grant.constraints.get(tool.target), &tool, inventory);
     }
     facts.writes = writes;
     close(facts, inventory)
@@ -185,8 +188,12 @@ fn empty() -> Facts {
     }
 }
 
-fn reach(facts: &mut Facts, constraint: Option<&Constraint>, inventory: &Inventory) {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
+fn reach(facts: &mut Facts, constraint: Option<&Constraint>, tool: &ToolFacts<'_>, inventory: &Inventory) {
+    // A name is spelled as it will be sent. One that no call can have reaches nothing, and stays as it is written.
+    let text = |value: &Value| {
+        let sent = tool.names.and_then(|names| names.normalise(value).ok());
+        sent.as_ref().unwrap_or(value).as_str().map(str::to_owned)
+    };
     let Some(constraint) = constraint else { return };
     if let Some(name) = constraint.is.as_ref().and_then(text) {
         facts.targets.insert(name);

@@ -39,7 +39,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{ArtifactKind, AutomationFlow, CanonicalError, Digest, EngagementId, FlowNode, NodeId, Spec, digest_of},
+    artifact::{
+        ArtifactKind, AutomationFlow, CanonicalError, Digest, EngagementId, FlowNode, NodeId, Spec, ToolName, digest_of,
+    },
     engagement::{About, Actor, Gate, NextError, RefusedAs, SealError, Standing, View, read_document},
     facts::{Facts, Role, spec_facts, with_flow},
     policy::{ApprovedOn, Catalog, CatalogDigests, ProofReport},
@@ -202,7 +204,8 @@ pub fn approval_request(
         None => view.preview()?,
     };
     request.flow = Some(digest_of(&flow)?);
-    request.approved_on.aim(&flow, &catalog.inventory)?;
+    let named = flow.nodes.iter().filter_map(|node| node.target.as_deref()).chain(called(view, catalog, &flow, about));
+    request.approved_on.aim(named, &catalog.inventory)?;
     request.facts = with_flow(&request.facts, &flow, &catalog.toolbox, &catalog.inventory);
     let (facts, flow) = (&request.facts, &flow);
     if *about == About::Gate2 {
@@ -314,6 +317,27 @@ pub fn run_unasked(view: &View<'_>, catalog: &Catalog, asked: &ApprovalRequest) 
         tool.zip(args).is_some_and(|(tool, args)| policies.runs_unasked(tool, &args))
     };
     Ok(asked.calls.iter().filter(unasked).map(|offered| offered.node.clone()).collect())
+}
+
+/// The target of the call that is asked about: a flow does not name one that follows from a result, nor that of a call
+/// which an agent wants.
+fn called<'a>(view: &'a View<'a>, catalog: &Catalog, flow: &AutomationFlow, about: &About) -> Option<&'a str> {
+    let target = |tool: &ToolName| Some(&catalog.toolbox.tool(tool)?.target);
+    match about {
+        About::Call { node, .. } => {
+            let args = view.act_of(node)?.1.args.read(view.blobs)?;
+            args.get(target(&flow.node(node)?.step.tool)?)?.as_str()
+        }
+        About::Deviation { node } => {
+            if let Some((_, want)) = view.state.wanted_after(node) {
+                return Some(&want.target);
+            }
+            let wanted = &view.state.deviation_at(node)?.found.actual;
+            let tool = wanted.get("tool")?.as_str()?.parse().ok()?;
+            wanted.get("with")?.get(target(&tool)?)?.as_str()
+        }
+        _ => None,
+    }
 }
 
 fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &About) -> Vec<OfferedCall> {

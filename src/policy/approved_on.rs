@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    artifact::{AutomationFlow, CanonicalError, Digest, Spec, ToolName, digest_of},
+    artifact::{CanonicalError, Digest, Spec, ToolName, digest_of},
     facts::{Facts, FoundBy, Inventory, InventoryKind, Target},
 };
 
@@ -36,10 +36,10 @@ pub struct ApprovedOn {
     /// Each target that they added, as an inventory entry; nothing at gate 1, which approves the reads alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<BTreeMap<String, Digest>>,
-    /// Where targets cannot all be listed, each other one that the flow names, with the inventory entry that it has or
-    /// that stands for it; nothing at gate 1, which knows no flow.
+    /// Where targets cannot all be listed, each other one that the flow or the call in question names, with the inventory
+    /// entry that it has or that stands for it, if any does; nothing at gate 1, which knows no flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aimed: Option<BTreeMap<String, Digest>>,
+    pub aimed: Option<BTreeMap<String, Option<Digest>>>,
 }
 
 /// Something that an approval rested on and that is another now.
@@ -80,34 +80,43 @@ impl fmt::Display for Difference {
 impl ApprovedOn {
     /// The inventory entry of each target by its name, those that reads added and a flow names among them.
     pub fn entries(&self) -> impl Iterator<Item = (&String, &Digest)> {
-        self.targets.iter().chain(self.found.iter().flatten()).chain(self.aimed.iter().flatten())
+        let aimed = self.aimed.iter().flatten().filter_map(|(name, entry)| Some((name, entry.as_ref()?)));
+        self.targets.iter().chain(self.found.iter().flatten()).chain(aimed)
     }
 
-    /// Holds targets that cannot be listed to the entries that those have which a flow names.
+    /// Holds targets that cannot be listed and are named to the entries that they have.
     ///
     /// # Errors
     ///
     /// If an entry has no canonical form.
-    pub fn aim(&mut self, flow: &AutomationFlow, inventory: &Inventory) -> Result<(), CanonicalError> {
+    pub fn aim<'a>(
+        &mut self,
+        named: impl Iterator<Item = &'a str>,
+        inventory: &Inventory,
+    ) -> Result<(), CanonicalError> {
         if self.unlisted_targets {
-            let named = flow.nodes.iter().filter_map(|node| node.target.as_deref()).collect::<BTreeSet<_>>();
+            let named: BTreeSet<&str> = named.collect();
             let other = named.into_iter().filter(|target| self.entries().all(|(name, _)| name != target));
             self.aimed = Some(entries_of(other, inventory)?);
         }
         Ok(())
     }
 
-    /// Each target that a flow named and whose entry is another now.
+    /// Each target that was named and whose entry is another now.
     ///
     /// # Errors
     ///
     /// As [`ApprovedOn::aim`].
     pub fn moved(&self, inventory: &Inventory) -> Result<Vec<Difference>, CanonicalError> {
-        let mut found = Vec::new();
-        if let Some(then) = &self.aimed {
-            entries(then, &entries_of(then.keys().map(String::as_str), inventory)?, &mut found);
-        }
-        Ok(found)
+        let Some(then) = &self.aimed else { return Ok(Vec::new()) };
+        let now = entries_of(then.keys().map(String::as_str), inventory)?;
+        let changed = then.iter().zip(now.values()).filter(|((_, then), now)| then != now);
+        let says = |((name, then), now): ((&String, &Option<Digest>), &Option<Digest>)| match (then, now) {
+            (None, _) => Difference::New(name.clone()),
+            (_, None) => Difference::Gone(name.clone()),
+            _ => Difference::Target(name.clone()),
+        };
+        Ok(changed.map(says).collect())
     }
 
     /// The entry of a target, of an inventory that has these entries alone. Where targets cannot be listed, an entry that
@@ -126,13 +135,12 @@ impl ApprovedOn {
     }
 }
 
-/// The entry of each of these that has one.
+/// The entry of each of these, if it has one.
 fn entries_of<'a>(
     names: impl Iterator<Item = &'a str>,
     inventory: &Inventory,
-) -> Result<BTreeMap<String, Digest>, CanonicalError> {
-    let known = names.filter_map(|name| Some((name, inventory.target(name)?)));
-    known.map(|(name, entry)| Ok((name.to_owned(), digest_of(entry)?))).collect()
+) -> Result<BTreeMap<String, Option<Digest>>, CanonicalError> {
+    names.map(|name| Ok((name.to_owned(), inventory.target(name).map(digest_of).transpose()?))).collect()
 }
 
 /// Each entry that is another now.
@@ -239,6 +247,9 @@ impl ApprovedOn {
             (true, held) => held,
         };
         let aimed = on.get("aimed").filter(|_| !found).and_then(|aimed| aimed.get(target));
+        if aimed.is_some_and(Value::is_null) {
+            return Some(Difference::New(target.to_owned()).to_string());
+        }
         let listed = || held.and_then(|entries| entries.get(&now.name));
         match aimed.or_else(listed).and_then(Value::as_str) {
             Some(then) if is(digest_of(now), then) => None,

@@ -262,7 +262,14 @@ fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_
 fn ask<'a>(catalog: &'a Catalog, question: &Question<'a>) -> Result<Asked<'a>, Vec<Spoke>> {
     let name = question.args.get(&question.tool.target).and_then(Value::as_str).unwrap_or_default();
     let Some(target) = catalog.inventory.target(name) else {
-        let reason = format!("the inventory has no target `{name}`; add it to inventory.yaml or name another");
+        let reason = match catalog.inventory.spelled_otherwise(name) {
+            Some(entry) => format!(
+                "the inventory has no target `{name}`; it has `{}`, which may be meant and is spelled otherwise: spell it \
+                 in inventory.yaml as it is sent, or name another",
+                entry.name
+            ),
+            None => format!("the inventory has no target `{name}`; add it to inventory.yaml or name another"),
+        };
         return Err(vec![Spoke { layer: Layer::Boundary, rule: "target.unknown".into(), reason }]);
     };
     Asked::new(catalog.into(), question, target).map_err(not_asked)

@@ -174,6 +174,28 @@ fn a_target_that_no_list_names_is_approved_with_its_entry_once_the_design_names_
 }
 
 #[test]
+fn a_yes_to_a_call_is_of_its_target_as_it_was_where_only_a_result_named_it() {
+    let bench = Bench::new();
+    let any = SPEC.replace("{in_group: access-switches}", "{like: \"sw0*\"}").replace("[sw01, sw02]", "[sw02]");
+    let later = "steps:\n  - {id: look, tool: vlan.list, with: {switch: sw01}}\n  - id: create\n    tool: vlan.create\n    \
+                 with: {switch: {cel: 'steps.look.result.vlans.size() > 0 ? \"sw02\" : \"x\"'}, id: 120, name: guest}\n\
+                 acceptance: {A1: [create]}\n";
+    let id = bench.request_written(&any, later);
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    assert_eq!(bench.drive(&id, 3)["status"]["about"]["call"]["node"], "create");
+    bench.approve(&id);
+    let entry = "name: sw02, is: switch, environment: lab, tags: [access";
+    bench.edit("policies/inventory.yaml", entry, &format!("{entry}, edge"));
+    let asked = bench.drive(&id, 3);
+    assert_eq!((&asked["status"]["about"]["call"]["node"], bench.writes()), (&json!("create"), vec![]));
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    assert_eq!(bench.writes(), ["vlan.create 120 guest sw02"]);
+    bench.holds(&id);
+}
+
+#[test]
 fn a_step_that_clears_up_is_not_tried_without_end_where_its_approval_does_not_hold_any_more() {
     let bench = Bench::new();
     bench.people(&[("bea", "owner")]);
@@ -202,4 +224,30 @@ fn a_step_that_clears_up_is_not_tried_without_end_where_its_approval_does_not_ho
     bench.drive(&id, 6);
     assert!(bench.writes().contains(&"vlan.create 130 done sw01".to_owned()), "{:?}", bench.writes());
     bench.holds(&id);
+}
+
+#[test]
+fn a_call_that_waited_for_its_rate_is_decided_on_the_files_as_they_are_then() {
+    let bench = Bench::new();
+    // What is read before the change uses the minute up.
+    bench.edit("tools/lab.yaml", "  calls_per_second: 50", "  calls_per_second: 50\n  calls_per_minute_per_target: 3");
+    bench.run(&["tools", "pin", "--yes"]).code(0);
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    let mut running = bench.start(&["run", &id, "--no-input"]);
+    let (mut calls, mut still) = (0, 0);
+    while still < 8 {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let now = bench.events(&id, "call.allowed").len();
+        still = if now == calls && now >= 3 { still + 1 } else { 0 };
+        calls = now;
+        assert!(running.try_wait().unwrap().is_none(), "it did not wait");
+    }
+    assert_eq!((calls, bench.writes()), (3, vec![]));
+    let entry = "name: sw01, is: switch, environment: lab, tags: [access";
+    bench.edit("policies/inventory.yaml", entry, &format!("{entry}, freeze"));
+    running.wait().unwrap();
+    assert_eq!(bench.writes(), Vec::<String>::new(), "it was decided on what was there before it waited");
+    bench.run(&["show", &id]).code(0).shows("the inventory entry of `sw01` changed");
 }

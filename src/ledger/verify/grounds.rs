@@ -89,6 +89,7 @@ impl Grounds {
         Some(ToolFacts {
             effect: tool.effect,
             target: &tool.target,
+            names: tool.args.properties.get(&tool.target),
             irreversible: tool.effect != Effect::Read && tool.undo.is_none(),
             // Where no definition says it, what the request says is taken.
             simulated: tool.simulated.unwrap_or(self.facts.simulated),

@@ -180,3 +180,16 @@ fn nothing_is_proven_of_targets_that_nobody_knows() {
     let report = prove(Subject { catalog: &catalog, spec: &spec, before: None }, "cvc5", &mut Never).unwrap();
     assert_eq!(report.verdict(), Proven::NotProven);
 }
+
+#[test]
+fn a_name_of_a_grant_is_counted_as_it_is_sent() {
+    let named = |zone: &str| {
+        let spec = spec(&format!("{{build: [{{tool: dns.records.list, where: {{zone: {zone}}}}}]}}"));
+        spec_facts(&spec, &catalog().toolbox, &catalog().inventory)
+    };
+    for zone in ["{is: corp.example.com}", "{is: CORP.Example.com}", "{one_of: [CORP.example.com]}"] {
+        let facts = named(zone);
+        assert_eq!(facts.targets.into_iter().collect::<Vec<_>>(), ["corp.example.com"], "{zone}");
+        assert_eq!(facts.environments.into_iter().collect::<Vec<_>>(), ["lab"], "{zone}");
+    }
+}
