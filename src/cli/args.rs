@@ -360,8 +360,10 @@ pub enum ChoiceArg {
     /// A failure: go on with what does not need the step.
     Continue,
     /// A failure: take back what was done to the same target.
+    #[value(alias = "undo_target")]
     UndoTarget,
     /// A failure: take everything back.
+    #[value(alias = "undo_all")]
     UndoAll,
     /// An unknown call: it took effect.
     Applied,
@@ -474,6 +476,11 @@ pub struct Export {
     /// Put what tools and models answered into the bundle too.
     #[arg(long, requires = "bundle")]
     pub with_results: bool,
+    /// Put every leaf of the log into the bundle too, so that `verify --against` shows that the log has nothing else of the
+    /// engagement: the id of each other one, and the hashes of its answers and its end, are in it then. Done by itself where
+    /// a question was asked above trust stage 1.
+    #[arg(long, requires = "bundle")]
+    pub with_log: bool,
     /// Prove that it is in the log under the last of these published checkpoints, so that `verify --against` can tell; `-` for
     /// standard input.
     #[arg(long, requires = "bundle", value_name = "FILE")]

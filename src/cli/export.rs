@@ -113,7 +113,9 @@ async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export
         None => None,
     };
     let mut contents = Contents::export(store, journal.id(), results).await?;
-    contents.add_log(store, &keys, under).await?;
+    // What was asked above trust stage 1 is witnessed only with the whole log.
+    let whole = args.with_log || contents.engagement.rests_on_trust();
+    contents.add_log(store, &keys, under, whole).await?;
     if let (Some(published), false) = (&args.against, contents.proves_the_engagement()) {
         return Err(CliError::failed(format!(
             "nothing of {} is under a checkpoint in {}; publish a later one (`countersign log checkpoint`) and export again",

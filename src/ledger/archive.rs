@@ -4,6 +4,7 @@
 //! There is one way to write a bundle, so the same engagement gives the same bytes, and a reader compares: all that the
 //! hashes of the chain do not cover (headers, order, padding, the manifest) is held against what writing it again gives.
 
+mod leaves;
 mod logged;
 mod manifest;
 mod packing;
@@ -16,6 +17,7 @@ use crate::{
     facts::AllowedSigners,
 };
 
+pub(super) use leaves::LEAVES;
 use logged::{LOG, is_of_the_log};
 pub(super) use logged::{PROOF, TRUST_PROOF};
 use manifest::{Format, Listed, MANIFEST, Manifest, listed_otherwise, says_otherwise};

@@ -21,17 +21,17 @@ use crate::{
 };
 
 use super::{
-    archive::{Contents, LARGEST_BUNDLE, PROOF, TRUST_PROOF},
+    archive::{Contents, LARGEST_BUNDLE, LEAVES, PROOF, TRUST_PROOF},
     chain,
     checkpoint::Checkpoint,
     error::LedgerError,
     keys::{KeyHistory, PUBLIC_KEYS},
-    log::{last_checkpoint, prove_under},
+    log::{last_checkpoint, leaves, prove_under},
     mentions::{Mention, Need, all_mentions, mentions},
     note::Note,
     plain::{read_plain, sibling},
     signatures::{SIGNATURES, compare_signatures, signature_files},
-    store::Store,
+    store::{Logged, Store},
     verify::{Problem, Verification, untrusted, verify_against},
 };
 
@@ -276,8 +276,8 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Adds what there is of the log: the ledger's keys, and the proof of each chain under a checkpoint, which is the last
-    /// one where none is given. One that is given must be of this log.
+    /// Adds what there is of the log: the ledger's keys, the proof of each chain under a checkpoint, which is the last one
+    /// where none is given, and, if it is to be `whole`, each leaf up to there. A checkpoint that is given must be of this log.
     ///
     /// # Errors
     ///
@@ -287,6 +287,7 @@ impl Contents {
         store: &dyn Store,
         keys: &KeyHistory,
         under: Option<(Checkpoint, Note)>,
+        whole: bool,
     ) -> Result<(), LedgerError> {
         self.log.insert(PUBLIC_KEYS.to_owned(), keys.text().as_bytes().to_vec());
         let under = match under {
@@ -306,6 +307,14 @@ impl Contents {
                 let bytes = canonical(&proof).map_err(|error| LedgerError::corrupt("the log", error.to_string()))?;
                 self.log.insert(name.to_owned(), bytes);
             }
+            // Of the whole log it would be.
+            let later = |leaf: &Logged| leaf.position < under.0.size && leaf.seq > events as u64;
+            if whole && store.logged(Some(&id)).await?.iter().any(later) {
+                return Err(LedgerError::Conflict(id));
+            }
+        }
+        if whole {
+            self.log.insert(LEAVES.to_owned(), leaves(store, under.0.size).await?);
         }
         Ok(())
     }

@@ -372,17 +372,14 @@ impl LedgerKeys {
     ///
     /// # Errors
     ///
-    /// [`KeyError`]; [`KeyError::Io`] where this user may not read it, [`KeyError::Broken`] where it is gone.
+    /// [`KeyError`]; [`KeyError::Io`] where this user may not read it, or it is gone.
     pub fn signer(&self) -> Result<NoteKey, KeyError> {
         let history = self.history()?;
         let Some(current) = history.keys.last() else {
             return Err(KeyError::broken(&self.folder.join(PUBLIC_KEYS), "there is no key in it"));
         };
         let path = self.private(&current.key);
-        let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => KeyError::broken(&path, "the key that signs now is gone"),
-            _ => KeyError::io("read", &path, source),
-        })?;
+        let text = fs::read_to_string(&path).map_err(|source| KeyError::io("read", &path, source))?;
         let key = PrivateKey::from_openssh(text).map_err(|error| KeyError::broken(&path, error.to_string()))?;
         let pair = key.key_data().ed25519().ok_or_else(|| KeyError::broken(&path, "it is not an Ed25519 key"))?;
         let key = NoteKey::from_seed(&self.name, &pair.private.to_bytes());

@@ -227,6 +227,20 @@ fn leaf_of(logged: &Logged) -> Result<Leaf, String> {
     Ok(Leaf { engagement: engagement.clone(), head: event.hash, seq: *seq })
 }
 
+/// The first so many leaves, one a line.
+///
+/// # Errors
+///
+/// [`LedgerError::Corrupt`] where one is missing; and whatever the store gives.
+pub(super) async fn leaves(store: &dyn Store, size: u64) -> Result<Vec<u8>, LedgerError> {
+    let mut lines = Vec::new();
+    for (leaf, place) in store.logged(None).await?.iter().zip(0..size) {
+        lines.extend(leaf_at(leaf, place).map_err(|what| LedgerError::corrupt("the log", what))?);
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
 /// The bytes of the leaf that stands at this place.
 fn leaf_at(leaf: &Logged, place: u64) -> Result<Vec<u8>, String> {
     match leaf.position == place {

@@ -75,7 +75,60 @@ pub(super) fn under_one_checkpoint(contents: &mut Contents, stages: u64) -> (Che
     if stages > 0 {
         log(contents, &history(&[1]), TRUST_PROOF, &proof(&leaves, 1, 1));
     }
+    all(contents, &leaves);
     checkpoint(&leaves, 1)
+}
+
+/// Puts all leaves of the log beside the proofs.
+fn all(contents: &mut Contents, leaves: &[Leaf]) {
+    let lines = leaves.iter().flat_map(|leaf| [leaf.bytes().unwrap(), b"\n".to_vec()].concat());
+    contents.log.insert(LEAVES.to_owned(), lines.collect());
+}
+
+#[test]
+fn the_whole_log_shows_that_it_has_nothing_else_of_what_is_here() {
+    let (whole, leaves) = logged();
+    let published = |leaves: &[Leaf]| [checkpoint(leaves, 2)];
+    // The same with other leaves, under a checkpoint of them.
+    let with = |leaves: &[Leaf], ours: usize, stages: Option<usize>| {
+        let mut whole = whole.clone();
+        log(&mut whole, &history(&[1, 2]), PROOF, &proof(leaves, ours, 2));
+        match stages {
+            Some(at) => log(&mut whole, &history(&[1, 2]), TRUST_PROOF, &proof(leaves, at, 2)),
+            None => drop(whole.log.remove(TRUST_PROOF)),
+        }
+        all(&mut whole, leaves);
+        whole
+    };
+    let found = verify_bundle(&with(&leaves, 3, Some(2)).pack().unwrap(), None, &published(&leaves));
+    assert!(found.ok && found.notes.iter().any(|note| note.contains("the whole log is here")), "{:?}", said(&found));
+    let at = |seq: usize| {
+        let event = chain::read(&whole.engagement.events[seq - 1]).unwrap();
+        Leaf { engagement: event.engagement, head: event.hash, seq: seq as u64 }
+    };
+    let gates = [at(4), at(20)];
+    let (first, second) = (leaves[3].clone(), leaves[2].clone());
+    let forged = Leaf { head: other(7).head, ..first.clone() };
+    let later = Leaf { seq: 21, ..other(8) };
+    let later = Leaf { engagement: first.engagement.clone(), ..later };
+    let lowered = Leaf { seq: 2, head: other(9).head, ..second.clone() };
+    for (leaves, ours, says) in [
+        (vec![forged, second.clone(), first.clone()], 2, "another history of it"),
+        (vec![second.clone(), first.clone(), later], 1, "leaf 2 of the log is of this event, which is missing"),
+        (vec![second.clone(), first.clone(), lowered], 1, "event 2 (trust/events.jsonl): leaf 2 of the log"),
+        (vec![first.clone(), second.clone(), first.clone()], 2, "no later than the leaf before it"),
+        (vec![second.clone(), gates[0].clone(), gates[1].clone()], 2, "has no leaf of this event"),
+    ] {
+        let stages = leaves.iter().position(|leaf| *leaf == second);
+        let found = verify_bundle(&with(&leaves, ours, stages).pack().unwrap(), None, &published(&leaves));
+        assert!(!found.ok && said(&found).iter().any(|problem| problem.contains(says)), "{says}: {:?}", said(&found));
+    }
+    // Leaves that are not those of the checkpoint, or of none.
+    let mut others = with(&leaves, 3, Some(2));
+    all(&mut others, &leaves[..4]);
+    assert!(said(&check(&others.pack().unwrap())).iter().any(|problem| problem.contains("is not the log of the")));
+    others.log.remove(PROOF);
+    assert!(said(&check(&others.pack().unwrap())).iter().any(|problem| problem.contains("names no checkpoint")));
 }
 
 #[test]
@@ -88,7 +141,7 @@ fn a_bundle_says_where_its_chains_stand_in_the_log() {
     };
     says(&found, "log: event 20 of the engagement is leaf 3 of 5, signed by the ledger's key");
     says(&found, "log: event 1 of the chain of trust stages is leaf 2 of 5");
-    says(&found, "that is its last");
+    says(&found, "that is the last one here");
     says(&found, "freshness not witnessed: nothing here shows");
     // What came after the leaf is said, and so is that there is none.
     let before = Leaf { seq: 4, head: chain::read(&whole.engagement.events[3]).unwrap().hash, ..leaves[3].clone() };

@@ -18,7 +18,9 @@ use super::{
         note::Note,
         verify::{Problem, Verification, WITNESSED},
     },
-    Contents, Told, trust_events,
+    Contents, Told,
+    leaves::LEAVES,
+    trust_events,
 };
 
 /// The folder that it lies in.
@@ -30,7 +32,7 @@ pub(in crate::ledger) const TRUST_PROOF: &str = "trust.json";
 
 /// Whether a file of the folder is one that a bundle has.
 pub(super) fn is_of_the_log(name: &str) -> bool {
-    [PUBLIC_KEYS, PROOF, TRUST_PROOF].contains(&name)
+    [PUBLIC_KEYS, PROOF, TRUST_PROOF, LEAVES].contains(&name)
 }
 
 /// A chain of the bundle and what is said of it.
@@ -114,22 +116,27 @@ impl Contents {
                 },
             }
         }
+        found.extend(self.hold_to_all_leaves(told));
         if !published.is_empty() && !self.trust_is_covered(told, &published) {
             verification.freshness = Freshness::NotWitnessed;
             verification.notes.retain(|note| !note.starts_with(WITNESSED));
             verification.unwitnessed_because(
-                "it was asked above trust stage 1, and no published checkpoint covers the chain of trust stages here",
+                "it was asked above trust stage 1, and nothing here shows that no stage was taken back since; \
+                 `export --bundle --with-log` does, under a published checkpoint that covers the chain of trust stages",
             );
         }
         found
     }
 
-    /// Whether what was published covers the whole chain of trust stages that is here, or nothing rests on it: else a stage
-    /// that was taken back may have been cut off.
+    /// Whether what was published covers the whole chain of trust stages, or nothing rests on it: else a stage that was taken
+    /// back may have been cut off, or left out of what is here.
     fn trust_is_covered(&self, told: &Told, published: &[&(Checkpoint, Note)]) -> bool {
         let raised = |event: &Event| matches!(&event.body, Body::Asked(asked) if asked.stage > 1);
         if !told.engagement.iter().any(raised) {
             return true;
+        }
+        if !self.has_all_leaves() {
+            return false;
         }
         let proof = self.log.get(TRUST_PROOF).and_then(|bytes| serde_json::from_slice::<InclusionProof>(bytes).ok());
         let Some(proof) = proof else { return false };
@@ -205,7 +212,7 @@ impl Contents {
         self.witness(chain, &proof, &checkpoint, (keys, later), published, verification)?;
         let (size, last) = (checkpoint.size, chain.events.last().map_or(leaf.seq, |last| last.seq));
         let tail = match last.saturating_sub(leaf.seq) {
-            0 => "that is its last".to_owned(),
+            0 => "that is the last one here".to_owned(),
             after => format!("{after} after it, up to event {last}, are under no checkpoint here"),
         };
         let signer = proof.checkpoint.parse().ok().and_then(|note| Some(keys.signer_of(&note, size).ok()?.1.key.id()));
@@ -267,10 +274,17 @@ impl Contents {
             ));
         } else if same {
             verification.freshness = Freshness::Witnessed { size, seq: Some(seq) };
-            verification.witnessed_because(&format!(
-                "up to event {seq}, by a published checkpoint of {size} leaves; that none came after it by then, only \
-                 `verify` in the workspace shows"
-            ));
+            verification.witnessed_because(&match self.has_all_leaves() {
+                true => format!(
+                    "up to event {seq}, by a published checkpoint of {size} leaves; the whole log is here, and by then had \
+                     nothing else of it"
+                ),
+                false => format!(
+                    "up to event {seq}, by a published checkpoint of {size} leaves; that by then none came after it and the \
+                     log has no other history of it, only the whole log shows: in the workspace, or with `export --bundle \
+                     --with-log`"
+                ),
+            });
         } else {
             verification.unwitnessed_because(&format!(
                 "the proof here is under a checkpoint of {size} leaves, and none such was published; \

@@ -233,7 +233,7 @@ async fn a_key_that_was_replaced_signs_no_log_that_went_on() {
     assert!(proof.check(&keys).unwrap_err().contains(why));
     let bundle = async |under: &(Checkpoint, Note), published: &[(Checkpoint, Note)]| {
         let mut contents = Contents::export(&store, &id, true).await.unwrap();
-        contents.add_log(&store, &keys, Some(under.clone())).await.unwrap();
+        contents.add_log(&store, &keys, Some(under.clone()), false).await.unwrap();
         verify_bundle(&contents.pack().unwrap(), None, published)
     };
     assert!(bundle(&own[5], &own).await.ok);
@@ -309,7 +309,7 @@ async fn what_is_written_while_a_bundle_is_made_is_in_no_part_of_it() {
     for seq in 6..story.bytes().len() {
         store.append(story.append(seq, seq + 1)).await.unwrap();
     }
-    contents.add_log(&store, &ledger.keys().await, None).await.unwrap();
+    contents.add_log(&store, &ledger.keys().await, None, false).await.unwrap();
     let found = verify_bundle(&contents.pack().unwrap(), None, &ledger.published().await);
     assert!(found.ok, "{:?}", found.problems);
     assert_eq!(found.freshness, Freshness::Witnessed { size: 3, seq: Some(4) });
@@ -317,7 +317,7 @@ async fn what_is_written_while_a_bundle_is_made_is_in_no_part_of_it() {
     let empty =
         (Checkpoint { size: 0, ..ledger.published().await[0].0.clone() }, ledger.published().await[0].1.clone());
     let mut contents = Contents::export(&store, &story.id, true).await.unwrap();
-    contents.add_log(&store, &ledger.keys().await, Some(empty)).await.unwrap();
+    contents.add_log(&store, &ledger.keys().await, Some(empty), false).await.unwrap();
     assert!(!contents.proves_the_engagement());
 }
 
