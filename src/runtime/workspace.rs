@@ -6,6 +6,7 @@
 use std::{
     error::Error,
     ffi::OsStr,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -274,9 +275,18 @@ impl Workspace {
         }
         let keys = self.keys().await?;
         let signs = keys.fit(note.as_ref()).and_then(|()| keys.signer().map(drop));
-        let others_may = |error: &KeyError| matches!(error, KeyError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied);
-        Ok(signs.err().filter(|error| !others_may(error)).map(|error| {
-            let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        let kind = |error: &KeyError| match error {
+            KeyError::Io { source, .. } => Some(source.kind()),
+            _ => None,
+        };
+        let wrong = signs.err().filter(|error| kind(error) != Some(ErrorKind::PermissionDenied));
+        Ok(wrong.map(|error| {
+            let why = match &error {
+                KeyError::Io { path, .. } if kind(&error) == Some(ErrorKind::NotFound) => {
+                    format!("{} is missing; put it back from a copy of .countersign/keys", path.display())
+                }
+                _ => error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+            };
             format!("the last {} of {leaves} leaves of the log are under no checkpoint: {why}", leaves - covered)
         }))
     }
