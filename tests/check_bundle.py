@@ -36,7 +36,7 @@ for folder in ("", "trust/"):
         about, signature, kind = body.get("about"), body.get("signature"), event["kind"]
         if kind == "approval.asked": asked = body.get("once")
         if not signature:
-            named += kind == "approval.answered" and "person" in event["actor"]
+            named += "person" in event["actor"] and (kind in ("approval.answered", "call.redacted") or kind == "steps.retried" and bool(body.get("calls")))
             continue
         kind = "redact" if kind == "call.redacted" else "gate" if isinstance(about, str) else ([k for k in about or {} if k in ("call", "deviation")] or ["answer"])[0]
         name, end = f"{folder}signatures/{count}", re.sub(r"[^0-9]", "", event["at"])[:14] + "Z"

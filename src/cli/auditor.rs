@@ -81,8 +81,15 @@ impl LogShown {
         let known = self.keys.as_ref().map(KeyHistory::keys).unwrap_or_default();
         let strange = given.iter().find(|key| !known.iter().any(|published| published.key == **key))?;
         let have: Vec<String> = known.iter().map(|published| published.key.to_string()).collect();
+        // A key that came later shows that this was handed over before, or by somebody who has one that was replaced since.
+        let later = match known.last().filter(|last| given.contains(&last.key)) {
+            Some(last) => {
+                format!("; if it was made after this was handed over, give the keys up to {} alone", last.key.id())
+            }
+            None => String::new(),
+        };
         let have = if have.is_empty() { "none that can be read".to_owned() } else { have.join(", ") };
-        Some(format!("the key {strange} that was given is none of this ledger's; it has {have}"))
+        Some(format!("the key {strange} that was given is none of this ledger's; it has {have}{later}"))
     }
 
     /// The same where nothing else is found.

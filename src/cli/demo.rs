@@ -46,7 +46,7 @@ pub async fn run(global: &Global, args: Demo) -> Result<Code, CliError> {
     let key = context.workspace.state_folder().join("demo_ed25519");
     let line = demo_key(&key, OPERATOR).map_err(CliError::failed)?;
     context.workspace.add_signer(&line)?;
-    works_at(&dir, Some(&key));
+    works_at(Some(&dir), None, Some(&key));
 
     say("This demo runs on a simulated lab: four switches, a DNS zone and an IPAM, kept in a file.");
     say("No network, account or model is used. What is approved is signed with a key made for this demo.");

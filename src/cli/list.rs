@@ -156,8 +156,11 @@ fn show(global: &Global, summaries: &[Summary], empty: &str) -> Result<Code, Cli
     Ok(Code::Done)
 }
 
-/// On a terminal, without why something was asked anew: `show` says that.
+/// On a terminal, without why something was asked anew: `show` says that. What waits for nobody may wait for a process.
 fn in_short(status: String) -> String {
+    if matches!(status.as_str(), "drafting" | "running") {
+        return format!("{status} (`run` goes on with it)");
+    }
     match status.split_once(", asked anew: ") {
         Some((asked, _)) if columns().is_some() => format!("{asked}, asked anew"),
         _ => status,

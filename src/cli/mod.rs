@@ -120,8 +120,8 @@ fn trace() {
 
 async fn run(cli: Cli) -> Result<Code, CliError> {
     let global = cli.global;
-    if let Some(workspace) = &global.workspace {
-        who::works_at(workspace, None);
+    if (&global.workspace, &global.name) != (&None, &None) {
+        who::works_at(global.workspace.as_deref(), global.name.as_deref(), None);
     }
     match cli.command {
         Command::Demo(args) => demo::run(&global, args).await,

@@ -1,6 +1,7 @@
 //! Where answers go: standard output for the answer, standard error for everything beside it; exit codes and errors.
 
 use std::{
+    borrow::Cow,
     io::{ErrorKind, IsTerminal, Write},
     process::ExitCode,
     sync::OnceLock,
@@ -224,7 +225,7 @@ static UNSAID: OnceLock<String> = OnceLock::new();
 /// Prints one line of the answer. A reader who stops reading is no error; a full disk is one, see [`unsaid`].
 pub fn say(text: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush()) {
+    match writeln!(out, "{}", typed(text.as_ref())).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(UNSAID.set(error.to_string())),
         _ => {}
     }
@@ -238,7 +239,32 @@ pub fn unsaid() -> Option<CliError> {
 
 /// Prints one line beside the answer.
 pub fn aside(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+    let _ = writeln!(std::io::stderr().lock(), "{}", typed(text.as_ref()));
+}
+
+/// How the program is called here, where that is not by its name alone.
+static CALLED: OnceLock<String> = OnceLock::new();
+
+/// Says how the program is called: what a person is told to type next is to work as it is.
+pub fn called_as(program: String) {
+    let _ = CALLED.set(program);
+}
+
+/// How a person calls the program here.
+pub fn called() -> &'static str {
+    CALLED.get().map_or("countersign", String::as_str)
+}
+
+/// A line that says what to type next, as it works here.
+fn typed(text: &str) -> Cow<'_, str> {
+    let (next, called) = (text.trim_start(), called());
+    if called == "countersign" || !(next.starts_with("Next: ") || next.starts_with("or: ")) {
+        return text.into();
+    }
+    let whole = |part: &str| if part.starts_with("--") { "countersign ".to_owned() } else { format!("{called} ") };
+    let mut parts = text.split("countersign ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + &whole(part) + part).into()
 }
 
 /// Prints the answer for a program.

@@ -9,9 +9,9 @@ use serde_json::json;
 use crate::{
     artifact::EngagementId,
     ledger::{
-        Bundle, Checkpoint, Freshness, KeyHistory, LogCheck, LogProblem, Note, Problem, Store, Verification,
-        VerifierKey, check_log, consistency, held, last_checkpoint, log_root, origin, prove, read_checkpoints,
-        seen_otherwise,
+        Bundle, Checkpoint, Freshness, KeyHistory, LedgerError, LogCheck, LogProblem, Note, Problem, Store,
+        Verification, VerifierKey, check_log, consistency, held, last_checkpoint, log_root, origin, prove,
+        read_checkpoints, seen_otherwise,
     },
 };
 
@@ -222,7 +222,11 @@ async fn checked(context: &Context, against: Option<&Path>) -> Result<LogCheck, 
     }
     let keys = context.workspace.keys().await?.history()?;
     let others = cosigned(&published, "what was published");
-    let mut check = check_log(context.workspace.store().as_ref(), &keys, &published).await?;
+    let check = check_log(context.workspace.store().as_ref(), &keys, &published).await;
+    let mut check = check.map_err(|error| match error {
+        LedgerError::Corrupt { .. } => CliError { code: Code::Unverified, message: error.to_string() },
+        other => other.into(),
+    })?;
     if let Err(error) = context.workspace.not_rolled_back().await {
         check.problems.push(LogProblem { leaf: check.checkpointed, what: error.to_string() });
         check.ok = false;

@@ -38,6 +38,17 @@ pub fn prompt(question: &str) -> Option<String> {
     line.map(|line| line.trim().to_owned())
 }
 
+/// Asks about one of several calls until it is answered: yes, no, or nothing, which is a no.
+pub fn ticked(question: &str) -> bool {
+    loop {
+        match prompt(question).as_deref().map(str::to_lowercase).as_deref() {
+            Some("y" | "yes") => return true,
+            None | Some("" | "n" | "no") => return false,
+            Some(_) => say("  y lets it run; n or Enter leaves it out, and it is asked about when it is reached."),
+        }
+    }
+}
+
 /// Asks whether to go on; everything but one of these words is a no.
 pub fn agreed(question: &str, words: &[&str]) -> bool {
     prompt(question).is_some_and(|line| words.contains(&line.to_lowercase().as_str()))

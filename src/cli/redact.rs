@@ -86,7 +86,8 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
             lines(&id, &redaction, "are").iter().for_each(say);
         }
         if scrubbed {
-            say(format!("No file of the ledger holds it any more. Next: countersign verify {id}"));
+            say("No file of the ledger holds what was destroyed any more; what is said to stay above stays.");
+            say(format!("Next: countersign verify {id}"));
         }
     }
     if !scrubbed {

@@ -352,7 +352,12 @@ impl Seat<'_> {
         let rejects = matches!(choice, Choice::Reject { .. });
         let signer = self.key.filter(|_| !rejects).map(|key| key as &dyn Signer);
         if signer.is_none() && !rejects && !open.asked.signature_because.is_empty() {
-            say("Nothing was answered: this needs your signature.");
+            let own = open.asked.barred.contains(&identity.name) && matches!(choice, Choice::Approve(_));
+            say(if own {
+                "Nothing was answered: you asked for this or wrote it."
+            } else {
+                "Nothing was answered: this needs your signature."
+            });
             self.hint(&id, &open, &catalog);
             return Ok(false);
         }

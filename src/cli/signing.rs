@@ -71,7 +71,7 @@ fn with_file(path: &Path, wanted: &Wanted<'_>) -> Result<String, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{place}: {error}"))?;
     if !text.contains("-----BEGIN") {
         let public = PublicKey::from_openssh(text.trim())
-            .map_err(|error| format!("{place} is neither a private nor a public SSH key: {error}"))?;
+            .map_err(|error| format!("{place} is neither a private nor a public SSH key ({error}); give a private key file, or its .pub where ssh-agent holds it"))?;
         allowed(wanted, &public)?;
         return with_ssh_keygen(path, wanted);
     }

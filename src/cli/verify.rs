@@ -249,7 +249,10 @@ async fn trust(
     let found = book.verify(signers).await.map_err(unverified)?;
     verification.problems.splice(..0, found);
     let says = if signers.is_some() { "the signers given" } else { "the allowed signers kept with the chain" };
-    let good = format!("every signature is good as {says} have it; lowering a stage needs none");
+    let good = match book.events().len() {
+        0 => "no stage was ever set: every scope stands at stage 1".to_owned(),
+        _ => format!("every signature is good as {says} have it; lowering a stage needs none"),
+    };
     verification.notes.splice(..0, verification.problems.is_empty().then_some(good));
     let log = LogShown::of_workspace(&context).await?.tell(keys, &mut verification);
     tell(global, "The chain of trust stages", &verification, (Some(log), None))

@@ -11,18 +11,23 @@ use crate::{
 };
 
 use super::{
-    output::{plain, quoted},
+    output::{called, called_as, plain, quoted},
     yes::left_out,
 };
 
-/// Where the person works, where that is not the folder at hand, and the key that they sign with, where that is known:
-/// what they are told to type is to work as it is.
-static AT: OnceLock<(String, Option<String>)> = OnceLock::new();
+/// The key that the person signs with, where that is known.
+static KEY: OnceLock<String> = OnceLock::new();
 
-/// Says that what comes next is about this workspace, and signed with this key.
-pub fn works_at(workspace: &Path, key: Option<&Path>) {
+/// Says that what comes next is about this workspace where it is not the one at hand, done in this name where it is not the
+/// caller's own, and signed with this key.
+pub fn works_at(workspace: Option<&Path>, name: Option<&str>, key: Option<&Path>) {
     let word = |path: &Path| quoted(&path.to_string_lossy());
-    let _ = AT.set((format!("countersign --workspace {}", word(workspace)), key.map(word)));
+    let workspace = workspace.map(|workspace| format!(" --workspace {}", word(workspace)));
+    let name = name.map(|name| format!(" --as {}", quoted(name)));
+    called_as(format!("countersign{}{}", workspace.unwrap_or_default(), name.unwrap_or_default()));
+    if let Some(key) = key {
+        let _ = KEY.set(word(key));
+    }
 }
 
 /// So many are named; of the others their number is said.
@@ -63,17 +68,33 @@ impl Here<'_> {
         let barred = |name: &str| yes_or_no && asked.barred.contains(name);
         let signs = |name: &str| !signed || self.signers.of(name).any(|line| usable(&line.key.algorithm()).is_ok());
         let enough: Vec<&str> = enough.into_iter().filter(in_role).collect();
-        let others: Vec<&str> = enough.iter().copied().filter(|name| !barred(name) && signs(name)).collect();
+        let may: Vec<&str> = enough.iter().copied().filter(|name| !barred(name)).collect();
+        let others: Vec<&str> = may.iter().copied().filter(|name| signs(name)).collect();
+        let who = || match (others.is_empty(), may.is_empty()) {
+            (true, false) => keyless(&may),
+            _ => only(&others, asked.role, signed),
+        };
         let me = self.identity.as_ref().map(|identity| identity.name.as_str());
         let reject = |why: String| {
             let no = if yes_or_no { vec![next(format!("countersign reject {id} --reason …"))] } else { Vec::new() };
             [vec![why], no].concat()
         };
         match me.filter(|me| enough.contains(me)) {
-            Some(me) if others.contains(&me) => vec![next(next_words(id, Some(&asked.about), Some(open)))],
+            Some(me) if others.contains(&me) => {
+                let commands = commands(id, Some(&asked.about), Some(open)).into_iter().enumerate();
+                let mut said: Vec<String> =
+                    commands.map(|(at, words)| if at == 0 { next(words) } else { format!("  or: {words}") }).collect();
+                // What cannot be taken back is ticked by whoever says yes, and not by what they paste.
+                let ticks =
+                    left_out(asked, &Yes::default()).iter().map(|node| format!(" --tick {node}")).collect::<String>();
+                if !ticks.is_empty() {
+                    said.insert(1, format!("      with, for each that may run,{ticks}"));
+                }
+                said
+            }
             Some(me) if barred(me) => reject(format!(
                 "You asked for this or wrote it, and duties are apart here, so the yes is somebody else's: {}.",
-                only(&others, asked.role, signed)
+                who()
             )),
             Some(_) => {
                 let who = if others.is_empty() { String::new() } else { format!(" Who has one: {}.", said(others)) };
@@ -82,7 +103,7 @@ impl Here<'_> {
                      line.{who}"
                 ))
             }
-            None => vec![format!("Waiting for the role `{}`: {}.", asked.role, only(&others, asked.role, signed))],
+            None => vec![format!("Waiting for the role `{}`: {}.", asked.role, who())],
         }
     }
 
@@ -105,6 +126,12 @@ fn only(names: &[&str], role: Role, signed: bool) -> String {
     format!("nobody yet; an owner gives somebody the role `{role}` in policies/people.yaml{key}")
 }
 
+/// The same where some have the role and may, and none of them has a key.
+fn keyless(names: &[&str]) -> String {
+    let lacks = if names.len() == 1 { "has the role and no line" } else { "have the role and no lines" };
+    format!("{} {lacks} in policies/allowed_signers; an owner adds it", said(names.to_vec()))
+}
+
 fn said(names: Vec<&str>) -> String {
     let shown: Vec<String> = names.iter().take(NAMED).map(|name| plain(name)).collect();
     let more = names.len().saturating_sub(NAMED);
@@ -112,28 +139,31 @@ fn said(names: Vec<&str>) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// The command that comes next. An approval that names the digest cannot be taken for an answer to anything else.
+/// The command that comes next, or those of which one does, in one line.
 pub fn next_words(id: &EngagementId, about: Option<&About>, open: Option<&Open>) -> String {
+    commands(id, about, open).join(", or ")
+}
+
+/// The commands of which one comes next, each as it is typed. An answer that names the digest cannot be taken for one to
+/// anything else.
+fn commands(id: &EngagementId, about: Option<&About>, open: Option<&Open>) -> Vec<String> {
     let digest = open.map(|open| format!(" --digest {}", open.digest.hex())).unwrap_or_default();
     let signed = open.is_some_and(|open| !open.asked.signature_because.is_empty());
-    let at = AT.get();
-    let this = at.map_or("countersign", |(program, _)| program);
-    let key = match at.and_then(|(_, key)| key.as_deref()) {
+    let this = called();
+    let key = match KEY.get() {
         Some(key) => format!(" --key {key}"),
         None if signed => " --key ~/.ssh/id_ed25519".to_owned(),
         None => String::new(),
     };
+    let answer = |choice: &&str| format!("{this} answer {id} {choice}{digest}{key}");
+    let reject = format!("{this} reject {id} --reason …");
     match about {
-        None => format!("{this} run {id}"),
-        Some(About::Failure { .. }) => format!("{this} answer {id} continue|undo-target|undo-all|stop{key}"),
-        Some(About::Unknown { .. }) => format!("{this} answer {id} applied|not-applied{key}"),
-        Some(About::Deviation { .. }) => {
-            format!("{this} approve {id}{digest} --reason …{key}, or {this} reject {id} --reason …")
-        }
+        None => vec![format!("{this} run {id}")],
+        Some(About::Failure { .. }) => ["stop", "continue", "undo-target", "undo-all"].iter().map(answer).collect(),
+        Some(About::Unknown { .. }) => ["applied", "not-applied"].iter().map(answer).collect(),
+        Some(About::Deviation { .. }) => vec![format!("{this} approve {id}{digest} --reason …{key}"), reject],
         Some(_) => {
-            let destructive = open.map(|open| left_out(&open.asked, &Yes::default())).unwrap_or_default();
-            let ticks = destructive.iter().map(|node| format!(" --tick {node}")).collect::<String>();
-            format!("{this} approve {id}{digest}{ticks}{key}, or {this} reject {id} --reason …")
+            vec![format!("{this} approve {id}{digest}{key}"), reject]
         }
     }
 }

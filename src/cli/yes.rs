@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     output::{plain, say},
-    question::agreed,
+    question::ticked,
 };
 
 /// Destructive calls are ticked one by one, each with its own yes.
@@ -24,9 +24,10 @@ pub fn tick(asked: &ApprovalRequest, given: &Yes) -> BTreeSet<String> {
         .filter(chosen)
         .filter(|call| {
             let (sentence, node) = (plain(&call.sentence), &call.node);
-            let question =
-                format!("destructive: {sentence} ({node}). Let it run? [y]es (default: no, ask when it is reached)");
-            agreed(&question, &["y", "yes"])
+            let question = format!(
+                "destructive: {sentence} ({node}). Let it run? [y]es [n]o (default: no, ask when it is reached)"
+            );
+            ticked(&question)
         })
         .map(|call| call.node.to_string())
         .collect()
@@ -37,11 +38,11 @@ pub fn some(asked: &ApprovalRequest) -> Yes {
     let yes = |call: &&OfferedCall| {
         let what = if call.destructive { "destructive: " } else { "" };
         let question = format!(
-            "{what}{} ({}). Let it run? [y]es (default: no, ask when it is reached)",
+            "{what}{} ({}). Let it run? [y]es [n]o (default: no, ask when it is reached)",
             plain(&call.sentence),
             call.node
         );
-        agreed(&question, &["y", "yes"])
+        ticked(&question)
     };
     let only: BTreeSet<String> = asked.calls.iter().filter(yes).map(|call| call.node.to_string()).collect();
     let ticked = asked.calls.iter().filter(|call| call.destructive).map(|call| call.node.to_string());

@@ -47,7 +47,7 @@ pub(super) fn screen(
         banner: banner(facts),
         subject: sentence(&spec.title),
         sections,
-        footer: "Enter leaves it waiting; nothing is approved.".into(),
+        footer: "Without an answer it waits; nothing is approved.".into(),
     }
 }
 

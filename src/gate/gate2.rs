@@ -72,7 +72,7 @@ pub(super) fn screen(of: &Design<'_>) -> Screen {
         banner: banner(of.facts),
         subject: sentence(&of.spec.title),
         sections,
-        footer: "Enter leaves it waiting; nothing is approved.".into(),
+        footer: "Without an answer it waits; nothing is approved.".into(),
     }
 }
 
@@ -366,10 +366,15 @@ fn found(report: &DiscoveryReport) -> Option<Section> {
 
 /// The calls that a yes lets run. Destructive ones are ticked one by one, so each of them is on the screen.
 fn calls(calls: &[OfferedCall], later: &[String], owners: &BTreeMap<NodeId, String>) -> Section {
-    let mut section = Section::new(match calls.len() {
-        0 => "A YES LETS NO CALL TAKE EFFECT BY ITSELF".to_owned(),
-        1 => "A YES LETS THIS CALL TAKE EFFECT, ONCE".to_owned(),
-        n => format!("A YES LETS THESE {n} CALLS TAKE EFFECT, EACH ONCE"),
+    let ticked = calls.iter().filter(|call| call.destructive).count();
+    let mut section = Section::new(match (calls.len() - ticked, ticked) {
+        (0, 0) => "A YES LETS NO CALL TAKE EFFECT BY ITSELF".to_owned(),
+        (1, 0) => "A YES LETS THIS CALL TAKE EFFECT, ONCE".to_owned(),
+        (n, 0) => format!("A YES LETS THESE {n} CALLS TAKE EFFECT, EACH ONCE"),
+        (0, 1) => "A YES LETS THIS CALL TAKE EFFECT, ONCE, IF IT IS TICKED".to_owned(),
+        (0, n) => format!("A YES LETS THOSE OF {n} CALLS TAKE EFFECT THAT ARE TICKED, EACH ONCE"),
+        (1, n) => format!("A YES LETS 1 CALL TAKE EFFECT, ONCE, AND THOSE OF {n} THAT ARE TICKED"),
+        (m, n) => format!("A YES LETS {m} CALLS TAKE EFFECT, EACH ONCE, AND THOSE OF {n} THAT ARE TICKED"),
     });
     for headline in later {
         section.warn(format!("it may let this run too, without another question, once that is decided: {headline}"));

@@ -124,7 +124,7 @@ impl<'a> Question<'a> {
         why.text(format!("A yes is for this call alone and for one use ({id}, {}).", digest.short()));
         Ok(self.page(
             "ONE CALL: may it run?",
-            "Enter leaves it waiting; nothing is approved.",
+            "Without an answer it waits; nothing is approved.",
             vec![what, changes, why],
         ))
     }
@@ -159,7 +159,7 @@ impl<'a> Question<'a> {
         let mut no = Section::new("WHAT A NO MEANS");
         no.text(format!("The step fails without running; then {}.", on_failure(node.step.on_failure)));
         let title = "DEVIATION: may it go on from a state that nobody approved?";
-        Ok(self.page(title, "Enter leaves it waiting; nothing is approved.", vec![what, means, no]))
+        Ok(self.page(title, "Without an answer it waits; nothing is approved.", vec![what, means, no]))
     }
 
     /// What the build agent wants otherwise than the design says. Its reasons are its own words; the calls are computed.
@@ -198,7 +198,7 @@ impl<'a> Question<'a> {
         no.text("It is built as the design says.");
         self.page(
             "DEVIATION: may it be built otherwise than approved?",
-            "Enter leaves it waiting; nothing is approved.",
+            "Without an answer it waits; nothing is approved.",
             vec![what, means, no],
         )
     }
@@ -238,7 +238,7 @@ impl<'a> Question<'a> {
             on_failure(failed.step.on_failure)
         ));
         let title = "DEVIATION: may this be called, because a step failed?";
-        Ok(self.page(title, "Enter leaves it waiting; nothing is approved.", vec![what, wants, means, no]))
+        Ok(self.page(title, "Without an answer it waits; nothing is approved.", vec![what, wants, means, no]))
     }
 
     fn failure(&self, node: &FlowNode) -> Result<Screen, GateError> {
@@ -262,8 +262,8 @@ impl<'a> Question<'a> {
         for (word, choice) in [
             ("stop", OnFailure::Stop),
             ("continue", OnFailure::Continue),
-            ("undo_target", OnFailure::UndoTarget),
-            ("undo_all", OnFailure::UndoAll),
+            ("undo-target", OnFailure::UndoTarget),
+            ("undo-all", OnFailure::UndoAll),
         ] {
             choices.pair(word, on_failure(choice));
         }

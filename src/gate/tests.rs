@@ -83,7 +83,7 @@ WHAT MUST BE TRUE IN THE END
   Irreversible  nothing
   Artifact      spec.yaml version 1, DIGEST
 
-Enter leaves it waiting; nothing is approved.
+Without an answer it waits; nothing is approved.
 ";
     assert_eq!(shown(&request), expected.replace("DIGEST", &digest));
     assert_eq!((request.version, request.calls.len(), request.role), (1, 0, Role::Approver));
@@ -138,7 +138,7 @@ A YES LETS THESE 3 CALLS TAKE EFFECT, EACH ONCE
 
   Artifact  solution.design version 1, DIGEST
 
-Enter leaves it waiting; nothing is approved.
+Without an answer it waits; nothing is approved.
 "
     .replace("DIGEST", &chain.state().artifact(ArtifactKind::Design).unwrap().short());
     for (at, call) in request.calls.iter().enumerate() {
@@ -341,7 +341,7 @@ fn what_cannot_be_taken_back_or_seen_is_a_warning() {
             "Nothing is changed there.",
             "failed       create/sw01",
             "still to do  create/sw02",
-            "undo_all     everything is taken back, in reverse order, and nothing more is run",
+            "undo-all     everything is taken back, in reverse order, and nothing more is run",
         ],
     );
 }

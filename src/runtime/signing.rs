@@ -173,8 +173,8 @@ pub(super) fn in_role(
 pub(super) fn signed_words(id: &str, about: &About, digest: Digest) -> String {
     let (key, digest) = ("--key ~/.ssh/id_ed25519", digest.hex());
     match about {
-        About::Failure { .. } => format!("countersign answer {id} continue|undo-target|undo-all|stop {key}"),
-        About::Unknown { .. } => format!("countersign answer {id} applied|not-applied {key}"),
+        About::Failure { .. } => format!("countersign answer {id} CHOICE --digest {digest} {key}"),
+        About::Unknown { .. } => format!("countersign answer {id} CHOICE --digest {digest} {key}"),
         About::Deviation { .. } => format!("countersign approve {id} --digest {digest} --reason … {key}"),
         About::Gate1 | About::Gate2 | About::Call { .. } => {
             format!("countersign approve {id} --digest {digest} {key}")

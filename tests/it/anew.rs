@@ -178,7 +178,7 @@ fn a_yes_to_a_call_is_of_its_target_as_it_was_where_only_a_result_named_it() {
     let bench = Bench::new();
     let any = SPEC.replace("{in_group: access-switches}", "{like: \"sw0*\"}").replace("[sw01, sw02]", "[sw02]");
     let later = "steps:\n  - {id: look, tool: vlan.list, with: {switch: sw01}}\n  - id: create\n    tool: vlan.create\n    \
-                 with: {switch: {cel: 'steps.look.result.vlans.size() > 0 ? \"sw02\" : \"x\"'}, id: 120, name: guest}\n\
+                 needs: [look]\n    with: {switch: {cel: 'steps.look.result.vlans.size() > 0 ? \"sw02\" : \"x\"'}, id: 120, name: guest}\n\
                  acceptance: {A1: [create]}\n";
     let id = bench.request_written(&any, later);
     bench.to_gate2(&id);

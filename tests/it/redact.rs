@@ -94,7 +94,8 @@ fn what_was_redacted_is_in_no_byte_that_is_kept_or_exported_and_the_chain_holds(
     let before = bench.events(&id, "");
     // One call first: the others are still there to be seen.
     let one = &every[..1];
-    let said = redact(&bench, &id, one, &["--yes"]).code(0).shows("No file of the ledger holds it any more");
+    let said =
+        redact(&bench, &id, one, &["--yes"]).code(0).shows("No file of the ledger holds what was destroyed any more");
     assert!(
         said.out.contains("  args.switch: the request (event 1), spec.yaml"),
         "the target stands in other places, and that is said: {}",

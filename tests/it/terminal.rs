@@ -108,7 +108,7 @@ fn no_answer_is_no() {
     // The screen and the question say the same, and `?` says what each choice means.
     let answer = typed(&bench, &format!("run {id}"), "?\n\n", None).code(3);
     for shown in [
-        "Enter leaves it waiting; nothing is approved.",
+        "Without an answer it waits; nothing is approved.",
         "[d]iff [?] (default: leave it waiting)",
         "  a      this much may be done, and nothing else",
         "  r      no; you are asked why",

@@ -157,7 +157,8 @@ fn nobody_is_offered_what_would_be_refused_to_them() {
         let shown = bench.run(&["show", id, "--as", name]).code(0);
         let run = bench.run(&["run", id, "--no-input", "--as", name]).code(3);
         for said in [&shown, &run] {
-            assert_eq!(said.out.contains("countersign approve"), yes, "{name}: {}", said.out);
+            let offered = format!("Next: countersign --as {name} approve {id} ");
+            assert_eq!(said.out.contains(&offered), yes, "{name}: {}", said.out);
         }
         let end = |said: &crate::bench::Answer| said.out.trim_end().lines().last().unwrap().to_owned();
         assert_eq!(end(&shown), end(&run), "{name}");
@@ -170,7 +171,7 @@ fn nobody_is_offered_what_would_be_refused_to_them() {
     // Whoever is nobody here may look all the same.
     show(&id, "mallory", false).shows("Waiting for the role `approver`");
     bench.run(&["reject", &id, "--reason", "no"]).code(0);
-    bench.run(&["show", &id, "--as", "req"]).code(0).shows(&format!("edit {id}, or countersign cancel {id}"));
+    bench.run(&["show", &id, "--as", "req"]).code(0).shows(&format!("edit {id}, or countersign --as req cancel {id}"));
     let shown = bench.run(&["show", &id, "--as", "app"]).code(0).shows(&format!("edit {id}"));
     assert!(!shown.out.contains("cancel"), "{}", shown.out);
     // In production, where duties are apart and a yes is signed.
@@ -180,7 +181,7 @@ fn nobody_is_offered_what_would_be_refused_to_them() {
     let id = bench.request_one();
     bench.drive(&id, 3);
     let barred = show(&id, "ada", false).shows("the yes is somebody else's: app.");
-    barred.shows(&format!("Next: countersign reject {id}"));
+    barred.shows(&format!("reject {id}"));
     show(&id, "app", true);
     show(&id, "bob", false).shows("policies/allowed_signers has no key of yours").shows("Who has one: app.");
     let ids = |name: &str| bench.json(&["inbox", "--as", name]).as_array().unwrap().len();
@@ -199,7 +200,7 @@ fn only_who_may_try_again_is_offered_that() {
     bench.yes_to_all(&id);
     bench.run(&["show", &id]).code(0).shows(&format!("Next: countersign run {id} --retry failed"));
     let shown = bench.run(&["show", &id, "--as", "req"]).code(0).shows("The role `approver` can").shows("ada");
-    assert!(!shown.out.contains(&format!("Next: countersign run {id}")), "{}", shown.out);
+    assert!(!shown.out.contains(&format!("Next: countersign --as req run {id}")), "{}", shown.out);
 }
 
 #[test]
