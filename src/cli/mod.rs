@@ -120,7 +120,9 @@ fn trace() {
 
 async fn run(cli: Cli) -> Result<Code, CliError> {
     let global = cli.global;
-    if (&global.workspace, &global.name) != (&None, &None) {
+    // `init` makes the workspace and its owner, and `demo` has its own.
+    let works = !matches!(cli.command, Command::Init(_) | Command::Demo(_));
+    if works && (&global.workspace, &global.name) != (&None, &None) {
         who::works_at(global.workspace.as_deref(), global.name.as_deref(), None);
     }
     match cli.command {

@@ -1,12 +1,15 @@
 //! The screen of gate 1: what is wanted, what may be done about it and to what, and how it will be known.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::{
     artifact::{Arg, ArtifactKind, Check, Rollback, Scope, Spec},
-    engagement::{Standing, View},
+    engagement::{Gate, Standing, View},
     facts::Facts,
     policy::{Catalog, ProofReport, spec_problems},
+    tool::Effect,
 };
 
 use super::{
@@ -32,7 +35,8 @@ pub(super) fn screen(
     let mut sections = vec![head(view, spec, standing)];
     sections.extend(unfit(spec, catalog));
     sections.extend(since_last_shown(view, ArtifactKind::Spec, &[]));
-    sections.push(allowed(spec, catalog, leaving));
+    let later = facts.writes != Some(0) && !view.state.gate_open(Gate::One);
+    sections.push(allowed(spec, later, catalog, leaving));
     sections.push(targets("TARGETS", facts, catalog));
     match proof {
         Some(report) => sections.extend(proven(view, catalog, report)),
@@ -66,10 +70,20 @@ fn unfit(spec: &Spec, catalog: &Catalog) -> Option<Section> {
     (!problems.is_empty()).then_some(section)
 }
 
-fn allowed(spec: &Spec, catalog: &Catalog, leaving: Vec<String>) -> Section {
+/// What may be done, the gravest of it first; `later` where gate 2 is asked before anything is changed.
+fn allowed(spec: &Spec, later: bool, catalog: &Catalog, leaving: Vec<String>) -> Section {
     let mut section = Section::new("WHAT MAY BE DONE");
+    let tools = spec.boundary.build.iter().filter_map(|grant| catalog.toolbox.tool(&grant.tool));
+    let destructive = tools.filter(|tool| tool.effect == Effect::Destructive).map(|tool| tool.name.to_string());
+    let destructive: BTreeSet<String> = destructive.collect();
+    if !destructive.is_empty() {
+        section.warn(format!("it may remove something, with {}", names(&destructive.iter().collect::<Vec<_>>())));
+    }
     for said in boundary_words(spec, catalog).into_iter().chain(leaving) {
         section.text(said);
+    }
+    if later {
+        section.text("A yes lets that be read and a design be made. Nothing is changed before gate 2 is answered.");
     }
     section
 }

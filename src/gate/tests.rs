@@ -61,6 +61,7 @@ WHAT MAY BE DONE
     and undo that.
   It may not change or delete anything else.
   The design agent and the verifier may read: list the VLANs of one of sw01, sw02, sw03, sw04.
+  A yes lets that be read and a design be made. Nothing is changed before gate 2 is answered.
 
 TARGETS
   4 in lab: sw01, sw02, sw03, sw04
@@ -259,7 +260,9 @@ fn what_removes_something_is_ticked_call_by_call() {
     assert_says(
         &shown(&asked(&chain, &About::Gate1)),
         &[
+            "! it may remove something, with vlan.delete",
             "The build agent may delete VLAN any id from one of sw01, sw02, as often as the limits allow, and",
+            "A yes lets that be read and a design be made. Nothing is changed before gate 2 is answered.",
             "vlan.delete lets through 8188 different calls: 4094 values of id, 2 values of switch; nothing is",
             "The worst of them: delete VLAN 4094 from sw02.",
         ],
@@ -275,6 +278,7 @@ fn what_removes_something_is_ticked_call_by_call() {
             "+ nothing",
             "taken back by: create VLAN 20 named voice on each",
             "2 changes, 2 of them destructive; irreversible: nothing",
+            "A YES LETS THOSE OF 2 CALLS TAKE EFFECT THAT ARE TICKED, EACH ONCE",
             "! what follows removes something or cannot be taken back; tick each call that may run",
             &tick,
         ],

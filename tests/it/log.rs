@@ -193,6 +193,9 @@ fn a_backup_put_back_is_found_by_what_the_witness_has_and_so_is_a_fork() {
     };
     let (_, before) = bundle(&first, "before.tar", &[]);
     bench.run(&["verify", &before, "--against", text(&witness)]).code(0).shows("witnessed: up to event");
+    let (_, all) = bundle(&first, "all.tar", &["--with-log"]);
+    let whole = bench.run(&["verify", &all, "--against", text(&witness)]).code(0);
+    whole.shows("the whole log is here, and by then had nothing else of it");
     let half = bench.outside("half");
     let middle: Vec<&str> = kept.split_inclusive("\n\n").collect();
     std::fs::write(&half, middle[..middle.len() / 2].concat()).unwrap();
