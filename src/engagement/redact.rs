@@ -36,6 +36,9 @@ pub struct Redacted {
     pub role: Role,
     /// The digest of the people file that says which role may.
     pub people: Digest,
+    /// Whether that file is kept beside it; redactions of before only name it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub people_kept: bool,
     /// The signature of whoever did it; needed where answers need one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
@@ -146,7 +149,7 @@ pub fn redaction(
         return Err(Refusal::Redaction("all of it was redacted before".into()));
     }
     let (calls, reason) = (calls.into_iter().collect(), by.reason.trim().to_owned());
-    Ok(Redacted { calls, destroyed, reason, role, people: by.people, signature: None })
+    Ok(Redacted { calls, destroyed, reason, role, people: by.people, people_kept: true, signature: None })
 }
 
 /// The texts by which the values in a document would be known again, each under the path that it has there. What is in

@@ -64,7 +64,8 @@ pub(super) fn mentions(event: &Event) -> Vec<Mention> {
             facts.chain(answered.signature.iter().flat_map(signed)).collect()
         }
         Body::Redacted(redacted) => {
-            let people = mention(redacted.people, Need::Must, "the people of the redaction".into());
+            let need = if redacted.people_kept { Need::Must } else { Need::Extra };
+            let people = mention(redacted.people, need, "the people of the redaction".into());
             [people].into_iter().chain(redacted.signature.iter().flat_map(signed)).collect()
         }
         Body::TrustSet(set) => set.signature.iter().flat_map(signed).collect(),

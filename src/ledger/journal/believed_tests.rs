@@ -120,6 +120,7 @@ async fn a_redaction_and_a_renewed_approval_need_what_they_needed_when_they_were
         reason: "x".into(),
         role: Role::Owner,
         people: crate::artifact::Digest::ZERO,
+        people_kept: false,
         signature: None,
     });
     let renewed = |call| Body::Retried(Retried { nodes: Default::default(), calls: vec![call] });

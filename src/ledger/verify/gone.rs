@@ -36,7 +36,8 @@ impl Gone {
     pub(super) fn note(&mut self, event: &Event, papers: &Papers<'_>) -> Option<Digest> {
         let Body::Redacted(redacted) = &event.body else { return None };
         let Redacted { destroyed, reason, role, .. } = redacted;
-        let said = format!("redacted at event {}, by {} in the role {role} ({reason})", event.seq, event.actor);
+        let told = if papers.bytes(&redacted.people).is_some() { "" } else { ", taken as told" };
+        let said = format!("redacted at event {}, by {} in the role {role}{told} ({reason})", event.seq, event.actor);
         self.redactions.push(Redaction { said, destroyed: destroyed.clone() });
         destroyed.iter().find(|digest| !matches!(papers.here(digest), Here::Missing)).copied()
     }

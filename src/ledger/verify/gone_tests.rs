@@ -93,6 +93,7 @@ fn told(story: &mut Story) -> Redacted {
         reason: "a customer's name".into(),
         role: Role::Owner,
         people,
+        people_kept: true,
         signature: None,
     };
     story.tell(person("ada"), Body::Redacted(redacted.clone()));
@@ -143,6 +144,12 @@ fn a_redaction_is_by_somebody_who_could_by_the_people_of_then() {
     }
     story.blobs.remove(&redacted.people);
     assert!(whats(&check(&story)).contains("the people of the redaction"), "{}", whats(&check(&story)));
+    // Of one of before nothing lies beside it, and that is said.
+    let (at, by, _) = story.events[last].clone();
+    story.events[last] = (at, by, Body::Redacted(Redacted { people_kept: false, ..redacted }));
+    let found = check(&story);
+    assert!(found.ok, "{}", whats(&found));
+    assert!(found.notes.iter().any(|note| note.contains("taken as told")), "{:?}", found.notes);
 }
 
 #[test]
