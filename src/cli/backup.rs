@@ -1,6 +1,9 @@
 //! `countersign backup`: a checked copy of the whole ledger.
 
-use crate::ledger::SqliteStore;
+use crate::{
+    ledger::{LedgerError, SqliteStore},
+    runtime::WorkspaceError,
+};
 
 use super::{
     args::{Backup, Global},
@@ -21,7 +24,10 @@ pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
     let ledger = SqliteStore::open(context.workspace.state_folder().join("ledger.db")).await?;
     // A ledger is worth a copy without its keys too.
     let keys = context.workspace.keys().await?.history().map_err(CliError::from);
-    let rolled_back = context.workspace.not_rolled_back().await.err().map(CliError::from);
+    let rolled_back = match context.workspace.not_rolled_back().await {
+        Err(error @ WorkspaceError::Ledger(LedgerError::RolledBack { .. })) => Some(CliError::from(error)),
+        _ => None,
+    };
     let copied = ledger.backup(&args.file, keys.as_ref().ok()).await;
     ledger.close().await;
     let copied = copied?;

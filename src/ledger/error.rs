@@ -84,8 +84,8 @@ pub enum LedgerError {
     },
     /// Documents are destroyed, and the file that they were in could not be written anew.
     #[error(
-        "it is destroyed, and the file of the ledger may still hold bytes of it: {0}; make room for the file once more beside \
-         it, and run the same again"
+        "it is destroyed, and the file of the ledger may still hold bytes of it: {0}; run the same again when that is put \
+         right (it needs room for the file once more beside it)"
     )]
     Unscrubbed(String),
     /// Another process kept the ledger locked for longer than the busy timeout. Nothing was written.

@@ -87,8 +87,10 @@ impl LedgerKeys {
     /// [`LedgerError::RolledBack`] if not; [`LedgerError::Corrupt`] where what was written down cannot be read; and
     /// whatever the store gives.
     pub async fn not_rolled_back(&self, store: &dyn Store) -> Result<(), LedgerError> {
+        // Read first: whoever commits meanwhile signs more.
+        let signed = self.signed_most()?;
         let last = last_checkpoint(store).await?;
-        let all = self.signed_all_of(last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size));
+        let all = self.all_of(signed, last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size));
         if let (Err(LedgerError::RolledBack { .. }), Some((_, note))) = (&all, &last) {
             // The keys of another ledger have signed another log.
             self.fit(Some(note)).map_err(|error| LedgerError::corrupt("what was signed", error.to_string()))?;
@@ -96,9 +98,17 @@ impl LedgerKeys {
         all
     }
 
-    /// Whether a log whose last checkpoint covers so many leaves has all that these keys have signed.
+    /// Whether a log whose last checkpoint covers so many leaves, and gets no more meanwhile, has all that these keys have
+    /// signed.
     pub(in crate::ledger) fn signed_all_of(&self, covers: u64) -> Result<(), LedgerError> {
-        let signed = self.signed_up_to().map_err(|error| LedgerError::corrupt("what was signed", error.to_string()))?;
+        self.all_of(self.signed_most()?, covers)
+    }
+
+    fn signed_most(&self) -> Result<Option<u64>, LedgerError> {
+        self.signed_up_to().map_err(|error| LedgerError::corrupt("what was signed", error.to_string()))
+    }
+
+    fn all_of(&self, signed: Option<u64>, covers: u64) -> Result<(), LedgerError> {
         match signed.filter(|signed| covers < *signed) {
             Some(signed) => Err(LedgerError::RolledBack { signed, covers, file: self.signed_file() }),
             None => Ok(()),
