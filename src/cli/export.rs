@@ -17,7 +17,7 @@ use super::{
     args::{Export, Global},
     context::Context,
     log,
-    output::{CliError, Code, plain, say, say_json},
+    output::{CliError, Code, aside_sentence, plain, say, say_json},
     proofs,
     room::with_room,
     show::{outcome_words, record_lines},
@@ -116,6 +116,18 @@ async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export
     // What was asked above trust stage 1 is witnessed only with the whole log.
     let whole = args.with_log || contents.engagement.rests_on_trust();
     contents.add_log(store, &keys, under, whole).await?;
+    if args.with_log && !contents.proves_the_engagement() {
+        let id = journal.id();
+        return Err(CliError::failed(format!(
+            "nothing of {id} is under a checkpoint yet, so the log shows nothing of it; leave out --with-log, or export it \
+             once it was answered"
+        )));
+    }
+    if whole && !args.with_log && contents.proves_the_engagement() {
+        aside_sentence(
+            "note: every leaf of the log is in it, because it was asked above trust stage 1 (see --with-log)",
+        );
+    }
     if let (Some(published), false) = (&args.against, contents.proves_the_engagement()) {
         return Err(CliError::failed(format!(
             "nothing of {} is under a checkpoint in {}; publish a later one (`countersign log checkpoint`) and export again",
@@ -125,7 +137,11 @@ async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export
     }
     let bytes = contents.pack().map_err(|problem| CliError::failed(problem.to_string()))?;
     if bytes.len() as u64 > LARGEST_BUNDLE {
-        let instead = if results { "leave out --with-results" } else { "export a folder instead" };
+        let instead = if results || args.with_log {
+            "leave out --with-results and --with-log"
+        } else {
+            "export a folder instead"
+        };
         return Err(CliError::failed(format!(
             "the bundle would have {} bytes, and none of more than {LARGEST_BUNDLE} is read; {instead}",
             bytes.len()

@@ -313,7 +313,8 @@ impl Contents {
                 return Err(LedgerError::Conflict(id));
             }
         }
-        if whole {
+        // They are held to the checkpoint of the proof.
+        if whole && self.log.contains_key(PROOF) {
             self.log.insert(LEAVES.to_owned(), leaves(store, under.0.size).await?);
         }
         Ok(())

@@ -325,3 +325,21 @@ fn files_of_a_folder_that_nothing_was_held_against_are_named() {
     said.shows(".json are nothing that `countersign export` writes and were not checked");
     bench.run(&["verify", name, "--key", "x+1+A"]).code(2);
 }
+
+#[test]
+fn the_whole_log_is_put_beside_a_proof_and_nowhere_else() {
+    let bench = Bench::new();
+    let over = bench.request_one();
+    bench.drive(&over, 3);
+    bench.run(&["reject", &over, "--reason", "not now"]).code(0);
+    // One that has no leaf yet, in a log that has some.
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    let (plain, whole) = (bench.outside("plain.tar"), bench.outside("whole.tar"));
+    let (plain, whole) = (plain.to_str().unwrap(), whole.to_str().unwrap());
+    bench.run(&["export", &id, "--bundle", whole, "--with-log"]).code(1).says("nothing of").says("--with-log");
+    bench.run(&["export", &id, "--bundle", plain]).code(0);
+    bench.run(&["verify", plain]).code(0);
+    bench.run(&["export", &over, "--bundle", whole, "--with-log"]).code(0);
+    bench.run(&["verify", whole]).code(0);
+}
