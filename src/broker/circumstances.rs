@@ -25,6 +25,8 @@ pub(super) struct Circumstances {
     pub(super) window_open: bool,
     pub(super) on_contract: bool,
     pub(super) approved_in: Option<Role>,
+    /// The role of a yes that was of another tool or target than these are now: it is none, and is asked for anew.
+    pub(super) stale: Option<Role>,
     undo_of: Option<String>,
     approved_by: BTreeSet<Role>,
 }
@@ -52,6 +54,7 @@ impl Circumstances {
             on_contract,
             undo_of,
             approved_in,
+            stale: None,
             approved_by: [Role::Approver, Role::Owner].into_iter().filter(approved).collect(),
         }
     }
@@ -67,7 +70,7 @@ impl Circumstances {
         if self.approved_in.is_some()
             && still(request.map(AsRef::as_ref), catalog, tool, target, self.recovery).is_some()
         {
-            self.approved_in = None;
+            self.stale = self.approved_in.take();
             self.approved_by.clear();
         }
         self

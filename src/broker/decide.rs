@@ -17,7 +17,7 @@ use crate::{
 use super::{
     circumstances::{Circumstances, changes, window_open},
     grants::Grants,
-    still::{anew, still_agreed, still_as_approved},
+    still::{anew, still, still_agreed, still_as_approved},
 };
 
 /// What was decided about a proposal.
@@ -189,8 +189,14 @@ fn layers(
     let verdict = match ruling.verdict {
         Verdict::Deny => Some(Refused::Denied),
         Verdict::Escalate(role) => Some(Refused::NeedsApproval(role)),
-        Verdict::Allow => step_approval(view, proposal, approved_in),
+        Verdict::Allow => {
+            circumstances.stale.map(Refused::NeedsApproval).or_else(|| step_approval(view, proposal, approved_in))
+        }
     };
+    if let (Verdict::Allow, Some(_)) = (ruling.verdict, circumstances.stale) {
+        let reason = format!("{target} or the tool is not what it was when somebody said yes to this call");
+        rules.push(Spoke { layer: Layer::Gate, rule: "approval.void".into(), reason });
+    }
     let grants = Grants { view, tool, proposal, digest, first: ruling.grant, also: ruling.also };
     if let Some(verdict @ Refused::Denied) = verdict {
         return Err(Stopped::Ruled { verdict, digest, rules });
@@ -353,6 +359,12 @@ pub(super) fn still_allowed(
         Verdict::Allow => {
             let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
             still_as_approved(view, catalog, tool, target, recovery).map_err(why)?;
+            // The yes that it used was of its tool and its target as they were.
+            let request = call.digest.filter(|_| call.used_approval).and_then(|it| view.state.agreed_on(&it, now));
+            let request = request.and_then(|request| view.blobs.get(&request)).map(AsRef::as_ref);
+            if let Some(what) = request.and_then(|on| still(Some(on), catalog, tool, target, recovery)) {
+                return Err(format!("{what} since somebody said yes to it"));
+            }
             let rests = call.digest.as_ref().filter(|_| call.used_approval);
             still_agreed(view, catalog, &proposal.purpose, (rests, target), now).map_err(why)
         }

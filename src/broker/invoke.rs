@@ -59,6 +59,16 @@ pub struct Broker {
     around: Around,
 }
 
+/// How old a decision may be once it is durable.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// Whether a call may still be sent, and on what that was decided.
+struct Still {
+    catalog: Arc<Catalog>,
+    decided: Instant,
+    verdict: Result<(), String>,
+}
+
 /// How often a proposal is decided again because others wrote meanwhile.
 const DECIDE_AGAIN: u32 = 200;
 
@@ -66,6 +76,8 @@ const DECIDE_AGAIN: u32 = 200;
 enum Decision {
     /// It does not run.
     Refused(Invoked),
+    /// It was let through, and not any more when that was durable.
+    Held { call: CallId, why: String },
     /// It runs, with this permit.
     Allowed { permit: Permit, call: CallId, catalog: Arc<Catalog> },
 }
@@ -192,6 +204,10 @@ impl Broker {
                 }
                 Err(error) => return Err(error),
                 Ok(Decision::Refused(invoked)) => return Ok(invoked),
+                Ok(Decision::Held { call, why }) => {
+                    let told = self.finish(journal, call.clone(), Sent::Held(why), "").await?;
+                    return Ok(Invoked { call, told });
+                }
                 Ok(Decision::Allowed { permit, call, catalog }) => {
                     let sent = self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
                     let told = self.finish(journal, call.clone(), sent, "").await?;
@@ -209,7 +225,7 @@ impl Broker {
         if rate.as_mut().now_or_never().is_none() {
             journal.flush().await?;
             rate.await;
-            // The files may have changed while it waited: it is decided on them as they are now.
+            // The files may have changed while it waited, for as long as they said then: it is decided on them as they are.
             catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
         }
         let decided = Instant::now();
@@ -276,6 +292,15 @@ impl Broker {
                     decided_on,
                 };
                 journal.act(now, actor.clone(), Command::Allow(Box::new(event)), with(basis, sealed)).await?;
+                // Others may have kept the ledger locked for long: then it is asked once more before it is sent.
+                let (mut catalog, mut decided) = (catalog, decided);
+                if decided.elapsed() > FRESH {
+                    let still = self.still_allowed(journal, &call).await?;
+                    if let Err(why) = still.verdict {
+                        return Ok(Decision::Held { call, why: format!("not done, {why}") });
+                    }
+                    (catalog, decided) = (still.catalog, still.decided);
+                }
                 let permit =
                     Permit::mint(journal.state().id.clone(), call.clone(), allowed.tool, allowed.args, decided);
                 Ok(Decision::Allowed { permit, call, catalog })
@@ -294,25 +319,10 @@ impl Broker {
         }
         // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
         self.rates.wait(&catalog.toolbox, name.as_str(), &args, journal.state()).await;
-        let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
-        let (name, args) = resent(journal, &catalog.toolbox, call)?;
-        let decided = Instant::now();
-        let except = changes(&catalog, name.as_str()).then(|| journal.id());
-        let (trust, elsewhere) = self.around.read(journal.store(), except).await?;
-        let view = View {
-            state: journal.state(),
-            documents: journal.documents(),
-            blobs: journal.blobs(),
-            toolbox: &catalog.toolbox,
-        };
         // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
-        let boundary = self.boundary(&view, &catalog)?;
-        let now = journal.now();
-        let stage = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers)).stage;
-        let moment = Moment { now, stage, elsewhere: &elsewhere };
-        let gone = || Refusal::Call(format!("{call} may not be sent again: it is gone"));
-        let known = journal.state().calls.get(call).ok_or_else(gone)?;
-        let sent = match still_allowed(&view, &catalog, boundary.as_deref(), known, &moment) {
+        let Still { catalog, decided, verdict } = self.still_allowed(journal, call).await?;
+        let (name, args) = resent(journal, &catalog.toolbox, call)?;
+        let sent = match verdict {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, args, decided);
@@ -321,6 +331,27 @@ impl Broker {
         };
         let told = self.finish(journal, call.clone(), sent, RESENT).await?;
         Ok(Invoked { call: call.clone(), told })
+    }
+
+    /// Whether a call that was allowed may be sent as things are now.
+    async fn still_allowed(&self, journal: &Journal, call: &CallId) -> Result<Still, BrokerError> {
+        let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
+        let decided = Instant::now();
+        let gone = || Refusal::Call(format!("{call} may not be sent: it is gone"));
+        let known = journal.state().calls.get(call).ok_or_else(gone)?;
+        let except = changes(&catalog, &known.tool).then(|| journal.id());
+        let (trust, elsewhere) = self.around.read(journal.store(), except).await?;
+        let view = View {
+            state: journal.state(),
+            documents: journal.documents(),
+            blobs: journal.blobs(),
+            toolbox: &catalog.toolbox,
+        };
+        let boundary = self.boundary(&view, &catalog)?;
+        let stage = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers)).stage;
+        let moment = Moment { now: journal.now(), stage, elsewhere: &elsewhere };
+        let verdict = still_allowed(&view, &catalog, boundary.as_deref(), known, &moment);
+        Ok(Still { catalog, decided, verdict })
     }
 
     /// Marks a call unknown whose process ended before its outcome was written. What that left running is ended, and the
