@@ -112,19 +112,35 @@ impl Inventory {
     /// The entry for this name: its own, else the closest that stands for what is below it. None stands for a name that
     /// another entry has in another spelling, [`Inventory::spelled_otherwise`]: it may be meant, and says something else.
     pub fn target(&self, name: &str) -> Option<&Target> {
-        let own = self.targets.iter().find(|target| target.name == name);
-        let below = || self.targets.iter().filter_map(|target| Some((target.covers(name)?, target)));
-        let closest = || below().max_by_key(|(fixed, _)| *fixed).map(|(_, target)| target);
-        own.or_else(|| closest().filter(|_| self.spelled_otherwise(name).is_none()))
+        let closest = || self.closest(name).filter(|closest| self.closer(name, Some(closest)).is_none());
+        self.own(name).or_else(closest)
     }
 
-    /// The entry whose name this is, or is below, but for the case of letters and the ways to write an address.
+    fn own(&self, name: &str) -> Option<&Target> {
+        self.targets.iter().find(|target| target.name == name)
+    }
+
+    fn closest(&self, name: &str) -> Option<&Target> {
+        let below = self.targets.iter().filter_map(|target| Some((target.covers(name)?, target)));
+        below.max_by_key(|(fixed, _)| *fixed).map(|(_, target)| target)
+    }
+
+    /// The entry whose name this is, or is below and closer to than any that stands for it, but for the case of letters
+    /// and the ways to write an address.
     pub fn spelled_otherwise(&self, name: &str) -> Option<&Target> {
-        let (net, lower) = (network(name), name.to_ascii_lowercase());
+        if self.own(name).is_some() { None } else { self.closer(name, self.closest(name)) }
+    }
+
+    fn closer(&self, name: &str, than: Option<&Target>) -> Option<&Target> {
+        let net = network(name);
         self.targets.iter().filter(|target| target.name != name && target.covers(name).is_none()).find(|target| {
-            let known = target.name.to_ascii_lowercase();
-            let below = || target.below && lower.strip_suffix(&known).is_some_and(|rest| rest.ends_with('.'));
-            known == lower || below() || net.is_some_and(|net| network(&target.name) == Some(net))
+            let below = || target.below && than.is_none_or(|than| target.name.len() > than.name.len());
+            let rest = name.len().checked_sub(target.name.len()).and_then(|at| name.as_bytes().split_at_checked(at));
+            let named = rest.is_some_and(|(before, end)| {
+                let ends = end.eq_ignore_ascii_case(target.name.as_bytes());
+                ends && (before.is_empty() || before.ends_with(b".") && below())
+            });
+            named || net.is_some_and(|net| network(&target.name) == Some(net))
         })
     }
 
@@ -243,6 +259,7 @@ targets:
   - {name: '2001:db8::/32', is: prefix, environment: lab, below: true}
   - {name: '2001:DB8::1', is: host, environment: production}
   - {name: 192.0.2.7/32, is: host, environment: lab, below: true}
+  - {name: COM, is: zone, environment: production, below: true}
 ",
         )
         .unwrap();
@@ -259,6 +276,9 @@ targets:
             ("2001:DB8::1", Some("2001:DB8::1"), None),
             ("192.0.2.7", Some("192.0.2.7/32"), None),
             ("EXAMPLE.com", None, Some("example.com")),
+            // What is wider than the entry that stands for it would not have stood for it.
+            ("b.example.com", Some("example.com"), None),
+            ("example.org.com", None, Some("COM")),
         ] {
             let named = |target: Option<&Target>| target.map(|target| target.name.clone());
             let found = (named(inventory.target(name)), named(inventory.spelled_otherwise(name)));

@@ -201,15 +201,26 @@ fn rests_on_less(grounds: &Grounds, spec: &Spec) -> Option<String> {
 /// How the facts of a request are not those that follow from spec, flow, tools and targets. A flow that was never filed as
 /// it was asked about is not here; what its facts say then is held to its own targets alone.
 fn told_otherwise(grounds: &Grounds, spec: &Spec, flow: Option<Option<&AutomationFlow>>) -> Option<String> {
+    let found = follows(grounds, spec, flow, &|name| grounds.tool_facts(name))?;
+    // Questions of before counted the names of grants as they are written, and not as they are sent.
+    let written = |name: &ToolName| Some(ToolFacts { names: None, ..grounds.tool_facts(name)? });
+    follows(grounds, spec, flow, &written).map(|_| found)
+}
+
+fn follows<'a>(
+    grounds: &'a Grounds,
+    spec: &Spec,
+    flow: Option<Option<&AutomationFlow>>,
+    tool: &dyn Fn(&ToolName) -> Option<ToolFacts<'a>>,
+) -> Option<String> {
     let (told, inventory) = (&grounds.facts, &grounds.inventory);
-    let tool = |name: &ToolName| grounds.tool_facts(name);
     let finds = !grounds.approved_on.found_by.is_empty();
     let mut is = told.clone();
-    let reach = listed_facts(spec, &tool, inventory);
+    let reach = listed_facts(spec, tool, inventory);
     let unlisted = reach.unlisted_targets;
     match flow {
         None => is = reach,
-        Some(Some(flow)) => is = flow_facts(&reach, flow, &tool, inventory),
+        Some(Some(flow)) => is = flow_facts(&reach, flow, tool, inventory),
         Some(None) => {
             let environment = |name: &String| inventory.target(name).map(|target| target.environment.clone());
             is.simulated = reach.simulated;
