@@ -257,13 +257,14 @@ pub fn called() -> &'static str {
 
 /// A line that says what to type next, as it works here.
 fn typed(text: &str) -> Cow<'_, str> {
-    let (next, called) = (text.trim_start(), called());
-    if called == "countersign" || !(next.starts_with("Next: ") || next.starts_with("or: ")) {
+    let called = called();
+    let next = text.find("Next: ").or_else(|| text.trim_start().starts_with("or: ").then_some(0));
+    let Some((before, next)) = next.and_then(|at| text.split_at_checked(at)).filter(|_| called != "countersign") else {
         return text.into();
-    }
+    };
     let whole = |part: &str| if part.starts_with("--") { "countersign ".to_owned() } else { format!("{called} ") };
-    let mut parts = text.split("countersign ");
-    let first = parts.next().unwrap_or_default().to_owned();
+    let mut parts = next.split("countersign ");
+    let first = before.to_owned() + parts.next().unwrap_or_default();
     parts.fold(first, |text, part| text + &whole(part) + part).into()
 }
 

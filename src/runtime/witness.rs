@@ -27,7 +27,13 @@ use program::run;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What git is told by whoever starts it as part of its own work, as in a hook: another repository than the one meant here.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 14] = [
+    "GIT_QUARANTINE_PATH",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_GRAFT_FILE",
+    "GIT_SHALLOW_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",

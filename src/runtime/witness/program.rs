@@ -61,7 +61,8 @@ pub(super) async fn run(mut command: Command, input: &str, patience: Duration) -
     let ended = match ended {
         Ok(status) => {
             let status = status.map_err(|error| error.to_string())?;
-            Ok(Ended { status, out: out.text().await, err: err.text().await })
+            let (out, err) = tokio::join!(out.text(), err.text());
+            Ok(Ended { status, out, err })
         }
         Err(_) => {
             end(&mut child).await;
