@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 async fn write(journal: &mut Journal) {
     let body = Body::Cancelled { reason: "because".into() };
-    journal.commit(Timestamp::UNIX_EPOCH, vec![(Actor::Program, body)], vec![]).await.unwrap();
+    journal.write(Timestamp::UNIX_EPOCH, vec![(Actor::Program, body)], vec![], &[]).await.unwrap();
 }
 
 fn main() {}
