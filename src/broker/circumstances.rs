@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     decide::{Moment, spec},
-    still::still,
+    still::since_agreed,
 };
 
 /// What is true of a proposal in its engagement.
@@ -66,9 +66,8 @@ impl Circumstances {
         (tool, target, digest): (&Tool, &str, &Digest),
         moment: &Moment<'_>,
     ) -> Self {
-        let request = view.state.agreed_on(digest, moment.now).and_then(|request| view.blobs.get(&request));
         if self.approved_in.is_some()
-            && still(request.map(AsRef::as_ref), catalog, tool, target, self.recovery).is_some()
+            && since_agreed(view, catalog, (tool, target, digest), self.recovery, moment.now).is_some()
         {
             self.stale = self.approved_in.take();
             self.approved_by.clear();

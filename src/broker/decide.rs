@@ -17,7 +17,7 @@ use crate::{
 use super::{
     circumstances::{Circumstances, changes, window_open},
     grants::Grants,
-    still::{anew, still, still_agreed, still_as_approved},
+    still::{anew, since_agreed, still_agreed, still_as_approved},
 };
 
 /// What was decided about a proposal.
@@ -360,12 +360,11 @@ pub(super) fn still_allowed(
             let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
             still_as_approved(view, catalog, tool, target, recovery).map_err(why)?;
             // The yes that it used was of its tool and its target as they were.
-            let request = call.digest.filter(|_| call.used_approval).and_then(|it| view.state.agreed_on(&it, now));
-            let request = request.and_then(|request| view.blobs.get(&request)).map(AsRef::as_ref);
-            if let Some(what) = request.and_then(|on| still(Some(on), catalog, tool, target, recovery)) {
+            let rests = call.digest.as_ref().filter(|_| call.used_approval);
+            let since = |digest| since_agreed(view, catalog, (tool, target, digest), recovery, now);
+            if let Some(what) = rests.and_then(since) {
                 return Err(format!("{what} since somebody said yes to it"));
             }
-            let rests = call.digest.as_ref().filter(|_| call.used_approval);
             still_agreed(view, catalog, &proposal.purpose, (rests, target), now).map_err(why)
         }
         _ => Err(ruling.spoke.last().map_or_else(|| "no rule allows it now".into(), |spoke| spoke.reason.clone())),

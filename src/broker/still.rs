@@ -53,14 +53,20 @@ pub(super) fn still_as_approved(
     Ok(())
 }
 
-/// What is another now than when this was approved.
-pub(super) fn still(
-    request: Option<&Value>,
+/// What is another now than when somebody said yes to exactly this call; nothing where nobody did.
+pub(super) fn since_agreed(
+    view: &View<'_>,
     catalog: &Catalog,
-    tool: &Tool,
-    target: &str,
+    (tool, target, call): (&Tool, &str, &Digest),
     recovery: bool,
+    now: Timestamp,
 ) -> Option<String> {
+    let request = view.state.agreed_on(call, now)?;
+    still(view.blobs.get(&request).map(AsRef::as_ref), catalog, tool, target, recovery)
+}
+
+/// What is another now than when this was approved.
+fn still(request: Option<&Value>, catalog: &Catalog, tool: &Tool, target: &str, recovery: bool) -> Option<String> {
     if recovery {
         ApprovedOn::voided_tool(request, &tool.name, catalog)
     } else {

@@ -224,8 +224,12 @@ static UNSAID: OnceLock<String> = OnceLock::new();
 
 /// Prints one line of the answer. A reader who stops reading is no error; a full disk is one, see [`unsaid`].
 pub fn say(text: impl AsRef<str>) {
+    print(&typed(text.as_ref(), called()));
+}
+
+fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{}", typed(text.as_ref())).and_then(|()| out.flush()) {
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(UNSAID.set(error.to_string())),
         _ => {}
     }
@@ -239,7 +243,7 @@ pub fn unsaid() -> Option<CliError> {
 
 /// Prints one line beside the answer.
 pub fn aside(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", typed(text.as_ref()));
+    let _ = writeln!(std::io::stderr().lock(), "{}", typed(text.as_ref(), called()));
 }
 
 /// How the program is called here, where that is not by its name alone.
@@ -255,11 +259,11 @@ pub fn called() -> &'static str {
     CALLED.get().map_or("countersign", String::as_str)
 }
 
-/// A line that says what to type next, as it works here.
-fn typed(text: &str) -> Cow<'_, str> {
-    let called = called();
+/// A line that says what to type next, as it works here. What has several lines is a document or a screen, and stays.
+fn typed<'a>(text: &'a str, called: &str) -> Cow<'a, str> {
     let next = text.find("Next: ").or_else(|| text.trim_start().starts_with("or: ").then_some(0));
-    let Some((before, next)) = next.and_then(|at| text.split_at_checked(at)).filter(|_| called != "countersign") else {
+    let next = next.filter(|_| called != "countersign" && !text.contains('\n'));
+    let Some((before, next)) = next.and_then(|at| text.split_at_checked(at)) else {
         return text.into();
     };
     let whole = |part: &str| if part.starts_with("--") { "countersign ".to_owned() } else { format!("{called} ") };
@@ -271,7 +275,7 @@ fn typed(text: &str) -> Cow<'_, str> {
 /// Prints the answer for a program.
 pub fn say_json<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value).map_err(|error| CliError::failed(error.to_string()))?;
-    say(spelled(&text));
+    print(&spelled(&text));
     Ok(())
 }
 
@@ -410,7 +414,25 @@ pub fn say_piece(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{plain, quoted, spelled, wrapped};
+    use super::{plain, quoted, spelled, typed, wrapped};
+
+    #[test]
+    fn what_is_typed_next_works_here_and_nothing_else_is_rewritten() {
+        let here = "countersign --workspace net --as ada";
+        for (text, says) in [
+            ("Next: countersign run k7", "Next: countersign --workspace net --as ada run k7"),
+            ("  or: countersign reject k7", "  or: countersign --workspace net --as ada reject k7"),
+            ("Filed. Next: countersign run k7", "Filed. Next: countersign --workspace net --as ada run k7"),
+            // It names the workspace already.
+            ("Next: countersign --workspace x run k7", "Next: countersign --workspace x run k7"),
+            ("see `countersign list`", "see `countersign list`"),
+            // A document is what it is.
+            ("title: |\n  Next: countersign run k7", "title: |\n  Next: countersign run k7"),
+        ] {
+            assert_eq!(typed(text, here), says);
+            assert_eq!(typed(text, "countersign"), text);
+        }
+    }
 
     #[test]
     fn json_has_nothing_in_it_that_a_terminal_would_obey_and_says_the_same() {
