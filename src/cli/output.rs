@@ -145,9 +145,20 @@ fn workspace_code(error: &WorkspaceError) -> Code {
     }
 }
 
+fn key_code(error: &KeyError) -> Code {
+    match error {
+        // Nothing here shows that what was signed is this ledger's.
+        KeyError::Lost(_) | KeyError::Broken { .. } => Code::Unverified,
+        KeyError::Log(error) => ledger_code(error),
+        KeyError::Io { .. } | KeyError::Busy => Code::Failed,
+    }
+}
+
 fn signing_code(error: &SigningError) -> Code {
     match error {
-        SigningError::Key(_) => Code::Refused,
+        SigningError::NotAllowed(_) => Code::Refused,
+        SigningError::Unusable(_) => Code::Usage,
+        SigningError::Keys(error) => key_code(error),
         SigningError::Workspace(error) => workspace_code(error),
         SigningError::Ledger(error) => ledger_code(error),
     }
@@ -178,13 +189,7 @@ coded!(TrustError, error => match &error {
 coded!(SigningError, error => signing_code(&error));
 impl From<KeyError> for CliError {
     fn from(error: KeyError) -> Self {
-        let code = match &error {
-            // Nothing here shows that what was signed is this ledger's.
-            KeyError::Lost(_) | KeyError::Broken { .. } => Code::Unverified,
-            KeyError::Log(error) => ledger_code(error),
-            KeyError::Io { .. } | KeyError::Busy => Code::Failed,
-        };
-        Self { code, message: super::files::of_keys(&error).unwrap_or_else(|| chain(&error)) }
+        Self { code: key_code(&error), message: super::files::of_keys(&error).unwrap_or_else(|| chain(&error)) }
     }
 }
 coded!(YamlError, error => Code::Usage);

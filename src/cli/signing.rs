@@ -14,7 +14,7 @@ use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 
 use crate::{
     facts::{line_for, usable},
-    runtime::{Signer, Wanted},
+    runtime::{Signer, Unsigned, Wanted},
 };
 
 use super::question::drop_typed_ahead;
@@ -46,7 +46,7 @@ impl Key {
 }
 
 impl Signer for Key {
-    fn sign(&self, wanted: &Wanted<'_>) -> Result<String, String> {
+    fn sign(&self, wanted: &Wanted<'_>) -> Result<String, Unsigned> {
         match self {
             Self::File(path) => with_file(path, wanted),
             Self::Agent { scratch } => with_agent(scratch, wanted),
@@ -56,47 +56,51 @@ impl Signer for Key {
 
 /// What is said of a key file that is not there.
 pub fn no_key(path: &Path) -> String {
-    format!("{}: there is no such key; make one with `ssh-keygen -t ed25519`", path.display())
+    let agent = if path.as_os_str() == "ssh-agent" { ", or say `--key agent` for what ssh-agent holds" } else { "" };
+    format!("{}: there is no such key; make one with `ssh-keygen -t ed25519`{agent}", path.display())
 }
 
-fn with_file(path: &Path, wanted: &Wanted<'_>) -> Result<String, String> {
+fn with_file(path: &Path, wanted: &Wanted<'_>) -> Result<String, Unsigned> {
     let place = path.display();
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => no_key(path),
         _ => format!("{place}: {error}"),
     })?;
     if !metadata.is_file() || metadata.len() > LONGEST {
-        return Err(format!("{place} is no key file"));
+        return Err(format!("{place} is no key file").into());
     }
     let text = fs::read_to_string(path).map_err(|error| format!("{place}: {error}"))?;
     if !text.contains("-----BEGIN") {
         let public = PublicKey::from_openssh(text.trim())
             .map_err(|error| format!("{place} is neither a private nor a public SSH key ({error}); give a private key file, or its .pub where ssh-agent holds it"))?;
         allowed(wanted, &public)?;
-        return with_ssh_keygen(path, wanted);
+        return Ok(with_ssh_keygen(path, wanted)?);
     }
     if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(format!("others may read the private key {place}; take that back with `chmod 600 {place}`"));
+        let why = format!("others may read the private key {place}; take that back with `chmod 600 {place}`");
+        return Err(why.into());
     }
     if !text.trim_start().starts_with(OPENSSH) {
-        return Err(format!("{place} is not in the format of OpenSSH; convert it with `ssh-keygen -p -f {place}`"));
+        let why = format!("{place} is not in the format of OpenSSH; convert it with `ssh-keygen -p -f {place}`");
+        return Err(why.into());
     }
     let key = PrivateKey::from_openssh(&text).map_err(|error| format!("{place} is no SSH key: {error}"))?;
-    usable(&key.algorithm())?;
     allowed(wanted, key.public_key())?;
     let key = if key.is_encrypted() { decrypted(&key, path)? } else { key };
     let signature = key.sign(wanted.namespace, HashAlg::Sha512, wanted.message);
-    signature
-        .and_then(|signature| signature.to_pem(LineEnding::LF))
-        .map_err(|error| format!("{place} could not sign: {error}"))
+    let armored = signature.and_then(|signature| signature.to_pem(LineEnding::LF));
+    Ok(armored.map_err(|error| format!("{place} could not sign: {error}"))?)
 }
 
 /// Whether a key may sign this for the person; else why not, and what would let it.
-fn allowed(wanted: &Wanted<'_>, key: &PublicKey) -> Result<(), String> {
+fn allowed(wanted: &Wanted<'_>, key: &PublicKey) -> Result<(), Unsigned> {
     let known = || wanted.signers.of(wanted.person).any(|line| line.key.key_data() == key.key_data());
-    wanted.signers.allows(wanted.person, key, wanted.namespace, wanted.at).map_err(|why| match known() {
-        true => why,
-        false => format!("{why}; an owner adds:\n{}", line_for(wanted.person, key)),
+    usable(&key.algorithm())?;
+    wanted.signers.allows(wanted.person, key, wanted.namespace, wanted.at).map_err(|why| {
+        Unsigned::NotAllowed(match known() {
+            true => why,
+            false => format!("{why}; an owner adds:\n{}", line_for(wanted.person, key)),
+        })
     })
 }
 
@@ -115,18 +119,19 @@ fn decrypted(key: &PrivateKey, path: &Path) -> Result<PrivateKey, String> {
 }
 
 /// Asks ssh-agent for each key that the person has, until one signs.
-fn with_agent(scratch: &Path, wanted: &Wanted<'_>) -> Result<String, String> {
+fn with_agent(scratch: &Path, wanted: &Wanted<'_>) -> Result<String, Unsigned> {
     if std::env::var_os("SSH_AUTH_SOCK").is_none_or(|socket| socket.is_empty()) {
-        return Err("no ssh-agent is here (SSH_AUTH_SOCK is not set); start one, or give a key file".into());
+        let why = "no ssh-agent is here (SSH_AUTH_SOCK is not set); start one, or give a key file".to_owned();
+        return Err(why.into());
     }
     let may = |key: &&PublicKey| wanted.signers.allows(wanted.person, key, wanted.namespace, wanted.at).is_ok();
     let keys: Vec<&PublicKey> = wanted.signers.of(wanted.person).map(|line| &line.key).filter(may).collect();
     if keys.is_empty() {
-        return Err(format!(
+        return Err(Unsigned::NotAllowed(format!(
             "policies/allowed_signers has no key with which `{}` may sign this now; an owner adds a line such as\n\
              {} namespaces=\"{}\" ssh-ed25519 AAAA…",
             wanted.person, wanted.person, wanted.namespace
-        ));
+        )));
     }
     let mut why = String::new();
     for key in keys {
@@ -141,7 +146,7 @@ fn with_agent(scratch: &Path, wanted: &Wanted<'_>) -> Result<String, String> {
             Err(reason) => why = reason,
         }
     }
-    Err(format!("ssh-agent signs with no key of `{}` ({why}); load it with `ssh-add`", wanted.person))
+    Err(format!("ssh-agent signs with no key of `{}` ({why}); load it with `ssh-add`", wanted.person).into())
 }
 
 /// A signature of the key whose public half is in a file, by way of `ssh-keygen`, which asks ssh-agent.

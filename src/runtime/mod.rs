@@ -40,7 +40,7 @@ pub use progress::{Progress, Stopped};
 pub use redact::{Redaction, plan_redaction, redact};
 pub use request::{NewRequest, RequestError, file_request};
 pub use retry::{retry, retryable};
-pub use signing::{Signer, SigningError, Wanted, sign_trust};
+pub use signing::{Signer, SigningError, Unsigned, Wanted, sign_trust};
 pub use simulate::{Flip, Simulation, answer_word, simulate};
 pub use solver::{Solver, SolverSearch, prove_spec};
 pub use talking::say;

@@ -23,8 +23,23 @@ pub trait Signer: Sync {
     ///
     /// # Errors
     ///
-    /// In words: no key, no passphrase, a key that does not sign for this person.
-    fn sign(&self, wanted: &Wanted<'_>) -> Result<String, String>;
+    /// [`Unsigned`], in words: no key, no passphrase, a key that does not sign for this person.
+    fn sign(&self, wanted: &Wanted<'_>) -> Result<String, Unsigned>;
+}
+
+/// Why a key made no signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsigned {
+    /// The key is not there, is none, or cannot be used.
+    Unusable(String),
+    /// `policies/allowed_signers` does not let it sign this.
+    NotAllowed(String),
+}
+
+impl From<String> for Unsigned {
+    fn from(why: String) -> Self {
+        Self::Unusable(why)
+    }
 }
 
 /// What is to be signed, and for whom.
@@ -45,15 +60,30 @@ pub struct Wanted<'a> {
 /// A signature that there is not.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
-    /// Something does not let it be signed.
+    /// There is no signature, and why.
     #[error("{0}")]
-    Key(String),
+    Unusable(String),
+    /// The key may not sign this for the person.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// The ledger's own keys are not those of its log.
+    #[error("{0}; nothing is signed before that")]
+    Keys(#[from] KeyError),
     /// `policies/allowed_signers` does not load.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     /// The ledger could not be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+impl From<Unsigned> for SigningError {
+    fn from(unsigned: Unsigned) -> Self {
+        match unsigned {
+            Unsigned::Unusable(why) => Self::Unusable(why),
+            Unsigned::NotAllowed(why) => Self::NotAllowed(why),
+        }
+    }
 }
 
 /// The only asking of a question.
@@ -84,12 +114,12 @@ pub(super) async fn sign_answer(
         Ok(keys) => Some(keys),
         // Without them the work goes on, which is said where it stops; others in their place are another matter.
         Err(KeyError::Lost(_)) => None,
-        Err(error) => return Err(SigningError::Key(format!("{error}; nothing is signed before that"))),
+        Err(error) => return Err(error.into()),
     };
     let log = head(workspace.store().as_ref(), keys.as_ref()).await?;
     let statement = statement.map(|statement| ApprovalStatement { log, ..statement });
     let statement = statement.ok_or_else(|| {
-        SigningError::Key(format!("this question cannot be signed; `countersign run {}` asks it anew", state.id))
+        SigningError::Unusable(format!("this question cannot be signed; `countersign run {}` asks it anew", state.id))
     })?;
     sign(workspace, signer, statement, at)
 }
@@ -136,16 +166,17 @@ fn sign<T: Statement>(
     at: Timestamp,
 ) -> Result<Signed<T>, SigningError> {
     let signers = workspace.load_signers()?;
-    let message = canonical(&statement).map_err(|error| SigningError::Key(error.to_string()))?;
+    let message = canonical(&statement).map_err(|error| SigningError::Unusable(error.to_string()))?;
     let (namespace, person) = (statement.namespace(), statement.person());
     let wanted = Wanted { message: &message, namespace, person, signers: &signers, at };
-    let armored = signer.sign(&wanted).map_err(SigningError::Key)?;
+    let armored = signer.sign(&wanted)?;
     Ok(Signed { statement, armored, signers, at })
 }
 
 /// What is stored beside what was signed.
 pub(super) fn signed_documents<T: Statement>(signed: &Signed<T>) -> Result<Vec<Value>, SigningError> {
-    let statement = serde_json::to_value(&signed.statement).map_err(|error| SigningError::Key(error.to_string()))?;
+    let statement =
+        serde_json::to_value(&signed.statement).map_err(|error| SigningError::Unusable(error.to_string()))?;
     Ok(vec![statement, signed.signers.document()])
 }
 

@@ -98,7 +98,7 @@ fn a_key_that_is_not_the_approvers_then_and_there_opens_nothing() {
     let theirs = bench.key_of("rita");
     approve(&theirs).code(4).says("no line for `bea`").says("bea namespaces=\"countersign-gate,");
     approve("../nowhere").code(2).says("ssh-keygen -t ed25519");
-    approve("policies/people.yaml").code(4).says("neither a private nor a public SSH key");
+    approve("policies/people.yaml").code(2).says("neither a private nor a public SSH key");
     let signers = bench.read("policies/allowed_signers");
     for (options, why) in [
         ("namespaces=\"git,countersign-call\"", "does not sign for `countersign-gate`"),
@@ -118,18 +118,18 @@ fn a_key_that_is_not_the_approvers_then_and_there_opens_nothing() {
         assert!(openssh("ssh-keygen", &args, b"", None).status.success());
         path
     };
-    approve(&made("rsa", &["-t", "rsa", "-b", "2048", "-N", ""])).code(4).says("RUSTSEC-2023-0071");
+    approve(&made("rsa", &["-t", "rsa", "-b", "2048", "-N", ""])).code(2).says("RUSTSEC-2023-0071");
     let locked = made("locked", &["-t", "ed25519", "-a", "1", "-N", "a secret"]);
     let public = std::fs::read_to_string(format!("{locked}.pub")).unwrap();
     bench.write("policies/allowed_signers", &format!("{signers}bea {public}"));
-    approve(&locked).code(4).says("locked with a passphrase").says("ssh-add");
+    approve(&locked).code(2).says("locked with a passphrase").says("ssh-add");
     let open = Command::new("chmod").args(["644", &locked]).status().unwrap();
     assert!(open.success());
-    approve(&locked).code(4).says("chmod 600");
+    approve(&locked).code(2).says("chmod 600");
     assert!(Command::new("chmod").args(["600", &locked]).status().unwrap().success());
     assert!(bench.events(&id, "approval.answered").is_empty());
     let typing = format!("approve {id} --digest {digest} --as bea --key '{locked}'");
-    typed(&bench, &typing, "not it\n", None).code(4).shows("not the passphrase");
+    typed(&bench, &typing, "not it\n", None).code(2).shows("not the passphrase");
     typed(&bench, &typing, "a secret\n", None).code(0).shows("bea (signed");
     bench.holds(&id);
 }
@@ -151,12 +151,12 @@ fn ssh_agent_signs_for_whoever_has_it() {
         }
         finish(approve)
     };
-    approve(None, "agent").code(4).says("no ssh-agent is here");
-    approve(Some(&socket), "agent").code(4).says("ssh-add");
+    approve(None, "agent").code(2).says("no ssh-agent is here");
+    approve(Some(&socket), "agent").code(2).says("ssh-add");
     assert!(openssh("ssh-add", &["-q", &key], b"", Some(&socket)).status.success());
     // A public key signs by the agent, also where its private one lies beside it.
     assert!(Path::new(&key).exists());
-    approve(None, bench.outside("bea.pub").to_str().unwrap()).code(4).says("agent");
+    approve(None, bench.outside("bea.pub").to_str().unwrap()).code(2).says("agent");
     // From here on only the agent has it.
     std::fs::remove_file(&key).unwrap();
     approve(Some(&socket), "agent").code(0).shows("bea (signed");
