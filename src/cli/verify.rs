@@ -10,8 +10,8 @@ use crate::{
     engagement::{Body, Event, State},
     facts::AllowedSigners,
     ledger::{
-        Bundle, Problem, TrustBook, Verification, VerifierKey, bundled, read_bundle, read_bundle_file, read_plain,
-        verify_bundle,
+        Bundle, Problem, Subject, TrustBook, Verification, VerifierKey, bundled, read_bundle, read_bundle_file,
+        read_plain, verify_bundle,
     },
     runtime::{AskedAgain, WorkspaceError, ask_again},
 };
@@ -24,6 +24,7 @@ use super::{
     output::{CliError, Code, count, plain, say_json, say_sentence},
     proofs,
     room::with_room,
+    show::outcome_words,
 };
 
 /// `verify`
@@ -320,6 +321,10 @@ pub fn lines(verification: &Verification) -> Vec<String> {
 
 fn lines_of(what: &str, verification: &Verification) -> Vec<String> {
     let mut lines = Vec::new();
+    if let Some(Subject { engagement, title, outcome }) = &verification.of {
+        let ended = outcome.map_or("open", outcome_words);
+        lines.push(format!("{engagement}  {} ({ended})", plain(title)));
+    }
     let head = verification.head.map_or_else(|| "none".to_owned(), |head| head.to_string());
     if verification.ok {
         lines.push(format!("{what} holds: {}, head {head}", count(verification.events, "event")));

@@ -50,7 +50,7 @@ pub use sqlite::{Backup, SqliteStore};
 pub use store::{Append, Filter, Link, Logged, Pending, Store, Which};
 pub use summary::{Status, Summary};
 pub use trust::{TrustBook, TrustError};
-pub use verify::{Problem, Verification, verify, verify_against};
+pub use verify::{Problem, Subject, Verification, verify, verify_against};
 
 use journal::is_logged;
 

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{Digest, EngagementId},
+    artifact::{ArtifactKind, Digest, EngagementId},
     engagement::{Actor, Answer, Body, Event, State},
     facts::{AllowedSigners, Identity},
 };
@@ -32,7 +32,7 @@ pub(super) use signed::breaches;
 pub(super) use stages::{follows, person, unsigned_stages, untrusted, verify_stages};
 
 pub(super) use verification::WITNESSED;
-pub use verification::{Problem, Verification};
+pub use verification::{Problem, Subject, Verification};
 
 use gone::Gone;
 use papers::{Here, Papers};
@@ -87,6 +87,7 @@ pub fn verify_against(
     walk.notes.push(NOT_WITNESSED.into());
     let mut verification = Verification {
         ok: walk.problems.is_empty(),
+        of: walk.subject(),
         events: events.len() as u64,
         head: walk.link.last.map(|last| last.hash),
         freshness: Freshness::NotWitnessed,
@@ -179,6 +180,18 @@ impl Link {
 }
 
 impl Walk<'_> {
+    /// Which engagement this is, in its own words.
+    fn subject(&self) -> Option<Subject> {
+        let state = self.state.as_ref()?;
+        let spec = state.artifact(ArtifactKind::Spec).and_then(|digest| self.papers.document(&digest));
+        let called = spec.as_ref().and_then(|spec| spec.get("title")?.as_str());
+        Some(Subject {
+            engagement: state.id.clone(),
+            title: called.unwrap_or(&state.requested.title).to_owned(),
+            outcome: state.closed.as_ref().map(|closed| closed.outcome),
+        })
+    }
+
     fn problem(&mut self, seq: u64, what: impl Into<String>) {
         self.problems.push(Problem::at(seq, what));
     }

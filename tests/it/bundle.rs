@@ -243,7 +243,12 @@ fn verify_says_what_it_was_given_and_what_it_found_on_a_name_alone() {
     let answers = bench.events(&id, "approval.answered");
     let said = format!("1 answer: gate 1 (the spec) by ada (event {})", answers[0]["seq"]);
     bench.run(&["verify", &id]).code(0).shows("on a name alone").shows(&said);
-    assert_eq!(bench.json(&["verify", &id])["on_a_name"], 1);
+    let verified = bench.json(&["verify", &id]);
+    assert_eq!(verified["on_a_name"], 1);
+    // Which engagement it is, and how it ended.
+    let title = bench.json(&["show", &id])["title"].as_str().unwrap().to_owned();
+    assert_eq!(verified["of"], serde_json::json!({"engagement": id, "title": title, "outcome": null}));
+    bench.run(&["verify", &id]).code(0).shows(&format!("{id}  {title} (open)"));
     // What is neither file nor engagement, in a workspace and outside.
     let alone = tempfile::tempdir().unwrap();
     bench.run(&["verify", "nodir"]).code(2).says("`nodir` is no folder or bundle that is here").says("no engagement");

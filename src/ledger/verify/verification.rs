@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::artifact::Digest;
+use crate::artifact::{Digest, EngagementId, RecordOutcome};
 
 use super::super::{
     log::{Freshness, LogCheck, UNCOVERED},
@@ -16,6 +16,9 @@ use super::super::{
 pub struct Verification {
     /// Whether there is no problem.
     pub ok: bool,
+    /// Which engagement it is of, as far as its chain can be followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<Subject>,
     /// How many events there are.
     pub events: u64,
     /// The hash of the last event, where it can be read; what to compare with what others have seen.
@@ -28,6 +31,17 @@ pub struct Verification {
     pub notes: Vec<String>,
     /// How much rests on a name alone: answers without a signature, approvals that were renewed, and redactions.
     pub on_a_name: u64,
+}
+
+/// The engagement that was verified, in the words of its own chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// Its id.
+    pub engagement: EngagementId,
+    /// What its last spec calls it or, before there is one, its request.
+    pub title: String,
+    /// How it ended; nothing while it is open.
+    pub outcome: Option<RecordOutcome>,
 }
 
 /// Something that is wrong.
@@ -108,7 +122,8 @@ impl Verification {
     /// Of a chain of so many events that was found whole, and of which nobody outside knows.
     pub fn unwitnessed(events: u64) -> Self {
         let (problems, notes) = (Vec::new(), vec![NOT_WITNESSED.into()]);
-        Self { ok: true, events, head: None, freshness: Freshness::NotWitnessed, problems, notes, on_a_name: 0 }
+        let freshness = Freshness::NotWitnessed;
+        Self { ok: true, of: None, events, head: None, freshness, problems, notes, on_a_name: 0 }
     }
 
     /// Keeps as many problems as anybody reads; of the others their number is said.
