@@ -142,8 +142,9 @@ pub fn cosigned(checkpoints: &[(Checkpoint, Note)], called: &str) -> Option<Stri
     })
 }
 
-/// What to say of files in an exported folder that nothing was held against.
-pub fn not_checked(folder: &Path, bundle: &Bundle) -> Vec<String> {
+/// What to say of files in an exported folder that nothing was held against. Where a chain is broken nobody can say which
+/// files belong to it.
+pub fn not_checked(folder: &Path, bundle: &Bundle, whole: bool) -> Vec<String> {
     let told: BTreeSet<String> = bundle
         .told()
         .iter()
@@ -172,7 +173,7 @@ pub fn not_checked(folder: &Path, bundle: &Bundle) -> Vec<String> {
         let (are, were) = if names.len() == 1 { ("is", "was") } else { ("are", "were") };
         (!names.is_empty()).then(|| format!("{} {are} {why} and {were} not checked", listed(names)))
     };
-    let strange = said(strange, "nothing that `countersign export` writes");
+    let strange = said(strange, "nothing that `countersign export` writes").filter(|_| whole);
     said(reading, "for reading").into_iter().chain(strange).collect()
 }
 

@@ -304,7 +304,7 @@ fn check_files(folder: &Path, bundle: &Bundle, verification: &mut Verification) 
         let seq = events.iter().rev().find(filed).map_or(state.seq, |event| event.seq);
         verification.problems.push(Problem::at(seq, what));
     }
-    verification.notes.extend(not_checked(folder, bundle));
+    verification.notes.extend(not_checked(folder, bundle, verification.ok));
 }
 
 fn unverified(error: crate::ledger::LedgerError) -> CliError {

@@ -193,6 +193,9 @@ impl Walk<'_> {
     }
 
     fn problem(&mut self, seq: u64, what: impl Into<String>) {
+        // A problem begins with its place by itself.
+        let what = what.into();
+        let what = what.strip_prefix(&format!("event {seq} ")).map(str::to_owned).unwrap_or(what);
         self.problems.push(Problem::at(seq, what));
     }
 

@@ -329,6 +329,11 @@ fn files_of_a_folder_that_nothing_was_held_against_are_named() {
     let said = bench.run(&["verify", name]).code(0).shows("approved.txt and blobs/0000");
     said.shows(".json are nothing that `countersign export` writes and were not checked");
     bench.run(&["verify", name, "--key", "x+1+A"]).code(2);
+    // Which files belong to a broken chain nobody can say.
+    let events = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
+    std::fs::write(folder.join("events.jsonl"), events.replacen("\"at\":\"20", "\"at\":\"19", 2)).unwrap();
+    let broken = bench.run(&["verify", name]).code(5).shows("event 1: says that its hash is sha256:");
+    assert!(!broken.out.contains("nothing that"), "{}", broken.out);
 }
 
 #[test]
