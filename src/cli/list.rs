@@ -1,6 +1,6 @@
 //! `countersign list`, `inbox` and `blueprints`.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::json;
 
 use crate::{
@@ -151,6 +151,12 @@ fn show(global: &Global, summaries: &[Summary], empty: &str) -> Result<Code, Cli
             summary.updated_at.strftime("%Y-%m-%d %H:%MZ").to_string(),
             plain(&summary.title),
         ]);
+    }
+    // These are short, and no word of theirs is broken where a terminal is narrow.
+    for short in [0, 1, 4] {
+        if let Some(column) = table.column_mut(short) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     say(table.trim_fmt());
     Ok(Code::Done)

@@ -11,7 +11,7 @@ use crate::engagement::{
 use super::{
     args::{Global, Log},
     context::Context,
-    output::{CliError, Code, about, count, money, plain, say, say_json},
+    output::{CliError, Code, about, count, money, plain, say, say_json, say_sentence},
     proofs,
     show::outcome_words,
     teller::outcome_word,
@@ -53,7 +53,7 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
         });
     }
     for event in &events {
-        say(line(event, &blobs));
+        say_sentence(line(event, &blobs));
     }
     Ok(Code::Done)
 }
