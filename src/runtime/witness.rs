@@ -184,6 +184,8 @@ async fn to_git(store: &dyn Store, folder: &Path, push: bool) -> Result<(), Unpu
         for name in ELSEWHERE {
             command.env_remove(name);
         }
+        // Nobody is asked for a password in the middle of something else.
+        command.env("GIT_TERMINAL_PROMPT", "0");
         command.arg("-C").arg(folder).args(args);
         run(command, "", PATIENCE)
     };

@@ -1,7 +1,7 @@
 //! Where checkpoints are published: a file, a repository, a command; and what is done with a ledger that has not all that
 //! it signed.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use crate::{
     bench::{Answer, Bench, command, finish},
@@ -101,8 +101,14 @@ fn what_was_not_pushed_is_pushed_when_it_can_be() {
     bench.drive(&id, 3);
     bench.run(&["reject", &id, "--reason", "not now"]).code(0).says("(fatal: ");
     fs::rename(&away, &remote).unwrap();
+    // A remote that wants a password is told that nobody is there to type one.
+    let hook = own.join(".git/hooks/pre-push");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, "#!/bin/sh\nprintf %s \"${GIT_TERMINAL_PROMPT-asks}\" > ../prompts\n").unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
     let told = bench.run(&["run", &id]);
     assert!(!told.err.contains("not published"), "{}", told.err);
+    assert_eq!(fs::read_to_string(bench.outside("prompts")).unwrap(), "0");
     assert_eq!(git_in(&remote, &["log", "--all", "--format=%s"]).lines().count(), 1);
 }
 
