@@ -25,8 +25,8 @@ pub(super) struct Circumstances {
     pub(super) window_open: bool,
     pub(super) on_contract: bool,
     pub(super) approved_in: Option<Role>,
-    /// The role of a yes that was of another tool or target than these are now: it is none, and is asked for anew.
-    pub(super) stale: Option<Role>,
+    /// Whether there was a yes, of another tool or target than these are now: it is none, and is asked for anew.
+    pub(super) stale: bool,
     undo_of: Option<String>,
     approved_by: BTreeSet<Role>,
 }
@@ -54,7 +54,7 @@ impl Circumstances {
             on_contract,
             undo_of,
             approved_in,
-            stale: None,
+            stale: false,
             approved_by: [Role::Approver, Role::Owner].into_iter().filter(approved).collect(),
         }
     }
@@ -69,7 +69,8 @@ impl Circumstances {
         if self.approved_in.is_some()
             && since_agreed(view, catalog, (tool, target, digest), self.recovery, moment.now).is_some()
         {
-            self.stale = self.approved_in.take();
+            self.stale = true;
+            self.approved_in = None;
             self.approved_by.clear();
         }
         self

@@ -190,12 +190,14 @@ fn layers(
         Verdict::Deny => Some(Refused::Denied),
         Verdict::Escalate(role) => Some(Refused::NeedsApproval(role)),
         Verdict::Allow => {
-            circumstances.stale.map(Refused::NeedsApproval).or_else(|| step_approval(view, proposal, approved_in))
+            // Where no rule asks any more, whoever may approve may say yes again.
+            let anew = circumstances.stale.then_some(Refused::NeedsApproval(Role::Approver));
+            step_approval(view, proposal, approved_in).or(anew)
         }
     };
-    if let (Verdict::Allow, Some(_)) = (ruling.verdict, circumstances.stale) {
+    if ruling.verdict == Verdict::Allow && circumstances.stale {
         let reason = format!("{target} or the tool is not what it was when somebody said yes to this call");
-        rules.push(Spoke { layer: Layer::Gate, rule: "approval.void".into(), reason });
+        rules.push(Spoke { layer: Layer::Gate, rule: "approval.stale".into(), reason });
     }
     let grants = Grants { view, tool, proposal, digest, first: ruling.grant, also: ruling.also };
     if let Some(verdict @ Refused::Denied) = verdict {
