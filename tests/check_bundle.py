@@ -42,6 +42,9 @@ for folder in ("", "trust/"):
         name, end = f"{folder}signatures/{count}", re.sub(r"[^0-9]", "", event["at"])[:14] + "Z"
         for end_of in (".json", ".sig", ".allowed_signers"): files.get(name + end_of) or wrong(name + end_of, "is missing")
         if sha256(files[name + ".json"]) != signature["statement"][7:]: wrong(place, "is signed over something else")
+        kept = json.loads(files.get(f"blobs/{signature['signers'][7:]}.json") or wrong(place, "names signers that are missing"))
+        if (files[name + ".sig"], files[name + ".allowed_signers"]) != (signature["armored"].encode(), kept["text"].encode()):
+            wrong(place, "has another signature, or other signers, beside it than it says")
         says, is_of = json.loads(files[name + ".json"]), event["actor"]["person"]["name"]
         same = all(body.get(name, [] if name == "calls" else None) == said for name, said in says.items() if name not in MORE)
         said = (says["head"], says["person"], says.get("engagement", of))

@@ -266,16 +266,8 @@ pub(super) fn retry(state: &State, retried: Retried, roles: &BTreeSet<Role>) -> 
         return wrong("no step failed in a way that can be tried again");
     }
     for (node, attempt) in &retried.nodes {
-        let known = state.nodes.iter().find(|(id, _)| id.as_str() == node);
-        // What was accepted after a failure was accepted once.
-        let known = known.filter(|(id, _)| state.wanted_after(id).is_none());
-        let begins = known.and_then(|(id, settled)| match settled.outcome {
-            NodeOutcome::Failed if !settled.changed => Some(state.attempt(id) + 1),
-            NodeOutcome::Undone => Some(state.attempt(id) + 1),
-            NodeOutcome::NotRun => Some(state.attempt(id)),
-            _ => None,
-        });
-        if begins != Some(*attempt) {
+        let known = state.nodes.keys().find(|id| id.as_str() == node);
+        if known.and_then(|id| state.tried_again(id)) != Some(*attempt) {
             return wrong(format!("step {node} cannot be tried again in attempt {attempt}"));
         }
     }

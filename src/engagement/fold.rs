@@ -148,7 +148,8 @@ impl State {
                     self.asked_at = Some(event.at);
                 }
                 self.barred = asked.barred.clone();
-                self.signed = asked.needs_signature();
+                // What once needed a signature is not undone on a name by asking something that needs none.
+                self.signed |= asked.needs_signature();
                 let kind = match asked.about {
                     About::Gate1 => Some(ArtifactKind::Spec),
                     About::Gate2 => Some(ArtifactKind::Design),

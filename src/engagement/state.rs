@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, ToolName},
     facts::Role,
-    flow::Settled,
+    flow::{NodeOutcome, Settled},
 };
 
 use super::{
@@ -64,7 +64,7 @@ pub struct State {
     pub asked: Option<Asked>,
     /// Who may not say yes in this engagement, as the last question said.
     pub barred: BTreeSet<String>,
-    /// Whether a yes in this engagement needs a signature, as the last question said.
+    /// Whether a question of this engagement needed a signature for a yes.
     pub signed: bool,
     /// When the open question was asked.
     pub asked_at: Option<Timestamp>,
@@ -256,6 +256,18 @@ impl State {
     /// The attempt that a node is in.
     pub fn attempt(&self, node: &NodeId) -> u32 {
         self.attempts.get(node).copied().unwrap_or(1)
+    }
+
+    /// The attempt in which a node that is over would be tried again; nothing where it cannot be.
+    pub fn tried_again(&self, node: &NodeId) -> Option<u32> {
+        // What was accepted after a failure was accepted once.
+        let settled = self.nodes.get(node).filter(|_| self.wanted_after(node).is_none())?;
+        match settled.outcome {
+            NodeOutcome::Failed if !settled.changed => Some(self.attempt(node) + 1),
+            NodeOutcome::Undone => Some(self.attempt(node) + 1),
+            NodeOutcome::NotRun => Some(self.attempt(node)),
+            _ => None,
+        }
     }
 
     /// The highest role that a call was approved in, while an approval of it is unused and has not ended.

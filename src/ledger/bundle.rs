@@ -32,7 +32,7 @@ use super::{
     plain::{read_plain, sibling},
     signatures::{SIGNATURES, compare_signatures, signature_files},
     store::{Logged, Store},
-    verify::{Problem, Verification, untrusted, verify_against},
+    verify::{Problem, Verification, ran_at, untrusted, verify_against},
 };
 
 pub(super) const EVENTS: &str = "events.jsonl";
@@ -176,15 +176,18 @@ impl Bundle {
         untrusted(&events, trust, &|digest| self.blobs.get(digest).cloned())
     }
 
-    /// Whether something was asked at a trust stage above the first, which rests on the chain of stages.
+    /// Whether something was asked at a trust stage above the first, or changed at one without an approval, which rests on
+    /// the chain of stages.
     pub fn rests_on_trust(&self) -> bool {
-        let asked = |bytes: &Vec<u8>| {
-            chain::read(bytes).is_ok_and(|event| match event.body {
+        let read = |digest: &Digest| serde_json::from_slice(self.blobs.get(digest)?).ok();
+        let above = |bytes: &Vec<u8>| {
+            chain::read(bytes).is_ok_and(|event| match &event.body {
                 Body::Asked(asked) => asked.stage > *STAGES.start(),
+                Body::Allowed(allowed) => ran_at(allowed, &read).is_some_and(|stage| stage > *STAGES.start()),
                 _ => false,
             })
         };
-        self.events.iter().any(asked)
+        self.events.iter().any(above)
     }
 
     /// Verifies it.

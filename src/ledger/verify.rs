@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(super) use signed::breaches;
-pub(super) use stages::{follows, person, unsigned_stages, untrusted, verify_stages};
+pub(super) use stages::{follows, person, ran_at, unsigned_stages, untrusted, verify_stages};
 
 pub(super) use verification::WITNESSED;
 pub use verification::{Problem, Subject, Verification};

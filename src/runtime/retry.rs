@@ -65,18 +65,8 @@ pub fn retryable(journal: &Journal) -> Vec<(&FlowNode, u32)> {
     let state = journal.state();
     let over = state.cancelled.is_some() || !state.gate_open(Gate::One) || !state.gate_open(Gate::Two);
     let nodes = journal.documents().flow().filter(|_| !over).into_iter().flat_map(|flow| &flow.nodes);
-    let mut found: Vec<(&FlowNode, u32)> = nodes
-        .filter_map(|node| {
-            let settled = state.nodes.get(&node.id).filter(|_| state.wanted_after(&node.id).is_none())?;
-            let attempt = match settled.outcome {
-                NodeOutcome::Failed if !settled.changed => state.attempt(&node.id) + 1,
-                NodeOutcome::Undone => state.attempt(&node.id) + 1,
-                NodeOutcome::NotRun => state.attempt(&node.id),
-                _ => return None,
-            };
-            Some((node, attempt))
-        })
-        .collect();
+    let mut found: Vec<(&FlowNode, u32)> =
+        nodes.filter_map(|node| Some((node, state.tried_again(&node.id)?))).collect();
     let outcome = |node: &NodeId| state.nodes.get(node).map(|settled| settled.outcome);
     let done = |node: &NodeId| {
         matches!(outcome(node), Some(NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped))

@@ -1,5 +1,5 @@
 """Makes a bundle anew with something done to it and a manifest that is right about it: FORGERY BUNDLE FORGED"""
-import hashlib, io, json, sys, tarfile
+import hashlib, io, json, subprocess, sys, tarfile, tempfile
 
 forgery, source, target = sys.argv[1:]
 with tarfile.open(source, "r:") as tar:
@@ -44,6 +44,16 @@ if forgery == "blob":
 elif forgery == "signature":
     other = next(n for n, line in enumerate(lines) if n > answer and b'"kind":"approval.answered"' in line)
     files[f"signatures/{answer + 1}.sig"] = files[f"signatures/{other + 1}.sig"]
+elif forgery == "stranger":
+    # The same statement, signed by a key that nobody knows, beside signers who name it.
+    name = f"signatures/{answer + 1}"
+    with tempfile.TemporaryDirectory() as temp:
+        keygen = lambda *args, **more: subprocess.run(["ssh-keygen", "-q", *args], check=True, capture_output=True, **more).stdout
+        keygen("-t", "ed25519", "-N", "", "-f", temp + "/key")
+        public = open(temp + "/key.pub").read()
+        said = keygen("-Y", "sign", "-n", "countersign-gate", "-f", temp + "/key", input=files[name + ".json"])
+    who = json.loads(lines[answer])["actor"]["person"]["name"]
+    files[name + ".sig"], files[name + ".allowed_signers"] = said, f"{who} {public}".encode()
 elif forgery == "missing":
     del files[f"signatures/{answer + 1}.sig"]
 elif forgery == "statement":

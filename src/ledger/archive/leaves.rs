@@ -27,8 +27,9 @@ impl Contents {
         self.log.contains_key(LEAVES)
     }
 
-    /// What is wrong with the leaves, or shows that the chains here are not all that the log has of them.
-    pub(super) fn hold_to_all_leaves(&self, told: &Told) -> Vec<Problem> {
+    /// What is wrong with the leaves, or shows that the chains here are not all that the log has of them, or that the log is
+    /// not the one of which checkpoints were published.
+    pub(super) fn hold_to_all_leaves(&self, told: &Told, published: &[&(Checkpoint, Note)]) -> Vec<Problem> {
         let Some(bytes) = self.log.get(LEAVES) else { return Vec::new() };
         let wrong = |what: String| vec![Problem::with(format!("{LOG}/{LEAVES}"), what)];
         let proof = self.log.get(PROOF).and_then(|bytes| serde_json::from_slice::<InclusionProof>(bytes).ok());
@@ -48,6 +49,15 @@ impl Contents {
             return wrong(format!("is not the log of the checkpoint in {LOG}/{PROOF}, of {} leaves", checkpoint.size));
         }
         let mut found = Vec::new();
+        for (theirs, _) in published.iter().filter(|(theirs, _)| theirs.size <= tree.size()) {
+            if tree.root_at(theirs.size) != Some(theirs.root) {
+                found.extend(wrong(format!(
+                    "the published checkpoint of {} leaves is over others than the first {0} here: one was changed, left out \
+                     or put in (a fork)",
+                    theirs.size
+                )));
+            }
+        }
         for (seq, seen) in self.engagement.logs_seen() {
             if seen.size <= tree.size() && tree.root_at(seen.size) != Some(seen.root) {
                 let what = format!("whoever signed this saw another log of {} leaves than is here", seen.size);

@@ -123,6 +123,22 @@ fn the_whole_log_shows_that_it_has_nothing_else_of_what_is_here() {
         let found = verify_bundle(&with(&leaves, ours, stages).pack().unwrap(), None, &published(&leaves));
         assert!(!found.ok && said(&found).iter().any(|problem| problem.contains(says)), "{says}: {:?}", said(&found));
     }
+    // What was published before is over the first of these, or this is another log; so where two logs were published.
+    let mut rewritten = leaves.clone();
+    rewritten[0] = other(9);
+    let last = [checkpoint(&leaves, 2), checkpoint(&leaves[..2], 1)];
+    let found = verify_bundle(&with(&leaves, 3, Some(2)).pack().unwrap(), None, &last);
+    assert!(found.ok, "{:?}", said(&found));
+    for (published, says) in [
+        (
+            [checkpoint(&leaves, 2), checkpoint(&rewritten[..2], 1)],
+            "log/leaves.jsonl: the published checkpoint of 2 leaves",
+        ),
+        ([checkpoint(&rewritten[..1], 1), checkpoint(&leaves[..1], 1)], "two checkpoints of 1 leaves were published"),
+    ] {
+        let found = verify_bundle(&with(&leaves, 3, Some(2)).pack().unwrap(), None, &published);
+        assert!(!found.ok && said(&found).iter().any(|problem| problem.contains(says)), "{says}: {:?}", said(&found));
+    }
     // Leaves that are not those of the checkpoint, or of none.
     let mut others = with(&leaves, 3, Some(2));
     all(&mut others, &leaves[..4]);
@@ -301,6 +317,10 @@ fn published_checkpoints_witness_a_bundle_or_show_that_it_is_of_another_log() {
     assert_eq!(found.freshness, Freshness::Witnessed { size: 5, seq: Some(20) });
     assert!(found.notes.iter().any(|note| note.starts_with("witnessed: up to event 20, by a published")), "{found:?}");
     assert!(!found.notes.iter().any(|note| note.contains("not witnessed")), "{found:?}");
+    // One that was published later shows more than is here.
+    let later = checkpoint(&[&leaves[..], &[other(4)]].concat(), 2);
+    let found = against(&[own.clone(), later]);
+    assert!(found.notes.iter().any(|note| note.contains("a checkpoint of 6 leaves was published too")), "{found:?}");
     // Of others nothing follows.
     let found = against(&[checkpoint(&leaves[..2], 1), longer]);
     assert!(found.ok && found.freshness == Freshness::NotWitnessed);

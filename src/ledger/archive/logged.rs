@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     artifact::{EngagementId, LedgerId, canonical},
-    engagement::{Body, Event},
+    engagement::Event,
 };
 
 use super::{
@@ -83,6 +83,7 @@ impl Contents {
             own
         };
         let mut found = self.seen_otherwise(&keys, &published);
+        found.extend(forked(&keys, &published));
         found.extend(self.signed_by_a_replaced_key(&keys, &published));
         let engagement = told.engagement.first().map(|first| first.engagement.clone());
         let chains = [
@@ -116,7 +117,8 @@ impl Contents {
                 },
             }
         }
-        found.extend(self.hold_to_all_leaves(told));
+        let signed = |(theirs, note): &&&(Checkpoint, Note)| keys.signer_of(note, theirs.size).is_ok();
+        found.extend(self.hold_to_all_leaves(told, &published.iter().filter(signed).copied().collect::<Vec<_>>()));
         if !published.is_empty() && !self.trust_is_covered(told, &published) {
             verification.freshness = Freshness::NotWitnessed;
             verification.notes.retain(|note| !note.starts_with(WITNESSED));
@@ -131,8 +133,7 @@ impl Contents {
     /// Whether what was published covers the whole chain of trust stages, or nothing rests on it: else a stage that was taken
     /// back may have been cut off, or left out of what is here.
     fn trust_is_covered(&self, told: &Told, published: &[&(Checkpoint, Note)]) -> bool {
-        let raised = |event: &Event| matches!(&event.body, Body::Asked(asked) if asked.stage > 1);
-        if !told.engagement.iter().any(raised) {
+        if !self.engagement.rests_on_trust() {
             return true;
         }
         if !self.has_all_leaves() {
@@ -264,6 +265,14 @@ impl Contents {
         if chain.proof != PROOF || published.is_empty() {
             return Ok(());
         }
+        let signed = |(theirs, note): &&&(Checkpoint, Note)| keys.signer_of(note, theirs.size).is_ok();
+        let last = published.iter().filter(signed).map(|(theirs, _)| theirs.size).max();
+        if let Some(last) = last.filter(|last| *last > size) {
+            verification.notes.push(format!(
+                "a checkpoint of {last} leaves was published too, and this goes up to {size}: what was done after that is not \
+                 here; `export --bundle --against` proves it under the last one"
+            ));
+        }
         let seq = proof.leaf.seq;
         if let (true, Some(later)) = (same, later) {
             verification.unwitnessed_because(&format!(
@@ -335,6 +344,17 @@ impl Contents {
     pub(super) fn log_files(&self) -> BTreeMap<String, Vec<u8>> {
         self.log.iter().map(|(name, bytes)| (path(name), bytes.clone())).collect()
     }
+}
+
+/// Where two different logs of one size were published.
+fn forked(keys: &KeyHistory, published: &[&(Checkpoint, Note)]) -> Option<Problem> {
+    let mut roots = BTreeMap::new();
+    let signed = published.iter().filter(|(theirs, note)| keys.signer_of(note, theirs.size).is_ok());
+    let size = signed
+        .map(|(theirs, _)| theirs)
+        .find(|theirs| *roots.entry(theirs.size).or_insert(theirs.root) != theirs.root)?;
+    let what = format!("two checkpoints of {} leaves were published over different ones (a fork)", size.size);
+    Some(Problem::with(path(PUBLIC_KEYS), what))
 }
 
 fn path(name: &str) -> String {

@@ -137,6 +137,28 @@ fn a_trust_stage_that_was_never_given_is_found() {
 }
 
 #[test]
+fn a_change_that_says_it_ran_at_a_trust_stage_that_was_never_given_is_found() {
+    let mut story = Story::whole("k7m2q");
+    let basis = story.document(&json!({"standing": {"stage": 2}}));
+    for (.., body) in &mut story.events {
+        match body {
+            Body::Allowed(act) if act.approved => {
+                (act.decided_on, act.counts, act.approved) =
+                    (basis, act.purpose.node().map(ToString::to_string), false);
+            }
+            Body::Answered(answered) => answered.calls.clear(),
+            _ => {}
+        }
+    }
+    story.reconcile();
+    let found = said(&check(&contents(&story).pack().unwrap()));
+    assert!(
+        found.len() == 1 && found[0].contains("c2 allowed as a change at trust stage 2, which the chain"),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn a_trust_stage_that_was_given_later_or_taken_back_before_is_found_where_the_clocks_cannot_explain_it() {
     let blueprint = digest_of(&from_blueprint().0.blueprint).unwrap();
     let story = at_stage_2(&["lab"], |_| ());

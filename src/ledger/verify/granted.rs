@@ -32,6 +32,9 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, at: Timestamp, paper
         found.push(format!("{call} allowed without using the approval that names it"));
     } else if allowed.counts.is_some() && assisted_as_shipped(allowed, papers) {
         found.push(format!("{call} allowed as a change at trust stage 1, which nobody approved"));
+    } else if allowed.counts.is_some() && grounds::kept(state, papers) && papers.document(&allowed.decided_on).is_none()
+    {
+        found.push(format!("{call} allowed as a change that nobody approved, and what let it through is not here"));
     }
     match &allowed.purpose {
         Purpose::Act { node, attempt, .. } if *attempt != state.attempt(node) => {

@@ -137,6 +137,16 @@ fn a_call_that_no_grant_lets_through_is_found_though_every_link_holds() {
             SETTLED + 1,
             "as effect 2 under `build.0`, which allows 1",
         ),
+        (
+            "a proposal that is counted as a step",
+            |s| {
+                call(s, ACT).counts = Some(node().to_string());
+                another(s, Purpose::Proposed { n: 3 }, "build.0");
+                call(s, SETTLED + 1).counts = Some(node().to_string());
+            },
+            SETTLED + 1,
+            "and counted as something else",
+        ),
     ];
     for (name, forge, at, what) in table {
         let found = found(forge);

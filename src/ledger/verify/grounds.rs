@@ -312,6 +312,18 @@ fn at_call(state: &State, papers: &Papers<'_>) -> Option<Arc<Grounds>> {
     papers.grounds(&state.opened_on()?)
 }
 
+/// Whether what calls are decided on now lies beside the chain: of chains of before it may not.
+pub(super) fn kept(state: &State, papers: &Papers<'_>) -> bool {
+    at_call(state, papers).is_some()
+}
+
+/// Whether an argument is what a tool takes where none is given, as far as its definition is here.
+pub(super) fn by_default(state: &State, tool: &ToolName, name: &str, value: &Value, papers: &Papers<'_>) -> bool {
+    let Some(grounds) = at_call(state, papers) else { return true };
+    let Some(tool) = grounds.tools.get(tool).and_then(Option::as_ref) else { return true };
+    tool.args.properties.get(name).is_some_and(|of| of.default.as_ref() == Some(value))
+}
+
 /// Whether a call goes on though targets changed, and looks with tools that did: it looks at what was done, takes it back,
 /// or is of a step that runs at the end whatever happened.
 pub(super) fn goes_on(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> bool {

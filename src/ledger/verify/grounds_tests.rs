@@ -435,3 +435,32 @@ fn gate_2_rests_on_what_gate_1_rests_on() {
         "{found}"
     );
 }
+
+#[test]
+fn an_argument_that_was_not_shown_is_only_what_the_tool_takes_by_default() {
+    let story = Told::default().story();
+    let events: Vec<Event> = story.sealed().into_iter().map(|sealed| sealed.event).collect();
+    let (state, papers) = (State::replay(&events).unwrap(), Papers::new(&story.blobs));
+    let tool = "dns.records.list".parse().unwrap();
+    let takes = |name: &str, value: Value| grounds::by_default(&state, &tool, name, &value, &papers);
+    assert!(takes("most", json!(100)));
+    for (name, value) in [("most", json!(7)), ("view", json!("inside")), ("purge", json!(true))] {
+        assert!(!takes(name, value), "{name}");
+    }
+}
+
+#[test]
+fn what_let_a_change_through_is_here_or_somebody_approved_it() {
+    let told = |here: bool| Told {
+        events: Box::new(move |story: &mut Story| {
+            let basis = json!({"standing": {"stage": 2}});
+            let basis = if here { story.document(&basis) } else { digest_of(&basis).unwrap() };
+            let Body::Allowed(call) = &mut story.events[READ].2 else { panic!() };
+            (call.counts, call.decided_on) = (Some("web01".into()), basis);
+        }),
+        ..Told::default()
+    };
+    let says = "allowed as a change that nobody approved, and what let it through is not here";
+    assert!(told(false).found().contains(says), "{}", told(false).found());
+    assert!(!told(true).found().contains(says), "{}", told(true).found());
+}

@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use crate::{
     artifact::{ArtifactKind, Digest, EngagementId, LedgerId, digest_bytes, digest_of},
-    engagement::{Actor, Body, Event, Head, RequestDocument, Signature, Signed, TrustSet, TrustStatement},
+    engagement::{
+        About, Actor, Asked, Body, CallAllowed, Event, Head, RequestDocument, Signature, Signed, TrustSet,
+        TrustStatement,
+    },
     facts::{AllowedSigners, IdentityMeans, STAGES, Scope, Trust},
 };
 
@@ -106,8 +109,8 @@ pub(in crate::ledger) fn verify_stages(
 
 /// Questions that were asked at a trust stage which the ledger's chain of stages never gave: each environment that one
 /// reaches must have been trusted so far when it was asked, for the blueprint that the engagement was requested from, and
-/// the spec must be the one that this blueprint gives. So it is with what policy answered, when it did. Each chain says
-/// its own times, which are only as good as the clock and whoever wrote them: they must agree to within [`CLOCK`].
+/// the spec must be the one that this blueprint gives. So it is with what policy answered, when it did, and with a change
+/// that nobody approved, by what it says that it was decided on. Each chain says its own times, which are only as good as the clock and whoever wrote them: they must agree to within [`CLOCK`].
 pub(in crate::ledger) fn untrusted(
     events: &[Event],
     trust: &[Event],
@@ -116,36 +119,46 @@ pub(in crate::ledger) fn untrusted(
     let given = given(trust);
     let read = |digest: &Digest| serde_json::from_slice::<Value>(&blob(digest)?).ok();
     let blueprint = events.first().and_then(|first| blueprint(first, &read));
-    let (mut found, mut spec, mut open) = (Vec::new(), None, None);
+    let (mut found, mut spec, mut open, mut gate) = (Vec::new(), None, None, None);
     for event in events {
-        let (asked, what) = match &event.body {
+        if let Body::Asked(asked) = &event.body
+            && matches!(asked.about, About::Gate1 | About::Gate2)
+        {
+            gate = Some(asked.request);
+        }
+        let (request, stage, what) = match &event.body {
             Body::Filed(filed) if filed.artifact == ArtifactKind::Spec => {
                 spec = Some(filed.digest);
                 continue;
             }
             Body::Asked(asked) if asked.stage > *STAGES.start() => {
-                (&**open.insert(asked), format!("a question about {} at trust stage {}", asked.about, asked.stage))
+                let Asked { about, stage, request, .. } = &**open.insert(asked);
+                (Some(*request), *stage, format!("a question about {about} at trust stage {stage}"))
             }
             Body::Asked(_) => {
                 open = None;
                 continue;
             }
             Body::Answered(answered) if answered.policy.is_some() => match open {
-                Some(asked) => {
-                    (asked, format!("an answer about {} by policy at trust stage {}", asked.about, asked.stage))
+                Some(Asked { about, stage, request, .. }) => {
+                    (Some(*request), *stage, format!("an answer about {about} by policy at trust stage {stage}"))
                 }
+                None => continue,
+            },
+            Body::Allowed(allowed) => match ran_at(allowed, &read).filter(|stage| stage > STAGES.start()) {
+                Some(stage) => (gate, stage, format!("{} allowed as a change at trust stage {stage}", allowed.call)),
                 None => continue,
             },
             _ => continue,
         };
-        let request = read(&asked.request);
+        let request = request.and_then(|request| read(&request));
         let facts = |field: &str| request.as_ref().and_then(|request| request.pointer(&format!("/facts/{field}")));
         let names: Vec<&str> =
             facts("environments").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let trusted = |name: &str| {
             let (is, _) = blueprint.as_ref()?;
             let scope = Scope { blueprint: *is, environment: name.to_owned() };
-            given.get(&scope).map(|spans| in_force(spans, asked.stage, event.at))
+            given.get(&scope).map(|spans| in_force(spans, stage, event.at))
         };
         let untrusted = names.iter().find_map(|name| trusted(name).unwrap_or(Some(Untrusted::Never)));
         if names.is_empty() || untrusted == Some(Untrusted::Never) {
@@ -162,6 +175,14 @@ pub(in crate::ledger) fn untrusted(
         }
     }
     found
+}
+
+/// The trust stage at which a change that nobody approved was let through, as it says itself; nothing of other calls.
+pub(in crate::ledger) fn ran_at(allowed: &CallAllowed, read: &dyn Fn(&Digest) -> Option<Value>) -> Option<u8> {
+    if allowed.approved || allowed.counts.is_none() {
+        return None;
+    }
+    read(&allowed.decided_on)?.pointer("/standing/stage")?.as_u64().map(|stage| u8::try_from(stage).unwrap_or(u8::MAX))
 }
 
 /// A clock may go back an hour and forward a day, so the times of two chains are apart no more than this where each was

@@ -15,7 +15,7 @@ use crate::{
     flow::NodeOutcome,
 };
 
-use super::Papers;
+use super::{Papers, grounds};
 
 /// What is wrong with a call that was allowed for a step, or to look at one.
 pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Vec<String> {
@@ -52,15 +52,29 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
                 found.push(format!("{call} allowed as step {id} without being counted, and the step changes things"));
             }
         }
+        // What is proposed by hand or by a model stands for itself.
+        Purpose::Proposed { .. } | Purpose::Turn { .. }
+            if allowed.counts.as_ref().is_some_and(|counts| *counts != allowed.digest.to_string()) =>
+        {
+            found.push(format!("{call} allowed {}, and counted as something else", allowed.purpose.words()));
+        }
         Purpose::Undo { node: id } => {
             let undo = node(id).and_then(|node| node.undo.as_ref());
             let given = given(&allowed.args, papers);
+            let acted = sent(state, id).and_then(|act| act.target.as_ref());
+            if acted.is_some_and(|acted| *acted != allowed.target) {
+                found.push(format!("{call} allowed to undo {id} on another target than it acted on"));
+            }
             // Where somebody accepted another state before it, it is taken back to that one.
             let otherwise = state.deviation_at(id).is_some_and(|deviation| deviation.accepted_by.is_some());
             if let (Some(undo), Some(given)) = (undo, given) {
                 let as_shown =
                     undo.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)));
-                let same = as_shown || otherwise;
+                // What was not shown is what the tool takes where nothing is given.
+                let chosen = |(name, value): (&String, &Value)| {
+                    undo.args.contains_key(name) || grounds::by_default(state, &allowed.tool, name, value, papers)
+                };
+                let same = (as_shown || otherwise) && given.iter().all(chosen);
                 if undo.tool != allowed.tool || !same {
                     found.push(format!("{call} allowed to undo {id} otherwise than gate 2 was shown"));
                 }

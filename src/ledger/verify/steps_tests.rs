@@ -214,6 +214,16 @@ fn a_step_that_was_called_otherwise_is_found_though_every_link_holds() {
             "otherwise than gate 2 was shown",
         ),
         (
+            "taken back elsewhere",
+            |s| {
+                settle(s, NodeOutcome::Failed, true);
+                put(s, AS_BUILT, 3, Agent::Build, Purpose::Undo { node: node() });
+                call(s, AS_BUILT).target = "sw02".into();
+            },
+            AS_BUILT,
+            "on another target than it acted on",
+        ),
+        (
             "after the build",
             |s| {
                 let again = Purpose::Act { node: node(), attempt: 1, r#try: 1 };
