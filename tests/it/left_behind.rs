@@ -38,10 +38,42 @@ for line in sys.stdin:
             pass
 "#;
 
+/// Stands in front of the lab: the first change is answered at once with what is no document, and is begun late.
+const USELESS: &str = r#"
+import json, os, subprocess, sys, threading, time
+beside, late, program = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
+lab = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, start_new_session=True)
+one = threading.Lock()
+def pass_on(line):
+    with one:
+        if '"vlan.create"' in line:
+            open(beside + "/acted", "a").write("acted\n")
+        lab.stdin.write(line)
+        lab.stdin.flush()
+        return lab.stdout.readline() if '"id"' in line else ""
+def pass_on_late(line):
+    time.sleep(late)
+    pass_on(line)
+for line in sys.stdin:
+    if '"vlan.create"' in line and not os.path.exists(beside + "/begun"):
+        open(beside + "/begun", "w").close()
+        threading.Thread(target=pass_on_late, args=(line,), daemon=True).start()
+        content = [{"type": "text", "text": "done, more or less"}]
+        answer = json.dumps({"jsonrpc": "2.0", "id": json.loads(line)["id"], "result": {"content": content}}) + "\n"
+    else:
+        answer = pass_on(line)
+    sys.stdout.write(answer)
+    sys.stdout.flush()
+"#;
+
 /// A workspace with a server that acts so much later than it should, and an engagement of one change that may be built.
 fn ready(bench: Bench, later: f64) -> (Bench, PathBuf, String) {
+    ready_behind(bench, LATE, later)
+}
+
+fn ready_behind(bench: Bench, server: &str, later: f64) -> (Bench, PathBuf, String) {
     let beside = bench.in_front("");
-    std::fs::write(beside.join("late.py"), LATE).unwrap();
+    std::fs::write(beside.join("late.py"), server).unwrap();
     // A shell that has the server as its child, as scripts that start servers do.
     let started =
         format!("/usr/bin/python3 '{0}/late.py' '{0}' {later} '{1}' \"$@\"", beside.display(), program().display());
@@ -103,6 +135,19 @@ fn a_server_that_did_not_answer_in_time_acts_no_more() {
     assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done"]);
     let late = bench.events(&id, "call.finished");
     assert!(late.iter().any(|event| event["body"]["message"] == "no answer within 1 seconds"), "{late:?}");
+    assert_eq!(bench.events(&id, "call.void").len(), 1);
+    wait_for_it(begun, later);
+    assert_eq!((bench.writes().len(), acted(&beside)), (1, 1), "the second attempt alone");
+    bench.holds(&id);
+}
+
+#[test]
+fn a_server_whose_answer_cannot_be_used_acts_no_more() {
+    let later = 3.0;
+    let (bench, beside, id) = ready_behind(Bench::new(), USELESS, later);
+    let end = bench.drive(&id, 0);
+    let begun = asked(&beside);
+    assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done"]);
     assert_eq!(bench.events(&id, "call.void").len(), 1);
     wait_for_it(begun, later);
     assert_eq!((bench.writes().len(), acted(&beside)), (1, 1), "the second attempt alone");

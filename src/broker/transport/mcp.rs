@@ -109,7 +109,11 @@ impl Session {
                     None => from_json("answer", &text.join("")).map_err(|error| error.message),
                 };
                 let value = value.map(|value| self.secrets.out_of_value(value)).map_err(|_| UNREADABLE.to_owned());
-                (answered(value), Some(self))
+                match answered(value) {
+                    // As where nothing is answered: it may still act, and its effect is looked for.
+                    Sent::Unknown(why) => (Sent::Unknown(self.stop(why).await), None),
+                    answer => (answer, Some(self)),
+                }
             }
             Ok(Ok(_)) => {
                 let asked = "the server asked for something instead of answering".to_owned();
