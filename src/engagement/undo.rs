@@ -15,7 +15,7 @@ use crate::{
 use super::{
     build::{ATTEMPTS, said, settle},
     event::{CallOutcome, CallVoid},
-    look::picked,
+    look::{after, picked},
     next::{Next, NextError, Proposal},
     purpose::Purpose,
     state::Call,
@@ -115,6 +115,11 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
     if let Some((_, reason)) = &call.refused {
         return lost(format!("the broker refused the undo: {reason}"));
     }
+    // Nothing was sent: it is tried again, as often as anything is.
+    if call.outcome == Some(CallOutcome::NotSent) && begun(view, &purpose) < ATTEMPTS as usize {
+        let tool = taken_back.tool.to_string();
+        return Ok(Next::Call(Proposal { agent: Agent::Build, purpose, tool, args: taken_back.args }));
+    }
     let acted_with =
         view.act_of(&node.id).and_then(|(_, call)| call.args.read(view.blobs)).cloned().unwrap_or_default();
     let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt: view.state.attempt(&node.id) })
@@ -130,6 +135,8 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
     };
     let reader = tool.state.as_ref().and_then(|state| state_call(state, &acted_with));
     if let (Some((name, args)), Some(before)) = (reader, before) {
+        // What it was to leave, where what it left could not be read.
+        let left = left.or_else(|| after(tool, &acted_with, &before));
         let purpose = Purpose::UndoCheck { node: node.id.clone() };
         return match view.reading(&purpose) {
             Reading::Open | Reading::Again => {
@@ -143,7 +150,19 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
                 Ok(now) if unsure(view, call, node) && Some(&now) == left.as_ref() => {
                     Ok(Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt, shown_by }))
                 }
-                Ok(now) => lost(format!("after the undo {now} is there instead of {before}")),
+                Ok(now) => lost(match call.outcome {
+                    Some(CallOutcome::Ok) => format!("after the undo {now} is there instead of {before}"),
+                    Some(CallOutcome::NotSent) => {
+                        format!("{now} is there instead of {before}, and the undo could not be sent: {}", said(call))
+                    }
+                    Some(CallOutcome::Error) => {
+                        format!("{now} is there instead of {before}, and the undo failed: {}", said(call))
+                    }
+                    Some(CallOutcome::Unknown) | None => format!(
+                        "{now} is there instead of {before}, and nobody knows whether the undo took effect: {}",
+                        said(call)
+                    ),
+                }),
                 Err(reason) => lost(reason),
             },
         };
@@ -151,6 +170,7 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
     // No state can be read, so nothing shows that it is gone: no evidence is never a pass.
     match call.outcome {
         Some(CallOutcome::Ok) => lost("the undo reported success, and nothing could read whether it worked".into()),
+        Some(CallOutcome::NotSent) => lost(format!("the undo could not be sent: {}", said(call))),
         _ => lost(format!("the undo failed: {}", said(call))),
     }
 }
@@ -158,8 +178,12 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
 /// Whether the outcome of an undo is unknown and it was not begun too often.
 fn unsure(view: &View<'_>, call: &Call, node: &FlowNode) -> bool {
     let undo = Purpose::Undo { node: node.id.clone() };
-    let begun = || view.state.calls.values().filter(|call| call.purpose == undo && call.refused.is_none()).count();
-    call.outcome == Some(CallOutcome::Unknown) && begun() < ATTEMPTS as usize
+    call.outcome == Some(CallOutcome::Unknown) && begun(view, &undo) < ATTEMPTS as usize
+}
+
+/// How many calls were let through for a purpose.
+fn begun(view: &View<'_>, purpose: &Purpose) -> usize {
+    view.state.calls.values().filter(|call| call.purpose == *purpose && call.refused.is_none()).count()
 }
 
 #[cfg(test)]

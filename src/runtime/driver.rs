@@ -186,7 +186,8 @@ impl<'a> Driver<'a> {
                 self.broker.expire(journal, &call).await?;
             }
             Next::Resend(call) => {
-                watch(Progress::Note(format!("sending {call} again under its own id: the server remembers it")));
+                let again = "the server remembers it, so it is sent again under its own id if it still may be";
+                watch(Progress::Note(format!("nobody knows whether {call} took effect; {again}")));
                 journal.flush().await?;
                 self.broker.resend(journal, &call).await?;
             }
@@ -263,8 +264,9 @@ impl<'a> Driver<'a> {
         watch(Progress::Calling(proposal.clone()));
         let actor = Actor::Agent(proposal.agent);
         let tool = proposal.tool.parse().ok().and_then(|name| catalog.toolbox.tool(&name));
-        let acts = matches!(proposal.purpose, Purpose::Act { .. } | Purpose::Undo { .. })
-            && tool.is_none_or(|tool| tool.effect != Effect::Read);
+        // An undo that was not sent is tried again, as a read is, when what stood in its way is put right.
+        let acts =
+            matches!(proposal.purpose, Purpose::Act { .. }) && tool.is_none_or(|tool| tool.effect != Effect::Read);
         let invoked = self.broker.invoke_next(journal, actor, proposal.clone()).await?;
         self.broker.notices().into_iter().for_each(|notice| watch(Progress::Note(notice)));
         // Nothing was sent and nothing is known: that is a matter of the workspace, not of the target.
