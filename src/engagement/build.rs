@@ -316,7 +316,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
             Reading::Value(shown_by, result) => match picked(tool, args, &result) {
                 Err(reason) => settle(view, node, NodeOutcome::Unknown, true, Some(reason)),
                 // Reading back shows that it never happened: a new attempt, in the open, not a silent retry.
-                Ok(now) if unsure && now == *before && attempt < ATTEMPTS && !ended(view) => {
+                Ok(now) if unsure && now == *before && attempt < ATTEMPTS && (!ended(view) || node.step.always) => {
                     Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt: attempt + 1, shown_by })
                 }
                 Ok(now) => observed(view, node, tool, args, call, before, &now),

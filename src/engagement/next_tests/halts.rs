@@ -46,6 +46,15 @@ fn what_always_runs_may_ask_after_a_cancellation() {
 }
 
 #[test]
+fn what_always_runs_is_begun_again_after_a_cancellation_where_it_was_lost() {
+    let always = "id: last, tool: vlan.create, with: {switch: sw01, id: 7, name: x}, always: true";
+    let run = Run::new(&[CREATE, always]).fault("step last", &[Fault::Lost]).run_to(acting("step create/sw01"));
+    let run = cancelled(run).finished();
+    assert_eq!(run.nodes(), ["create/sw01 NotRun", "create/sw02 NotRun", "last Done"], "{:#?}", run.told());
+    assert_eq!(run.world.done, ["create 7 on sw01"]);
+}
+
+#[test]
 fn a_question_about_a_failure_outlives_a_cancellation() {
     let step = format!("{CREATE}, on_failure: ask");
     let run = Run::new(&[&step]).fault("step create/sw01", &[Fault::Half]);
