@@ -42,7 +42,17 @@ pub(super) enum Left {
 
 /// Every node of the flow, in its order.
 pub(super) fn reconciled<'a>(view: &View<'a>, flow: &'a AutomationFlow) -> Vec<Reconciled<'a>> {
-    flow.nodes.iter().map(|node| one(view, flow, node)).collect()
+    let mut steps = flow.nodes.iter().map(|node| one(view, flow, node)).collect();
+    say_what_is_left(view.state, &mut steps);
+    steps
+}
+
+/// Says of each step what its call left.
+pub(super) fn say_what_is_left(state: &State, steps: &mut Vec<Reconciled<'_>>) {
+    let left: Vec<Left> = steps.iter().map(|step| left(state, step, steps)).collect();
+    for (step, left) in steps.iter_mut().zip(left) {
+        step.left = left;
+    }
 }
 
 /// What became of each target: the worst of its steps. A target that was changed is not called unchanged because
@@ -92,16 +102,29 @@ fn one<'a>(view: &View<'a>, flow: &'a AutomationFlow, node: &'a FlowNode) -> Rec
         observed: ending.state().cloned(),
     };
     let wrote = ran && tool.is_some_and(|tool| tool.effect != Effect::Read);
-    let left = if wrote { left(view.state, &result) } else { Left::Nothing };
-    Reconciled { node, tool, target, result, wrote, differs, left }
+    Reconciled { node, tool, target, result, wrote, differs, left: Left::Nothing }
 }
 
-/// What a call of a step that changes things left.
-pub(super) fn left(state: &State, result: &StepResult) -> Left {
+/// What a call of a step left.
+fn left(state: &State, step: &Reconciled<'_>, steps: &[Reconciled<'_>]) -> Left {
+    let result = &step.result;
+    if !step.wrote {
+        return Left::Nothing;
+    }
+    // What another step did to the same place is not this one's.
+    let of_another = |now: &Value| {
+        let done = |other: &&Reconciled<'_>| {
+            let elsewhere = other.node.id == step.node.id || other.target != step.target;
+            !elsewhere && other.result.outcome == TargetOutcome::Done
+        };
+        steps.iter().filter(done).any(|other| other.result.observed.as_ref() == Some(now))
+    };
     let settled = state.nodes.get(&result.node);
     let open = settled.is_none_or(|settled| settled.changed || settled.outcome == NodeOutcome::Unknown);
     match result.observed.as_ref() {
         Some(now) if result.before.as_ref() == Some(now) => Left::Nothing,
+        // It was there as before when somebody looked, and is not at the end.
+        Some(now) if !open && result.before.is_some() && !of_another(now) => Left::Perhaps,
         _ if !open => Left::Nothing,
         Some(_) => Left::Something,
         None if result.outcome == TargetOutcome::Done => Left::Something,

@@ -242,6 +242,16 @@ fn a_call_by_hand_is_a_deviation_and_a_change() {
     assert_eq!(record.deviations[0].what, "called by hand: delete VLAN 20 from sw04");
 }
 
+#[test]
+fn what_is_there_at_the_end_is_not_denied_because_nothing_was_there_before() {
+    let chain = Chain::vlan().script("step create/sw03", [Scripted::Error("table full")]);
+    let chain = chain.script("observe create/sw03 at the end", [Scripted::Appear("sw03", 120, "guest")]);
+    let record = chain.finish().record();
+    assert!(record.summary.contains("perhaps left behind: `create/sw03`"), "{}", record.summary);
+    let look = "`create/sw03` may have left a change behind";
+    assert!(record.residual.iter().any(|left| left.starts_with(look)), "{:?}", record.residual);
+}
+
 fn asked(switch: &str) -> String {
     format!("the call of step create/{switch}")
 }

@@ -8,7 +8,7 @@ use crate::{
     flow::NodeOutcome,
 };
 
-use super::super::step::{Left, Reconciled, cited, left, taken_back_again};
+use super::super::step::{Left, Reconciled, cited, say_what_is_left, taken_back_again};
 
 /// The steps of a record with what the rest of it needs; nothing where they are not those of the flow.
 pub(super) fn told<'a>(
@@ -65,10 +65,12 @@ pub(super) fn told<'a>(
             result: said.clone(),
             wrote,
             differs,
-            left: if wrote { left(view.state, said) } else { Left::Nothing },
+            left: Left::Nothing,
         }
     };
-    Some(flow.nodes.iter().zip(&record.steps).enumerate().map(one).collect())
+    let mut steps = flow.nodes.iter().zip(&record.steps).enumerate().map(one).collect();
+    say_what_is_left(view.state, &mut steps);
+    Some(steps)
 }
 
 struct Case<'a, 'b> {
