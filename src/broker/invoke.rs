@@ -209,7 +209,7 @@ impl Broker {
                     return Ok(Invoked { call, told });
                 }
                 Ok(Decision::Allowed { permit, call, catalog }) => {
-                    let sent = self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
+                    let sent = self.run(journal, &call, permit, &catalog).await?;
                     let told = self.finish(journal, call.clone(), sent, "").await?;
                     return Ok(Invoked { call, told });
                 }
@@ -326,11 +326,33 @@ impl Broker {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, args, decided);
-                self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await
+                self.run(journal, call, permit, &catalog).await?
             }
         };
         let told = self.finish(journal, call.clone(), sent, RESENT).await?;
         Ok(Invoked { call: call.clone(), told })
+    }
+
+    /// Runs a call. Where its server takes long to start it is asked once more whether it may be sent.
+    async fn run(
+        &self,
+        journal: &Journal,
+        call: &CallId,
+        permit: Permit,
+        catalog: &Catalog,
+    ) -> Result<Sent, BrokerError> {
+        let since = Instant::now();
+        if let Err(why) = self.transports.ready(&permit, &catalog.toolbox, self.sources.as_ref()).await {
+            return Ok(Sent::Held(why));
+        }
+        if since.elapsed() <= FRESH {
+            return Ok(self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await);
+        }
+        let Still { catalog, decided, verdict } = self.still_allowed(journal, call).await?;
+        Ok(match verdict {
+            Err(why) => Sent::Held(format!("not done, {why}")),
+            Ok(()) => self.transports.run(permit.renewed(decided), &catalog.toolbox, self.sources.as_ref()).await,
+        })
     }
 
     /// Whether a call that was allowed may be sent as things are now.
@@ -403,7 +425,10 @@ impl Broker {
             Sent::Result(value) => (CallOutcome::Ok, Some(value), Some(say("answered from the server's memory"))),
             Sent::Error(text) => (CallOutcome::Error, None, Some(say(text))),
             // A call that was sent before stays unknown when it cannot be sent again.
-            Sent::Held(text) if !prefix.is_empty() => (CallOutcome::Unknown, None, Some(say(text))),
+            Sent::Held(text) if !prefix.is_empty() => {
+                let text = text.strip_prefix("not done, ").unwrap_or(text);
+                (CallOutcome::Unknown, None, Some(format!("{prefix}? No: {text}")))
+            }
             Sent::Held(text) => (CallOutcome::NotSent, None, Some(text.clone())),
             Sent::Unknown(text) => (CallOutcome::Unknown, None, Some(say(text))),
         };

@@ -43,6 +43,11 @@ impl Permit {
         Self { engagement, call, tool, args, until: decided + GOOD_FOR }
     }
 
+    /// The same for a call that was decided again, after its server took long to start.
+    pub(super) fn renewed(self, decided: Instant) -> Self {
+        Self { until: decided + GOOD_FOR, ..self }
+    }
+
     /// The tool that it is for.
     pub(super) fn tool(&self) -> &ToolName {
         &self.tool

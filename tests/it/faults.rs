@@ -221,6 +221,19 @@ fn an_undo_that_lies_is_found_out() {
 }
 
 #[test]
+fn a_server_that_takes_longer_to_start_than_a_permit_lasts_is_waited_for() {
+    let bench = Bench::new();
+    bench.in_front("sleep 11");
+    bench.run(&["tools", "pin", "--yes"]).code(0);
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    let end = bench.drive(&id, 0);
+    assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done"]);
+    bench.holds(&id);
+}
+
+#[test]
 fn a_server_that_describes_a_tool_otherwise_is_refused_until_someone_pins_it() {
     let bench = Bench::impatient();
     bench.fault("redescribe:vlan.create");

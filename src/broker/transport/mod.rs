@@ -52,28 +52,46 @@ struct Notices {
 impl Transports {
     /// Runs exactly what the permit says, and uses it up.
     pub(super) async fn run(&self, permit: Permit, toolbox: &Toolbox, sources: &dyn Sources) -> Sent {
-        let Some(manifest) = toolbox.manifest_of(permit.tool()) else {
-            return Sent::Held(format!("no manifest has `{}`", permit.tool()));
-        };
-        let Some(pin) = toolbox.pin(&manifest.family) else {
-            return Sent::Held(format!("`{}` is not pinned; run `countersign tools pin`", manifest.family));
-        };
         let mut sessions = self.sessions.lock().await;
-        let session = match sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
-            Some(session) => session,
-            None => match mcp::Session::start(&permit, manifest, pin, (sources, &self.starter)).await {
-                Ok(session) => {
-                    self.note_if_free(&manifest.family, session.confined);
-                    session
-                }
-                Err(why) => return Sent::Held(why),
-            },
+        let (manifest, session) = match self.session(&mut sessions, &permit, toolbox, sources).await {
+            Ok(found) => found,
+            Err(why) => return Sent::Held(why),
         };
         let (sent, session) = session.call(permit, manifest.server.timeout_seconds).await;
         if let Some(session) = session {
             sessions.insert(manifest.family.clone(), session);
         }
         sent
+    }
+
+    /// Starts the server that a permit is for, if it does not run; the error says why it cannot be used.
+    pub(super) async fn ready(&self, permit: &Permit, toolbox: &Toolbox, sources: &dyn Sources) -> Result<(), String> {
+        let mut sessions = self.sessions.lock().await;
+        let (manifest, session) = self.session(&mut sessions, permit, toolbox, sources).await?;
+        sessions.insert(manifest.family.clone(), session);
+        Ok(())
+    }
+
+    /// The server that a permit is for, taken out of those that run or started.
+    async fn session<'a>(
+        &self,
+        sessions: &mut BTreeMap<String, mcp::Session>,
+        permit: &Permit,
+        toolbox: &'a Toolbox,
+        sources: &dyn Sources,
+    ) -> Result<(&'a Manifest, mcp::Session), String> {
+        let Some(manifest) = toolbox.manifest_of(permit.tool()) else {
+            return Err(format!("no manifest has `{}`", permit.tool()));
+        };
+        let Some(pin) = toolbox.pin(&manifest.family) else {
+            return Err(format!("`{}` is not pinned; run `countersign tools pin`", manifest.family));
+        };
+        if let Some(session) = sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
+            return Ok((manifest, session));
+        }
+        let session = mcp::Session::start(permit, manifest, pin, (sources, &self.starter)).await?;
+        self.note_if_free(&manifest.family, session.confined);
+        Ok((manifest, session))
     }
 
     /// Starts a server, asks what its tools are, and ends it.
