@@ -149,7 +149,8 @@ impl Frozen {
     /// What would have to be written before it can be read means that it cannot be read here.
     fn unreadable(&self, error: LedgerError) -> LedgerError {
         match error {
-            LedgerError::ReadOnly | LedgerError::Full => LedgerError::Unreadable(self.path.clone()),
+            LedgerError::Full => LedgerError::Full,
+            LedgerError::ReadOnly => LedgerError::Unreadable(self.path.clone()),
             other => other,
         }
     }
@@ -163,7 +164,8 @@ fn how(path: &Path) -> How {
         How::Shared
     } else if !holds(LOG) {
         How::Alone
-    } else if beside(path, SHARED).exists() {
+    } else if holds(SHARED) {
+        // An empty one is what is left where there was no room for it, and nobody shares anything.
         How::Shared
     } else {
         How::WithLog

@@ -82,6 +82,16 @@ async fn an_empty_log_has_nothing_that_is_not_in_the_file() {
 }
 
 #[tokio::test]
+async fn where_there_was_no_room_for_what_is_shared_the_log_is_read_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = left(dir.path(), &[LOG]).await;
+    fs::write(beside(&path, SHARED), "").unwrap();
+    let store = frozen(&path).unwrap();
+    assert_eq!(how_it_is_read(&store), How::WithLog);
+    assert_eq!(store.events(&Story::whole("aaaaa").id, 0).unwrap().len(), 20);
+}
+
+#[tokio::test]
 async fn what_is_read_while_somebody_writes_is_not_used() {
     for (beside_it, how, seq) in [(&[][..], How::Alone, 7), (&[LOG], How::WithLog, 20)] {
         let dir = tempfile::tempdir().unwrap();
