@@ -111,7 +111,8 @@ pub async fn cancel(global: &Global, args: Reject) -> Result<Code, CliError> {
     if global.json {
         say_json(&serde_json::json!({"engagement": id, "cancelled": true}))?;
     } else {
-        say(format!("{id} cancelled. Next: countersign run {id} finishes and records what was begun."));
+        say(format!("{id} cancelled; what was begun is finished and recorded when it goes on."));
+        say(format!("Next: countersign run {id}"));
     }
     Ok(Code::Done)
 }

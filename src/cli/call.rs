@@ -15,7 +15,7 @@ use crate::{
 use super::{
     args::Global,
     context::Context,
-    output::{CliError, Code, plain, say, say_json},
+    output::{CliError, Code, plain, quoted, say, say_json},
     policy::undecidable,
 };
 
@@ -55,7 +55,7 @@ pub async fn run(global: &Global, args: CallArgs) -> Result<Code, CliError> {
     }
     let state = journal.state();
     let purpose = Purpose::Proposed { n: state.next_call().number() };
-    let proposal = Proposal { agent: proposer(state.phase), purpose, tool: args.tool.clone(), args: given };
+    let proposal = Proposal { agent: proposer(state.phase), purpose, tool: args.tool.clone(), args: given.clone() };
     let broker = context.broker();
     let invoked = broker.invoke(&mut journal, Actor::Person(identity), proposal).await;
     broker.close().await;
@@ -81,9 +81,9 @@ pub async fn run(global: &Global, args: CallArgs) -> Result<Code, CliError> {
         ("refused", value) => {
             let part = |name: &str| value.pointer(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             say(plain(&format!("{call} was refused: {} [{}]", part("/rule/reason"), part("/rule/rule"))));
-            say(format!(
-                "Next: countersign policy explain {id} --call '{{\"tool\": …, \"args\": …}}' shows every layer"
-            ));
+            let proposed = json!({"tool": args.tool, "args": given}).to_string();
+            say("What every layer says to it:");
+            say(format!("Next: countersign policy explain {id} --call {}", quoted(&proposed)));
         }
         ("tool_error", value) => say(plain(&format!("{call}: the tool answered with an error: {}", text(value)))),
         ("not_sent", value) => say(plain(&format!("{call} was not sent: {}", text(value)))),

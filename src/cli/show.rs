@@ -81,11 +81,11 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         say("");
         say(render(&open.asked.screen, style()));
         if !open.changed.is_empty() {
-            say("This question is out of date:");
+            say("This question is out of date, and is asked anew when the engagement goes on:");
             for line in &open.changed {
                 say(format!("  - {line}"));
             }
-            say(format!("Next: countersign run {} asks it anew.", state.id));
+            say(format!("Next: countersign run {}", state.id));
             return Ok(Code::Done);
         }
     }

@@ -97,6 +97,11 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
     decide(state, command)
 }
 
+/// Whether a reason has a word in it: `…` in what is to be typed next stands for one.
+fn says_something(reason: &str) -> bool {
+    reason.chars().any(char::is_alphanumeric)
+}
+
 /// The events that a command gives, or why it is refused. The same command in the same state gives the same answer.
 pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
     if state.closed.is_some() && !matches!(command, Command::Retry { .. } | Command::Redact { .. }) {
@@ -140,7 +145,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
         }
         Command::Retry { retried, roles } => calls::retry(state, retried, &roles),
         Command::Cancel { reason, roles } => {
-            if reason.trim().is_empty() {
+            if !says_something(&reason) {
                 return Err(Refusal::NoReason);
             }
             if roles.is_empty() {
@@ -378,7 +383,7 @@ fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>
         _ => Err("approve or reject"),
     };
     fits.map_err(Refusal::WrongAnswer)?;
-    let explained = answered.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+    let explained = answered.reason.as_ref().is_some_and(|reason| says_something(reason));
     // A no is worked from, and a deviation that was accepted must be explained to whoever asks later.
     let accepts = matches!(answered.about, About::Deviation { .. }) && answered.answer == Answer::Approve;
     if (answered.answer == Answer::Reject || accepts) && !explained {
