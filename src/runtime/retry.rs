@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{FlowNode, NodeId},
+    artifact::{FlowNode, NodeId, StepResult, TargetOutcome},
     engagement::{Actor, Command, Gate, Retried, Seal},
     facts::Identity,
     flow::NodeOutcome,
@@ -68,8 +68,14 @@ pub fn retryable(journal: &Journal) -> Vec<(&FlowNode, u32)> {
     let mut found: Vec<(&FlowNode, u32)> =
         nodes.filter_map(|node| Some((node, state.tried_again(&node.id)?))).collect();
     let outcome = |node: &NodeId| state.nodes.get(node).map(|settled| settled.outcome);
+    // What a step did and the last reading did not find any more is not there for others to build on.
+    let record = journal.documents().record();
+    let gone = |node: &NodeId| {
+        let failed = |step: &StepResult| step.node == *node && step.outcome == TargetOutcome::Failed;
+        record.is_some_and(|record| record.steps.iter().any(failed))
+    };
     let done = |node: &NodeId| {
-        matches!(outcome(node), Some(NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped))
+        matches!(outcome(node), Some(NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped)) && !gone(node)
     };
     loop {
         let again: BTreeSet<&NodeId> = found.iter().map(|(node, _)| &node.id).collect();

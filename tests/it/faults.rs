@@ -420,3 +420,20 @@ fn a_step_whose_needs_cannot_be_done_any_more_is_not_offered_again() {
         .says("allocate: it took effect and could not be taken back")
         .says(&format!("countersign request … --from {id}"));
 }
+
+#[test]
+fn a_step_is_not_tried_again_where_what_it_needs_is_not_there_any_more() {
+    let bench = Bench::new();
+    let design = "steps:\n  - {id: make, tool: vlan.create, with: {switch: sw01, id: 120, name: guest}}\n  - {id: remove, \
+                  tool: vlan.delete, needs: [make], with: {switch: sw01, id: 20}}\nacceptance: {A1: [make]}\n";
+    let id = bench.request_written(crate::written::SPEC, design);
+    bench.to_gate2(&id);
+    bench.fault("error:vlan.delete");
+    bench.approve(&id);
+    bench.fault("vanish:vlan.create@sw01");
+    bench.yes_to_all(&id);
+    let end = bench.json(&["show", &id]);
+    assert_eq!(outcomes(&end["record"]["steps"], "node"), ["make failed", "remove failed"], "{end}");
+    bench.run(&["run", &id, "--retry", "failed"]).code(2).says("no step of");
+    assert!(!bench.run(&["show", &id]).out.contains("--retry"), "it is offered");
+}
