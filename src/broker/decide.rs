@@ -332,10 +332,12 @@ pub(super) fn still_allowed(
     if args != *sent {
         return Err("its tool takes these arguments otherwise now".into());
     }
-    let recovery = proposal.purpose.recovers();
+    let recovery = view.recovers(&proposal);
     gate(view, tool, &proposal, recovery, moment).map_err(why)?;
     let boundary = boundary.ok_or("there is no approved spec to go by")?;
-    let agreed = call.digest.filter(|_| call.used_approval).and_then(|digest| view.state.agreed_in(&digest, now));
+    // A read uses no yes up, and rests on one all the same.
+    let on_a_yes = call.used_approval || tool.effect == Effect::Read;
+    let agreed = call.digest.filter(|_| on_a_yes).and_then(|digest| view.state.agreed_in(&digest, now));
     if let Some(Refused::NeedsApproval(role)) = step_approval(view, &proposal, agreed) {
         return Err(format!("it needs the approval of a person with the role {role}, and there is none that holds"));
     }
@@ -349,7 +351,7 @@ pub(super) fn still_allowed(
         stage: moment.stage,
         tool,
         args: &args,
-        on_contract: true,
+        on_contract: !proposal.purpose.is_proposed(),
         undo_of: undo_of.as_deref(),
         recovery,
         window_open: window_open(view, now),
@@ -362,7 +364,7 @@ pub(super) fn still_allowed(
             let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default();
             still_as_approved(view, catalog, tool, target, recovery).map_err(why)?;
             // The yes that it used was of its tool and its target as they were.
-            let rests = call.digest.as_ref().filter(|_| call.used_approval);
+            let rests = call.digest.as_ref().filter(|_| on_a_yes && agreed.is_some());
             let since = |digest| since_agreed(view, catalog, (tool, target, digest), recovery, now);
             if let Some(what) = rests.and_then(since) {
                 return Err(format!("{what} since somebody said yes to it"));

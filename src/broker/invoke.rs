@@ -209,7 +209,7 @@ impl Broker {
                     return Ok(Invoked { call, told });
                 }
                 Ok(Decision::Allowed { permit, call, catalog }) => {
-                    let sent = self.run(journal, &call, permit, &catalog).await?;
+                    let sent = self.run(journal, &call, permit, &catalog).await;
                     let told = self.finish(journal, call.clone(), sent, "").await?;
                     return Ok(Invoked { call, told });
                 }
@@ -295,7 +295,11 @@ impl Broker {
                 // Others may have kept the ledger locked for long: then it is asked once more before it is sent.
                 let (mut catalog, mut decided) = (catalog, decided);
                 if decided.elapsed() > FRESH {
-                    let still = self.still_allowed(journal, &call).await?;
+                    // Nothing was sent, and that is known, whatever cannot be read now.
+                    let still = match self.still_allowed(journal, &call).await {
+                        Ok(still) => still,
+                        Err(error) => return Ok(Decision::Held { call, why: format!("not done, {error}") }),
+                    };
                     if let Err(why) = still.verdict {
                         return Ok(Decision::Held { call, why: format!("not done, {why}") });
                     }
@@ -326,7 +330,7 @@ impl Broker {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, args, decided);
-                self.run(journal, call, permit, &catalog).await?
+                self.run(journal, call, permit, &catalog).await
             }
         };
         let told = self.finish(journal, call.clone(), sent, RESENT).await?;
@@ -334,25 +338,21 @@ impl Broker {
     }
 
     /// Runs a call. Where its server takes long to start it is asked once more whether it may be sent.
-    async fn run(
-        &self,
-        journal: &Journal,
-        call: &CallId,
-        permit: Permit,
-        catalog: &Catalog,
-    ) -> Result<Sent, BrokerError> {
+    async fn run(&self, journal: &Journal, call: &CallId, permit: Permit, catalog: &Catalog) -> Sent {
         let since = Instant::now();
         if let Err(why) = self.transports.ready(&permit, &catalog.toolbox, self.sources.as_ref()).await {
-            return Ok(Sent::Held(why));
+            return Sent::Held(why);
         }
         if since.elapsed() <= FRESH {
-            return Ok(self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await);
+            return self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
         }
-        let Still { catalog, decided, verdict } = self.still_allowed(journal, call).await?;
-        Ok(match verdict {
-            Err(why) => Sent::Held(format!("not done, {why}")),
-            Ok(()) => self.transports.run(permit.renewed(decided), &catalog.toolbox, self.sources.as_ref()).await,
-        })
+        match self.still_allowed(journal, call).await {
+            Ok(Still { catalog, decided, verdict: Ok(()) }) => {
+                self.transports.run(permit.renewed(decided), &catalog.toolbox, self.sources.as_ref()).await
+            }
+            Ok(Still { verdict: Err(why), .. }) => Sent::Held(format!("not done, {why}")),
+            Err(error) => Sent::Held(format!("not done, {error}")),
+        }
     }
 
     /// Whether a call that was allowed may be sent as things are now.

@@ -24,18 +24,21 @@ pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
     let ledger = SqliteStore::open(context.workspace.state_folder().join("ledger.db")).await?;
     // A ledger is worth a copy without its keys too.
     let keys = context.workspace.keys().await?.history().map_err(CliError::from);
-    let rolled_back = match context.workspace.not_rolled_back().await {
-        Err(error @ WorkspaceError::Ledger(LedgerError::RolledBack { .. })) => Some(CliError::from(error)),
-        _ => None,
-    };
+    let rolled_back = context.workspace.not_rolled_back().await.err().map(|error| {
+        let whether = match &error {
+            WorkspaceError::Ledger(LedgerError::RolledBack { .. }) => "this is no copy of all that there was",
+            _ => "whether this is a copy of all that there was could not be told",
+        };
+        format!("{whether}: {}", plain(&CliError::from(error).message))
+    });
     let copied = ledger.backup(&args.file, keys.as_ref().ok()).await;
     ledger.close().await;
     let copied = copied?;
     if let Err(CliError { message, .. }) = &keys {
         aside(format!("note: the log was not held against its checkpoints: {}", plain(message)));
     }
-    if let Some(CliError { message, .. }) = &rolled_back {
-        aside(format!("note: this is no copy of all that there was: {}", plain(message)));
+    if let Some(note) = &rolled_back {
+        aside(format!("note: {note}"));
     }
     if global.json {
         say_json(&serde_json::json!({

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    event::{Actor, Body, Event, NodeSettled, RefusedAs, Retried},
+    event::{Actor, Body, CallOutcome, Event, NodeSettled, RefusedAs, Retried},
     purpose::Purpose,
     question::{About, Answer, Answered},
     state::{Call, Deviation, Filed, GateState, State},
@@ -222,7 +222,8 @@ impl State {
                 self.calls.insert(refused.call.clone(), call);
                 // What was done stays what its purpose is known by, whatever is proposed after it.
                 let effect = matches!(refused.purpose, Purpose::Act { .. } | Purpose::Undo { .. });
-                if !effect || self.call_for(&refused.purpose).is_none_or(|(_, known)| known.refused.is_some()) {
+                let nothing = |known: &Call| known.refused.is_some() || known.outcome == Some(CallOutcome::NotSent);
+                if !effect || self.call_for(&refused.purpose).is_none_or(|(_, known)| nothing(known)) {
                     self.served.insert(refused.purpose.clone(), refused.call.clone());
                 }
                 self.refused += u64::from(!matches!(refused.refused, RefusedAs::NeedsApproval(_)));

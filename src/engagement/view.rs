@@ -145,7 +145,8 @@ impl<'a> View<'a> {
         let Some(flow) = self.documents.flow() else { return false };
         let Some(node) = proposal.purpose.node().and_then(|id| flow.node(id)) else { return false };
         let touched = |other: &FlowNode| {
-            let ran = |call: &Call| call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent);
+            // One that is under way, as this step itself may be, has touched nothing yet that is known.
+            let ran = |call: &Call| call.outcome.is_some_and(|outcome| outcome != CallOutcome::NotSent);
             let changes = self.toolbox.tool(&other.step.tool).is_none_or(|tool| tool.effect != Effect::Read);
             let (act, target) = (self.act_of(&other.id), node.target.as_deref());
             changes && act.is_some_and(|(_, call)| ran(call) && target.is_some() && call.target.as_deref() == target)

@@ -234,6 +234,28 @@ fn a_server_that_takes_longer_to_start_than_a_permit_lasts_is_waited_for() {
 }
 
 #[test]
+fn what_is_decided_once_more_for_a_slow_server_is_decided_as_it_was() {
+    let bench = Bench::new();
+    bench.in_front("sleep 4");
+    bench.run(&["tools", "pin", "--yes"]).code(0);
+    let create = |on: &str| {
+        format!("{{id: {on}, tool: vlan.create, needs: [look], with: {{switch: {on}, id: 120, name: guest}}}}")
+    };
+    let design = format!(
+        "steps:\n  - {{id: look, tool: vlan.list, with: {{switch: sw01}}, approval: approver}}\n  - {}\n  - {}\n\
+         acceptance: {{A1: [sw01, sw02]}}\n",
+        create("sw01"),
+        create("sw02")
+    );
+    let id = bench.request_written(crate::written::SPEC, &design);
+    let (code, end) = bench.yes_to_all(&id);
+    assert_eq!(code, 0, "{end}");
+    let steps = outcomes(&end["record"]["steps"], "node");
+    assert_eq!(steps, ["look done", "sw01 done", "sw02 done"], "{end}");
+    bench.holds(&id);
+}
+
+#[test]
 fn a_server_that_describes_a_tool_otherwise_is_refused_until_someone_pins_it() {
     let bench = Bench::impatient();
     bench.fault("redescribe:vlan.create");

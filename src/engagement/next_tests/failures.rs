@@ -113,6 +113,10 @@ fn an_undo_that_was_lost_on_its_way_is_made_again_but_not_for_ever() {
             assert!(!run.reason("create/sw01").contains("after the undo"), "{}", run.reason("create/sw01"));
         }
     }
+    // What is refused after that is not proposed for ever.
+    let run = Run::new(&[&all]).fault("step create/sw01", &[Fault::Half]);
+    let run = run.fault("undo create/sw01", &[Fault::NotSent, Fault::Refused]).finished();
+    assert_eq!(run.nodes(), ["create/sw01 UndoFailed", "create/sw02 NotRun"], "{:#?}", run.told());
     // What the step left could not be read: then it is what it was to leave.
     let run = Run::new(&[&all]).fault("read back create/sw01", &[Fault::Lost, Fault::Lost, Fault::Lost]);
     let run = run.fault("undo create/sw01", &[Fault::Lost]).finished();
