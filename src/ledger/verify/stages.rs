@@ -110,7 +110,8 @@ pub(in crate::ledger) fn verify_stages(
 /// Questions that were asked at a trust stage which the ledger's chain of stages never gave: each environment that one
 /// reaches must have been trusted so far when it was asked, for the blueprint that the engagement was requested from, and
 /// the spec must be the one that this blueprint gives. So it is with what policy answered, when it did, and with a change
-/// that nobody approved, by what it says that it was decided on. Each chain says its own times, which are only as good as the clock and whoever wrote them: they must agree to within [`CLOCK`].
+/// that nobody approved, by what it says that it was decided on. Each chain says its own times, which are only as good as
+/// the clock and whoever wrote them: they must agree to within [`CLOCK`].
 pub(in crate::ledger) fn untrusted(
     events: &[Event],
     trust: &[Event],
