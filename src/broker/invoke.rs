@@ -24,8 +24,9 @@ use crate::{
 };
 
 use super::{
+    again::still_allowed,
     cached::Cached,
-    decide::{Decided, Moment, Said, decide, refused_purpose, still_allowed},
+    decide::{Decided, Moment, Said, decide, refused_purpose},
     permit::Permit,
     rate::Rates,
     refused::{recorded_args, recorded_tool},
@@ -295,15 +296,10 @@ impl Broker {
                 // Others may have kept the ledger locked for long: then it is asked once more before it is sent.
                 let (mut catalog, mut decided) = (catalog, decided);
                 if decided.elapsed() > FRESH {
-                    // Nothing was sent, and that is known, whatever cannot be read now.
-                    let still = match self.still_allowed(journal, &call).await {
-                        Ok(still) => still,
-                        Err(error) => return Ok(Decision::Held { call, why: format!("not done, {error}") }),
+                    (catalog, decided) = match self.once_more(journal, &call).await {
+                        Ok(again) => again,
+                        Err(why) => return Ok(Decision::Held { call, why }),
                     };
-                    if let Err(why) = still.verdict {
-                        return Ok(Decision::Held { call, why: format!("not done, {why}") });
-                    }
-                    (catalog, decided) = (still.catalog, still.decided);
                 }
                 let permit =
                     Permit::mint(journal.state().id.clone(), call.clone(), allowed.tool, allowed.args, decided);
@@ -338,7 +334,7 @@ impl Broker {
     }
 
     /// Runs a call. Where its server takes long to start it is asked once more whether it may be sent.
-    async fn run(&self, journal: &Journal, call: &CallId, permit: Permit, catalog: &Catalog) -> Sent {
+    async fn run(&self, journal: &mut Journal, call: &CallId, permit: Permit, catalog: &Catalog) -> Sent {
         let since = Instant::now();
         if let Err(why) = self.transports.ready(&permit, &catalog.toolbox, self.sources.as_ref()).await {
             return Sent::Held(why);
@@ -346,13 +342,22 @@ impl Broker {
         if since.elapsed() <= FRESH {
             return self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
         }
-        match self.still_allowed(journal, call).await {
-            Ok(Still { catalog, decided, verdict: Ok(()) }) => {
+        match self.once_more(journal, call).await {
+            Ok((catalog, decided)) => {
                 self.transports.run(permit.renewed(decided), &catalog.toolbox, self.sources.as_ref()).await
             }
-            Ok(Still { verdict: Err(why), .. }) => Sent::Held(format!("not done, {why}")),
-            Err(error) => Sent::Held(format!("not done, {error}")),
+            Err(why) => Sent::Held(why),
         }
+    }
+
+    /// Decides once more about a call that waited: on what others wrote meanwhile, and on the files as they are. Nothing
+    /// was sent, and that is known, whatever cannot be read now.
+    async fn once_more(&self, journal: &mut Journal, call: &CallId) -> Result<(Arc<Catalog>, Instant), String> {
+        let not_done = |why: &dyn std::fmt::Display| format!("not done, {why}");
+        journal.catch_up().await.map_err(|error| not_done(&error))?;
+        let still = self.still_allowed(journal, call).await.map_err(|error| not_done(&error))?;
+        still.verdict.map_err(|why| not_done(&why))?;
+        Ok((still.catalog, still.decided))
     }
 
     /// Whether a call that was allowed may be sent as things are now.

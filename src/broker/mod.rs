@@ -3,6 +3,7 @@
 //! should be done next.
 //!
 //! - `decide.rs` puts the seven steps of one decision together;
+//! - `again.rs` decides once more about a call that waited, or may never have been sent;
 //! - `cached.rs` keeps what decisions share;
 //! - `invoke.rs` writes the decision down and runs what was allowed;
 //! - `circumstances.rs` says what the chain knows of a call before a rule is asked;
@@ -13,6 +14,7 @@
 //! - `permit.rs` is the proof that a transport asks for;
 //! - `transport/` speaks to tool servers and is reachable from nowhere else.
 
+mod again;
 mod cached;
 mod circumstances;
 mod decide;

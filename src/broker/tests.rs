@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::{
-    decide::{Decided, Moment, Refused, decide, refused_purpose, still_allowed},
+    again::still_allowed,
+    decide::{Decided, Moment, Refused, decide, refused_purpose},
     explain,
 };
 use crate::{

@@ -1,5 +1,7 @@
 //! The lab misbehaves: what is recorded is what is there, never what a tool said of itself.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, outcomes};
@@ -221,22 +223,9 @@ fn an_undo_that_lies_is_found_out() {
 }
 
 #[test]
-fn a_server_that_takes_longer_to_start_than_a_permit_lasts_is_waited_for() {
+fn a_server_that_takes_longer_to_start_than_a_permit_lasts_is_waited_for_and_the_call_decided_as_it_was() {
     let bench = Bench::new();
     bench.in_front("sleep 11");
-    bench.run(&["tools", "pin", "--yes"]).code(0);
-    let id = bench.request_one();
-    bench.to_gate2(&id);
-    bench.approve(&id);
-    let end = bench.drive(&id, 0);
-    assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done"]);
-    bench.holds(&id);
-}
-
-#[test]
-fn what_is_decided_once_more_for_a_slow_server_is_decided_as_it_was() {
-    let bench = Bench::new();
-    bench.in_front("sleep 4");
     bench.run(&["tools", "pin", "--yes"]).code(0);
     let create = |on: &str| {
         format!("{{id: {on}, tool: vlan.create, needs: [look], with: {{switch: {on}, id: 120, name: guest}}}}")
@@ -253,6 +242,26 @@ fn what_is_decided_once_more_for_a_slow_server_is_decided_as_it_was() {
     let steps = outcomes(&end["record"]["steps"], "node");
     assert_eq!(steps, ["look done", "sw01 done", "sw02 done"], "{end}");
     bench.holds(&id);
+}
+
+#[test]
+fn what_is_cancelled_while_a_server_starts_is_not_sent() {
+    let bench = Bench::new();
+    bench.in_front("sleep 6");
+    bench.run(&["tools", "pin", "--yes"]).code(0);
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.approve(&id);
+    let mut child = bench.start(&["run", &id]);
+    let since = Instant::now();
+    while bench.events(&id, "call.allowed").is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(60), "nothing was let through");
+    }
+    bench.run(&["cancel", &id, "--reason", "wrong ticket"]).code(0);
+    child.wait().unwrap();
+    let ended = bench.events(&id, "call.finished").remove(0);
+    assert_eq!(ended["body"]["outcome"], "not_sent", "{ended}");
+    assert!(ended["body"]["message"].as_str().unwrap().contains("was cancelled"), "{ended}");
 }
 
 #[test]
