@@ -265,11 +265,8 @@ pub(super) fn retry(state: &State, retried: Retried, roles: &BTreeSet<Role>) -> 
     if retried.nodes.is_empty() {
         return wrong("no step failed in a way that can be tried again");
     }
-    for (node, attempt) in &retried.nodes {
-        let known = state.nodes.keys().find(|id| id.as_str() == node);
-        if known.and_then(|id| state.tried_again(id)) != Some(*attempt) {
-            return wrong(format!("step {node} cannot be tried again in attempt {attempt}"));
-        }
+    if let Some((node, attempt)) = state.not_tried_again(&retried).next() {
+        return wrong(format!("step {node} cannot be tried again in attempt {attempt}"));
     }
     Ok(Body::Retried(retried))
 }

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     considered::Considered,
-    event::{Actor, CallAllowed, CallOutcome, Closed, DeviationFound, RefusedAs, Requested, SpecProved},
+    event::{Actor, CallAllowed, CallOutcome, Closed, DeviationFound, RefusedAs, Requested, Retried, SpecProved},
     filling::HolesFilled,
     purpose::Purpose,
     question::{About, Answer, Answered, Asked},
@@ -268,6 +268,13 @@ impl State {
             NodeOutcome::NotRun => Some(self.attempt(node)),
             _ => None,
         }
+    }
+
+    /// The steps that cannot be tried again so, each with the attempt that it was to be.
+    pub fn not_tried_again<'a>(&self, retried: &'a Retried) -> impl Iterator<Item = (&'a str, u32)> {
+        let begins = |node: &str| self.tried_again(self.nodes.keys().find(|id| id.as_str() == node)?);
+        let named = retried.nodes.iter().map(|(node, attempt)| (node.as_str(), *attempt));
+        named.filter(move |(node, attempt)| begins(node) != Some(*attempt))
     }
 
     /// The highest role that a call was approved in, while an approval of it is unused and has not ended.

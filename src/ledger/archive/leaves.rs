@@ -29,7 +29,11 @@ impl Contents {
 
     /// What is wrong with the leaves, or shows that the chains here are not all that the log has of them, or that the log is
     /// not the one of which checkpoints were published.
-    pub(super) fn hold_to_all_leaves(&self, told: &Told, published: &[&(Checkpoint, Note)]) -> Vec<Problem> {
+    pub(super) fn hold_to_all_leaves<'a>(
+        &self,
+        told: &Told,
+        published: impl Iterator<Item = &'a Checkpoint>,
+    ) -> Vec<Problem> {
         let Some(bytes) = self.log.get(LEAVES) else { return Vec::new() };
         let wrong = |what: String| vec![Problem::with(format!("{LOG}/{LEAVES}"), what)];
         let proof = self.log.get(PROOF).and_then(|bytes| serde_json::from_slice::<InclusionProof>(bytes).ok());
@@ -49,7 +53,7 @@ impl Contents {
             return wrong(format!("is not the log of the checkpoint in {LOG}/{PROOF}, of {} leaves", checkpoint.size));
         }
         let mut found = Vec::new();
-        for (theirs, _) in published.iter().filter(|(theirs, _)| theirs.size <= tree.size()) {
+        for theirs in published.filter(|theirs| theirs.size <= tree.size()) {
             if tree.root_at(theirs.size) != Some(theirs.root) {
                 found.extend(wrong(format!(
                     "the published checkpoint of {} leaves is over others than the first {0} here: one was changed, left out \

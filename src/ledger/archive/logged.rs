@@ -117,8 +117,7 @@ impl Contents {
                 },
             }
         }
-        let signed = |(theirs, note): &&&(Checkpoint, Note)| keys.signer_of(note, theirs.size).is_ok();
-        found.extend(self.hold_to_all_leaves(told, &published.iter().filter(signed).copied().collect::<Vec<_>>()));
+        found.extend(self.hold_to_all_leaves(told, signed_by(&keys, &published)));
         if !published.is_empty() && !self.trust_is_covered(told, &published) {
             verification.freshness = Freshness::NotWitnessed;
             verification.notes.retain(|note| !note.starts_with(WITNESSED));
@@ -265,8 +264,7 @@ impl Contents {
         if chain.proof != PROOF || published.is_empty() {
             return Ok(());
         }
-        let signed = |(theirs, note): &&&(Checkpoint, Note)| keys.signer_of(note, theirs.size).is_ok();
-        let last = published.iter().filter(signed).map(|(theirs, _)| theirs.size).max();
+        let last = signed_by(keys, published).map(|theirs| theirs.size).max();
         if let Some(last) = last.filter(|last| *last > size) {
             verification.notes.push(format!(
                 "a checkpoint of {last} leaves was published too, and this goes up to {size}: what was done after that is not \
@@ -346,14 +344,20 @@ impl Contents {
     }
 }
 
+/// What was published and is signed by a key of the ledger that is here.
+fn signed_by<'a>(
+    keys: &'a KeyHistory,
+    published: &'a [&'a (Checkpoint, Note)],
+) -> impl Iterator<Item = &'a Checkpoint> {
+    published.iter().filter(|(theirs, note)| keys.signer_of(note, theirs.size).is_ok()).map(|(theirs, _)| theirs)
+}
+
 /// Where two different logs of one size were published.
 fn forked(keys: &KeyHistory, published: &[&(Checkpoint, Note)]) -> Option<Problem> {
     let mut roots = BTreeMap::new();
-    let signed = published.iter().filter(|(theirs, note)| keys.signer_of(note, theirs.size).is_ok());
-    let size = signed
-        .map(|(theirs, _)| theirs)
-        .find(|theirs| *roots.entry(theirs.size).or_insert(theirs.root) != theirs.root)?;
-    let what = format!("two checkpoints of {} leaves were published over different ones (a fork)", size.size);
+    let differs = |theirs: &&Checkpoint| *roots.entry(theirs.size).or_insert(theirs.root) != theirs.root;
+    let size = signed_by(keys, published).find(differs)?.size;
+    let what = format!("two checkpoints of {size} leaves were published over different ones (a fork)");
     Some(Problem::with(path(PUBLIC_KEYS), what))
 }
 

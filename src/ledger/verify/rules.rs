@@ -75,13 +75,9 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             for call in retried.calls.iter().filter(|call| !state.agreed_to(call, event.at)) {
                 found.push(format!("tried again with an approval of {call}, which nobody had given"));
             }
-            for (node, attempt) in &retried.nodes {
-                let known = state.nodes.keys().find(|id| id.as_str() == node);
-                if known.and_then(|id| state.tried_again(id)) != Some(*attempt) {
-                    found.push(format!(
-                        "step {node} tried again in attempt {attempt}, and nothing that it came to lets it"
-                    ));
-                }
+            for (node, attempt) in state.not_tried_again(retried) {
+                found
+                    .push(format!("step {node} tried again in attempt {attempt}, and nothing that it came to lets it"));
             }
             let signed = |call: &Digest| state.signed || state.agreed_signed(call, event.at);
             if retried.calls.iter().any(signed) {

@@ -5,10 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Phase, canonical, digest_of},
-    engagement::{About, Actor, Answer, CallFinished, CallOutcome, Purpose, Retried, SpecProved},
+    engagement::{About, Actor, Answer, CallFinished, CallOutcome, Retried, SpecProved},
     facts::Role,
-    flow::NodeOutcome,
-    ledger::testing::{Story, act, allowed, digest_for, filed, person, spec},
+    ledger::testing::{Story, act, allowed, filed, person, spec},
     policy::Proven,
 };
 
@@ -480,39 +479,4 @@ fn an_unknown_outcome_may_become_known() {
     known.message = Some("sent again: it answered from memory".into());
     let verification = check(&story.bytes(), &story.blobs);
     assert!(verification.ok, "{:?}", verification.problems);
-}
-
-/// What verification finds where a step of a closed engagement is tried again in this attempt.
-fn tried_again(mut story: Story, attempt: u32) -> Vec<String> {
-    let nodes = BTreeMap::from([("create-vlan/sw01".to_owned(), attempt)]);
-    story.tell(person("grace"), Body::Retried(Retried { nodes, calls: vec![digest_for("k7m2q", &act())] }));
-    let again = Purpose::Act { node: act().node().unwrap().clone(), attempt, r#try: 1 };
-    let mut again = allowed(3, Agent::Build, again, true);
-    again.digest = digest_for("k7m2q", &act());
-    story.tell(Actor::Program, Body::Allowed(Box::new(again)));
-    let verification = check(&story.bytes(), &story.blobs);
-    verification.problems.into_iter().map(|problem| problem.what).collect()
-}
-
-#[test]
-fn a_step_is_tried_again_only_where_it_failed_and_in_its_next_attempt() {
-    let mut failed = Story::whole("k7m2q");
-    for (.., body) in &mut failed.events {
-        match body {
-            Body::Finished(finished) if finished.call == CallId::nth(2) => {
-                (finished.outcome, finished.result) = (CallOutcome::NotSent, None);
-            }
-            Body::Settled(settled) => (settled.outcome, settled.changed) = (NodeOutcome::Failed, false),
-            _ => {}
-        }
-    }
-    failed.reconcile();
-    let again = |attempt| {
-        let story = Story { id: failed.id.clone(), events: failed.events.clone(), blobs: failed.blobs.clone() };
-        tried_again(story, attempt)
-    };
-    assert_eq!(again(2), [""; 0]);
-    for found in [again(1), again(7), tried_again(Story::whole("k7m2q"), 2)] {
-        assert!(found.iter().any(|what| what.contains("nothing that it came to lets it")), "{found:?}");
-    }
 }
