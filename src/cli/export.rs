@@ -113,7 +113,7 @@ async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export
         None => None,
     };
     let mut contents = Contents::export(store, journal.id(), results).await?;
-    // What was asked above trust stage 1 is witnessed only with the whole log.
+    // What was asked or ran above trust stage 1 is witnessed only with the whole log.
     let whole = args.with_log || contents.engagement.rests_on_trust();
     contents.add_log(store, &keys, under, whole).await?;
     if args.with_log && !contents.proves_the_engagement() {
@@ -125,7 +125,7 @@ async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export
     }
     if whole && !args.with_log && contents.proves_the_engagement() {
         aside_sentence(
-            "note: every leaf of the log is in it, because it was asked above trust stage 1 (see --with-log)",
+            "note: every leaf of the log is in it, because something was asked or ran above trust stage 1 (see --with-log)",
         );
     }
     if let (Some(published), false) = (&args.against, contents.proves_the_engagement()) {

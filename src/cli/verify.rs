@@ -184,7 +184,7 @@ fn exported(folder: &Path, signers: Option<&AllowedSigners>) -> Result<(Verifica
     verification.problems.extend(bundle.verify_signatures(folder).map_err(unverified)?);
     if bundle.rests_on_trust() {
         verification.notes.push(
-            "trust: something was asked above trust stage 1, and a folder has no chain of trust stages to show that it was \
+            "trust: something was asked or ran above trust stage 1, and a folder has no chain of trust stages to show that it was \
              given; a bundle has (`countersign export ID --bundle FILE`)"
                 .into(),
         );

@@ -122,7 +122,7 @@ impl Contents {
             verification.freshness = Freshness::NotWitnessed;
             verification.notes.retain(|note| !note.starts_with(WITNESSED));
             verification.unwitnessed_because(
-                "it was asked above trust stage 1, and nothing here shows that no stage was taken back since; \
+                "something was asked or ran above trust stage 1, and nothing here shows that no stage was taken back since; \
                  `export --bundle --with-log` does, under a published checkpoint that covers the chain of trust stages",
             );
         }
