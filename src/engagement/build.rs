@@ -52,7 +52,7 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     }
     Ok(match next_node(flow, &view.state.nodes, halted.as_deref()) {
         NextNode::Run(node) => return run(view, node, now),
-        NextNode::Undo(node) => return undo::undo(view, node),
+        NextNode::Undo(node) => return undo::undo(view, node, now),
         NextNode::Ask(node) => ask_or_wait(view.state, About::Failure { node: node.id.clone() }),
         NextNode::Settle(node, outcome, reason) => settle(view, node, outcome, false, Some(reason)),
         NextNode::Finished => Next::Enter(Phase::AsBuilt, None),
@@ -349,13 +349,17 @@ fn stale(view: &View<'_>, node: &FlowNode, read: &CallId, now: Timestamp) -> boo
     if acted(view, &node.id) {
         return false;
     }
-    let old = view.state.calls.get(read).is_none_or(|call| now.as_second() - call.at.as_second() > FRESH);
     let asked_since = view.act_of(&node.id).is_some_and(|(id, call)| {
         let approved =
             call.digest.and_then(|digest| view.state.approved_calls.get(&digest)).is_some_and(|left| *left > 0);
         approved && id.number() > read.number()
     });
-    old || asked_since
+    old(view, read, now) || asked_since
+}
+
+/// Whether a state was read too long ago to act on.
+pub(super) fn old(view: &View<'_>, read: &CallId, now: Timestamp) -> bool {
+    view.state.calls.get(read).is_none_or(|call| now.as_second() - call.at.as_second() > FRESH)
 }
 
 /// What begins the message of a call that was sent again under its own id.
@@ -402,7 +406,7 @@ fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: CallId, now:
     if approved == state {
         return None;
     }
-    let known = view.state.deviation_at(&node.id).filter(|deviation| deviation.found.actual == *state);
+    let known = view.state.deviation_before(&node.id).filter(|deviation| deviation.found.actual == *state);
     // What was accepted for a while is found anew when the while is over and nothing was done yet.
     let over = |deviation: &Deviation| deviation.accepted_until.is_some_and(|until| now >= until);
     let known = known.filter(|deviation| acted(view, &node.id) || !over(deviation));

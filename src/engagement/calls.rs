@@ -86,6 +86,7 @@ fn place(purpose: &Purpose) -> Option<(Agent, Phase)> {
         | Purpose::ReadBack { .. }
         | Purpose::Verify { .. }
         | Purpose::LookAgain { .. }
+        | Purpose::BeforeUndo { .. }
         | Purpose::UndoCheck { .. } => (Agent::Verifier, Phase::Build),
         Purpose::Observe { .. } | Purpose::CheckAfter { .. } => (Agent::Verifier, Phase::AsBuilt),
         Purpose::Turn { .. } => (Agent::Design, Phase::Feasibility),
@@ -226,7 +227,11 @@ pub(super) fn settle(state: &State, settled: NodeSettled) -> Result<Body, Refusa
                 return wrong(format!("step {node} left nothing that could be taken back"));
             }
             let undo = state.call_for(&Purpose::Undo { node: node.clone() });
-            if settled.outcome == NodeOutcome::Undone && undo.is_none_or(|(_, call)| call.refused.is_some()) {
+            let taken = undo.is_some_and(|(_, call)| call.refused.is_none());
+            // It may be seen that it was taken back already.
+            let looked = state.call_for(&Purpose::BeforeUndo { node: node.clone() });
+            let seen = looked.is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Ok));
+            if settled.outcome == NodeOutcome::Undone && !taken && !seen {
                 return wrong(format!("nothing has taken step {node} back"));
             }
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Digest, NodeId, OnFailure, Phase, RecordOutcome},
+    artifact::{Agent, ArtifactKind, Digest, OnFailure, Phase, RecordOutcome},
     facts::{AUTONOMOUS, IdentityMeans, Role},
 };
 
@@ -439,9 +439,10 @@ fn rule(
             "the gate is asked anew because what it rests on changed, so a person answers",
         ));
     }
-    let wanted = |node: &NodeId| state.deviation_at(node).is_some_and(|known| known.found.because.is_some());
-    if matches!(&about, About::Deviation { node } if wanted(node)) {
-        return Err(Refusal::WrongAnswer("the build agent wants it, so a person answers"));
+    if let About::Deviation { node } = &about
+        && let Some(why) = state.for_people_alone(node)
+    {
+        return Err(Refusal::WrongAnswer(why));
     }
     if state.rejected_by_a_person(&about) {
         return Err(Refusal::WrongAnswer("a person said no to this before, so a person answers"));

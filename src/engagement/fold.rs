@@ -239,6 +239,7 @@ impl State {
             }
             Body::Void(void) if void.attempt == self.attempt(&void.node) => {
                 let node = &void.node;
+                self.served.remove(&Purpose::BeforeUndo { node: node.clone() });
                 self.served.remove(&Purpose::Undo { node: node.clone() });
                 self.served.remove(&Purpose::UndoCheck { node: node.clone() });
             }
@@ -441,7 +442,7 @@ impl State {
         self.close_question(at);
         self.served.retain(|purpose, _| match purpose {
             Purpose::CheckAfter { .. } | Purpose::Observe { .. } => false,
-            Purpose::Undo { node } | Purpose::UndoCheck { node } => !again(node),
+            Purpose::BeforeUndo { node } | Purpose::Undo { node } | Purpose::UndoCheck { node } => !again(node),
             _ => true,
         });
         self.acting.extend(self.nodes.keys().filter(|node| again(node)).cloned());

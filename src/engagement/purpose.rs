@@ -76,6 +76,11 @@ pub enum Purpose {
         /// The attempt.
         attempt: u32,
     },
+    /// The state right before an undo.
+    BeforeUndo {
+        /// The node.
+        node: NodeId,
+    },
     /// Takes a node back.
     Undo {
         /// The node.
@@ -122,7 +127,8 @@ impl Purpose {
     pub fn recovers(&self) -> bool {
         matches!(
             self,
-            Self::Undo { .. }
+            Self::BeforeUndo { .. }
+                | Self::Undo { .. }
                 | Self::UndoCheck { .. }
                 | Self::ReadBack { .. }
                 | Self::Verify { .. }
@@ -142,6 +148,7 @@ impl Purpose {
             | Self::ReadBack { node, .. }
             | Self::Verify { node, .. }
             | Self::LookAgain { node, .. }
+            | Self::BeforeUndo { node }
             | Self::Undo { node }
             | Self::UndoCheck { node }
             | Self::Observe { node } => Some(node),
@@ -169,6 +176,7 @@ impl Purpose {
             Self::ReadBack { node, .. } => format!("read back {node}"),
             Self::Verify { node, .. } => format!("verify {node}"),
             Self::LookAgain { node, .. } => format!("look at {node} again"),
+            Self::BeforeUndo { node } => format!("look before the undo of {node}"),
             Self::Undo { node } => format!("undo {node}"),
             Self::UndoCheck { node } => format!("read back the undo of {node}"),
             Self::Observe { node } => format!("observe {node} at the end"),

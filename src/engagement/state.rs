@@ -400,6 +400,31 @@ impl State {
         self.answers.iter().any(no)
     }
 
+    /// The last deviation at a node that is not about taking it back.
+    pub fn deviation_before(&self, node: &NodeId) -> Option<&Deviation> {
+        let mut of_node = self.deviations.iter().rev().filter(|deviation| deviation.found.node == *node);
+        of_node.find(|deviation| self.undo_looked_at(&deviation.found).is_none())
+    }
+
+    /// The call which showed, when a node was to be taken back, that something else is there than it left; nothing for a
+    /// deviation that is about anything else.
+    pub fn undo_looked_at<'a>(&self, found: &'a DeviationFound) -> Option<&'a CallId> {
+        let shown = |id: &&CallId| {
+            let purpose = self.calls.get(*id).map(|call| &call.purpose);
+            matches!(purpose, Some(Purpose::BeforeUndo { node }) if *node == found.node)
+        };
+        found.calls.iter().find(shown)
+    }
+
+    /// Why only people may accept the last deviation at a node, at every stage; nothing where a policy may.
+    pub fn for_people_alone(&self, node: &NodeId) -> Option<&'static str> {
+        let found = &self.deviation_at(node)?.found;
+        if found.because.is_some() {
+            return Some("the build agent wants it, so a person answers");
+        }
+        self.undo_looked_at(found).map(|_| "others changed what is to be taken back, so a person answers")
+    }
+
     /// The last deviation at a node.
     pub fn deviation_at(&self, node: &NodeId) -> Option<&Deviation> {
         self.deviations.iter().rev().find(|deviation| deviation.found.node == *node)

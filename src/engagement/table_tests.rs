@@ -239,6 +239,7 @@ allow requirements: act                 ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: read back           ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: verify              ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: look again          ...... ccc ccccc cccccccccccccccc ccoo
+allow requirements: look before the undo...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: undo                ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: read the undo back  ...... ccc ccccc cccccccccccccccc ccoo
 allow requirements: observe             ...... ccc ccccc cccccccccccccccc ccoo
@@ -255,6 +256,7 @@ allow design: act                       ...... ... ..... ................ ..oo
 allow design: read back                 ...... ... ..... ................ ..oo
 allow design: verify                    ...... ... ..... ................ ..oo
 allow design: look again                ...... ... ..... ................ ..oo
+allow design: look before the undo      ...... ... ..... ................ ..oo
 allow design: undo                      ...... ... ..... ................ ..oo
 allow design: read the undo back        ...... ... ..... ................ ..oo
 allow design: observe                   ...... ... ..... ................ ..oo
@@ -271,6 +273,7 @@ allow build: act                        ...... ... ..... c+cccc++c+cccccc ..oo
 allow build: read back                  ...... ... ..... cccccccccccccccc ..oo
 allow build: verify                     ...... ... ..... cccccccccccccccc ..oo
 allow build: look again                 ...... ... ..... cccccccccccccccc ..oo
+allow build: look before the undo       ...... ... ..... cccccccccccccccc ..oo
 allow build: undo                       ...... ... ..... cccccccccccc+cc+ ..oo
 allow build: read the undo back         ...... ... ..... cccccccccccccccc ..oo
 allow build: observe                    ...... ... ..... ................ ..oo
@@ -287,6 +290,7 @@ allow verifier: act                     ...... ... ..... cccccccccccccccc ..oo
 allow verifier: read back               ...... ... ..... ++++++++++++++++ ..oo
 allow verifier: verify                  ...... ... ..... ++++++++++++++++ ..oo
 allow verifier: look again              ...... ... ..... ++++++++++++++++ ..oo
+allow verifier: look before the undo    ...... ... ..... ++++++++++++++++ ..oo
 allow verifier: undo                    ...... ... ..... cccccccccccccccc ..oo
 allow verifier: read the undo back      ...... ... ..... ++++++++++++++++ ..oo
 allow verifier: observe                 ...... ... ..... ................ ++oo

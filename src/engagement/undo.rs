@@ -1,23 +1,26 @@
-//! Takes a node back, and reads whether that worked.
+//! Takes a node back: looks at what is there, calls what takes it back, and reads whether that worked.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
     artifact::{
-        Agent, Arg, FlowNode, Scope, Undo, fill_args,
+        Agent, Arg, CallId, FlowNode, Scope, ToolName, Undo, fill_args,
         value::{clipped, shown},
     },
     flow::NodeOutcome,
+    tool::Tool,
 };
 
 use super::{
-    build::{ATTEMPTS, said, settle},
-    event::{CallOutcome, CallVoid},
+    build::{ATTEMPTS, old, said, settle},
+    event::{CallOutcome, CallVoid, DeviationFound},
     look::{after, picked},
-    next::{Next, NextError, Proposal},
+    next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
+    question::About,
     state::Call,
     view::{Reading, View, state_call},
 };
@@ -97,57 +100,76 @@ fn led_elsewhere(
     })
 }
 
+/// What is known of the state that a node changed.
+struct States {
+    /// The call that reads it.
+    reader: Option<(ToolName, Map<String, Value>)>,
+    /// What was there before the node.
+    before: Option<Value>,
+    /// What the node left, where that was read.
+    left: Option<Value>,
+    /// What it was to leave.
+    designed: Option<Value>,
+}
+
+impl States {
+    fn of(view: &View<'_>, node: &FlowNode, tool: &Tool) -> Self {
+        let attempt = view.state.attempt(&node.id);
+        let args = acted_with(view, node);
+        let read = |purpose: Purpose| match view.reading(&purpose) {
+            Reading::Value(_, result) => picked(tool, &args, &result).ok(),
+            _ => None,
+        };
+        let before = read(Purpose::Recheck { node: node.id.clone(), attempt });
+        Self {
+            reader: tool.state.as_ref().and_then(|state| state_call(state, &args)),
+            left: read(Purpose::ReadBack { node: node.id.clone(), attempt }),
+            designed: before.as_ref().and_then(|before| after(tool, &args, before)),
+            before,
+        }
+    }
+
+    /// What it left, or was to leave where what it left could not be read.
+    fn left(&self) -> Option<&Value> {
+        self.left.as_ref().or(self.designed.as_ref())
+    }
+}
+
 /// Takes a node back, one thing at a time.
-pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> {
+pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextError> {
     let lost = |reason: String| Ok(settle(view, node, NodeOutcome::UndoFailed, true, Some(reason)));
     let Some(tool) = view.toolbox.tool(&node.step.tool) else { return lost("the tool is gone".into()) };
     let taken_back = match undo_call(view, node) {
         Ok(undo) => undo,
         Err(reason) => return lost(format!("it cannot be undone: {reason}")),
     };
+    let states = States::of(view, node, tool);
     let purpose = Purpose::Undo { node: node.id.clone() };
     // What was refused for the sake of the workspace can be put right, unless a person said no to that.
-    let held = |call: &&Call| call.held() && !view.state.refused_anew;
-    let Some((id, call)) = view.state.call_for(&purpose).filter(|(_, call)| !held(call)) else {
-        let tool = taken_back.tool.to_string();
-        return Ok(Next::Call(Proposal { agent: Agent::Build, purpose, tool, args: taken_back.args }));
+    let held = |call: &Call| call.held() && !view.state.refused_anew;
+    // What was not sent is tried again, as often as anything is.
+    let unsent = |call: &Call| call.outcome == Some(CallOutcome::NotSent) && begun(view, &purpose) < ATTEMPTS as usize;
+    let Some((id, call)) = view.state.call_for(&purpose).filter(|(_, call)| !held(call) && !unsent(call)) else {
+        return Ok(begin(view, node, tool, taken_back, &states, now));
     };
     if let Some((_, reason)) = &call.refused {
         return lost(format!("the broker refused the undo: {reason}"));
     }
-    // Nothing was sent: it is tried again, as often as anything is.
-    if call.outcome == Some(CallOutcome::NotSent) && begun(view, &purpose) < ATTEMPTS as usize {
-        let tool = taken_back.tool.to_string();
-        return Ok(Next::Call(Proposal { agent: Agent::Build, purpose, tool, args: taken_back.args }));
-    }
-    let acted_with =
-        view.act_of(&node.id).and_then(|(_, call)| call.args.read(view.blobs)).cloned().unwrap_or_default();
-    let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt: view.state.attempt(&node.id) })
-    {
-        Reading::Value(_, result) => picked(tool, &acted_with, &result).ok(),
-        _ => None,
-    };
-    // What the step left, where nothing has touched it since.
-    let attempt = view.state.attempt(&node.id);
-    let left = match view.reading(&Purpose::ReadBack { node: node.id.clone(), attempt }) {
-        Reading::Value(_, result) => picked(tool, &acted_with, &result).ok(),
-        _ => None,
-    };
-    let reader = tool.state.as_ref().and_then(|state| state_call(state, &acted_with));
-    if let (Some((name, args)), Some(before)) = (reader, before) {
-        // What it was to leave, where what it left could not be read.
-        let left = left.or_else(|| after(tool, &acted_with, &before));
+    let left = states.left();
+    if let (Some((name, args)), Some(before)) = (&states.reader, &states.before) {
         let purpose = Purpose::UndoCheck { node: node.id.clone() };
         return match view.reading(&purpose) {
             Reading::Open | Reading::Again => {
-                Ok(Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args }))
+                let (tool, args) = (name.to_string(), args.clone());
+                Ok(Next::Call(Proposal { agent: Agent::Verifier, purpose, tool, args }))
             }
             Reading::Failed(_, reason) => lost(format!("the undo could not be read back: {reason}")),
-            Reading::Value(shown_by, result) => match picked(tool, &acted_with, &result) {
-                Ok(now) if now == before => Ok(settle(view, node, NodeOutcome::Undone, false, None)),
+            Reading::Value(shown_by, result) => match picked(tool, &acted_with(view, node), &result) {
+                Ok(now) if now == *before => Ok(settle(view, node, NodeOutcome::Undone, false, None)),
                 // Nobody knows whether it was sent, and what the step left is there as it was: it is made again, in the
                 // open.
-                Ok(now) if unsure(view, call, node) && Some(&now) == left.as_ref() => {
+                Ok(now) if unsure(view, call, node) && Some(&now) == left => {
+                    let attempt = view.state.attempt(&node.id);
                     Ok(Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt, shown_by }))
                 }
                 Ok(now) => lost(match call.outcome {
@@ -173,6 +195,88 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode) -> Result<Next, NextError> 
         Some(CallOutcome::NotSent) => lost(format!("the undo could not be sent: {}", said(call))),
         _ => lost(format!("the undo failed: {}", said(call))),
     }
+}
+
+/// Begins to take a node back: it is looked at first, for while it waited others may have changed the same thing. What is
+/// as before already is not taken back twice, and what is neither that nor what the step left is a person's to decide.
+fn begin(view: &View<'_>, node: &FlowNode, tool: &Tool, undo: Undo, states: &States, now: Timestamp) -> Next {
+    let settle =
+        |outcome: NodeOutcome, changed: bool, reason: String| settle(view, node, outcome, changed, Some(reason));
+    let purpose = Purpose::Undo { node: node.id.clone() };
+    let tried = view.state.call_for(&purpose).map(|(id, _)| id.number());
+    let tool_name = undo.tool.to_string();
+    let call = Next::Call(Proposal { agent: Agent::Build, purpose, tool: tool_name, args: undo.args });
+    let (Some((name, args)), Some(before)) = (&states.reader, &states.before) else { return call };
+    let purpose = Purpose::BeforeUndo { node: node.id.clone() };
+    let look =
+        |purpose| Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args: args.clone() });
+    let unread = |reason: String| {
+        let reason = format!("what is there now could not be read, so nothing was taken back: {reason}");
+        settle(NodeOutcome::UndoFailed, true, reason)
+    };
+    match view.reading(&purpose) {
+        Reading::Open | Reading::Again => look(purpose),
+        Reading::Failed(_, reason) => unread(reason),
+        Reading::Value(read, _) if old(view, &read, now) || tried.is_some_and(|tried| tried > read.number()) => {
+            look(purpose)
+        }
+        Reading::Value(read, result) => match picked(tool, &acted_with(view, node), &result) {
+            Err(reason) => unread(reason),
+            Ok(there) if there == *before => {
+                let reason = "it was as before already, so nothing was called to take it back".to_owned();
+                settle(NodeOutcome::Undone, false, reason)
+            }
+            // A target may take its time to become what it was to be.
+            Ok(there) if [&states.left, &states.designed].into_iter().flatten().any(|left| *left == there) => call,
+            Ok(there) => match states.left() {
+                Some(left) => otherwise(view, node, (left, there), read, now).unwrap_or(call),
+                None => call,
+            },
+        },
+    }
+}
+
+/// What a deviation says where something else is there than a step left.
+const CHANGED_SINCE: &str = "it is to be taken back, and what it left has been changed since";
+
+/// Something else is there than a node left: a person says whether it is taken back all the same; nothing where one did.
+fn otherwise(
+    view: &View<'_>,
+    node: &FlowNode,
+    (left, there): (&Value, Value),
+    read: CallId,
+    now: Timestamp,
+) -> Option<Next> {
+    // What was said of another attempt, or of another state, says nothing of this one.
+    let acted = view.act_of(&node.id).map_or(0, |(id, _)| id.number());
+    let known = view.state.deviation_at(&node.id).filter(|known| {
+        let looked = view.state.undo_looked_at(&known.found);
+        let over = known.accepted_until.is_some_and(|until| now >= until);
+        looked.is_some_and(|id| id.number() > acted) && known.found.actual == there && !over
+    });
+    let Some(known) = known else {
+        return Some(Next::Deviate(DeviationFound {
+            node: node.id.clone(),
+            what: CHANGED_SINCE.into(),
+            contract: left.clone(),
+            actual: there,
+            calls: vec![read],
+            because: None,
+        }));
+    };
+    match (&known.accepted_by, &known.rejected) {
+        (Some(_), _) => None,
+        (None, Some(reason)) => {
+            let reason = format!("{there} was there, and a person said to leave it: {reason}");
+            Some(settle(view, node, NodeOutcome::UndoFailed, true, Some(reason)))
+        }
+        (None, None) => Some(ask_or_wait(view.state, About::Deviation { node: node.id.clone() })),
+    }
+}
+
+/// What a node acted with.
+fn acted_with(view: &View<'_>, node: &FlowNode) -> Map<String, Value> {
+    view.act_of(&node.id).and_then(|(_, call)| call.args.read(view.blobs)).cloned().unwrap_or_default()
 }
 
 /// Whether the outcome of an undo is unknown and it was not begun too often.

@@ -138,6 +138,9 @@ impl<'a> Question<'a> {
             return Ok(self.wanted(found, because));
         }
         let node = self.at(id)?;
+        if self.view.state.undo_looked_at(found).is_some() {
+            return self.changed_since(node, found);
+        }
         let tool = self.tool(node)?;
         let mut what = Section::new("WHAT IS NOT AS APPROVED");
         what.text(format!("`{}`: {}", node.id, sentence(&found.what)));
@@ -160,6 +163,28 @@ impl<'a> Question<'a> {
         no.text(format!("The step fails without running; then {}.", on_failure(node.step.on_failure)));
         let title = "DEVIATION: may it go on from a state that nobody approved?";
         Ok(self.page(title, "Without an answer it waits; nothing is approved.", vec![what, means, no]))
+    }
+
+    /// A step is to be taken back, and something else is there than it left.
+    fn changed_since(&self, node: &FlowNode, found: &DeviationFound) -> Result<Screen, GateError> {
+        let undo = undo_call(self.view, node).map_err(|_| self.nothing())?;
+        let tool = self.catalog.toolbox.tool(&undo.tool).ok_or_else(|| self.nothing())?;
+        let mut what = Section::new("WHAT HAS CHANGED SINCE");
+        let args = node_args(self.view, node).unwrap_or_default();
+        what.text(format!("`{}` did this: {}", node.id, said(self.tool(node)?, &args)));
+        what.text("It is to be taken back, and someone else has changed it meanwhile.");
+        what.text("left by the step (-), and there now (+):");
+        what.lines.extend(diff(Some(&found.contract), Some(&found.actual)));
+        let calls: Vec<String> = found.calls.iter().map(ToString::to_string).collect();
+        what.detail(format!("shown by {}", names(&calls)));
+        let mut means = Section::new("WHAT A YES MEANS");
+        means.text(format!("This is called: {}", said(tool, &undo.args)));
+        means.text("It is to bring back what was there before the step; what others changed there is lost:");
+        means.lines.extend(diff(Some(&found.actual), before_state(self.view, node).as_ref()));
+        let mut no = Section::new("WHAT A NO MEANS");
+        no.text("It stays as it is now, and the record says that the step was not taken back.");
+        let title = "DEVIATION: may this be taken back over what others changed?";
+        Ok(self.page(title, "Without an answer it waits; nothing is called.", vec![what, means, no]))
     }
 
     /// What the build agent wants otherwise than the design says. Its reasons are its own words; the calls are computed.

@@ -61,10 +61,8 @@ pub(super) async fn rule(
 
 /// The facts of an open question; nothing for one that only people answer.
 fn gate_facts(view: &View<'_>, catalog: &Catalog, asked: &Asked) -> Result<Option<GateFacts>, DriverError> {
-    // What an agent wants is for people to accept, at every stage.
-    let wanted = |node| view.state.deviation_at(node).is_some_and(|known| known.found.because.is_some());
     let (action, deviation) = match &asked.about {
-        About::Deviation { node } if wanted(node) => return Ok(None),
+        About::Deviation { node } if view.state.for_people_alone(node).is_some() => return Ok(None),
         About::Gate1 => (GateAction::ApproveSpec, ""),
         About::Gate2 => (GateAction::ApproveDesign, ""),
         About::Deviation { .. } => (GateAction::AcceptDeviation, "before-state"),

@@ -204,6 +204,54 @@ fn on_failure_ask_asks_and_does_what_it_is_told() {
 }
 
 #[test]
+fn what_others_did_to_a_change_is_seen_before_it_is_taken_back() {
+    let voice = |network: &mut Value| network["switches"]["sw01"]["vlans"]["120"] = json!("voice");
+    let stands = |before: &dyn Fn(&Bench)| {
+        let bench = Bench::new();
+        let id = bench.request_written(SPEC, &on_failure("ask"));
+        bench.to_gate2(&id);
+        bench.fault("error:vlan.create@sw02");
+        bench.approve(&id);
+        assert_eq!(bench.drive(&id, 3)["status"]["about"]["failure"]["node"], "create/sw02");
+        before(&bench);
+        bench.run(&["answer", &id, "undo-all"]).code(0);
+        (bench, id)
+    };
+    // Someone took it back: there is nothing to do, and nothing is done.
+    let (bench, id) = stands(&|bench| {
+        bench.tamper(|network| drop(network["switches"]["sw01"]["vlans"].as_object_mut().unwrap().remove("120")))
+    });
+    let end = bench.drive(&id, 1);
+    assert_eq!(outcomes(&end["record"]["steps"], "node"), ["create/sw01 undone", "create/sw02 failed"]);
+    assert_eq!(bench.writes(), ["vlan.create 120 guest sw01"]);
+    bench.holds(&id);
+    // Someone made something else of it: a person sees what that is, and says.
+    for yes in [false, true] {
+        let (bench, id) = stands(&|bench| bench.tamper(voice));
+        assert_eq!(bench.drive(&id, 3)["status"]["about"]["deviation"]["node"], "create/sw01");
+        bench
+            .run(&["show", &id])
+            .shows("DEVIATION: may this be taken back over what others changed?")
+            .shows("- name: guest")
+            .shows("+ name: voice")
+            .shows("This is called: delete VLAN 120 from sw01");
+        if yes {
+            bench.approve(&id);
+        } else {
+            bench.run(&["reject", &id, "--reason", "voice is theirs now"]).code(0);
+        }
+        let end = bench.drive(&id, 1);
+        let became = if yes { "create/sw01 undone" } else { "create/sw01 failed" };
+        assert_eq!(outcomes(&end["record"]["steps"], "node"), [became, "create/sw02 failed"]);
+        assert_eq!(bench.vlan("120")[0], if yes { Value::Null } else { json!("voice") });
+        let deviation = &end["record"]["deviations"][0];
+        assert!(deviation["what"].as_str().unwrap().contains("what it left has been changed since"), "{deviation}");
+        assert_eq!(deviation["accepted_by"].is_string(), yes);
+        bench.holds(&id);
+    }
+}
+
+#[test]
 fn a_step_with_an_approval_of_its_own_is_asked_about_by_itself() {
     let bench = Bench::new();
     bench.people(&[("bob", "approver")]);

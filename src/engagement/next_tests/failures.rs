@@ -123,6 +123,81 @@ fn an_undo_that_was_lost_on_its_way_is_made_again_but_not_for_ever() {
     assert_eq!(run.nodes(), ["create/sw01 Undone", "create/sw02 NotRun"], "{:#?}", run.told());
 }
 
+/// About to look at what `create/sw01` left wrong, to take it back.
+fn about_to_look() -> Run {
+    let looks = |next: &Next| matches!(next, Next::Call(call) if matches!(call.purpose, Purpose::BeforeUndo { .. }));
+    Run::new(&[&format!("{CREATE}, on_failure: undo_all")]).fault("step create/sw01", &[Fault::Half]).run_to(looks)
+}
+
+const THEIRS: &str = "theirs";
+
+#[test]
+fn what_was_taken_back_by_others_is_not_taken_back_twice() {
+    let mut run = about_to_look();
+    run.world.vlans.clear();
+    let run = run.finished();
+    assert_eq!(run.nodes(), ["create/sw01 Undone", "create/sw02 NotRun"]);
+    assert_eq!(run.reason("create/sw01"), "it was as before already, so nothing was called to take it back");
+    assert_eq!(run.world.done, ["create 120 on sw01"]);
+}
+
+#[test]
+fn what_others_changed_since_is_taken_back_only_if_a_person_says_so() {
+    const ASKED: &str = "a deviation at step create/sw01";
+    let at = || ("sw01".to_owned(), 120);
+    let changed = |answer: Answer| {
+        let mut run = about_to_look().answering(ASKED, answer);
+        run.world.vlans.insert(at(), THEIRS.into());
+        run
+    };
+    let run = changed(Answer::Reject).finished();
+    assert_eq!(run.nodes(), ["create/sw01 UndoFailed", "create/sw02 NotRun"]);
+    assert!(run.reason("create/sw01").ends_with("a person said to leave it: no"), "{}", run.reason("create/sw01"));
+    assert_eq!(
+        (run.world.done.as_slice(), &run.world.vlans[&at()]),
+        (["create 120 on sw01".into()].as_slice(), &THEIRS.into())
+    );
+
+    let run = changed(Answer::Approve).finished();
+    assert_eq!(run.nodes(), ["create/sw01 Undone", "create/sw02 NotRun"]);
+    assert_eq!(run.world.done, ["create 120 on sw01", "delete 120 from sw01"]);
+    // That yes is about taking it back: it lets nothing run from a state that nobody approved.
+    let node = super::super::testing::node("create/sw01");
+    assert!(run.story.state.deviation_at(&node).is_some_and(|known| known.accepted_by.is_some()));
+    assert!(run.story.state.deviation_before(&node).is_none());
+
+    // What changes again while a person thinks is asked about again.
+    let mut run = changed(Answer::Approve).run_to(|next| matches!(next, Next::Wait(About::Deviation { .. })));
+    run.reply(&About::Deviation { node });
+    run.story.clock += 600;
+    run.world.vlans.insert(at(), "others".into());
+    let run = run.finished();
+    assert_eq!(run.story.state.deviations.len(), 2);
+    assert_eq!(run.nodes(), ["create/sw01 Undone", "create/sw02 NotRun"]);
+}
+
+#[test]
+fn nothing_is_taken_back_unseen() {
+    const LOOK: &str = "look before the undo of create/sw01";
+    let run = about_to_look().fault(LOOK, &[Fault::Lost, Fault::NotSent]).finished();
+    assert_eq!(run.nodes(), ["create/sw01 Undone", "create/sw02 NotRun"]);
+    for faults in [&[Fault::Error][..], &[Fault::Refused], &[Fault::Lost, Fault::Lost, Fault::Lost]] {
+        let run = about_to_look().fault(LOOK, faults).finished();
+        assert_eq!(run.nodes(), ["create/sw01 UndoFailed", "create/sw02 NotRun"], "{faults:?}");
+        let reason = run.reason("create/sw01");
+        assert!(reason.starts_with("what is there now could not be read, so nothing was taken back"), "{reason}");
+        assert_eq!(run.world.done, ["create 120 on sw01"], "{faults:?}");
+    }
+    // What could not be sent is looked at again before it is sent again.
+    let mut run = about_to_look().fault("undo create/sw01", &[Fault::NotSent]);
+    run = run.run_to(|next| matches!(next, Next::Call(call) if matches!(call.purpose, Purpose::Undo { .. })));
+    assert!(run.step().is_none());
+    run.world.vlans.clear();
+    let run = run.finished();
+    assert_eq!(run.nodes(), ["create/sw01 Undone", "create/sw02 NotRun"]);
+    assert_eq!(run.world.done, ["create 120 on sw01"]);
+}
+
 /// At gate 2 there was nothing; when the build begins someone else's VLAN is there.
 fn surprised(answer: Answer) -> Run {
     let run = Run::new(&[&format!("{CREATE}, on_failure: continue")]);

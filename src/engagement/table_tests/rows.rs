@@ -31,7 +31,7 @@ pub(super) fn deviate() -> Command {
 }
 
 /// Every purpose, for node `a` in its attempt.
-pub(super) fn purposes(state: &State) -> [Purpose; 16] {
+pub(super) fn purposes(state: &State) -> [Purpose; 17] {
     let (node, attempt) = (node("a"), state.attempt(&node("a")));
     let n = || node.clone();
     [
@@ -45,6 +45,7 @@ pub(super) fn purposes(state: &State) -> [Purpose; 16] {
         Purpose::ReadBack { node: n(), attempt },
         Purpose::Verify { node: n(), attempt },
         Purpose::LookAgain { node: n(), attempt },
+        Purpose::BeforeUndo { node: n() },
         Purpose::Undo { node: n() },
         Purpose::UndoCheck { node: n() },
         Purpose::Observe { node: n() },
@@ -66,6 +67,7 @@ pub(super) fn purpose_name(purpose: &Purpose) -> &'static str {
         Purpose::ReadBack { .. } => "read back",
         Purpose::Verify { .. } => "verify",
         Purpose::LookAgain { .. } => "look again",
+        Purpose::BeforeUndo { .. } => "look before the undo",
         Purpose::Undo { .. } => "undo",
         Purpose::UndoCheck { .. } => "read the undo back",
         Purpose::Observe { .. } => "observe",

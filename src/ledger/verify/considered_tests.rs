@@ -158,7 +158,7 @@ fn a_forged_call_after_a_failure_is_found_where_it_was_forged() {
                 answered.policy = Some(PolicyAnswer { rules, facts, policies });
             },
             ANSWERED,
-            "by policy to what the build agent wants",
+            "by policy though the build agent wants it",
         ),
         (
             "run although it was rejected",

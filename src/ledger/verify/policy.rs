@@ -29,9 +29,9 @@ pub(super) fn may_not(
         return Some(format!("an answer about {about} by policy, which a person must give"));
     }
     if let About::Deviation { node } = about
-        && state.deviation_at(node).is_some_and(|known| known.found.because.is_some())
+        && let Some(because) = state.for_people_alone(node)
     {
-        return why("to what the build agent wants");
+        return why(&format!("though {because}"));
     }
     if matches!(about, About::Deviation { .. }) && answered.expires.is_none() {
         return why("that never ends");

@@ -66,7 +66,7 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
                 found.push(format!("{call} allowed to undo {id} on another target than it acted on"));
             }
             // Where somebody accepted another state before it, it is taken back to that one.
-            let otherwise = state.deviation_at(id).is_some_and(|deviation| deviation.accepted_by.is_some());
+            let otherwise = state.deviation_before(id).is_some_and(|deviation| deviation.accepted_by.is_some());
             if let (Some(undo), Some(given)) = (undo, given) {
                 let as_shown =
                     undo.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)));
@@ -82,6 +82,7 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
         }
         Purpose::Recheck { node: id, .. }
         | Purpose::ReadBack { node: id, .. }
+        | Purpose::BeforeUndo { node: id }
         | Purpose::UndoCheck { node: id }
         | Purpose::Observe { node: id } => {
             let before = node(id).and_then(|node| node.before.as_ref());
@@ -238,6 +239,14 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
     let told = state.applied.get(node).copied();
     // What a step changes is counted, and what it reads is not.
     let changes = state.effects.values().any(|effects| effects.contains(node.as_str()));
+    // Either it was called and read back, or what was read before it showed that there was nothing left to take back.
+    let taken_back = || {
+        let undo = state.call_for(&Purpose::Undo { node: node.clone() }).filter(|(_, call)| was_sent(call));
+        match undo {
+            Some(_) => answered(Purpose::UndoCheck { node: node.clone() }),
+            None => answered(Purpose::BeforeUndo { node: node.clone() }),
+        }
+    };
     let conditional = || {
         let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
         let node = flow.as_ref().and_then(|flow| flow.node(node));
@@ -261,10 +270,7 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
         (NodeOutcome::Failed, Some(_)) if changes && !settled.changed && !read_back && told != Some(false) => {
             Some("failed with nothing changed, and nothing that was read shows that")
         }
-        (NodeOutcome::Undone, _)
-            if !answered(Purpose::UndoCheck { node: node.clone() })
-                || !state.call_for(&Purpose::Undo { node: node.clone() }).is_some_and(|(_, call)| was_sent(call)) =>
-        {
+        (NodeOutcome::Undone, _) if !taken_back() => {
             Some("taken back, and nothing that was called and read shows that")
         }
         _ => None,
