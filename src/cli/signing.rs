@@ -96,10 +96,16 @@ fn with_file(path: &Path, wanted: &Wanted<'_>) -> Result<String, Unsigned> {
 fn allowed(wanted: &Wanted<'_>, key: &PublicKey) -> Result<(), Unsigned> {
     let known = || wanted.signers.of(wanted.person).any(|line| line.key.key_data() == key.key_data());
     usable(&key.algorithm())?;
+    // A key that is another person's signs for them, and to have it sign for both would make one of two people.
+    let theirs = || {
+        let mut lines = wanted.signers.lines().iter().filter(|line| line.key.key_data() == key.key_data());
+        lines.find_map(|line| line.principals.first().cloned())
+    };
     wanted.signers.allows(wanted.person, key, wanted.namespace, wanted.at).map_err(|why| {
-        Unsigned::NotAllowed(match known() {
-            true => why,
-            false => format!("{why}; an owner adds:\n{}", line_for(wanted.person, key)),
+        Unsigned::NotAllowed(match (known(), theirs()) {
+            (true, _) => why,
+            (false, Some(other)) => format!("{why}: it is the key of `{other}`; give a key of `{}`", wanted.person),
+            (false, None) => format!("{why}; an owner adds:\n{}", line_for(wanted.person, key)),
         })
     })
 }

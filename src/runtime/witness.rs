@@ -130,7 +130,8 @@ async fn since(store: &dyn Store, known: Option<Checkpoint>) -> Result<Vec<Strin
         _ => return store.checkpoints(size).await.map_err(said),
     };
     Err(Unpublished::Ever(format!(
-        "it has a checkpoint of {size} leaves, and {wrong}; see `countersign verify log --against` with what was published"
+        "it has a checkpoint of {size} leaves, and {wrong}; see `countersign verify log --against` with what was published; after a backup that was restored on purpose, keep that \
+         and publish to another place from now on"
     )))
 }
 

@@ -210,6 +210,8 @@ fn a_backup_put_back_is_found_by_what_the_witness_has_and_so_is_a_fork() {
     let (_, proven) = bundle(&first, "proven.tar", &["--against", half]);
     bench.run(&["verify", &proven, "--against", half]).code(0).shows("witnessed: up to event");
 
+    let unset = bench.run(&["verify", "trust", "--against", text(&witness)]).code(0).shows("no stage was ever set");
+    unset.shows("nothing of it is in the log, by a published checkpoint of 4 leaves");
     restore(&bench, &copy);
     bench.run(&["verify", &first]).code(0);
     let place = "leaf 2: a published checkpoint covers 3 leaves, and the log has only 2: it was rolled back";
@@ -223,6 +225,7 @@ fn a_backup_put_back_is_found_by_what_the_witness_has_and_so_is_a_fork() {
     let id = bench.request_one();
     bench.drive(&id, 3);
     let told = bench.run(&["reject", &id, "--reason", "not now"]).code(0).says("this ledger was rolled back");
+    let told = told.says("publish to another place from now on");
     assert!(!told.err.contains("with the next one"), "none ever is: {}", told.err);
     assert_eq!(std::fs::read_to_string(&witness).unwrap(), kept);
     let (_, forked) = bundle(&id, "forked.tar", &[]);

@@ -95,8 +95,11 @@ fn a_key_that_is_not_the_approvers_then_and_there_opens_nothing() {
     let key = bench.key_of("bea");
     let digest = bench.question(&id);
     let approve = |key: &str| bench.run(&["approve", &id, "--digest", &digest, "--as", "bea", "--key", key]);
-    let theirs = bench.key_of("rita");
-    approve(&theirs).code(4).says("no line for `bea`").says("bea namespaces=\"countersign-gate,");
+    // Another's key is not offered to be hers too; one that nobody has is.
+    let (theirs, unknown) = (bench.key_of("rita"), bench.outside("unknown"));
+    openssh("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", unknown.to_str().unwrap()], b"", None);
+    approve(unknown.to_str().unwrap()).code(4).says("an owner adds").says("bea namespaces=\"countersign-gate,");
+    approve(&theirs).code(4).says("no line for `bea`").says("the key of `rita`; give a key of `bea`");
     approve("../nowhere").code(2).says("ssh-keygen -t ed25519");
     approve("policies/people.yaml").code(2).says("neither a private nor a public SSH key");
     let signers = bench.read("policies/allowed_signers");

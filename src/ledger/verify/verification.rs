@@ -182,6 +182,11 @@ impl Verification {
                      {} is in the log since; bring one along that was published later",
                     leaf.seq, later.seq
                 ),
+                // What was never begun has no leaf, and a log that has none of it shows that.
+                (None, None) if self.events == 0 => {
+                    self.freshness = Freshness::Witnessed { size: *size, seq: None };
+                    format!("{WITNESSED}nothing of it is in the log, by a published checkpoint of {size} leaves")
+                }
                 (None, _) => {
                     format!("freshness not witnessed: nothing of this chain is under the checkpoint of {size} leaves")
                 }
