@@ -165,7 +165,7 @@ impl State {
 }
 
 fn accepted(state: &State, node: &NodeId) -> bool {
-    state.deviation_at(node).is_some_and(|known| known.accepted_by.is_some())
+    state.deviation_before(node).is_some_and(|known| known.accepted_by.is_some())
 }
 
 fn wrong<T>(why: impl Into<String>) -> Result<T, Refusal> {
@@ -215,7 +215,7 @@ pub(super) fn consider(state: &State, considered: Considered) -> Result<Body, Re
 fn known(state: &State, id: &NodeId) -> bool {
     state.nodes.contains_key(id)
         || state.acting.contains(id)
-        || state.deviation_at(id).is_some()
+        || state.deviation_before(id).is_some()
         || state.wanted_after(id).is_some()
 }
 
@@ -303,7 +303,7 @@ fn after_it(
             None if halted => break,
             None => {}
         }
-        let Some(known) = view.state.deviation_at(&id) else {
+        let Some(known) = view.state.deviation_before(&id) else {
             return Some(Ok(Next::Deviate(found(view, node, want))));
         };
         match (&known.accepted_by, &known.rejected) {
@@ -385,7 +385,7 @@ impl<'a> View<'a> {
         let refused = || {
             let call = self.act_of(&node.id).and_then(|(_, call)| call.digest);
             call.is_some_and(|call| self.state.rejected_calls.contains_key(&call))
-                || self.state.deviation_at(&node.id).is_some_and(|known| known.rejected.is_some())
+                || self.state.deviation_before(&node.id).is_some_and(|known| known.rejected.is_some())
         };
         failed
             && waits

@@ -108,7 +108,7 @@ pub(super) fn wanted(state: &State, found: &DeviationFound) -> Result<(), Refusa
         return Err(Refusal::Call(format!("no turn of the build agent wants step {} otherwise", found.node)));
     }
     let open = |known: &Deviation| known.accepted_by.is_none() && known.rejected.is_none();
-    if found.because.is_some() && state.deviation_at(&found.node).is_some_and(open) {
+    if found.because.is_some() && state.deviation_before(&found.node).is_some_and(open) {
         return Err(Refusal::Call(format!("step {} is asked about already", found.node)));
     }
     Ok(())
@@ -118,7 +118,7 @@ pub(super) fn wanted(state: &State, found: &DeviationFound) -> Result<(), Refusa
 pub(super) fn decided(state: &State) -> bool {
     let Some(filling) = &state.filling else { return state.talk.about(ArtifactKind::Flow).is_empty() };
     filling.wants.iter().all(|want| {
-        let known = state.deviation_at(&want.node());
+        let known = state.deviation_before(&want.node());
         known.is_some_and(|known| known.accepted_by.is_some() || known.rejected.is_some())
     })
 }
@@ -136,7 +136,7 @@ pub fn given(state: &State, kind: ArtifactKind, made_from: &[Digest]) -> bool {
 /// What is to be asked about what the agent wants otherwise, before anything is built.
 pub(super) fn next(view: &View<'_>) -> Option<Next> {
     let filling = view.state.filling.as_ref()?;
-    filling.wants.iter().find_map(|want| match view.state.deviation_at(&want.node()) {
+    filling.wants.iter().find_map(|want| match view.state.deviation_before(&want.node()) {
         None => Some(Next::Deviate(found(view, want))),
         Some(known) if known.accepted_by.is_none() && known.rejected.is_none() => {
             Some(ask_or_wait(view.state, About::Deviation { node: want.node() }))
@@ -151,7 +151,7 @@ pub(super) fn again(view: &View<'_>, step: &StepId, now: Timestamp) -> Option<Re
     let flow = view.documents.flow()?;
     flow.deviations.iter().find(|deviation| deviation.step == *step)?;
     let node = NodeId::new(step, None);
-    let known = view.state.deviation_at(&node)?;
+    let known = view.state.deviation_before(&node)?;
     match (&known.accepted_by, &known.rejected) {
         (Some(_), _) if known.accepted_until.is_some_and(|until| now >= until) => {
             Some(Ok(Next::Deviate(known.found.clone())))
@@ -195,7 +195,7 @@ impl View<'_> {
         let flow = self.preview()?;
         let Some(filling) = &self.state.filling else { return Ok(flow) };
         let accepted =
-            |want: &&Wanted| self.state.deviation_at(&want.node()).is_some_and(|known| known.accepted_by.is_some());
+            |want: &&Wanted| self.state.deviation_before(&want.node()).is_some_and(|known| known.accepted_by.is_some());
         Ok(self.with(flow, &filling.filled, filling.wants.iter().filter(accepted))?)
     }
 

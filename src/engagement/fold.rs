@@ -374,6 +374,8 @@ impl State {
                 self.rejected_calls.insert(*call, reason());
             }
             About::Deviation { node } => {
+                let last = self.deviation_at(node).map(|deviation| &deviation.found);
+                let of_undo = last.is_some_and(|found| self.undo_looked_at(found).is_some());
                 let open = self.deviations.iter_mut().rev().find(|deviation| deviation.found.node == *node);
                 if let Some(deviation) = open {
                     if approved {
@@ -383,8 +385,8 @@ impl State {
                         deviation.rejected = Some(reason());
                     }
                 }
-                // Who accepts a call after a failure agrees to exactly that call, for one use.
-                if let Some(call) = self.wanted_call(node).filter(|_| approved) {
+                // Who accepts a call after a failure agrees to exactly that call, for one use; not who lets it be taken back.
+                if let Some(call) = self.wanted_call(node).filter(|_| approved && !of_undo) {
                     self.approve(call, answered.role, answered.expires);
                 }
             }

@@ -47,16 +47,14 @@ impl State {
         environment: Option<&str>,
     ) -> Option<String> {
         let agreed = call.and_then(|call| self.agreement(call, now));
-        let accepted = node.and_then(|node| {
-            self.deviation_at(node)?.accepted_by.as_ref()?;
-            let about = About::Deviation { node: node.clone() };
-            let yes = |(.., answered): &&(Actor, Timestamp, Answered)| {
-                answered.about == about && answered.answer == Answer::Approve
-            };
-            self.answers.iter().rev().find(yes)
-        });
+        // A deviation may be about taking it back, and an earlier one about what it ran from: each yes counts.
+        let about = node.map(|node| About::Deviation { node: node.clone() });
+        let yes = |(.., answered): &&(Actor, Timestamp, Answered)| {
+            Some(&answered.about) == about.as_ref() && answered.answer == Answer::Approve
+        };
+        let accepted = self.answers.iter().rev().filter(yes);
         let signs = environment.is_some_and(|environment| people.signs_in(environment));
-        [agreed, accepted].into_iter().flatten().find_map(|answer| {
+        agreed.into_iter().chain(accepted).find_map(|answer| {
             let (actor, _, answered) = answer;
             if signs && answered.signature.is_none() && matches!(actor, Actor::Person(_)) {
                 return Some(format!(

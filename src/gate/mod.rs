@@ -332,7 +332,9 @@ fn called<'a>(view: &'a View<'a>, catalog: &Catalog, flow: &AutomationFlow, abou
             if let Some((_, want)) = view.state.wanted_after(node) {
                 return Some(&want.target);
             }
-            let wanted = &view.state.deviation_at(node)?.found.actual;
+            // What an agent wants is a call; anything else is a state, which a device may have made look like one.
+            let found = &view.state.deviation_at(node)?.found;
+            let wanted = found.because.as_ref().map(|_| &found.actual)?;
             let tool = wanted.get("tool")?.as_str()?.parse().ok()?;
             wanted.get("with")?.get(target(&tool)?)?.as_str()
         }

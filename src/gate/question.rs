@@ -131,6 +131,9 @@ impl<'a> Question<'a> {
 
     fn deviation(&self, id: &NodeId) -> Result<Screen, GateError> {
         let found = &self.view.state.deviation_at(id).ok_or_else(|| self.nothing())?.found;
+        if self.view.state.undo_looked_at(found).is_some() {
+            return self.changed_since(self.at(id)?, found);
+        }
         if let Some((considered, want)) = self.view.state.wanted_after(id) {
             return self.wanted_after(considered, want);
         }
@@ -138,9 +141,6 @@ impl<'a> Question<'a> {
             return Ok(self.wanted(found, because));
         }
         let node = self.at(id)?;
-        if self.view.state.undo_looked_at(found).is_some() {
-            return self.changed_since(node, found);
-        }
         let tool = self.tool(node)?;
         let mut what = Section::new("WHAT IS NOT AS APPROVED");
         what.text(format!("`{}`: {}", node.id, sentence(&found.what)));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Studio, calls, design, desk::Stop, report, spec, text};
 use crate::{
     agent::Prompts,
-    artifact::{Agent, ArtifactKind, Digest, NodeId, RecordOutcome},
+    artifact::{Agent, ArtifactKind, Digest, NodeId, OnFailure, RecordOutcome},
     engagement::{
         About, Actor, Answer, Asked, Body, CallWanted, Command, Considered, NodeSettled, PolicyAnswer, Purpose,
         Refusal, Retried, decide_for,
@@ -124,6 +124,31 @@ fn what_is_wanted_runs_once_after_a_yes_and_the_step_is_done_where_that_shows() 
         assert!(step.reason.as_ref().is_some_and(|reason| reason.contains("that was accepted")), "{step:?}");
         assert_eq!((studio.counts()["failure.considered"], studio.counts()["deviation.found"]), (1, 1));
     }
+}
+
+#[test]
+fn what_others_changed_of_what_was_accepted_is_asked_about_before_it_is_taken_back() {
+    let wrong = [("step create/sw01", Scripted::Error(BUSY)), ("step create/sw02", Scripted::Error(BUSY))];
+    let mut studio = at_gate_2_with(words(), "ask", &wrong, as_it_is, 4);
+    studio.approves(About::Gate2);
+    assert_eq!(studio.hears([text(&once_more().to_string())]), asked_about("once-more"));
+    studio.approves(About::Deviation { node: node("once-more") });
+    let nothing = json!({"because": "someone must look at it"});
+    let failure = About::Failure { node: node("create/sw02") };
+    assert_eq!(studio.hears([text(&nothing.to_string())]), Stop::Gate(failure.clone()));
+    studio.chain.network.vlans.get_mut("sw01").unwrap().insert(120, "theirs".into());
+    let request = studio.chain.rests_on();
+    studio.chain.answer_with(&failure, request, Answer::Choose(OnFailure::UndoAll), Vec::new());
+    assert_eq!(studio.run(), asked_about("once-more"));
+    let found = &studio.chain.state().deviation_at(&node("once-more")).unwrap().found;
+    assert_eq!(found.actual, json!({"id": 120, "name": "theirs"}));
+    // The yes lets it be taken back, and lets what was wanted run no second time.
+    studio.approves(About::Deviation { node: node("once-more") });
+    assert!(studio.chain.state().approved_calls.values().all(|left| *left == 0));
+    closed(studio.run());
+    assert_eq!(outcome(&studio, "once-more"), Some(NodeOutcome::Undone));
+    assert_eq!(ran(&studio), ["create/sw01", "once-more", "create/sw02"]);
+    assert_eq!(studio.chain.network.vlans["sw01"].get(&120), None);
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
     let Purpose::Act { node, .. } = &allowed.purpose else { return None };
     let Some((considered, want)) = state.wanted_after(node) else { return off_flow(state, allowed, papers) };
     let made = |with: &Map<String, Value>| steps::given(&allowed.args, papers).is_none_or(|given| *given == *with);
-    let accepted = state.deviation_at(node).is_some_and(|at| at.accepted_by.is_some());
+    let accepted = state.deviation_before(node).is_some_and(|at| at.accepted_by.is_some());
     // What the question showed is what runs: the digest alone would not say so.
     let same = made(&want.args) && allowed.digest == want.call && allowed.tool.as_str() == want.tool.as_str();
     if !accepted || !allowed.approved || !same {
@@ -167,7 +167,7 @@ pub(super) fn flow(
         let wants = said.map(|said| said.wants.as_slice()).unwrap_or_default();
         let want = wants.iter().find(|want| want.step == deviation.step);
         let accepted =
-            want.and_then(|want| state.deviation_at(&want.node())).is_some_and(|at| at.accepted_by.is_some());
+            want.and_then(|want| state.deviation_before(&want.node())).is_some_and(|at| at.accepted_by.is_some());
         if !accepted || !want.is_some_and(|want| as_accepted(&built, deviation, want)) {
             found.push(format!("{what} with a deviation at step {} that nobody accepted", deviation.step));
         }
