@@ -110,8 +110,9 @@ pub fn read_keys(word: &str) -> Result<Vec<VerifierKey>, CliError> {
     let path = Path::new(word);
     if !files::is_one(path) {
         let key = word.parse().map_err(|error| {
+            let file = if word.contains('+') { String::new() } else { format!("there is no file {word}, and ") };
             CliError::usage(format!(
-                "{error}; give one that `countersign keys show` says, such as countersign/…+1f0c2a9b+AQ…, or a file with them"
+                "{file}{error}; give one that `countersign keys show` says, such as countersign/…+1f0c2a9b+AQ…, or a file with them"
             ))
         })?;
         return Ok(vec![key]);

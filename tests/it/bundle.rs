@@ -45,6 +45,10 @@ fn a_bundle_is_checked_without_a_workspace_and_by_a_script() {
     let bytes = std::fs::read(&file).unwrap();
     // It is not written over, and written again it is the same.
     bench.run(&["export", &id, "--bundle", name]).code(2).says("is there already");
+    let nowhere = bench.outside("no-folder/k.tar");
+    let told = bench.run(&["export", &id, "--bundle", nowhere.to_str().unwrap()]).code(1);
+    told.says("no-folder; make it first").says("could not write");
+    bench.run(&["verify", &id, "--key", "no-file"]).code(2).says("there is no file no-file");
     let again = bench.outside("again.tar");
     let answer = bench.json(&["export", &id, "--bundle", again.to_str().unwrap()]);
     assert_eq!(answer["bundle"], again.to_str().unwrap());

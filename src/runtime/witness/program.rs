@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, killpg},
     unistd::Pid,
 };
 use tokio::{
@@ -48,6 +48,8 @@ impl Ended {
 /// back what it has begun, and then made to.
 pub(super) async fn run(mut command: Command, input: &str, patience: Duration) -> Result<Ended, String> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    // A group of its own, so that what it has started ends with it where it takes too long.
+    command.process_group(0);
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let (out, err) = (Printed::of(child.stdout.take()), Printed::of(child.stderr.take()));
     let (stdin, input) = (child.stdin.take(), input.to_owned());
@@ -74,10 +76,13 @@ pub(super) async fn run(mut command: Command, input: &str, patience: Duration) -
 }
 
 async fn end(child: &mut Child) {
-    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
-        let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
-    }
-    if timeout(GRACE, child.wait()).await.is_err() {
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let all = |signal| group.map(|group| killpg(group, signal));
+    all(Signal::SIGTERM);
+    let ended = timeout(GRACE, child.wait()).await;
+    // Those of the group that took no notice; whoever left it is not found.
+    all(Signal::SIGKILL);
+    if ended.is_err() {
         let _ = child.kill().await;
     }
 }
@@ -145,5 +150,21 @@ mod tests {
         let (made, gone) = (format!("touch {0}; trap 'rm {0}; exit 1' TERM", lock.display()), "sleep 60 & wait");
         shell(&format!("{made}; {gone}"), 1_000).await.unwrap_err();
         assert!(!lock.exists());
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_leaves_no_helper_running() {
+        let dir = tempfile::tempdir().unwrap();
+        let helper = dir.path().join("helper");
+        let text = format!("(trap '' TERM; exec sleep 61) & echo $! > {}; wait", helper.display());
+        shell(&text, 1_000).await.unwrap_err();
+        let id = std::fs::read_to_string(helper).unwrap().trim().parse().unwrap();
+        let begun = std::time::Instant::now();
+        let left = || nix::sys::signal::kill(Pid::from_raw(id), None).is_ok();
+        let over = || std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+        while left() && !over() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it still runs");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
