@@ -83,14 +83,7 @@ pub(super) fn still_agreed(
     now: Timestamp,
 ) -> Result<(), No> {
     let environment = catalog.inventory.target(target).map(|entry| entry.environment.as_str());
-    // A step may rest on a deviation that was accepted, and what takes it back on one of its own.
-    let of_undo =
-        |node| view.state.deviation_at(node).is_some_and(|last| view.state.undo_looked_at(&last.found).is_some());
-    let node = match purpose {
-        Purpose::Act { node, .. } => Some(node),
-        Purpose::Undo { node } if of_undo(node) => Some(node),
-        _ => None,
-    };
+    let node = if matches!(purpose, Purpose::Act { .. }) { purpose.node() } else { None };
     let by = (&*catalog.signers, &catalog.people);
     match view.state.call_unnamed(call, node, now, by, environment) {
         None => Ok(()),

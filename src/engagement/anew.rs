@@ -165,6 +165,10 @@ fn goes_on(view: &View<'_>, void: &[Void], planned: &Next) -> bool {
         Next::Expire(_) | Next::Void(_) | Next::Close(_) | Next::Closed => true,
         Next::Enter(phase, _) => *phase == Phase::AsBuilt,
         Next::Draft(kind) => matches!(kind, ArtifactKind::Spec | ArtifactKind::Record),
+        Next::Ask(About::Deviation { node }) | Next::Wait(About::Deviation { node }) => {
+            view.state.deviation_at(node).is_some_and(|last| last.found.undo)
+        }
+        Next::Deviate(found) => found.undo,
         Next::Ask(about) | Next::Wait(about) => matches!(about, About::Failure { .. } | About::Unknown { .. }),
         Next::Settle(settled) => {
             let ends = matches!(settled.outcome, NodeOutcome::Undone | NodeOutcome::UndoFailed | NodeOutcome::NotRun);
@@ -175,7 +179,7 @@ fn goes_on(view: &View<'_>, void: &[Void], planned: &Next) -> bool {
             let recovers = if asked { proposal.purpose.recovers() } else { view.recovers(proposal) };
             recovers && (view.state.refused_anew || as_approved(view, void, proposal) && !held(view, proposal))
         }
-        Next::Resend(_) | Next::Pause(_) | Next::WaitUntil(_) | Next::Deviate(_) | Next::Consider(_) => false,
+        Next::Resend(_) | Next::Pause(_) | Next::WaitUntil(_) | Next::Consider(_) => false,
     }
 }
 

@@ -89,6 +89,7 @@ fn what_the_policy_accepts_of_a_deviation_ends() {
         actual: serde_json::json!(2),
         calls: vec![],
         because: None,
+        undo: false,
     };
     let story = Story::building().then(Command::Deviate(found));
     let story = story.then(autonomous(ask(About::Deviation { node: node("a") })));

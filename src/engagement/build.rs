@@ -410,6 +410,10 @@ fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: CallId, now:
     // What was accepted for a while is found anew when the while is over and nothing was done yet.
     let over = |deviation: &Deviation| deviation.accepted_until.is_some_and(|until| now >= until);
     let known = known.filter(|deviation| acted(view, &node.id) || !over(deviation));
+    // Only the last deviation of a node can be asked about.
+    let last = view.state.deviation_at(&node.id);
+    let decided = |known: &Deviation| known.accepted_by.is_some() || known.rejected.is_some();
+    let known = known.filter(|known| decided(known) || last.is_some_and(|last| std::ptr::eq(last, *known)));
     let Some(known) = known else {
         return Some(Next::Deviate(DeviationFound {
             node: node.id.clone(),
@@ -418,6 +422,7 @@ fn deviation(view: &View<'_>, node: &FlowNode, state: &Value, call: CallId, now:
             actual: state.clone(),
             calls: vec![call],
             because: None,
+            undo: false,
         }));
     };
     match (&known.accepted_by, &known.rejected) {

@@ -228,10 +228,7 @@ pub(super) fn settle(state: &State, settled: NodeSettled) -> Result<Body, Refusa
             }
             let undo = state.call_for(&Purpose::Undo { node: node.clone() });
             let taken = undo.is_some_and(|(_, call)| call.refused.is_none());
-            // It may be seen that it was taken back already.
-            let looked = state.call_for(&Purpose::BeforeUndo { node: node.clone() });
-            let seen = looked.is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Ok));
-            if settled.outcome == NodeOutcome::Undone && !taken && !seen {
+            if settled.outcome == NodeOutcome::Undone && !taken && !state.seen_undone(node) {
                 return wrong(format!("nothing has taken step {node} back"));
             }
         }

@@ -331,6 +331,7 @@ fn found(view: &View<'_>, node: &FlowNode, want: &CallWanted) -> DeviationFound 
         actual: json!({"tool": want.tool, "with": want.args}),
         calls: view.act_of(&node.id).map(|(id, _)| id.clone()).into_iter().collect(),
         because: Some(want.because.clone()),
+        undo: false,
     }
 }
 

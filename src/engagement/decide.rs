@@ -141,6 +141,9 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
         Command::Deviate(found) => {
             in_phase(state, "a deviation", &[Phase::Build])?;
             filling::wanted(state, &found)?;
+            if !state.rests_on_its_reading(&found) {
+                return Err(Refusal::Call(format!("no reading shows the deviation at step {}", found.node)));
+            }
             Ok(Body::Deviated(found))
         }
         Command::Retry { retried, roles } => calls::retry(state, retried, &roles),

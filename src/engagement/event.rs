@@ -356,6 +356,9 @@ pub struct DeviationFound {
     /// Why the build agent wants it, where it is one that it wants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// Whether the node was to be taken back; then the call is the reading that was made for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undo: bool,
 }
 
 /// Failed nodes that a person had tried again.

@@ -176,7 +176,7 @@ fn found(view: &View<'_>, want: &Wanted) -> DeviationFound {
         None => "the build agent wants a call that the design does not have",
     };
     let because = Some(want.because.clone());
-    DeviationFound { node: want.node(), what: what.into(), contract, actual, calls: Vec::new(), because }
+    DeviationFound { node: want.node(), what: what.into(), contract, actual, calls: Vec::new(), because, undo: false }
 }
 
 impl View<'_> {

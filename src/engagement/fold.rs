@@ -374,8 +374,7 @@ impl State {
                 self.rejected_calls.insert(*call, reason());
             }
             About::Deviation { node } => {
-                let last = self.deviation_at(node).map(|deviation| &deviation.found);
-                let of_undo = last.is_some_and(|found| self.undo_looked_at(found).is_some());
+                let of_undo = self.deviation_at(node).is_some_and(|last| last.found.undo);
                 let open = self.deviations.iter_mut().rev().find(|deviation| deviation.found.node == *node);
                 if let Some(deviation) = open {
                     if approved {

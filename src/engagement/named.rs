@@ -47,12 +47,15 @@ impl State {
         environment: Option<&str>,
     ) -> Option<String> {
         let agreed = call.and_then(|call| self.agreement(call, now));
-        // A deviation may be about taking it back, and an earlier one about what it ran from: each yes counts.
         let about = node.map(|node| About::Deviation { node: node.clone() });
         let yes = |(.., answered): &&(Actor, Timestamp, Answered)| {
             Some(&answered.about) == about.as_ref() && answered.answer == Answer::Approve
         };
-        let accepted = self.answers.iter().rev().filter(yes);
+        // The last yes, but where that was to take the node back: then the one that it ran from is among all of them.
+        let last = node.and_then(|node| self.deviation_at(node));
+        let accepted = last.is_some_and(|last| last.found.undo || last.accepted_by.is_some());
+        let most = if last.is_some_and(|last| last.found.undo) { usize::MAX } else { usize::from(accepted) };
+        let accepted = self.answers.iter().rev().filter(yes).take(most);
         let signs = environment.is_some_and(|environment| people.signs_in(environment));
         agreed.into_iter().chain(accepted).find_map(|answer| {
             let (actor, _, answered) = answer;

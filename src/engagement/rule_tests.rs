@@ -40,7 +40,15 @@ fn void(call: u64, id: &str, attempt: u32, shown_by: u64) -> Command {
 
 fn deviation(id: &str) -> Command {
     let (what, contract, actual) = ("it differs".into(), json!(1), json!(2));
-    Command::Deviate(DeviationFound { node: node(id), what, contract, actual, calls: vec![], because: None })
+    Command::Deviate(DeviationFound {
+        node: node(id),
+        what,
+        contract,
+        actual,
+        calls: vec![],
+        because: None,
+        undo: false,
+    })
 }
 
 fn is_call(refusal: Option<Refusal>) -> bool {

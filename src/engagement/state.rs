@@ -403,17 +403,33 @@ impl State {
     /// The last deviation at a node that is not about taking it back.
     pub fn deviation_before(&self, node: &NodeId) -> Option<&Deviation> {
         let mut of_node = self.deviations.iter().rev().filter(|deviation| deviation.found.node == *node);
-        of_node.find(|deviation| self.undo_looked_at(&deviation.found).is_none())
+        of_node.find(|deviation| !deviation.found.undo)
     }
 
-    /// The call which showed, when a node was to be taken back, that something else is there than it left; nothing for a
-    /// deviation that is about anything else.
-    pub fn undo_looked_at<'a>(&self, found: &'a DeviationFound) -> Option<&'a CallId> {
-        let shown = |id: &&CallId| {
-            let purpose = self.calls.get(*id).map(|call| &call.purpose);
-            matches!(purpose, Some(Purpose::BeforeUndo { node }) if *node == found.node)
+    /// The last deviation at a node, where it is one about taking it back as it is now: it was found after the node ran.
+    pub fn deviation_of_undo(&self, node: &NodeId, acted: Option<&CallId>) -> Option<&Deviation> {
+        let known = self.deviation_at(node).filter(|known| known.found.undo)?;
+        (known.found.calls.first() > acted).then_some(known)
+    }
+
+    /// Whether it could be seen that a node was taken back already: it was looked at before an undo, after the last try.
+    pub(crate) fn seen_undone(&self, node: &NodeId) -> bool {
+        let looked = self.call_for(&Purpose::BeforeUndo { node: node.clone() });
+        let tried = self.call_for(&Purpose::Undo { node: node.clone() }).map(|(id, _)| id);
+        looked.is_some_and(|(id, call)| call.outcome == Some(CallOutcome::Ok) && Some(id) > tried)
+    }
+
+    /// Whether a deviation rests on the reading that it must: the one that was made before an undo of that node, and no
+    /// other on that.
+    pub(crate) fn rests_on_its_reading(&self, found: &DeviationFound) -> bool {
+        let of_undo = |id: &CallId| {
+            let call = self.calls.get(id);
+            call.is_some_and(|call| {
+                matches!(&call.purpose, Purpose::BeforeUndo { node } if *node == found.node)
+                    && call.outcome == Some(CallOutcome::Ok)
+            })
         };
-        found.calls.iter().find(shown)
+        if found.undo { found.calls.first().is_some_and(of_undo) } else { !found.calls.iter().any(of_undo) }
     }
 
     /// Why only people may accept the last deviation at a node, at every stage; nothing where a policy may.
@@ -422,7 +438,7 @@ impl State {
         if found.because.is_some() {
             return Some("the build agent wants it, so a person answers");
         }
-        self.undo_looked_at(found).map(|_| "others changed what is to be taken back, so a person answers")
+        found.undo.then_some("what is to be taken back was changed since, so a person answers")
     }
 
     /// The last deviation at a node.

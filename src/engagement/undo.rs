@@ -207,7 +207,26 @@ fn begin(view: &View<'_>, node: &FlowNode, tool: &Tool, undo: Undo, states: &Sta
     let tool_name = undo.tool.to_string();
     let call = Next::Call(Proposal { agent: Agent::Build, purpose, tool: tool_name, args: undo.args });
     let (Some((name, args)), Some(before)) = (&states.reader, &states.before) else { return call };
+    // What a person was asked is answered before anything is looked at again, and a no is a no.
+    let acted = view.act_of(&node.id).map(|(id, _)| id);
+    if let Some(known) = view.state.deviation_of_undo(&node.id, acted).filter(|known| known.accepted_by.is_none()) {
+        let there = &known.found.actual;
+        return match &known.rejected {
+            None => ask_or_wait(view.state, About::Deviation { node: node.id.clone() }),
+            Some(reason) => {
+                let reason = format!("{there} was there, and a person said to leave it: {reason}");
+                settle(NodeOutcome::UndoFailed, true, reason)
+            }
+        };
+    }
     let purpose = Purpose::BeforeUndo { node: node.id.clone() };
+    // A target that is slow to answer is not looked at for ever.
+    let asked = view.state.deviation_of_undo(&node.id, acted).and_then(|known| known.found.calls.first());
+    let since = view.state.calls.iter().rev().take_while(|(id, call)| call.purpose == purpose && Some(*id) > asked);
+    let looks = since.count();
+    let again = |read: &CallId| {
+        tried.is_some_and(|tried| tried > read.number()) || old(view, read, now) && looks < ATTEMPTS as usize
+    };
     let look =
         |purpose| Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args: args.clone() });
     let unread = |reason: String| {
@@ -217,9 +236,7 @@ fn begin(view: &View<'_>, node: &FlowNode, tool: &Tool, undo: Undo, states: &Sta
     match view.reading(&purpose) {
         Reading::Open | Reading::Again => look(purpose),
         Reading::Failed(_, reason) => unread(reason),
-        Reading::Value(read, _) if old(view, &read, now) || tried.is_some_and(|tried| tried > read.number()) => {
-            look(purpose)
-        }
+        Reading::Value(read, _) if again(&read) => look(purpose),
         Reading::Value(read, result) => match picked(tool, &acted_with(view, node), &result) {
             Err(reason) => unread(reason),
             Ok(there) if there == *before => {
@@ -230,6 +247,7 @@ fn begin(view: &View<'_>, node: &FlowNode, tool: &Tool, undo: Undo, states: &Sta
             Ok(there) if [&states.left, &states.designed].into_iter().flatten().any(|left| *left == there) => call,
             Ok(there) => match states.left() {
                 Some(left) => otherwise(view, node, (left, there), read, now).unwrap_or(call),
+                // What it left is not known, so nothing shows that others changed it.
                 None => call,
             },
         },
@@ -239,7 +257,8 @@ fn begin(view: &View<'_>, node: &FlowNode, tool: &Tool, undo: Undo, states: &Sta
 /// What a deviation says where something else is there than a step left.
 const CHANGED_SINCE: &str = "it is to be taken back, and what it left has been changed since";
 
-/// Something else is there than a node left: a person says whether it is taken back all the same; nothing where one did.
+/// Something else is there than a node left: a person is asked whether it is taken back all the same; nothing where one
+/// said so of exactly this.
 fn otherwise(
     view: &View<'_>,
     node: &FlowNode,
@@ -247,31 +266,20 @@ fn otherwise(
     read: CallId,
     now: Timestamp,
 ) -> Option<Next> {
-    // What was said of another attempt, or of another state, says nothing of this one.
-    let acted = view.act_of(&node.id).map_or(0, |(id, _)| id.number());
-    let known = view.state.deviation_at(&node.id).filter(|known| {
-        let looked = view.state.undo_looked_at(&known.found);
-        let over = known.accepted_until.is_some_and(|until| now >= until);
-        looked.is_some_and(|id| id.number() > acted) && known.found.actual == there && !over
-    });
-    let Some(known) = known else {
-        return Some(Next::Deviate(DeviationFound {
+    let acted = view.act_of(&node.id).map(|(id, _)| id);
+    let known = view.state.deviation_of_undo(&node.id, acted).filter(|known| known.found.actual == there);
+    let holds = known.is_some_and(|known| known.accepted_until.is_none_or(|until| now < until));
+    (!holds).then(|| {
+        Next::Deviate(DeviationFound {
             node: node.id.clone(),
             what: CHANGED_SINCE.into(),
             contract: left.clone(),
             actual: there,
             calls: vec![read],
             because: None,
-        }));
-    };
-    match (&known.accepted_by, &known.rejected) {
-        (Some(_), _) => None,
-        (None, Some(reason)) => {
-            let reason = format!("{there} was there, and a person said to leave it: {reason}");
-            Some(settle(view, node, NodeOutcome::UndoFailed, true, Some(reason)))
-        }
-        (None, None) => Some(ask_or_wait(view.state, About::Deviation { node: node.id.clone() })),
-    }
+            undo: true,
+        })
+    })
 }
 
 /// What a node acted with.

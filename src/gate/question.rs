@@ -131,7 +131,7 @@ impl<'a> Question<'a> {
 
     fn deviation(&self, id: &NodeId) -> Result<Screen, GateError> {
         let found = &self.view.state.deviation_at(id).ok_or_else(|| self.nothing())?.found;
-        if self.view.state.undo_looked_at(found).is_some() {
+        if found.undo {
             return self.changed_since(self.at(id)?, found);
         }
         if let Some((considered, want)) = self.view.state.wanted_after(id) {
@@ -172,18 +172,18 @@ impl<'a> Question<'a> {
         let mut what = Section::new("WHAT HAS CHANGED SINCE");
         let args = node_args(self.view, node).unwrap_or_default();
         what.text(format!("`{}` did this: {}", node.id, said(self.tool(node)?, &args)));
-        what.text("It is to be taken back, and someone else has changed it meanwhile.");
+        what.text("It is to be taken back, and something else is there now. Others changed it, or later steps did.");
         what.text("left by the step (-), and there now (+):");
         what.lines.extend(diff(Some(&found.contract), Some(&found.actual)));
         let calls: Vec<String> = found.calls.iter().map(ToString::to_string).collect();
         what.detail(format!("shown by {}", names(&calls)));
         let mut means = Section::new("WHAT A YES MEANS");
         means.text(format!("This is called: {}", said(tool, &undo.args)));
-        means.text("It is to bring back what was there before the step; what others changed there is lost:");
+        means.text("It is to bring back what was there before the step; what changed there since is lost:");
         means.lines.extend(diff(Some(&found.actual), before_state(self.view, node).as_ref()));
         let mut no = Section::new("WHAT A NO MEANS");
         no.text("It stays as it is now, and the record says that the step was not taken back.");
-        let title = "DEVIATION: may this be taken back over what others changed?";
+        let title = "DEVIATION: may this be taken back over what changed since?";
         Ok(self.page(title, "Without an answer it waits; nothing is called.", vec![what, means, no]))
     }
 

@@ -231,7 +231,7 @@ fn what_others_did_to_a_change_is_seen_before_it_is_taken_back() {
         assert_eq!(bench.drive(&id, 3)["status"]["about"]["deviation"]["node"], "create/sw01");
         bench
             .run(&["show", &id])
-            .shows("DEVIATION: may this be taken back over what others changed?")
+            .shows("DEVIATION: may this be taken back over what changed since?")
             .shows("- name: guest")
             .shows("+ name: voice")
             .shows("This is called: delete VLAN 120 from sw01");

@@ -399,7 +399,15 @@ fn holes_are_filled_by_the_build_agent_after_gate_2_and_once() {
         let because = Some(because.to_owned());
         let node = serde_json::from_value(json!("create")).unwrap();
         let (contract, actual) = (json!(1), json!(2));
-        Command::Deviate(DeviationFound { node, what: "x".into(), contract, actual, calls: Vec::new(), because })
+        Command::Deviate(DeviationFound {
+            node,
+            what: "x".into(),
+            contract,
+            actual,
+            calls: Vec::new(),
+            because,
+            undo: false,
+        })
     };
     let args = object(json!({"name": "guest-x"}));
     let (step, tool) = ("create".parse().unwrap(), "vlan.create".parse().unwrap());

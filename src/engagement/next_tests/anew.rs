@@ -132,8 +132,20 @@ fn what_takes_back_waits_only_where_its_own_tool_is_not_the_one_that_was_approve
                 roles: [crate::facts::Role::Requester].into(),
             });
             assert_eq!(cancelled.finished().nodes(), ["create/sw01 Undone", "create/sw02 NotRun"]);
-            let rejected = run.answering(&About::Gate1.to_string(), Answer::Reject).run_to(undo);
+            let rejected = run.clone().answering(&About::Gate1.to_string(), Answer::Reject).run_to(undo);
             assert!(rejected.story.state.refused_anew, "the broker refuses it then");
         }
     }
+    // What changed since is asked about whatever the gates are, and after a no to one it is not asked for ever.
+    let looks = |next: &Next| matches!(next, Next::Call(call) if matches!(call.purpose, Purpose::BeforeUndo { .. }));
+    let mut run = Run::new(&[&step]).fault("step create/sw01", &[Fault::Half]).run_to(looks);
+    run.world.vlans.insert(("sw01".into(), 120), "theirs".into());
+    run.void = vec![void(Gate::One, vec![tool("vlan.delete")])];
+    let asked = |next: &Next| matches!(next, Next::Wait(About::Deviation { .. }));
+    let run = run.answering(&About::Gate1.to_string(), Answer::Reject).run_to(asked);
+    let kept = run.clone().answering("a deviation at step create/sw01", Answer::Reject);
+    assert_eq!(kept.finished().nodes()[0], "create/sw01 UndoFailed");
+    let mut run = run;
+    run.reply(&About::Deviation { node: super::super::testing::node("create/sw01") });
+    assert!(run.run_to(undo).story.state.refused_anew);
 }

@@ -166,6 +166,19 @@ fn what_others_changed_since_is_taken_back_only_if_a_person_says_so() {
     assert!(run.story.state.deviation_at(&node).is_some_and(|known| known.accepted_by.is_some()));
     assert!(run.story.state.deviation_before(&node).is_none());
 
+    // A no stands, whatever is there by then; and nothing is done before an answer.
+    let asked = |answer: Answer| changed(answer).run_to(|next| matches!(next, Next::Wait(About::Deviation { .. })));
+    for then in ["others", "gu"] {
+        let mut run = asked(Answer::Reject);
+        run.story.clock += 600;
+        run.world.vlans.insert(at(), then.into());
+        assert!(matches!(run.next(), Next::Wait(About::Deviation { .. })), "{:?}", run.next());
+        run.reply(&About::Deviation { node: node.clone() });
+        run.story.clock += 600;
+        let run = run.finished();
+        assert_eq!((run.nodes()[0].as_str(), run.world.done.len()), ("create/sw01 UndoFailed", 1), "{then}");
+    }
+
     // What changes again while a person thinks is asked about again.
     let mut run = changed(Answer::Approve).run_to(|next| matches!(next, Next::Wait(About::Deviation { .. })));
     run.reply(&About::Deviation { node });
@@ -188,6 +201,14 @@ fn nothing_is_taken_back_unseen() {
         assert!(reason.starts_with("what is there now could not be read, so nothing was taken back"), "{reason}");
         assert_eq!(run.world.done, ["create 120 on sw01"], "{faults:?}");
     }
+    // What was read long ago is read again, but a slow target not for ever.
+    let mut run = about_to_look();
+    for _ in 0..3 {
+        assert!(matches!(run.next(), Next::Call(call) if matches!(call.purpose, Purpose::BeforeUndo { .. })));
+        run.step();
+        run.story.clock += 600;
+    }
+    assert!(matches!(run.next(), Next::Call(call) if matches!(call.purpose, Purpose::Undo { .. })));
     // What could not be sent is looked at again before it is sent again.
     let mut run = about_to_look().fault("undo create/sw01", &[Fault::NotSent]);
     run = run.run_to(|next| matches!(next, Next::Call(call) if matches!(call.purpose, Purpose::Undo { .. })));

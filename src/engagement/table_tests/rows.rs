@@ -27,7 +27,15 @@ fn redact(call: u64, role: Role, reason: &str) -> Command {
 
 pub(super) fn deviate() -> Command {
     let (what, contract, actual) = ("it differs".into(), json!(1), json!(2));
-    Command::Deviate(DeviationFound { node: node("a"), what, contract, actual, calls: vec![], because: None })
+    Command::Deviate(DeviationFound {
+        node: node("a"),
+        what,
+        contract,
+        actual,
+        calls: vec![],
+        because: None,
+        undo: false,
+    })
 }
 
 /// Every purpose, for node `a` in its attempt.

@@ -37,8 +37,11 @@ pub(super) fn filled(state: &State, actor: &Actor, filled: &HolesFilled) -> Vec<
     found
 }
 
-/// What the build agent wants otherwise is what it said.
+/// What the build agent wants otherwise is what it said, and what was found before an undo rests on the reading for that.
 pub(super) fn deviated(state: &State, actor: &Actor, found: &DeviationFound) -> Option<String> {
+    if !state.rests_on_its_reading(found) {
+        return Some(format!("a deviation at {} that does not rest on the reading that it must", found.node));
+    }
     let because = found.because.as_ref()?;
     let mut wants = state.filling.iter().flat_map(|filling| &filling.wants);
     let said = wants.any(|want| want.node() == found.node && want.because == *because);

@@ -96,7 +96,7 @@ pub(super) fn story() -> Story {
     let because = Some("it is free".to_owned());
     let (contract, actual) = (json!({"id": 7}), json!({"id": 120}));
     let what = "it is wanted otherwise".into();
-    let found = DeviationFound { node: node.clone(), what, contract, actual, calls: Vec::new(), because };
+    let found = DeviationFound { node: node.clone(), what, contract, actual, calls: Vec::new(), because, undo: false };
     story.tell(Actor::Program, Body::Deviated(found));
     story.gate(About::Deviation { node }, Digest::ZERO, &[]);
     file(&mut story, &built());

@@ -88,6 +88,7 @@ fn story() -> Story {
         actual: json!({"tool": want().tool, "with": want().args}),
         calls: Vec::new(),
         because: Some(want().because),
+        undo: false,
     };
     story.tell(Actor::Program, Body::Deviated(deviation));
     story.gate(About::Deviation { node: node("again") }, Digest::ZERO, &[]);

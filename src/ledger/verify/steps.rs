@@ -239,13 +239,12 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
     let told = state.applied.get(node).copied();
     // What a step changes is counted, and what it reads is not.
     let changes = state.effects.values().any(|effects| effects.contains(node.as_str()));
-    // Either it was called and read back, or what was read before it showed that there was nothing left to take back.
+    // It was called, or could not be, and read back after that; or what was read before showed that nothing was left.
     let taken_back = || {
-        let undo = state.call_for(&Purpose::Undo { node: node.clone() }).filter(|(_, call)| was_sent(call));
-        match undo {
-            Some(_) => answered(Purpose::UndoCheck { node: node.clone() }),
-            None => answered(Purpose::BeforeUndo { node: node.clone() }),
-        }
+        let undo = state.call_for(&Purpose::Undo { node: node.clone() }).filter(|(_, call)| call.refused.is_none());
+        let check = state.call_for(&Purpose::UndoCheck { node: node.clone() });
+        let check = check.filter(|(_, call)| call.outcome == Some(CallOutcome::Ok));
+        undo.zip(check).is_some_and(|((undo, _), (check, _))| check > undo) || state.seen_undone(node)
     };
     let conditional = || {
         let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     artifact::{Agent, CallId, NodeId},
-    engagement::{CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose, Retried},
+    engagement::{CallAllowed, CallFinished, CallOutcome, CallVoid, DeviationFound, NodeSettled, Purpose, Retried},
     flow::NodeOutcome,
     ledger::testing::{Story, act, allowed, digest_for, person, spec},
 };
@@ -85,6 +85,29 @@ fn put(story: &mut Story, at: usize, n: u64, agent: Agent, purpose: Purpose) {
     let made = allowed(n, agent, purpose, false);
     story.events.insert(at, (time, Actor::Program, Body::Finished(answer)));
     story.events.insert(at, (time, Actor::Agent(agent), Body::Allowed(Box::new(made))));
+}
+
+/// The step failed and left something; then it is looked at, and taken back without a call that was sent.
+fn looked_and_undone(story: &mut Story, tried: bool) {
+    settle(story, NodeOutcome::Failed, true);
+    put(story, AS_BUILT, 3, Agent::Verifier, Purpose::BeforeUndo { node: node() });
+    let mut at = AS_BUILT + 2;
+    if tried {
+        put(story, at, 4, Agent::Build, Purpose::Undo { node: node() });
+        let Body::Finished(finished) = &mut story.events[at + 1].2 else { panic!() };
+        (finished.outcome, finished.result) = (CallOutcome::NotSent, None);
+        at += 2;
+    }
+    let (outcome, changed, reason) = (NodeOutcome::Undone, false, None);
+    let undone = NodeSettled { node: node(), attempt: 1, outcome, changed, reason };
+    let time = story.events[at - 1].0;
+    story.events.insert(at, (time, Actor::Program, Body::Settled(undone)));
+}
+
+#[test]
+fn what_was_seen_to_be_as_before_needs_no_call_to_be_taken_back() {
+    let found = found(|s| looked_and_undone(s, false));
+    assert!(!found.iter().any(|line| line.contains("taken back")), "{found:?}");
 }
 
 fn void(story: &mut Story, shown_by: u64) {
@@ -320,6 +343,24 @@ fn a_step_comes_to_what_its_own_calls_show() {
             "nothing that was read shows that",
         ),
         ("taken back by nothing", |s| settle(s, NodeOutcome::Undone, false), SETTLED, "nothing that was called"),
+        (
+            "taken back, as was seen before what would have done it was tried",
+            |s| looked_and_undone(s, true),
+            AS_BUILT + 4,
+            "nothing that was called",
+        ),
+        (
+            "changed since, as no reading shows",
+            |s| {
+                let (what, calls) = ("x".into(), vec![CallId::nth(1)]);
+                let (contract, actual) = (json!(1), json!(2));
+                let found = DeviationFound { node: node(), what, contract, actual, calls, because: None, undo: true };
+                let time = s.events[SETTLED].0;
+                s.events.insert(SETTLED, (time, Actor::Program, Body::Deviated(found)));
+            },
+            SETTLED,
+            "the reading that it must",
+        ),
         ("void, by an earlier reading", |s| void(s, 1), SETTLED, "nothing that was read back shows it"),
         (
             "void, by a reading of another step",
