@@ -21,6 +21,10 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
         return Err(LedgerError::Exists(path.into()));
     }
     let new = sibling(path)?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
+        let why = format!("there is no folder {}; make it first", parent.display());
+        return Err(LedgerError::io("write", path, io::Error::new(io::ErrorKind::NotFound, why)));
+    }
     let written = fs::File::create_new(&new).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
@@ -74,10 +78,6 @@ fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, LedgerError> {
 /// Where something is prepared: beside its place, so that a rename suffices.
 pub(super) fn sibling(dir: &Path) -> Result<PathBuf, LedgerError> {
     let name = dir.file_name().ok_or_else(|| LedgerError::Occupied(dir.into()))?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
-        let why = format!("there is no folder {}; make it first", parent.display());
-        return Err(LedgerError::io("write", dir, io::Error::new(io::ErrorKind::NotFound, why)));
-    }
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     hidden.push(format!(".new-{}", std::process::id()));
