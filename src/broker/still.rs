@@ -83,10 +83,19 @@ pub(super) fn still_agreed(
     now: Timestamp,
 ) -> Result<(), No> {
     let environment = catalog.inventory.target(target).map(|entry| entry.environment.as_str());
-    let node = if matches!(purpose, Purpose::Act { .. }) { purpose.node() } else { None };
+    let deviation = match purpose {
+        Purpose::Act { node, .. } => view.state.deviation_before(node),
+        Purpose::Undo { node } => view.state.deviation_of_undo(node),
+        _ => None,
+    };
     let by = (&*catalog.signers, &catalog.people);
-    match view.state.call_unnamed(call, node, now, by, environment) {
+    match view.state.call_unnamed(call, deviation, now, by, environment) {
         None => Ok(()),
+        // Nothing waits for that with something half done: it is left as others made it, and the record says so.
+        Some(why) if matches!(purpose, Purpose::Undo { .. }) => {
+            let reason = format!("what was said of taking it back over what was changed since does not hold: {why}");
+            Err(no(Layer::Gate, "approval.unnamed", reason))
+        }
         Some(why) => {
             let reason = format!(
                 "what was said of this call does not hold: {why}; put the line back (with `valid-before` where the key \

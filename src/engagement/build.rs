@@ -359,7 +359,10 @@ fn stale(view: &View<'_>, node: &FlowNode, read: &CallId, now: Timestamp) -> boo
 
 /// Whether a state was read too long ago to act on.
 pub(super) fn old(view: &View<'_>, read: &CallId, now: Timestamp) -> bool {
-    view.state.calls.get(read).is_none_or(|call| now.as_second() - call.at.as_second() > FRESH)
+    // A target that is slow to answer is no older for that.
+    let over = view.state.last_over.as_ref().filter(|(id, _)| id == read).map(|(_, at)| *at);
+    let at = over.or_else(|| view.state.calls.get(read).map(|call| call.at));
+    at.is_none_or(|at| now.as_second() - at.as_second() > FRESH)
 }
 
 /// What begins the message of a call that was sent again under its own id.

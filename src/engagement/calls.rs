@@ -132,6 +132,9 @@ fn effect(state: &State, allowed: &CallAllowed) -> Result<(), Refusal> {
             if !acted(state, node) || !state.nodes.get(node).is_some_and(can_be_taken_back) {
                 return wrong(format!("step {node} left nothing that could be taken back"));
             }
+            if state.undo_waits(node) {
+                return wrong(format!("what step {node} left was changed since, and nobody said to take it back"));
+            }
         }
         _ => return Ok(()),
     }

@@ -32,6 +32,7 @@ impl State {
             head: event.hash,
             opened_at: event.at,
             last_at: event.at,
+            last_over: None,
             requested: requested.clone(),
             requester: event.actor.clone(),
             phase: Phase::Requirements,
@@ -231,6 +232,7 @@ impl State {
             }
             Body::Finished(finished) => {
                 self.under_way.remove(&finished.call);
+                self.last_over = Some((finished.call.clone(), event.at));
                 if let Some(call) = self.calls.get_mut(&finished.call) {
                     call.outcome = Some(finished.outcome);
                     call.result = finished.result;
@@ -262,6 +264,7 @@ impl State {
                 self.deviations.push(Deviation {
                     found: found.clone(),
                     accepted_by: None,
+                    accepted_on: None,
                     accepted_until: None,
                     rejected: None,
                 });
@@ -379,6 +382,7 @@ impl State {
                 if let Some(deviation) = open {
                     if approved {
                         deviation.accepted_by = Some(actor.clone());
+                        deviation.accepted_on = Some(answered.request);
                         deviation.accepted_until = answered.expires;
                     } else {
                         deviation.rejected = Some(reason());

@@ -6,14 +6,14 @@
 use jiff::Timestamp;
 
 use crate::{
-    artifact::{Digest, NodeId},
+    artifact::Digest,
     facts::{AllowedSigners, People, key_of},
 };
 
 use super::{
     event::Actor,
     question::{About, Answer, Answered},
-    state::{Gate, GateState, State},
+    state::{Deviation, Gate, GateState, State},
     statement::namespace,
 };
 
@@ -36,28 +36,26 @@ impl State {
         }
     }
 
-    /// Why what a person agreed to about a call that rests on it, or about a state of its node that nobody foresaw, does not count now: the
-    /// key is not named any more, or a name alone is not enough in this environment.
+    /// Why what a person agreed to about a call that rests on it, or about the deviation that it rests on, does not count
+    /// now: the key is not named any more, or a name alone is not enough in this environment.
     pub fn call_unnamed(
         &self,
         call: Option<&Digest>,
-        node: Option<&NodeId>,
+        deviation: Option<&Deviation>,
         now: Timestamp,
         (signers, people): (&AllowedSigners, &People),
         environment: Option<&str>,
     ) -> Option<String> {
         let agreed = call.and_then(|call| self.agreement(call, now));
-        let about = node.map(|node| About::Deviation { node: node.clone() });
-        let yes = |(.., answered): &&(Actor, Timestamp, Answered)| {
-            Some(&answered.about) == about.as_ref() && answered.answer == Answer::Approve
-        };
-        // The last yes, but where that was to take the node back: then the one that it ran from is among all of them.
-        let last = node.and_then(|node| self.deviation_at(node));
-        let accepted = last.is_some_and(|last| last.found.undo || last.accepted_by.is_some());
-        let most = if last.is_some_and(|last| last.found.undo) { usize::MAX } else { usize::from(accepted) };
-        let accepted = self.answers.iter().rev().filter(yes).take(most);
+        let accepted = deviation.and_then(|deviation| {
+            let (request, about) = (deviation.accepted_on?, About::Deviation { node: deviation.found.node.clone() });
+            let yes = |(.., answered): &&(Actor, Timestamp, Answered)| {
+                answered.about == about && answered.request == request && answered.answer == Answer::Approve
+            };
+            self.answers.iter().rev().find(yes).filter(|_| deviation.accepted_by.is_some())
+        });
         let signs = environment.is_some_and(|environment| people.signs_in(environment));
-        agreed.into_iter().chain(accepted).find_map(|answer| {
+        [agreed, accepted].into_iter().flatten().find_map(|answer| {
             let (actor, _, answered) = answer;
             if signs && answered.signature.is_none() && matches!(actor, Actor::Person(_)) {
                 return Some(format!(

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, ToolName},
+    artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, ToolName, Until},
     facts::Role,
     flow::{NodeOutcome, Settled},
 };
@@ -36,6 +36,9 @@ pub struct State {
     pub opened_at: Timestamp,
     /// When the last event was written.
     pub last_at: Timestamp,
+    /// The call that was over last, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_over: Option<(CallId, Timestamp)>,
     /// How it began.
     pub requested: Requested,
     /// Who asked for it.
@@ -223,6 +226,8 @@ pub struct Deviation {
     pub found: DeviationFound,
     /// Who accepted it; nothing while open or rejected.
     pub accepted_by: Option<Actor>,
+    /// The question whose yes that was.
+    pub accepted_on: Option<Digest>,
     /// Until when it is accepted, where that ends.
     pub accepted_until: Option<Timestamp>,
     /// Why it was rejected.
@@ -406,10 +411,24 @@ impl State {
         of_node.find(|deviation| !deviation.found.undo)
     }
 
+    /// A node's own call, in the attempt that it is in.
+    pub fn act_of(&self, node: &NodeId) -> Option<(&CallId, &Call)> {
+        let attempt = self.attempt(node);
+        let act = |r#try: u32| Purpose::Act { node: node.clone(), attempt, r#try };
+        let tries = self.served.range(act(1)..=act(Until::MOST_ATTEMPTS));
+        tries.rev().find_map(|(_, id)| Some((id, self.calls.get(id)?)))
+    }
+
     /// The last deviation at a node, where it is one about taking it back as it is now: it was found after the node ran.
-    pub fn deviation_of_undo(&self, node: &NodeId, acted: Option<&CallId>) -> Option<&Deviation> {
+    pub fn deviation_of_undo(&self, node: &NodeId) -> Option<&Deviation> {
         let known = self.deviation_at(node).filter(|known| known.found.undo)?;
+        let acted = self.act_of(node).map(|(id, _)| id);
         (known.found.calls.first() > acted).then_some(known)
+    }
+
+    /// Whether a node is not taken back as things are: others changed what it left, and no person has said to go on.
+    pub(crate) fn undo_waits(&self, node: &NodeId) -> bool {
+        self.deviation_of_undo(node).is_some_and(|known| known.accepted_by.is_none())
     }
 
     /// Whether it could be seen that a node was taken back already: it was looked at before an undo, after the last try.
@@ -429,7 +448,12 @@ impl State {
                     && call.outcome == Some(CallOutcome::Ok)
             })
         };
-        if found.undo { found.calls.first().is_some_and(of_undo) } else { !found.calls.iter().any(of_undo) }
+        let since = |id: &CallId| self.act_of(&found.node).is_some_and(|(acted, _)| id > acted);
+        if found.undo {
+            found.calls.first().is_some_and(|id| of_undo(id) && since(id))
+        } else {
+            !found.calls.iter().any(of_undo)
+        }
     }
 
     /// Why only people may accept the last deviation at a node, at every stage; nothing where a policy may.

@@ -208,8 +208,7 @@ fn begin(view: &View<'_>, node: &FlowNode, tool: &Tool, undo: Undo, states: &Sta
     let call = Next::Call(Proposal { agent: Agent::Build, purpose, tool: tool_name, args: undo.args });
     let (Some((name, args)), Some(before)) = (&states.reader, &states.before) else { return call };
     // What a person was asked is answered before anything is looked at again, and a no is a no.
-    let acted = view.act_of(&node.id).map(|(id, _)| id);
-    if let Some(known) = view.state.deviation_of_undo(&node.id, acted).filter(|known| known.accepted_by.is_none()) {
+    if let Some(known) = view.state.deviation_of_undo(&node.id).filter(|known| known.accepted_by.is_none()) {
         let there = &known.found.actual;
         return match &known.rejected {
             None => ask_or_wait(view.state, About::Deviation { node: node.id.clone() }),
@@ -220,13 +219,7 @@ fn begin(view: &View<'_>, node: &FlowNode, tool: &Tool, undo: Undo, states: &Sta
         };
     }
     let purpose = Purpose::BeforeUndo { node: node.id.clone() };
-    // A target that is slow to answer is not looked at for ever.
-    let asked = view.state.deviation_of_undo(&node.id, acted).and_then(|known| known.found.calls.first());
-    let since = view.state.calls.iter().rev().take_while(|(id, call)| call.purpose == purpose && Some(*id) > asked);
-    let looks = since.count();
-    let again = |read: &CallId| {
-        tried.is_some_and(|tried| tried > read.number()) || old(view, read, now) && looks < ATTEMPTS as usize
-    };
+    let again = |read: &CallId| old(view, read, now) || tried.is_some_and(|tried| tried > read.number());
     let look =
         |purpose| Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args: args.clone() });
     let unread = |reason: String| {
@@ -266,8 +259,7 @@ fn otherwise(
     read: CallId,
     now: Timestamp,
 ) -> Option<Next> {
-    let acted = view.act_of(&node.id).map(|(id, _)| id);
-    let known = view.state.deviation_of_undo(&node.id, acted).filter(|known| known.found.actual == there);
+    let known = view.state.deviation_of_undo(&node.id).filter(|known| known.found.actual == there);
     let holds = known.is_some_and(|known| known.accepted_until.is_none_or(|until| now < until));
     (!holds).then(|| {
         Next::Deviate(DeviationFound {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{
         AcceptanceReading, Agent, ArtifactKind, AutomationFlow, Before, CallId, Check, FlowNode, NodeId, ReadCall,
-        Scope, ToolName, Until,
+        Scope, ToolName,
     },
     facts::Role,
     flow::{ExpandError, expand, item_key, resolve_items},
@@ -379,10 +379,7 @@ impl<'a> View<'a> {
 
     /// The purpose of a node's own call.
     pub fn act_of(&self, node: &NodeId) -> Option<(&CallId, &Call)> {
-        let attempt = self.state.attempt(node);
-        let act = |r#try: u32| Purpose::Act { node: node.clone(), attempt, r#try };
-        let tries = self.state.served.range(act(1)..=act(Until::MOST_ATTEMPTS));
-        tries.rev().find_map(|(_, id)| Some((id, self.state.calls.get(id)?)))
+        self.state.act_of(node)
     }
 }
 

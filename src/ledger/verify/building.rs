@@ -39,7 +39,7 @@ pub(super) fn filled(state: &State, actor: &Actor, filled: &HolesFilled) -> Vec<
 
 /// What the build agent wants otherwise is what it said, and what was found before an undo rests on the reading for that.
 pub(super) fn deviated(state: &State, actor: &Actor, found: &DeviationFound) -> Option<String> {
-    if !state.rests_on_its_reading(found) {
+    if !state.rests_on_its_reading(found) || found.undo && *actor != Actor::Program {
         return Some(format!("a deviation at {} that does not rest on the reading that it must", found.node));
     }
     let because = found.because.as_ref()?;

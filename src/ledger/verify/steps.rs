@@ -65,6 +65,10 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
             if acted.is_some_and(|acted| *acted != allowed.target) {
                 found.push(format!("{call} allowed to undo {id} on another target than it acted on"));
             }
+            if state.undo_waits(id) {
+                found
+                    .push(format!("{call} allowed to undo {id}, which was changed since, and nobody said yes to that"));
+            }
             // Where somebody accepted another state before it, it is taken back to that one.
             let otherwise = state.deviation_before(id).is_some_and(|deviation| deviation.accepted_by.is_some());
             if let (Some(undo), Some(given)) = (undo, given) {

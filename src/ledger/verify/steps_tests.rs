@@ -237,6 +237,21 @@ fn a_step_that_was_called_otherwise_is_found_though_every_link_holds() {
             "otherwise than gate 2 was shown",
         ),
         (
+            "taken back over what was changed since, and nobody said so",
+            |s| {
+                settle(s, NodeOutcome::Failed, true);
+                put(s, AS_BUILT, 3, Agent::Verifier, Purpose::BeforeUndo { node: node() });
+                let (what, calls) = ("x".into(), vec![CallId::nth(3)]);
+                let (contract, actual) = (json!(1), json!(2));
+                let found = DeviationFound { node: node(), what, contract, actual, calls, because: None, undo: true };
+                let time = s.events[AS_BUILT].0;
+                s.events.insert(AS_BUILT + 2, (time, Actor::Program, Body::Deviated(found)));
+                put(s, AS_BUILT + 3, 4, Agent::Build, Purpose::Undo { node: node() });
+            },
+            AS_BUILT + 3,
+            "nobody said yes to that",
+        ),
+        (
             "taken back elsewhere",
             |s| {
                 settle(s, NodeOutcome::Failed, true);
