@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
@@ -247,8 +248,14 @@ fn follows<'a>(
     Some(format!("that says otherwise than its spec, flow, tools and targets: {what}"))
 }
 
-/// Whether a person had the role that they answered in, by the people that the question was decided on.
-pub(super) fn answered(actor: &Actor, answered: &Answered, papers: &Papers<'_>) -> Option<String> {
+/// Whether a person had the role that they answered in, and agreed for no longer than approvals last, by the people that
+/// the question was decided on.
+pub(super) fn answered(
+    (state, at): (&State, Timestamp),
+    actor: &Actor,
+    answered: &Answered,
+    papers: &Papers<'_>,
+) -> Option<String> {
     let Actor::Person(identity) = actor else { return None };
     // A no is taken though the people changed since, and then others may say it.
     if answered.answer == Answer::Reject {
@@ -257,6 +264,18 @@ pub(super) fn answered(actor: &Actor, answered: &Answered, papers: &Papers<'_>) 
     let grounds = papers.grounds(&answered.request)?;
     let roles = grounds.people.roles(identity);
     let (about, name, role) = (&answered.about, &identity.name, answered.role);
+    if answered.answer == Answer::Approve && roles.contains(&role) {
+        let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
+        let opens =
+            spec.and_then(|spec| spec.window.as_ref().map(|window| window.from)).map_or(at, |from| from.max(at));
+        let hours = grounds.people.approvals_last_hours;
+        let most = opens.checked_add(SignedDuration::from_hours(hours.into())).unwrap_or(Timestamp::MAX);
+        if answered.expires.is_none_or(|expires| expires > most) {
+            return Some(format!(
+                "an answer about {about} by {name} for longer than the {hours} hours that a yes lasts"
+            ));
+        }
+    }
     let has = match roles.last() {
         Some(has) => format!("was {has}"),
         None => "had none".to_owned(),

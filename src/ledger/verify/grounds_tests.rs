@@ -1,5 +1,6 @@
 //! Answers and calls in a chain whose every link holds, beside which lies what its questions were decided on.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
@@ -7,7 +8,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, Phase, digest_of},
     engagement::{About, Answered, Asked, CallAllowed, Purpose, call_digest},
     facts::Role,
-    ledger::testing::{Story, allowed, discover, filed, id, person, requested},
+    ledger::testing::{Story, allowed, discover, filed, id, noon, person, requested},
 };
 
 /// The places of the events.
@@ -97,7 +98,7 @@ impl Told {
             role: Role::Approver,
             reason: None,
             calls: Vec::new(),
-            expires: None,
+            expires: Some(noon() + SignedDuration::from_hours(72)),
             policy: None,
             signature: None,
         };
@@ -195,6 +196,12 @@ fn whoever_answers_has_the_role_and_signs_where_a_name_is_not_enough() {
     for (told, what) in cases {
         let found = told.found();
         assert!(found.contains(what), "{what}: {found}");
+    }
+    // A yes lasts no longer than the people file says.
+    for expires in [None, Some(noon() + SignedDuration::from_hours(73))] {
+        let longer = Told { events: Box::new(move |story| story.answered().expires = expires), ..Told::default() };
+        let what = "event 4: an answer about gate 1 (the spec) by grace for longer than the 72 hours that a yes lasts";
+        assert!(longer.found().contains(what), "{expires:?}: {}", longer.found());
     }
     // A no is taken from whoever has the role by then.
     let no = Told {

@@ -3,6 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,6 +13,8 @@ use crate::{
         Event, Gate, GateState, Purpose, State, call_digest, opened,
     },
 };
+
+use crate::policy::ProofReport;
 
 use super::{Papers, building, drafting, gone, granted, grounds, policy, recorded, steps};
 
@@ -43,7 +46,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
                 found.extend(by_person("answered"));
             }
             found.extend(may_answer(state, &event.actor, answered, papers));
-            found.extend(grounds::answered(&event.actor, answered, papers));
+            found.extend(grounds::answered((state, event.at), &event.actor, answered, papers));
             answered_what_was_asked(state, answered, document, &mut found);
         }
         Body::Allowed(allowed) => {
@@ -104,7 +107,11 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             let report = document(&proved.report);
             let says = |field: &str| report.as_ref().and_then(|report| report.get(field)).cloned();
             let named = [("spec", json!(proved.spec)), ("solver", json!(proved.solver))];
-            if report.is_some() && named.into_iter().any(|(field, value)| says(field) != Some(value)) {
+            let other = |report: &Value| {
+                ProofReport::deserialize(report).is_ok_and(|report| report.verdict() != proved.verdict)
+            };
+            let otherwise = named.into_iter().any(|(field, value)| says(field) != Some(value));
+            if report.as_ref().is_some_and(|report| otherwise || other(report)) {
                 found.push("a proof that its report does not bear out".into());
             }
         }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
@@ -8,7 +9,7 @@ use crate::{
     engagement::{About, Actor, Answer, CallFinished, CallOutcome, Retried, SpecProved},
     facts::Role,
     ledger::testing::{Story, act, allowed, filed, person, spec},
-    policy::Proven,
+    policy::{ProofReport, Proven},
 };
 
 fn check(events: &[Vec<u8>], blobs: &BTreeMap<Digest, Vec<u8>>) -> Verification {
@@ -439,7 +440,14 @@ fn a_proof_is_the_programs_about_the_current_spec_and_as_its_report_says() {
     let report = |of: &Value, solver: &str| json!({"spec": digest_of(of).unwrap(), "solver": solver});
     let (right, other) = (report(&spec(), "cvc5 1.0.3"), json!({"kind": "other"}));
     assert_eq!(told(Actor::Program, &spec(), right.clone(), true), []);
+    let nothing_proven = json!({
+        "kind": "proof_report", "spec": digest_of(&spec()).unwrap(), "solver": "cvc5 1.0.3", "grants": [],
+        "decided_on": {"tools": Digest::ZERO, "inventory": Digest::ZERO, "people": Digest::ZERO, "policies": Digest::ZERO},
+        "no_failures": {"verdict": "not_proven", "reason": "it was not asked"},
+    });
+    assert!(ProofReport::deserialize(&nothing_proven).is_ok(), "{:?}", ProofReport::deserialize(&nothing_proven));
     for (found, what) in [
+        (told(Actor::Program, &spec(), nothing_proven, true), "does not bear out"),
         (told(Actor::Agent(Agent::Build), &spec(), right.clone(), true), "does not ask the solver"),
         (told(person("ada"), &spec(), right.clone(), true), "does not ask the solver"),
         (told(Actor::Program, &other, report(&other, "cvc5 1.0.3"), true), "about another spec"),
