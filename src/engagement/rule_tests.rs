@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, OnFailure, Phase, RecordOutcome},
     facts::Role,
@@ -12,9 +10,9 @@ use crate::{
 };
 
 use super::{
-    About, Actor, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, Redacts, Refusal, RefusedAs,
-    Retried, decide_for,
-    testing::{Story, act, allow, answer, ask, digest, file, finish, intent, node, proved, refuse, settle},
+    About, Actor, Answer, CallOutcome, CallVoid, Closed, Command, Purpose, Redacts, Refusal, RefusedAs, Retried,
+    decide_for,
+    testing::{Story, act, allow, answer, ask, deviate, digest, file, finish, intent, node, proved, refuse, settle},
 };
 
 fn read_back(id: &str, attempt: u32) -> Purpose {
@@ -36,19 +34,6 @@ fn retry(nodes: &[(&str, u32)]) -> Command {
 
 fn void(call: u64, id: &str, attempt: u32, shown_by: u64) -> Command {
     Command::Void(CallVoid { call: CallId::nth(call), node: node(id), attempt, shown_by: CallId::nth(shown_by) })
-}
-
-fn deviation(id: &str) -> Command {
-    let (what, contract, actual) = ("it differs".into(), json!(1), json!(2));
-    Command::Deviate(DeviationFound {
-        node: node(id),
-        what,
-        contract,
-        actual,
-        calls: vec![],
-        because: None,
-        undo: false,
-    })
 }
 
 fn is_call(refusal: Option<Refusal>) -> bool {
@@ -308,7 +293,7 @@ fn asking_is_not_what_a_failure_can_mean() {
 fn a_cancelled_engagement_may_still_ask_what_clears_it_up() {
     let failed = Story::building().came_to("a", NodeOutcome::Failed, true).then(cancel());
     let asked = failed.ask(About::Failure { node: node("a") });
-    let story = asked.answer(Answer::Choose(OnFailure::UndoAll)).then(deviation("last"));
+    let story = asked.answer(Answer::Choose(OnFailure::UndoAll)).then(deviate("last"));
     let story = story.ask(About::Deviation { node: node("last") }).answer(Answer::Approve);
     assert!(matches!(story.refusal(cancel()), Some(Refusal::Cancelled(_))));
     let wanting = refuse(&story.state, Agent::Build, act("last", 1), RefusedAs::NeedsApproval(Role::Approver));
@@ -328,7 +313,7 @@ fn what_a_person_saw_of_one_call_is_not_said_of_the_next() {
 
 #[test]
 fn a_rejected_deviation_is_asked_about_again_when_a_person_tries_again() {
-    let asked = Story::building().then(deviation("a")).ask(About::Deviation { node: node("a") });
+    let asked = Story::building().then(deviate("a")).ask(About::Deviation { node: node("a") });
     let story = asked.answer(Answer::Reject).settle("a", NodeOutcome::Failed, false).then(retry(&[("a", 2)]));
     let again = story.state.deviation_at(&node("a")).unwrap();
     assert_eq!((&again.accepted_by, &again.rejected), (&None, &None));

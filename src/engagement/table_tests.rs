@@ -13,11 +13,11 @@ use crate::{
 
 use super::{
     About, Answer, Body, CallOutcome, Command, GateState, Purpose, Refusal, RefusedAs, State, decide,
-    testing::{Story, act, digest, intent, node, refuse},
+    testing::{Story, act, deviate, digest, intent, node, refuse},
 };
 
 pub(super) use rows::commands;
-use rows::{about_name, close, deviate, purpose_name, purposes};
+use rows::{about_name, close, purpose_name, purposes};
 
 /// The letter of an answer.
 fn letter(answer: &Result<Body, Refusal>) -> char {
@@ -60,7 +60,7 @@ fn situations() -> Vec<(&'static str, Story)> {
         let command = refuse(&story.state, Agent::Build, act("a", 1), RefusedAs::NeedsApproval(Role::Approver));
         story.then(command).ask(About::Call { node: node("a"), call })
     };
-    let deviating = || Story::building().then(deviate()).ask(About::Deviation { node: node("a") });
+    let deviating = || Story::building().then(deviate("a")).ask(About::Deviation { node: node("a") });
     let failed = || Story::building().settle("a", NodeOutcome::Failed, false);
     let failed_twice = || failed().settle("b", NodeOutcome::NotRun, false);
     let as_built = || Story::done().enter(Phase::AsBuilt);

@@ -17,8 +17,8 @@ use crate::{
 };
 
 use super::{
-    About, Actor, Answer, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Event,
-    NodeSettled, PolicyAnswer, Purpose, Refusal, RefusedAs, Requested, SpecProved, State, decide,
+    About, Actor, Answer, Asked, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, DeviationFound,
+    Event, NodeSettled, PolicyAnswer, Purpose, Refusal, RefusedAs, Requested, SpecProved, State, decide,
 };
 
 /// An engagement and everything that happened in it.
@@ -216,6 +216,12 @@ pub(super) fn proved(state: &State) -> SpecProved {
     let spec = state.artifact(ArtifactKind::Spec).unwrap_or(digest("nothing"));
     let report = digest(&format!("the proof about {spec}"));
     SpecProved { spec, report, solver: "cvc5 1.0.3".into(), verdict: Proven::Proven }
+}
+
+pub(super) fn deviate(id: &str) -> Command {
+    let (what, contract, actual) = ("it differs".into(), json!(1), json!(2));
+    let (node, calls, because) = (node(id), Vec::new(), None);
+    Command::Deviate(DeviationFound { node, what, contract, actual, calls, because, undo: false })
 }
 
 /// A question; its request has a digest that no other question has.

@@ -28,25 +28,25 @@ use super::{
 /// The call that takes a node back: from its outcome and its before-state, never from what the design guessed.
 pub fn undo_call(view: &View<'_>, node: &FlowNode) -> Result<Undo, String> {
     let tool = view.toolbox.tool(&node.step.tool).ok_or("the tool is gone")?;
+    let acted_with = acted_with(view, node)?;
+    worked_out(view, node, (tool, acted_with), &States::of(view, node, tool, acted_with)?)
+}
+
+fn worked_out(
+    view: &View<'_>,
+    node: &FlowNode,
+    (tool, acted_with): (&Tool, &Map<String, Value>),
+    States { before, left, .. }: &States,
+) -> Result<Undo, String> {
     let rule = tool.undo.as_ref().ok_or("the tool has no undo")?;
     let (_, call) = view.act_of(&node.id).ok_or("it never ran")?;
-    let acted_with = call.args.read(view.blobs).ok_or("its arguments are not in the ledger")?;
     let args = Value::Object(acted_with.clone());
     let result = call.result.and_then(|digest| view.blobs.get(&digest)).map(|value| value.as_ref().clone());
-    let attempt = view.state.attempt(&node.id);
-    let before = match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt }) {
-        Reading::Value(_, result) => Some(picked(tool, acted_with, &result)?),
-        _ => None,
-    };
-    let left = match view.reading(&Purpose::ReadBack { node: node.id.clone(), attempt }) {
-        Reading::Value(_, result) => Some(picked(tool, acted_with, &result)?),
-        _ => None,
-    };
     let mut scope = Scope::new().with("args", &args);
-    if let Some(left) = &left {
+    if let Some(left) = left {
         scope = scope.with("left", left);
     }
-    if let Some(before) = &before {
+    if let Some(before) = before {
         scope = scope.with("before", before);
     }
     if let Some(result) = &result {
@@ -113,20 +113,19 @@ struct States {
 }
 
 impl States {
-    fn of(view: &View<'_>, node: &FlowNode, tool: &Tool) -> Self {
+    fn of(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value>) -> Result<Self, String> {
         let attempt = view.state.attempt(&node.id);
-        let args = acted_with(view, node);
         let read = |purpose: Purpose| match view.reading(&purpose) {
-            Reading::Value(_, result) => picked(tool, &args, &result).ok(),
-            _ => None,
+            Reading::Value(_, result) => picked(tool, args, &result).map(Some),
+            _ => Ok(None),
         };
-        let before = read(Purpose::Recheck { node: node.id.clone(), attempt });
-        Self {
-            reader: tool.state.as_ref().and_then(|state| state_call(state, &args)),
-            left: read(Purpose::ReadBack { node: node.id.clone(), attempt }),
-            designed: before.as_ref().and_then(|before| after(tool, &args, before)),
+        let before = read(Purpose::Recheck { node: node.id.clone(), attempt })?;
+        Ok(Self {
+            reader: tool.state.as_ref().and_then(|state| state_call(state, args)),
+            left: read(Purpose::ReadBack { node: node.id.clone(), attempt })?,
+            designed: before.as_ref().and_then(|before| after(tool, args, before)),
             before,
-        }
+        })
     }
 
     /// What it left, or was to leave where what it left could not be read.
@@ -139,32 +138,35 @@ impl States {
 pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<Next, NextError> {
     let lost = |reason: String| Ok(settle(view, node, NodeOutcome::UndoFailed, true, Some(reason)));
     let Some(tool) = view.toolbox.tool(&node.step.tool) else { return lost("the tool is gone".into()) };
-    let taken_back = match undo_call(view, node) {
-        Ok(undo) => undo,
+    let planned = acted_with(view, node).and_then(|args| {
+        let states = States::of(view, node, tool, args)?;
+        Ok((args, worked_out(view, node, (tool, args), &states)?, states))
+    });
+    let (args, taken_back, states) = match planned {
+        Ok(planned) => planned,
         Err(reason) => return lost(format!("it cannot be undone: {reason}")),
     };
-    let states = States::of(view, node, tool);
     let purpose = Purpose::Undo { node: node.id.clone() };
     // What was refused for the sake of the workspace can be put right, unless a person said no to that.
     let held = |call: &Call| call.held() && !view.state.refused_anew;
     // What was not sent is tried again, as often as anything is.
     let unsent = |call: &Call| call.outcome == Some(CallOutcome::NotSent) && begun(view, &purpose) < ATTEMPTS as usize;
     let Some((id, call)) = view.state.call_for(&purpose).filter(|(_, call)| !held(call) && !unsent(call)) else {
-        return Ok(begin(view, node, tool, taken_back, &states, now));
+        return Ok(begin(view, node, (tool, args), taken_back, &states, now));
     };
     if let Some((_, reason)) = &call.refused {
         return lost(format!("the broker refused the undo: {reason}"));
     }
     let left = states.left();
-    if let (Some((name, args)), Some(before)) = (&states.reader, &states.before) {
+    if let (Some((name, reads)), Some(before)) = (&states.reader, &states.before) {
         let purpose = Purpose::UndoCheck { node: node.id.clone() };
         return match view.reading(&purpose) {
             Reading::Open | Reading::Again => {
-                let (tool, args) = (name.to_string(), args.clone());
+                let (tool, args) = (name.to_string(), reads.clone());
                 Ok(Next::Call(Proposal { agent: Agent::Verifier, purpose, tool, args }))
             }
             Reading::Failed(_, reason) => lost(format!("the undo could not be read back: {reason}")),
-            Reading::Value(shown_by, result) => match picked(tool, &acted_with(view, node), &result) {
+            Reading::Value(shown_by, result) => match picked(tool, args, &result) {
                 Ok(now) if now == *before => Ok(settle(view, node, NodeOutcome::Undone, false, None)),
                 // Nobody knows whether it was sent, and what the step left is there as it was: it is made again, in the
                 // open.
@@ -199,7 +201,14 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
 
 /// Begins to take a node back: it is looked at first, for while it waited others may have changed the same thing. What is
 /// as before already is not taken back twice, and what is neither that nor what the step left is a person's to decide.
-fn begin(view: &View<'_>, node: &FlowNode, tool: &Tool, undo: Undo, states: &States, now: Timestamp) -> Next {
+fn begin(
+    view: &View<'_>,
+    node: &FlowNode,
+    (tool, acted_with): (&Tool, &Map<String, Value>),
+    undo: Undo,
+    states: &States,
+    now: Timestamp,
+) -> Next {
     let settle =
         |outcome: NodeOutcome, changed: bool, reason: String| settle(view, node, outcome, changed, Some(reason));
     let purpose = Purpose::Undo { node: node.id.clone() };
@@ -230,7 +239,7 @@ fn begin(view: &View<'_>, node: &FlowNode, tool: &Tool, undo: Undo, states: &Sta
         Reading::Open | Reading::Again => look(purpose),
         Reading::Failed(_, reason) => unread(reason),
         Reading::Value(read, _) if again(&read) => look(purpose),
-        Reading::Value(read, result) => match picked(tool, &acted_with(view, node), &result) {
+        Reading::Value(read, result) => match picked(tool, acted_with, &result) {
             Err(reason) => unread(reason),
             Ok(there) if there == *before => {
                 let reason = "it was as before already, so nothing was called to take it back".to_owned();
@@ -275,8 +284,9 @@ fn otherwise(
 }
 
 /// What a node acted with.
-fn acted_with(view: &View<'_>, node: &FlowNode) -> Map<String, Value> {
-    view.act_of(&node.id).and_then(|(_, call)| call.args.read(view.blobs)).cloned().unwrap_or_default()
+fn acted_with<'a>(view: &View<'a>, node: &FlowNode) -> Result<&'a Map<String, Value>, String> {
+    let (_, call) = view.state.act_of(&node.id).ok_or("it never ran")?;
+    Ok(call.args.read(view.blobs).ok_or("its arguments are not in the ledger")?)
 }
 
 /// Whether the outcome of an undo is unknown and it was not begun too often.

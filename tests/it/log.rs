@@ -46,6 +46,28 @@ fn tamper(bench: &Bench, with: &str) {
 }
 
 #[test]
+fn a_chain_that_was_cut_at_its_end_is_not_gone_on_with() {
+    for cut in [2, 8, 16] {
+        let bench = Bench::new();
+        let id = bench.request_one();
+        bench.to_end(&id, 0);
+        let last = bench.json(&["show", &id])["events"].as_u64().unwrap();
+        let writes = bench.writes();
+        tamper(
+            &bench,
+            &format!(
+                "DELETE FROM events WHERE engagement = '{id}' AND seq > {0}; DELETE FROM summaries; DELETE FROM snapshots",
+                last - cut
+            ),
+        );
+        bench.run(&["verify", &id]).code(5).shows("the chain was cut");
+        bench.run(&["run", &id]).code(1).says(&format!("the log has its event {last}")).says("it was cut");
+        assert_eq!(bench.events(&id, "").len() as u64, last - cut, "nothing was written");
+        assert_eq!(bench.writes(), writes);
+    }
+}
+
+#[test]
 fn a_ledger_whose_newest_checkpoints_and_leaves_are_taken_out_is_found_and_nothing_goes_on_in_it() {
     let bench = Bench::new();
     bench.trust("vlan@lab", "2", "ten clean runs");

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::super::{
-    About, Answer, CallOutcome, CallVoid, Closed, Command, DeviationFound, Purpose, Redacts, RefusedAs, Retried,
-    SpecProved, State,
-    testing::{act, allow, answer, ask, digest, file, finish, intent, node, proved, refuse, ruled, settle},
+    About, Answer, CallOutcome, CallVoid, Closed, Command, Purpose, Redacts, RefusedAs, Retried, SpecProved, State,
+    testing::{act, allow, answer, ask, deviate, digest, file, finish, intent, node, proved, refuse, ruled, settle},
 };
 use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, OnFailure, Phase, RecordOutcome},
@@ -23,19 +22,6 @@ fn redact(call: u64, role: Role, reason: &str) -> Command {
     let (roles, people, reason) = ([role].into(), digest("people"), reason.to_owned());
     let by = Redacts { roles, needs: Role::Owner, people, reason };
     Command::Redact { calls: [CallId::nth(call)].into(), answers: BTreeSet::new(), by, signed: None }
-}
-
-pub(super) fn deviate() -> Command {
-    let (what, contract, actual) = ("it differs".into(), json!(1), json!(2));
-    Command::Deviate(DeviationFound {
-        node: node("a"),
-        what,
-        contract,
-        actual,
-        calls: vec![],
-        because: None,
-        undo: false,
-    })
 }
 
 /// Every purpose, for node `a` in its attempt.
@@ -196,7 +182,7 @@ pub(in crate::engagement) fn commands(state: &State) -> Vec<(String, Command)> {
     ] {
         row(name.into(), settle(state, "a", outcome, changed));
     }
-    row("at a".into(), deviate());
+    row("at a".into(), deviate("a"));
     let again = |nodes: &[(&str, u32)], role: Role| {
         let nodes: BTreeMap<String, u32> = nodes.iter().map(|(node, attempt)| ((*node).into(), *attempt)).collect();
         Command::Retry { retried: Retried { nodes, calls: Vec::new() }, roles: [role].into() }

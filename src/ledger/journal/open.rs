@@ -66,7 +66,7 @@ impl Journal {
         // An engagement begins with what was asked for.
         let (said, clock) = (vec![1], Clock::from(state.last_at));
         let (durable, staged) = (None, Vec::new());
-        Self { store, state, durable, staged, documents, blobs, fetched, snapshot_at: 0, said, clock }
+        Self { store, state, durable, staged, documents, blobs, fetched, snapshot_at: 0, said, clock, held: false }
     }
 
     /// Parses the documents that are current now.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Agent, ArtifactKind, AutomationFlow, Digest, Grant, Spec, ToolName},
-    engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, GateState, Purpose, State},
+    engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, Event, GateState, Purpose, State},
     facts::{Facts, Inventory, People, Role, Target, ToolFacts, flow_facts, listed_facts, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
     tool::{Args, Effect},
@@ -248,14 +248,8 @@ fn follows<'a>(
     Some(format!("that says otherwise than its spec, flow, tools and targets: {what}"))
 }
 
-/// Whether a person had the role that they answered in, and agreed for no longer than approvals last, by the people that
-/// the question was decided on.
-pub(super) fn answered(
-    (state, at): (&State, Timestamp),
-    actor: &Actor,
-    answered: &Answered,
-    papers: &Papers<'_>,
-) -> Option<String> {
+/// Whether a person had the role that they answered in, by the people that the question was decided on.
+pub(super) fn answered(actor: &Actor, answered: &Answered, papers: &Papers<'_>) -> Option<String> {
     let Actor::Person(identity) = actor else { return None };
     // A no is taken though the people changed since, and then others may say it.
     if answered.answer == Answer::Reject {
@@ -264,23 +258,28 @@ pub(super) fn answered(
     let grounds = papers.grounds(&answered.request)?;
     let roles = grounds.people.roles(identity);
     let (about, name, role) = (&answered.about, &identity.name, answered.role);
-    if answered.answer == Answer::Approve && roles.contains(&role) {
-        let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
-        let opens =
-            spec.and_then(|spec| spec.window.as_ref().map(|window| window.from)).map_or(at, |from| from.max(at));
-        let hours = grounds.people.approvals_last_hours;
-        let most = opens.checked_add(SignedDuration::from_hours(hours.into())).unwrap_or(Timestamp::MAX);
-        if answered.expires.is_none_or(|expires| expires > most) {
-            return Some(format!(
-                "an answer about {about} by {name} for longer than the {hours} hours that a yes lasts"
-            ));
-        }
-    }
     let has = match roles.last() {
         Some(has) => format!("was {has}"),
         None => "had none".to_owned(),
     };
     (!roles.contains(&role)).then(|| format!("an answer about {about} by {name} in the role {role}, who {has}"))
+}
+
+/// Whether a yes lasts no longer than yeses did by the people that the question was decided on, from when its window
+/// opens. One of the policy to a gate has no end of its own.
+pub(super) fn lasts(state: &State, event: &Event, answered: &Answered, papers: &Papers<'_>) -> Option<String> {
+    let gate_by_policy = answered.policy.is_some() && matches!(answered.about, About::Gate1 | About::Gate2);
+    if answered.answer != Answer::Approve || gate_by_policy {
+        return None;
+    }
+    let hours = papers.grounds(&answered.request)?.people.approvals_last_hours;
+    let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
+    let opens = spec.and_then(|spec| spec.window.as_ref().map(|window| window.from)).unwrap_or(event.at);
+    let most = opens.max(event.at).checked_add(SignedDuration::from_hours(hours.into())).unwrap_or(Timestamp::MAX);
+    answered.expires.is_none_or(|expires| expires > most).then(|| {
+        let (about, by) = (&answered.about, &event.actor);
+        format!("an answer about {about} by {by} for longer than the {hours} hours that a yes lasts")
+    })
 }
 
 /// Why a call is not one that its grant, its tool and its target let through; nothing where they are not here, or what it

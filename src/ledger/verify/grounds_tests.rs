@@ -200,7 +200,7 @@ fn whoever_answers_has_the_role_and_signs_where_a_name_is_not_enough() {
     // A yes lasts no longer than the people file says.
     for expires in [None, Some(noon() + SignedDuration::from_hours(73))] {
         let longer = Told { events: Box::new(move |story| story.answered().expires = expires), ..Told::default() };
-        let what = "event 4: an answer about gate 1 (the spec) by grace for longer than the 72 hours that a yes lasts";
+        let what = "event 4: an answer about gate 1 (the spec) by grace (asserted, OS user grace) for longer than the 72 hours that a yes lasts";
         assert!(longer.found().contains(what), "{expires:?}: {}", longer.found());
     }
     // A no is taken from whoever has the role by then.

@@ -12,9 +12,8 @@ use crate::{
         About, Actor, Answer, Answered, Arguments, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
         Event, Gate, GateState, Purpose, State, call_digest, opened,
     },
+    policy::ProofReport,
 };
-
-use crate::policy::ProofReport;
 
 use super::{Papers, building, drafting, gone, granted, grounds, policy, recorded, steps};
 
@@ -46,7 +45,8 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
                 found.extend(by_person("answered"));
             }
             found.extend(may_answer(state, &event.actor, answered, papers));
-            found.extend(grounds::answered((state, event.at), &event.actor, answered, papers));
+            found.extend(grounds::answered(&event.actor, answered, papers));
+            found.extend(grounds::lasts(state, event, answered, papers));
             answered_what_was_asked(state, answered, document, &mut found);
         }
         Body::Allowed(allowed) => {
