@@ -58,6 +58,27 @@ pub struct RequestDocument {
 }
 
 impl RequestDocument {
+    /// How much of the words of a request its title has, in characters.
+    const LONGEST_TITLE: usize = 80;
+
+    /// What the engagement is called until there is a spec: the first line of the words, or what the first spec will say;
+    /// nothing where it gives nothing to draft from.
+    pub fn title(&self) -> Option<String> {
+        if let Some(text) = &self.text {
+            let line = text.lines().next().unwrap_or_default();
+            let mut title: String = line.chars().take(Self::LONGEST_TITLE).collect();
+            if title.len() < text.len() {
+                title.push('…');
+            }
+            return Some(title);
+        }
+        if let Some(spec) = &self.spec {
+            return Some(spec.title.clone());
+        }
+        let drafted = self.blueprint.as_ref()?.draft_spec(&self.inputs);
+        Some(drafted.ok()?.title)
+    }
+
     /// What the design is drafted from; nothing for an audit.
     pub fn design_draft(&self) -> Option<&DesignDraft> {
         self.design.as_ref().or_else(|| self.blueprint.as_ref().map(|blueprint| &blueprint.design))

@@ -83,7 +83,10 @@ pub(super) fn person(name: &str) -> Actor {
 }
 
 pub(super) fn request() -> Value {
-    json!({"blueprint": null, "inputs": {"vlan": 120}, "spec": null, "design": null, "baseline": null})
+    let blueprint = json!({
+        "kind": "blueprint", "name": "vlan", "title": "A VLAN", "about": "", "inputs": [], "spec": spec(), "design": {},
+    });
+    json!({"blueprint": blueprint, "inputs": {"vlan": 120}, "spec": null, "design": null, "baseline": null})
 }
 
 pub(super) fn requested() -> Requested {
@@ -200,6 +203,23 @@ impl Story {
         story.document(&request());
         story.tell(person("ada"), Body::Requested(requested()));
         story
+    }
+
+    /// Lets it begin with these words, which models draft from; their digest.
+    pub fn in_words(&mut self, text: &str, title: &str) -> Digest {
+        let words = json!({
+            "blueprint": null, "inputs": {}, "spec": null, "design": null, "baseline": null, "text": text,
+        });
+        let request = self.document(&words);
+        let Some((_, _, Body::Requested(requested))) = self.events.first_mut() else { panic!() };
+        let before = requested.request;
+        *requested = Requested { request, title: title.into(), blueprint: None, model: true, ..requested.clone() };
+        for (.., body) in &mut self.events {
+            if let Body::Filed(filed) = body {
+                filed.made_from.iter_mut().filter(|from| **from == before).for_each(|from| *from = request);
+            }
+        }
+        request
     }
 
     /// An engagement from its request to its end, 20 events.

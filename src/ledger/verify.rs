@@ -265,6 +265,8 @@ impl Walk<'_> {
     /// Whether an event was allowed to follow from those before it; then it is folded.
     fn rules(&mut self, event: &Event, place: u64) {
         let Some(state) = &mut self.state else {
+            let wrong = drafting::begun(event, &|digest| self.papers.document(digest));
+            self.problems.extend(wrong.into_iter().map(|what| Problem::at(place, what)));
             self.state = State::begin(event);
             return;
         };

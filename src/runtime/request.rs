@@ -16,9 +16,6 @@ use crate::{
 
 use super::workspace::{Workspace, WorkspaceError};
 
-/// The characters of a title that is taken from words.
-const LONGEST_TITLE: usize = 80;
-
 /// What someone asks for.
 #[derive(Clone, Debug, Default)]
 pub struct NewRequest {
@@ -169,8 +166,8 @@ async fn file_in_words(
             material.push(blueprint);
         }
     }
-    let title = title(&text);
     let request = RequestDocument { inputs, baseline, text: Some(text), material, ..RequestDocument::default() };
+    let title = request.title().unwrap_or_default();
     let digest = digest_of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let (key, seal) = new_seal()?;
     let requested = Requested { request: digest, title, blueprint: None, from: new.from, model: true, seal };
@@ -178,16 +175,6 @@ async fn file_in_words(
     let id = free_id(workspace).await?;
     Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document, key])
         .await?)
-}
-
-/// The first line of the words, as a list shows it until there is a spec.
-fn title(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    let mut title: String = line.chars().take(LONGEST_TITLE).collect();
-    if title.len() < text.len() {
-        title.push('…');
-    }
-    title
 }
 
 /// A target that the inventory does not know shows wherever a blueprint uses the input that names it; it is said once,

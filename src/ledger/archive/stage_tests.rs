@@ -69,9 +69,10 @@ fn at_stage_2(environments: &[&str], change: impl FnOnce(&mut Spec)) -> Story {
     story.events.truncate(4);
     let (request, mut spec) = from_blueprint();
     change(&mut spec);
+    let (title, name) = (request.title().unwrap(), request.blueprint.as_ref().unwrap().name.clone());
     let request = story.document(&json!(request));
     let Body::Requested(requested) = &mut story.events[0].2 else { panic!() };
-    requested.request = request;
+    (requested.request, requested.title, requested.blueprint) = (request, title, Some(name));
     let artifact = story.document(&json!(spec));
     let Body::Filed(filed) = &mut story.events[1].2 else { panic!() };
     (filed.digest, filed.made_from) = (artifact, vec![request]);

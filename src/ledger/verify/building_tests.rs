@@ -62,8 +62,7 @@ pub(super) fn turned(story: &mut Story, turn: u32) -> Body {
 pub(super) fn story() -> Story {
     let mut story = Story::whole("k7m2q");
     story.events.truncate(TURN - 1);
-    let Body::Requested(request) = &mut story.events[0].2 else { panic!() };
-    request.model = true;
+    story.in_words("Add VLAN 120", "Add VLAN 120");
     // What is looked at here is the build; what came before was written by a person.
     for (_, actor, body) in &mut story.events {
         if matches!(body, Body::Filed(_)) {

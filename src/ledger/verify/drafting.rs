@@ -1,17 +1,52 @@
 //! What a reader of the chain relies on about drafting with models: turns come from agents in their phase, what people
-//! said comes from people, and what an agent filed is what its last turn gave.
+//! said comes from people, and what an agent filed is what its last turn gave. What an engagement says of its own
+//! beginning is what the request holds.
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     artifact::{ArtifactKind, Digest},
     engagement::{
-        Actor, AgentAsked, ArtifactFiled, DraftReturned, Exchange, Gate, RequesterSaid, State, Turned, drafter, given,
-        opened,
+        Actor, AgentAsked, ArtifactFiled, Body, DraftReturned, Event, Exchange, Gate, RequestDocument, RequesterSaid,
+        State, Turned, drafter, given, opened,
     },
 };
+
+/// The first event: a person asked, and its line for lists says nothing else than the request.
+pub(super) fn begun(event: &Event, document: &dyn Fn(&Digest) -> Option<Arc<Value>>) -> Vec<String> {
+    let Body::Requested(requested) = &event.body else { return Vec::new() };
+    let mut found = Vec::new();
+    if !matches!(event.actor, Actor::Person(_)) {
+        found.push(format!("requested by {}, which is not a person", event.actor));
+    }
+    // What is missing is said elsewhere.
+    let Some(request) = document(&requested.request) else { return found };
+    let Ok(request) = RequestDocument::deserialize(request.as_ref()) else {
+        found.push("a request that cannot be read".into());
+        return found;
+    };
+    match request.title() {
+        None => found.push("a request that gives nothing to draft from".into()),
+        Some(title) if title != requested.title => {
+            found.push(format!("is called `{}`, and its request says `{title}`", requested.title));
+        }
+        Some(_) => {}
+    }
+    let blueprint = request.blueprint.as_ref().map(|blueprint| blueprint.name.as_str());
+    if blueprint != requested.blueprint.as_deref() {
+        found.push("names another blueprint than its request".into());
+    }
+    if request.text.is_some() != requested.model {
+        found.push("says otherwise than its request whether models draft it".into());
+    }
+    if request.baseline.is_some() != requested.from.is_some() {
+        found.push("says otherwise than its request whether it starts from a record".into());
+    }
+    found
+}
 
 pub(super) fn turned(
     state: &State,

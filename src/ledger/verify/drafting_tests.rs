@@ -5,8 +5,8 @@ use serde_json::json;
 use super::*;
 use crate::{
     artifact::{Agent, ArtifactKind},
-    engagement::{Actor, AgentAsked, AgentQuestion, DraftReturned, Finish, RequesterSaid, Turned, Usage},
-    ledger::testing::{Story, filed, person, requested, spec},
+    engagement::{Actor, AgentAsked, AgentQuestion, DraftReturned, Finish, Requested, RequesterSaid, Turned, Usage},
+    ledger::testing::{Story, filed, id, person, spec},
 };
 
 const REQUIREMENTS: Actor = Actor::Agent(Agent::Requirements);
@@ -38,8 +38,7 @@ fn turned(story: &mut Story, turn: u32, calls: usize) -> Body {
 /// A request in words: turn, question, answer, turn, draft returned, turn, spec.
 fn talk() -> Story {
     let mut story = Story::begun("k7m2q");
-    let Body::Requested(request) = &mut story.events[0].2 else { panic!() };
-    request.model = true;
+    let words = story.in_words("Add VLAN 120\nto sw1", "Add VLAN 120…");
     let first = turned(&mut story, 1, 1);
     story.tell(REQUIREMENTS, first);
     let question = AgentQuestion { id: "Q1".into(), text: "Which VLAN?".into(), schema: None };
@@ -55,7 +54,7 @@ fn talk() -> Story {
     let third = turned(&mut story, 3, 0);
     story.tell(REQUIREMENTS, third);
     let Body::Turned(last) = &story.events[6].2 else { panic!() };
-    let from = [requested().request, last.response.unwrap()];
+    let from = [words, last.response.unwrap()];
     story.document(&spec());
     story.tell(REQUIREMENTS, filed(ArtifactKind::Spec, 1, &spec(), &from));
     story
@@ -172,4 +171,48 @@ fn a_forged_conversation_is_found_where_it_was_forged() {
             "{name}: {problems:?}"
         );
     }
+}
+
+#[test]
+fn what_an_engagement_says_of_its_beginning_is_what_its_request_holds() {
+    type Forge = fn(&mut Requested, &mut Story);
+    let forged: [(&str, Forge); 7] = [
+        ("called otherwise", |of, _| of.title = "Look at VLAN 120".into()),
+        ("a blueprint", |of, _| of.blueprint = Some("vlan".into())),
+        ("no model", |of, _| of.model = false),
+        ("a record", |of, _| of.from = Some(id("zzzzz"))),
+        ("other words", |of, story| {
+            of.request = story.document(&json!({
+                "blueprint": null, "inputs": {}, "spec": null, "design": null, "baseline": null, "text": "Drop it",
+            }));
+        }),
+        ("nothing asked", |of, story| {
+            of.request = story.document(&json!({
+                "blueprint": null, "inputs": {}, "spec": null, "design": null, "baseline": null,
+            }));
+        }),
+        ("no request", |of, story| of.request = story.document(&json!({"text": 7}))),
+    ];
+    let said = [
+        "is called `Look at VLAN 120`, and its request says `Add VLAN 120…`",
+        "names another blueprint than its request",
+        "says otherwise than its request whether models draft it",
+        "says otherwise than its request whether it starts from a record",
+        "and its request says `Drop it`",
+        "a request that gives nothing to draft from",
+        "a request that cannot be read",
+    ];
+    for ((what, forge), said) in forged.into_iter().zip(said) {
+        let mut story = talk();
+        let Body::Requested(mut of) = story.events[0].2.clone() else { panic!() };
+        forge(&mut of, &mut story);
+        story.events[0].2 = Body::Requested(of);
+        let problems = found(&story).problems;
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        assert!(first.contains("event 1") && first.contains(said), "{what}: {first}");
+    }
+    let mut story = talk();
+    story.events[0].1 = REQUIREMENTS;
+    let problems = found(&story).problems;
+    assert!(problems.iter().any(|problem| problem.to_string().contains("which is not a person")), "{problems:?}");
 }
