@@ -1,10 +1,11 @@
 //! Why nothing of an engagement can be tried again, and what to do instead.
 
 use crate::{
-    artifact::NodeId,
-    engagement::{Gate, State},
+    artifact::{NodeId, RecordOutcome},
+    engagement::{Closed, Gate, State},
     flow::NodeOutcome,
     ledger::Journal,
+    runtime::spent,
 };
 
 use super::{
@@ -28,14 +29,20 @@ pub fn nothing_to_retry(journal: &Journal) -> CliError {
     CliError::usage(format!("no step of {id} can be tried again: {why}; {next}"))
 }
 
-enum Next {
+/// What there is to do instead.
+pub enum Next {
+    /// Ask for it anew.
     Anew,
+    /// Go on with it.
     Run,
+    /// Look at it.
     Look,
+    /// Ask anew from its record.
     From,
 }
 
-fn why(journal: &Journal) -> (String, Next) {
+/// Why nothing can be tried again, and what there is to do instead.
+pub fn why(journal: &Journal) -> (String, Next) {
     let state = journal.state();
     if let Some(reason) = &state.cancelled {
         return (format!("it was cancelled ({})", plain(reason)), Next::Anew);
@@ -54,9 +61,17 @@ fn why(journal: &Journal) -> (String, Next) {
                 let next = if closed.is_some() { Next::Anew } else { Next::Run };
                 return (format!("{name} is not open any more"), next);
             }
+            let open = flow.nodes.iter().any(|node| state.tried_again(&node.id).is_some());
+            if let Some(spent) = spent(journal, journal.now()).filter(|_| open) {
+                return (spent, Next::From);
+            }
             let lasting: Vec<String> = flow.nodes.iter().filter_map(|node| lasting(state, &node.id)).collect();
+            let short = |closed: &Closed| matches!(closed.outcome, RecordOutcome::PartlyDone | RecordOutcome::Failed);
             match (lasting.is_empty(), closed) {
                 (false, _) => (lasting.join("; "), Next::From),
+                (true, Some(closed)) if short(closed) => {
+                    ("every step was done, and what that came to is not as it was to be".to_owned(), Next::From)
+                }
                 (true, Some(_)) => ("every step is done, or had nothing to do".to_owned(), Next::Look),
                 (true, None) => ("none has failed so far".to_owned(), Next::Run),
             }

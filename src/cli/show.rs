@@ -19,6 +19,7 @@ use crate::{
 };
 
 use super::{
+    again::why,
     args::{ArtifactArg, Global, Show},
     context::Context,
     held::{self, HeldAnswer},
@@ -269,7 +270,7 @@ pub fn ending(journal: &Journal, closed: &Closed, here: Option<&Here<'_>>) {
     // What was redacted cannot be worked with again.
     let whole = journal.state().redacted.is_empty();
     let again = whole && matches!(closed.outcome, RecordOutcome::PartlyDone | RecordOutcome::Failed);
-    let again = again && !retryable(journal).is_empty();
+    let (short, again) = (again, again && !retryable(journal, journal.now()).is_empty());
     let elsewhere = here.filter(|here| again && !here.has(&[Role::Approver]));
     if let Some(here) = elsewhere {
         let who = here.with(Role::Approver);
@@ -279,6 +280,9 @@ pub fn ending(journal: &Journal, closed: &Closed, here: Option<&Here<'_>>) {
     }
     if again && elsewhere.is_none() {
         say(format!("Next: countersign run {id} --retry failed, or countersign export {id} DIR"));
+    } else if short && elsewhere.is_none() {
+        say(format!("No step can be tried again: {}.", why(journal).0));
+        say(format!("Next: countersign request … --from {id}, or countersign export {id} DIR"));
     } else {
         say(format!("Next: countersign export {id} DIR"));
     }

@@ -457,13 +457,17 @@ impl State {
         for deviation in self.deviations.iter_mut().filter(|deviation| again(&deviation.found.node)) {
             deviation.rejected = None;
         }
+        // Who tries again has what was refused asked about anew: nothing runs by that.
+        let of_again = self.calls.values().filter(|call| call.purpose.node().is_some_and(&again));
+        for call in of_again.filter_map(|call| call.digest) {
+            self.rejected_calls.remove(&call);
+        }
         for (node, attempt) in &retried.nodes {
             if let Ok(node) = serde_json::from_value(Value::String(node.clone())) {
                 self.attempts.insert(node, *attempt);
             }
         }
         for call in &retried.calls {
-            self.rejected_calls.remove(call);
             // Trying again makes an approval last no longer than it was given for.
             let until = self.approved_until.get(call).copied();
             self.approve(*call, Role::Approver, until);

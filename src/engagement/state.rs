@@ -382,8 +382,9 @@ impl State {
                 About::Deviation { node } if self.wanted_call(node) == Some(*call) => true,
                 _ => answered.calls.contains(call),
             };
-            if named && answered.answer == Answer::Approve {
-                return Some(answer);
+            // Whoever said no said it of whatever was said before.
+            if named {
+                return Some(answer).filter(|(.., answered)| answered.answer == Answer::Approve);
             }
             if answered.about == About::Gate2 {
                 return None;

@@ -39,7 +39,7 @@ pub use hindered::Hindered;
 pub use progress::{Progress, Stopped};
 pub use redact::{Redaction, plan_redaction, redact};
 pub use request::{NewRequest, RequestError, file_request};
-pub use retry::{retry, retryable};
+pub use retry::{retry, retryable, spent};
 pub use signing::{Signer, SigningError, Unsigned, Wanted, sign_trust};
 pub use simulate::{Flip, Simulation, answer_word, simulate};
 pub use solver::{Solver, SolverSearch, prove_spec};

@@ -31,7 +31,7 @@ pub async fn retry(
     let mut nodes = BTreeMap::new();
     let mut calls = Vec::new();
     let mut again = Vec::new();
-    let found = retryable(journal);
+    let found = retryable(journal, journal.now());
     // Where duties are apart, whoever asked for it may try again, but renews no approval by that; nor does anybody
     // where approvals are signed or this one was, because a retry is not.
     let (own, now) = (state.barred.contains(&identity.name) || state.signed, Timestamp::now());
@@ -60,13 +60,16 @@ pub async fn retry(
 }
 
 /// The nodes that a retry would begin again, each with its attempt; none where a retry would be refused. A step is among
-/// them only where what it needs is done or is tried again too: else it would only be left out.
-pub fn retryable(journal: &Journal) -> Vec<(&FlowNode, u32)> {
+/// them only where what it needs is done or is tried again too: else it would only be left out. Where the spec lets
+/// nothing more run, only what clears up is.
+pub fn retryable(journal: &Journal, now: Timestamp) -> Vec<(&FlowNode, u32)> {
     let state = journal.state();
+    let spent = spent(journal, now).is_some();
     let over = state.cancelled.is_some() || !state.gate_open(Gate::One) || !state.gate_open(Gate::Two);
     let nodes = journal.documents().flow().filter(|_| !over).into_iter().flat_map(|flow| &flow.nodes);
     let mut found: Vec<(&FlowNode, u32)> =
         nodes.filter_map(|node| Some((node, state.tried_again(&node.id)?))).collect();
+    found.retain(|(node, _)| node.step.always || !spent);
     let outcome = |node: &NodeId| state.nodes.get(node).map(|settled| settled.outcome);
     // What a step did and the last reading did not find any more is not there for others to build on.
     let record = journal.documents().record();
@@ -87,4 +90,18 @@ pub fn retryable(journal: &Journal) -> Vec<(&FlowNode, u32)> {
             return found;
         }
     }
+}
+
+/// Why the spec lets nothing more run that is not there to look, take back or clear up.
+pub fn spent(journal: &Journal, now: Timestamp) -> Option<String> {
+    let (state, spec) = (journal.state(), journal.documents().spec()?);
+    let limits = spec.limits;
+    if state.ran >= u64::from(limits.tool_calls) {
+        return Some(format!("the spec allows {} tool calls and all are used", limits.tool_calls));
+    }
+    if state.worked >= i64::from(limits.minutes) * 60 {
+        return Some(format!("the spec allows {} minutes of running and they are over", limits.minutes));
+    }
+    let ended = spec.window.filter(|window| now >= window.until)?;
+    Some(format!("the window of the spec ended at {}", ended.until))
 }

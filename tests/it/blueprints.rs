@@ -136,6 +136,19 @@ fn a_rejected_call_never_runs_and_what_was_done_for_it_is_taken_back() {
     assert_eq!(bench.network(), before);
     assert!(bench.writes().iter().all(|write| !write.starts_with("dns.")));
     bench.holds(&id);
+
+    // Who tries again is asked again: the no was said to a call of that attempt, and nothing runs until there is a yes.
+    let again = bench.run(&["run", &id, "--retry", "failed", "--json"]).code(3).json();
+    assert_eq!(again["status"]["about"]["call"]["node"], "publish", "{again}");
+    assert!(bench.writes().iter().all(|write| !write.starts_with("dns.")));
+    bench.run(&["reject", &id, "--reason", "still reserved"]).code(0);
+    let record = &bench.run(&["run", &id, "--json"]).json()["record"];
+    assert_eq!(outcomes(&record["steps"], "node"), ["allocate undone", "publish failed"]);
+    bench.run(&["run", &id, "--retry", "failed"]).code(3);
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    assert!(bench.writes().iter().any(|write| write.starts_with("dns.")), "{:?}", bench.writes());
+    bench.holds(&id);
 }
 
 #[test]

@@ -465,6 +465,24 @@ fn a_step_is_not_tried_again_where_what_it_needs_is_not_there_any_more() {
     bench.yes_to_all(&id);
     let end = bench.json(&["show", &id]);
     assert_eq!(outcomes(&end["record"]["steps"], "node"), ["make failed", "remove failed"], "{end}");
-    bench.run(&["run", &id, "--retry", "failed"]).code(2).says("no step of");
-    assert!(!bench.run(&["show", &id]).out.contains("--retry"), "it is offered");
+    let on = format!("countersign request … --from {id}");
+    bench.run(&["run", &id, "--retry", "failed"]).code(2).says("no step of").says(&on);
+    let shown = bench.run(&["show", &id]).shows("No step can be tried again: ").shows(&on);
+    assert!(!shown.out.contains("--retry"), "it is offered");
+}
+
+#[test]
+fn nothing_is_tried_again_where_the_spec_lets_nothing_more_run() {
+    let bench = Bench::new();
+    let spec = format!("{}limits: {{tool_calls: 8}}\n", crate::written::SPEC);
+    let id = bench.request_written(&spec, crate::written::DESIGN);
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    bench.yes_to_all(&id);
+    let why = "the spec allows 8 tool calls and all are used";
+    let on = format!("countersign request … --from {id}");
+    bench.run(&["run", &id, "--retry", "failed"]).code(2).says(why).says(&on);
+    let shown = bench.run(&["show", &id]).shows(why).shows(&on);
+    assert!(!shown.out.contains("--retry"), "it is offered");
+    bench.holds(&id);
 }
