@@ -374,17 +374,22 @@ impl State {
         if self.rejected_calls.contains_key(call) {
             return None;
         }
+        // Whoever said no said it of whatever was said before.
+        self.last_said_of(call).filter(|(.., answered)| answered.answer == Answer::Approve)
+    }
+
+    /// The last answer about a call that counts for it: its own, or the one that gate 2 gave with others.
+    pub fn last_said_of(&self, call: &Digest) -> Option<&(Actor, Timestamp, Answered)> {
         // An earlier answer than the last one about gate 2 was about another design.
         for answer in self.answers.iter().rev() {
             let (.., answered) = answer;
             let named = match &answered.about {
                 About::Call { call: asked, .. } => asked == call,
                 About::Deviation { node } if self.wanted_call(node) == Some(*call) => true,
-                _ => answered.calls.contains(call),
+                _ => answered.answer == Answer::Approve && answered.calls.contains(call),
             };
-            // Whoever said no said it of whatever was said before.
             if named {
-                return Some(answer).filter(|(.., answered)| answered.answer == Answer::Approve);
+                return Some(answer);
             }
             if answered.about == About::Gate2 {
                 return None;

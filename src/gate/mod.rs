@@ -8,6 +8,7 @@ mod change;
 mod changes;
 mod common;
 mod diff;
+mod earlier;
 mod found;
 mod gate1;
 mod gate2;

@@ -21,6 +21,7 @@ use super::{
     change::{bound_words, hole_words, on_failure},
     common::{banner, moment, so_far},
     diff::diff,
+    earlier::said_before,
     screen::{Screen, Section},
     text::{names, sentence, value, word},
 };
@@ -103,6 +104,7 @@ impl<'a> Question<'a> {
             None => changes.warn(format!("it cannot be taken back: {} has no undo", tool.name)),
         }
         let mut why = Section::new("WHY YOU ARE ASKED");
+        said_before(self.view.state, *digest, call).into_iter().for_each(|line| why.text(line));
         if tool.effect == Effect::Destructive || tool.irreversible() {
             why.warn("it removes something, or cannot be taken back");
         }
@@ -115,18 +117,20 @@ impl<'a> Question<'a> {
             why.text("At gate 2 it could not be known: it uses what an earlier step answered.");
         } else if let Some(role) = &node.step.approval {
             why.text(format!("The design wants each of these calls approved by itself, by the role {}.", word(role)));
-        } else {
+        } else if self.view.state.last_said_of(digest).is_none() {
             why.text("Gate 2 did not approve exactly this call.");
         }
         if let Some((_, reason)) = &call.refused {
             why.text(format!("The rule says: {}", sentence(reason)));
         }
         why.text(format!("A yes is for this call alone and for one use ({id}, {}).", digest.short()));
-        Ok(self.page(
-            "ONE CALL: may it run?",
-            "Without an answer it waits; nothing is approved.",
-            vec![what, changes, why],
-        ))
+        let mut no = Section::new("WHAT A NO MEANS");
+        no.text(format!("The step fails without running; then {}.", on_failure(node.step.on_failure)));
+        let mut sections = vec![what, changes, why, no];
+        if !self.view.state.nodes.is_empty() {
+            sections.push(so_far(self.view, self.flow));
+        }
+        Ok(self.page("ONE CALL: may it run?", "Without an answer it waits; nothing is approved.", sections))
     }
 
     fn deviation(&self, id: &NodeId) -> Result<Screen, GateError> {

@@ -140,6 +140,9 @@ fn a_rejected_call_never_runs_and_what_was_done_for_it_is_taken_back() {
     // Who tries again is asked again: the no was said to a call of that attempt, and nothing runs until there is a yes.
     let again = bench.run(&["run", &id, "--retry", "failed", "--json"]).code(3).json();
     assert_eq!(again["status"]["about"]["call"]["node"], "publish", "{again}");
+    let question = bench.run(&["show", &id]).shows(", \"the name is reserved\". The").out;
+    assert!(question.contains("The step fails without running; then everything is taken back, in"), "{question}");
+    assert!(!question.contains("did not approve exactly"), "{question}");
     assert!(bench.writes().iter().all(|write| !write.starts_with("dns.")));
     bench.run(&["reject", &id, "--reason", "still reserved"]).code(0);
     let record = &bench.run(&["run", &id, "--json"]).json()["record"];

@@ -129,6 +129,19 @@ fn a_window_that_ended_while_the_clock_was_ahead_is_over_and_nothing_is_asked_wi
 }
 
 #[test]
+fn a_yes_that_ended_before_it_was_used_is_asked_for_again_and_the_question_says_so() {
+    let clocked = Clocked::new();
+    let bench = &clocked.bench;
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    let asked = clocked.run(73 * HOUR, &["run", &id]).code(3).shows("ONE CALL").shows("ada (asserted, OS user");
+    asked.shows(", and that ended on").shows("WHAT A NO MEANS").shows("The step fails without running; then");
+    assert_eq!(bench.writes(), Vec::<String>::new());
+    bench.holds(&id);
+}
+
+#[test]
 fn a_pause_is_as_long_as_it_should_be_when_the_clock_goes_back_meanwhile() {
     let clocked = Clocked::new();
     let bench = &clocked.bench;

@@ -392,6 +392,7 @@ fn a_retry_renews_no_approval_that_was_signed() {
     // In the lab a name would be enough to try again; what somebody signed is asked for anew.
     let waits = bench.run(&["run", &id, "--retry", "failed", "--json"]).code(3).json();
     assert_eq!(waits["status"]["about"]["call"]["node"], "create/sw03", "{waits}");
+    bench.run(&["show", &id]).shows("said yes to it on").shows(", for one use; c").shows("done         create/sw01");
     assert_eq!(bench.vlan("120")[2], Value::Null);
     bench.approve(&id);
     bench.drive(&id, 0);
