@@ -240,7 +240,7 @@ pub struct Totals {
     /// Seconds of waiting for models.
     #[serde(default, skip_serializing_if = "none")]
     pub model_seconds: u64,
-    /// Seconds of work.
+    /// Seconds of work: while nothing was asked, from the next `run` on, and at most ten minutes between two events.
     pub working_seconds: u64,
     /// Seconds of waiting for people.
     pub waiting_seconds: u64,

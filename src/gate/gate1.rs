@@ -216,6 +216,7 @@ fn bounds(view: &View<'_>, spec: &Spec, facts: &Facts) -> Section {
             limits.tool_calls, limits.model_tokens, limits.minutes
         ),
     );
+    section.pair("", "then it only looks at what was done, takes back and clears up");
     let attempts = count(limits.attempts_outside as usize, "attempt");
     section.pair("Stopped at", format!("{attempts} outside what may be done"));
     let rollback = match spec.rollback {

@@ -79,6 +79,7 @@ WHAT MUST BE TRUE IN THE END
        result.vlans.exists(v, v.id == 1 && v.name == \"default\")
 
   Limits        80 tool calls, 200000 model tokens, 30 minutes of running
+                then it only looks at what was done, takes back and clears up
   Stopped at    3 attempts outside what may be done
   Rollback      every change must be undoable
   Irreversible  nothing

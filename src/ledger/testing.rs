@@ -272,7 +272,7 @@ impl Story {
         let blobs: Blobs = read.map(|(digest, value)| (digest, opened(&value).unwrap_or(value))).collect();
         let (documents, toolbox) = (Documents::readable(&state, &blobs, None), Toolbox::default());
         let view = View { state: &state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
-        let record = reconcile(&view, self.events[at].0).unwrap();
+        let record = reconcile(&view).unwrap();
         self.record(at, &record);
     }
 

@@ -208,7 +208,7 @@ fn deviations(view: &View<'_>, record: &ReconciledRecord, steps: &[Reconciled<'_
 /// Whether it counts what the chain counts.
 fn counts(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp, found: &mut Vec<String>) {
     let (says, state) = (&record.totals, view.state);
-    let (is, latest) = (totals(state, filed), totals(state, state.last_at));
+    let is = totals(state);
     for (what, says, is) in [
         ("calls that ran", says.calls, is.calls),
         ("calls that were refused", says.refused, is.refused),
@@ -233,9 +233,10 @@ fn counts(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp, found: &
     {
         found.push("it says otherwise than the chain what models used".into());
     }
-    // The clock is read once more for it than the chain shows.
+    // The clock is read once more for it than the chain shows, and earlier versions counted all time without a question.
     let working = i64::try_from(says.working_seconds).unwrap_or(i64::MAX);
-    let (least, most) = (latest.working_seconds.cast_signed() - CLOCK, is.working_seconds.cast_signed() + CLOCK);
+    let open = filed.as_second().saturating_sub(state.opened_at.as_second()).saturating_sub(state.waited.max(0));
+    let (least, most) = (state.worked - CLOCK, open.max(state.worked) + CLOCK);
     if working < least || working > most {
         found.push(format!("it counts {working} seconds of work, which its times do not give"));
     }

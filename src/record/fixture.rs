@@ -216,7 +216,7 @@ impl Chain {
 
     /// The record as the chain stands. Whoever has no manifests, and perhaps no results, finds nothing wrong with it.
     pub(crate) fn record(&self) -> ReconciledRecord {
-        let record = reconcile(&self.view(), self.now()).unwrap();
+        let record = reconcile(&self.view()).unwrap();
         let (tools, state) = (Toolbox::default(), self.state());
         let mut blobs = self.blobs.clone();
         for results in [true, false] {

@@ -16,8 +16,6 @@ mod network;
 #[cfg(test)]
 mod tests;
 
-use jiff::Timestamp;
-
 use crate::{
     artifact::{Agent, AgentTotals, ArtifactKind, ReconciledRecord, RecordKind, Totals},
     engagement::{Answer, State, Used, View},
@@ -33,8 +31,8 @@ pub enum ReconcileError {
     Missing(ArtifactKind),
 }
 
-/// The reconciled record of an engagement as its chain stands; `now` ends the working time.
-pub fn reconcile(view: &View<'_>, now: Timestamp) -> Result<ReconciledRecord, ReconcileError> {
+/// The reconciled record of an engagement as its chain stands.
+pub fn reconcile(view: &View<'_>) -> Result<ReconciledRecord, ReconcileError> {
     let state = view.state;
     let missing = ReconcileError::Missing(ArtifactKind::Spec);
     let (Some(spec), Some(digest)) = (view.documents.spec(), state.artifact(ArtifactKind::Spec)) else {
@@ -71,15 +69,14 @@ pub fn reconcile(view: &View<'_>, now: Timestamp) -> Result<ReconciledRecord, Re
         out_of_scope: spec.out_of_scope.clone(),
         targets,
         steps: steps.into_iter().map(|step| step.result).collect(),
-        totals: totals(state, now),
+        totals: totals(state),
     })
 }
 
-fn totals(state: &State, now: Timestamp) -> Totals {
+fn totals(state: &State) -> Totals {
     let approved = |answer: &Answer| *answer == Answer::Approve;
     let waiting = state.waited.max(0);
     let used = state.talk.total();
-    let working = now.as_second().saturating_sub(state.opened_at.as_second()).saturating_sub(waiting).max(0);
     Totals {
         calls: state.ran,
         refused: state.refused,
@@ -92,7 +89,7 @@ fn totals(state: &State, now: Timestamp) -> Totals {
         model_currency: state.talk.currency().map(str::to_owned),
         model_agents: state.talk.used().iter().map(of_agent).collect(),
         model_seconds: used.latency_ms / 1_000,
-        working_seconds: working.unsigned_abs(),
+        working_seconds: state.worked.max(0).unsigned_abs(),
         waiting_seconds: waiting.unsigned_abs(),
     }
 }

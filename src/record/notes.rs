@@ -212,12 +212,12 @@ fn where_to(step: &Reconciled<'_>) -> String {
     step.target.clone().unwrap_or_else(|| "its target".into())
 }
 
-/// Whether a person answered who is known so.
+/// Whether a person who is known so gave an answer that let something go on; a no needs nobody's signature.
 fn means(view: &View<'_>, means: IdentityMeans) -> bool {
     let named = |actor: &Actor| matches!(actor, Actor::Person(identity) if identity.means == means);
     let gates = [&view.state.gate1, &view.state.gate2];
     gates.iter().any(|gate| matches!(gate, GateState::Open { by, .. } if named(by)))
-        || view.state.answers.iter().any(|(actor, ..)| named(actor))
+        || view.state.answers.iter().any(|(actor, _, said)| named(actor) && said.answer != Answer::Reject)
 }
 
 /// Whether what was written was read back through another tool family than it was written with.

@@ -109,7 +109,7 @@ impl Driver<'_> {
     }
 
     fn file_record(&self, journal: &mut Journal, catalog: &Catalog) -> Result<Digest, DriverError> {
-        let record = reconcile(&view(journal, catalog), journal.now())?;
+        let record = reconcile(&view(journal, catalog))?;
         let kinds = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design, ArtifactKind::Flow];
         let from = kinds.into_iter().filter_map(|kind| journal.state().artifact(kind)).collect();
         self.file_artifact(journal, Actor::Program, ArtifactKind::Record, &record, from)

@@ -394,11 +394,16 @@ fn a_retry_renews_no_approval_that_was_signed() {
     assert_eq!(waits["status"]["about"]["call"]["node"], "create/sw03", "{waits}");
     bench.run(&["show", &id]).shows("said yes to it on").shows(", for one use; c").shows("done         create/sw01");
     assert_eq!(bench.vlan("120")[2], Value::Null);
+    // A no on a name alone lets nothing run, so no approval is less than signed for it.
+    bench.run(&["reject", &id, "--reason", "not yet"]).code(0);
+    bench.drive(&id, 6);
+    bench.run(&["run", &id, "--retry", "failed"]).code(3);
     bench.approve(&id);
-    bench.drive(&id, 0);
+    let end = bench.drive(&id, 0);
+    assert!(!end["record"]["residual"].to_string().contains("asserted"), "{end}");
     assert_eq!(bench.events(&id, "steps.retried")[0]["body"]["calls"], json!([]));
     bench.run(&["verify", &id, "--signers", "policies/allowed_signers"]).code(0);
-    assert_eq!(bench.json(&["verify", &id])["on_a_name"], 0);
+    assert_eq!(bench.json(&["verify", &id])["on_a_name"], 1);
 }
 
 #[test]
