@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::{
-    artifact::{ArtifactKind, EngagementId, digest_of, from_yaml},
+    artifact::{ArtifactKind, EngagementId, digest_of, from_yaml, to_yaml},
     engagement::{Body, Event, State},
     facts::AllowedSigners,
     ledger::{
@@ -290,8 +290,17 @@ fn check_files(folder: &Path, bundle: &Bundle, verification: &mut Verification) 
             (Some(_), None) => format!("{name} is missing from the folder or cannot be read"),
             (Some(digest), Some(text)) => {
                 let value = from_yaml::<serde_json::Value>(name, &text);
+                let as_written = value.as_ref().ok().and_then(|value| to_yaml(value).ok());
                 match value.map(|value| digest_of(&value)) {
-                    Ok(Ok(is)) if is == digest => continue,
+                    Ok(Ok(is)) if is == digest => {
+                        if as_written.is_none_or(|written| written != text) {
+                            verification.notes.push(format!(
+                                "{name} says what the chain says and is not written as it was exported; nothing vouches for \
+                                 comments in it"
+                            ));
+                        }
+                        continue;
+                    }
                     Ok(Ok(is)) => {
                         format!("{name} was changed: it has the digest {}, not {}", is.short(), digest.short())
                     }

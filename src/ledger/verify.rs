@@ -26,6 +26,7 @@ use crate::{
     artifact::{ArtifactKind, Digest, EngagementId},
     engagement::{Actor, Answer, Body, Event, State},
     facts::{AllowedSigners, Identity},
+    flow::NodeOutcome,
 };
 
 pub(super) use signed::breaches;
@@ -336,7 +337,19 @@ impl Walk<'_> {
         for (id, call) in state.calls.iter().filter(|(_, call)| call.in_doubt()) {
             let ending = if call.outcome.is_none() { "has no outcome" } else { "has the outcome `unknown`" };
             let purpose = call.purpose.words();
-            self.notes.push(format!("unknown: {id} ({purpose}) was allowed at {} and {ending}", call.at));
+            let settled = call.purpose.node().and_then(|node| state.nodes.get(node));
+            let came = match settled.map(|settled| settled.outcome) {
+                Some(NodeOutcome::Failed) if settled.is_some_and(|settled| settled.changed) => {
+                    "; its step failed and left something"
+                }
+                None | Some(NodeOutcome::Unknown) => "",
+                Some(NodeOutcome::Done) => "; its step was seen to be done",
+                Some(NodeOutcome::Unchanged | NodeOutcome::Skipped) => "; its step had nothing to do in the end",
+                Some(NodeOutcome::Undone) => "; its step was seen to be taken back",
+                Some(NodeOutcome::UndoFailed) => "; its step could not be taken back",
+                Some(NodeOutcome::Failed | NodeOutcome::NotRun) => "; its step did not take effect in the end",
+            };
+            self.notes.push(format!("unknown: {id} ({purpose}) was allowed at {} and {ending}{came}", call.at));
         }
     }
 }

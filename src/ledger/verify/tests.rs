@@ -473,6 +473,17 @@ fn what_is_left_open_is_a_note_and_not_a_problem() {
 }
 
 #[test]
+fn a_call_whose_outcome_is_unknown_is_noted_with_what_its_step_came_to() {
+    let mut story = Story::whole("k7m2q");
+    let Body::Finished(finished) = &mut story.events[15].2 else { panic!() };
+    (finished.outcome, finished.result) = (CallOutcome::Unknown, None);
+    let verification = check(&story.bytes(), &story.blobs);
+    let said = "c2 (step create-vlan/sw01) was allowed at 2026-12-01T12:00:14Z and has the outcome `unknown`; its step \
+                was seen to be done";
+    assert!(verification.notes.iter().any(|note| note.contains(said)), "{:?}", verification.notes);
+}
+
+#[test]
 fn an_unknown_outcome_may_become_known() {
     let mut story = Story::whole("k7m2q");
     let unknown = CallFinished {
