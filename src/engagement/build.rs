@@ -297,7 +297,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
         };
     }
     if call.outcome == Some(CallOutcome::NotSent) {
-        return failed(format!("the tool could not be reached: {}", said(call)));
+        return failed(format!("it was not sent: {}", said(call)));
     }
     if call.outcome == Some(CallOutcome::Unknown) && tool.idempotency_key {
         let resent = call.message.as_deref().is_some_and(|message| message.starts_with(RESENT));

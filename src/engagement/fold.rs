@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Digest, NodeId, Phase},
+    artifact::{Agent, ArtifactKind, CallId, Digest, NodeId, Phase},
     facts::Role,
     flow::{NodeOutcome, Settled},
     policy::Layer,
@@ -238,6 +238,10 @@ impl State {
                     call.result = finished.result;
                     call.message = finished.message.clone();
                 }
+                // What was never sent has used up nobody's yes.
+                if finished.outcome == CallOutcome::NotSent {
+                    self.give_back(&finished.call, event.at);
+                }
             }
             Body::Void(void) if void.attempt == self.attempt(&void.node) => {
                 let node = &void.node;
@@ -248,11 +252,7 @@ impl State {
             Body::Void(void) => {
                 self.attempts.insert(void.node.clone(), void.attempt);
                 self.applied.remove(&void.node);
-                let used = self.calls.get(&void.call).filter(|call| call.used_approval).and_then(|call| call.digest);
-                // An answer to gate 2 since then that does not name the call leaves nothing to give back.
-                if let Some(digest) = used.filter(|digest| self.agreed_to(digest, event.at)) {
-                    self.approved_calls.insert(digest, 1);
-                }
+                self.give_back(&void.call, event.at);
             }
             Body::Settled(settled) => {
                 self.settled(settled);
@@ -432,6 +432,15 @@ impl State {
         // The newest yes stands in place of older ones: what was left over of them is not added to it.
         self.approved_calls.insert(call, 1);
         self.approved_roles.insert(call, role);
+    }
+
+    /// The approval that a call used counts once more. Where gate 2 was answered since and does not name the call, or
+    /// somebody said no to it, there is nothing to give back.
+    fn give_back(&mut self, call: &CallId, now: Timestamp) {
+        let used = self.calls.get(call).filter(|call| call.used_approval).and_then(|call| call.digest);
+        if let Some(digest) = used.filter(|digest| self.agreed_to(digest, now)) {
+            self.approved_calls.insert(digest, 1);
+        }
     }
 
     /// The nodes begin again: what they came to and what was read of the whole is forgotten, what they did is not.

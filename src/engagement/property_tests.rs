@@ -266,6 +266,12 @@ impl Bookkeeper {
                 let known = self.ends.insert(finished.call.clone(), finished.outcome);
                 must(matches!(known, None | Some(CallOutcome::Unknown)), "a second outcome")?;
                 must(known.is_none() || finished.outcome != CallOutcome::NotSent, "sent, and then not sent")?;
+                if finished.outcome == CallOutcome::NotSent
+                    && let Some(call) = self.used_by.remove(&finished.call)
+                    && let Some(used) = self.used.get_mut(&call)
+                {
+                    *used -= 1;
+                }
             }
             Body::Void(void) => {
                 *self.begun.entry(void.node.to_string()).or_default() += 1;

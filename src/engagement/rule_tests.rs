@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, OnFailure, Phase, RecordOutcome},
+    artifact::{Agent, ArtifactKind, CallId, Digest, OnFailure, Phase, RecordOutcome},
     facts::Role,
     flow::NodeOutcome,
 };
@@ -369,6 +369,42 @@ fn an_approval_keeps_the_role_that_it_was_given_in() {
     let story = story.then(owner);
     assert_eq!(story.state.approved_in(&call, story.state.last_at), Some(Role::Owner));
     assert_eq!(story.state.approved_in(&digest("another"), story.state.last_at), None);
+}
+
+/// A step whose call was refused until a person agrees, and that person's answer.
+fn asked_about(given: Answer) -> (Story, Digest) {
+    let story = Story::building();
+    let wanting = refuse(&story.state, Agent::Build, act("a", 1), RefusedAs::NeedsApproval(Role::Approver));
+    let call = intent(&story.state, Agent::Build, act("a", 1)).digest;
+    (story.then(wanting).ask(About::Call { node: node("a"), call }).answer(given), call)
+}
+
+#[test]
+fn a_yes_is_used_up_by_what_may_have_been_sent_and_by_nothing_else() {
+    for (outcome, left) in [(CallOutcome::NotSent, true), (CallOutcome::Error, false), (CallOutcome::Unknown, false)] {
+        let (story, call) = asked_about(Answer::Approve);
+        let mut allowed = intent(&story.state, Agent::Build, act("a", 1));
+        allowed.approved = true;
+        let story = story.then(Command::Allow(Box::new(allowed)));
+        assert_eq!(story.state.approved_in(&call, story.state.last_at), None, "it is being used");
+        let story = story.finish(outcome);
+        assert_eq!(story.state.approved_in(&call, story.state.last_at).is_some(), left, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_call_that_a_person_refused_may_be_asked_about_again_once_its_step_is_tried_again() {
+    let (story, call) = asked_about(Answer::Reject);
+    let about = About::Call { node: node("a"), call };
+    let story = story.settle("a", NodeOutcome::Failed, false);
+    assert!(story.refusal(ask(about.clone())).is_some(), "the no stands");
+    let story = story.then(retry(&[("a", 2)]));
+    assert!(!story.state.agreed_to(&call, story.state.last_at), "nothing is approved by that");
+    let wanting = refuse(&story.state, Agent::Build, act("a", 2), RefusedAs::NeedsApproval(Role::Approver));
+    let story = story.then(wanting).ask(about).answer(Answer::Reject).settle("a", NodeOutcome::Failed, false);
+    assert!(!story.state.agreed_to(&call, story.state.last_at), "what was said of it last is a no");
+    let story = story.then(retry(&[("a", 3)]));
+    assert!(!story.state.agreed_to(&call, story.state.last_at), "and stays one");
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn each_way_to_go_wrong_has_its_own_words() {
             vec![("step create/sw03", vec![NotSent("no route")])],
             RecordOutcome::PartlyDone,
             "3 of 4 targets done, 1 unreachable (sw03)",
-            "create/sw03: the tool could not be reached: no route",
+            "create/sw03: it was not sent: no route",
         ),
         (
             "the switch cannot be read before the step",

@@ -29,7 +29,7 @@ fn what_a_step_came_to_is_read_and_never_believed() {
         (AT, &[ErrorButDone], done, "the tool reported an error (it said), but the change is there", BOTH),
         (AT, &[LostButDone], done, "its outcome was unknown (it said), but the change is there", BOTH),
         (AT, &[Lost], done, "", BOTH),
-        (AT, &[NotSent], failed, "the tool could not be reached", OTHER),
+        (AT, &[NotSent], failed, "it was not sent", OTHER),
         (AT, &[Refused], failed, "the broker refused: because", OTHER),
         (BEFORE, &[Lost, Lost], done, "", BOTH),
         (BEFORE, &[Lost, Lost, Lost], failed, "its state could not be read", OTHER),
