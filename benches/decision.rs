@@ -33,7 +33,7 @@ use cedar_policy::{
 };
 use countersign::{
     agent::{draft_design, draft_discovery, draft_spec},
-    artifact::{ArtifactKind, Digest, EngagementId, Spec, digest_of, from_yaml},
+    artifact::{ArtifactKind, Digest, EngagementId, LedgerId, Spec, digest_of, from_yaml},
     broker::{Broker, Moment, Sources},
     engagement::{
         About, Actor, Answer, Asked, Blobs, Body, CallAllowed, CallFinished, CallOutcome, Command, Documents, Event,
@@ -99,7 +99,11 @@ fn two(value: f64) -> f64 {
 fn measure(engagements: usize, guardrails: usize) -> Figures {
     let text = with_guardrails(guardrails);
     let catalog = Arc::new(catalog(&text));
-    let broker = Broker::new(Arc::new(Fixed(Arc::clone(&catalog), Kept::of(Path::new("/"), None))));
+    let broker = Broker::new(Arc::new(Fixed(
+        Arc::clone(&catalog),
+        Kept::of(Path::new("/"), None),
+        "0".repeat(32).parse().unwrap(),
+    )));
     let live: Vec<Live> = (0..engagements).map(|n| Live::at_its_call(&catalog, n)).collect();
     let slice = guardrails_about(&text, &catalog);
     let bare: Vec<PolicySet> = live.iter().map(|live| live.bare(&slice, &catalog)).collect();
@@ -209,7 +213,7 @@ fn catalog(guardrails: &str) -> Catalog {
     })
 }
 
-struct Fixed(Arc<Catalog>, Kept);
+struct Fixed(Arc<Catalog>, Kept, LedgerId);
 
 impl Sources for Fixed {
     fn catalog(&self) -> Result<Arc<Catalog>, String> {
@@ -218,6 +222,10 @@ impl Sources for Fixed {
 
     fn root(&self) -> &Path {
         Path::new("/")
+    }
+
+    fn ledger(&self) -> &LedgerId {
+        &self.2
     }
 
     fn program(&self) -> &Path {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{CallId, ToolName, digest_of},
+    artifact::{CallId, LedgerId, ToolName, digest_of},
     engagement::{
         Actor, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal, RefusedAs,
         Seal, SealError, Standing, View, catalog_of,
@@ -43,6 +43,8 @@ pub trait Sources: Send + Sync {
     }
     /// The workspace's folder, for server commands.
     fn root(&self) -> &Path;
+    /// The workspace's ledger, by which what servers leave behind is found wherever the folder was moved.
+    fn ledger(&self) -> &LedgerId;
     /// This program, for server commands that start it.
     fn program(&self) -> &Path;
     /// The commit that the policies were read under, where they are in a work tree of git.

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::{
     agent::Prompts,
-    artifact::{Digest, EngagementId, YamlError, to_yaml},
+    artifact::{Digest, EngagementId, LedgerId, YamlError, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
     ledger::{Around, Journal, KeyError, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint},
@@ -78,6 +78,7 @@ struct Config {
 /// An opened workspace.
 pub struct Workspace {
     root: PathBuf,
+    ledger: LedgerId,
     program: PathBuf,
     kept: Kept,
     solver: Option<PathBuf>,
@@ -190,6 +191,7 @@ impl Workspace {
         let Config { solver, witness, .. } = config;
         Ok(Self {
             root,
+            ledger: store.ledger().await?,
             program,
             kept,
             solver,
@@ -435,6 +437,10 @@ impl Sources for Workspace {
 
     fn root(&self) -> &Path {
         &self.root
+    }
+
+    fn ledger(&self) -> &LedgerId {
+        &self.ledger
     }
 
     fn program(&self) -> &Path {

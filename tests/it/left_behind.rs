@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::bench::{Bench, outcomes, program};
+use crate::bench::{Bench, outcomes, program, run_in};
 
 /// Stands in front of the lab: the first change is begun late, whatever becomes of its standard input, and no polite
 /// request ends it. The lab runs in a session of its own.
@@ -124,6 +124,22 @@ fn what_a_killed_program_left_running_acts_no_more() {
     wait_for_it(begun, later);
     assert_eq!((bench.writes().len(), acted(&beside)), (1, 1), "the second attempt alone");
     bench.holds(&id);
+}
+
+#[test]
+fn what_a_killed_program_left_running_acts_no_more_after_the_workspace_was_moved() {
+    let later = 5.0;
+    let (bench, beside, id) = ready(Bench::impatient(), later);
+    let mut child = bench.start(&["run", &id]);
+    let begun = asked(&beside);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let moved = bench.outside("moved");
+    std::fs::rename(&bench.root, &moved).unwrap();
+    let answer = run_in(&moved, &["run", &id]).code(0);
+    assert!(answer.err.contains("left running by a program that has ended"), "{}", answer.err);
+    wait_for_it(begun, later);
+    assert_eq!(acted(&beside), 1, "the second attempt alone");
 }
 
 #[test]

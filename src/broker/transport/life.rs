@@ -20,7 +20,7 @@ use nix::{
 use rmcp::transport::{TokioChildProcess, child_process::TokioChildProcessBuilder};
 use tokio::{runtime::Handle, sync::oneshot, time::sleep};
 
-use crate::artifact::digest_bytes;
+use crate::artifact::{LedgerId, digest_bytes};
 
 /// The variable that a server's environment holds.
 const MARK: &str = "COUNTERSIGN_SERVER";
@@ -36,13 +36,13 @@ const EVERY: Duration = Duration::from_millis(10);
 pub(super) struct Mark(String);
 
 impl Mark {
-    /// One that no other server has, for a server of this family in this workspace.
-    pub(super) fn new(workspace: &Path, family: &str) -> Self {
+    /// One that no other server has, for a server of this family in the workspace of this ledger.
+    pub(super) fn new(ledger: &LedgerId, family: &str) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (own, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let began = Process::read(own).ok().flatten().map_or(0, |process| process.began);
-        Self(format!("{}.{own}.{began}.{number}", of(workspace, family)))
+        Self(format!("{}.{own}.{began}.{number}", of(ledger, family)))
     }
 
     /// Puts it on what is to be started.
@@ -56,15 +56,15 @@ impl Mark {
     }
 }
 
-/// Ends what servers of a family in a workspace have left behind whose starters are no more; how many processes that were,
+/// Ends what servers of a family in the workspace of a ledger have left behind whose starters are no more; how many processes that were,
 /// or nothing where some of it may be left.
-pub(super) async fn end_orphans(workspace: &Path, family: &str) -> Option<usize> {
-    end(Meant::OrphansOf(of(workspace, family))).await
+pub(super) async fn end_orphans(ledger: &LedgerId, family: &str) -> Option<usize> {
+    end(Meant::OrphansOf(of(ledger, family))).await
 }
 
-/// Whose servers, without saying more about it to whoever can read environments.
-fn of(workspace: &Path, family: &str) -> String {
-    let whole = digest_bytes(format!("{}\n{family}", workspace.display()).as_bytes()).hex();
+/// Whose servers, wherever the workspace is by now, without saying more about it to whoever can read environments.
+fn of(ledger: &LedgerId, family: &str) -> String {
+    let whole = digest_bytes(format!("{ledger}\n{family}").as_bytes()).hex();
     whole.chars().take(32).collect()
 }
 

@@ -190,7 +190,7 @@ async fn begin(
     let failed = |why: String| format!("the server of `{family}` could not be started: {why}");
     let mut child = start.process(sources)?;
     secrets.give(&mut child);
-    let mark = Mark::new(sources.root(), family);
+    let mark = Mark::new(sources.ledger(), family);
     mark.put_on(&mut child);
     let server = TokioChildProcess::builder(child).stderr(Stdio::null());
     let transport = starter.start(server).await.map_err(|error| failed(error.to_string()))?;

@@ -109,7 +109,7 @@ impl Transports {
     /// Ends what servers of a family left behind whose program has ended, before an effect of theirs is looked for; whether
     /// nothing of it is left.
     pub(super) async fn end_orphans(&self, family: &str, sources: &dyn Sources) -> bool {
-        let ended = life::end_orphans(sources.root(), family).await;
+        let ended = life::end_orphans(sources.ledger(), family).await;
         let notice = match ended {
             Some(0) => return true,
             Some(1) => {

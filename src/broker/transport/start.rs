@@ -191,10 +191,11 @@ fn digest(path: &Path) -> Result<Digest, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::from_yaml;
+    use crate::artifact::{LedgerId, from_yaml};
 
     struct Here {
         root: PathBuf,
+        ledger: LedgerId,
         kept: Kept,
     }
 
@@ -204,6 +205,9 @@ mod tests {
         }
         fn root(&self) -> &Path {
             &self.root
+        }
+        fn ledger(&self) -> &LedgerId {
+            &self.ledger
         }
         fn program(&self) -> &Path {
             Path::new("/bin/sh")
@@ -226,7 +230,7 @@ mod tests {
         std::fs::write(root.join("data/own.json"), "own").unwrap();
         std::fs::write(root.join("config"), "config").unwrap();
         let kept = Kept::of(&root, None);
-        (folder, Here { root, kept })
+        (folder, Here { root, ledger: "0".repeat(32).parse().unwrap(), kept })
     }
 
     fn manifest(server: &str) -> Manifest {

@@ -10,8 +10,12 @@ fn sh(script: &str, mark: &str) -> Child {
     command.args(["-c", script]).env(MARK, mark).stdout(Stdio::null()).spawn().unwrap()
 }
 
+fn ledger(number: u8) -> LedgerId {
+    format!("{number:032x}").parse().unwrap()
+}
+
 fn mark(family: &str) -> Mark {
-    Mark::new(Path::new("/nowhere/in/particular"), family)
+    Mark::new(&ledger(1), family)
 }
 
 /// Waits until so many processes are there.
@@ -27,7 +31,7 @@ fn wait_for(meant: &Meant, many: usize) {
 fn a_mark_is_of_one_server_and_its_starter_is_this_process() {
     let (one, other) = (mark("a"), mark("a"));
     assert_ne!(one.0, other.0);
-    let orphans = Meant::OrphansOf(of(Path::new("/nowhere/in/particular"), "a"));
+    let orphans = Meant::OrphansOf(of(&ledger(1), "a"));
     assert!(!orphans.is(&one.0), "its starter runs");
     let began = Process::read(std::process::id()).unwrap().unwrap().began;
     assert!(lives(&format!("{}.{began}.1", std::process::id())));
@@ -54,15 +58,14 @@ async fn a_server_is_ended_with_what_it_started_and_nothing_else_is() {
 
 #[tokio::test]
 async fn what_a_process_that_is_over_left_behind_is_ended_where_it_is_of_the_same_workspace_and_family() {
-    let folder = tempfile::tempdir().unwrap();
     // The starter began at a time at which no process with this id did.
-    let left = |family: &str| format!("{}.{}.1.1", of(folder.path(), family), std::process::id());
+    let left = |family: &str| format!("{}.{}.1.1", of(&ledger(2), family), std::process::id());
     let (mut server, mut other) = (sh("exec sleep 300", &left("c")), sh("exec sleep 300", &left("d")));
     wait_for(&Meant::Server(left("c")), 1);
     wait_for(&Meant::Server(left("d")), 1);
-    assert_eq!(end_orphans(folder.path(), "c").await, Some(1));
+    assert_eq!(end_orphans(&ledger(2), "c").await, Some(1));
     assert!(server.wait().unwrap().code().is_none());
     assert!(other.try_wait().unwrap().is_none(), "another family's is left alone");
-    assert_eq!(end_orphans(folder.path(), "d").await, Some(1));
+    assert_eq!(end_orphans(&ledger(2), "d").await, Some(1));
     other.wait().unwrap();
 }
