@@ -247,11 +247,13 @@ fn begin(
             }
             // A target may take its time to become what it was to be.
             Ok(there) if [&states.left, &states.designed].into_iter().flatten().any(|left| *left == there) => call,
-            Ok(there) => match states.left() {
-                Some(left) => otherwise(view, node, (left, there), read, now).unwrap_or(call),
-                // What it left is not known, so nothing shows that others changed it.
-                None => call,
-            },
+            Ok(there) => {
+                let found = match states.left() {
+                    Some(left) => (CHANGED_SINCE, left.clone(), there),
+                    None => (LEFT_UNKNOWN, Value::Null, there),
+                };
+                otherwise(view, node, found, read, now).unwrap_or(call)
+            }
         },
     }
 }
@@ -259,12 +261,22 @@ fn begin(
 /// What a deviation says where something else is there than a step left.
 const CHANGED_SINCE: &str = "it is to be taken back, and what it left has been changed since";
 
-/// Something else is there than a node left: a person is asked whether it is taken back all the same; nothing where one
+/// What it says where nothing tells what a step left, and it is not as before.
+const LEFT_UNKNOWN: &str = "it is to be taken back, and nothing tells what it left";
+
+impl DeviationFound {
+    /// Whether what a step left before it is to be taken back is not known; the contract says nothing then.
+    pub fn left_unknown(&self) -> bool {
+        self.undo && self.what == LEFT_UNKNOWN
+    }
+}
+
+/// Something else is there than a node is known to have left: a person is asked whether it is taken back all the same; nothing where one
 /// said so of exactly this.
 fn otherwise(
     view: &View<'_>,
     node: &FlowNode,
-    (left, there): (&Value, Value),
+    (what, left, there): (&str, Value, Value),
     read: CallId,
     now: Timestamp,
 ) -> Option<Next> {
@@ -273,8 +285,8 @@ fn otherwise(
     (!holds).then(|| {
         Next::Deviate(DeviationFound {
             node: node.id.clone(),
-            what: CHANGED_SINCE.into(),
-            contract: left.clone(),
+            what: what.into(),
+            contract: left,
             actual: there,
             calls: vec![read],
             because: None,

@@ -173,12 +173,21 @@ impl<'a> Question<'a> {
     fn changed_since(&self, node: &FlowNode, found: &DeviationFound) -> Result<Screen, GateError> {
         let undo = undo_call(self.view, node).map_err(|_| self.nothing())?;
         let tool = self.catalog.toolbox.tool(&undo.tool).ok_or_else(|| self.nothing())?;
-        let mut what = Section::new("WHAT HAS CHANGED SINCE");
+        let heading = if found.left_unknown() { "WHAT IS THERE NOW" } else { "WHAT HAS CHANGED SINCE" };
+        let mut what = Section::new(heading);
         let args = node_args(self.view, node).unwrap_or_default();
         what.text(format!("`{}` did this: {}", node.id, said(self.tool(node)?, &args)));
-        what.text("It is to be taken back, and something else is there now. Others changed it, or later steps did.");
-        what.text("left by the step (-), and there now (+):");
-        what.lines.extend(diff(Some(&found.contract), Some(&found.actual)));
+        if found.left_unknown() {
+            what.text("It is to be taken back, and nothing tells what it left: what is there now may be that, or may have been changed by others.");
+            what.text("there before the step (-), and there now (+):");
+            what.lines.extend(diff(before_state(self.view, node).as_ref(), Some(&found.actual)));
+        } else {
+            what.text(
+                "It is to be taken back, and something else is there now. Others changed it, or later steps did.",
+            );
+            what.text("left by the step (-), and there now (+):");
+            what.lines.extend(diff(Some(&found.contract), Some(&found.actual)));
+        }
         let calls: Vec<String> = found.calls.iter().map(ToString::to_string).collect();
         what.detail(format!("shown by {}", names(&calls)));
         let mut means = Section::new("WHAT A YES MEANS");
@@ -187,7 +196,11 @@ impl<'a> Question<'a> {
         means.lines.extend(diff(Some(&found.actual), before_state(self.view, node).as_ref()));
         let mut no = Section::new("WHAT A NO MEANS");
         no.text("It stays as it is now, and the record says that the step was not taken back.");
-        let title = "DEVIATION: may this be taken back over what changed since?";
+        let title = if found.left_unknown() {
+            "DEVIATION: may this be taken back, where nothing tells what it left?"
+        } else {
+            "DEVIATION: may this be taken back over what changed since?"
+        };
         Ok(self.page(title, "Without an answer it waits; nothing is called.", vec![what, means, no]))
     }
 

@@ -190,6 +190,29 @@ fn what_others_changed_since_is_taken_back_only_if_a_person_says_so() {
 }
 
 #[test]
+fn a_person_is_asked_where_nothing_tells_what_a_step_left() {
+    let lost = [Fault::Lost, Fault::Lost, Fault::Lost];
+    let make = format!("{}, on_failure: undo_all", CREATE.replace("vlan.create", "vlan.make"));
+    let run = |answer: Answer| {
+        let run = Run::new(&[&make]).answering("a deviation at step create/sw01", answer);
+        run.fault("read back create/sw01", &lost).finished()
+    };
+    let left = run(Answer::Reject);
+    assert_eq!((left.nodes()[0].as_str(), left.world.done.len()), ("create/sw01 UndoFailed", 1));
+    let known = &left.story.state.deviations[0].found;
+    assert!(known.left_unknown() && known.contract.is_null(), "{known:?}");
+    let back = run(Answer::Approve);
+    assert_eq!(back.nodes(), ["create/sw01 Undone", "create/sw02 NotRun"]);
+    assert_eq!(back.world.done, ["create 120 on sw01", "delete 120 from sw01"]);
+    // What was gone by itself needs nobody.
+    let looks = |next: &Next| matches!(next, Next::Call(call) if matches!(call.purpose, Purpose::BeforeUndo { .. }));
+    let mut gone = Run::new(&[&make]).fault("read back create/sw01", &lost).run_to(looks);
+    gone.world.vlans.clear();
+    let gone = gone.finished();
+    assert_eq!((gone.nodes()[0].as_str(), gone.story.state.deviations.len()), ("create/sw01 Undone", 0));
+}
+
+#[test]
 fn nothing_is_taken_back_unseen() {
     const LOOK: &str = "look before the undo of create/sw01";
     let run = about_to_look().fault(LOOK, &[Fault::Lost, Fault::NotSent]).finished();
