@@ -29,6 +29,8 @@ mod boundary_tests;
 #[cfg(test)]
 mod leaving_tests;
 #[cfg(test)]
+mod question_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod untrusted_tests;
