@@ -42,10 +42,11 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
     let broker = context.broker();
     let asks = interactive() && !args.no_input && !global.json;
     let ids = match &args.id {
-        Some(id) => vec![context.workspace.find(id).await?],
+        Some(id) => vec![(context.workspace.find(id).await?, String::new())],
         None => {
             let filter = Filter { which: Which::Open, ..Filter::default() };
-            context.workspace.store().summaries(filter).await?.into_iter().map(|summary| summary.id).collect()
+            let open = context.workspace.store().summaries(filter).await?;
+            open.into_iter().map(|summary| (summary.id, summary.title)).collect()
         }
     };
     if ids.is_empty() {
@@ -60,7 +61,11 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
     let interrupt = Interrupt::listen(format!("countersign run{of}"));
     let mut worst = Code::Done;
     let mut answers = Vec::new();
-    for id in &ids {
+    for (nth, (id, title)) in ids.iter().enumerate() {
+        if args.id.is_none() && !global.json {
+            let gap = if nth == 0 { "" } else { "\n" };
+            say(format!("{gap}{id}  {} ({} of {} open)", plain(title), nth + 1, ids.len()));
+        }
         let code = match one(global, &context, &broker, id, &args, (asks, &interrupt)).await {
             Ok((code, answer)) => {
                 answers.extend(answer);

@@ -268,3 +268,18 @@ fn keys_end_with_the_exit_codes_of_every_command() {
     assert!(!answer.err.contains("os error"), "{}", answer.err);
     bench.run(&["keys", "show"]).code(0);
 }
+
+#[test]
+fn what_is_said_of_several_engagements_says_of_which() {
+    let bench = Bench::new();
+    let (first, second) = (bench.request_one(), bench.request_one());
+    let told = bench.run(&["run"]).code(3);
+    for id in [&first, &second] {
+        assert!(
+            told.out.lines().any(|line| line.starts_with(&format!("{id}  Create VLAN 120 guest ("))),
+            "{}",
+            told.out
+        );
+    }
+    assert!(told.out.contains("(2 of 2 open)"), "{}", told.out);
+}

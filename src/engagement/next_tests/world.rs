@@ -65,7 +65,9 @@ impl World {
                 self.busy = self.busy.saturating_sub(1);
                 return Ok(json!({"ready": ready}));
             }
-            "vlan.create" | "vlan.make" if self.vlans.contains_key(&(switch.clone(), id)) => return Err("it is there".into()),
+            "vlan.create" | "vlan.make" if self.vlans.contains_key(&(switch.clone(), id)) => {
+                return Err("it is there".into());
+            }
             "vlan.create" | "vlan.make" => {
                 did(format!("create {id} on {switch}"));
                 self.vlans.insert((switch, id), text("name"));

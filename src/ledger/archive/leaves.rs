@@ -1,6 +1,8 @@
 //! The whole log in a bundle: every leaf up to the checkpoint of the proof. Of the engagement and of the trust stages it
 //! shows what one proof cannot: that the log has nothing else of them, neither later events nor another history. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{artifact::EngagementId, engagement::Event};
 
 use super::{
@@ -81,9 +83,10 @@ fn all_of(leaves: &[Leaf], id: &EngagementId, events: &[Event], file: &str) -> V
     let mut found = Vec::new();
     let mut say = |seq: u64, what: String| found.push(Problem::at(seq, what).in_file(file));
     let own: Vec<(usize, &Leaf)> = leaves.iter().enumerate().filter(|(_, leaf)| leaf.engagement == *id).collect();
+    let there: BTreeMap<u64, &Event> = events.iter().rev().map(|event| (event.seq, event)).collect();
     let mut last = 0;
     for (place, leaf) in &own {
-        match events.iter().find(|event| event.seq == leaf.seq) {
+        match there.get(&leaf.seq) {
             None => say(leaf.seq, format!("leaf {place} of the log is of this event, which is missing")),
             Some(event) if event.hash != leaf.head => {
                 say(leaf.seq, format!("leaf {place} of the log is of another event here: another history of it"));
@@ -100,8 +103,9 @@ fn all_of(leaves: &[Leaf], id: &EngagementId, events: &[Event], file: &str) -> V
     }
     // A log that was begun over chains that were there has one leaf of what each had until then.
     let begun = own.first().map_or(u64::MAX, |(_, leaf)| leaf.seq);
+    let logged: BTreeSet<u64> = own.iter().map(|(_, leaf)| leaf.seq).collect();
     for event in events.iter().filter(|event| (begun..last).contains(&event.seq) && is_logged(&event.body)) {
-        if !own.iter().any(|(_, leaf)| leaf.seq == event.seq) {
+        if !logged.contains(&event.seq) {
             say(event.seq, "the log has no leaf of this event, and one of a later event".into());
         }
     }
