@@ -244,7 +244,7 @@ pub(super) fn puts_right(state: &State, settled: &NodeSettled) -> bool {
 
 /// The flow with the calls that were accepted since it was filed, each after the step whose failure it is about. A name
 /// that the flow has already stays the flow's.
-pub(super) fn with_accepted(flow: &AutomationFlow, state: &State) -> AutomationFlow {
+pub fn with_accepted(flow: &AutomationFlow, state: &State) -> AutomationFlow {
     let mut flow = flow.clone();
     for (considered, want) in state.accepted_after() {
         let Some(at) = flow.nodes.iter().position(|node| node.id == considered.node) else { continue };

@@ -165,7 +165,7 @@ pub fn decide(state: &State, command: Command) -> Result<Body, Refusal> {
 }
 
 /// Whether a command would begin something new, which a cancelled engagement may not.
-fn starts_something(state: &State, command: &Command) -> bool {
+pub(super) fn starts_something(state: &State, command: &Command) -> bool {
     match command {
         Command::Allow(allowed) => !goes_on(&allowed.purpose),
         Command::Enter { phase, .. } => *phase != Phase::AsBuilt,
@@ -367,7 +367,11 @@ fn there_is(state: &State, about: &About) -> bool {
     }
 }
 
-fn answer_question(state: &State, mut answered: Answered, roles: &BTreeSet<Role>) -> Result<Answered, Refusal> {
+pub(super) fn answer_question(
+    state: &State,
+    mut answered: Answered,
+    roles: &BTreeSet<Role>,
+) -> Result<Answered, Refusal> {
     let Some(asked) = &state.asked else { return Err(Refusal::NothingAsked(state.id.to_string())) };
     if asked.about != answered.about || asked.request != answered.request {
         return Err(Refusal::OtherQuestion { now: asked.about.to_string(), id: state.id.to_string() });

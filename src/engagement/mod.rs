@@ -14,6 +14,7 @@ mod drafting;
 mod event;
 mod filling;
 mod fold;
+mod follows;
 mod found;
 mod look;
 mod named;
@@ -51,7 +52,7 @@ pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use blobs::{Blobs, Fetch};
 pub use build::{RESENT, node_args};
 pub use command::Command;
-pub use considered::{CallWanted, Considered};
+pub use considered::{CallWanted, Considered, with_accepted};
 pub use decide::{decide, decide_for};
 pub use documents::{DocumentError, Documents, Expanded, RequestDocument, read as read_document};
 pub use drafting::drafter;
@@ -60,6 +61,7 @@ pub use event::{
     Event, NodeSettled, RefusedAs, Requested, Retried, SpecProved, TrustSet,
 };
 pub use filling::{HoleFilled, HolesFilled, Wanted, given};
+pub use follows::follows;
 pub use found::{approved_finders, catalog_of, found_in};
 pub use look::{before_state, observed_state};
 pub use next::{Next, NextError, Proposal, next};

@@ -184,7 +184,7 @@ pub(super) fn discover() -> Purpose {
     Purpose::Discover { read: "vlans".parse().unwrap(), item: None }
 }
 
-fn node() -> NodeId {
+pub(super) fn node() -> NodeId {
     NodeId::new(&"create-vlan".parse().unwrap(), Some("sw01"))
 }
 
@@ -351,12 +351,13 @@ impl Story {
             "flow": digest_of(&flow()).unwrap(), "calls": calls,
         }));
         self.tell(Actor::Program, Body::Asked(Asked::new(about.clone(), request, Role::Approver)));
+        let reason = matches!(about, About::Deviation { .. }).then(|| "it is theirs".to_owned());
         let answered = Answered {
             about,
             request,
             answer: Answer::Approve,
             role: Role::Owner,
-            reason: None,
+            reason,
             calls: calls.to_vec(),
             expires: None,
             policy: None,

@@ -9,6 +9,7 @@ mod drafting;
 mod gone;
 mod granted;
 mod grounds;
+mod order;
 mod papers;
 mod policy;
 mod recorded;
@@ -415,6 +416,8 @@ mod building_tests;
 mod considered_tests;
 #[cfg(test)]
 mod drafting_tests;
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]

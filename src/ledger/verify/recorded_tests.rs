@@ -118,6 +118,15 @@ fn whoever_gave_up_or_was_refused_early_has_no_record() {
     for outcome in [RecordOutcome::Cancelled, RecordOutcome::Refused, RecordOutcome::GivenUp] {
         let mut story = Story::whole("k7m2q");
         story.events.truncate(5);
+        if outcome == RecordOutcome::Cancelled {
+            let problems = {
+                let mut story = story.clone();
+                story.tell(Actor::Program, Body::Closed(crate::engagement::Closed { outcome, reason: "no".into() }));
+                check(&story).problems
+            };
+            assert!(problems.iter().any(|found| found.what.contains("closing without a record")), "{problems:?}");
+            story.tell(crate::ledger::testing::person("ada"), Body::Cancelled { reason: "no".into() });
+        }
         story.tell(Actor::Program, Body::Closed(crate::engagement::Closed { outcome, reason: "no".into() }));
         assert_eq!(check(&story).problems, []);
     }

@@ -10,12 +10,12 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
     engagement::{
         About, Actor, Answer, Answered, Arguments, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
-        Event, Gate, GateState, Purpose, State, call_digest, opened,
+        Event, Gate, GateState, Purpose, State, call_digest, follows, opened,
     },
     policy::ProofReport,
 };
 
-use super::{Papers, building, drafting, gone, granted, grounds, policy, recorded, steps};
+use super::{Papers, building, drafting, gone, granted, grounds, order, policy, recorded, steps};
 
 /// What is wrong with an event after `state`.
 pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec<String> {
@@ -137,6 +137,13 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
         Body::Deviated(deviation) => found.extend(building::deviated(state, &event.actor, deviation)),
         Body::Considered(considered) => found.extend(building::considered(state, &event.actor, considered)),
         Body::Settled(settled) => found.extend(steps::settled(state, settled, papers)),
+    }
+    found.extend(order::breaches(state, event, papers));
+    // What is wrong by itself is said in words of its own.
+    if found.is_empty()
+        && let Err(why) = follows(state, event)
+    {
+        found.push(format!("{} that could not have been written here: {why}", event.body.kind()));
     }
     found
 }

@@ -220,7 +220,15 @@ fn a_story_that_no_rule_allows_is_found_though_every_link_holds() {
             4,
             "does not name the spec.yaml that was filed",
         ),
-        ("gate 1 rejected, and on", |s| answer(s, 4).answer = Answer::Reject, 5, "gate 1 was not open"),
+        (
+            "gate 1 rejected, and on",
+            |s| {
+                let said = answer(s, 4);
+                (said.answer, said.reason) = (Answer::Reject, Some("no".into()));
+            },
+            5,
+            "gate 1 was not open",
+        ),
         (
             "a call while gate 1 is closed",
             |s| {
