@@ -103,7 +103,7 @@ pub(super) fn verify_call(verify: &Verify, scope: &Scope<'_>) -> Result<Map<Stri
 }
 
 /// The state in the answer of a tool's state read.
-pub(super) fn picked(tool: &Tool, args: &Map<String, Value>, result: &Value) -> Result<Value, String> {
+pub fn picked(tool: &Tool, args: &Map<String, Value>, result: &Value) -> Result<Value, String> {
     let args = Value::Object(args.clone());
     let state = tool.state.as_ref().ok_or("the tool has no state to read")?;
     state.pick.evaluate(&Scope::new().with("args", &args).with("result", result)).map_err(|error| error.to_string())

@@ -121,14 +121,18 @@ fn discovery() -> Value {
 pub(super) fn design() -> Value {
     json!({
         "kind": "design", "spec": digest_of(&spec()).unwrap(), "discovery": digest_of(&discovery()).unwrap(),
-        "inputs": {}, "steps": [], "acceptance": {},
+        "inputs": {}, "steps": [step()], "acceptance": {},
     })
 }
 
-fn flow() -> Value {
+/// The one step of the design and of its flow.
+fn step() -> Value {
     let verify = json!({"tool": "switch.vlan.create", "expect": "true"});
-    let step = json!({"id": "create-vlan", "tool": "switch.vlan.create", "with": {"vlan": 120}, "verify": verify});
-    let node = json!({"id": node(), "target": "sw01", "needs": [], "step": step});
+    json!({"id": "create-vlan", "tool": "switch.vlan.create", "with": {"vlan": 120}, "verify": verify})
+}
+
+fn flow() -> Value {
+    let node = json!({"id": node(), "target": "sw01", "needs": [], "step": step()});
     let flow = json!({"kind": "flow", "design": digest_of(&design()).unwrap(), "nodes": [node]});
     // As it is written.
     serde_json::to_value(serde_json::from_value::<AutomationFlow>(flow).unwrap()).unwrap()

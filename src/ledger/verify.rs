@@ -5,6 +5,7 @@
 //! third is asked only as long as the first has been answered with yes: what follows a broken link proves nothing.
 
 mod building;
+mod designed;
 mod drafting;
 mod gone;
 mod granted;
@@ -17,6 +18,7 @@ mod rules;
 mod signed;
 mod stages;
 mod steps;
+mod undone;
 mod verification;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! Forged holes, deviations and flows, each with what is found and where.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
@@ -18,11 +18,20 @@ const DEVIATED: usize = 16;
 const ANSWERED: usize = 18;
 pub(super) const FLOW: usize = 19;
 
-fn approved() -> AutomationFlow {
-    let design = digest_of(&design()).unwrap();
+fn step() -> Value {
     let hole = json!({"fill": "a name", "where": {"like": "guest-*"}});
-    let step = json!({"id": "create", "tool": "vlan.create", "with": {"switch": "sw01", "id": 7, "name": hole}});
-    let node = json!({"id": "create", "target": "sw01", "needs": [], "step": step});
+    json!({"id": "create", "tool": "vlan.create", "with": {"switch": "sw01", "id": 7, "name": hole}})
+}
+
+fn designed() -> Value {
+    let mut design = design();
+    design["steps"] = json!([step()]);
+    design
+}
+
+fn approved() -> AutomationFlow {
+    let design = digest_of(&designed()).unwrap();
+    let node = json!({"id": "create", "target": "sw01", "needs": [], "step": step()});
     serde_json::from_value(json!({"kind": "flow", "design": design, "nodes": [node]})).unwrap()
 }
 
@@ -70,7 +79,14 @@ pub(super) fn story() -> Story {
         }
     }
     let flow = digest_of(&approved()).unwrap();
-    let design = digest_of(&design()).unwrap();
+    let design = story.document(&designed());
+    for (.., body) in &mut story.events {
+        if let Body::Filed(filed) = body
+            && filed.artifact == ArtifactKind::Design
+        {
+            filed.digest = design;
+        }
+    }
     let offered = json!([crate::ledger::testing::digest_for("k7m2q", &crate::ledger::testing::act())]);
     let request = json!({
         "engagement": story.id, "about": About::Gate2, "artifact": design, "flow": flow, "calls": offered,

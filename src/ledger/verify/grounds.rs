@@ -16,7 +16,7 @@ use crate::{
     engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, Event, GateState, Purpose, State},
     facts::{Facts, Inventory, People, Role, Target, ToolFacts, flow_facts, listed_facts, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
-    tool::{Args, Effect},
+    tool::{Args, Effect, Tool},
 };
 
 use super::{Papers, steps};
@@ -333,6 +333,12 @@ fn at_call(state: &State, papers: &Papers<'_>) -> Option<Arc<Grounds>> {
 /// Whether what calls are decided on now lies beside the chain: of chains of before it may not.
 pub(super) fn kept(state: &State, papers: &Papers<'_>) -> bool {
     at_call(state, papers).is_some()
+}
+
+/// The whole definition of a tool that calls are held to now, where it is here and is one of this version.
+pub(super) fn tool(state: &State, name: &ToolName, papers: &Papers<'_>) -> Option<Tool> {
+    let digest = *at_call(state, papers)?.approved_on.tools.get(name)?;
+    Tool::deserialize(papers.document(&digest)?.get("tool")?).ok()
 }
 
 /// Whether an argument is what a tool takes where none is given, as far as its definition is here.

@@ -15,7 +15,7 @@ use crate::{
     policy::ProofReport,
 };
 
-use super::{Papers, building, drafting, gone, granted, grounds, order, policy, recorded, steps};
+use super::{Papers, building, designed, drafting, gone, granted, grounds, order, policy, recorded, steps};
 
 /// What is wrong with an event after `state`.
 pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec<String> {
@@ -35,6 +35,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             found.extend(filed_on(state, filed));
             found.extend(drafting::filed(state, &event.actor, filed));
             found.extend(building::flow(state, filed, document, flow));
+            found.extend(flow_of_design(state, filed, papers));
             let unread = |digest: &Digest| document(digest).is_some() && papers.spec(digest).is_none();
             if filed.artifact == ArtifactKind::Spec && unread(&filed.digest) {
                 found.push(format!("{} filed that cannot be read", filed.artifact));
@@ -53,6 +54,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             allowed_within(state, allowed, papers, &mut found);
             found.extend(granted::allowed(state, allowed, event.at, papers));
             found.extend(steps::allowed(state, allowed, papers));
+            found.extend(designed::allowed(state, allowed, papers));
             found.extend(sealed_otherwise(state, &allowed.call, &allowed.args, document));
         }
         Body::Refused(refused) => {
@@ -131,6 +133,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             found.extend(asked_otherwise(&event.actor, asked, document));
             found.extend(needs_less(state, asked, document));
             found.extend(asked_in_place(state, asked));
+            found.extend(designed::asked(state, asked, papers));
             found.extend(grounds::asked(state, asked, papers));
         }
         Body::HolesFilled(filled) => found.extend(building::filled(state, &event.actor, filled)),
@@ -260,6 +263,13 @@ fn filed_on(state: &State, filed: &ArtifactFiled) -> Vec<String> {
         found.push(format!("{what} without naming the request as what it was made from"));
     }
     found
+}
+
+/// The flow that is filed is the one of its design, but for what was accepted.
+fn flow_of_design(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
+    let flow = papers.flow(&filed.digest).filter(|_| filed.artifact == ArtifactKind::Flow)?;
+    let why = designed::unlike(state, &flow.as_approved(), papers);
+    why.map(|why| format!("{} filed, and {why}", filed.artifact))
 }
 
 fn answered_what_was_asked(

@@ -15,7 +15,7 @@ use crate::{
     flow::NodeOutcome,
 };
 
-use super::{Papers, grounds};
+use super::{Papers, undone};
 
 /// What is wrong with a call that was allowed for a step, or to look at one.
 pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Vec<String> {
@@ -58,32 +58,7 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
         {
             found.push(format!("{call} allowed {}, and counted as something else", allowed.purpose.words()));
         }
-        Purpose::Undo { node: id } => {
-            let undo = node(id).and_then(|node| node.undo.as_ref());
-            let given = given(&allowed.args, papers);
-            let acted = sent(state, id).and_then(|act| act.target.as_ref());
-            if acted.is_some_and(|acted| *acted != allowed.target) {
-                found.push(format!("{call} allowed to undo {id} on another target than it acted on"));
-            }
-            if state.undo_waits(id) {
-                found
-                    .push(format!("{call} allowed to undo {id}, which was changed since, and nobody said yes to that"));
-            }
-            // Where somebody accepted another state before it, it is taken back to that one.
-            let otherwise = state.deviation_before(id).is_some_and(|deviation| deviation.accepted_by.is_some());
-            if let (Some(undo), Some(given)) = (undo, given) {
-                let as_shown =
-                    undo.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)));
-                // What was not shown is what the tool takes where nothing is given.
-                let chosen = |(name, value): (&String, &Value)| {
-                    undo.args.contains_key(name) || grounds::by_default(state, &allowed.tool, name, value, papers)
-                };
-                let same = (as_shown || otherwise) && given.iter().all(chosen);
-                if undo.tool != allowed.tool || !same {
-                    found.push(format!("{call} allowed to undo {id} otherwise than gate 2 was shown"));
-                }
-            }
-        }
+        Purpose::Undo { node: id } => found.extend(undone::otherwise(state, id, node(id), allowed, papers)),
         Purpose::Recheck { node: id, .. }
         | Purpose::ReadBack { node: id, .. }
         | Purpose::BeforeUndo { node: id }
@@ -190,7 +165,7 @@ fn bound(
 }
 
 /// The last call of a step in its attempt that may have reached its tool.
-fn sent<'a>(state: &'a State, node: &NodeId) -> Option<&'a Call> {
+pub(super) fn sent<'a>(state: &'a State, node: &NodeId) -> Option<&'a Call> {
     let attempt = state.attempt(node);
     let act = |r#try: u32| Purpose::Act { node: node.clone(), attempt, r#try };
     let acts = state.served.range(act(1)..=act(Until::MOST_ATTEMPTS)).rev();

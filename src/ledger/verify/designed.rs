@@ -1,0 +1,94 @@
+//! Whether what runs is what the design says: the flow has its steps and no others, each as the design has it in what can
+//! be told without the facts that were read; and a step that wants an approval of its own has one, in the role that it wants.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, Scope, SolutionDesign, Step},
+    engagement::{About, Asked, CallAllowed, Purpose, State},
+    facts::Role,
+};
+
+use super::{Papers, steps::alike};
+
+/// How a flow, as it was approved, is not the one of the current design.
+pub(super) fn unlike(state: &State, flow: &AutomationFlow, papers: &Papers<'_>) -> Option<String> {
+    // A design that is missing or was changed is reported where it was filed.
+    let design = papers.document(&state.artifact(ArtifactKind::Design)?)?;
+    let design = SolutionDesign::deserialize(design.as_ref()).ok()?;
+    let of = |step: &Step| design.steps.iter().find(|known| known.id == step.id);
+    let inputs = Value::Object(design.inputs.clone());
+    if let Some(node) = flow.nodes.iter().find(|node| of(&node.step).is_none_or(|step| !is_of(node, step, &inputs))) {
+        return Some(format!("step {} is not as the design has it", node.id));
+    }
+    let missing = |step: &&Step| step.for_each.is_none() && !flow.nodes.iter().any(|node| node.step.id == step.id);
+    design.steps.iter().find(missing).map(|step| format!("step {} of the design is left out", step.id))
+}
+
+fn is_of(node: &FlowNode, step: &Step, inputs: &Value) -> bool {
+    let (is, nothing) = (&node.step, Value::Null);
+    let when = is.when == step.when || is.when.is_none() && step.when.as_ref().is_some_and(|when| !later(when));
+    let scope = Scope::new().with("inputs", inputs).with("item", node.item.as_ref().unwrap_or(&nothing));
+    let told = |arg: &Arg| match arg {
+        Arg::Hole(hole) => {
+            let read = hole.cel.variables();
+            let known = read.iter().all(|name| name == "inputs" || name == "item");
+            if known { hole.cel.evaluate(&scope).ok() } else { None }
+        }
+        arg => arg.literal().cloned(),
+    };
+    let args = step.args.iter().all(|(name, arg)| match (arg, is.args.get(name)) {
+        (_, None) => false,
+        (Arg::Fill(_), Some(is)) => is == arg,
+        (arg, Some(is)) => match (told(arg), is.literal()) {
+            (Some(says), Some(is)) => alike(is, &says),
+            (Some(_), None) => false,
+            // It follows from what was read, or will.
+            (None, _) => matches!(arg, Arg::Hole(_)),
+        },
+    });
+    args && when
+        && is.tool == step.tool
+        && is.needs == step.needs
+        && is.until == step.until
+        && is.verify == step.verify
+        && is.on_failure == step.on_failure
+        && is.approval == step.approval
+        && is.always == step.always
+}
+
+/// Whether a condition is about what other steps came to, and so is asked when it is the step's turn.
+fn later(when: &crate::artifact::Expression) -> bool {
+    when.variables().contains("steps")
+}
+
+/// The role that must approve each call of a step, where the design names one; a name that is no role is an owner's.
+fn wanted(step: &Step) -> Option<Role> {
+    let name = step.approval.as_deref()?;
+    Some(if name == Role::Approver.as_str() { Role::Approver } else { Role::Owner })
+}
+
+fn wanted_at(state: &State, node: &crate::artifact::NodeId, papers: &Papers<'_>) -> Option<Role> {
+    let flow = papers.flow(&state.artifact(ArtifactKind::Flow)?)?;
+    wanted(&flow.node(node)?.step)
+}
+
+/// A question about one call that may be answered in a lesser role than its step wants.
+pub(super) fn asked(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> {
+    let About::Call { node, .. } = &asked.about else { return None };
+    let wanted = wanted_at(state, node, papers).filter(|wanted| asked.role < *wanted)?;
+    Some(format!("a question about {} for an {}, and the design wants an {wanted}", asked.about, asked.role))
+}
+
+/// A call that ran on another yes than its own, where its step wants one of its own.
+pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option<String> {
+    let Purpose::Act { node, .. } = &allowed.purpose else { return None };
+    let wanted = wanted_at(state, node, papers)?;
+    let own = state
+        .last_said_of(&allowed.digest)
+        .is_some_and(|(.., said)| matches!(said.about, About::Call { .. }) && said.role >= wanted);
+    let call = &allowed.call;
+    (!allowed.approved || !own)
+        .then(|| format!("{call} allowed as step {node}, which wants each call approved by an {wanted} by itself"))
+}

@@ -1,0 +1,124 @@
+//! What takes a step back: the call that gate 2 was shown, or, where that was not known beforehand, what the tool's own rule
+//! gives for what the step was given, what was there before it and what it left, as far as those are here.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    artifact::{FlowNode, NodeId, Scope, fill_args},
+    engagement::{Call, CallAllowed, CallOutcome, Purpose, State, opened, picked},
+    tool::{Tool, UndoRule},
+};
+
+use super::{
+    Papers, grounds,
+    steps::{alike, given, sent},
+};
+
+/// How a call takes back something else than the step `id` did.
+pub(super) fn otherwise(
+    state: &State,
+    id: &NodeId,
+    node: Option<&FlowNode>,
+    allowed: &CallAllowed,
+    papers: &Papers<'_>,
+) -> Vec<String> {
+    let (call, mut found) = (&allowed.call, Vec::new());
+    let acted = sent(state, id);
+    if acted.and_then(|act| act.target.as_ref()).is_some_and(|acted| *acted != allowed.target) {
+        found.push(format!("{call} allowed to undo {id} on another target than it acted on"));
+    }
+    if state.undo_waits(id) {
+        found.push(format!("{call} allowed to undo {id}, which was changed since, and nobody said yes to that"));
+    }
+    // What was redacted is said elsewhere.
+    let Some(given) = given(&allowed.args, papers) else { return found };
+    // Where somebody accepted another state before it, it is taken back to that one.
+    let from = state.deviation_before(id).filter(|deviation| deviation.accepted_by.is_some());
+    if let Some(undo) = node.and_then(|node| node.undo.as_ref()) {
+        let as_shown = undo.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)));
+        let same =
+            (as_shown || from.is_some()) && chosen(state, allowed, &given, |name| undo.args.contains_key(name), papers);
+        if undo.tool != allowed.tool || !same {
+            found.push(format!("{call} allowed to undo {id} otherwise than gate 2 was shown"));
+        }
+    }
+    let tool = acted.and_then(|act| grounds::tool(state, &act.tool.parse().ok()?, papers));
+    if let Some((tool, act)) = tool.zip(acted) {
+        let before = from.map(|deviation| deviation.found.actual.clone());
+        let before = before.or_else(|| Some(node?.before.as_ref()?.state.clone()));
+        let known = Known::of(state, (id, act), &tool, before, papers);
+        match &tool.undo {
+            None => found.push(format!("{call} allowed to undo {id}, and its tool has no undo")),
+            Some(rule) if rule.tool != allowed.tool => {
+                found.push(format!(
+                    "{call} allowed to undo {id} with {}, and its tool says {}",
+                    allowed.tool, rule.tool
+                ));
+            }
+            Some(rule) => {
+                let other = known.and_then(|known| known.other(rule, &given));
+                let more = !chosen(state, allowed, &given, |name| rule.args.contains_key(name), papers);
+                if let Some(name) = other.or_else(|| more.then(|| "more".into())) {
+                    found.push(format!("{call} allowed to undo {id} with another `{name}` than its tool's rule gives"));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Whether whatever is given beside these is what the tool takes where nothing is given.
+fn chosen(
+    state: &State,
+    allowed: &CallAllowed,
+    given: &Map<String, Value>,
+    named: impl Fn(&str) -> bool,
+    papers: &Papers<'_>,
+) -> bool {
+    given.iter().all(|(name, value)| named(name) || grounds::by_default(state, &allowed.tool, name, value, papers))
+}
+
+/// What a rule reads, as far as it is here.
+struct Known {
+    args: Value,
+    before: Option<Value>,
+    left: Option<Value>,
+    result: Option<Value>,
+}
+
+impl Known {
+    fn of(
+        state: &State,
+        (id, act): (&NodeId, &Call),
+        tool: &Tool,
+        before: Option<Value>,
+        papers: &Papers<'_>,
+    ) -> Option<Self> {
+        let args = given(&act.args, papers)?;
+        let answer = |call: &Call| {
+            let stored = papers.document(&call.result?)?;
+            let value = if state.requested.seal.is_some() { opened(&stored)? } else { stored };
+            Some(value.as_ref().clone())
+        };
+        let back = Purpose::ReadBack { node: id.clone(), attempt: state.attempt(id) };
+        let back = state.call_for(&back).filter(|(_, call)| call.outcome == Some(CallOutcome::Ok));
+        let left = back.and_then(|(_, call)| picked(tool, &args, &answer(call)?).ok());
+        Some(Self { before, left, result: answer(act), args: Value::Object(args.as_ref().clone()) })
+    }
+
+    /// The argument that is given otherwise than the rule says; nothing where what it reads is not here.
+    fn other(&self, rule: &UndoRule, given: &Map<String, Value>) -> Option<String> {
+        let mut scope = Scope::new().with("args", &self.args);
+        for (name, value) in [("before", &self.before), ("left", &self.left), ("result", &self.result)] {
+            if let Some(value) = value {
+                scope = scope.with(name, value);
+            }
+        }
+        let differs = |(name, arg): &(&String, &crate::artifact::Arg)| {
+            let one = fill_args(&[((*name).clone(), (*arg).clone())].into(), &scope).ok();
+            let says = one.as_ref().and_then(|one| one.get(*name));
+            says.is_some_and(|says| !given.get(*name).is_some_and(|given| alike(given, says)))
+        };
+        rule.args.iter().find(differs).map(|(name, _)| name.clone())
+    }
+}
