@@ -217,6 +217,7 @@ async fn stored(
     if bundle.rests_on_trust() {
         let book = TrustBook::open(std::sync::Arc::clone(context.workspace.store())).await.map_err(unverified)?;
         verification.problems.extend(bundle.untrusted(book.events()));
+        verification.notes.extend(bundle.raised(book.events()));
         let stages = book.verify(signers).await.map_err(unverified)?;
         verification.problems.extend(stages.into_iter().map(|problem| problem.in_file("the chain of trust stages")));
     }

@@ -30,7 +30,7 @@ use super::{
     mentions::{Need, all_mentions},
     note::Note,
     signatures::{SIGNATURES, compare_signatures, signature_files},
-    verify::{Problem, Verification, untrusted, verify_stages},
+    verify::{Problem, Verification, raised, untrusted, verify_stages},
 };
 
 /// No bundle that is written or read is larger, in bytes.
@@ -282,6 +282,9 @@ impl Contents {
         let mut found: Vec<Problem> = found.into_iter().map(|problem| problem.in_file(trust_events())).collect();
         if let (Some(last), true) = (events.last(), found.is_empty()) {
             notes.push(format!("trust: the chain of stages holds up to its event {}, head {}", last.seq, last.hash));
+        }
+        if self.engagement.rests_on_trust() {
+            notes.extend(raised(&told.engagement, &events, &|digest| self.blob(digest)));
         }
         let untrusted = untrusted(&told.engagement, &events, &|digest| self.blob(digest));
         found.extend(untrusted.into_iter().map(|problem| problem.in_file(EVENTS)));

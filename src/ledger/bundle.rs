@@ -32,7 +32,7 @@ use super::{
     plain::{read_plain, sibling},
     signatures::{SIGNATURES, compare_signatures, signature_files},
     store::{Logged, Store},
-    verify::{Problem, Verification, ran_at, untrusted, verify_against},
+    verify::{Problem, Verification, raised, ran_at, untrusted, verify_against},
 };
 
 pub(super) const EVENTS: &str = "events.jsonl";
@@ -174,6 +174,12 @@ impl Bundle {
     pub fn untrusted(&self, trust: &[Event]) -> Vec<Problem> {
         let events: Vec<Event> = self.events.iter().filter_map(|bytes| chain::read(bytes).ok()).collect();
         untrusted(&events, trust, &|digest| self.blobs.get(digest).cloned())
+    }
+
+    /// Who raised the trust stages that it rests on, each in words.
+    pub fn raised(&self, trust: &[Event]) -> Vec<String> {
+        let events: Vec<Event> = self.events.iter().filter_map(|bytes| chain::read(bytes).ok()).collect();
+        raised(&events, trust, &|digest| self.blobs.get(digest).cloned())
     }
 
     /// Whether something was asked at a trust stage above the first, or changed at one without an approval, which rests on

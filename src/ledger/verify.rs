@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub(super) use signed::breaches;
-pub(super) use stages::{follows, person, ran_at, unsigned_stages, untrusted, verify_stages};
+pub(super) use stages::{follows, person, raised, ran_at, unsigned_stages, untrusted, verify_stages};
 
 pub(super) use verification::WITNESSED;
 pub use verification::{Problem, Subject, Verification};
@@ -416,6 +416,8 @@ mod signed_tests;
 mod building_tests;
 #[cfg(test)]
 mod considered_tests;
+#[cfg(test)]
+mod designed_tests;
 #[cfg(test)]
 mod drafting_tests;
 #[cfg(test)]

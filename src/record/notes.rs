@@ -177,6 +177,13 @@ pub(super) fn residual(
         let some = if means(view, IdentityMeans::Signed) { "some approvals" } else { "approvals" };
         left.push(format!("{some} are asserted: a name and an operating-system user, not a signature"));
     }
+    let by_policy = |gate: &GateState| matches!(gate, GateState::Open { by: Actor::Policy, .. });
+    match (by_policy(&view.state.gate1), by_policy(&view.state.gate2)) {
+        (true, true) => left.push("no person opened a gate: policy answered both".into()),
+        (true, false) => left.push("policy answered gate 1, and no person".into()),
+        (false, true) => left.push("policy answered gate 2, and no person".into()),
+        (false, false) => {}
+    }
     let known = view.toolbox.tools().next().is_some();
     let used =
         view.state.calls.values().filter(|_| known).filter(|call| call.refused.is_none()).filter_map(Call::tool_name);

@@ -109,6 +109,8 @@ fn at_stage_3_the_policy_answers_what_it_clearly_allows() {
     let by_policy = &bench.events(&id, "approval.answered")[0]["body"];
     assert_eq!(by_policy["policy"]["rules"][0]["rule"], "small-lab-spec");
     assert!(by_policy["policy"]["facts"].as_str().unwrap().starts_with("sha256:"), "{by_policy}");
+    assert!(end["record"]["residual"].to_string().contains("no person opened a gate: policy answered both"), "{end}");
+    bench.run(&["verify", &id]).code(0).shows("trust: vlan@lab was raised to stage 3 by ada as owner, with the key");
     bench.holds(&id);
 }
 

@@ -10,7 +10,7 @@ use crate::{
     facts::Role,
 };
 
-use super::{Papers, steps::alike};
+use super::{Papers, grounds, steps::alike};
 
 /// How a flow, as it was approved, is not the one of the current design.
 pub(super) fn unlike(state: &State, flow: &AutomationFlow, papers: &Papers<'_>) -> Option<String> {
@@ -19,7 +19,14 @@ pub(super) fn unlike(state: &State, flow: &AutomationFlow, papers: &Papers<'_>) 
     let design = SolutionDesign::deserialize(design.as_ref()).ok()?;
     let of = |step: &Step| design.steps.iter().find(|known| known.id == step.id);
     let inputs = Value::Object(design.inputs.clone());
-    if let Some(node) = flow.nodes.iter().find(|node| of(&node.step).is_none_or(|step| !is_of(node, step, &inputs))) {
+    // What the design does not give is what the tool takes then.
+    let more = |node: &FlowNode, step: &Step| {
+        node.step.args.iter().filter(|(name, _)| !step.args.contains_key(*name)).any(|(name, arg)| {
+            !arg.literal().is_some_and(|value| grounds::by_default(state, &node.step.tool, name, value, papers))
+        })
+    };
+    let other = |node: &FlowNode, step: &Step| !is_of(node, step, &inputs) || more(node, step);
+    if let Some(node) = flow.nodes.iter().find(|node| of(&node.step).is_none_or(|step| other(node, step))) {
         return Some(format!("step {} is not as the design has it", node.id));
     }
     let missing = |step: &&Step| step.for_each.is_none() && !flow.nodes.iter().any(|node| node.step.id == step.id);

@@ -12,7 +12,7 @@ use crate::{
         About, Actor, Asked, Body, CallAllowed, Event, Head, RequestDocument, Signature, Signed, TrustSet,
         TrustStatement,
     },
-    facts::{AllowedSigners, IdentityMeans, STAGES, Scope, Trust},
+    facts::{AllowedSigners, IdentityMeans, People, STAGES, Scope, Trust},
 };
 
 use super::{
@@ -195,6 +195,42 @@ struct Span {
     stage: u8,
     from: Timestamp,
     until: Option<Timestamp>,
+}
+
+/// Who raised the trust stages of the blueprint that an engagement was requested from, each in words: whoever reads that is
+/// to know them. The chain of stages has no people file of its own, so the role that each says is held against those that
+/// questions of the engagement were decided on.
+pub(in crate::ledger) fn raised(
+    events: &[Event],
+    trust: &[Event],
+    blob: &dyn Fn(&Digest) -> Option<Vec<u8>>,
+) -> Vec<String> {
+    let read = |digest: &Digest| serde_json::from_slice::<Value>(&blob(digest)?).ok();
+    let Some((blueprint, _)) = events.first().and_then(|first| blueprint(first, &read)) else { return Vec::new() };
+    let people = |event: &Event| {
+        let Body::Asked(asked) = &event.body else { return None };
+        let people = read(&asked.request)?.pointer("/decided_on/people")?.as_str()?.parse().ok()?;
+        serde_json::from_slice::<People>(&blob(&people)?).ok()
+    };
+    let people: Vec<People> = events.iter().filter_map(people).collect();
+    let of = |event: &Event| {
+        let Body::TrustSet(set) = &event.body else { return None };
+        let Actor::Person(identity) = &event.actor else { return None };
+        if set.scope.blueprint != blueprint || set.stage <= set.from {
+            return None;
+        }
+        let role = set.role.map_or_else(String::new, |role| format!(" as {role}"));
+        let has = |people: &People| set.role.is_none_or(|role| people.roles(identity).contains(&role));
+        let lacks = match people.iter().any(has) {
+            false if !people.is_empty() => ", WHO HAS NOT THAT ROLE in the people of this engagement",
+            _ => "",
+        };
+        let key =
+            set.signature.as_ref().map_or_else(String::new, |signature| format!(", with the key {}", signature.key));
+        let (name, environment, stage) = (&set.name, &set.scope.environment, set.stage);
+        Some(format!("trust: {name}@{environment} was raised to stage {stage} by {}{role}{lacks}{key}", identity.name))
+    };
+    trust.iter().filter_map(of).collect()
 }
 
 /// Why a stage was not in force.

@@ -122,3 +122,39 @@ impl Known {
         rule.args.iter().find(differs).map(|(name, _)| name.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_rule_says_what_takes_a_step_back_as_far_as_what_it_reads_is_here() {
+        let rule = json!({"tool": "vlan.rename", "with": {
+            "id": {"cel": "args.id"}, "name": {"cel": "before.name"}, "port": {"cel": "left.port"}, "why": "undo",
+        }});
+        let rule: UndoRule = serde_json::from_value(rule).unwrap();
+        let known = Known {
+            args: json!({"id": 10}),
+            before: Some(json!({"name": "Ops"})),
+            left: None,
+            result: Some(json!({"port": "Gi1/0/9"})),
+        };
+        let other = |given: Value| known.other(&rule, given.as_object().unwrap());
+        let right = json!({"id": 10, "name": "ops", "port": "Gi1/0/1", "why": "undo"});
+        assert_eq!(other(right.clone()), None, "what it left is not here");
+        for (name, value) in [("id", json!(20)), ("name", json!("EVIL")), ("why", json!("more"))] {
+            let mut given = right.clone();
+            given[name] = value;
+            assert_eq!(other(given.clone()).as_deref(), Some(name), "{given}");
+            given.as_object_mut().unwrap().remove(name);
+            assert_eq!(other(given.clone()).as_deref(), Some(name), "{given}");
+        }
+        let known = Known { left: Some(json!({"port": "Gi1/0/1"})), ..known };
+        assert_eq!(known.other(&rule, right.as_object().unwrap()), None);
+        let mut given = right;
+        given["port"] = json!("Gi1/0/2");
+        assert_eq!(known.other(&rule, given.as_object().unwrap()).as_deref(), Some("port"));
+    }
+}
