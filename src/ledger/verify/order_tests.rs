@@ -19,13 +19,21 @@ fn second() -> NodeId {
 
 /// Up to the end of the first of two steps, which came to this; the flow says this of its failure.
 fn first(on_failure: &str, outcome: NodeOutcome) -> Story {
+    first_of(on_failure, outcome, "true")
+}
+
+/// The same, where the second step has a condition.
+fn first_of(on_failure: &str, outcome: NodeOutcome, when: &str) -> Story {
     let mut story = Story::whole("k7m2q");
     let step =
         |id: &str| json!({"id": id, "tool": "switch.vlan.create", "with": {"vlan": 120}, "on_failure": on_failure});
-    let nodes = json!([
+    let mut nodes = json!([
         {"id": node(), "target": "sw01", "needs": [], "step": step("create-vlan")},
         {"id": second(), "target": "sw02", "needs": [], "step": step("second")},
     ]);
+    if when != "true" {
+        nodes[1]["step"]["when"] = json!(when);
+    }
     let flow = story.document(&json!({"kind": "flow", "design": crate::artifact::Digest::ZERO, "nodes": nodes}));
     let Body::Filed(filed) = &mut story.events[FLOW].2 else { panic!() };
     filed.digest = flow;
@@ -102,6 +110,32 @@ fn each_step_has_its_turn() {
             None => assert_eq!(found.iter().find(of_order), None, "{on_failure} {outcome:?}"),
         }
     }
+}
+
+#[test]
+fn a_condition_is_asked_where_it_can_be() {
+    let (holds, not) = ("steps[\"create-vlan\"].sw01.result.ok", "!steps[\"create-vlan\"].sw01.result.ok");
+    let skip = |story: &mut Story| {
+        let (outcome, changed) = (NodeOutcome::Skipped, false);
+        let settled = NodeSettled { node: second(), attempt: 1, outcome, changed, reason: None };
+        story.tell(Actor::Program, Body::Settled(settled));
+    };
+    let found = |when: &str, runs: bool, here: bool| {
+        let mut story = first_of("stop", NodeOutcome::Done, when);
+        if runs {
+            run(&mut story)
+        } else {
+            skip(&mut story)
+        }
+        if !here {
+            story.blobs.remove(&crate::artifact::digest_of(&json!({"ok": true})).unwrap());
+        }
+        let said = ["whose condition did not hold", "skipped, and the flow has no reason to"];
+        last(&story).iter().any(|found| said.iter().any(|said| found.contains(said)))
+    };
+    assert!(!found(holds, true, true) && !found(not, false, true));
+    assert!(found(holds, false, true) && found(not, true, true));
+    assert!(!found(holds, false, false) && !found(not, true, false), "what it reads is not here");
 }
 
 #[test]

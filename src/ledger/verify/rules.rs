@@ -142,6 +142,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
         Body::Settled(settled) => found.extend(steps::settled(state, settled, papers)),
     }
     found.extend(order::breaches(state, event, papers));
+    found.extend(by_another(event));
     // What is wrong by itself is said in words of its own.
     if found.is_empty()
         && let Err(why) = follows(state, event)
@@ -149,6 +150,27 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
         found.push(format!("{} that could not have been written here: {why}", event.body.kind()));
     }
     found
+}
+
+/// What the program alone writes by somebody else, and a call by another than it is for. A person may propose one by hand.
+fn by_another(event: &Event) -> Option<String> {
+    let (by, what) = match &event.body {
+        Body::Allowed(allowed) => match (&allowed.purpose, &event.actor) {
+            (Purpose::Proposed { .. }, Actor::Person(_)) => return None,
+            _ => (Actor::Agent(allowed.agent), format!("{} allowed", allowed.call)),
+        },
+        Body::Refused(refused) => match (&refused.purpose, &event.actor) {
+            (Purpose::Proposed { .. }, Actor::Person(_)) => return None,
+            _ => (Actor::Agent(refused.agent), format!("{} refused", refused.call)),
+        },
+        Body::Finished(finished) => (Actor::Program, format!("the outcome of {}", finished.call)),
+        Body::Settled(settled) => (Actor::Program, format!("what step {} came to", settled.node)),
+        Body::Void(void) => (Actor::Program, format!("{} called void", void.call)),
+        Body::Entered { phase, .. } => (Actor::Program, format!("the {phase} phase entered")),
+        Body::Closed(_) => (Actor::Program, "the end".to_owned()),
+        _ => return None,
+    };
+    (event.actor != by).then(|| format!("{what} by {}, which is not {by}", event.actor))
 }
 
 /// A question says of role, stage and people what its stored request says.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Constraint, FlowNode, Hole, NodeId, Scope, Until},
+    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Constraint, Expression, FlowNode, NodeId, Scope, Until},
     engagement::{
         Arguments, Call, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose, RESENT, State, opened,
     },
@@ -46,6 +46,9 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
             let looked = state.call_for(&looked).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Ok));
             if !looked && known.is_some_and(|node| node.before.is_some()) {
                 found.push(format!("{call} allowed as step {id}, and its state was not read again before"));
+            }
+            if condition(state, flow.as_deref().zip(known), papers) == Some(false) {
+                found.push(format!("{call} allowed as step {id}, whose condition did not hold"));
             }
             let changes = |node: &FlowNode| node.undo.is_some() || node.after.is_some();
             if allowed.counts.is_none() && known.is_some_and(changes) {
@@ -124,7 +127,7 @@ pub(super) fn unlike(
             (Arg::Hole(hole), Some(value)) => {
                 let within = hole.constraint.as_ref();
                 within.is_none_or(|within| within.accepts(value, None, |_, _| true))
-                    && bound(state, (flow, known), hole, papers).is_none_or(|bound| alike(&bound, value))
+                    && bound(state, (flow, known), &hole.cel, papers).is_none_or(|bound| alike(&bound, value))
             }
             (arg, Some(value)) => arg.literal().is_none_or(|literal| alike(literal, value)),
         }),
@@ -132,18 +135,18 @@ pub(super) fn unlike(
     (!same).then_some("other arguments")
 }
 
-/// What a hole of a step gives from what earlier steps answered, where that is here.
+/// What an expression of a step gives from what earlier steps answered, where that is here.
 fn bound(
     state: &State,
     (flow, known): (&AutomationFlow, &FlowNode),
-    hole: &Hole,
+    cel: &Expression,
     papers: &Papers<'_>,
 ) -> Option<Value> {
-    let variables = hole.cel.variables();
+    let variables = cel.variables();
     if variables.iter().any(|variable| !["steps", "inputs", "item"].contains(&variable.as_str())) {
         return None;
     }
-    let read = hole.cel.members_of("steps")?;
+    let read = cel.members_of("steps")?;
     let mut steps = Map::new();
     for node in flow.nodes.iter().filter(|node| read.contains(node.step.id.as_str())) {
         let done = state.nodes.get(&node.id).is_some_and(|settled| settled.outcome == NodeOutcome::Done);
@@ -161,7 +164,13 @@ fn bound(
     }
     let inputs = papers.spec(&state.artifact(ArtifactKind::Spec)?)?.inputs_value();
     let (steps, item) = (Value::Object(steps), known.item.clone().unwrap_or_default());
-    hole.cel.evaluate(&Scope::new().with("steps", &steps).with("inputs", &inputs).with("item", &item)).ok()
+    cel.evaluate(&Scope::new().with("steps", &steps).with("inputs", &inputs).with("item", &item)).ok()
+}
+
+/// Whether the condition of a step holds, where it has one that can be told here.
+fn condition(state: &State, step: Option<(&AutomationFlow, &FlowNode)>, papers: &Papers<'_>) -> Option<bool> {
+    let (flow, node) = step?;
+    bound(state, (flow, node), node.step.when.as_ref()?, papers)?.as_bool()
 }
 
 /// The last call of a step in its attempt that may have reached its tool.
@@ -225,10 +234,11 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
         let check = check.filter(|(_, call)| call.outcome == Some(CallOutcome::Ok));
         undo.zip(check).is_some_and(|((undo, _), (check, _))| check > undo) || state.seen_undone(node)
     };
+    let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
+    let of_flow = flow.as_ref().and_then(|flow| flow.node(node));
     let conditional = || {
-        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
-        let node = flow.as_ref().and_then(|flow| flow.node(node));
-        node.is_none_or(|node| node.skipped.is_some() || node.step.when.is_some())
+        let held = || condition(state, flow.as_deref().zip(of_flow), papers) == Some(true);
+        of_flow.is_none_or(|node| node.skipped.is_some() || node.step.when.is_some() && !held())
     };
     let why = match (settled.outcome, sent) {
         (NodeOutcome::Done, None) => Some("done, and it was never called"),

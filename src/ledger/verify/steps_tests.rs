@@ -424,7 +424,7 @@ fn tried_again(mut story: Story, attempt: u32) -> Vec<String> {
     let again = Purpose::Act { node: act().node().unwrap().clone(), attempt, r#try: 1 };
     let mut again = allowed(3, Agent::Build, again, true);
     again.digest = digest_for("k7m2q", &act());
-    story.tell(Actor::Program, Body::Allowed(Box::new(again)));
+    story.tell(Actor::Agent(Agent::Build), Body::Allowed(Box::new(again)));
     let verification = verify(&story.bytes(), &story.blobs);
     verification.problems.into_iter().map(|problem| problem.what).collect()
 }
