@@ -193,6 +193,10 @@ fn deviations(view: &View<'_>, record: &ReconciledRecord, steps: &[Reconciled<'_
         if said.accepted_by != *accepted {
             found.push(format!("its deviation {} was not accepted by whom it says", nth + 1));
         }
+        let told = view.state.deviations.get(nth).is_none_or(|known| said.what.contains(&known.found.what));
+        if !told {
+            found.push(format!("it says otherwise than the chain what deviation {} is", nth + 1));
+        }
     }
     for (nth, said) in record.deviations.iter().enumerate().skip(is.len()) {
         let seen = steps.iter().any(|step| {

@@ -45,6 +45,7 @@ fn a_record_that_does_not_follow_from_its_chain_is_found_without_manifests_and_r
         ("evidence", |r| r.requirements[0].after[0].calls = vec![CallId::nth(1)], "cites other calls"),
         ("a call of a step", |r| r.steps[0].calls.truncate(1), "step create/sw01 cites other calls"),
         ("a step's name", |r| r.steps.swap(0, 1), "not those of the flow"),
+        ("a reason", |r| r.steps[2].reason = Some("ada wanted it so".into()), "another reason for step create/sw03"),
         ("no steps", |r| r.steps.clear(), "not those of the flow"),
         ("what was designed", |r| r.steps[2].designed = r.steps[2].observed.clone(), "what was designed than the flow"),
         (

@@ -43,6 +43,9 @@ pub(super) fn told<'a>(
             found.push(format!("step {} cites other calls than were made for it", node.id));
         }
         found.extend(case.states().map(|why| format!("step {}: {why}", node.id)));
+        if case.gives_another_reason() {
+            found.push(format!("it gives another reason for step {} than the chain", node.id));
+        }
         if !case.shown() {
             let word = serde_json::to_value(said.outcome).ok().and_then(|word| Some(word.as_str()?.to_owned()));
             found.push(format!(
@@ -107,6 +110,18 @@ impl Case<'_, '_> {
         let designed = self.node.after.as_ref().filter(|_| known.is_some() && before == known);
         (designed.is_some() && self.said.designed.as_ref() != designed)
             .then_some("it says otherwise what was designed than the flow")
+    }
+
+    /// Whether it says otherwise why a step was left out or failed; what was seen at the end may be said with it.
+    fn gives_another_reason(&self) -> bool {
+        let state = self.view.state;
+        let Some(is) = state.reasons.get(&self.node.id) else { return false };
+        let says = self.said.reason.as_deref().unwrap_or_default();
+        match state.nodes.get(&self.node.id).map(|settled| settled.outcome) {
+            Some(NodeOutcome::NotRun | NodeOutcome::Skipped) => says != is,
+            Some(NodeOutcome::Failed) => !says.contains(is.as_str()),
+            _ => false,
+        }
     }
 
     /// Whether the chain shows what it is called, or at least nothing worse: which states were there is taken from it.
