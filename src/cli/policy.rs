@@ -15,7 +15,7 @@ use crate::{
     artifact::{Agent, Blueprint, Spec, from_yaml, value::shown},
     broker::{Moment, explain, proposed},
     engagement::{ApprovedSpec, Standing, View},
-    facts::signing_gaps,
+    facts::{misspelt_environments, signing_gaps},
     ledger::{Filter, Journal, TrustBook, Which},
     policy::{
         Catalog, CompiledBoundary, ExampleOutcome, Layer, LayerAnswer, Nearest, PolicyProblem, Spoke, Verdict,
@@ -109,20 +109,22 @@ async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     let (open, early, found) = open_engagements(context, &catalog).await?;
     blocked.extend(found);
     let unmet = unmet_rules(&catalog);
-    let clean = shadowed.is_empty() && blocked.is_empty() && unusable.is_empty() && hindered.is_empty();
+    let misspelt = misspelt_environments(&catalog.people, &catalog.inventory);
+    let clean = [&blocked, &unusable, &hindered, &misspelt].into_iter().all(Vec::is_empty) && shadowed.is_empty();
     if global.json {
         say_json(&json!({
             "ok": clean, "shadowed": shadowed.iter().map(problem).collect::<Vec<_>>(), "blocked_grants": blocked, "unusable_blueprints": unusable, "witness": hindered,
             "waiting_for_tools": waiting, "not_tried": untried, "open_engagements": open,
             "without_approved_spec": early,
             "unmet": unmet.iter().map(problem).collect::<Vec<_>>(), "signing": signing,
+            "misspelt_environments": misspelt,
         }))?;
         return Ok(if clean { Code::Done } else { Code::Failed });
     }
     for problem in &shadowed {
         say_sentence(format!("policies/{}", plain(&problem.to_string())));
     }
-    for line in hindered.iter().chain(&unusable).chain(&blocked).chain(&untried) {
+    for line in misspelt.iter().chain(&hindered).chain(&unusable).chain(&blocked).chain(&untried) {
         say_sentence(plain(line));
     }
     for problem in &unmet {

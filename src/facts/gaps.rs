@@ -45,6 +45,34 @@ pub fn signing_gaps(people: &People, signers: &AllowedSigners, inventory: &Inven
     gaps
 }
 
+/// The names in `signed_environments` and `separation_of_duties` that no target has, and that are like one that targets
+/// have and neither list does: a spelling mistake there turns off what it was to turn on.
+pub fn misspelt_environments(people: &People, inventory: &Inventory) -> Vec<String> {
+    let there: BTreeSet<&str> = inventory.targets.iter().map(|target| target.environment.as_str()).collect();
+    let mut found = Vec::new();
+    for (list, names) in
+        [("signed_environments", &people.signed_environments), ("separation_of_duties", &people.separation_of_duties)]
+    {
+        let has = |environment: &str| names.iter().any(|name| name.eq_ignore_ascii_case(environment));
+        for name in names.iter().filter(|name| !there.iter().any(|known| known.eq_ignore_ascii_case(name))) {
+            let lower = name.to_lowercase();
+            let meant = there.iter().find(|known| {
+                let known = known.to_lowercase();
+                let part = known.starts_with(&lower) || lower.starts_with(&known);
+                !has(&known)
+                    && (part || !similar::get_close_matches(lower.as_str(), &[known.as_str()], 1, 0.6).is_empty())
+            });
+            found.extend(meant.map(|meant| {
+                format!(
+                    "policies/people.yaml: {list}: no target has the environment `{name}`; did you mean `{meant}`, for which \
+                     this does not hold as it stands?"
+                )
+            }));
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +109,28 @@ mod tests {
             for (said, gap) in said.iter().zip(&gaps) {
                 assert!(said.contains(gap), "`{gap}` is not in {said}");
             }
+        }
+    }
+
+    #[test]
+    fn an_environment_that_is_like_one_that_targets_have_is_a_spelling_mistake() {
+        let inventory = "kind: inventory\ntargets: [{name: sw1, is: switch, environment: production}, \
+                         {name: sw2, is: switch, environment: lab}]";
+        let inventory: Inventory = from_yaml("inventory.yaml", inventory).unwrap();
+        for (listed, like) in [
+            ("[prod]", Some("`prod`; did you mean `production`")),
+            ("[producton]", Some("`producton`; did you mean `production`")),
+            ("[Production, prod]", None),
+            ("[production]", None),
+            ("[staging]", None),
+            ("[]", None),
+        ] {
+            let people =
+                format!("kind: people\npeople: []\nsigned_environments: {listed}\nseparation_of_duties: [production]");
+            let people: People = from_yaml("people.yaml", &people).unwrap();
+            let found = misspelt_environments(&people, &inventory);
+            assert_eq!(found.len(), usize::from(like.is_some()), "{listed}: {found:?}");
+            assert!(like.is_none_or(|like| found[0].contains(like)), "{found:?}");
         }
     }
 }

@@ -91,6 +91,18 @@ impl AllowedSigners {
     ///
     /// As [`AllowedSigners::parse`].
     pub fn parse_as(file: &str, text: &str) -> Result<Self, SignersProblem> {
+        let read = Self::read(file, text)?;
+        let mut lines = text.lines().zip(1..).map(|(text, number)| (text.trim_matches(is_space), number));
+        let misread = lines.find_map(|(text, number)| Some((number, option_in_vain(text)?)));
+        match misread {
+            Some((line, message)) => Err(SignersProblem { file: file.into(), line, message }),
+            None => Ok(read),
+        }
+    }
+
+    /// What `ssh-keygen` reads in it, whatever whoever wrote it may have meant: what was signed under a file is held
+    /// against it as it was.
+    fn read(file: &str, text: &str) -> Result<Self, SignersProblem> {
         let file: Arc<str> = file.into();
         if text.len() > LONGEST {
             let message = format!("it is {} bytes long, and at most {LONGEST} are read", text.len());
@@ -117,7 +129,7 @@ impl AllowedSigners {
     pub fn from_document(document: &Value) -> Option<Self> {
         let kind = document.get("kind")?.as_str()?;
         let text = document.get("text")?.as_str()?;
-        Self::parse(text).ok().filter(|_| kind == "allowed_signers")
+        Self::read(FILE, text).ok().filter(|_| kind == "allowed_signers")
     }
 
     /// The file as it is written.
@@ -251,6 +263,30 @@ fn line(text: &str, file: &Arc<str>, number: usize) -> Result<SignerLine, String
     Ok(line)
 }
 
+/// Why an option of a line is none: whoever wrote it behind the key thinks that it counts, and there it is a comment.
+fn option_in_vain(text: &str) -> Option<String> {
+    if text.starts_with('#') {
+        return None;
+    }
+    let (_, rest) = word(text).ok()?;
+    let (first, after) = word(rest).ok()?;
+    let key = if is_key_type(first) { rest } else { after };
+    let comment = key.split(is_space).filter(|word| !word.is_empty()).skip(2);
+    let option = comment.flat_map(|word| word.split(',')).find(|word| is_option(word))?;
+    let name = option.split('=').next().unwrap_or(option);
+    Some(format!(
+        "`{name}` stands behind the key, where it is a comment and changes nothing: put options before the key type, as in \
+         NAME valid-before=\"20271201Z\" ssh-ed25519 AAAA…"
+    ))
+}
+
+/// Whether this is written as an option is.
+fn is_option(word: &str) -> bool {
+    let name = word.split('=').next().unwrap_or(word).to_ascii_lowercase();
+    let known = ["namespaces", "valid-after", "valid-before", "cert-authority"];
+    known.contains(&name.as_str()) && (word.contains('=') || name == "cert-authority")
+}
+
 impl SignerLine {
     fn option(&mut self, written: &str) -> Result<(), String> {
         let (name, value) = match written.split_once('=') {
@@ -324,6 +360,9 @@ fn public_key(text: &str) -> Result<PublicKey, String> {
     let (Some(kind), Some(data)) = (words.next(), words.next()) else {
         return Err("write NAME[,NAME…] [OPTIONS] KEYTYPE KEY, with the key as its .pub file has it".into());
     };
+    if is_option(kind) {
+        return Err(format!("a space stands before `{kind}`: put `,` alone between options"));
+    }
     PublicKey::from_openssh(&format!("{kind} {data}"))
         .map_err(|error| format!("`{kind} …` is no public key: {error}; copy it from its .pub file"))
 }
@@ -450,6 +489,9 @@ mod tests {
             (format!("ada valid-before=\"196912312359Z\" {ed}"), "after 19700101Z"),
             (format!("ada cert-authority {ed}"), "certificates"),
             (format!("ada no-touch-required {ed}"), "is no option"),
+            (format!("ada {ed} valid-before=\"20260101Z\""), "stands behind the key, where it is a comment"),
+            (format!("ada {ed} mine,namespaces=\"countersign-gate\""), "`namespaces` stands behind the key"),
+            (format!("ada namespaces=\"a\" valid-before=\"20260101Z\" {ed}"), "put `,` alone between options"),
             (format!("ada\u{a0}{ed}"), "it has a space in it"),
             (format!("ada\u{2003}namespaces=\"countersign-gate\" {ed}"), "it has a space in it"),
             (format!("ada namespaces=\"countersign-gate, git\" {ed}"), "it has a space in it"),
@@ -468,6 +510,10 @@ mod tests {
         assert_eq!(AllowedSigners::parse("\n# nobody\n").unwrap().of("ada").count(), 0);
         let tabbed = format!("\t ada\t namespaces=\"countersign-gate\"\t {ed}\t\r\n");
         assert_eq!(AllowedSigners::parse(&tabbed).unwrap().of("ada").count(), 1);
+        // What was kept beside a signature is read as it was taken then.
+        let kept = AllowedSigners { text: format!("ada {ed} valid-before=\"20260101Z\""), ..AllowedSigners::default() };
+        assert_eq!(AllowedSigners::from_document(&kept.document()).unwrap().of("ada").count(), 1);
+        assert!(AllowedSigners::parse(&format!("ada {ed} she says valid-before is fine")).is_ok());
         let theirs = AllowedSigners::parse_as("theirs", "ada\n").unwrap_err().to_string();
         assert!(theirs.starts_with("theirs:1: "), "{theirs}");
     }

@@ -145,6 +145,11 @@ impl CatalogFiles {
             let why = format!("policies/people.yaml: {twice} stands twice, so it is not clear who somebody is");
             return Err(WorkspaceError::Problems(vec![why]));
         }
+        if people.approvals_last_hours == 0 {
+            let (file, why) = ("policies/people.yaml", "an approval that lasts no time is none; write 1 or more");
+            let problem = YamlError::at(file, &self.people, "approvals_last_hours", why).to_string();
+            return Err(WorkspaceError::Problems(vec![problem]));
+        }
         let contradicted = self.contradicted(&inventory, &people);
         if !contradicted.is_empty() {
             return Err(WorkspaceError::Problems(contradicted));
