@@ -2,23 +2,28 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     artifact::{ArtifactKind, Digest},
-    engagement::{View, read_document},
+    engagement::{About, Actor, Answer, Answered, View, read_document},
 };
 
 use super::{
+    common::moment,
     diff::told,
     screen::{Line, Section},
-    text::{count, word},
+    text::{count, sentence, word},
 };
 
 /// Lines of the difference to the version before that are shown.
 const MOST_CHANGES: usize = 16;
 /// What differs in these parts of a document is shown first.
 const FIRST: [&str; 2] = ["boundary", "steps"];
+/// Refusals of versions before that are shown, the last ones.
+const MOST_REFUSED: usize = 3;
+
 /// What changed since the version before that a gate asked about last; nothing for a first version. `made_from` names
 /// fields that only say what the document was made from.
 pub(super) fn since_last_shown(view: &View<'_>, kind: ArtifactKind, made_from: &[&str]) -> Option<Section> {
@@ -36,6 +41,7 @@ pub(super) fn since_last_shown(view: &View<'_>, kind: ArtifactKind, made_from: &
     let mut section = Section::new(format!(
         "WHAT CHANGED since version {since}, the last one that was shown (this is version {version})"
     ));
+    refused_before(view, kind).into_iter().for_each(|line| section.warn(line));
     let (Some(mut before), Some(mut now)) = (read(last), read(current)) else {
         section.text("That version is not at hand; read this one as if it were new.");
         return Some(section);
@@ -57,6 +63,20 @@ pub(super) fn since_last_shown(view: &View<'_>, kind: ArtifactKind, made_from: &
         section.text("Nothing; it was filed again as it was.");
     }
     Some(section)
+}
+
+/// Who said no to versions before, and why: whoever answers now is to see whether that was heard.
+fn refused_before(view: &View<'_>, kind: ArtifactKind) -> Vec<String> {
+    let about = if kind == ArtifactKind::Spec { About::Gate1 } else { About::Gate2 };
+    let refused =
+        view.state.answers.iter().rev().filter(|(.., said)| said.about == about && said.answer == Answer::Reject);
+    let line = |(who, at, said): &(Actor, Timestamp, Answered)| {
+        let version = view.blobs.get(&said.request).and_then(|request| request.get("version")?.as_u64());
+        let version = version.map_or_else(|| "a version before".to_owned(), |version| format!("version {version}"));
+        let why = said.reason.as_deref().map(sentence).unwrap_or_default();
+        format!("{} said no to {version} on {}: \"{why}\"", word(&who.to_string()), moment(at))
+    };
+    refused.take(MOST_REFUSED).map(line).collect()
 }
 
 fn take(document: &mut Value, key: &str) -> Option<Value> {

@@ -43,6 +43,7 @@ fn a_spec_can_be_edited_after_it_was_rejected_and_the_new_version_is_the_persons
     assert_eq!(by, "ada");
     let gate = bench.drive(&id, 3);
     assert_eq!(gate["question"]["version"], 2);
+    bench.run(&["show", &id]).shows("ada (asserted, OS user root) said no to version 1 on").shows("sw04 is not ours");
     assert_eq!(gate["question"]["facts"]["targets"], json!(["sw01", "sw02", "sw03"]));
     bench.approve(&id);
     bench.drive(&id, 3);
