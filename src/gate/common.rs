@@ -80,6 +80,18 @@ pub(super) fn moment(at: &Timestamp) -> String {
     at.strftime(format).to_string()
 }
 
+/// The tags of targets that rules speak of, each with its targets: what is special about them here.
+pub(super) fn ruled_tags<'a>(catalog: &Catalog, targets: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut by_tag: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for target in targets.filter_map(|name| catalog.inventory.target(name)) {
+        for tag in target.tags.iter().filter(|tag| catalog.policies.speak_of(tag)) {
+            by_tag.entry(tag).or_default().push(&target.name);
+        }
+    }
+    let line = |(tag, all): (&&str, &Vec<&str>)| format!("tagged {}, which rules speak of: {}", word(tag), names(all));
+    by_tag.iter().map(line).collect()
+}
+
 /// The targets by environment.
 pub(super) fn targets(heading: &str, facts: &Facts, catalog: &Catalog) -> Section {
     let mut section = Section::new(heading);
@@ -94,6 +106,7 @@ pub(super) fn targets(heading: &str, facts: &Facts, catalog: &Catalog) -> Sectio
     for (environment, all) in &by_environment {
         section.text(format!("{} in {}: {}", all.len(), word(environment), names(all)));
     }
+    ruled_tags(catalog, facts.targets.iter().map(String::as_str)).into_iter().for_each(|line| section.warn(line));
     if !strangers.is_empty() {
         section.warn(format!("not in the inventory, so every call to it is refused: {}", names(&strangers)));
     }

@@ -19,7 +19,7 @@ use crate::{
 use super::{
     GateError,
     change::{bound_words, hole_words, on_failure},
-    common::{banner, moment, so_far},
+    common::{banner, moment, ruled_tags, so_far},
     diff::diff,
     earlier::said_before,
     screen::{Screen, Section},
@@ -89,6 +89,8 @@ impl<'a> Question<'a> {
         let mut what = Section::new("THE CALL");
         what.text(said(tool, args));
         what.lines.extend(arguments(args));
+        let target = args.get(&tool.target).and_then(Value::as_str);
+        ruled_tags(self.catalog, target.into_iter()).into_iter().for_each(|line| what.warn(line));
         let mut changes = Section::new("WHAT IT CHANGES");
         let before = before_state(self.view, node);
         if tool.effect == Effect::Read {

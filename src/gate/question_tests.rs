@@ -34,3 +34,18 @@ fn an_undo_where_nothing_tells_what_the_step_left_shows_what_is_there_now_and_wh
         ],
     );
 }
+
+#[test]
+fn what_rules_speak_of_is_said_of_the_targets_that_have_it() {
+    let mut chain = Chain::vlan();
+    for (target, tag) in chain.catalog.inventory.targets.iter_mut().zip(["firewall", "rack-7", "core"]) {
+        target.tags.insert(tag.into());
+    }
+    chain.run();
+    let tagged = ["! tagged core, which rules speak of: sw03", "! tagged firewall, which rules speak of: sw01"];
+    let at_gate1 = shown(&asked(&chain, &About::Gate1));
+    assert_says(&at_gate1, &tagged);
+    assert!(!at_gate1.contains("rack-7") && !at_gate1.contains("tagged access"), "{at_gate1}");
+    let chain = at_gate2(chain);
+    assert_says(&shown(&asked(&chain, &About::Gate2)), &tagged);
+}

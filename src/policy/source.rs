@@ -154,6 +154,13 @@ impl Policies {
         PolicyTexts { guardrails, stages, gates }
     }
 
+    /// Whether guardrails or trust stages name this tag; what only examples and comments have is in no rule.
+    pub fn speak_of(&self, tag: &str) -> bool {
+        let (texts, named) = (self.texts(), format!("\"{tag}\""));
+        let lines = texts.guardrails.lines().chain(texts.stages.lines());
+        lines.filter(|line| !line.trim_start().starts_with("//")).any(|line| line.contains(&named))
+    }
+
     /// Every example and what came of it, file by file from top to bottom.
     pub fn examples(&self) -> &[Tried] {
         &self.tried
