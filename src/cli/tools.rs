@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     artifact::Digest,
     facts::Role,
-    tool::{ServerPin, ServerSeen},
+    tool::{Effect, Manifest, ServerPin, ServerSeen, Tool},
 };
 
 use super::{
@@ -117,10 +117,9 @@ async fn renew(global: &Global, context: &Context, family: Option<&str>, yes: bo
     for (family, seen) in &seen {
         changes.extend(differences(family, before.servers.get(family), seen));
     }
-    let pins = renewed(pins, seen);
     if changes.is_empty() {
         if global.json {
-            say_json(&json!({"pins": pins, "changes": changes, "written": false}))?;
+            say_json(&json!({"pins": renewed(pins, seen), "changes": changes, "written": false}))?;
         } else {
             say("Nothing changed; every server is what it was pinned as.");
         }
@@ -131,7 +130,18 @@ async fn renew(global: &Global, context: &Context, family: Option<&str>, yes: bo
         for change in &changes {
             say(format!("  {}", plain(change)));
         }
+        let of_manifest = |manifest: &&Manifest| {
+            let old = before.servers.get(&manifest.family).and_then(|old| old.manifest.as_ref());
+            seen.get(&manifest.family).is_some_and(|seen| old != seen.pin.manifest.as_ref())
+        };
+        for manifest in catalog.toolbox.manifests().iter().filter(of_manifest) {
+            say(format!("What may change something, as the manifest of {} says it now:", plain(&manifest.family)));
+            for tool in manifest.tools.iter().filter(|tool| tool.effect != Effect::Read) {
+                say_sentence(format!("  {}", plain(&effect_words(tool))));
+            }
+        }
     }
+    let pins = renewed(pins, seen);
     let of = family.map(|family| format!(" {family}")).unwrap_or_default();
     let nothing = format!("Nothing was pinned. Next: countersign tools pin{of} --yes");
     let agreed = yes || {
@@ -151,6 +161,20 @@ async fn renew(global: &Global, context: &Context, family: Option<&str>, yes: bo
         say(nothing);
     }
     Ok(if agreed { Code::Done } else { Code::Waiting })
+}
+
+/// What a tool may do, in the words in which gates speak of it: whoever pins it answers for them.
+fn effect_words(tool: &Tool) -> String {
+    let effect = match tool.effect {
+        Effect::Read => "only reads",
+        Effect::Write => "writes",
+        Effect::Destructive => "REMOVES something, so each call is ticked",
+    };
+    let undo = match &tool.undo {
+        Some(undo) => format!("taken back by {}", undo.tool),
+        None => "CANNOT be taken back".to_owned(),
+    };
+    format!("{}: {effect}, {undo} ({})", tool.name, tool.says)
 }
 
 /// What is otherwise about a server than when it was pinned, line by line.

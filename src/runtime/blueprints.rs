@@ -47,6 +47,7 @@ impl Blueprints {
         }
         paths.sort();
         let mut found = Self { usable: Vec::new(), broken: Vec::new() };
+        let mut places = Vec::new();
         for path in paths {
             let file = path.file_name().unwrap_or_default().to_string_lossy();
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -54,7 +55,10 @@ impl Blueprints {
             match std::fs::read_to_string(&path) {
                 Err(error) => found.broken.push(Broken { names: vec![stem], why: unread(&place, &error) }),
                 Ok(text) => match from_yaml::<Blueprint>(&place, &text) {
-                    Ok(blueprint) => found.usable.push(blueprint),
+                    Ok(blueprint) => {
+                        found.usable.push(blueprint);
+                        places.push(place);
+                    }
                     Err(error) => {
                         let names = said_name(&text).into_iter().chain([stem]).collect();
                         found.broken.push(Broken { names, why: error.to_string() });
@@ -62,7 +66,32 @@ impl Blueprints {
                 },
             }
         }
+        found.part_namesakes(&places);
         Ok(found)
+    }
+
+    /// None of several with one name can be used: whoever asks for it by that name would get one of them, and not know which.
+    fn part_namesakes(&mut self, places: &[String]) {
+        let usable = std::mem::take(&mut self.usable);
+        let names: Vec<String> = usable.iter().map(|blueprint| blueprint.name.clone()).collect();
+        for ((at, blueprint), place) in usable.into_iter().enumerate().zip(places) {
+            let others = names
+                .iter()
+                .zip(places)
+                .enumerate()
+                .filter(|(other, (name, _))| *other != at && **name == blueprint.name);
+            let others: Vec<&str> = others.map(|(_, (_, place))| place.as_str()).collect();
+            if others.is_empty() {
+                self.usable.push(blueprint);
+            } else {
+                let why = format!(
+                    "{place}: name: `{}` is the name of {} too; give one another",
+                    blueprint.name,
+                    others.join(", ")
+                );
+                self.broken.push(Broken { names: vec![blueprint.name], why });
+            }
+        }
     }
 
     /// What is wrong with those that cannot be used.

@@ -146,6 +146,11 @@ fn a_server_that_is_not_there_is_said_so_and_nothing_is_pinned() {
         assert_eq!(other.read("tools/pins.yaml"), kept);
     }
     bench.run(&["tools", "pin", "lba"]).code(2).says("countersign tools list");
+    let manifest = bench.read("tools/lab.yaml");
+    bench.write("tools/lab.yaml", &manifest.replace("effect: destructive", "effect: write"));
+    let told = bench.run(&["tools", "pin"]).code(3).shows("as the manifest of lab says it now:");
+    told.shows("vlan.delete: writes, taken back by vlan.create");
+    bench.write("tools/lab.yaml", &manifest);
     bench.run(&["tools", "pin", "--yes"]).code(0).shows("Nothing changed");
     assert_eq!(bench.read("tools/pins.yaml"), pins);
     assert_eq!(bench.json(&["tools", "list"])[0]["pinned"], json!(true));

@@ -104,6 +104,17 @@ fn a_blueprint_that_cannot_be_used_stops_no_other() {
 }
 
 #[test]
+fn two_blueprints_of_one_name_are_both_refused_by_it() {
+    let bench = Bench::new();
+    bench.write("prompts/blueprints/another.yaml", &bench.read("prompts/blueprints/vlan.yaml"));
+    let why = "prompts/blueprints/another.yaml: name: `vlan` is the name of prompts/blueprints/vlan.yaml too";
+    bench.run(&["request", "--blueprint", "vlan", "--set", "id=120", "--set", "name=guest"]).code(2).says(why);
+    let listed = bench.run(&["blueprints"]).code(0).says(why);
+    assert!(!listed.out.contains("vlan:") && listed.out.contains("dns:"), "{}", listed.out);
+    bench.run(&["policy", "check"]).code(1).shows(why);
+}
+
+#[test]
 fn a_witness_that_can_get_nothing_is_told_with_its_line_and_what_to_do() {
     let bench = Bench::new();
     bench.write("program", "no program");
