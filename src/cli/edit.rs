@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::{
     artifact::{ArtifactKind, to_yaml},
-    engagement::State,
+    engagement::{Refusal, State},
     facts::Identity,
     ledger::Journal,
     runtime::{AnswerError, Workspace, edit},
@@ -24,6 +24,9 @@ pub async fn run(global: &Global, args: Edit) -> Result<Code, CliError> {
     let context = Context::open_to_write(global).await?;
     let mut journal = context.journal(&args.id).await?;
     let identity = context.identity()?;
+    if journal.state().closed.is_some() {
+        return Err(CliError::usage(Refusal::Over(journal.id().to_string()).to_string()));
+    }
     let artifact = match args.artifact {
         Some(EditArtifact::Spec) => ArtifactKind::Spec,
         Some(EditArtifact::Design) => ArtifactKind::Design,

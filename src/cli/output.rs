@@ -310,7 +310,11 @@ pub fn complain(error: &CliError, json: bool) {
     }
     for (at, line) in error.message.lines().enumerate() {
         // A message may quote what was typed, what a file says or what a server answered.
-        let _ = writeln!(err, "{}{}", if at == 0 { "error: " } else { "       " }, plain(line));
+        let line = plain(line);
+        // A line that is a command is to be typed as it stands.
+        let command = line.strip_prefix("countersign ").filter(|_| at > 0);
+        let line = command.map_or_else(|| line.clone(), |rest| format!("{} {rest}", called()));
+        let _ = writeln!(err, "{}{line}", if at == 0 { "error: " } else { "       " });
     }
 }
 

@@ -130,7 +130,7 @@ pub fn redaction(
     if state.closed.is_none() {
         return Err(Refusal::Redaction(format!(
             "it is open, and what it read is still worked with; let `countersign run {0}` end it, or `countersign cancel \
-             {0}`, and redact then",
+             {0} --reason '…'`, and redact then",
             state.id
         )));
     }

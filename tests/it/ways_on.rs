@@ -294,3 +294,21 @@ fn what_is_said_of_several_engagements_says_of_which() {
     }
     assert!(told.out.contains("(2 of 2 open)"), "{}", told.out);
 }
+
+#[test]
+fn a_command_in_an_error_is_said_as_it_works_here() {
+    let bench = Bench::new();
+    bench.people(&[("bob", "requester")]);
+    let mut piped = std::process::Command::new("sh");
+    piped.current_dir(&bench.root).args(["-c", "printf '121\\n' | \"$0\" --as bob chat --blueprint vlan"]);
+    let ended = crate::bench::finish({
+        piped.arg(crate::bench::program());
+        piped
+    });
+    let next = "countersign --as bob chat --blueprint vlan --set";
+    assert!(ended.err.lines().any(|line| line.trim_start().starts_with(next)), "{}", ended.err);
+    let id = bench.request_one();
+    bench.run(&["cancel", &id, "--reason", "no"]).code(0);
+    bench.run(&["run", &id]).code(1);
+    bench.run(&["edit", &id]).code(2).says("the engagement is closed");
+}
