@@ -1,7 +1,7 @@
 //! The order in which the steps of a flow come: whose turn it was, what a failure means for the rest, and what a person
 //! ended or refused. It is worked out as the program works it out, from the flow and what its steps came to.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, CallId, FlowNode, NodeId, Phase},
@@ -10,6 +10,9 @@ use crate::{
 };
 
 use super::Papers;
+
+/// What may pass between a look at what was accepted and the call that it lets run.
+const BETWEEN: SignedDuration = SignedDuration::from_secs(60);
 
 /// What is wrong with what was done, taken back or left at an event.
 pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Option<String> {
@@ -76,10 +79,9 @@ fn left_out(state: &State, node: &NodeId, event: &Event, papers: &Papers<'_>) ->
     };
     let halted = state.cancelled.clone().or_else(|| ended(event.at).then(String::new));
     let of_it = |of: &FlowNode| of.id == *node;
-    let settled = |next: &NextNode<'_>| match next {
-        NextNode::Settle(of, NodeOutcome::NotRun, _) => of_it(of),
-        // What was wanted after a failure is left out where that failure is over.
-        _ => state.wanted_after(node).is_some(),
+    // What was wanted after a failure is left out where that failure is over.
+    let settled = |next: &NextNode<'_>| {
+        matches!(next, NextNode::Settle(of, NodeOutcome::NotRun, _) if of_it(of)) || state.wanted_after(node).is_some()
     };
     let why = next(state, halted.as_deref(), papers, |next| (!settled(next)).then(|| words(next)))??;
     Some(format!("step {node} left out, and {why}"))
@@ -106,7 +108,7 @@ fn from_another_state(state: &State, node: &NodeId, at: Timestamp, papers: &Pape
     let known = state.deviation_before(node).filter(of_it)?;
     match (&known.accepted_by, known.accepted_until) {
         (None, _) => Some("its state was not the approved one, which nobody said yes to".into()),
-        (_, Some(until)) if at >= until => {
+        (_, Some(until)) if at.duration_since(until) > BETWEEN => {
             Some(format!("its state was not the approved one, and the yes to that ended at {until}"))
         }
         _ => None,

@@ -204,3 +204,46 @@ fn what_the_program_would_not_write_is_found() {
     story.events.push((story.events[18].0, filed.1, filed.2));
     assert!(last(&story).iter().any(|found| found.contains("c3 is still under way")), "{:?}", last(&story));
 }
+
+#[test]
+fn what_is_called_done_was_looked_at_after_its_call() {
+    let look = |attempt| Purpose::Recheck { node: node(), attempt };
+    let back = Purpose::ReadBack { node: node(), attempt: 1 };
+    let verify = Purpose::Verify { node: node(), attempt: 1 };
+    let with = |before: &[Purpose], after: &[Purpose], checks: &str| {
+        let mut story = first("stop", NodeOutcome::Done);
+        let settled = story.events.pop().unwrap();
+        let (finish, act) = (story.events.pop().unwrap(), story.events.pop().unwrap());
+        let there = json!({"there": true});
+        story.document(&there);
+        let read = |story: &mut Story, from: u64, purposes: &[Purpose]| {
+            for (purpose, n) in purposes.iter().zip(from..) {
+                call(story, n, purpose.clone());
+                story.tell(Actor::Program, finished(n, &there));
+            }
+            from + purposes.len() as u64
+        };
+        let acts = read(&mut story, 2, before);
+        let (Body::Allowed(mut allowed), Body::Finished(mut over)) = (act.2, finish.2) else { panic!() };
+        (allowed.call, allowed.counts, over.call) = (CallId::nth(acts), Some(node().to_string()), CallId::nth(acts));
+        story.tell(act.1, Body::Allowed(allowed));
+        story.tell(finish.1, Body::Finished(over));
+        read(&mut story, acts + 1, after);
+        story.tell(settled.1, settled.2);
+        let Body::Filed(filed) = &mut story.events[FLOW].2 else { panic!() };
+        let mut flow: serde_json::Value = serde_json::from_slice(&story.blobs[&filed.digest]).unwrap();
+        flow["nodes"][0]["step"]["verify"] = json!({"tool": "switch.vlan.create", "expect": checks});
+        filed.digest = crate::artifact::digest_of(&flow).unwrap();
+        story.document(&flow);
+        last(&story).into_iter().find(|found| found.contains("settled as done, "))
+    };
+    assert_eq!(with(&[], &[], "true"), None, "nothing says that its state can be read");
+    let unread = "its state was not read back after its call";
+    assert!(with(&[look(1)], &[], "true").is_some_and(|found| found.contains(unread)));
+    assert!(with(&[look(1), back.clone()], &[], "true").is_some_and(|found| found.contains(unread)));
+    assert_eq!(with(&[look(1)], std::slice::from_ref(&back), "true"), None);
+    let shows = "what was read to check it shows that it is not";
+    assert!(with(&[], std::slice::from_ref(&verify), "!result.there").is_some_and(|found| found.contains(shows)));
+    assert_eq!(with(&[], std::slice::from_ref(&verify), "result.there"), None);
+    assert_eq!(with(&[], &[verify], "facts.there"), None, "what it reads is not here");
+}

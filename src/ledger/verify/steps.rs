@@ -15,7 +15,7 @@ use crate::{
     flow::NodeOutcome,
 };
 
-use super::{Papers, undone};
+use super::{Papers, grounds, undone};
 
 /// What is wrong with a call that was allowed for a step, or to look at one.
 pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Vec<String> {
@@ -245,6 +245,9 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
         (NodeOutcome::Done, Some(call)) if call.outcome != Some(CallOutcome::Ok) && !seen && told != Some(true) => {
             Some("done, though its call did not succeed and nothing that was read shows it")
         }
+        (NodeOutcome::Done, Some(call)) if changes && unseen(state, (node, call), of_flow, papers).is_some() => {
+            unseen(state, (node, call), of_flow, papers)
+        }
         (NodeOutcome::Done, Some(_)) if changes && !settled.changed => {
             Some("done without a change, and it changes things")
         }
@@ -268,6 +271,40 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
 
 fn was_sent(call: &Call) -> bool {
     call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent)
+}
+
+/// How a step that is called done was not looked at after its call, as it has to be: its state where that can be read, and
+/// what its own check reads where the call succeeded.
+fn unseen(
+    state: &State,
+    (node, call): (&NodeId, &Call),
+    of_flow: Option<&FlowNode>,
+    papers: &Papers<'_>,
+) -> Option<&'static str> {
+    let attempt = state.attempt(node);
+    let answered =
+        |purpose: Purpose| state.call_for(&purpose).filter(|(_, call)| call.outcome == Some(CallOutcome::Ok));
+    // The last of its calls that has this purpose: what was read before it shows nothing of it.
+    let acted = state.served.get(&call.purpose)?;
+    let after = |purpose: Purpose| answered(purpose).filter(|(id, _)| *id > acted);
+    let readable = answered(Purpose::Recheck { node: node.clone(), attempt }).is_some();
+    if readable && after(Purpose::ReadBack { node: node.clone(), attempt }).is_none() {
+        return Some("done, and its state was not read back after its call");
+    }
+    let verify = of_flow?.step.verify.as_ref().filter(|_| call.outcome == Some(CallOutcome::Ok))?;
+    let Some((_, read)) = after(Purpose::Verify { node: node.clone(), attempt }) else {
+        // Chains of before questions kept what they were decided on are held to less.
+        let why = "done, and what it is to be checked with was not read after its call";
+        return grounds::kept(state, papers).then_some(why);
+    };
+    let stored = papers.document(&read.result?)?;
+    let result = if state.requested.seal.is_some() { opened(&stored)? } else { stored };
+    let args = Value::Object(given(&call.args, papers)?.as_ref().clone());
+    let inputs = papers.spec(&state.artifact(ArtifactKind::Spec)?)?.inputs_value();
+    let item = of_flow?.item.clone().unwrap_or_default();
+    let scope = Scope::new().with("args", &args).with("inputs", &inputs).with("item", &item).with("result", &result);
+    // What it reads beside these is not here, and then it cannot be told.
+    (verify.expect.holds(&scope) == Ok(false)).then_some("done, and what was read to check it shows that it is not")
 }
 
 /// A call that is called void did not take effect: a later reading of what its step changes shows it.
