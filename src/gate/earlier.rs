@@ -27,6 +27,6 @@ pub(super) fn said_before(state: &State, digest: Digest, call: &Call) -> Option<
         return Some(format!("{said}, and that ended on {} before it was used.", moment(until)));
     }
     let used = |(_, other): &(_, &Call)| other.digest == Some(digest) && other.used_approval && *at <= other.at;
-    let (id, _) = state.calls.iter().filter(used).last()?;
+    let (id, _) = state.calls.iter().rfind(used)?;
     Some(format!("{said}, for one use; {id} used it up."))
 }
