@@ -2,13 +2,16 @@
 //! form of the blueprint that is nearest to the words of the request. Nothing that is said here approves anything; that
 //! is asked by itself, where `run` asks it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::{
     agent::{Form, Near, clearly, expected_steps, nearest, so_far},
-    artifact::Blueprint,
+    artifact::{Blueprint, Spec, digest_of},
+    facts::{AUTONOMOUS, Scope, Trust, spec_facts},
     gate::{Screen, Section, boundary_words, render},
-    ledger::{Claim, Journal, Status},
+    ledger::{Claim, Journal, Status, TrustBook},
     policy::Catalog,
     runtime::{NewRequest, RequestError, file_request},
 };
@@ -98,6 +101,7 @@ async fn ask(context: &Context, reader: &mut Reader, args: &Chat) -> Result<Opti
         Some(name) => (Some(context.workspace.blueprints()?.named(name)?), Vec::new()),
         None => (None, context.usable_blueprints()?),
     };
+    let trust = TrustBook::open(Arc::clone(context.workspace.store())).await?.trust().clone();
     let drafting = without_model(&context.workspace.models()?).is_none();
     let mut words = args.text.clone();
     loop {
@@ -145,7 +149,7 @@ async fn ask(context: &Context, reader: &mut Reader, args: &Chat) -> Result<Opti
                 }
             }
             say("");
-            say(render(&draft(blueprint, &form, &catalog)?, style()));
+            say(render(&draft(blueprint, &form, &catalog, &trust)?, style()));
             match confirm(reader, &form)? {
                 Confirmed::File => {}
                 Confirmed::Back => {
@@ -257,7 +261,7 @@ fn choose<'a>(
 }
 
 /// What the request comes to, before it is filed.
-fn draft(blueprint: &Blueprint, form: &Form<'_>, catalog: &Catalog) -> Result<Screen, CliError> {
+fn draft(blueprint: &Blueprint, form: &Form<'_>, catalog: &Catalog, trust: &Trust) -> Result<Screen, CliError> {
     let inputs = blueprint.check_inputs(form.answers()).map_err(|error| CliError::usage(error.to_string()))?;
     let spec = blueprint.draft_spec(&inputs).map_err(|error| CliError::failed(error.to_string()))?;
     let mut wanted = Section::new("WHAT MUST BE TRUE IN THE END");
@@ -269,9 +273,23 @@ fn draft(blueprint: &Blueprint, form: &Form<'_>, catalog: &Catalog) -> Result<Sc
     Ok(Screen {
         title: "DRAFT: nothing is filed yet".into(),
         banner: None,
-        subject: spec.title,
+        subject: spec.title.clone(),
         sections: vec![wanted, allowed, steps],
-        footer: "Filing it approves nothing: gate 1 comes next.".into(),
+        footer: comes_next(blueprint, &spec, catalog, trust)?.into(),
+    })
+}
+
+/// What comes once a draft is filed: where policy answers gates, that may be all that a person says.
+fn comes_next(blueprint: &Blueprint, spec: &Spec, catalog: &Catalog, trust: &Trust) -> Result<&'static str, CliError> {
+    let facts = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
+    let digest = digest_of(blueprint).map_err(|error| CliError::failed(error.to_string()))?;
+    let stage = |environment: &String| trust.stage(&Scope { blueprint: digest, environment: environment.clone() });
+    let by_policy = !facts.unlisted_targets && facts.environments.iter().map(stage).min() == Some(AUTONOMOUS);
+    Ok(if by_policy {
+        "FILING IT MAY BE ALL THAT ANYBODY SAYS: at trust stage 3 policy answers the gates that it clearly allows, and it is \
+         built at once."
+    } else {
+        "Filing it approves nothing: gate 1 comes next."
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod building;
 mod designed;
+mod discovered;
 mod drafting;
 mod gone;
 mod granted;
@@ -418,6 +419,8 @@ mod building_tests;
 mod considered_tests;
 #[cfg(test)]
 mod designed_tests;
+#[cfg(test)]
+mod discovered_tests;
 #[cfg(test)]
 mod drafting_tests;
 #[cfg(test)]

@@ -236,3 +236,19 @@ fn a_question_at_a_stage_that_the_ledger_never_gave_does_not_verify() {
     drop(ledger);
     bench.run(&["verify", &id]).code(5).shows("never gave its blueprint");
 }
+
+#[test]
+fn a_conversation_says_that_filing_may_be_all_where_policy_answers() {
+    let bench = Bench::new();
+    let said = "FILING IT MAY BE ALL THAT ANYBODY SAYS";
+    let talk = |code: i32| {
+        let answers = "printf '%s\\n' 121 lobby sw01 '' | \"$0\" chat --blueprint vlan";
+        let mut piped = std::process::Command::new("sh");
+        piped.current_dir(&bench.root).args(["-c", answers]).arg(crate::bench::program());
+        crate::bench::finish(piped).code(code)
+    };
+    assert!(!talk(3).shows("gate 1 comes next").out.contains(said));
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
+    talk(0).shows(said);
+    assert_eq!(bench.writes(), ["vlan.create 121 lobby sw01"]);
+}

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, Scope, SolutionDesign, Step},
-    engagement::{About, Asked, CallAllowed, Purpose, State},
+    engagement::{About, Answer, Asked, CallAllowed, Purpose, State},
     facts::Role,
 };
 
@@ -92,10 +92,12 @@ pub(super) fn asked(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option
 pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option<String> {
     let Purpose::Act { node, .. } = &allowed.purpose else { return None };
     let wanted = wanted_at(state, node, papers)?;
-    let own = state
-        .last_said_of(&allowed.digest)
-        .is_some_and(|(.., said)| matches!(said.about, About::Call { .. }) && said.role >= wanted);
+    let own = state.last_said_of(&allowed.digest).is_some_and(|(.., said)| {
+        matches!(said.about, About::Call { .. }) && said.answer == Answer::Approve && said.role >= wanted
+    });
+    // A read uses no approval up: it may be tried more than once.
+    let used = allowed.approved || allowed.counts.is_none();
     let call = &allowed.call;
-    (!allowed.approved || !own)
+    (!used || !own)
         .then(|| format!("{call} allowed as step {node}, which wants each call approved by an {wanted} by itself"))
 }

@@ -15,7 +15,7 @@ use crate::{
     policy::ProofReport,
 };
 
-use super::{Papers, building, designed, drafting, gone, granted, grounds, order, policy, recorded, steps};
+use super::{Papers, building, designed, discovered, drafting, gone, granted, grounds, order, policy, recorded, steps};
 
 /// What is wrong with an event after `state`.
 pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec<String> {
@@ -30,10 +30,14 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
     };
     match &event.body {
         Body::Requested(_) => found.push("the engagement began before".into()),
-        Body::Entered { phase, .. } => found.extend(entered(state, *phase)),
+        Body::Entered { phase, .. } => {
+            found.extend(entered(state, *phase));
+            found.extend(discovered::entered(state, *phase, papers));
+        }
         Body::Filed(filed) => {
             found.extend(filed_on(state, filed));
             found.extend(drafting::filed(state, &event.actor, filed));
+            found.extend(discovered::filed(state, filed, papers));
             found.extend(building::flow(state, filed, document, flow));
             found.extend(flow_of_design(state, filed, papers));
             let unread = |digest: &Digest| document(digest).is_some() && papers.spec(digest).is_none();

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Constraint, Expression, FlowNode, NodeId, Scope, Until},
+    artifact::{
+        Agent, Arg, ArtifactKind, AutomationFlow, Constraint, Expression, FlowNode, NodeId, Scope, Until, fill_args,
+    },
     engagement::{
         Arguments, Call, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose, RESENT, State, opened,
     },
@@ -74,6 +76,12 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
                 found.push(format!("{call} allowed to {}, and it reads something else", allowed.purpose.words()));
             }
         }
+        Purpose::Verify { node: id, .. } => {
+            let otherwise = node(id).is_some_and(|node| checks_otherwise(state, node, allowed, papers));
+            if otherwise {
+                found.push(format!("{call} allowed to {}, and it reads something else", allowed.purpose.words()));
+            }
+        }
         Purpose::CheckBefore { check, item } | Purpose::CheckAfter { check, item } => {
             let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
             let Some(spec) = spec else { return found };
@@ -103,6 +111,33 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
         _ => {}
     }
     found
+}
+
+/// Whether a step is checked with another tool than it says, or with another argument as far as that can be told here.
+fn checks_otherwise(state: &State, node: &FlowNode, allowed: &CallAllowed, papers: &Papers<'_>) -> bool {
+    let Some(verify) = &node.step.verify else { return true };
+    if verify.tool != allowed.tool {
+        return true;
+    }
+    let told = || {
+        let given = given(&allowed.args, papers)?;
+        let args = Value::Object(steps_args(state, node, papers)?);
+        let inputs = papers.spec(&state.artifact(ArtifactKind::Spec)?)?.inputs_value();
+        let item = node.item.clone().unwrap_or_default();
+        let scope = Scope::new().with("args", &args).with("inputs", &inputs).with("item", &item);
+        let differs = |(name, arg): (&String, &Arg)| {
+            let one = fill_args(&[(name.clone(), arg.clone())].into(), &scope).ok();
+            let says = one.as_ref().and_then(|one| one.get(name));
+            says.is_some_and(|says| !given.get(name).is_some_and(|given| alike(given, says)))
+        };
+        Some(verify.args.iter().any(differs))
+    };
+    told().unwrap_or(false)
+}
+
+/// What a step's own call was given.
+fn steps_args(state: &State, node: &FlowNode, papers: &Papers<'_>) -> Option<Map<String, Value>> {
+    Some(given(&sent(state, &node.id)?.args, papers)?.as_ref().clone())
 }
 
 /// How a call of a step is not what the flow has: where all its arguments are known, exactly these; else those that are.
