@@ -415,8 +415,7 @@ pub(super) fn step_approval(view: &View<'_>, proposal: &Proposal, approved_in: O
     let role = if view.state.wanted_after(node).is_some() {
         Role::Approver
     } else {
-        let role = view.documents.flow()?.node(node)?.step.approval.as_deref()?;
-        Role::ALL.into_iter().find(|known| known.as_str() == role).unwrap_or(Role::Owner)
+        Role::approving(view.documents.flow()?.node(node)?.step.approval.as_deref()?)
     };
     (approved_in < Some(role)).then_some(Refused::NeedsApproval(role))
 }
@@ -431,15 +430,8 @@ pub(super) fn limits(view: &View<'_>, proposal: &Proposal, recovery: bool, now: 
         let reason = format!("the spec lets changes be taken back until {until}");
         return Err(no(Layer::Limits, "limit.undo_until", reason));
     }
-    if !recovery {
-        if state.ran >= u64::from(spec.limits.tool_calls) {
-            let reason = format!("the spec allows {} tool calls and all are used", spec.limits.tool_calls);
-            return Err(no(Layer::Limits, "limit.tool_calls", reason));
-        }
-        if state.worked >= i64::from(spec.limits.minutes) * 60 {
-            let reason = format!("the spec allows {} minutes of running and they are over", spec.limits.minutes);
-            return Err(no(Layer::Limits, "limit.minutes", reason));
-        }
+    match state.spent(&spec.limits).filter(|_| !recovery) {
+        Some((rule, reason)) => Err(no(Layer::Limits, rule, reason)),
+        None => Ok(()),
     }
-    Ok(())
 }

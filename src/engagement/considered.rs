@@ -274,8 +274,7 @@ pub(super) fn next(view: &View<'_>, halted: bool, now: Timestamp) -> Option<Resu
         }
     }
     let limits = view.documents.spec()?.limits;
-    let over = view.state.ran >= u64::from(limits.tool_calls) || view.state.worked >= i64::from(limits.minutes) * 60;
-    if halted || over {
+    if halted || view.state.spent(&limits).is_some() {
         return None;
     }
     view.failing().map(|node| Ok(Next::Consider(node.id.clone())))

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, NodeId, Phase, ToolName, Until},
+    artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, Limits, NodeId, Phase, ToolName, Until},
     facts::Role,
     flow::{NodeOutcome, Settled},
 };
@@ -280,6 +280,17 @@ impl State {
         let begins = |node: &str| self.tried_again(self.nodes.keys().find(|id| id.as_str() == node)?);
         let named = retried.nodes.iter().map(|(node, attempt)| (node.as_str(), *attempt));
         named.filter(move |(node, attempt)| begins(node) != Some(*attempt))
+    }
+
+    /// Which limit of its spec lets nothing more run that is not there to look, take back or clear up: the rule and why.
+    pub fn spent(&self, limits: &Limits) -> Option<(&'static str, String)> {
+        if self.ran >= u64::from(limits.tool_calls) {
+            let why = format!("the spec allows {} tool calls and all are used", limits.tool_calls);
+            return Some(("limit.tool_calls", why));
+        }
+        (self.worked >= i64::from(limits.minutes) * 60).then(|| {
+            ("limit.minutes", format!("the spec allows {} minutes of running and they are over", limits.minutes))
+        })
     }
 
     /// The highest role that a call was approved in, while an approval of it is unused and has not ended.

@@ -395,7 +395,5 @@ fn role(view: &View<'_>, about: &About) -> Role {
         _ => Role::Approver,
     };
     let step = view.documents.flow().and_then(|flow| flow.node(node)).and_then(|node| node.step.approval.as_deref());
-    // A name that is no role is not made easier to satisfy by that.
-    let wanted = step.map(|name| if name == Role::Approver.as_str() { Role::Approver } else { Role::Owner });
-    needed.max(wanted.unwrap_or(Role::Approver))
+    needed.max(step.map_or(Role::Approver, Role::approving))
 }

@@ -95,12 +95,8 @@ pub fn retryable(journal: &Journal, now: Timestamp) -> Vec<(&FlowNode, u32)> {
 /// Why the spec lets nothing more run that is not there to look, take back or clear up.
 pub fn spent(journal: &Journal, now: Timestamp) -> Option<String> {
     let (state, spec) = (journal.state(), journal.documents().spec()?);
-    let limits = spec.limits;
-    if state.ran >= u64::from(limits.tool_calls) {
-        return Some(format!("the spec allows {} tool calls and all are used", limits.tool_calls));
-    }
-    if state.worked >= i64::from(limits.minutes) * 60 {
-        return Some(format!("the spec allows {} minutes of running and they are over", limits.minutes));
+    if let Some((_, why)) = state.spent(&spec.limits) {
+        return Some(why);
     }
     let ended = spec.window.filter(|window| now >= window.until)?;
     Some(format!("the window of the spec ended at {}", ended.until))

@@ -110,14 +110,20 @@ fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
 }
 
+/// Runs an engagement and kills the program once the server was asked; since when it was.
+fn killed(bench: &Bench, beside: &std::path::Path, id: &str) -> Instant {
+    let mut child = bench.start(&["run", id]);
+    let begun = asked(beside);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    begun
+}
+
 #[test]
 fn what_a_killed_program_left_running_acts_no_more() {
     let later = 5.0;
     let (bench, beside, id) = ready(Bench::impatient(), later);
-    let mut child = bench.start(&["run", &id]);
-    let begun = asked(&beside);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let begun = killed(&bench, &beside, &id);
     let end = bench.drive(&id, 0);
     assert_eq!(outcomes(&end["record"]["targets"], "target"), ["sw01 done"]);
     assert!(begun.elapsed().as_secs_f64() < later, "it was looked for before the server would have acted");
@@ -130,10 +136,7 @@ fn what_a_killed_program_left_running_acts_no_more() {
 fn what_a_killed_program_left_running_acts_no_more_after_the_workspace_was_moved() {
     let later = 5.0;
     let (bench, beside, id) = ready(Bench::impatient(), later);
-    let mut child = bench.start(&["run", &id]);
-    let begun = asked(&beside);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let begun = killed(&bench, &beside, &id);
     let moved = bench.outside("moved");
     std::fs::rename(&bench.root, &moved).unwrap();
     let answer = run_in(&moved, &["run", &id]).code(0);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, Scope, SolutionDesign, Step},
+    artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, Scope, SolutionDesign, Step},
     engagement::{About, Answer, Asked, CallAllowed, Purpose, State},
     facts::Role,
 };
@@ -35,14 +35,18 @@ pub(super) fn unlike(state: &State, flow: &AutomationFlow, papers: &Papers<'_>) 
 
 fn is_of(node: &FlowNode, step: &Step, inputs: &Value) -> bool {
     let (is, nothing) = (&node.step, Value::Null);
-    let when = is.when == step.when || is.when.is_none() && step.when.as_ref().is_some_and(|when| !later(when));
     let scope = Scope::new().with("inputs", inputs).with("item", node.item.as_ref().unwrap_or(&nothing));
-    let told = |arg: &Arg| match arg {
-        Arg::Hole(hole) => {
-            let read = hole.cel.variables();
-            let known = read.iter().all(|name| name == "inputs" || name == "item");
-            if known { hole.cel.evaluate(&scope).ok() } else { None }
+    // A condition that is not about other steps is asked when the flow is made, and what it says is kept there.
+    let when = match &step.when {
+        Some(when) if !when.variables().contains("steps") => {
+            let held = when.holds(&scope).ok();
+            is.when.is_none() && held.is_none_or(|held| held == node.skipped.is_none())
         }
+        when => is.when == *when && node.skipped.is_none(),
+    };
+    let told = |arg: &Arg| match arg {
+        // What reads anything else cannot be told here.
+        Arg::Hole(hole) => hole.cel.evaluate(&scope).ok(),
         arg => arg.literal().cloned(),
     };
     let args = step.args.iter().all(|(name, arg)| match (arg, is.args.get(name)) {
@@ -65,20 +69,10 @@ fn is_of(node: &FlowNode, step: &Step, inputs: &Value) -> bool {
         && is.always == step.always
 }
 
-/// Whether a condition is about what other steps came to, and so is asked when it is the step's turn.
-fn later(when: &crate::artifact::Expression) -> bool {
-    when.variables().contains("steps")
-}
-
-/// The role that must approve each call of a step, where the design names one; a name that is no role is an owner's.
-fn wanted(step: &Step) -> Option<Role> {
-    let name = step.approval.as_deref()?;
-    Some(if name == Role::Approver.as_str() { Role::Approver } else { Role::Owner })
-}
-
-fn wanted_at(state: &State, node: &crate::artifact::NodeId, papers: &Papers<'_>) -> Option<Role> {
+/// The role that must approve each call of a step, where the design names one.
+fn wanted_at(state: &State, node: &NodeId, papers: &Papers<'_>) -> Option<Role> {
     let flow = papers.flow(&state.artifact(ArtifactKind::Flow)?)?;
-    wanted(&flow.node(node)?.step)
+    flow.node(node)?.step.approval.as_deref().map(Role::approving)
 }
 
 /// A question about one call that may be answered in a lesser role than its step wants.

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, CallId, FlowNode, NodeId, Phase},
-    engagement::{Body, Call, Deviation, Event, Purpose, State, opened, with_accepted},
+    engagement::{Body, Call, Deviation, Event, Purpose, State, with_accepted},
     flow::{NextNode, NodeOutcome, next_node},
 };
 
@@ -92,10 +92,7 @@ fn left_out(state: &State, node: &NodeId, event: &Event, papers: &Papers<'_>) ->
 fn from_another_state(state: &State, node: &NodeId, at: Timestamp, papers: &Papers<'_>) -> Option<String> {
     let looked = Purpose::Recheck { node: node.clone(), attempt: state.attempt(node) };
     let (read, looked) = state.call_for(&looked)?;
-    let answer = |call: &Call| {
-        let stored = papers.document(&call.result?)?;
-        if state.requested.seal.is_some() { opened(&stored) } else { Some(stored) }
-    };
+    let answer = |call: &Call| papers.answer(state, call);
     // What was read once more and is the same is the same state.
     let same = |earlier: &CallId| {
         let earlier = state.calls.get(earlier).and_then(answer);

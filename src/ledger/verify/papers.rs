@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{AutomationFlow, Digest, Spec, canonical, digest_bytes},
-    engagement::opened,
+    engagement::{Call, State, opened},
     policy::CatalogDigests,
 };
 
@@ -91,6 +91,12 @@ impl<'a> Papers<'a> {
 
     pub(super) fn spec(&self, digest: &Digest) -> Option<Arc<Spec>> {
         kept(&self.specs, digest, || serde_json::from_slice(self.bytes(digest)?).ok())
+    }
+
+    /// What a call gave, as far as it is here.
+    pub(super) fn answer(&self, state: &State, call: &Call) -> Option<Arc<Value>> {
+        let stored = self.document(&call.result?)?;
+        if state.requested.seal.is_some() { opened(&stored) } else { Some(stored) }
     }
 
     /// The arguments in a sealed document.

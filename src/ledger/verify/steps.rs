@@ -2,7 +2,7 @@
 //! it was looked at before gate 2, and comes to what calls of its own show. What a result says of a state takes the
 //! manifests, which a bundle does not have, and is not asked here.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use crate::{
         Agent, Arg, ArtifactKind, AutomationFlow, Constraint, Expression, FlowNode, NodeId, Scope, Until, fill_args,
     },
     engagement::{
-        Arguments, Call, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose, RESENT, State, opened,
+        Arguments, Call, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Purpose, RESENT, State,
     },
     flow::NodeOutcome,
 };
@@ -120,24 +120,28 @@ fn checks_otherwise(state: &State, node: &FlowNode, allowed: &CallAllowed, paper
         return true;
     }
     let told = || {
-        let given = given(&allowed.args, papers)?;
-        let args = Value::Object(steps_args(state, node, papers)?);
+        let read = given(&allowed.args, papers)?;
+        let args = Value::Object(given(&sent(state, &node.id)?.args, papers)?.as_ref().clone());
         let inputs = papers.spec(&state.artifact(ArtifactKind::Spec)?)?.inputs_value();
         let item = node.item.clone().unwrap_or_default();
         let scope = Scope::new().with("args", &args).with("inputs", &inputs).with("item", &item);
-        let differs = |(name, arg): (&String, &Arg)| {
-            let one = fill_args(&[(name.clone(), arg.clone())].into(), &scope).ok();
-            let says = one.as_ref().and_then(|one| one.get(name));
-            says.is_some_and(|says| !given.get(name).is_some_and(|given| alike(given, says)))
-        };
-        Some(verify.args.iter().any(differs))
+        otherwise_given(&verify.args, &scope, &read)
     };
-    told().unwrap_or(false)
+    told().is_some()
 }
 
-/// What a step's own call was given.
-fn steps_args(state: &State, node: &FlowNode, papers: &Papers<'_>) -> Option<Map<String, Value>> {
-    Some(given(&sent(state, &node.id)?.args, papers)?.as_ref().clone())
+/// The argument that is given otherwise than these say; what they read and is not in `scope` cannot be told.
+pub(super) fn otherwise_given(
+    says: &BTreeMap<String, Arg>,
+    scope: &Scope<'_>,
+    given: &Map<String, Value>,
+) -> Option<String> {
+    let differs = |(name, arg): &(&String, &Arg)| {
+        let one = fill_args(&[((*name).clone(), (*arg).clone())].into(), scope).ok();
+        let says = one.as_ref().and_then(|one| one.get(*name));
+        says.is_some_and(|says| !given.get(*name).is_some_and(|given| alike(given, says)))
+    };
+    says.iter().find(differs).map(|(name, _)| name.clone())
 }
 
 /// How a call of a step is not what the flow has: where all its arguments are known, exactly these; else those that are.
@@ -185,9 +189,7 @@ fn bound(
     let mut steps = Map::new();
     for node in flow.nodes.iter().filter(|node| read.contains(node.step.id.as_str())) {
         let done = state.nodes.get(&node.id).is_some_and(|settled| settled.outcome == NodeOutcome::Done);
-        let result = sent(state, &node.id).filter(|_| done)?.result?;
-        let stored = papers.document(&result)?;
-        let value = if state.requested.seal.is_some() { opened(&stored)? } else { stored };
+        let value = papers.answer(state, sent(state, &node.id).filter(|_| done)?)?;
         let entry = json!({"result": value.as_ref()});
         match node.id.as_str().split_once('/') {
             None => drop(steps.insert(node.step.id.to_string(), entry)),
@@ -332,8 +334,7 @@ fn unseen(
         let why = "done, and what it is to be checked with was not read after its call";
         return grounds::kept(state, papers).then_some(why);
     };
-    let stored = papers.document(&read.result?)?;
-    let result = if state.requested.seal.is_some() { opened(&stored)? } else { stored };
+    let result = papers.answer(state, read)?;
     let args = Value::Object(given(&call.args, papers)?.as_ref().clone());
     let inputs = papers.spec(&state.artifact(ArtifactKind::Spec)?)?.inputs_value();
     let item = of_flow?.item.clone().unwrap_or_default();

@@ -4,14 +4,14 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{FlowNode, NodeId, Scope, fill_args},
-    engagement::{Call, CallAllowed, CallOutcome, Purpose, State, opened, picked},
+    artifact::{FlowNode, NodeId, Scope},
+    engagement::{Call, CallAllowed, CallOutcome, Purpose, State, picked},
     tool::{Tool, UndoRule},
 };
 
 use super::{
     Papers, grounds,
-    steps::{alike, given, sent},
+    steps::{alike, given, otherwise_given, sent},
 };
 
 /// How a call takes back something else than the step `id` did.
@@ -95,15 +95,15 @@ impl Known {
         papers: &Papers<'_>,
     ) -> Option<Self> {
         let args = given(&act.args, papers)?;
-        let answer = |call: &Call| {
-            let stored = papers.document(&call.result?)?;
-            let value = if state.requested.seal.is_some() { opened(&stored)? } else { stored };
-            Some(value.as_ref().clone())
-        };
         let back = Purpose::ReadBack { node: id.clone(), attempt: state.attempt(id) };
         let back = state.call_for(&back).filter(|(_, call)| call.outcome == Some(CallOutcome::Ok));
-        let left = back.and_then(|(_, call)| picked(tool, &args, &answer(call)?).ok());
-        Some(Self { before, left, result: answer(act), args: Value::Object(args.as_ref().clone()) })
+        let left = back.and_then(|(_, call)| picked(tool, &args, papers.answer(state, call)?.as_ref()).ok());
+        Some(Self {
+            before,
+            left,
+            result: papers.answer(state, act).map(|answer| answer.as_ref().clone()),
+            args: Value::Object(args.as_ref().clone()),
+        })
     }
 
     /// The argument that is given otherwise than the rule says; nothing where what it reads is not here.
@@ -114,12 +114,7 @@ impl Known {
                 scope = scope.with(name, value);
             }
         }
-        let differs = |(name, arg): &(&String, &crate::artifact::Arg)| {
-            let one = fill_args(&[((*name).clone(), (*arg).clone())].into(), &scope).ok();
-            let says = one.as_ref().and_then(|one| one.get(*name));
-            says.is_some_and(|says| !given.get(*name).is_some_and(|given| alike(given, says)))
-        };
-        rule.args.iter().find(differs).map(|(name, _)| name.clone())
+        otherwise_given(&rule.args, &scope, given)
     }
 }
 
