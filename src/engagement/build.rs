@@ -59,6 +59,17 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     })
 }
 
+/// What a step comes to by what was read of it, or its taking back where it was settled before; nothing where more is to be
+/// read, called or asked first.
+pub fn comes_to(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Option<NodeSettled> {
+    let settled = view.state.nodes.contains_key(&node.id);
+    let next = if settled { undo::undo(view, node, now) } else { run(view, node, now) };
+    match next {
+        Ok(Next::Settle(settled)) => Some(settled),
+        _ => None,
+    }
+}
+
 fn acted(view: &View<'_>, node: &NodeId) -> bool {
     view.act_of(node).is_some_and(|(_, call)| call.refused.is_none())
 }

@@ -172,12 +172,21 @@ impl Documents {
         if documents.flow.is_none() {
             let _ = keep(&mut documents.discovery, of(ArtifactKind::Discovery), &all, "discovery.report");
         }
+        documents.running(state)
+    }
+
+    /// A spec and a flow that were read before, with their digests, and nothing else: enough to look at a step.
+    pub fn given(state: &State, spec: (Digest, Arc<Spec>), flow: (Digest, Arc<AutomationFlow>)) -> Self {
+        Self { spec: Some(spec), flow: Some(flow), ..Self::default() }.running(state)
+    }
+
+    fn running(mut self, state: &State) -> Self {
         let accepted = state.accepted_after().count();
-        documents.running = match &documents.flow {
+        self.running = match &self.flow {
             Some((digest, flow)) if accepted > 0 => Some((*digest, accepted, Arc::new(with_accepted(flow, state)))),
             _ => None,
         };
-        documents
+        self
     }
 
     /// What the engagement is called: as its current spec says or, before there is one, as the request does.

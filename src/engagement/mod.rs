@@ -50,7 +50,7 @@ mod testing;
 pub use anew::{Void, changed_tools, next_but_void, not_enough_in, opened_by_policy, void_gates};
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use blobs::{Blobs, Fetch};
-pub use build::{RESENT, node_args};
+pub use build::{RESENT, comes_to, node_args};
 pub use command::Command;
 pub use considered::{CallWanted, Considered, with_accepted};
 pub use decide::{decide, decide_for};

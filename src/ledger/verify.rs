@@ -4,6 +4,7 @@
 //! hashed; is what the event names there and unchanged; and was the event allowed to follow from those before it. The
 //! third is asked only as long as the first has been answered with yes: what follows a broken link proves nothing.
 
+mod again;
 mod building;
 mod designed;
 mod discovered;
@@ -278,7 +279,14 @@ impl Walk<'_> {
         let papers = &self.papers;
         let document = |digest: &Digest| papers.document(digest);
         let mut breaches = rules::breaches(state, event, papers);
-        let recorded = recorded::filed(state, event, &document, &|digest| papers.flow(digest));
+        // Where calls went on with other tools than the approved ones, those that are here do not tell.
+        let still = self.moved.is_empty();
+        if let Body::Settled(settled) = &event.body
+            && still
+        {
+            breaches.extend(again::came_to(state, event, settled, papers));
+        }
+        let recorded = recorded::filed(state, event, papers, still);
         breaches.extend(recorded.wrong);
         let words = recorded.words.into_iter().map(|words| format!("the record of event {place}: {words}"));
         self.notes.extend(words);
@@ -376,6 +384,8 @@ fn on_a_name(event: &Event) -> Option<String> {
             (answered.about.to_string(), says)
         }
         Body::Retried(retried) if !retried.calls.is_empty() => ("approvals renewed".to_owned(), ""),
+        Body::Retried(_) => ("steps tried again".to_owned(), ""),
+        Body::Cancelled { .. } => ("the cancellation".to_owned(), ""),
         Body::Redacted(redacted) if redacted.signature.is_none() => ("a redaction".to_owned(), ""),
         _ => return None,
     };

@@ -26,6 +26,9 @@ use super::{
 /// How far the clock of whoever made a record may have been off, in seconds: back an hour and forward a day.
 const CLOCK: i64 = 25 * 3_600;
 
+/// How many seconds of work earlier versions, which read the clock once more, may have counted otherwise.
+const WORKED: u64 = 60;
+
 /// How a record differs from its chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
@@ -33,6 +36,18 @@ pub struct Compared {
     pub wrong: Vec<String>,
     /// What this version of the program would say in other words.
     pub words: Vec<String>,
+}
+
+impl Compared {
+    /// Adds what was found otherwise, each once.
+    pub(crate) fn and(&mut self, other: Self) {
+        self.wrong.extend(other.wrong);
+        for words in other.words {
+            if !self.words.contains(&words) {
+                self.words.push(words);
+            }
+        }
+    }
 }
 
 /// How a record that is filed at this time differs from the chain before it. The documents of the view are those that
@@ -74,7 +89,7 @@ pub fn compare(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp) -> 
     if record.reading != Independence::None && !looked {
         found.wrong.push("it says that what was written was read back, and no reading was answered".into());
     }
-    counts(view, record, filed, &mut found.wrong);
+    counts(view, record, filed, &mut found);
     outcome(view, spec, record, &steps, &mut found);
     found
 }
@@ -210,7 +225,8 @@ fn deviations(view: &View<'_>, record: &ReconciledRecord, steps: &[Reconciled<'_
 }
 
 /// Whether it counts what the chain counts.
-fn counts(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp, found: &mut Vec<String>) {
+fn counts(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp, found: &mut Compared) {
+    let Compared { wrong, words } = found;
     let (says, state) = (&record.totals, view.state);
     let is = totals(state);
     for (what, says, is) in [
@@ -225,7 +241,7 @@ fn counts(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp, found: &
         ("seconds of waiting for people", says.waiting_seconds, is.waiting_seconds),
     ] {
         if says != is {
-            found.push(format!("it counts {says} {what}, and the chain {is}"));
+            wrong.push(format!("it counts {says} {what}, and the chain {is}"));
         }
     }
     // Records of before these were counted say nothing of them.
@@ -235,14 +251,16 @@ fn counts(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp, found: &
         || says.model_currency.is_some() && says.model_currency != is.model_currency
         || other(&says.model_agents)
     {
-        found.push("it says otherwise than the chain what models used".into());
+        wrong.push("it says otherwise than the chain what models used".into());
     }
     // The clock is read once more for it than the chain shows, and earlier versions counted all time without a question.
     let working = i64::try_from(says.working_seconds).unwrap_or(i64::MAX);
     let open = filed.as_second().saturating_sub(state.opened_at.as_second()).saturating_sub(state.waited.max(0));
     let (least, most) = (state.worked - CLOCK, open.max(state.worked) + CLOCK);
     if working < least || working > most {
-        found.push(format!("it counts {working} seconds of work, which its times do not give"));
+        wrong.push(format!("it counts {working} seconds of work, which its times do not give"));
+    } else if working.abs_diff(state.worked) > WORKED {
+        words.push(format!("it counts {working} seconds of work, and this version {}", state.worked));
     }
 }
 
@@ -270,8 +288,13 @@ fn outcome(view: &View<'_>, spec: &Spec, record: &ReconciledRecord, steps: &[Rec
     }
     let left = notes::residual(view, spec, steps, &record.requirements);
     for note in left.into_iter().filter(|note| !record.residual.contains(note)) {
-        found.words.push(format!("it does not say, as this version would, that {note}"));
+        found.words.push(unsaid(&note));
     }
+}
+
+/// That a record leaves out what is to be looked at.
+pub(super) fn unsaid(note: &str) -> String {
+    format!("it does not say, as this version would, that {note}")
 }
 
 /// The words of a summary that hold figures: counts, and the names of targets and requirements. Another version of the

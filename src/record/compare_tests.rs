@@ -1,6 +1,8 @@
 //! Records that do not follow from their chain, each with what is found; that no record which was made from one is
 //! found wrong is tried by every test that makes one.
 
+use serde_json::json;
+
 use super::{
     compare,
     fixture::{Chain, Scripted},
@@ -193,5 +195,41 @@ fn other_words_are_told_apart_from_what_is_wrong() {
     for lie in ["All 5 targets done; R1 met", "everything is done"] {
         let told = self::found(&chain, &ReconciledRecord { summary: lie.into(), ..chain.record() }, false);
         assert!(told.wrong.len() == 1 && told.wrong[0].starts_with("its summary is `"), "{lie}: {:?}", told.wrong);
+    }
+}
+
+#[test]
+fn a_record_that_says_otherwise_than_what_was_read_is_found_by_whoever_makes_it_again() {
+    type Forge = fn(&mut ReconciledRecord);
+    let chain = Chain::vlan().script("step create/sw03", [Scripted::Error("table full")]).before_the_record();
+    let record = chain.record();
+    let wrong: &[(&str, Forge, &str)] = &[
+        ("before", |r| r.steps[0].before = Some(json!("lie")), "what was there before is \"lie\""),
+        ("designed", |r| r.steps[0].designed = Some(json!("lie")), "what was designed is \"lie\""),
+        ("at the end", |r| r.steps[2].observed = Some(json!("lie")), "at the end is \"lie\""),
+        ("unread", |r| r.steps[2].observed = None, "what was there at the end is unread, and what was read comes to"),
+        (
+            "failed, as if out of reach",
+            |r| r.steps[2].outcome = TargetOutcome::Unreachable,
+            "it calls step create/sw03 unreachable, and what was read comes to failed",
+        ),
+        ("a target", |r| r.targets[2].outcome = TargetOutcome::Unreachable, "of its targets"),
+        ("independent", |r| r.reading = Independence::Independent, "how far the reading was independent"),
+    ];
+    let words: &[(&str, Forge, &str)] = &[
+        ("nothing left", |r| r.residual.clear(), "that the environment is simulated"),
+        ("more left", |r| r.residual.push("all is well".into()), "as this version would not, that all is well"),
+        ("seen", |r| r.requirements[0].after[0].seen = Some("all is well".into()), "it says `all is well`, and"),
+        ("a reason", |r| r.steps[0].reason = Some("all is well".into()), "of step create/sw01 it says `all is well`"),
+    ];
+    for (table, all) in [(wrong, true), (words, false)] {
+        for (name, forge, what) in table {
+            let mut forged = record.clone();
+            forge(&mut forged);
+            let found = chain.made_again(&forged);
+            let said = if all { &found.wrong } else { &found.words };
+            assert!(said.iter().any(|said| said.contains(what)), "{name}: {found:?}");
+            assert!(all || found.wrong.is_empty(), "{name}: {found:?}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Compared, compare, network::Network, reconcile};
+use super::{Compared, compare, made_again, network::Network, reconcile};
 use crate::{
     artifact::{
         AcceptanceReading, Agent, ArtifactKind, Blueprint, Digest, DiscoveryKind, DiscoveryReport, Finding, NodeId,
@@ -228,7 +228,17 @@ impl Chain {
             let view = View { state, documents: &documents, blobs: &blobs, toolbox: &tools };
             assert_eq!(compare(&view, &record, self.now()), Compared::default(), "results {results}");
         }
+        assert_eq!(self.made_again(&record), Compared::default());
         record
+    }
+
+    /// What is found of a record by whoever has the definitions of all tools, all results and the approved artifacts.
+    pub(crate) fn made_again(&self, record: &ReconciledRecord) -> Compared {
+        let (state, toolbox) = (self.state(), &self.catalog.toolbox);
+        let defined: Vec<_> = toolbox.tools().map(|tool| toolbox.definition_document(&tool.name)).collect();
+        let toolbox = Toolbox::as_defined(defined.iter()).unwrap();
+        let documents = Documents::readable(state, &self.blobs, None);
+        made_again(&View { state, documents: &documents, blobs: &self.blobs, toolbox: &toolbox }, record)
     }
 
     /// Runs it with a yes to both gates until its record is to be made.

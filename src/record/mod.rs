@@ -2,6 +2,7 @@
 //! chain and what was read back, never what a model or a tool said of itself, and counts nothing as done that was
 //! not seen. Pure: a view and the time go in, a record comes out.
 
+mod again;
 mod compare;
 mod judge;
 mod notes;
@@ -21,6 +22,7 @@ use crate::{
     engagement::{Answer, State, Used, View},
 };
 
+pub use again::made_again;
 pub use compare::{Compared, compare};
 
 /// A record cannot be made.

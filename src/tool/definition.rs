@@ -1,11 +1,14 @@
 //! What a tool is, as a document: what an approval rests on, and what lies beside a chain for whoever verifies it.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::artifact::ToolName;
 
 use super::{
+    manifest::{Manifest, ManifestKind, Tool},
     pin::Pins,
+    server::Server,
     toolbox::{ManifestProblem, Toolbox},
 };
 
@@ -37,5 +40,34 @@ impl Toolbox {
         }
         let first = |problems: Vec<ManifestProblem>| problems.first().map(ToString::to_string).unwrap_or_default();
         Self::new(manifests, Pins::default()).map_err(first)
+    }
+
+    /// The tools that these documents define, whole, as whoever wrote them had checked them: what is written of their
+    /// states can be worked out again. Those with the same server are of one family.
+    pub fn as_defined<'a>(documents: impl Iterator<Item = &'a Value>) -> Result<Self, serde_json::Error> {
+        let mut manifests: Vec<(&Value, Manifest)> = Vec::new();
+        for document in documents {
+            let said = |name: &str| document.get(name).unwrap_or(&Value::Null);
+            // A spec may grant what no manifest has.
+            if said("tool").is_null() {
+                continue;
+            }
+            let tool = Tool::deserialize(said("tool"))?;
+            match manifests.iter_mut().find(|(server, _)| *server == said("server")) {
+                Some((_, manifest)) => manifest.tools.push(tool),
+                None => {
+                    let manifest = Manifest {
+                        kind: ManifestKind::Tools,
+                        family: tool.name.to_string(),
+                        about: "as it was defined".into(),
+                        simulated: said("simulated").as_bool().unwrap_or_default(),
+                        server: Server::deserialize(said("server"))?,
+                        tools: vec![tool],
+                    };
+                    manifests.push((said("server"), manifest));
+                }
+            }
+        }
+        Ok(Self::of(manifests.into_iter().map(|(_, manifest)| manifest).collect()))
     }
 }

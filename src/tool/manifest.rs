@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::artifact::{Arg, Expression, ToolName, ValueSchema};
 
@@ -115,6 +115,20 @@ pub struct Args {
     /// Those that must be given.
     #[serde(default)]
     pub required: Vec<String>,
+}
+
+impl Args {
+    /// The JSON Schema (2020-12) of the whole argument object.
+    pub fn json_schema(&self) -> Value {
+        let properties: Map<String, Value> =
+            self.properties.iter().map(|(name, schema)| (name.clone(), schema.json_schema())).collect();
+        json!({
+            "type": "object",
+            "properties": properties,
+            "required": self.required,
+            "additionalProperties": false,
+        })
+    }
 }
 
 /// How the state that a write changes is read.

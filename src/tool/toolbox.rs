@@ -96,15 +96,20 @@ impl Toolbox {
             })
         });
         let pinned = as_pinned.flatten().cloned().collect();
+        let mut toolbox = Self { validators, pins, pinned, ..Self::of(manifests) };
+        let define = |tool: &Tool| Some((tool.name.clone(), toolbox.define(&tool.name).ok()?));
+        toolbox.definitions = toolbox.tools().filter_map(define).collect();
+        Ok(toolbox)
+    }
+
+    /// These manifests as they are, checked before by whoever used them.
+    pub(super) fn of(manifests: Vec<Manifest>) -> Self {
         let of = |(at, manifest): (usize, &Manifest)| {
             let tools = manifest.tools.iter().enumerate();
             tools.map(|(place, tool)| (tool.name.clone(), (at, place))).collect::<Vec<_>>()
         };
         let places = manifests.iter().enumerate().flat_map(of).collect();
-        let mut toolbox = Self { manifests, validators, places, definitions: HashMap::new(), pins, pinned };
-        let define = |tool: &Tool| Some((tool.name.clone(), toolbox.define(&tool.name).ok()?));
-        toolbox.definitions = toolbox.tools().filter_map(define).collect();
-        Ok(toolbox)
+        Self { manifests, places, ..Self::default() }
     }
 
     /// All manifests.
@@ -180,7 +185,10 @@ impl Toolbox {
         if let Some(name) = tool.args.required.iter().find(|name| !normal.contains_key(name.as_str())) {
             return Err(wrong(name, "it is missing".into()));
         }
-        let validator = self.validators.get(&tool.name);
+        // Manifests that were checked before have none yet.
+        let unread = self.validators.is_empty() && self.places.contains_key(&tool.name);
+        let read = unread.then(|| jsonschema::draft202012::new(&tool.args.json_schema()).ok()).flatten();
+        let validator = self.validators.get(&tool.name).or(read.as_ref());
         let validator = validator.ok_or_else(|| wrong("", "the tool is not in this toolbox".into()))?;
         let bytes: usize = normal.iter().map(|(name, value)| name.len() + size(value)).sum();
         if bytes > MOST_BYTES {
@@ -207,20 +215,6 @@ fn size(value: &Value) -> usize {
         Value::Array(items) => items.iter().map(size).sum(),
         Value::Object(members) => members.iter().map(|(name, value)| name.len() + size(value)).sum(),
         _ => 8,
-    }
-}
-
-impl super::Args {
-    /// The JSON Schema (2020-12) of the whole argument object.
-    pub fn json_schema(&self) -> Value {
-        let properties: Map<String, Value> =
-            self.properties.iter().map(|(name, schema)| (name.clone(), schema.json_schema())).collect();
-        json!({
-            "type": "object",
-            "properties": properties,
-            "required": self.required,
-            "additionalProperties": false,
-        })
     }
 }
 

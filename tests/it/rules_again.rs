@@ -162,3 +162,45 @@ fn calls_that_were_decided_on_other_files_or_are_redacted_are_counted_and_not_as
     let rules = bench.json(&["verify", &id, "--rules"])["rules"].clone();
     assert_eq!(rules["asked"], 0, "{rules}");
 }
+
+#[test]
+fn a_step_is_not_done_where_what_was_read_of_it_shows_otherwise() {
+    let bench = Bench::new();
+    let folder = exported(&bench);
+    let alone = tempfile::tempdir().unwrap();
+    let verify = || run_in(alone.path(), &["verify", folder.to_str().unwrap()]);
+    verify().code(0);
+    // All that was read after the call becomes what was read before it.
+    let made = |value: &Value| value.pointer("/value/vlans").is_some_and(|vlans| vlans.to_string().contains("120"));
+    rewrite(&folder, made, |value| {
+        let vlans = value["value"]["vlans"].as_array_mut().unwrap();
+        vlans.retain(|vlan| vlan["id"] != 120);
+    });
+    verify()
+        .code(5)
+        .shows("settled as done, and what was read comes to failed: the tool reported success, and nothing changed")
+        .shows("check A1 after the build: it says otherwise whether it held");
+}
+
+#[test]
+fn a_record_is_made_again_where_all_that_it_was_made_from_is_there() {
+    let bench = Bench::new();
+    let folder = exported(&bench);
+    let alone = tempfile::tempdir().unwrap();
+    let verify = || run_in(alone.path(), &["verify", folder.to_str().unwrap()]);
+    verify().code(0);
+    let change = |key: &str, to: &Value| {
+        rewrite(
+            &folder,
+            |value| value["kind"] == "record",
+            |value| {
+                value[key] = to.clone();
+                std::fs::write(folder.join("reconciled.record"), value.to_string()).unwrap();
+            },
+        );
+    };
+    change("residual", &json!([]));
+    verify().code(0).shows("it does not say, as this version would, that the environment is simulated");
+    change("reading", &json!("independent"));
+    verify().code(5).shows("it says otherwise how far the reading was independent of the writing");
+}

@@ -107,6 +107,11 @@ impl Grounds {
         self.flow.as_ref().and_then(|flow| papers.flow(flow))
     }
 
+    /// The definitions of the tools.
+    pub(super) fn defined(&self) -> impl Iterator<Item = &Digest> {
+        self.approved_on.tools.values()
+    }
+
     /// Whether something else was decided on the same tools, targets and policies.
     pub(super) fn decided_alike(&self, other: &CatalogDigests) -> bool {
         let of = |digests: &CatalogDigests| (digests.tools, digests.inventory, digests.policies);
@@ -337,8 +342,7 @@ pub(super) fn kept(state: &State, papers: &Papers<'_>) -> bool {
 
 /// The whole definition of a tool that calls are held to now, where it is here and is one of this version.
 pub(super) fn tool(state: &State, name: &ToolName, papers: &Papers<'_>) -> Option<Tool> {
-    let digest = *at_call(state, papers)?.approved_on.tools.get(name)?;
-    Tool::deserialize(papers.document(&digest)?.get("tool")?).ok()
+    papers.toolbox(&state.opened_on()?)?.tool(name).cloned()
 }
 
 /// Whether an argument is what a tool takes where none is given, as far as its definition is here.

@@ -9,6 +9,7 @@ use crate::{
     artifact::{AutomationFlow, Digest, Spec, canonical, digest_bytes},
     engagement::{Call, State, opened},
     policy::CatalogDigests,
+    tool::Toolbox,
 };
 
 use super::grounds::Grounds;
@@ -34,6 +35,8 @@ pub(super) struct Papers<'a> {
     catalogs: Read<CatalogDigests>,
     /// What questions were decided on, by the digests of their requests.
     grounds: Read<Grounds>,
+    /// The tools that questions were decided on, by the digests of their requests.
+    toolboxes: Read<Toolbox>,
 }
 
 /// Whether what is named is here.
@@ -51,8 +54,8 @@ pub(super) enum Here {
 
 impl<'a> Papers<'a> {
     pub(super) fn new(blobs: &'a BTreeMap<Digest, Vec<u8>>) -> Self {
-        let (documents, flows, specs, args, catalogs, grounds) = Default::default();
-        Self { blobs, unchanged: RefCell::default(), documents, flows, specs, args, catalogs, grounds }
+        let (documents, flows, specs, args, catalogs, grounds, toolboxes) = Default::default();
+        Self { blobs, unchanged: RefCell::default(), documents, flows, specs, args, catalogs, grounds, toolboxes }
     }
 
     pub(super) fn here(&self, digest: &Digest) -> Here {
@@ -114,6 +117,15 @@ impl<'a> Papers<'a> {
     /// What the question with this request was decided on; nothing where that was not kept or is not all here.
     pub(super) fn grounds(&self, request: &Digest) -> Option<Arc<Grounds>> {
         kept(&self.grounds, request, || Grounds::of(self.document(request)?.as_ref(), self))
+    }
+
+    /// The tools of these, whole, where all are here and are those of this version.
+    pub(super) fn toolbox(&self, request: &Digest) -> Option<Arc<Toolbox>> {
+        kept(&self.toolboxes, request, || {
+            let grounds = self.grounds(request)?;
+            let defined = grounds.defined().map(|digest| self.document(digest)).collect::<Option<Vec<_>>>()?;
+            Toolbox::as_defined(defined.iter().map(AsRef::as_ref)).ok()
+        })
     }
 }
 

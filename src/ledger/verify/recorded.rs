@@ -7,21 +7,19 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    artifact::{ArtifactKind, AutomationFlow, Digest, Phase, ReconciledRecord, RecordOutcome},
+    artifact::{ArtifactKind, Digest, Phase, ReconciledRecord, RecordOutcome},
     engagement::{Actor, Blobs, Body, Closed, Documents, Event, Purpose, State, View, opened},
-    record::{Compared, compare},
+    record::{Compared, compare, made_again},
     tool::Toolbox,
 };
 
+use super::{Papers, again};
+
 /// What is wrong with a record that is filed after `state`, and what of it is said in other words; nothing of any other
-/// event.
-pub(super) fn filed(
-    state: &State,
-    event: &Event,
-    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
-    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
-) -> Compared {
+/// event. It is made again where all that it was made from is here, and nothing was called since with other tools.
+pub(super) fn filed(state: &State, event: &Event, papers: &Papers<'_>, still: bool) -> Compared {
     let mut found = Compared::default();
+    let document = &|digest: &Digest| papers.document(digest);
     let filed = match &event.body {
         Body::Filed(filed) if filed.artifact == ArtifactKind::Record => filed,
         _ => return found,
@@ -42,11 +40,18 @@ pub(super) fn filed(
             return found;
         }
     };
-    let blobs = blobs(state, &record, document);
-    let flow = state.artifact(ArtifactKind::Flow).and_then(|digest| Some((digest, flow(&digest)?)));
-    let (documents, toolbox) = (Documents::readable(state, &blobs, flow), Toolbox::default());
+    let flow = || state.artifact(ArtifactKind::Flow).and_then(|digest| Some((digest, papers.flow(&digest)?)));
+    let (blobs, toolbox) = (blobs(state, &record, document), Toolbox::default());
+    let documents = Documents::readable(state, &blobs, flow());
     let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
-    let compared = compare(&view, &record, event.at);
+    let mut compared = compare(&view, &record, event.at);
+    if compared.wrong.is_empty()
+        && let Some((toolbox, blobs)) = again::whole(state, papers).filter(|_| still)
+    {
+        let documents = Documents::readable(state, &blobs, flow());
+        let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
+        compared.and(made_again(&view, &record));
+    }
     let follows = |why: String| format!("{what} that does not follow from the chain: {why}");
     found.wrong.extend(compared.wrong.into_iter().map(follows));
     found.words = compared.words;

@@ -1,6 +1,6 @@
 //! What a reader of the chain relies on about the steps of the flow: each is called as the flow has it, is looked at where
-//! it was looked at before gate 2, and comes to what calls of its own show. What a result says of a state takes the
-//! manifests, which a bundle does not have, and is not asked here.
+//! it was looked at before gate 2, and comes to what calls of its own show. What a result says of a state takes the tool's
+//! definition, and is worked out in [`super::again`].
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 

@@ -1,0 +1,158 @@
+//! What is worked out again where all that it rests on lies beside the chain, as whoever wrote it worked it out: what a step
+//! came to by what was read of its state, and what its record says of it. The tools are those that the open gate was decided
+//! on. Where a result was left out or redacted, and where calls went on with other tools, nothing is worked out.
+
+use std::sync::Arc;
+
+use serde_json::to_value;
+
+use crate::{
+    artifact::{Arg, ArtifactKind, AutomationFlow, Digest, Expression, FlowNode, NodeId, Spec, Until},
+    engagement::{
+        Arguments, Blobs, Call, CallOutcome, Documents, Event, NodeSettled, Purpose, State, View, comes_to, opened,
+    },
+    flow::NodeOutcome,
+    tool::Toolbox,
+};
+
+use super::Papers;
+
+/// How a step that has a state was settled otherwise than what was read of it comes to.
+pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, papers: &Papers<'_>) -> Option<String> {
+    let id = &settled.node;
+    if settled.attempt != state.attempt(id) || matches!(settled.outcome, NodeOutcome::NotRun | NodeOutcome::Skipped) {
+        return None;
+    }
+    let (spec, flow) = current(state, papers)?;
+    let documents = Documents::given(state, spec, flow);
+    let node = documents.flow()?.node(id)?;
+    let toolbox = papers.toolbox(&state.opened_on()?)?;
+    toolbox.tool(&node.step.tool)?.state.as_ref()?;
+    // What failed and was put right by what was accepted after it is another matter.
+    let known = state.nodes.get(id);
+    let taken_back = matches!(settled.outcome, NodeOutcome::Undone | NodeOutcome::UndoFailed);
+    if known.is_some() != taken_back || reads(node, "facts") {
+        return None;
+    }
+    let sent = state.act_of(id).is_some_and(|(_, call)| call.refused.is_none());
+    if !sent && node.known_args().is_none() {
+        return None;
+    }
+    let mut gathered = Gathered { state, papers, blobs: Blobs::new() };
+    gathered.of_step(id)?;
+    if reads(node, "steps") {
+        for other in documents.flow()?.nodes.iter().filter(|other| other.id != *id) {
+            gathered.of_step(&other.id)?;
+        }
+    }
+    let view = View { state, documents: &documents, blobs: &gathered.blobs, toolbox: &toolbox };
+    let is = comes_to(&view, node, event.at)?;
+    let word = |outcome: NodeOutcome| to_value(outcome).ok().and_then(|word| Some(word.as_str()?.replace('_', " ")));
+    let (said, comes) = (word(settled.outcome)?, word(is.outcome)?);
+    if is.outcome != settled.outcome {
+        let why = is.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        return Some(format!("step {id} settled as {said}, and what was read comes to {comes}{why}"));
+    }
+    (is.changed && !settled.changed)
+        .then(|| format!("step {id} settled as {said} without a change, and what was read shows one"))
+}
+
+/// The tools and the documents that a record is made from; nothing where not all of them are here, or no step has a state.
+pub(super) fn whole(state: &State, papers: &Papers<'_>) -> Option<(Arc<Toolbox>, Blobs)> {
+    let ((_, spec), (_, flow)) = current(state, papers)?;
+    let toolbox = papers.toolbox(&state.opened_on()?)?;
+    let stated = |node: &FlowNode| toolbox.tool(&node.step.tool).is_some_and(|tool| tool.state.is_some());
+    if !flow.nodes.iter().any(stated) {
+        return None;
+    }
+    // What a step that never ran would have been given is worked out with what is not gathered here.
+    let told = |node: &FlowNode| node.known_args().is_some() || state.act_of(&node.id).is_some();
+    if !flow.nodes.iter().all(told) {
+        return None;
+    }
+    let mut gathered = Gathered { state, papers, blobs: Blobs::new() };
+    for node in &flow.nodes {
+        gathered.of_step(&node.id)?;
+    }
+    for check in &spec.acceptance {
+        for item in 0..u32::try_from(check.items().len()).ok()? {
+            let id = &check.id;
+            gathered.answer(&Purpose::CheckBefore { check: id.clone(), item })?;
+            gathered.answer(&Purpose::CheckAfter { check: id.clone(), item })?;
+        }
+    }
+    for digest in [ArtifactKind::Spec, ArtifactKind::Design].into_iter().filter_map(|kind| state.artifact(kind)) {
+        gathered.blobs.insert(digest, papers.document(&digest)?);
+    }
+    Some((toolbox, gathered.blobs))
+}
+
+type Known<T> = (Digest, Arc<T>);
+
+fn current(state: &State, papers: &Papers<'_>) -> Option<(Known<Spec>, Known<AutomationFlow>)> {
+    let (spec, flow) = (state.artifact(ArtifactKind::Spec)?, state.artifact(ArtifactKind::Flow)?);
+    Some(((spec, papers.spec(&spec)?), (flow, papers.flow(&flow)?)))
+}
+
+/// What calls were given and gave.
+struct Gathered<'a> {
+    state: &'a State,
+    papers: &'a Papers<'a>,
+    blobs: Blobs,
+}
+
+impl Gathered<'_> {
+    /// That of all calls of a step in its attempt; nothing where some of it is not here.
+    fn of_step(&mut self, id: &NodeId) -> Option<()> {
+        let attempt = self.state.attempt(id);
+        let act = |r#try: u32| Purpose::Act { node: id.clone(), attempt, r#try };
+        let acts = self.state.served.range(act(1)..=act(Until::MOST_ATTEMPTS));
+        let mut purposes: Vec<Purpose> = acts.map(|(purpose, _)| purpose.clone()).collect();
+        purposes.extend([
+            Purpose::Recheck { node: id.clone(), attempt },
+            Purpose::ReadBack { node: id.clone(), attempt },
+            Purpose::Verify { node: id.clone(), attempt },
+            Purpose::BeforeUndo { node: id.clone() },
+            Purpose::Undo { node: id.clone() },
+            Purpose::UndoCheck { node: id.clone() },
+            Purpose::Observe { node: id.clone() },
+        ]);
+        purposes.iter().try_for_each(|purpose| self.answer(purpose))
+    }
+
+    /// What the call for a purpose was given and gave, where one was let through.
+    fn answer(&mut self, purpose: &Purpose) -> Option<()> {
+        let Some((_, call)) = self.state.call_for(purpose).filter(|(_, call)| call.refused.is_none()) else {
+            return Some(());
+        };
+        self.args(call)?;
+        let Some(result) = call.result.filter(|_| call.outcome == Some(CallOutcome::Ok)) else { return Some(()) };
+        self.blobs.insert(result, self.papers.answer(self.state, call)?);
+        Some(())
+    }
+
+    fn args(&mut self, call: &Call) -> Option<()> {
+        let Arguments::Sealed(digest) = &call.args else { return Some(()) };
+        let args = opened(self.papers.document(digest)?.as_ref())?;
+        self.blobs.insert(*digest, args);
+        Some(())
+    }
+}
+
+/// Whether what a step says of itself reads a variable.
+fn reads(node: &FlowNode, variable: &str) -> bool {
+    let step = &node.step;
+    let holes = |args: &mut dyn Iterator<Item = &Arg>| {
+        let mut read = args.filter_map(|arg| match arg {
+            Arg::Hole(hole) => Some(&hole.cel),
+            _ => None,
+        });
+        read.any(|cel| cel.variables().contains(variable))
+    };
+    let verify = step.verify.as_ref();
+    let said: [Option<&Expression>; 3] =
+        [step.when.as_ref(), verify.map(|verify| &verify.expect), step.until.as_ref().map(|until| &until.expect)];
+    said.into_iter().flatten().any(|said| said.variables().contains(variable))
+        || holes(&mut step.args.values())
+        || verify.is_some_and(|verify| holes(&mut verify.args.values()))
+}
