@@ -41,7 +41,7 @@ const GENERATION: usize = 1_024;
 /// and parsing what it says is most of that.
 static PARSED: LazyLock<Recent<String, Arc<Program>>> = LazyLock::new(|| Recent::new(GENERATION));
 
-static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
+pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
     // Both are the crate's own and can only clash with each other; a clash would show in every test.
     let _ = environment.add_extension(extensions::strings);
@@ -140,6 +140,10 @@ impl Expression {
     /// The expression as written.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    pub(super) fn tree(&self) -> &IdedExpr {
+        self.program.expression()
     }
 
     /// The variables it reads.

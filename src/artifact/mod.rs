@@ -20,6 +20,7 @@ mod showable;
 mod spec;
 mod step;
 mod template;
+mod unknown;
 pub mod value;
 mod written;
 mod yaml;

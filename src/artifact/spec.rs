@@ -277,6 +277,16 @@ impl Spec {
             if !check.expect.variables().contains("result") {
                 say(format!("acceptance.{at}.expect"), "it does not look at `result`, so it proves nothing".into());
             }
+            if let Some(why) = check.expect.unknown() {
+                say(format!("acceptance.{at}.expect"), why);
+            }
+            let unknown = check.check.args.iter().filter_map(|(name, arg)| match arg {
+                Arg::Hole(hole) => Some((name, hole.cel.unknown()?)),
+                Arg::Literal(_) | Arg::Fill(_) => None,
+            });
+            for (name, why) in unknown {
+                say(format!("acceptance.{at}.check.with.{name}"), why);
+            }
         }
         found
     }

@@ -8,6 +8,7 @@ mod again;
 mod building;
 mod designed;
 mod discovered;
+mod drafted;
 mod drafting;
 mod gone;
 mod granted;
@@ -281,10 +282,10 @@ impl Walk<'_> {
         let mut breaches = rules::breaches(state, event, papers);
         // Where calls went on with other tools than the approved ones, those that are here do not tell.
         let still = self.moved.is_empty();
-        if let Body::Settled(settled) = &event.body
-            && still
-        {
-            breaches.extend(again::came_to(state, event, settled, papers));
+        match &event.body {
+            Body::Settled(settled) if still => breaches.extend(again::came_to(state, event, settled, papers)),
+            Body::Filed(filed) if still => breaches.extend(drafted::otherwise(state, &event.actor, filed, papers)),
+            _ => {}
         }
         let recorded = recorded::filed(state, event, papers, still);
         breaches.extend(recorded.wrong);

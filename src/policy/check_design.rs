@@ -251,6 +251,9 @@ impl<'a> Review<'a> {
         let after = all_needed(step, steps);
         let mut read = BTreeSet::new();
         for expression in read_by(step) {
+            if let Some(why) = expression.unknown() {
+                self.say(path, why);
+            }
             match expression.members_of("steps") {
                 Some(names) => read.extend(names),
                 None => {

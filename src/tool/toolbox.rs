@@ -380,6 +380,9 @@ fn plain_name(name: &str) -> bool {
 
 /// Says so if the expression reads a document variable that is not allowed here.
 fn only_reads(expression: &Expression, allowed: &[&str]) -> Option<String> {
+    if let Some(why) = expression.unknown() {
+        return Some(why);
+    }
     let outer = ["inputs", "facts", "item", "steps", "result", "args", "before", "left"];
     let wrong = expression
         .variables()

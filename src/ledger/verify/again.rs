@@ -38,7 +38,7 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
     if !sent && node.known_args().is_none() {
         return None;
     }
-    let mut gathered = Gathered { state, papers, blobs: Blobs::new() };
+    let mut gathered = Gathered::new(state, papers);
     gathered.of_step(id)?;
     if reads(node, "steps") {
         for other in documents.flow()?.nodes.iter().filter(|other| other.id != *id) {
@@ -59,7 +59,9 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
 
 /// The tools and the documents that a record is made from; nothing where not all of them are here, or no step has a state.
 pub(super) fn whole(state: &State, papers: &Papers<'_>) -> Option<(Arc<Toolbox>, Blobs)> {
-    let ((_, spec), (_, flow)) = current(state, papers)?;
+    let (spec, flow) = current(state, papers)?;
+    let documents = Documents::given(state, spec, flow);
+    let (spec, flow) = (documents.spec()?, documents.flow()?);
     let toolbox = papers.toolbox(&state.opened_on()?)?;
     let stated = |node: &FlowNode| toolbox.tool(&node.step.tool).is_some_and(|tool| tool.state.is_some());
     if !flow.nodes.iter().any(stated) {
@@ -70,7 +72,7 @@ pub(super) fn whole(state: &State, papers: &Papers<'_>) -> Option<(Arc<Toolbox>,
     if !flow.nodes.iter().all(told) {
         return None;
     }
-    let mut gathered = Gathered { state, papers, blobs: Blobs::new() };
+    let mut gathered = Gathered::new(state, papers);
     for node in &flow.nodes {
         gathered.of_step(&node.id)?;
     }
@@ -95,13 +97,23 @@ fn current(state: &State, papers: &Papers<'_>) -> Option<(Known<Spec>, Known<Aut
 }
 
 /// What calls were given and gave.
-struct Gathered<'a> {
+pub(super) struct Gathered<'a> {
     state: &'a State,
     papers: &'a Papers<'a>,
     blobs: Blobs,
 }
 
-impl Gathered<'_> {
+impl<'a> Gathered<'a> {
+    /// Nothing yet.
+    pub(super) fn new(state: &'a State, papers: &'a Papers<'a>) -> Self {
+        Self { state, papers, blobs: Blobs::new() }
+    }
+
+    /// All of it.
+    pub(super) fn done(self) -> Blobs {
+        self.blobs
+    }
+
     /// That of all calls of a step in its attempt; nothing where some of it is not here.
     fn of_step(&mut self, id: &NodeId) -> Option<()> {
         let attempt = self.state.attempt(id);
@@ -121,7 +133,7 @@ impl Gathered<'_> {
     }
 
     /// What the call for a purpose was given and gave, where one was let through.
-    fn answer(&mut self, purpose: &Purpose) -> Option<()> {
+    pub(super) fn answer(&mut self, purpose: &Purpose) -> Option<()> {
         let Some((_, call)) = self.state.call_for(purpose).filter(|(_, call)| call.refused.is_none()) else {
             return Some(());
         };

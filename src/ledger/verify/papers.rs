@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{AutomationFlow, Digest, Spec, canonical, digest_bytes},
-    engagement::{Call, State, opened},
+    engagement::{Call, RequestDocument, State, opened},
     policy::CatalogDigests,
     tool::Toolbox,
 };
@@ -100,6 +100,11 @@ impl<'a> Papers<'a> {
     pub(super) fn answer(&self, state: &State, call: &Call) -> Option<Arc<Value>> {
         let stored = self.document(&call.result?)?;
         if state.requested.seal.is_some() { opened(&stored) } else { Some(stored) }
+    }
+
+    /// The request of an engagement.
+    pub(super) fn request(&self, digest: &Digest) -> Option<Arc<RequestDocument>> {
+        RequestDocument::deserialize(self.document(digest)?.as_ref()).ok().map(Arc::new)
     }
 
     /// The arguments in a sealed document.

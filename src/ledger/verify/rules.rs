@@ -167,6 +167,17 @@ fn by_another(event: &Event) -> Option<String> {
             (Purpose::Proposed { .. }, Actor::Person(_)) => return None,
             _ => (Actor::Agent(refused.agent), format!("{} refused", refused.call)),
         },
+        // People write specs and designs, and nothing else.
+        Body::Filed(filed) => match (filed.artifact, &event.actor) {
+            (ArtifactKind::Spec | ArtifactKind::Design, Actor::Person(_)) => return None,
+            (ArtifactKind::Spec, _) => (Actor::Agent(Agent::Requirements), "spec.yaml filed".to_owned()),
+            (artifact @ (ArtifactKind::Discovery | ArtifactKind::Design), _) => {
+                (Actor::Agent(Agent::Design), format!("{artifact} filed"))
+            }
+            (ArtifactKind::Flow, _) => (Actor::Agent(Agent::Build), "automation.flow filed".to_owned()),
+            // What does not reconcile is said where records are looked at.
+            (ArtifactKind::Record, _) => return None,
+        },
         Body::Finished(finished) => (Actor::Program, format!("the outcome of {}", finished.call)),
         Body::Settled(settled) => (Actor::Program, format!("what step {} came to", settled.node)),
         Body::Void(void) => (Actor::Program, format!("{} called void", void.call)),

@@ -1,0 +1,95 @@
+//! What was drafted without a model is drafted again: the spec from the request, the discovery report from what was read, the
+//! design from both. Where a result was left out or redacted, or other tools were used since, that part is not.
+
+use serde::Deserialize;
+
+use crate::{
+    agent::{draft_design, draft_discovery, draft_spec},
+    artifact::{AcceptanceReading, ArtifactKind, DiscoveryReport, SolutionDesign},
+    engagement::{Actor, ArtifactFiled, Blobs, Documents, Purpose, State, View},
+};
+
+use super::{Papers, again::Gathered};
+
+/// How what was filed is not what the same drafter gives.
+pub(super) fn otherwise(state: &State, actor: &Actor, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
+    if state.requested.model || !matches!(actor, Actor::Agent(_)) {
+        return None;
+    }
+    let what = match filed.artifact {
+        ArtifactKind::Spec => spec(state, filed, papers),
+        ArtifactKind::Discovery => report(state, filed, papers),
+        ArtifactKind::Design => design(state, filed, papers),
+        ArtifactKind::Flow | ArtifactKind::Record => None,
+    }?;
+    Some(format!("{} filed that is not what its request and what was read give: {what}", filed.artifact))
+}
+
+fn spec(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
+    let (of, said) = (state.requested.request, papers.spec(&filed.digest)?);
+    let is = draft_spec(papers.request(&of)?.as_ref(), of).ok()?;
+    (is != *said).then(|| "another spec".into())
+}
+
+fn report(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
+    let said = DiscoveryReport::deserialize(papers.document(&filed.digest)?.as_ref()).ok()?;
+    let toolbox = papers.toolbox(&state.opened_on()?)?;
+    let (documents, blobs) = read(state, papers)?;
+    let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
+    let (spec, digest) = (documents.spec()?, state.artifact(ArtifactKind::Spec)?);
+    let is = draft_discovery(&view, spec, digest).ok()?;
+    let word = |report: &DiscoveryReport| serde_json::to_value(report.verdict).ok()?.as_str().map(str::to_owned);
+    let held = |readings: &[AcceptanceReading]| -> Vec<_> {
+        readings.iter().map(|said| (said.check.clone(), said.holds, said.calls.clone())).collect()
+    };
+    // The record that it starts from does not lie beside it.
+    let drifts = documents.request()?.baseline.is_none();
+    if said.verdict != is.verdict {
+        return Some(format!("it says {}, and what was read comes to {}", word(&said)?, word(&is)?));
+    }
+    let differs = [
+        ("what was read", said.reads != is.reads),
+        ("what the checks showed", held(&said.acceptance) != held(&is.acceptance)),
+        ("what drifted", drifts && said.drift != is.drift),
+    ];
+    differs.into_iter().find(|(_, differs)| *differs).map(|(what, _)| what.into())
+}
+
+fn design(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
+    let said = SolutionDesign::deserialize(papers.document(&filed.digest)?.as_ref()).ok()?;
+    let toolbox = papers.toolbox(&state.opened_on()?)?;
+    let (documents, blobs) = read(state, papers)?;
+    let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
+    let (spec, report) = (state.artifact(ArtifactKind::Spec)?, state.artifact(ArtifactKind::Discovery)?);
+    let is = draft_design(&view, documents.spec()?, spec, report).ok()?;
+    let differs = [
+        ("its steps", said.steps != is.steps),
+        ("which step each check shows", said.acceptance != is.acceptance),
+        ("its decisions", said.decisions != is.decisions),
+        ("its components", said.components != is.components),
+        ("its inputs", said.inputs != is.inputs),
+    ];
+    differs.into_iter().find(|(_, differs)| *differs).map(|(what, _)| what.into())
+}
+
+/// What was read before the design, with the current documents; nothing where not all of it is here.
+fn read(state: &State, papers: &Papers<'_>) -> Option<(Documents, Blobs)> {
+    let mut gathered = Gathered::new(state, papers);
+    let before = |purpose: &&Purpose| {
+        matches!(
+            purpose,
+            Purpose::Discover { .. } | Purpose::CheckBefore { .. } | Purpose::Baseline { .. } | Purpose::Find { .. }
+        )
+    };
+    for purpose in state.served.keys().filter(before) {
+        gathered.answer(purpose)?;
+    }
+    let mut blobs = gathered.done();
+    let artifacts = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design];
+    for digest in artifacts.into_iter().filter_map(|kind| state.artifact(kind)).chain([state.requested.request]) {
+        blobs.insert(digest, papers.document(&digest)?);
+    }
+    let mut documents = Documents::default();
+    documents.refresh(state, &blobs).ok()?;
+    Some((documents, blobs))
+}
