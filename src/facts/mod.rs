@@ -17,6 +17,6 @@ pub use signers::{
     AllowedSigners, NAMESPACES, SignerLine, SignersProblem, TRUST_NAMESPACE, fingerprint, key_of, line_for, usable,
 };
 pub use summary::{
-    Facts, Risk, ToolFacts, flow_facts, listed_facts, spec_facts, unproven_of, unproven_undos, with_flow,
+    Facts, Risk, ToolFacts, flow_facts, listed_facts, risk, spec_facts, unproven_of, unproven_undos, with_flow,
 };
 pub use trust::{AUTONOMOUS, STAGES, Scope, Trust};

@@ -215,7 +215,8 @@ fn close(mut facts: Facts, inventory: &Inventory) -> Facts {
     facts
 }
 
-fn risk(facts: &Facts) -> Risk {
+/// What may go wrong at most, by the rest of the facts.
+pub fn risk(facts: &Facts) -> Risk {
     if facts.destructive > 0 || !facts.irreversible.is_empty() {
         Risk::High
     } else if facts.unlisted_targets || facts.targets.len() as u64 + facts.may_find > FEW_TARGETS {

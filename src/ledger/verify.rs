@@ -10,6 +10,7 @@ mod designed;
 mod discovered;
 mod drafted;
 mod drafting;
+mod finds;
 mod gone;
 mod granted;
 mod grounds;
@@ -72,6 +73,7 @@ pub fn verify_against(
         ruled: Vec::new(),
         bare: Vec::new(),
         moved: Vec::new(),
+        changed_since: Vec::new(),
         loosened: Vec::new(),
         once_barred: Vec::new(),
         barred: BTreeSet::new(),
@@ -119,6 +121,8 @@ struct Walk<'a> {
     bare: Vec<String>,
     /// The calls that were decided on other tools or targets than were approved.
     moved: Vec<String>,
+    /// The changes that were decided when files were not those of the question any more.
+    changed_since: Vec<String>,
     /// The questions that need no signature, where gate 1 did.
     loosened: Vec<String>,
     /// The answers of people whom an earlier question let answer nothing.
@@ -223,7 +227,7 @@ impl Walk<'_> {
         }
         self.documents(&event, place);
         self.more += drop_after_the_first(&mut self.problems);
-        if let Some(digest) = self.gone.note(&event, &self.papers) {
+        if let Some(digest) = self.gone.note(&event, self.state.as_ref(), &self.papers) {
             self.problem(place, format!("says that {digest} was destroyed, and it is here"));
         }
         if !self.broken {
@@ -302,6 +306,7 @@ impl Walk<'_> {
             Body::Allowed(allowed) => {
                 self.ruled.extend(granted::on_a_rule(allowed));
                 self.moved.extend(grounds::moved(state, allowed, papers));
+                self.changed_since.extend(grounds::changed_since(state, allowed, papers));
             }
             Body::Asked(asked) => {
                 let loosened = grounds::loosened(state, asked, papers);
@@ -339,6 +344,8 @@ impl Walk<'_> {
         self.notes.extend(list(one, ["question", "questions"], &self.bare));
         let one = "on other tools or targets than were approved, to look at what was done, take it back or clear up";
         self.notes.extend(list(one, ["call", "calls"], &self.moved));
+        let one = "after files changed since its question, with the tools and targets that were approved";
+        self.notes.extend(list(one, ["change", "changes"], &self.changed_since));
         let one = "by somebody whom an earlier question barred from it";
         self.notes.extend(list(one, ["answer", "answers"], &self.once_barred));
         let one = "on a name alone, where gate 1 needed a signature";

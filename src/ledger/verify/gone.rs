@@ -8,7 +8,7 @@
 use crate::{
     artifact::Digest,
     engagement::{Actor, Body, Event, Redacted, State},
-    facts::People,
+    facts::{People, Role},
 };
 
 use super::{
@@ -33,10 +33,12 @@ struct Redaction {
 
 impl Gone {
     /// Takes note of what an event says was destroyed; the answer is the first document that is here all the same.
-    pub(super) fn note(&mut self, event: &Event, papers: &Papers<'_>) -> Option<Digest> {
+    pub(super) fn note(&mut self, event: &Event, state: Option<&State>, papers: &Papers<'_>) -> Option<Digest> {
         let Body::Redacted(redacted) = &event.body else { return None };
         let Redacted { destroyed, reason, role, .. } = redacted;
         let told = if papers.bytes(&redacted.people).is_some() { "" } else { ", taken as told" };
+        let unknown = state.is_some_and(|state| without_the_role(state, &event.actor, *role, papers));
+        let told = if unknown { ", WHO HAS NOT THAT ROLE in the people of its questions" } else { told };
         let said = format!("redacted at event {}, by {} in the role {role}{told} ({reason})", event.seq, event.actor);
         self.redactions.push(Redaction { said, destroyed: destroyed.clone() });
         destroyed.iter().find(|digest| !matches!(papers.here(digest), Here::Missing)).copied()
@@ -61,6 +63,14 @@ impl Gone {
         }
         (problems, notes)
     }
+}
+
+/// Whether somebody has a role in the people of none of the questions that were answered, where those are here: people
+/// change, and whoever does this may bring people of their own.
+fn without_the_role(state: &State, actor: &Actor, role: Role, papers: &Papers<'_>) -> bool {
+    let Actor::Person(identity) = actor else { return false };
+    let mut asked = state.answers.iter().filter_map(|(.., answered)| papers.grounds(&answered.request)).peekable();
+    asked.peek().is_some() && asked.all(|grounds| !grounds.people.roles(identity).contains(&role))
 }
 
 /// What is wrong with a redaction after `state`: it is of a closed engagement, by somebody who could, and of nothing but

@@ -14,21 +14,21 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{Agent, ArtifactKind, AutomationFlow, Digest, Grant, Spec, ToolName},
     engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, Event, GateState, Purpose, State},
-    facts::{Facts, Inventory, People, Role, Target, ToolFacts, flow_facts, listed_facts, unproven_of},
+    facts::{Facts, Inventory, People, Role, Target, ToolFacts, flow_facts, listed_facts, risk, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
     tool::{Args, Effect, Tool},
 };
 
-use super::{Papers, steps};
+use super::{Papers, finds, steps};
 
 /// What a question was decided on.
 pub(super) struct Grounds {
-    people: People,
+    pub(super) people: People,
     /// A tool that the spec grants and no manifest has is nothing.
     tools: BTreeMap<ToolName, Option<DefinedTool>>,
     /// The targets that it names, and no others.
     pub(super) inventory: Inventory,
-    approved_on: ApprovedOn,
+    pub(super) approved_on: ApprovedOn,
     decided_on: CatalogDigests,
     pub(super) facts: Facts,
     flow: Option<Digest>,
@@ -81,7 +81,9 @@ impl Grounds {
             self.approved_on.targets.contains_key(&target.name) || self.facts.targets.contains(&target.name)
         };
         let listed = self.inventory.targets.iter().filter(reached).map(|target| &target.environment);
-        listed.chain(&self.approved_on.environments)
+        // Until they are found, targets may be wherever reads may find them.
+        let open = self.approved_on.found_by.iter().filter(|_| self.approved_on.found.is_none());
+        listed.chain(&self.approved_on.environments).chain(open.map(|by| &by.within.environment))
     }
 
     /// As much of a tool as facts follow from.
@@ -163,7 +165,8 @@ pub(super) fn asked(state: &State, asked: &Asked, papers: &Papers<'_>) -> Vec<St
         let flow = (*about != About::Gate1).then_some(flow.as_deref());
         let why = rests_on_less(&grounds, &spec)
             .or_else(|| told_otherwise(&grounds, &spec, flow))
-            .or_else(|| rests_on_another(state, asked, &grounds, papers));
+            .or_else(|| rests_on_another(state, asked, &grounds, papers))
+            .or_else(|| finds::asked(state, asked, &grounds, papers));
         found.extend(why.map(|why| format!("a question about {about} {why}")));
     }
     found
@@ -195,6 +198,24 @@ pub(super) fn moved(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -
     }
     let still = at_call(state, papers)?.still(papers.catalog(&allowed.decided_on));
     (!still).then(|| format!("{} ({})", allowed.call, allowed.purpose.words()))
+}
+
+/// A change that was decided when the files as a whole were not those of its question any more. It is held to the tools and
+/// targets that were approved all the same; which rules spoke is another matter.
+pub(super) fn changed_since(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option<String> {
+    allowed.counts.as_ref()?;
+    let grounds = at_call(state, papers)?;
+    let (then, now) = (&grounds.decided_on, papers.catalog(&allowed.decided_on)?);
+    // What reads found is in the inventory of whoever decides, and was not when gate 1 was asked about.
+    let targets = grounds.approved_on.found_by.is_empty() && then.inventory != now.inventory;
+    let files = [
+        ("manifests", then.tools != now.tools),
+        ("targets", targets),
+        ("people", then.people != now.people),
+        ("policies", then.policies != now.policies),
+    ];
+    let files: Vec<&str> = files.into_iter().filter(|(_, differ)| *differ).map(|(file, _)| file).collect();
+    (!files.is_empty()).then(|| format!("{} ({})", allowed.call, files.join(", ")))
 }
 
 /// What of a spec a question does not rest on.
@@ -234,7 +255,18 @@ fn follows<'a>(
             is.targets.retain(|name| told.unlisted_targets || reach.unlisted_targets || reach.targets.contains(name));
         }
     }
-    // What reads find, and may still find, only the whole inventory knows.
+    // What reads may still find counts as the worst that it may be; which other reads there are the whole inventory knows.
+    let open = finds && flow.is_none() && grounds.approved_on.found.is_none();
+    let within = grounds.approved_on.found_by.iter().filter(|_| open);
+    is.environments.extend(within.clone().map(|by| by.within.environment.clone()));
+    let most: u64 = within.map(|by| u64::from(by.at_most)).sum();
+    if finds && flow.is_none() {
+        is.may_find = told.may_find.max(most);
+        is.risk = risk(&is);
+        if is.environments.is_subset(&told.environments) {
+            is.environments.clone_from(&told.environments);
+        }
+    }
     let differs = |what: &'static str, differs: bool| differs.then_some(what);
     let reached = if grounds.approved_on.unlisted_targets {
         // Of a target that could not be listed no entry is here; it is in one of the inventory's environments.
@@ -242,14 +274,14 @@ fn follows<'a>(
     } else {
         is.environments != told.environments
     };
-    let listed = !finds && (reached || is.targets != told.targets || is.may_find != told.may_find);
+    let listed = reached || is.targets != told.targets || is.may_find != told.may_find;
     let what = differs("the targets and environments", listed)
         .or(differs("whether all targets are listed", is.unlisted_targets != told.unlisted_targets))
         .or(differs("whether all targets are listed", unlisted != grounds.approved_on.unlisted_targets))
         .or(differs("how much is changed", is.writes != told.writes || is.destructive != told.destructive))
         .or(differs("what cannot be taken back", is.irreversible != told.irreversible))
         .or(differs("whether all of it is simulated", is.simulated != told.simulated))
-        .or(differs("the risk", !finds && is.risk != told.risk))?;
+        .or(differs("the risk", is.risk != told.risk))?;
     Some(format!("that says otherwise than its spec, flow, tools and targets: {what}"))
 }
 
@@ -311,7 +343,11 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
         return Some(format!("for the {} agent, which only reads, with `{name}`", allowed.agent));
     }
     let entry = |name: &str| grounds.approved_on.entry(&grounds.inventory, name);
-    if entry(&allowed.target).is_none() && as_asked && !grounds.reaches_others() {
+    if let Some(why) = finds::read_otherwise(allowed, &grounds, papers) {
+        return Some(why);
+    }
+    let nowhere = || finds::nowhere(state, &allowed.target, &grounds, papers);
+    if entry(&allowed.target).is_none() && as_asked && (!grounds.reaches_others() || nowhere()) {
         return Some(format!("on `{}`, which its approval does not rest on", allowed.target));
     }
     let given = steps::given(&allowed.args, papers)?;
