@@ -59,11 +59,14 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     })
 }
 
-/// What a step comes to by what was read of it, or its taking back where it was settled before; nothing where more is to be
-/// read, called or asked first.
-pub fn comes_to(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Option<NodeSettled> {
-    let settled = view.state.nodes.contains_key(&node.id);
-    let next = if settled { undo::undo(view, node, now) } else { run(view, node, now) };
+/// What a step comes to by what was read of it: when it was called, when it was called again for it to be put right, or when
+/// it was taken back. Nothing where more is to be read, called or asked first.
+pub fn comes_to(view: &View<'_>, node: &FlowNode, put_right: bool, now: Timestamp) -> Option<NodeSettled> {
+    let next = match view.state.nodes.contains_key(&node.id) {
+        false => run(view, node, now),
+        true if put_right => considered::next(view, true, now)?,
+        true => undo::undo(view, node, now),
+    };
     match next {
         Ok(Next::Settle(settled)) => Some(settled),
         _ => None,

@@ -289,6 +289,7 @@ impl Walk<'_> {
         match &event.body {
             Body::Settled(settled) if still => breaches.extend(again::came_to(state, event, settled, papers)),
             Body::Filed(filed) if still => breaches.extend(drafted::otherwise(state, &event.actor, filed, papers)),
+            Body::Asked(asked) if still => breaches.extend(drafted::flow(state, asked, papers)),
             _ => {}
         }
         let recorded = recorded::filed(state, event, papers, still);

@@ -28,10 +28,10 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
     let node = documents.flow()?.node(id)?;
     let toolbox = papers.toolbox(&state.opened_on()?)?;
     toolbox.tool(&node.step.tool)?.state.as_ref()?;
-    // What failed and was put right by what was accepted after it is another matter.
     let known = state.nodes.get(id);
     let taken_back = matches!(settled.outcome, NodeOutcome::Undone | NodeOutcome::UndoFailed);
-    if known.is_some() != taken_back || reads(node, "facts") {
+    let put_right = known.is_some() && settled.outcome == NodeOutcome::Done;
+    if known.is_some() != (taken_back || put_right) || reads(node, "facts") {
         return None;
     }
     let sent = state.act_of(id).is_some_and(|(_, call)| call.refused.is_none());
@@ -46,7 +46,12 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
         }
     }
     let view = View { state, documents: &documents, blobs: &gathered.blobs, toolbox: &toolbox };
-    let is = comes_to(&view, node, event.at)?;
+    let is = comes_to(&view, node, put_right, event.at);
+    if put_right {
+        let shown = is.is_some_and(|is| is.node == *id && is.outcome == NodeOutcome::Done);
+        return (!shown).then(|| format!("step {id} done after it failed, and what was read does not show it"));
+    }
+    let is = is?;
     let word = |outcome: NodeOutcome| to_value(outcome).ok().and_then(|word| Some(word.as_str()?.replace('_', " ")));
     let (said, comes) = (word(settled.outcome)?, word(is.outcome)?);
     if is.outcome != settled.outcome {
@@ -124,6 +129,7 @@ impl<'a> Gathered<'a> {
             Purpose::Recheck { node: id.clone(), attempt },
             Purpose::ReadBack { node: id.clone(), attempt },
             Purpose::Verify { node: id.clone(), attempt },
+            Purpose::LookAgain { node: id.clone(), attempt },
             Purpose::BeforeUndo { node: id.clone() },
             Purpose::Undo { node: id.clone() },
             Purpose::UndoCheck { node: id.clone() },

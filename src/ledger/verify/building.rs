@@ -1,12 +1,10 @@
 //! What a reader of the chain relies on about what is built: it is what gate 2 was approved on, but for what the build
 //! agent filled into the holes that were left to it, and for the deviations that were accepted, each said on the chain.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, FlowDeviation, NodeId, digest_of},
+    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, Digest, Fill, FlowDeviation, FlowNode, NodeId, digest_of},
     engagement::{
         Actor, ArtifactFiled, CallAllowed, CallWanted, Considered, DeviationFound, Gate, GateState, HolesFilled,
         Purpose, State, Wanted,
@@ -131,16 +129,13 @@ fn off_flow(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> Option
 }
 
 /// What runs is what gate 2 was approved on, and whatever is not was filled in or accepted.
-pub(super) fn flow(
-    state: &State,
-    filed: &ArtifactFiled,
-    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
-    flow: &dyn Fn(&Digest) -> Option<Arc<AutomationFlow>>,
-) -> Vec<String> {
+pub(super) fn flow(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Vec<String> {
     let GateState::Open { request, .. } = &state.gate2 else { return Vec::new() };
+    let document = |digest: &Digest| papers.document(digest);
+    let toolbox = papers.toolbox(request);
     let approved = document(request).filter(|_| filed.artifact == ArtifactKind::Flow);
     let Some(approved) = approved.as_ref().and_then(|request| request.get("flow")) else { return Vec::new() };
-    let built = flow(&filed.digest);
+    let built = papers.flow(&filed.digest);
     // As it stands it is what was approved where nothing was filled in and nothing is otherwise.
     let bare = match &built {
         Some(flow) if !flow.deviations.is_empty() || has_holes(flow) => digest_of(&flow.as_approved()),
@@ -156,15 +151,21 @@ pub(super) fn flow(
     }
     let Some(built) = built else { return found };
     let said = state.filling.as_ref();
-    for ((step, argument), hole) in built.holes() {
+    for (node, argument, hole) in built.nodes.iter().filter(|node| node.skipped.is_none()).flat_map(filled_in) {
+        let step = &node.step.id;
         let of = |filling: &HolesFilled| {
-            let value = filling.filled.iter().find(|hole| hole.step == step && hole.argument == argument);
+            let value = filling.filled.iter().find(|hole| hole.step == *step && hole.argument == *argument);
             value.map(|value| (value.value.clone(), value.because.clone()))
         };
         let filled = hole.filled.as_ref().map(|filled| (filled.value.clone(), filled.because.clone()));
         if filled.is_none() || said.and_then(of) != filled {
             found.push(format!("{what} in which `{argument}` of step {step} is not what the build agent filled in"));
         }
+        let schema = toolbox.as_ref().and_then(|toolbox| toolbox.tool(&node.step.tool)?.args.properties.get(argument));
+        let beyond = schema.zip(filled).and_then(|(schema, (value, _))| hole.check(&value, schema).err());
+        found.extend(beyond.map(|why| {
+            format!("{what} in which `{argument}` of step {step} is not what gate 2 left to be filled in: {why}")
+        }));
     }
     for deviation in &built.deviations {
         let wants = said.map(|said| said.wants.as_slice()).unwrap_or_default();
@@ -179,7 +180,15 @@ pub(super) fn flow(
 }
 
 fn has_holes(flow: &AutomationFlow) -> bool {
-    flow.nodes.iter().flat_map(|node| node.step.args.values()).any(|arg| matches!(arg, Arg::Fill(_)))
+    flow.nodes.iter().any(|node| filled_in(node).next().is_some())
+}
+
+/// The arguments of a step that were left to be filled in.
+fn filled_in(node: &FlowNode) -> impl Iterator<Item = (&FlowNode, &String, &Fill)> {
+    node.step.args.iter().filter_map(move |(name, arg)| match arg {
+        Arg::Fill(fill) => Some((node, name, fill.as_ref())),
+        Arg::Literal(_) | Arg::Hole(_) => None,
+    })
 }
 
 /// Whether a step is otherwise in nothing but what was accepted.

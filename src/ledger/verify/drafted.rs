@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::{
     agent::{draft_design, draft_discovery, draft_spec},
     artifact::{AcceptanceReading, ArtifactKind, DiscoveryReport, SolutionDesign},
-    engagement::{Actor, ArtifactFiled, Blobs, Documents, Purpose, State, View},
+    engagement::{About, Actor, ArtifactFiled, Asked, Blobs, Documents, Purpose, State, View},
 };
 
 use super::{Papers, again::Gathered};
@@ -72,13 +72,31 @@ fn design(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<S
     differs.into_iter().find(|(_, differs)| *differs).map(|(what, _)| what.into())
 }
 
+/// How the flow that gate 2 is asked about is not the one of the design, with the states that were read.
+pub(super) fn flow(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> {
+    let grounds = papers.grounds(&asked.request).filter(|_| asked.about == About::Gate2)?;
+    let (said, toolbox) = (grounds.flow(papers)?, papers.toolbox(&asked.request)?);
+    let (documents, blobs) = read(state, papers)?;
+    let is = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox }.preview().ok()?;
+    if is == *said {
+        return None;
+    }
+    let steps = said.nodes.iter().zip(&is.nodes).find(|(said, is)| said != is);
+    let at = steps.map_or_else(|| "another number of steps".into(), |(said, _)| format!("step {}", said.id));
+    Some(format!("a question about {} on another flow than its design and what was read give: {at}", asked.about))
+}
+
 /// What was read before the design, with the current documents; nothing where not all of it is here.
 fn read(state: &State, papers: &Papers<'_>) -> Option<(Documents, Blobs)> {
     let mut gathered = Gathered::new(state, papers);
     let before = |purpose: &&Purpose| {
         matches!(
             purpose,
-            Purpose::Discover { .. } | Purpose::CheckBefore { .. } | Purpose::Baseline { .. } | Purpose::Find { .. }
+            Purpose::Discover { .. }
+                | Purpose::CheckBefore { .. }
+                | Purpose::Baseline { .. }
+                | Purpose::Find { .. }
+                | Purpose::Before { .. }
         )
     };
     for purpose in state.served.keys().filter(before) {

@@ -19,7 +19,7 @@ use super::{Papers, building, designed, discovered, drafting, gone, granted, gro
 
 /// What is wrong with an event after `state`.
 pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec<String> {
-    let (document, flow) = (&|digest: &Digest| papers.document(digest), &|digest: &Digest| papers.flow(digest));
+    let document = &|digest: &Digest| papers.document(digest);
     let mut found = Vec::new();
     if state.closed.is_some() && !matches!(event.body, Body::Retried(_) | Body::Redacted(_)) {
         found.push(format!("{} after the engagement was closed", event.body.kind()));
@@ -38,7 +38,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             found.extend(filed_on(state, filed));
             found.extend(drafting::filed(state, &event.actor, filed));
             found.extend(discovered::filed(state, filed, papers));
-            found.extend(building::flow(state, filed, document, flow));
+            found.extend(building::flow(state, filed, papers));
             found.extend(flow_of_design(state, filed, papers));
             let unread = |digest: &Digest| document(digest).is_some() && papers.spec(digest).is_none();
             if filed.artifact == ArtifactKind::Spec && unread(&filed.digest) {

@@ -68,7 +68,10 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
         | Purpose::ReadBack { node: id, .. }
         | Purpose::BeforeUndo { node: id }
         | Purpose::UndoCheck { node: id }
-        | Purpose::Observe { node: id } => {
+        | Purpose::LookAgain { node: id, .. }
+        | Purpose::Observe { node: id }
+            if !again_by_its_check(allowed, node(id)) =>
+        {
             let before = node(id).and_then(|node| node.before.as_ref());
             let first = before.and_then(|before| state.calls.get(&before.call));
             let first = first.or_else(|| looked(state, id));
@@ -76,7 +79,7 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
                 found.push(format!("{call} allowed to {}, and it reads something else", allowed.purpose.words()));
             }
         }
-        Purpose::Verify { node: id, .. } => {
+        Purpose::Verify { node: id, .. } | Purpose::LookAgain { node: id, .. } => {
             let otherwise = node(id).is_some_and(|node| checks_otherwise(state, node, allowed, papers));
             if otherwise {
                 found.push(format!("{call} allowed to {}, and it reads something else", allowed.purpose.words()));
@@ -111,6 +114,12 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
         _ => {}
     }
     found
+}
+
+/// Whether a step that failed is looked at again with its own check, and not where its state is read.
+fn again_by_its_check(allowed: &CallAllowed, node: Option<&FlowNode>) -> bool {
+    let own = node.is_some_and(|node| node.step.verify.is_some());
+    own && matches!(allowed.purpose, Purpose::LookAgain { .. })
 }
 
 /// Whether a step is checked with another tool than it says, or with another argument as far as that can be told here.
