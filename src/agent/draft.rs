@@ -21,6 +21,7 @@ use super::{
     blueprint::drift,
     build, capability, failed,
     turn::Desk,
+    written,
 };
 
 /// A draft that can be filed.
@@ -51,11 +52,9 @@ pub(super) fn read(desk: &Desk<'_>, kind: ArtifactKind, text: &str) -> Result<Dr
     }
 }
 
-fn spec(desk: &Desk<'_>, mut map: Map<String, Value>) -> Result<Draft, Wrong> {
+fn spec(desk: &Desk<'_>, map: Map<String, Value>) -> Result<Draft, Wrong> {
     let baseline = desk.view.documents.request().and_then(|request| request.baseline);
-    map.insert("request".into(), json!(desk.view.state.requested.request));
-    map.insert("baseline".into(), json!(baseline));
-    let spec: Spec = document(ArtifactKind::Spec, map)?;
+    let spec = written::spec(map, desk.view.state.requested.request, baseline)?;
     let problems = spec_problems(&spec, desk.catalog);
     if problems.is_empty() { Ok(Draft::Spec(Box::new(spec))) } else { Err(Wrong::invalid(problems)) }
 }
@@ -212,15 +211,12 @@ fn acceptance(desk: &Desk<'_>, readings: &[AcceptanceReading]) -> Vec<(Finding, 
     readings.iter().filter_map(finding).collect()
 }
 
-fn design(desk: &Desk<'_>, mut map: Map<String, Value>) -> Result<Draft, Wrong> {
+fn design(desk: &Desk<'_>, map: Map<String, Value>) -> Result<Draft, Wrong> {
     let state = desk.view.state;
     let missing = || Wrong::Malformed("there is no approved spec and report to design from".into());
     let spec = desk.view.documents.spec().ok_or_else(missing)?;
-    map.insert("kind".into(), json!("design"));
-    map.insert("spec".into(), json!(state.artifact(ArtifactKind::Spec).ok_or_else(missing)?));
-    map.insert("discovery".into(), json!(state.artifact(ArtifactKind::Discovery).ok_or_else(missing)?));
-    map.insert("inputs".into(), Value::Object(spec.inputs.clone()));
-    let design: SolutionDesign = document(ArtifactKind::Design, map)?;
+    let of = |kind: ArtifactKind| state.artifact(kind).ok_or_else(missing);
+    let design = written::design(map, of(ArtifactKind::Spec)?, of(ArtifactKind::Discovery)?, &spec.inputs)?;
     let facts = desk.view.documents.facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
     let mut problems = design_problems(&design, spec, desk.catalog);
     if !desk.prompts.builds() {

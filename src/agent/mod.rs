@@ -20,12 +20,17 @@ mod shaping;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod written;
 
 pub use blueprint::{DraftError, draft_design, draft_discovery, draft_spec};
 pub use draft::Draft;
 pub use form::{Form, Taken, kind_words};
 pub use nearest::{Near, clearly, nearest};
+pub use offer::{ASK, READ_RESULT};
 pub use prompt::{Prompt, PromptError, Prompts};
 pub use shape::{expected_steps, so_far};
 pub use shaping::{Shaped, Shaping};
 pub use turn::{Asking, Desk, Move, TurnError, next_move};
+pub use written::{
+    WrittenRead, WrittenReport, says_considered, says_filled, written_design, written_report, written_spec,
+};

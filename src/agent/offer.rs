@@ -15,9 +15,9 @@ use crate::{
 use super::turn::Desk;
 
 /// The tool with which the requester is asked.
-pub(super) const ASK: &str = "ask";
+pub const ASK: &str = "ask";
 /// The tool with which the rest of a long result is read; no call of a server.
-pub(super) const READ_RESULT: &str = "read_result";
+pub const READ_RESULT: &str = "read_result";
 
 /// What the agent that drafts `kind` is offered.
 pub(super) fn offers(desk: &Desk<'_>, kind: ArtifactKind) -> Vec<ToolOffer> {

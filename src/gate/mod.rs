@@ -56,6 +56,7 @@ pub use changes::what_changed;
 pub use found::found_words;
 pub use leaving::Endpoint;
 pub use proof::proof_sections;
+pub use question::said;
 pub use render::{Style, render, rows};
 pub use screen::{Line, Screen, Section};
 pub use sequence::sequence_diagram;

@@ -422,7 +422,8 @@ fn chosen<'a>(tool: &'a Tool, node: &'a FlowNode) -> impl Iterator<Item = String
 }
 
 /// A call in words, every value shown as one.
-pub(super) fn said(tool: &Tool, args: &Map<String, Value>) -> String {
+/// A call in plain words, as it is shown to whoever approves it.
+pub fn said(tool: &Tool, args: &Map<String, Value>) -> String {
     tool.whole_sentence(args.keys(), |name| args.get(name).map_or("nothing".into(), value))
 }
 

@@ -22,6 +22,7 @@ mod rules;
 mod signed;
 mod stages;
 mod steps;
+mod turns;
 mod undone;
 mod verification;
 
@@ -289,9 +290,13 @@ impl Walk<'_> {
         match &event.body {
             Body::Settled(settled) if still => breaches.extend(again::came_to(state, event, settled, papers)),
             Body::Filed(filed) if still => breaches.extend(drafted::otherwise(state, &event.actor, filed, papers)),
-            Body::Asked(asked) if still => breaches.extend(drafted::flow(state, asked, papers)),
+            Body::Asked(asked) if still => {
+                breaches.extend(drafted::flow(state, asked, papers));
+                breaches.extend(drafted::shown(state, asked, papers));
+            }
             _ => {}
         }
+        breaches.extend(turns::breaches(state, event, papers));
         let recorded = recorded::filed(state, event, papers, still);
         breaches.extend(recorded.wrong);
         let words = recorded.words.into_iter().map(|words| format!("the record of event {place}: {words}"));

@@ -62,6 +62,13 @@ fn approved(on_failure: &str, fault: &str, turns: &[Value]) -> (Bench, String) {
     (bench, id)
 }
 
+/// An engagement whose failed step was put right by what the build agent wanted, to its end.
+pub fn put_right() -> (Bench, String) {
+    let (bench, id) = approved("stop", BUSY, &[wants("put-right", "vlan.create", "sw01")]);
+    to_record(&bench, &id);
+    (bench, id)
+}
+
 const BUSY: &str = "error:vlan.create@sw01,times=1";
 
 fn on(switch: &str, writes: &[String]) -> Vec<String> {

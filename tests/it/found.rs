@@ -62,6 +62,14 @@ fn screen(bench: &Bench, id: &str) -> String {
     bench.run(&["show", id]).out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// An engagement that built on a target which a read had added, to its end.
+pub fn built_on_what_was_found() -> (Bench, String) {
+    let bench = bench();
+    let id = bench.request_written(&spec(), DESIGN);
+    bench.yes_to_all(&id);
+    (bench, id)
+}
+
 #[test]
 fn a_target_that_a_read_adds_is_approved_at_gate_2_and_built() {
     let bench = bench();

@@ -34,6 +34,7 @@ mod left_behind;
 mod limits;
 mod log;
 mod lost;
+mod made_again;
 mod model;
 mod objects;
 mod policy;

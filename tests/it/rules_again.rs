@@ -9,7 +9,7 @@ use crate::bench::{Bench, run_in};
 
 /// Changes a document of an exported folder, and whatever names it, so that every digest and every link holds: what the
 /// owner of a ledger can do where nobody signed.
-fn rewrite(folder: &Path, is_it: impl Fn(&Value) -> bool, change: impl Fn(&mut Value)) {
+pub fn rewrite(folder: &Path, is_it: impl Fn(&Value) -> bool, change: impl Fn(&mut Value)) {
     let blobs = folder.join("blobs");
     let (mut old, mut new) = (BTreeMap::<String, String>::new(), BTreeMap::<String, Digest>::new());
     for entry in std::fs::read_dir(&blobs).unwrap() {

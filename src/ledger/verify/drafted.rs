@@ -1,5 +1,7 @@
 //! What was drafted without a model is drafted again: the spec from the request, the discovery report from what was read, the
-//! design from both. Where a result was left out or redacted, or other tools were used since, that part is not.
+//! design from both; and so is what the program writes into a model's report. Where a result was left out or redacted, or other tools were used since, that part is not.
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -7,20 +9,23 @@ use crate::{
     agent::{draft_design, draft_discovery, draft_spec},
     artifact::{AcceptanceReading, ArtifactKind, DiscoveryReport, SolutionDesign},
     engagement::{About, Actor, ArtifactFiled, Asked, Blobs, Documents, Purpose, State, View},
+    gate::{Line, OfferedCall, Screen, said},
+    tool::Effect,
 };
 
-use super::{Papers, again::Gathered};
+use super::{Papers, again::Gathered, steps::given};
 
 /// How what was filed is not what the same drafter gives.
 pub(super) fn otherwise(state: &State, actor: &Actor, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
-    if state.requested.model || !matches!(actor, Actor::Agent(_)) {
+    if !matches!(actor, Actor::Agent(_)) {
         return None;
     }
+    let by_model = state.requested.model;
     let what = match filed.artifact {
-        ArtifactKind::Spec => spec(state, filed, papers),
+        ArtifactKind::Spec if !by_model => spec(state, filed, papers),
         ArtifactKind::Discovery => report(state, filed, papers),
-        ArtifactKind::Design => design(state, filed, papers),
-        ArtifactKind::Flow | ArtifactKind::Record => None,
+        ArtifactKind::Design if !by_model => design(state, filed, papers),
+        _ => None,
     }?;
     Some(format!("{} filed that is not what its request and what was read give: {what}", filed.artifact))
 }
@@ -44,11 +49,12 @@ fn report(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<S
     };
     // The record that it starts from does not lie beside it.
     let drifts = documents.request()?.baseline.is_none();
-    if said.verdict != is.verdict {
+    let by_model = state.requested.model;
+    if said.verdict != is.verdict && !by_model {
         return Some(format!("it says {}, and what was read comes to {}", word(&said)?, word(&is)?));
     }
     let differs = [
-        ("what was read", said.reads != is.reads),
+        ("what was read", !by_model && said.reads != is.reads),
         ("what the checks showed", held(&said.acceptance) != held(&is.acceptance)),
         ("what drifted", drifts && said.drift != is.drift),
     ];
@@ -84,6 +90,40 @@ pub(super) fn flow(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<
     let steps = said.nodes.iter().zip(&is.nodes).find(|(said, is)| said != is);
     let at = steps.map_or_else(|| "another number of steps".into(), |(said, _)| format!("step {}", said.id));
     Some(format!("a question about {} on another flow than its design and what was read give: {at}", asked.about))
+}
+
+/// How a call that an answer lets run is shown otherwise than it is.
+pub(super) fn shown(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> {
+    let document = papers.document(&asked.request)?;
+    let calls = Vec::<OfferedCall>::deserialize(document.get("calls")?).ok().filter(|calls| !calls.is_empty())?;
+    let (grounds, toolbox) = (papers.grounds(&asked.request)?, papers.toolbox(&asked.request)?);
+    let flow = grounds.flow(papers).or_else(|| papers.flow(&state.artifact(ArtifactKind::Flow)?));
+    let lines =
+        Screen::deserialize(document.get("screen")?).ok()?.sections.into_iter().flat_map(|section| section.lines);
+    let lines: Vec<Line> = lines.filter(|line| matches!(line, Line::Call { .. })).collect();
+    for OfferedCall { node, call, sentence, destructive } in &calls {
+        let args = match &asked.about {
+            About::Call { .. } => given(&state.act_of(node)?.1.args, papers)?,
+            _ => Arc::new(flow.as_ref()?.node(node)?.known_args()?),
+        };
+        let tool = match &asked.about {
+            About::Call { .. } => toolbox.tool(&state.act_of(node)?.1.tool_name()?)?,
+            _ => toolbox.tool(&flow.as_ref()?.node(node)?.step.tool)?,
+        };
+        let removes = tool.effect == Effect::Destructive || tool.irreversible();
+        let on_screen = |line: &Line| {
+            let Line::Call { digest, sentence: said, tick, .. } = line else { return false };
+            *digest == call.short() && said == sentence && *tick == removes
+        };
+        if *sentence != said(tool, &args) || *destructive != removes {
+            return Some(format!("a question about {} that shows the call of {node} as another", asked.about));
+        }
+        if !lines.is_empty() && !lines.iter().any(on_screen) {
+            return Some(format!("a question about {} whose screen does not show the call of {node}", asked.about));
+        }
+    }
+    (lines.len() > calls.len())
+        .then(|| format!("a question about {} that shows more calls than it offers", asked.about))
 }
 
 /// What was read before the design, with the current documents; nothing where not all of it is here.

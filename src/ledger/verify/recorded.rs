@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    artifact::{ArtifactKind, Digest, Phase, ReconciledRecord, RecordOutcome},
+    artifact::{ArtifactKind, Digest, Limits, Phase, ReconciledRecord, RecordOutcome},
     engagement::{Actor, Blobs, Body, Closed, Documents, Event, Purpose, State, View, opened},
     record::{Compared, compare, made_again},
     tool::Toolbox,
@@ -83,13 +83,15 @@ fn blobs(state: &State, record: &ReconciledRecord, document: &dyn Fn(&Digest) ->
 }
 
 /// What is wrong with how an engagement is closed: it ends as its record says, and what was done or found is recorded.
-pub(super) fn closed(state: &State, closed: &Closed, document: &dyn Fn(&Digest) -> Option<Arc<Value>>) -> Vec<String> {
-    let mut found = Vec::new();
+pub(super) fn closed(state: &State, closed: &Closed, papers: &Papers<'_>) -> Vec<String> {
+    let (mut found, document) = (Vec::new(), |digest: &Digest| papers.document(digest));
     let early = matches!(closed.outcome, RecordOutcome::Cancelled | RecordOutcome::Refused | RecordOutcome::GivenUp);
     let Some(record) = state.artifact(ArtifactKind::Record) else {
         if !early {
             found.push("closed without the record that this end has".into());
         }
+        let why = ended_for_nothing(state, closed, papers).filter(|_| state.phase < Phase::Build);
+        found.extend(why.map(str::to_owned));
         return found;
     };
     let record = document(&record);
@@ -101,4 +103,24 @@ pub(super) fn closed(state: &State, closed: &Closed, document: &dyn Fn(&Digest) 
         found.push("closed for another reason than its record says".into());
     }
     found
+}
+
+/// How what ended before anything was built did not come to that end.
+fn ended_for_nothing(state: &State, closed: &Closed, papers: &Papers<'_>) -> Option<&'static str> {
+    let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
+    let limits = spec.map_or_else(Limits::default, |spec| spec.limits);
+    let outside = state.outside.saturating_sub(state.outside_seen);
+    match closed.outcome {
+        RecordOutcome::Cancelled if state.cancelled.as_ref() != Some(&closed.reason) => {
+            Some("closed for another reason than it was cancelled for")
+        }
+        RecordOutcome::Refused if outside < u64::from(limits.attempts_outside.max(1)) => {
+            Some("closed as refused, and its agents had not tried so often what nothing lets them do")
+        }
+        // A model may come to no draft in many ways. What a minute is, clocks may see otherwise.
+        RecordOutcome::GivenUp if !state.requested.model && state.worked + 60 < i64::from(limits.minutes) * 60 => {
+            Some("closed as given up, and its time was not over")
+        }
+        _ => None,
+    }
 }

@@ -101,7 +101,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             found.extend(closed(state, Gate::Two, format_args!("steps tried again")));
         }
         Body::Cancelled { .. } => found.extend(by_person("cancelled")),
-        Body::Closed(closed) => found.extend(recorded::closed(state, closed, document)),
+        Body::Closed(closed) => found.extend(recorded::closed(state, closed, papers)),
         Body::TrustSet(_) => found.push("a trust stage set in the chain of an engagement".into()),
         Body::Proved(proved) => {
             if event.actor != Actor::Program {

@@ -1,0 +1,179 @@
+//! What models said, held to what is filed from it: a turn says of itself what its answer says, the calls of an agent are those
+//! that it asked for, none of them is left out, and what an agent files is what its last answer is. Answers may be redacted;
+//! then nothing is compared.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    agent::{ASK, READ_RESULT, says_considered, says_filled, written_design, written_report, written_spec},
+    artifact::{ArtifactKind, DiscoveryReport, SolutionDesign},
+    engagement::{
+        About, Actor, Answer as Said, ArtifactFiled, Body, Event, Exchange, Purpose, State, Turned, drafter, opened,
+    },
+    model::{Answer, plain},
+};
+
+use super::{
+    Papers,
+    steps::{alike, given},
+};
+
+/// What is wrong with an event of an engagement that models draft.
+pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Option<String> {
+    if !state.requested.model {
+        return None;
+    }
+    match &event.body {
+        Body::Turned(turned) => unlike_its_answer(turned, papers)
+            .or_else(|| elsewhere(state, turned, papers))
+            .or_else(|| unmade(state, turned.drafting, papers))
+            .map(|why| format!("a turn about {} {why}", turned.drafting)),
+        Body::Filed(filed) if matches!(event.actor, Actor::Agent(_)) => {
+            let why = unmade(state, filed.artifact, papers).or_else(|| unwritten(state, filed, papers))?;
+            Some(format!("{} filed {why}", filed.artifact))
+        }
+        Body::HolesFilled(filled) => {
+            let said = says_filled(&last(state, ArtifactKind::Flow, papers)?.text, filled, alike)?;
+            (!said).then(|| "holes filled with what the answer does not say".into())
+        }
+        Body::Considered(considered) if considered.turn.is_some() => {
+            let said = says_considered(&last(state, ArtifactKind::Flow, papers)?.text, considered, alike)?;
+            let node = &considered.node;
+            (!said).then(|| format!("wanted after {node} failed, what the answer does not say"))
+        }
+        Body::Inquired(asked) => {
+            let calls = last(state, ArtifactKind::Spec, papers)?.calls;
+            let put = calls.into_iter().find(|call| call.name == ASK)?;
+            let put: Value = serde_json::from_str(&put.arguments).ok()?;
+            let texts = put.get("questions")?.as_array()?.iter().filter_map(|one| one.get("text")?.as_str());
+            let texts: Vec<&str> = texts.map(str::trim).collect();
+            let other = asked.questions.iter().find(|question| !texts.contains(&question.text.as_str()))?;
+            Some(format!("question {} that the last answer of its agent does not ask", other.id))
+        }
+        Body::Allowed(allowed) => {
+            let args = given(&allowed.args, papers);
+            let why = otherwise_asked(state, &allowed.purpose, allowed.tool.as_str(), args, papers)?;
+            Some(format!("{} allowed for an agent {why}", allowed.call))
+        }
+        Body::Refused(refused) => {
+            let args = given(&refused.args, papers);
+            let why = otherwise_asked(state, &refused.purpose, &refused.tool, args, papers)?;
+            Some(format!("{} refused to an agent {why}", refused.call))
+        }
+        _ => None,
+    }
+}
+
+fn answer(turned: &Turned, papers: &Papers<'_>) -> Option<Answer> {
+    let stored = papers.document(&turned.response?)?;
+    let answer = if turned.sealed { opened(&stored)? } else { stored };
+    Answer::deserialize(answer.as_ref()).ok()
+}
+
+/// The answer of the last turn about a draft.
+fn last(state: &State, kind: ArtifactKind, papers: &Papers<'_>) -> Option<Answer> {
+    answer(state.talk.last_turn(kind)?.1, papers)
+}
+
+fn unlike_its_answer(turned: &Turned, papers: &Papers<'_>) -> Option<String> {
+    // One that others overtook is written without its answer, and its answer is not read.
+    let answer = answer(turned, papers)?;
+    let differs = [
+        ("endpoint", turned.endpoint != answer.endpoint),
+        ("model", turned.model != answer.model),
+        ("use of tokens", turned.usage != answer.usage),
+        ("end", turned.finish != answer.finish),
+    ];
+    let what = differs.into_iter().find(|(_, differs)| *differs)?;
+    Some(format!("with another {} than its answer says", what.0))
+}
+
+/// A place that gate 1 was not told of, once something was found.
+fn elsewhere(state: &State, turned: &Turned, papers: &Papers<'_>) -> Option<String> {
+    let found = turned.drafting != ArtifactKind::Spec || state.filed.contains_key(&ArtifactKind::Discovery);
+    turned.response.filter(|_| found)?;
+    let mut answers = state.answers.iter().rev().map(|(.., answered)| answered);
+    let last = answers.find(|answered| answered.about == About::Gate1 && answered.answer == Said::Approve)?;
+    let request = papers.document(&last.request)?;
+    let models = request.get("models")?.as_array()?;
+    let told = models.iter().any(|model| model.get("name").and_then(Value::as_str) == Some(&turned.endpoint));
+    (!told).then(|| format!("answered by `{}`, of which gate 1 was not told", turned.endpoint))
+}
+
+/// A call that the last turn asks for and that was neither made nor refused.
+fn unmade(state: &State, kind: ArtifactKind, papers: &Papers<'_>) -> Option<String> {
+    let (turn, turned, _) = state.talk.last_turn(kind)?;
+    let answer = answer(turned, papers)?;
+    let tool = |nth: u32| {
+        let asked = answer.calls.get(usize::try_from(nth).ok()?.checked_sub(1)?)?;
+        let own = [ASK, READ_RESULT].contains(&asked.name.as_str());
+        (!own && arguments(&asked.arguments).is_some()).then_some(&asked.name)
+    };
+    let open = |nth: &u32| tool(*nth).is_some() && state.call_for(&Purpose::Turn { turn, call: *nth }).is_none();
+    let nth = (1..=turned.calls).find(open)?;
+    drafter(kind)?;
+    Some(format!("before call {nth} of the turn before, of `{}`, was made or refused", tool(nth)?))
+}
+
+fn arguments(text: &str) -> Option<Map<String, Value>> {
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    serde_json::from_str::<Value>(text).ok()?.as_object().cloned()
+}
+
+/// How a call of a turn is not the one that was asked for.
+fn otherwise_asked(
+    state: &State,
+    purpose: &Purpose,
+    tool: &str,
+    given: Option<Arc<Map<String, Value>>>,
+    papers: &Papers<'_>,
+) -> Option<String> {
+    let Purpose::Turn { turn, call } = purpose else { return None };
+    let kinds = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design, ArtifactKind::Flow];
+    let mut turns = kinds.into_iter().flat_map(|kind| state.talk.about(kind));
+    let turned = turns.find_map(|piece| match piece {
+        Exchange::Turn { number, turned } if number == turn => Some(turned),
+        _ => None,
+    })?;
+    let answer = answer(turned, papers)?;
+    let asked = answer.calls.get(usize::try_from(*call).ok()?.checked_sub(1)?);
+    let Some(asked) = asked else { return Some("that it did not ask for".into()) };
+    if plain(tool) != plain(&asked.name) {
+        return Some(format!("that asked for `{}`", asked.name));
+    }
+    let (wanted, given) = (arguments(&asked.arguments)?, given?);
+    let other = wanted.iter().find(|(name, value)| !given.get(*name).is_some_and(|given| alike(value, given)));
+    other.map(|(name, _)| format!("with another `{name}` than it asked for"))
+}
+
+/// How what an agent filed is not what its answer is.
+fn unwritten(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
+    let text = last(state, filed.artifact, papers)?.text;
+    let document = papers.document(&filed.digest)?;
+    let other = match filed.artifact {
+        ArtifactKind::Spec => {
+            let request = state.requested.request;
+            let baseline = papers.request(&request)?.baseline;
+            written_spec(&text, request, baseline)? != *papers.spec(&filed.digest)?
+        }
+        ArtifactKind::Design => {
+            let (spec, report) = (state.artifact(ArtifactKind::Spec)?, state.artifact(ArtifactKind::Discovery)?);
+            let inputs = &papers.spec(&spec)?.inputs;
+            let said = SolutionDesign::deserialize(document.as_ref()).ok()?;
+            written_design(&text, spec, report, inputs)? != said
+        }
+        ArtifactKind::Discovery => {
+            let (is, said) = (written_report(&text)?, DiscoveryReport::deserialize(document.as_ref()).ok()?);
+            let reads = said.reads.iter().map(|read| (&read.id, &read.item, &read.call));
+            said.verdict != is.verdict
+                || !said.findings.starts_with(&is.findings)
+                || said.findings.iter().any(|finding| finding.calls.is_empty())
+                || !is.reads.iter().map(|read| (&read.id, &read.item, &read.call)).eq(reads)
+        }
+        ArtifactKind::Flow | ArtifactKind::Record => false,
+    };
+    other.then(|| "that is not what the last answer of its agent is".into())
+}
