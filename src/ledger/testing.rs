@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use ssh_key::{HashAlg, LineEnding, PrivateKey, private::Ed25519Keypair};
 
@@ -15,14 +16,15 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    agent::draft_spec,
     artifact::{
         Agent, ArtifactKind, AutomationFlow, CallId, Digest, EngagementId, LedgerId, NodeId, Phase, ReconciledRecord,
         RecordOutcome, canonical, digest_of,
     },
     engagement::{
         About, Actor, Answer, Answered, ApprovalStatement, ArtifactFiled, Asked, Blobs, Body, CallAllowed,
-        CallFinished, CallOutcome, Closed, Documents, Event, LogSeen, NodeSettled, Once, Purpose, Requested, Signed,
-        State, Statement, View, call_digest, opened,
+        CallFinished, CallOutcome, Closed, Documents, Event, LogSeen, NodeSettled, Once, Purpose, RequestDocument,
+        Requested, Signed, State, Statement, View, call_digest, opened,
     },
     facts::{AllowedSigners, Identity, IdentityMeans, Role, line_for},
     flow::NodeOutcome,
@@ -84,7 +86,7 @@ pub(super) fn person(name: &str) -> Actor {
 
 pub(super) fn request() -> Value {
     let blueprint = json!({
-        "kind": "blueprint", "name": "vlan", "title": "A VLAN", "about": "", "inputs": [], "spec": spec(), "design": {},
+        "kind": "blueprint", "name": "vlan", "title": "A VLAN", "about": "", "inputs": [], "spec": template(), "design": {},
     });
     json!({"blueprint": blueprint, "inputs": {"vlan": 120}, "spec": null, "design": null, "baseline": null})
 }
@@ -100,7 +102,13 @@ pub(super) fn requested() -> Requested {
     }
 }
 
+/// The spec that the request gives.
 pub(super) fn spec() -> Value {
+    let (asked, digest) = (RequestDocument::deserialize(request()).unwrap(), digest_of(&request()).unwrap());
+    serde_json::to_value(draft_spec(&asked, digest).unwrap()).unwrap()
+}
+
+fn template() -> Value {
     json!({
         "kind": "spec", "title": "Add VLAN 120", "requirements": [],
         "boundary": {
@@ -241,7 +249,7 @@ impl Story {
         story.document(&result);
         story.tell(program.clone(), finished(1, &result));
         let found = story.document(&discovery());
-        story.tell(program.clone(), filed(ArtifactKind::Discovery, 1, &discovery(), &[spec_digest]));
+        story.tell(Actor::Agent(Agent::Design), filed(ArtifactKind::Discovery, 1, &discovery(), &[spec_digest]));
         story.tell(program.clone(), Body::Entered { phase: Phase::Design, reason: None });
         let designed = story.document(&design());
         let from = [spec_digest, found];
@@ -249,7 +257,7 @@ impl Story {
         story.gate(About::Gate2, designed, &[digest_for(of, &act())]);
         story.tell(program.clone(), Body::Entered { phase: Phase::Build, reason: None });
         story.document(&flow());
-        story.tell(program.clone(), filed(ArtifactKind::Flow, 1, &flow(), &[designed]));
+        story.tell(Actor::Agent(Agent::Build), filed(ArtifactKind::Flow, 1, &flow(), &[designed]));
         let call = CallAllowed { digest: digest_for(of, &act()), ..allowed(2, Agent::Build, act(), true) };
         story.tell(Actor::Agent(Agent::Build), Body::Allowed(Box::new(call)));
         story.document(&json!({"ok": true}));

@@ -76,6 +76,7 @@ fn at_stage_2(environments: &[&str], change: impl FnOnce(&mut Spec)) -> Story {
     let artifact = story.document(&json!(spec));
     let Body::Filed(filed) = &mut story.events[1].2 else { panic!() };
     (filed.digest, filed.made_from) = (artifact, vec![request]);
+    story.events[1].1 = crate::ledger::testing::person("ada");
     let asked = story.document(&json!({
         "engagement": id("k7m2q"), "about": "gate1", "artifact": artifact,
         "standing": {"stage": 2}, "facts": {"environments": environments},

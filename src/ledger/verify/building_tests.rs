@@ -12,11 +12,11 @@ use crate::{
 pub(super) const BUILD: Actor = Actor::Agent(Agent::Build);
 
 /// The places of the events.
-const TURN: usize = 14;
-const FILLED: usize = 15;
-const DEVIATED: usize = 16;
-const ANSWERED: usize = 18;
-pub(super) const FLOW: usize = 19;
+const TURN: usize = 15;
+const FILLED: usize = 16;
+const DEVIATED: usize = 17;
+const ANSWERED: usize = 19;
+pub(super) const FLOW: usize = 20;
 
 fn step() -> Value {
     let hole = json!({"fill": "a name", "where": {"like": "guest-*"}});
@@ -70,14 +70,24 @@ pub(super) fn turned(story: &mut Story, turn: u32) -> Body {
 /// An approved design with a hole, what fills it, a deviation that is accepted, and the flow.
 pub(super) fn story() -> Story {
     let mut story = Story::whole("k7m2q");
-    story.events.truncate(TURN - 1);
+    story.events.truncate(TURN - 2);
     story.in_words("Add VLAN 120", "Add VLAN 120");
     // What is looked at here is the build; what came before was written by a person.
     for (_, actor, body) in &mut story.events {
-        if matches!(body, Body::Filed(_)) {
+        if matches!(body, Body::Filed(filed) if filed.artifact != ArtifactKind::Discovery) {
             *actor = person("ada");
         }
     }
+    // No person writes what was found out.
+    let Body::Turned(mut reported) = turned(&mut story, 1) else { panic!() };
+    (reported.agent, reported.drafting) = (Agent::Design, ArtifactKind::Discovery);
+    let found =
+        |(.., body): &(_, _, Body)| matches!(body, Body::Filed(filed) if filed.artifact == ArtifactKind::Discovery);
+    let at = story.events.iter().position(found).unwrap();
+    if let Body::Filed(filed) = &mut story.events[at].2 {
+        filed.made_from.extend(reported.response);
+    }
+    story.events.insert(at, (story.events[at].0, Actor::Agent(Agent::Design), Body::Turned(reported)));
     let flow = digest_of(&approved()).unwrap();
     let design = story.document(&designed());
     for (.., body) in &mut story.events {
@@ -107,7 +117,7 @@ pub(super) fn story() -> Story {
     let args = [("id".to_owned(), json!(120))].into_iter().collect();
     let want = Wanted { step, tool, args, because: "it is free".into() };
     let node = want.node();
-    story.tell(BUILD, Body::HolesFilled(HolesFilled { turn: 1, filled: vec![hole], wants: vec![want] }));
+    story.tell(BUILD, Body::HolesFilled(HolesFilled { turn: 2, filled: vec![hole], wants: vec![want] }));
     let because = Some("it is free".to_owned());
     let (contract, actual) = (json!({"id": 7}), json!({"id": 120}));
     let what = "it is wanted otherwise".into();

@@ -76,7 +76,7 @@ fn story() -> Story {
     let considered = Considered {
         node: node("create"),
         attempt: 1,
-        turn: Some(2),
+        turn: Some(3),
         wants: vec![want()],
         because: "the switch was busy".into(),
     };

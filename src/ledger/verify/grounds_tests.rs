@@ -69,7 +69,7 @@ impl Told {
         let mut story = Story::begun("k7m2q");
         let spec = {
             story.document(&spec);
-            story.tell(Actor::Agent(Agent::Requirements), filed(ArtifactKind::Spec, 1, &spec, &[requested().request]));
+            story.tell(person("ada"), filed(ArtifactKind::Spec, 1, &spec, &[requested().request]));
             digest_of(&spec).unwrap()
         };
         // As they are written: what is left out says what stands in for it.

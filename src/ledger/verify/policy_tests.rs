@@ -1,12 +1,13 @@
 //! What policy is said to have answered, in a chain whose every link holds.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     artifact::digest_of,
-    engagement::PolicyAnswer,
-    ledger::testing::{Story, id, spec},
+    engagement::{PolicyAnswer, RequestDocument},
+    ledger::testing::{Story, id, request, spec},
     policy::{GateFacts, Layer, Spoke},
 };
 
@@ -75,9 +76,16 @@ fn found_beside(told: &Value, rules: &[Spoke], gates: &str) -> Vec<String> {
         "kind": "spec", "title": "Add VLAN 120", "requirements": [], "acceptance": [],
         "boundary": {"build": [{"tool": "switch.vlan.create", "where": {"switch": {"is": "sw01"}}, "at_most": 1}]},
     });
+    let mut asked = request();
+    asked["blueprint"]["spec"] = spec;
+    let request = story.document(&asked);
+    let asked = RequestDocument::deserialize(asked).unwrap();
+    let spec = crate::agent::draft_spec(&asked, request).unwrap();
+    let Body::Requested(requested) = &mut story.events[0].2 else { panic!() };
+    requested.request = request;
     let Body::Filed(filed) = &mut story.events[1].2 else { panic!() };
-    filed.digest = digest_of(&spec).unwrap();
-    story.document(&spec);
+    (filed.digest, filed.made_from) = (digest_of(&spec).unwrap(), vec![request]);
+    story.document(&json!(spec));
     let tool = json!({"effect": "write", "args": {"properties": {}}, "target": "switch", "undo": {}});
     let tool = json!({"tool": tool, "server": null, "pin": null});
     let target = json!({"name": "sw01", "is": "switch", "environment": "lab", "tags": ["spare"], "groups": []});

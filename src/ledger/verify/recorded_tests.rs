@@ -114,20 +114,24 @@ fn a_record_in_other_words_holds_and_that_is_said() {
 }
 
 #[test]
-fn whoever_gave_up_or_was_refused_early_has_no_record() {
-    for outcome in [RecordOutcome::Cancelled, RecordOutcome::Refused, RecordOutcome::GivenUp] {
+fn what_ends_before_anything_was_built_has_no_record_and_a_cause() {
+    let closed = |outcome, reason: &str, before: Option<Body>| {
         let mut story = Story::whole("k7m2q");
         story.events.truncate(5);
-        if outcome == RecordOutcome::Cancelled {
-            let problems = {
-                let mut story = story.clone();
-                story.tell(Actor::Program, Body::Closed(crate::engagement::Closed { outcome, reason: "no".into() }));
-                check(&story).problems
-            };
-            assert!(problems.iter().any(|found| found.what.contains("closing without a record")), "{problems:?}");
-            story.tell(crate::ledger::testing::person("ada"), Body::Cancelled { reason: "no".into() });
-        }
-        story.tell(Actor::Program, Body::Closed(crate::engagement::Closed { outcome, reason: "no".into() }));
-        assert_eq!(check(&story).problems, []);
+        before.into_iter().for_each(|body| story.tell(person("ada"), body));
+        story.tell(Actor::Program, Body::Closed(crate::engagement::Closed { outcome, reason: reason.into() }));
+        check(&story).problems.iter().map(|problem| problem.what.clone()).collect::<Vec<_>>()
+    };
+    let cancelled = || Some(Body::Cancelled { reason: "no".into() });
+    assert_eq!(closed(RecordOutcome::Cancelled, "no", cancelled()), Vec::<String>::new());
+    for (outcome, reason, before, found) in [
+        (RecordOutcome::Cancelled, "no", None, "closed for another reason than it was cancelled for"),
+        (RecordOutcome::Cancelled, "yes", cancelled(), "closed for another reason than it was cancelled for"),
+        (RecordOutcome::Refused, "no", None, "had not tried so often what nothing lets them do"),
+        (RecordOutcome::GivenUp, "no", None, "closed as given up, and its time was not over"),
+        (RecordOutcome::Done, "no", None, "closed without the record that this end has"),
+    ] {
+        let problems = closed(outcome, reason, before);
+        assert!(problems.len() == 1 && problems[0].contains(found), "{outcome:?} {reason}: {problems:?}");
     }
 }
