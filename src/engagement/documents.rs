@@ -180,6 +180,24 @@ impl Documents {
         Self { spec: Some(spec), flow: Some(flow), ..Self::default() }.running(state)
     }
 
+    /// What a design is drafted from, and the design, each read before, with its digest; and the facts of the report.
+    ///
+    /// # Errors
+    ///
+    /// If something that was read is not there.
+    pub fn drafting(
+        (state, blobs): (&State, &Blobs),
+        (request, spec): ((Digest, Arc<RequestDocument>), (Digest, Arc<Spec>)),
+        discovery: Option<(Digest, Arc<DiscoveryReport>)>,
+        design: Option<(Digest, Arc<SolutionDesign>)>,
+    ) -> Result<Self, DocumentError> {
+        let of = |(digest, report): &(Digest, Arc<DiscoveryReport>)| {
+            Ok((*digest, Arc::new(facts(report, &[blobs], &state.redacted)?)))
+        };
+        let facts = discovery.as_ref().map(of).transpose()?;
+        Ok(Self { request: Some(request), spec: Some(spec), discovery, design, facts, ..Self::default() })
+    }
+
     fn running(mut self, state: &State) -> Self {
         let accepted = state.accepted_after().count();
         self.running = match &self.flow {

@@ -1,6 +1,9 @@
 //! All manifests together: found by name, checked at load, and the one place where arguments get their normal form.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::OnceLock,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -20,7 +23,7 @@ const MOST_BYTES: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub struct Toolbox {
     manifests: Vec<Manifest>,
-    validators: BTreeMap<ToolName, jsonschema::Validator>,
+    validators: BTreeMap<ToolName, OnceLock<Option<jsonschema::Validator>>>,
     /// Where each tool stands: its manifest and its place in it.
     places: HashMap<ToolName, (usize, usize)>,
     /// The digest of each tool's definition; worked out once, because every decision asks for it.
@@ -77,7 +80,7 @@ impl Toolbox {
                 }
                 match jsonschema::draft202012::new(&tool.args.json_schema()) {
                     Ok(validator) => {
-                        if validators.insert(tool.name.clone(), validator).is_some() {
+                        if validators.insert(tool.name.clone(), OnceLock::from(Some(validator))).is_some() {
                             say(format!("{at}.name"), format!("`{}` is defined twice", tool.name));
                         }
                     }
@@ -108,8 +111,9 @@ impl Toolbox {
             let tools = manifest.tools.iter().enumerate();
             tools.map(|(place, tool)| (tool.name.clone(), (at, place))).collect::<Vec<_>>()
         };
-        let places = manifests.iter().enumerate().flat_map(of).collect();
-        Self { manifests, places, ..Self::default() }
+        let places: HashMap<_, _> = manifests.iter().enumerate().flat_map(of).collect();
+        let validators = places.keys().map(|name| (name.clone(), OnceLock::new())).collect();
+        Self { manifests, validators, places, ..Self::default() }
     }
 
     /// All manifests.
@@ -185,10 +189,9 @@ impl Toolbox {
         if let Some(name) = tool.args.required.iter().find(|name| !normal.contains_key(name.as_str())) {
             return Err(wrong(name, "it is missing".into()));
         }
-        // Manifests that were checked before have none yet.
-        let unread = self.validators.is_empty() && self.places.contains_key(&tool.name);
-        let read = unread.then(|| jsonschema::draft202012::new(&tool.args.json_schema()).ok()).flatten();
-        let validator = self.validators.get(&tool.name).or(read.as_ref());
+        // Those of manifests that were checked before are made when they are asked for.
+        let make = || jsonschema::draft202012::new(&tool.args.json_schema()).ok();
+        let validator = self.validators.get(&tool.name).and_then(|made| made.get_or_init(make).as_ref());
         let validator = validator.ok_or_else(|| wrong("", "the tool is not in this toolbox".into()))?;
         let bytes: usize = normal.iter().map(|(name, value)| name.len() + size(value)).sum();
         if bytes > MOST_BYTES {

@@ -1,11 +1,10 @@
 //! Whether what runs is what the design says: the flow has its steps and no others, each as the design has it in what can
 //! be told without the facts that were read; and a step that wants an approval of its own has one, in the role that it wants.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, Scope, SolutionDesign, Step},
+    artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, Scope, Step},
     engagement::{About, Answer, Asked, CallAllowed, Purpose, State},
     facts::Role,
 };
@@ -15,8 +14,7 @@ use super::{Papers, grounds, steps::alike};
 /// How a flow, as it was approved, is not the one of the current design.
 pub(super) fn unlike(state: &State, flow: &AutomationFlow, papers: &Papers<'_>) -> Option<String> {
     // A design that is missing or was changed is reported where it was filed.
-    let design = papers.document(&state.artifact(ArtifactKind::Design)?)?;
-    let design = SolutionDesign::deserialize(design.as_ref()).ok()?;
+    let design = papers.design(&state.artifact(ArtifactKind::Design)?)?;
     let of = |step: &Step| design.steps.iter().find(|known| known.id == step.id);
     let inputs = Value::Object(design.inputs.clone());
     // What the design does not give is what the tool takes then.

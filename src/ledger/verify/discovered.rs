@@ -1,10 +1,8 @@
 //! Whether a discovery report says what the chain has: reads that were answered with what it says, findings that cite calls
 //! there are, checks that were read; and whether what follows is what its verdict lets follow.
 
-use serde::Deserialize;
-
 use crate::{
-    artifact::{AcceptanceReading, ArtifactKind, CallId, Digest, DiscoveryReport, Phase, ReadResult, Verdict},
+    artifact::{AcceptanceReading, ArtifactKind, CallId, Digest, Phase, ReadResult, Verdict},
     engagement::{ArtifactFiled, Call, CallOutcome, Purpose, State},
 };
 
@@ -16,9 +14,11 @@ pub(super) fn filed(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -
         return Vec::new();
     }
     // One that is missing or was changed is reported where documents are.
-    let Some(document) = papers.document(&filed.digest) else { return Vec::new() };
+    if papers.document(&filed.digest).is_none() {
+        return Vec::new();
+    }
     let what = format!("{} filed", filed.artifact);
-    let Ok(report) = DiscoveryReport::deserialize(document.as_ref()) else {
+    let Some(report) = papers.report(&filed.digest) else {
         return vec![format!("{what} that cannot be read")];
     };
     let answered = |id: &CallId| state.calls.get(id).filter(|call| call.outcome == Some(CallOutcome::Ok));
@@ -53,7 +53,7 @@ fn read_as_said(state: &State, said: &AcceptanceReading) -> bool {
 /// A design that is begun though the report says that the spec cannot be met as it stands.
 pub(super) fn entered(state: &State, phase: Phase, papers: &Papers<'_>) -> Option<String> {
     let report: Digest = state.artifact(ArtifactKind::Discovery).filter(|_| phase == Phase::Design)?;
-    let report = DiscoveryReport::deserialize(papers.document(&report)?.as_ref()).ok()?;
+    let report = papers.report(&report)?;
     matches!(report.verdict, Verdict::NotFeasible | Verdict::WithChanges)
         .then(|| "the design phase entered, and the discovery report says that the spec cannot be met".to_owned())
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     agent::{draft_design, draft_discovery, draft_spec},
-    artifact::{AcceptanceReading, ArtifactKind, DiscoveryReport, SolutionDesign},
+    artifact::{AcceptanceReading, ArtifactKind, DiscoveryReport},
     engagement::{About, Actor, ArtifactFiled, Asked, Blobs, Documents, Purpose, State, View},
     gate::{Line, OfferedCall, Screen, said},
     tool::Effect,
@@ -37,7 +37,7 @@ fn spec(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<Str
 }
 
 fn report(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
-    let said = DiscoveryReport::deserialize(papers.document(&filed.digest)?.as_ref()).ok()?;
+    let said = papers.report(&filed.digest)?;
     let toolbox = papers.toolbox(&state.opened_on()?)?;
     let (documents, blobs) = read(state, papers)?;
     let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
@@ -62,7 +62,7 @@ fn report(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<S
 }
 
 fn design(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
-    let said = SolutionDesign::deserialize(papers.document(&filed.digest)?.as_ref()).ok()?;
+    let said = papers.design(&filed.digest)?;
     let toolbox = papers.toolbox(&state.opened_on()?)?;
     let (documents, blobs) = read(state, papers)?;
     let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
@@ -142,12 +142,10 @@ fn read(state: &State, papers: &Papers<'_>) -> Option<(Documents, Blobs)> {
     for purpose in state.served.keys().filter(before) {
         gathered.answer(purpose)?;
     }
-    let mut blobs = gathered.done();
-    let artifacts = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design];
-    for digest in artifacts.into_iter().filter_map(|kind| state.artifact(kind)).chain([state.requested.request]) {
-        blobs.insert(digest, papers.document(&digest)?);
-    }
-    let mut documents = Documents::default();
-    documents.refresh(state, &blobs).ok()?;
-    Some((documents, blobs))
+    let (blobs, of) = (gathered.done(), |kind: ArtifactKind| state.artifact(kind));
+    let (request, spec) = (state.requested.request, of(ArtifactKind::Spec)?);
+    let from = ((request, papers.request(&request)?), (spec, papers.spec(&spec)?));
+    let report = of(ArtifactKind::Discovery).and_then(|digest| Some((digest, papers.report(&digest)?)));
+    let design = of(ArtifactKind::Design).and_then(|digest| Some((digest, papers.design(&digest)?)));
+    Some((Documents::drafting((state, &blobs), from, report, design).ok()?, blobs))
 }

@@ -1,12 +1,16 @@
 //! What lies beside a chain, as far as it is here and unchanged: each document is read and hashed once.
 
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{AutomationFlow, Digest, Spec, canonical, digest_bytes},
+    artifact::{AutomationFlow, Digest, DiscoveryReport, Recent, SolutionDesign, Spec, canonical, digest_bytes},
     engagement::{Call, RequestDocument, State, opened},
     policy::CatalogDigests,
     tool::Toolbox,
@@ -16,6 +20,12 @@ use super::grounds::Grounds;
 
 /// Documents up to this length are kept as they were read, since most are looked at again.
 const SHORT: usize = 16 << 10;
+
+/// How many sets of tools are kept before those that nobody asked for are forgotten.
+const SETS: usize = 16;
+
+/// The tools of definitions that were read before, by their digests: most chains of a ledger are decided on the same few.
+static TOOLBOXES: LazyLock<Recent<Vec<Digest>, Option<Arc<Toolbox>>>> = LazyLock::new(|| Recent::new(SETS));
 
 type Read<T> = RefCell<BTreeMap<Digest, Option<Arc<T>>>>;
 
@@ -35,8 +45,10 @@ pub(super) struct Papers<'a> {
     catalogs: Read<CatalogDigests>,
     /// What questions were decided on, by the digests of their requests.
     grounds: Read<Grounds>,
-    /// The tools that questions were decided on, by the digests of their requests.
-    toolboxes: Read<Toolbox>,
+    /// What drafts are made from, and what they are.
+    requests: Read<RequestDocument>,
+    reports: Read<DiscoveryReport>,
+    designs: Read<SolutionDesign>,
 }
 
 /// Whether what is named is here.
@@ -54,8 +66,9 @@ pub(super) enum Here {
 
 impl<'a> Papers<'a> {
     pub(super) fn new(blobs: &'a BTreeMap<Digest, Vec<u8>>) -> Self {
-        let (documents, flows, specs, args, catalogs, grounds, toolboxes) = Default::default();
-        Self { blobs, unchanged: RefCell::default(), documents, flows, specs, args, catalogs, grounds, toolboxes }
+        let (documents, flows, specs, args, catalogs, grounds) = Default::default();
+        let (unchanged, requests, reports, designs) = Default::default();
+        Self { blobs, unchanged, documents, flows, specs, args, catalogs, grounds, requests, reports, designs }
     }
 
     pub(super) fn here(&self, digest: &Digest) -> Here {
@@ -104,7 +117,15 @@ impl<'a> Papers<'a> {
 
     /// The request of an engagement.
     pub(super) fn request(&self, digest: &Digest) -> Option<Arc<RequestDocument>> {
-        RequestDocument::deserialize(self.document(digest)?.as_ref()).ok().map(Arc::new)
+        kept(&self.requests, digest, || RequestDocument::deserialize(self.document(digest)?.as_ref()).ok())
+    }
+
+    pub(super) fn report(&self, digest: &Digest) -> Option<Arc<DiscoveryReport>> {
+        kept(&self.reports, digest, || DiscoveryReport::deserialize(self.document(digest)?.as_ref()).ok())
+    }
+
+    pub(super) fn design(&self, digest: &Digest) -> Option<Arc<SolutionDesign>> {
+        kept(&self.designs, digest, || SolutionDesign::deserialize(self.document(digest)?.as_ref()).ok())
     }
 
     /// The arguments in a sealed document.
@@ -126,11 +147,18 @@ impl<'a> Papers<'a> {
 
     /// The tools of these, whole, where all are here and are those of this version.
     pub(super) fn toolbox(&self, request: &Digest) -> Option<Arc<Toolbox>> {
-        kept(&self.toolboxes, request, || {
-            let grounds = self.grounds(request)?;
-            let defined = grounds.defined().map(|digest| self.document(digest)).collect::<Option<Vec<_>>>()?;
-            Toolbox::as_defined(defined.iter().map(AsRef::as_ref)).ok()
-        })
+        let defined: Vec<Digest> = self.grounds(request)?.defined().copied().collect();
+        // Whatever other chain had it, what has these digests is the same; it is here too, or nothing is said by it.
+        if defined.iter().any(|digest| self.bytes(digest).is_none()) {
+            return None;
+        }
+        if let Some(known) = TOOLBOXES.get(&defined) {
+            return known;
+        }
+        let documents = defined.iter().map(|digest| self.document(digest)).collect::<Option<Vec<_>>>()?;
+        let toolbox = Toolbox::as_defined(documents.iter().map(AsRef::as_ref)).ok().map(Arc::new);
+        TOOLBOXES.keep(defined, toolbox.clone());
+        toolbox
     }
 }
 

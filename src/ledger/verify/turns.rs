@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     agent::{ASK, READ_RESULT, says_considered, says_filled, written_design, written_report, written_spec},
-    artifact::{ArtifactKind, DiscoveryReport, SolutionDesign},
+    artifact::ArtifactKind,
     engagement::{
         About, Actor, Answer as Said, ArtifactFiled, Body, Event, Exchange, Purpose, State, Turned, drafter, opened,
     },
@@ -152,7 +152,6 @@ fn otherwise_asked(
 /// How what an agent filed is not what its answer is.
 fn unwritten(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
     let text = last(state, filed.artifact, papers)?.text;
-    let document = papers.document(&filed.digest)?;
     let other = match filed.artifact {
         ArtifactKind::Spec => {
             let request = state.requested.request;
@@ -162,11 +161,10 @@ fn unwritten(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Optio
         ArtifactKind::Design => {
             let (spec, report) = (state.artifact(ArtifactKind::Spec)?, state.artifact(ArtifactKind::Discovery)?);
             let inputs = &papers.spec(&spec)?.inputs;
-            let said = SolutionDesign::deserialize(document.as_ref()).ok()?;
-            written_design(&text, spec, report, inputs)? != said
+            written_design(&text, spec, report, inputs)? != *papers.design(&filed.digest)?
         }
         ArtifactKind::Discovery => {
-            let (is, said) = (written_report(&text)?, DiscoveryReport::deserialize(document.as_ref()).ok()?);
+            let (is, said) = (written_report(&text)?, papers.report(&filed.digest)?);
             let reads = said.reads.iter().map(|read| (&read.id, &read.item, &read.call));
             said.verdict != is.verdict
                 || !said.findings.starts_with(&is.findings)
