@@ -20,7 +20,7 @@ for path in listed.keys() ^ files.keys(): wrong(path, "is listed or there, not b
 for path, data in files.items():
     if sha256(data) != listed[path]["sha256"] or len(data) != listed[path]["size"]: wrong(path, "was changed")
     if path.startswith("blobs/") and path != f"blobs/{sha256(data)}.json": wrong(path, "is not what its name says")
-signed, named = 0, 0
+signed, raised, named = 0, 0, 0
 for folder in ("", "trust/"):
     prev, count, asked = "sha256:" + "0" * 64, 0, None
     told, of = files.get(folder + "events.jsonl", b""), "trust" if folder else manifest["engagement"]
@@ -36,7 +36,7 @@ for folder in ("", "trust/"):
         about, signature, kind = body.get("about"), body.get("signature"), event["kind"]
         if kind == "approval.asked": asked = body.get("once")
         if not signature:
-            named += "person" in event["actor"] and (kind in ("approval.answered", "call.redacted") or kind == "steps.retried" and bool(body.get("calls")))
+            named += "person" in event["actor"] and kind in ("approval.answered", "call.redacted", "steps.retried", "engagement.cancelled")
             continue
         kind = "redact" if kind == "call.redacted" else "gate" if isinstance(about, str) else ([k for k in about or {} if k in ("call", "deviation")] or ["answer"])[0]
         name, end = f"{folder}signatures/{count}", re.sub(r"[^0-9]", "", event["at"])[:14] + "Z"
@@ -60,8 +60,9 @@ for folder in ("", "trust/"):
                 "countersign-" + ("trust" if folder else kind), "-s", temp + "/x.sig", "-O", "verify-time=" + end],
                 input=files[name + ".json"], capture_output=True)
         if ok.returncode: wrong(place, "has a signature that does not hold: " + (ok.stderr + ok.stdout).decode().strip())
-        signed += 1
+        signed, raised = signed + (not folder), raised + bool(folder)
     if not folder and not count: wrong("events.jsonl", "has no event")
     if not folder and (prev, count) != (manifest["head"], manifest["events"]): wrong("manifest.json", "names another end")
 print(ascii(f"{manifest['engagement']}: {manifest['events']} events, {signed} signatures, head {manifest['head']}")[1:-1])
+if raised: print(f"signatures of trust stages: {raised}")
 if named: print(f"answers of people without a signature, on a name alone: {named}")

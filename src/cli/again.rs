@@ -23,10 +23,20 @@ pub fn nothing_to_retry(journal: &Journal) -> CliError {
         Next::Run => format!("go on with `countersign run {id}`"),
         Next::Look => format!("look with `countersign show {id}`"),
         Next::From => {
-            format!("put that right by hand, then go on with a new request: `countersign request … --from {id}`")
+            format!("put that right by hand, then go on with a new request: `{}`", anew_from(state))
         }
     };
     CliError::usage(format!("no step of {id} can be tried again: {why}; {next}"))
+}
+
+/// The command that asks anew from what an engagement left, as it was asked for then.
+pub fn anew_from(state: &State) -> String {
+    let id = &state.id;
+    match (&state.requested.blueprint, state.requested.model) {
+        (Some(blueprint), _) => format!("countersign request --blueprint {blueprint} --from {id}"),
+        (None, true) => format!("countersign request --text \"…\" --from {id}"),
+        (None, false) => format!("countersign request --spec FILE --design FILE --from {id}"),
+    }
 }
 
 /// What there is to do instead.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::{
     artifact::{ArtifactKind, to_yaml},
-    engagement::{Refusal, State},
+    engagement::{About, Gate, Refusal, State},
     facts::Identity,
     ledger::Journal,
     runtime::{AnswerError, Workspace, edit},
@@ -67,7 +67,9 @@ pub async fn interactively(workspace: &Workspace, journal: &mut Journal, identit
 }
 
 fn open_draft(state: &State) -> Result<ArtifactKind, CliError> {
-    let design = state.artifact(ArtifactKind::Design).is_some();
+    // Where gate 1 does not hold any more, or is asked anew, it is the spec that a new version is wanted of.
+    let anew = state.asked.as_ref().is_some_and(|asked| asked.about == About::Gate1);
+    let design = state.artifact(ArtifactKind::Design).is_some() && state.gate_open(Gate::One) && !anew;
     let kind = if design { ArtifactKind::Design } else { ArtifactKind::Spec };
     match state.artifact(kind) {
         Some(_) => Ok(kind),

@@ -172,7 +172,13 @@ fn words(event: &Event, blobs: &Blobs) -> String {
             let because = found.because.as_ref().map_or_else(String::new, |because| format!(": {because}"));
             format!("{}: {}{because}", found.node, found.what)
         }
-        Body::Retried(retried) => retried.nodes.keys().cloned().collect::<Vec<_>>().join(", "),
+        Body::Retried(retried) => {
+            let nodes = retried.nodes.keys().cloned().collect::<Vec<_>>().join(", ");
+            match retried.calls.len() as u64 {
+                0 => nodes,
+                calls => format!("{nodes}; {} renewed by that", count(calls, "approval")),
+            }
+        }
         Body::Cancelled { reason } => reason.clone(),
         Body::Redacted(redacted) => {
             let calls: Vec<String> = redacted.calls.iter().map(ToString::to_string).collect();

@@ -15,7 +15,7 @@ use crate::{
     artifact::{Agent, Blueprint, Spec, from_yaml, value::shown},
     broker::{Moment, explain, proposed},
     engagement::{ApprovedSpec, Standing, View},
-    facts::{misspelt_environments, signing_gaps},
+    facts::{misspelt_environments, misspelt_words, signing_gaps},
     ledger::{Filter, Journal, TrustBook, Which},
     policy::{
         Catalog, CompiledBoundary, ExampleOutcome, Layer, LayerAnswer, Nearest, PolicyProblem, Spoke, Verdict,
@@ -83,7 +83,9 @@ pub async fn run(global: &Global, args: PolicyArgs) -> Result<Code, CliError> {
 async fn check(global: &Global, context: &Context) -> Result<Code, CliError> {
     // Whatever does not parse, type-check, match anything or hold its examples is an error with its line.
     let catalog = context.workspace.load_catalog()?;
-    let signing = signing_gaps(&catalog.people, &context.workspace.load_signers()?, &catalog.inventory);
+    let mut signing =
+        signing_gaps(&catalog.people, &context.workspace.load_signers()?, &catalog.inventory, Timestamp::now());
+    signing.extend(misspelt_words(&catalog.inventory));
     context.workspace.models()?;
     let shadowed = catalog.policies.shadowed();
     let mut waiting: Vec<&str> = Vec::new();

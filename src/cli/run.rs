@@ -27,7 +27,9 @@ use super::{
     converse::Converse,
     edit, held,
     interrupt::Interrupt,
-    output::{CliError, Code, aside, complain, interactive, plain, plain_lines, say, say_json, say_sentence, style},
+    output::{
+        CliError, Code, aside, complain, count, interactive, plain, plain_lines, say, say_json, say_sentence, style,
+    },
     question::{agreed, prompt},
     say as to_agents, show,
     signing::Key,
@@ -108,12 +110,17 @@ async fn one(
     let _claim = Claim::take(&context.workspace.claims(), id)?;
     let mut journal = context.journal(id.as_str()).await?;
     if args.retry.is_some() {
-        let again = match retry(&context.workspace, &mut journal, context.identity()?).await {
+        let (again, renewed) = match retry(&context.workspace, &mut journal, context.identity()?).await {
             Err(AnswerError::NothingToRetry(_)) => return Err(nothing_to_retry(&journal)),
             again => again?,
         };
         if !global.json {
-            say(format!("Trying again: {}", again.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+            let again = again.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let by = match renewed as u64 {
+                0 => String::new(),
+                calls => format!("; by that you renew the yes to {}", count(calls, "call")),
+            };
+            say(format!("Trying again: {again}{by}"));
         }
     }
     let identity = if asks { Some(context.identity()?) } else { None };

@@ -14,12 +14,12 @@ use crate::{
     engagement::{About, AgentQuestion, Closed, GateState, Used},
     facts::Role,
     gate::{ApprovalRequest, render},
-    ledger::{Journal, Status},
+    ledger::{Claim, Journal, Status},
     runtime::{open_question, retryable},
 };
 
 use super::{
-    again::why,
+    again::{anew_from, why},
     args::{ArtifactArg, Global, Show},
     context::Context,
     held::{self, HeldAnswer},
@@ -46,7 +46,16 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     say(format!("  asked by   {}", plain(&state.requester.to_string())));
     say(format!("  phase      {}", state.phase));
     say(format!("  ledger     {}", journal.store().ledger().await?));
-    say_sentence(format!("  status     {}", status_words(&Status::of(state))));
+    let status = Status::of(state);
+    // Between two questions it waits for a process, which may have been killed.
+    let by = match status {
+        Status::Drafting | Status::Running if Claim::is_taken(&context.workspace.claims(), journal.id()) => {
+            ", by another process now"
+        }
+        Status::Drafting | Status::Running => ", but no process goes on with it now",
+        _ => "",
+    };
+    say_sentence(format!("  status     {}{by}", status_words(&status)));
     for (gate, name) in [(&state.gate1, "gate 1"), (&state.gate2, "gate 2")] {
         match gate {
             GateState::Closed => {}
@@ -282,9 +291,12 @@ pub fn ending(journal: &Journal, closed: &Closed, here: Option<&Here<'_>>) {
         say(format!("Next: countersign run {id} --retry failed, or countersign export {id} DIR"));
     } else if short && elsewhere.is_none() {
         say(format!("No step can be tried again: {}.", why(journal).0));
-        say(format!("Next: countersign request … --from {id}, or countersign export {id} DIR"));
+        say(format!("Next: {}, or countersign export {id} DIR", anew_from(journal.state())));
     } else {
         say(format!("Next: countersign export {id} DIR"));
+        if whole && journal.documents().flow().is_some() {
+            say(format!("What is to be changed or taken back later starts from it: {}", anew_from(journal.state())));
+        }
     }
 }
 

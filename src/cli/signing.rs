@@ -175,7 +175,12 @@ fn with_ssh_keygen(public: &Path, wanted: &Wanted<'_>) -> Result<String, String>
     let output = child.wait_with_output().map_err(|error| format!("`ssh-keygen` did not end: {error}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("`ssh-keygen -Y sign` said: {}", said.trim()));
+        let hint = if said.contains("agent") {
+            "; load the private key with `ssh-add`, or give its file and not the public half"
+        } else {
+            ""
+        };
+        return Err(format!("`ssh-keygen -Y sign` said: {}{hint}", said.trim()));
     }
     String::from_utf8(output.stdout).map_err(|_| "`ssh-keygen` answered no signature".into())
 }

@@ -339,7 +339,12 @@ fn lines_of(what: &str, verification: &Verification) -> Vec<String> {
     if verification.ok {
         lines.push(format!("{what} holds: {}, head {head}", count(verification.events, "event")));
     } else {
-        lines.push("This does NOT hold:".into());
+        // Whoever gives signers asks for more than the chain itself says was needed.
+        let unsigned = |problem: &Problem| problem.what.ends_with("which none of the signers given has signed");
+        lines.push(match verification.problems.iter().all(unsigned) {
+            true => format!("{what} is whole, and the signers given do NOT vouch for all of it:"),
+            false => "This does NOT hold:".into(),
+        });
     }
     for problem in &verification.problems {
         lines.push(format!("  {}", plain(&problem.to_string())));

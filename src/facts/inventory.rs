@@ -175,13 +175,31 @@ impl Inventory {
         })
     }
 
-    /// Names that stand twice.
-    pub fn duplicates(&self) -> Vec<&str> {
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-        for target in &self.targets {
-            *seen.entry(&target.name).or_default() += 1;
+    /// What is wrong with the names of targets, each with its place among them: a name that stands twice, in whatever
+    /// spelling, and an address that is none.
+    pub fn wrong_names(&self) -> Vec<(usize, String)> {
+        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+        let mut found = Vec::new();
+        for (at, name) in self.targets.iter().map(|target| target.name.as_str()).enumerate() {
+            let one = network(name).map_or_else(|| name.to_lowercase(), |net| net.to_string());
+            match seen.insert(one, name) {
+                Some(other) if other == name => found.push((at, format!("`{name}` stands twice"))),
+                Some(other) => found.push((
+                    at,
+                    format!("`{name}` and `{other}` are one target to systems that know no such difference; keep one"),
+                )),
+                None => {}
+            }
+            let address = name.split_once('/').filter(|(address, _)| address.parse::<IpAddr>().is_ok());
+            match (address, name.parse::<IpNet>()) {
+                (Some((_, bits)), Err(_)) => found.push((at, format!("`{name}`: `/{bits}` is no prefix length"))),
+                (Some(_), Ok(net)) if net.trunc() != net => {
+                    found.push((at, format!("`{name}` has host bits; did you mean `{}`?", net.trunc())));
+                }
+                _ => {}
+            }
         }
-        seen.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name).collect()
+        found
     }
 }
 
@@ -189,6 +207,28 @@ impl Inventory {
 mod tests {
     use super::*;
     use crate::artifact::from_yaml;
+
+    #[test]
+    fn a_name_stands_once_in_whatever_spelling_and_an_address_is_one() {
+        let wrong = |names: &[&str]| {
+            let targets: Vec<String> =
+                names.iter().map(|name| format!("{{name: '{name}', is: x, environment: lab}}")).collect();
+            let text = format!("kind: inventory\ntargets: [{}]", targets.join(", "));
+            from_yaml::<Inventory>("inventory.yaml", &text).unwrap().wrong_names()
+        };
+        let fine = ["sw01", "sw02", "corp.example.com", "192.0.2.0/24", "192.0.2.7", "2001:db8::/32", "Gi1/0/1"];
+        assert_eq!(wrong(&fine), []);
+        for (name, says) in [
+            ("sw01", "`sw01` stands twice"),
+            ("SW02", "`SW02` and `sw02` are one target"),
+            ("2001:0db8::/32", "`2001:0db8::/32` and `2001:db8::/32` are one target"),
+            ("198.51.100.7/24", "has host bits; did you mean `198.51.100.0/24`?"),
+            ("198.51.100.0/33", "`/33` is no prefix length"),
+        ] {
+            let found = wrong(&[&fine[..], &[name]].concat());
+            assert!(found.len() == 1 && found[0].0 == fine.len() && found[0].1.contains(says), "{name}: {found:?}");
+        }
+    }
 
     #[test]
     fn an_entry_may_stand_for_what_is_below_it() {

@@ -10,7 +10,7 @@ mod summary;
 mod trust;
 
 pub use found::{Finding, FoundBy, FoundIn, Within};
-pub use gaps::{misspelt_environments, signing_gaps};
+pub use gaps::{misspelt_environments, misspelt_words, signing_gaps};
 pub use inventory::{Inventory, InventoryKind, Target, TargetExample};
 pub use people::{Identity, IdentityMeans, People, PeopleKind, Person, PersonExample, Role};
 pub use signers::{

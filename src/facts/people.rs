@@ -165,11 +165,16 @@ impl People {
     }
 
     /// The names and OS users that stand for more than one person.
-    pub fn duplicates(&self) -> Vec<String> {
+    pub fn duplicates(&self) -> Vec<(usize, String)> {
         let mut known = BTreeSet::new();
-        let names = self.people.iter().map(|person| format!("the person `{}`", person.name));
-        let users = self.people.iter().flat_map(|person| &person.os_users).map(|user| format!("the OS user `{user}`"));
-        names.chain(users).filter(|one| !known.insert(one.clone())).collect()
+        let people = || self.people.iter().enumerate();
+        // A name that differs in case alone is somebody else to the program and to nobody who reads it.
+        let names =
+            people().map(|(at, person)| (at, person.name.to_lowercase(), format!("the person `{}`", person.name)));
+        let users = people().flat_map(|(at, person)| person.os_users.iter().map(move |user| (at, user)));
+        let users = users.map(|(at, user)| (at, format!("/{user}"), format!("the OS user `{user}`")));
+        let twice = names.chain(users).filter(|(_, one, _)| !known.insert(one.clone()));
+        twice.map(|(at, _, what)| (at, what)).collect()
     }
 
     /// The roles of an identity; none for a name that is not listed. An owner has every role.

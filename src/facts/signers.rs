@@ -147,9 +147,25 @@ impl AllowedSigners {
         self.lines.iter().filter(move |line| line.principals.contains(person))
     }
 
+    /// That a key of this person stands for somebody else too, where it does: then no signature shows who made it.
+    pub fn shared(&self, person: &str, key: &PublicKey) -> Option<String> {
+        let same = |line: &&SignerLine| line.key.key_data() == key.key_data();
+        self.of(person).find(same)?;
+        let other = |line: &SignerLine| line.principals.iter().find(|name| *name != person).cloned();
+        let (line, name) = self.lines.iter().filter(same).find_map(|line| Some((line, other(line)?)))?;
+        let (place, key) = (format!("{}:{}", line.file, line.number), fingerprint(key));
+        Some(format!(
+            "{place}: the key {key} stands for `{name}` and for `{person}`, so it does not show which of them signed; give \
+             each person a key of their own"
+        ))
+    }
+
     /// Whether this key signs for this person now, and for this; else why not.
     pub fn allows(&self, person: &str, key: &PublicKey, namespace: &str, at: Timestamp) -> Result<(), String> {
         usable(&key.algorithm())?;
+        if let Some(shared) = self.shared(person, key) {
+            return Err(shared);
+        }
         let mut why = None;
         for line in self.of(person).filter(|line| line.key.key_data() == key.key_data()) {
             match line.covers(namespace, at) {

@@ -17,9 +17,18 @@ use super::{
     text::{names, quoted, sentence, word},
 };
 
-/// What stands beside the title.
+/// What stands beside the title: where it reaches, and whether all of that is only simulated.
 pub(super) fn banner(facts: &Facts) -> Option<String> {
-    facts.simulated.then(|| "SIMULATED environment".to_owned())
+    let places: Vec<String> = facts.environments.iter().map(|name| word(name)).collect();
+    let others = if facts.unlisted_targets { ", and targets that cannot be listed" } else { "" };
+    match (facts.simulated, places.len()) {
+        (true, 0) => Some(format!("SIMULATED environment{others}")),
+        (true, 1) => Some(format!("SIMULATED environment: {}{others}", names(&places))),
+        (true, _) => Some(format!("SIMULATED environments: {}{others}", names(&places))),
+        (false, 0) => None,
+        (false, 1) => Some(format!("environment: {}{others}", names(&places))),
+        (false, _) => Some(format!("environments: {}{others}", names(&places))),
+    }
 }
 
 /// Who asked, for what and when it may run.

@@ -240,6 +240,7 @@ pub fn approval_request(
         request.calls = one_call(view, catalog, flow, about);
         request.screen = screen;
     }
+    say_renewed(&mut request);
     say_barred(&mut request);
     signature::say(&mut request);
     Ok(request)
@@ -376,6 +377,14 @@ fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String>
         Actor::Agent(_) | Actor::Policy | Actor::Program => None,
     };
     authors.chain([&view.state.requester]).filter_map(person).collect()
+}
+
+/// Says on the screen what becomes of a yes that nobody signs, where what it lets run fails.
+fn say_renewed(request: &mut ApprovalRequest) {
+    if request.signature_because.is_empty() && request.calls.iter().any(|call| !call.destructive) {
+        request.screen.footer += " Tried again after a failure (`run --retry failed`), a call needs no new yes, unless this one \
+                                  is signed.";
+    }
 }
 
 /// Says on the screen whose yes is not taken.

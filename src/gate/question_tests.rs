@@ -24,7 +24,7 @@ fn an_undo_where_nothing_tells_what_the_step_left_shows_what_is_there_now_and_wh
     assert_says(
         &shown(&asked(&chain, &about)),
         &[
-            "DEVIATION: may this be taken back, where nothing tells what it left?           SIMULATED environment",
+            "DEVIATION: may this be taken back, where nothing tells what it left?      SIMULATED environment: lab",
             "WHAT IS THERE NOW",
             "`create/sw01` did this: create VLAN 120 named guest on sw01",
             "there before the step (-), and there now (+):",

@@ -46,7 +46,7 @@ fn gate_1_shows_what_is_wanted_and_what_may_be_done() {
     let request = asked(&chain, &About::Gate1);
     let digest = chain.state().artifact(ArtifactKind::Spec).unwrap().short();
     let expected = "\
-GATE 1: is this wanted, and may this much be done?                             SIMULATED environment
+GATE 1: is this wanted, and may this much be done?                        SIMULATED environment: lab
   Create VLAN 120 guest
 
   Engagement  k7m2q, spec version 1
@@ -98,7 +98,7 @@ fn gate_2_shows_the_exact_change_first() {
     let chain = at_gate2(chain);
     let request = asked(&chain, &About::Gate2);
     let mut expected = "\
-GATE 2: may exactly this be done?                                              SIMULATED environment
+GATE 2: may exactly this be done?                                         SIMULATED environment: lab
   Create VLAN 120 guest
 
 WHAT WILL BE CHANGED
@@ -140,7 +140,8 @@ A YES LETS THESE 3 CALLS TAKE EFFECT, EACH ONCE
 
   Artifact  solution.design version 1, DIGEST
 
-Without an answer it waits; nothing is approved.
+Without an answer it waits; nothing is approved. Tried again after a failure (`run --retry failed`),
+    a call needs no new yes, unless this one is signed.
 "
     .replace("DIGEST", &chain.state().artifact(ArtifactKind::Design).unwrap().short());
     for (at, call) in request.calls.iter().enumerate() {
@@ -200,7 +201,7 @@ fn what_is_decided_later_is_asked_later() {
     assert_says(
         &shown(&request),
         &[
-            "ONE CALL: may it run?                                                          SIMULATED environment",
+            "ONE CALL: may it run?                                                     SIMULATED environment: lab",
             "create the A record web01 for 192.0.2.11 in corp.example.com with a TTL of 3600 seconds",
             "address  192.0.2.11",
             "+ address: \"192.0.2.11\"",
@@ -327,7 +328,7 @@ fn what_cannot_be_taken_back_or_seen_is_a_warning() {
     assert_says(
         &shown(&asked(&chain, &about)),
         &[
-            "UNKNOWN: did this call take effect?                                            SIMULATED environment",
+            "UNKNOWN: did this call take effect?                                       SIMULATED environment: lab",
             "delete VLAN 20 from sw01",
             "! the connection ended",
             "on sw01, see whether it took effect; no tool here can read it",

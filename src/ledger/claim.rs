@@ -40,6 +40,12 @@ impl Claim {
         }
     }
 
+    /// Whether a process drives an engagement now; the answer may be another the next moment, and nothing is claimed by it.
+    pub fn is_taken(dir: &Path, id: &EngagementId) -> bool {
+        let file = File::open(dir.join(format!("{id}.lock")));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The engagement that is claimed.
     pub fn engagement(&self) -> &EngagementId {
         &self.engagement
@@ -63,7 +69,9 @@ mod tests {
             "another process is running engagement k7m2q; wait for it or look with `countersign show k7m2q`"
         );
         assert!(Claim::take(&locks, &"00000".parse().unwrap()).is_ok());
+        assert!(Claim::is_taken(&locks, &id) && !Claim::is_taken(&locks, &"00000".parse().unwrap()));
         drop(claim);
+        assert!(!Claim::is_taken(&locks, &id) && !Claim::is_taken(&locks, &"zzzzz".parse().unwrap()));
         assert!(Claim::take(&locks, &id).is_ok());
     }
 }

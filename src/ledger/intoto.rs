@@ -110,6 +110,9 @@ pub fn statements(bundle: &Bundle, ledger: &LedgerId) -> Result<Vec<Value>, Prob
         events.push(chain::read(bytes).map_err(|error| Problem::at(place, error.to_string()))?);
     }
     let state = State::replay(&events).ok_or_else(|| Problem::at(1, "the chain does not begin with a request"))?;
+    // As its current spec calls it: whoever asked may have called it otherwise.
+    let spec = state.artifact(ArtifactKind::Spec).and_then(|digest| document(bundle, &digest));
+    let title = spec.as_ref().and_then(|spec| spec.get("title")?.as_str()).unwrap_or(&state.requested.title);
     let mut statements = Vec::new();
     for kind in ArtifactKind::ALL {
         let Some(digest) = state.artifact(kind) else { continue };
@@ -131,7 +134,7 @@ pub fn statements(bundle: &Bundle, ledger: &LedgerId) -> Result<Vec<Value>, Prob
             "predicate": {
                 "ledger": ledger,
                 "engagement": state.id,
-                "title": state.requested.title,
+                "title": title,
                 "requestedBy": state.requester,
                 "blueprint": state.requested.blueprint,
                 "artifact": {

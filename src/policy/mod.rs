@@ -48,8 +48,9 @@ pub use unmet::unmet_rules;
 /// A hint at the known name that is most like `word`; empty where none is.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
-    let found = similar::get_close_matches(word, &known, 1, 0.6);
-    found.first().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+    let spelled = known.iter().find(|name| name.eq_ignore_ascii_case(word)).copied();
+    let close = similar::get_close_matches(word, &known, 1, 0.6).first().copied();
+    spelled.or(close).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 #[cfg(test)]

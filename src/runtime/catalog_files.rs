@@ -137,13 +137,19 @@ impl CatalogFiles {
     pub(super) fn parse(&self, root: &Path, kept: &Kept) -> Result<Catalog, WorkspaceError> {
         let toolbox = self.toolbox(root, kept)?;
         let inventory: Inventory = from_yaml("policies/inventory.yaml", &self.inventory)?;
-        if let Some(twice) = inventory.duplicates().first() {
-            return Err(WorkspaceError::Problems(vec![format!("policies/inventory.yaml: `{twice}` stands twice")]));
+        let file = "policies/inventory.yaml";
+        let wrong = inventory.wrong_names().into_iter();
+        let wrong =
+            wrong.map(|(at, why)| YamlError::at(file, &self.inventory, &format!("targets.{at}.name"), why).to_string());
+        let wrong: Vec<String> = wrong.collect();
+        if !wrong.is_empty() {
+            return Err(WorkspaceError::Problems(wrong));
         }
         let people: People = from_yaml("policies/people.yaml", &self.people)?;
-        if let Some(twice) = people.duplicates().first() {
-            let why = format!("policies/people.yaml: {twice} stands twice, so it is not clear who somebody is");
-            return Err(WorkspaceError::Problems(vec![why]));
+        if let Some((at, twice)) = people.duplicates().first() {
+            let why = format!("{twice} stands twice, so it is not clear who somebody is");
+            let problem = YamlError::at("policies/people.yaml", &self.people, &format!("people.{at}"), why);
+            return Err(WorkspaceError::Problems(vec![problem.to_string()]));
         }
         if people.approvals_last_hours == 0 {
             let (file, why) = ("policies/people.yaml", "an approval that lasts no time is none; write 1 or more");
@@ -155,7 +161,6 @@ impl CatalogFiles {
             return Err(WorkspaceError::Problems(contradicted));
         }
         let wrong = inventory.wrong_finders(&toolbox).into_iter();
-        let file = "policies/inventory.yaml";
         let wrong = wrong.map(|(at, why)| YamlError::at(file, &self.inventory, &at, &why).to_string());
         let wrong: Vec<String> = wrong.collect();
         if !wrong.is_empty() {

@@ -19,12 +19,12 @@ use super::{
 };
 
 /// Has failed steps tried again, with what depends on them. Their approved calls are approved for one more use;
-/// destructive ones ask again.
+/// destructive ones ask again. The answer is what is tried again, and for how many calls a yes was renewed by that.
 pub async fn retry(
     workspace: &Workspace,
     journal: &mut Journal,
     identity: Identity,
-) -> Result<Vec<NodeId>, AnswerError> {
+) -> Result<(Vec<NodeId>, usize), AnswerError> {
     let catalog = workspace.catalog_of(journal)?;
     let state = journal.state();
     let seal = Seal::of(state, journal.blobs());
@@ -51,12 +51,12 @@ pub async fn retry(
             }
         }
     }
-    let roles = catalog.people.roles(&identity);
+    let (roles, renewed) = (catalog.people.roles(&identity), calls.len());
     let command = Command::Retry { retried: Retried { nodes, calls }, roles };
     let id = journal.id().to_string();
     let done = journal.act(journal.now(), Actor::Person(identity), command, vec![]).await;
     done.map_err(|error| not_now(error, &id))?;
-    Ok(again)
+    Ok((again, renewed))
 }
 
 /// The nodes that a retry would begin again, each with its attempt; none where a retry would be refused. A step is among

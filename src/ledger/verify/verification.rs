@@ -29,7 +29,8 @@ pub struct Verification {
     pub problems: Vec<Problem>,
     /// What is not wrong, and yet to be known.
     pub notes: Vec<String>,
-    /// How much rests on a name alone: answers without a signature, approvals that were renewed, and redactions.
+    /// How much rests on a name alone: answers without a signature, steps that were tried again,
+    /// cancellations and redactions.
     pub on_a_name: u64,
 }
 

@@ -15,7 +15,7 @@ fn what_is_shipped_loads_with_any_tools() {
     assert!(Policies::load(texts(GUARDRAILS, STAGES), &Toolbox::default()).is_ok());
     let inventory = include_str!("../../../policies/inventory.yaml");
     let inventory: Inventory = from_yaml("inventory.yaml", inventory).unwrap();
-    assert!(inventory.duplicates().is_empty() && inventory.target("sw04").is_some());
+    assert!(inventory.wrong_names().is_empty() && inventory.target("sw04").is_some());
     let people = include_str!("../../../policies/people.yaml");
     assert!(from_yaml::<People>("people.yaml", people).unwrap().people.is_empty());
 }
