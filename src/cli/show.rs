@@ -56,6 +56,13 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         _ => "",
     };
     say_sentence(format!("  status     {}{by}", status_words(&status)));
+    if !state.redacted.is_empty() {
+        let documents = count(state.redacted.len() as u64, "document");
+        say_sentence(format!(
+            "  redacted   {documents} destroyed; `countersign log {}` says which, by whom and why",
+            state.id
+        ));
+    }
     for (gate, name) in [(&state.gate1, "gate 1"), (&state.gate2, "gate 2")] {
         match gate {
             GateState::Closed => {}

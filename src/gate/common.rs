@@ -57,7 +57,8 @@ pub(super) fn head(view: &View<'_>, spec: &Spec, standing: &Standing) -> Section
     if let Some(from) = &state.requested.from {
         let drift = match view.documents.discovery() {
             None => "is read first",
-            Some(_) => "was looked for",
+            Some(report) if report.drift.is_empty() => "was looked for, and there is none",
+            Some(_) => "was found",
         };
         section.pair("Starts from", format!("{from}, and drift from its record {drift}"));
     }

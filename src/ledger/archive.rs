@@ -96,7 +96,9 @@ impl Contents {
         let last = told.engagement.last().filter(|_| told.engagement.len() == self.engagement.events.len());
         let last = last.ok_or_else(|| Problem::with(EVENTS, "it is empty, or has an event that cannot be read"))?;
         let files = files.iter().map(|(path, bytes)| Listed::of(path, bytes));
-        let left_out = self.named(told).into_keys().filter(|digest| !self.engagement.blobs.contains_key(digest));
+        let gone =
+            |(digest, need): &(Digest, Need)| *need != Need::Beside && !self.engagement.blobs.contains_key(digest);
+        let left_out = self.named(told).into_iter().filter(gone).map(|(digest, _)| digest);
         Ok(Manifest {
             format: Format::One,
             engagement: last.engagement.clone(),
@@ -204,6 +206,11 @@ pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>, published: &[(C
         if !contents.engagement.blobs.contains_key(digest) {
             verification.notes.push(format!("left out: what calls were decided on ({digest})"));
         }
+    }
+    let beside = named.iter().filter(|(_, need)| **need == Need::Beside).map(|(digest, _)| digest);
+    for digest in beside.filter(|digest| !contents.engagement.blobs.contains_key(digest)) {
+        let what = "the record that it starts from, or its flow";
+        verification.notes.push(format!("left out: {what}, so what drifted is taken as told ({digest})"));
     }
     let again = contents.files(&told);
     let is = again.as_ref().ok().and_then(|again| contents.manifest(&told, again).ok());

@@ -73,11 +73,16 @@ impl Bundle {
             return Err(LedgerError::Missing(id.clone()));
         }
         let mut blobs = store.blobs(&named(&events, &BTreeMap::new())).await?;
-        // What a question was decided on is named by its request.
-        let mut further = named(&events, &blobs);
-        further.retain(|digest| !blobs.contains_key(digest));
-        blobs.extend(store.blobs(&further).await?);
-        Ok(Self { events, blobs })
+        // What a question was decided on is named by its request, and what a record was built with by the record.
+        let mut asked = BTreeSet::new();
+        loop {
+            let mut further = named(&events, &blobs);
+            further.retain(|digest| !blobs.contains_key(digest) && asked.insert(*digest));
+            if further.is_empty() {
+                return Ok(Self { events, blobs });
+            }
+            blobs.extend(store.blobs(&further).await?);
+        }
     }
 
     /// What `ssh-keygen -Y verify` wants of each signed answer, by its name in `signatures/`: the bytes, their signature,

@@ -27,6 +27,8 @@ pub(super) enum Need {
     Must,
     /// It is taken along where it is stored.
     Extra,
+    /// The same, and nothing is said where it is not: what was handed on before did not have it.
+    Beside,
     /// It may be left out of what is handed on; then that is said.
     May,
     /// The ledger keeps it to itself; nothing is shown by it, and it is never handed on.
@@ -133,6 +135,9 @@ pub(super) fn all_mentions<'a>(
     let (mut all, mut read) = (Vec::new(), BTreeSet::new());
     for event in events {
         all.extend(mentions(event).into_iter().map(|mention| (event.seq, mention)));
+        if let Body::Requested(requested) = &event.body {
+            all.extend(begun_with(&requested.request, blob).map(|mention| (event.seq, mention)));
+        }
         let Body::Asked(asked) = &event.body else { continue };
         if !read.insert(asked.request) {
             continue;
@@ -141,6 +146,20 @@ pub(super) fn all_mentions<'a>(
         all.extend(request.iter().flat_map(beside).map(|mention| (event.seq, mention)));
     }
     all
+}
+
+/// The record that a request starts from and the flow that it was built with: what drifted since is held against them.
+fn begun_with(request: &Digest, blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> impl Iterator<Item = Mention> {
+    let named = |digest: &Digest, field: &str| -> Option<Digest> {
+        let document: Value = serde_json::from_slice(&blob(digest)?).ok()?;
+        document.get(field)?.as_str()?.parse().ok()
+    };
+    let record = named(request, "baseline");
+    let flow = record.and_then(|record| named(&record, "flow"));
+    let beside = |(digest, what): (Option<Digest>, &str)| {
+        Some(Mention { digest: digest?, what: what.to_owned(), need: Need::Beside, sealed: false })
+    };
+    [(record, "the record that it starts from"), (flow, "the flow of that record")].into_iter().filter_map(beside)
 }
 
 /// What was signed, and whose keys it was checked against.

@@ -267,7 +267,7 @@ impl Walk<'_> {
                     self.problem(place, format!("{what} ({digest}) was changed: its bytes hash to {is}"));
                 }
                 (Here::Missing, _) if sealed => self.gone.missing.push((place, mention)),
-                (Here::Missing, Need::Extra | Need::Own) => {}
+                (Here::Missing, Need::Extra | Need::Beside | Need::Own) => {}
                 (Here::Missing, Need::Must) => self.problem(place, format!("{what} ({digest}) is missing")),
                 (Here::Missing, Need::May) => self.notes.push(format!("left out: {what} ({digest})")),
             }

@@ -268,3 +268,38 @@ fn a_change_of_files_and_an_owner_of_later_are_noted() {
         .code(0)
         .shows("in the role owner, WHO HAS NOT THAT ROLE in the people of its questions");
 }
+
+#[test]
+fn what_drifted_is_held_to_the_record_that_an_engagement_starts_from() {
+    let bench = Bench::new();
+    let first = bench.request_one();
+    bench.to_end(&first, 0);
+    bench.tamper(|network| network["switches"]["sw01"]["vlans"]["120"] = json!("drifted"));
+    let id = bench.request(&["--blueprint", "vlan", "--set", "id=121", "--set", "name=lobby", "--from", &first]);
+    bench.to_end(&id, 0);
+    Exported::finds(
+        &bench,
+        &id,
+        &[
+            (
+                "no drift",
+                |value| kind(value, "discovery"),
+                |value| {
+                    assert_ne!(value["drift"], json!([]));
+                    value["drift"] = json!([]);
+                },
+                "what drifted",
+            ),
+            (
+                "a reading elsewhere",
+                |value| kind(value, "discovery"),
+                |value| value["reads"][0]["with"]["switch"] = json!("sw04"),
+                "what was read",
+            ),
+        ],
+    );
+    let file = bench.outside("second.tar");
+    bench.run(&["export", &id, "--bundle", file.to_str().unwrap()]).code(0);
+    let told = run_in(file.parent().unwrap(), &["verify", file.to_str().unwrap()]).code(0);
+    assert!(!told.out.contains("what drifted is taken as told"), "{}", told.out);
+}

@@ -96,7 +96,8 @@ pub(super) fn whole(state: &State, papers: &Papers<'_>) -> Option<(Arc<Toolbox>,
 
 type Known<T> = (Digest, Arc<T>);
 
-fn current(state: &State, papers: &Papers<'_>) -> Option<(Known<Spec>, Known<AutomationFlow>)> {
+/// The current spec and flow, as they were filed.
+pub(super) fn current(state: &State, papers: &Papers<'_>) -> Option<(Known<Spec>, Known<AutomationFlow>)> {
     let (spec, flow) = (state.artifact(ArtifactKind::Spec)?, state.artifact(ArtifactKind::Flow)?);
     Some(((spec, papers.spec(&spec)?), (flow, papers.flow(&flow)?)))
 }

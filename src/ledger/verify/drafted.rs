@@ -8,12 +8,16 @@ use serde::Deserialize;
 use crate::{
     agent::{draft_design, draft_discovery, draft_spec},
     artifact::{AcceptanceReading, ArtifactKind, DiscoveryReport},
-    engagement::{About, Actor, ArtifactFiled, Asked, Blobs, Documents, Purpose, State, View},
+    engagement::{About, Actor, ArtifactFiled, Asked, Blobs, Documents, Proposal, Purpose, State, View},
     gate::{Line, OfferedCall, Screen, said},
     tool::Effect,
 };
 
-use super::{Papers, again::Gathered, steps::given};
+use super::{
+    Papers,
+    again::Gathered,
+    steps::{alike, given},
+};
 
 /// How what was filed is not what the same drafter gives.
 pub(super) fn otherwise(state: &State, actor: &Actor, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<String> {
@@ -43,12 +47,15 @@ fn report(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<S
     let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
     let (spec, digest) = (documents.spec()?, state.artifact(ArtifactKind::Spec)?);
     let is = draft_discovery(&view, spec, digest).ok()?;
+    if let Some(unread) = view.discovery_reads().ok()?.iter().find_map(|read| unread(state, read, papers)) {
+        return Some(unread);
+    }
     let word = |report: &DiscoveryReport| serde_json::to_value(report.verdict).ok()?.as_str().map(str::to_owned);
     let held = |readings: &[AcceptanceReading]| -> Vec<_> {
         readings.iter().map(|said| (said.check.clone(), said.holds, said.calls.clone())).collect()
     };
     // The record that it starts from does not lie beside it.
-    let drifts = documents.request()?.baseline.is_none();
+    let drifts = documents.request()?.baseline.is_none_or(|record| blobs.holds(&record));
     let by_model = state.requested.model;
     if said.verdict != is.verdict && !by_model {
         return Some(format!("it says {}, and what was read comes to {}", word(&said)?, word(&is)?));
@@ -126,6 +133,16 @@ pub(super) fn shown(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option
         .then(|| format!("a question about {} that shows more calls than it offers", asked.about))
 }
 
+/// How a read that discovery makes was not made, or was made otherwise.
+fn unread(state: &State, read: &Proposal, papers: &Papers<'_>) -> Option<String> {
+    let what = read.purpose.words();
+    let Some((id, call)) = state.call_for(&read.purpose) else { return Some(format!("it did not {what}")) };
+    let same = given(&call.args, papers).is_none_or(|given| {
+        read.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(value, given)))
+    });
+    (call.tool != read.tool || !same).then(|| format!("{id} was to {what}, and reads something else"))
+}
+
 /// What was read before the design, with the current documents; nothing where not all of it is here.
 fn read(state: &State, papers: &Papers<'_>) -> Option<(Documents, Blobs)> {
     let mut gathered = Gathered::new(state, papers);
@@ -142,9 +159,16 @@ fn read(state: &State, papers: &Papers<'_>) -> Option<(Documents, Blobs)> {
     for purpose in state.served.keys().filter(before) {
         gathered.answer(purpose)?;
     }
-    let (blobs, of) = (gathered.done(), |kind: ArtifactKind| state.artifact(kind));
+    let (mut blobs, of) = (gathered.done(), |kind: ArtifactKind| state.artifact(kind));
     let (request, spec) = (state.requested.request, of(ArtifactKind::Spec)?);
     let from = ((request, papers.request(&request)?), (spec, papers.spec(&spec)?));
+    // The record that it starts from, with its flow, where both are here.
+    let record = from.0.1.baseline.and_then(|digest| Some((digest, papers.document(&digest)?)));
+    let flow = record.as_ref().and_then(|(_, record)| record.get("flow")?.as_str()?.parse().ok());
+    let flow = flow.and_then(|digest| Some((digest, papers.document(&digest)?)));
+    for (digest, document) in record.filter(|_| flow.is_some()).into_iter().chain(flow) {
+        blobs.insert(digest, document);
+    }
     let report = of(ArtifactKind::Discovery).and_then(|digest| Some((digest, papers.report(&digest)?)));
     let design = of(ArtifactKind::Design).and_then(|digest| Some((digest, papers.design(&digest)?)));
     Some((Documents::drafting((state, &blobs), from, report, design).ok()?, blobs))

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{ArtifactKind, Digest, Limits, Phase, ReconciledRecord, RecordOutcome},
-    engagement::{Actor, Blobs, Body, Closed, Documents, Event, Purpose, State, View, opened},
+    engagement::{Actor, Blobs, Body, Closed, Documents, Event, Exchange, Purpose, State, View, opened},
     record::{Compared, compare, made_again},
     tool::Toolbox,
 };
@@ -105,6 +105,19 @@ pub(super) fn closed(state: &State, closed: &Closed, papers: &Papers<'_>) -> Vec
     found
 }
 
+/// Whether a model was asked for what is drafted now, or may not be asked any more.
+fn asked_in_vain(state: &State, limits: &Limits) -> bool {
+    let kind = match state.phase {
+        Phase::Requirements => ArtifactKind::Spec,
+        Phase::Feasibility if state.artifact(ArtifactKind::Discovery).is_some() => ArtifactKind::Spec,
+        Phase::Feasibility => ArtifactKind::Discovery,
+        Phase::Design => ArtifactKind::Design,
+        Phase::Build | Phase::AsBuilt => ArtifactKind::Flow,
+    };
+    let turned = state.talk.about(kind).iter().any(|piece| matches!(piece, Exchange::Turn { .. }));
+    turned || state.talk.total().tokens >= limits.model_tokens.min(Limits::default().model_tokens)
+}
+
 /// How what ended before anything was built did not come to that end.
 fn ended_for_nothing(state: &State, closed: &Closed, papers: &Papers<'_>) -> Option<&'static str> {
     let spec = state.artifact(ArtifactKind::Spec).and_then(|spec| papers.spec(&spec));
@@ -117,9 +130,12 @@ fn ended_for_nothing(state: &State, closed: &Closed, papers: &Papers<'_>) -> Opt
         RecordOutcome::Refused if outside < u64::from(limits.attempts_outside.max(1)) => {
             Some("closed as refused, and its agents had not tried so often what nothing lets them do")
         }
-        // A model may come to no draft in many ways. What a minute is, clocks may see otherwise.
-        RecordOutcome::GivenUp if !state.requested.model && state.worked + 60 < i64::from(limits.minutes) * 60 => {
-            Some("closed as given up, and its time was not over")
+        // What a minute is, clocks may see otherwise.
+        RecordOutcome::GivenUp if state.worked + 60 >= i64::from(limits.minutes) * 60 => None,
+        RecordOutcome::GivenUp if !state.requested.model => Some("closed as given up, and its time was not over"),
+        // A model may come to no draft in many ways, and is asked in each.
+        RecordOutcome::GivenUp if !asked_in_vain(state, &limits) => {
+            Some("closed as given up, and no model was asked in vain")
         }
         _ => None,
     }

@@ -9,15 +9,17 @@ use serde_json::{Map, Value};
 
 use crate::{
     agent::{ASK, READ_RESULT, says_considered, says_filled, written_design, written_report, written_spec},
-    artifact::ArtifactKind,
+    artifact::{ArtifactKind, NodeId, Phase},
     engagement::{
-        About, Actor, Answer as Said, ArtifactFiled, Body, Event, Exchange, Purpose, State, Turned, drafter, opened,
+        About, Actor, Answer as Said, ArtifactFiled, Blobs, Body, Documents, Event, Exchange, Purpose, State, Turned,
+        View, drafter, opened,
     },
     model::{Answer, plain},
 };
 
 use super::{
     Papers,
+    again::current,
     steps::{alike, given},
 };
 
@@ -34,6 +36,10 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Opt
         Body::Filed(filed) if matches!(event.actor, Actor::Agent(_)) => {
             let why = unmade(state, filed.artifact, papers).or_else(|| unwritten(state, filed, papers))?;
             Some(format!("{} filed {why}", filed.artifact))
+        }
+        Body::Entered { phase: Phase::AsBuilt, .. } if state.phase == Phase::Build => {
+            let node = unasked(state, event, papers)?;
+            Some(format!("the build was left, and the build agent was not asked about {node}, which failed"))
         }
         Body::HolesFilled(filled) => {
             let said = says_filled(&last(state, ArtifactKind::Flow, papers)?.text, filled, alike)?;
@@ -65,6 +71,18 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Opt
         }
         _ => None,
     }
+}
+
+/// A step that failed and that the build agent was to be asked about, where nothing had ended that.
+fn unasked(state: &State, event: &Event, papers: &Papers<'_>) -> Option<NodeId> {
+    let (spec, flow) = current(state, papers)?;
+    let (documents, toolbox) = (Documents::given(state, spec, flow), papers.toolbox(&state.opened_on()?)?);
+    let blobs = Blobs::new();
+    let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
+    let spec = documents.spec()?;
+    let over = spec.window.is_some_and(|window| event.at >= window.until);
+    let ended = over || state.cancelled.is_some() || view.stopped().is_some() || state.spent(&spec.limits).is_some();
+    view.failing().filter(|_| !ended).map(|node| node.id.clone())
 }
 
 fn answer(turned: &Turned, papers: &Papers<'_>) -> Option<Answer> {
