@@ -27,7 +27,7 @@ use super::{
     output::{CliError, Code, plain, quoted, say, style},
     reader::{Read, Reader},
     request::without_model,
-    run::Seat,
+    seat::Seat,
     show,
 };
 

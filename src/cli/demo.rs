@@ -21,7 +21,7 @@ use super::{
     interrupt::Interrupt,
     output::{CliError, Code, plain, quoted, say, say_sentence},
     room::with_room,
-    run::Seat,
+    seat::Seat,
     signing::{Key, demo_key},
     verify,
     who::works_at,
@@ -120,7 +120,7 @@ async fn drive(
         quiet: false,
         chat: None,
     };
-    let answerer: Option<super::run::Answerer<'_>> = if yes { Some(&say_yes) } else { None };
+    let answerer: Option<super::seat::Answerer<'_>> = if yes { Some(&say_yes) } else { None };
     // Up to the gate before the build; then one call that nobody granted; then the rest.
     let code = seat.drive_to(journal, Some(&identity), answerer, Some(Phase::Build)).await?;
     if journal.state().phase != Phase::Build {

@@ -39,6 +39,7 @@ mod run;
 mod sandbox;
 mod room;
 mod say;
+mod seat;
 mod show;
 mod signing;
 mod spec;

@@ -23,7 +23,7 @@ use super::{
     found as finds,
     gate1::irreversible,
     ruled::Policed,
-    screen::{Line, Screen, Section},
+    screen::{Screen, Section},
     since::since_last_shown,
     text::{count, names, sentence, word},
 };
@@ -379,12 +379,6 @@ fn calls(calls: &[OfferedCall], later: &[String], owners: &BTreeMap<NodeId, Stri
     for headline in later {
         section.warn(format!("it may let this run too, without another question, once that is decided: {headline}"));
     }
-    let line = |call: &OfferedCall| Line::Call {
-        node: word(call.node.as_str()),
-        sentence: sentence(&call.sentence),
-        digest: call.call.short(),
-        tick: call.destructive,
-    };
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (node, reason) in owners {
         reasons.entry(reason).or_default().push(node.as_str());
@@ -397,14 +391,14 @@ fn calls(calls: &[OfferedCall], later: &[String], owners: &BTreeMap<NodeId, Stri
         ));
     }
     let (ticked, plain): (Vec<&OfferedCall>, Vec<&OfferedCall>) = calls.iter().partition(|call| call.destructive);
-    section.lines.extend(plain.iter().take(MOST_CALLS).map(|call| line(call)));
+    section.lines.extend(plain.iter().take(MOST_CALLS).map(|call| call.line()));
     if plain.len() > MOST_CALLS {
         let more = plain.len() - MOST_CALLS;
         section.text(format!("and {}, each one of the changes above", count(more, "more call")));
     }
     if !ticked.is_empty() {
         section.warn("what follows removes something or cannot be taken back; tick each call that may run");
-        section.lines.extend(ticked.iter().map(|call| line(call)));
+        section.lines.extend(ticked.iter().map(|call| call.line()));
     }
     section
 }

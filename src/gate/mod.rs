@@ -134,6 +134,18 @@ pub struct OfferedCall {
     pub destructive: bool,
 }
 
+impl OfferedCall {
+    /// How it stands on the screen.
+    pub fn line(&self) -> Line {
+        Line::Call {
+            node: text::word(self.node.as_str()),
+            sentence: text::sentence(&self.sentence),
+            digest: self.call.short(),
+            tick: self.destructive,
+        }
+    }
+}
+
 /// A question that cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {

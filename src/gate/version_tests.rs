@@ -134,6 +134,6 @@ fn a_record_that_it_starts_from_is_named() {
     let from = "Starts from  abcde, and drift from its record is read first";
     assert_says(&shown(&asked(&chain, &About::Gate1)), &["From         blueprint vlan", from]);
     let chain = at_gate2(chain);
-    let from = "Starts from  abcde, and drift from its record was looked for";
+    let from = "Starts from  abcde, and drift from its record was looked for, and there is none";
     assert_says(&shown(&asked(&chain, &About::Gate2)), &[from]);
 }

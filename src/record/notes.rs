@@ -11,7 +11,7 @@ use crate::{
     engagement::{About, Actor, Answer, Call, CallOutcome, GateState, Purpose, RefusedAs, View},
     facts::IdentityMeans,
     flow::NodeOutcome,
-    tool::Effect,
+    tool::{Effect, Server},
 };
 
 use super::step::{Left, Reconciled, in_words, number};
@@ -227,19 +227,20 @@ fn means(view: &View<'_>, means: IdentityMeans) -> bool {
         || view.state.answers.iter().any(|(actor, _, said)| named(actor) && said.answer != Answer::Reject)
 }
 
-/// Whether what was written was read back through another tool family than it was written with.
+/// Whether what was written was read back through another server than it was written with, whatever families they serve.
 pub(super) fn independence(view: &View<'_>, steps: &[Reconciled<'_>]) -> Independence {
-    let family = |tool: &str| {
+    let server = |tool: &str| {
         let name: crate::artifact::ToolName = tool.parse().ok()?;
-        view.toolbox.manifest_of(&name).map(|manifest| manifest.family.as_str())
+        view.toolbox.manifest_of(&name).map(|manifest| &manifest.server)
     };
-    let wrote: BTreeSet<&str> =
-        steps.iter().filter(|step| step.wrote).filter_map(|step| family(step.node.step.tool.as_str())).collect();
-    let read: BTreeSet<&str> = looked(view).filter_map(|call| family(&call.tool)).collect();
-    match (wrote.is_empty() || read.is_empty(), wrote.intersection(&read).next()) {
+    let mut wrote: Vec<&Server> =
+        steps.iter().filter(|step| step.wrote).filter_map(|step| server(step.node.step.tool.as_str())).collect();
+    wrote.dedup();
+    let mut read = looked(view).filter_map(|call| server(&call.tool)).peekable();
+    match (wrote.is_empty() || read.peek().is_none(), read.any(|read| wrote.contains(&read))) {
         (true, _) => Independence::None,
-        (false, Some(_)) => Independence::SameServer,
-        (false, None) => Independence::Independent,
+        (false, true) => Independence::SameServer,
+        (false, false) => Independence::Independent,
     }
 }
 

@@ -119,7 +119,7 @@ fn what_was_drafted_without_a_model_is_what_its_request_and_its_readings_give() 
                     replace(value, "named guest on sw01", "named guest on sw02");
                     value["calls"] = calls;
                 },
-                "whose screen does not show the call of create/sw01",
+                "whose screen shows a call that it does not offer so",
             ),
             (
                 "a reach",

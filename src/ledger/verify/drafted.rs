@@ -1,5 +1,6 @@
 //! What was drafted without a model is drafted again: the spec from the request, the discovery report from what was read, the
-//! design from both; and so is what the program writes into a model's report. Where a result was left out or redacted, or other tools were used since, that part is not.
+//! design from both; and so is what the program writes into a model's report, and the flow of gate 2. Where a result was left
+//! out or redacted, or other tools were used since, that part is not.
 
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ fn report(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<S
     let held = |readings: &[AcceptanceReading]| -> Vec<_> {
         readings.iter().map(|said| (said.check.clone(), said.holds, said.calls.clone())).collect()
     };
-    // The record that it starts from does not lie beside it.
+    // Bundles of before do not have the record that it starts from.
     let drifts = documents.request()?.baseline.is_none_or(|record| blobs.holds(&record));
     let by_model = state.requested.model;
     if said.verdict != is.verdict && !by_model {
@@ -108,7 +109,8 @@ pub(super) fn shown(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option
     let lines =
         Screen::deserialize(document.get("screen")?).ok()?.sections.into_iter().flat_map(|section| section.lines);
     let lines: Vec<Line> = lines.filter(|line| matches!(line, Line::Call { .. })).collect();
-    for OfferedCall { node, call, sentence, destructive } in &calls {
+    for offered in &calls {
+        let node = &offered.node;
         let args = match &asked.about {
             About::Call { .. } => given(&state.act_of(node)?.1.args, papers)?,
             _ => Arc::new(flow.as_ref()?.node(node)?.known_args()?),
@@ -118,19 +120,17 @@ pub(super) fn shown(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option
             _ => toolbox.tool(&flow.as_ref()?.node(node)?.step.tool)?,
         };
         let removes = tool.effect == Effect::Destructive || tool.irreversible();
-        let on_screen = |line: &Line| {
-            let Line::Call { digest, sentence: said, tick, .. } = line else { return false };
-            *digest == call.short() && said == sentence && *tick == removes
-        };
-        if *sentence != said(tool, &args) || *destructive != removes {
+        if offered.sentence != said(tool, &args) || offered.destructive != removes {
             return Some(format!("a question about {} that shows the call of {node} as another", asked.about));
         }
-        if !lines.is_empty() && !lines.iter().any(on_screen) {
+        // Of many that change things alike the screen shows the first; what is ticked stands there by itself.
+        if removes && !lines.is_empty() && !lines.contains(&offered.line()) {
             return Some(format!("a question about {} whose screen does not show the call of {node}", asked.about));
         }
     }
-    (lines.len() > calls.len())
-        .then(|| format!("a question about {} that shows more calls than it offers", asked.about))
+    let offered: Vec<Line> = calls.iter().map(OfferedCall::line).collect();
+    let other = lines.iter().any(|line| !offered.contains(line));
+    other.then(|| format!("a question about {} whose screen shows a call that it does not offer so", asked.about))
 }
 
 /// How a read that discovery makes was not made, or was made otherwise.

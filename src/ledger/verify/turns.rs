@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     agent::{ASK, READ_RESULT, says_considered, says_filled, written_design, written_report, written_spec},
-    artifact::{ArtifactKind, NodeId, Phase},
+    artifact::{ArtifactKind, DiscoveryReport, Finding, NodeId, Phase, from_json},
     engagement::{
         About, Actor, Answer as Said, ArtifactFiled, Blobs, Body, Documents, Event, Exchange, Purpose, State, Turned,
         View, drafter, opened,
@@ -138,7 +138,7 @@ fn unmade(state: &State, kind: ArtifactKind, papers: &Papers<'_>) -> Option<Stri
 
 fn arguments(text: &str) -> Option<Map<String, Value>> {
     let text = if text.trim().is_empty() { "{}" } else { text };
-    serde_json::from_str::<Value>(text).ok()?.as_object().cloned()
+    from_json("the arguments", text).ok()?.as_object().cloned()
 }
 
 /// How a call of a turn is not the one that was asked for.
@@ -163,8 +163,18 @@ fn otherwise_asked(
         return Some(format!("that asked for `{}`", asked.name));
     }
     let (wanted, given) = (arguments(&asked.arguments)?, given?);
-    let other = wanted.iter().find(|(name, value)| !given.get(*name).is_some_and(|given| alike(value, given)));
+    let toolbox = state.opened_on().and_then(|request| papers.toolbox(&request));
+    let schema = |name: &str| toolbox.as_ref()?.tool(&tool.parse().ok()?)?.args.properties.get(name);
+    let same = |name: &str, value: &Value, given: &Value| {
+        alike(value, given) || schema(name).is_some_and(|schema| schema.normalise(value).as_ref() == Ok(given))
+    };
+    let other = wanted.iter().find(|(name, value)| !given.get(*name).is_some_and(|given| same(name, value, given)));
     other.map(|(name, _)| format!("with another `{name}` than it asked for"))
+}
+
+/// Whether a finding is one that the program writes into a model's report: about a check, by the calls that read it.
+fn of_a_check(report: &DiscoveryReport, finding: &Finding) -> bool {
+    report.acceptance.iter().any(|read| read.calls == finding.calls && finding.text.contains(read.check.as_str()))
 }
 
 /// How what an agent filed is not what its answer is.
@@ -186,7 +196,7 @@ fn unwritten(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Optio
             let reads = said.reads.iter().map(|read| (&read.id, &read.item, &read.call));
             said.verdict != is.verdict
                 || !said.findings.starts_with(&is.findings)
-                || said.findings.iter().any(|finding| finding.calls.is_empty())
+                || said.findings.iter().skip(is.findings.len()).any(|finding| !of_a_check(&said, finding))
                 || !is.reads.iter().map(|read| (&read.id, &read.item, &read.call)).eq(reads)
         }
         ArtifactKind::Flow | ArtifactKind::Record => false,
