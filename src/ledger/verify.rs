@@ -26,7 +26,10 @@ mod turns;
 mod undone;
 mod verification;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -44,6 +47,7 @@ pub(super) use verification::WITNESSED;
 pub use verification::{Problem, Subject, Verification};
 
 use gone::Gone;
+use grounds::Grounds;
 use papers::{Here, Papers};
 use verification::{NAMED, NOT_WITNESSED, drop_after_the_first};
 
@@ -77,6 +81,8 @@ pub fn verify_against(
         changed_since: Vec::new(),
         loosened: Vec::new(),
         once_barred: Vec::new(),
+        acted: Vec::new(),
+        grounds: Vec::new(),
         barred: BTreeSet::new(),
         expanded: BTreeSet::new(),
         more: 0,
@@ -129,6 +135,10 @@ struct Walk<'a> {
     /// The answers of people whom an earlier question let answer nothing.
     once_barred: Vec<String>,
     barred: BTreeSet<String>,
+    /// What people did that no question asks for, and who they are.
+    acted: Vec<(String, Identity)>,
+    /// What questions were decided on, where that is here.
+    grounds: Vec<Arc<Grounds>>,
     /// The requests whose documents were looked at.
     expanded: BTreeSet<Digest>,
     /// How many problems there are beside those that are kept.
@@ -276,6 +286,10 @@ impl Walk<'_> {
 
     /// Whether an event was allowed to follow from those before it; then it is folded.
     fn rules(&mut self, event: &Event, place: u64) {
+        self.acted.extend(acted(event));
+        if let Body::Asked(asked) = &event.body {
+            self.grounds.extend(self.papers.grounds(&asked.request));
+        }
         let Some(state) = &mut self.state else {
             let wrong = drafting::begun(event, &|digest| self.papers.document(digest));
             self.problems.extend(wrong.into_iter().map(|what| Problem::at(place, what)));
@@ -352,6 +366,15 @@ impl Walk<'_> {
         self.notes.extend(list(one, ["call", "calls"], &self.moved));
         let one = "after files changed since its question, with the tools and targets that were approved";
         self.notes.extend(list(one, ["change", "changes"], &self.changed_since));
+        // People change, and whoever did it may have been there before or after.
+        let nobody = |who: &Identity| self.grounds.iter().all(|grounds| grounds.people.roles(who).is_empty());
+        let acted = self.acted.iter().filter(|(_, who)| !self.grounds.is_empty() && nobody(who));
+        let acted: Vec<String> = acted.map(|(what, _)| what.clone()).collect();
+        self.notes.extend(list(
+            "by SOMEBODY WITHOUT A ROLE in the people of its questions",
+            ["thing done", "things done"],
+            &acted,
+        ));
         let one = "by somebody whom an earlier question barred from it";
         self.notes.extend(list(one, ["answer", "answers"], &self.once_barred));
         let one = "on a name alone, where gate 1 needed a signature";
@@ -404,6 +427,22 @@ fn on_a_name(event: &Event) -> Option<String> {
         _ => return None,
     };
     Some(format!("{what} by {} (event {}{says})", identity.name, event.seq))
+}
+
+/// What a person did without being asked, with its place.
+fn acted(event: &Event) -> Option<(String, Identity)> {
+    let Actor::Person(identity) = &event.actor else { return None };
+    let what = match &event.body {
+        Body::Requested(_) => "the request",
+        Body::Filed(filed) => {
+            return Some((format!("{} by {} (event {})", filed.artifact, identity.name, event.seq), identity.clone()));
+        }
+        Body::Said(_) => "what was said to agents",
+        Body::Retried(_) => "steps tried again",
+        Body::Cancelled { .. } => "the cancellation",
+        _ => return None,
+    };
+    Some((format!("{what} by {} (event {})", identity.name, event.seq), identity.clone()))
 }
 
 /// Whose key an answer was signed with, and what says that it is theirs.

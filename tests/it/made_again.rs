@@ -303,3 +303,16 @@ fn what_drifted_is_held_to_the_record_that_an_engagement_starts_from() {
     let told = run_in(file.parent().unwrap(), &["verify", file.to_str().unwrap()]).code(0);
     assert!(!told.out.contains("what drifted is taken as told"), "{}", told.out);
 }
+
+#[test]
+fn who_did_something_without_a_role_is_noted() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.people(&[("kim", "owner")]);
+    bench.run(&["cancel", &id, "--reason", "not needed", "--as", "kim"]).code(0);
+    bench.drive(&id, 1);
+    let noted =
+        "by SOMEBODY WITHOUT A ROLE in the people of its questions: 1 thing done: the cancellation by kim (event ";
+    bench.run(&["verify", &id]).code(0).shows(noted);
+}
