@@ -72,8 +72,9 @@ pub(super) fn whole(state: &State, papers: &Papers<'_>) -> Option<(Arc<Toolbox>,
     if !flow.nodes.iter().any(stated) {
         return None;
     }
-    // What a step that never ran would have been given is worked out with what is not gathered here.
-    let told = |node: &FlowNode| node.known_args().is_some() || state.act_of(&node.id).is_some();
+    // What a step that never ran would have been given may be worked out with facts, which are not gathered here.
+    let ran = |node: &FlowNode| state.act_of(&node.id).is_some_and(|(_, call)| call.refused.is_none());
+    let told = |node: &FlowNode| node.known_args().is_some() || ran(node) || !reads(node, "facts");
     if !flow.nodes.iter().all(told) {
         return None;
     }
