@@ -22,6 +22,7 @@ mod step;
 mod template;
 mod unknown;
 pub mod value;
+mod words;
 mod written;
 mod yaml;
 
@@ -50,5 +51,6 @@ pub use spec::{Check, Limits, ReadCall, Requirement, Rollback, Spec, SpecError, 
 pub use step::{Arg, ForEach, Hole, OnFailure, Step, Until, Verify};
 pub use template::{TemplateError, fill};
 pub use value::{Format, ValueSchema, ValueType};
+pub(crate) use words::{nearest, word_of};
 pub use written::Written;
 pub use yaml::{YamlError, from_yaml, locate, plain_words, to_yaml};

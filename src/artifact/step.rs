@@ -206,7 +206,13 @@ impl Step {
             .chain(self.for_each.as_ref().map(|each| &each.items))
     }
 
-    /// Whether any of its expressions reads the variable `name`.
+    /// Every expression, those that look at its result too.
+    pub fn all_expressions(&self) -> impl Iterator<Item = &Expression> {
+        let after = self.verify.iter().map(|verify| &verify.expect);
+        self.expressions().chain(after).chain(self.until.iter().map(|until| &until.expect))
+    }
+
+    /// Whether any of those that are evaluated before the call reads the variable `name`.
     pub fn reads(&self, name: &str) -> bool {
         self.expressions().any(|expression| expression.variables().contains(name))
     }

@@ -8,7 +8,10 @@ use cel::{
     common::ast::{EntryExpr, Expr, IdedExpr},
 };
 
-use super::expression::{DOCUMENT, ENVIRONMENT, Expression};
+use super::{
+    expression::{DOCUMENT, ENVIRONMENT, Expression},
+    words::nearest,
+};
 
 /// What people write most, for who misspelt one.
 const FUNCTIONS: [&str; 25] = [
@@ -69,7 +72,7 @@ fn unknown<'a>(node: &'a IdedExpr, bound: &mut Vec<&'a str>) -> Option<String> {
                 return Some(if FUNCTIONS.contains(&name) {
                     format!("`{name}` does not take these arguments")
                 } else {
-                    format!("there is no function `{name}`{}", hint(name, &FUNCTIONS))
+                    format!("there is no function `{name}`{}", nearest(name, FUNCTIONS.into_iter()))
                 });
             }
             target.into_iter().chain(&call.args).find_map(|part| unknown(part, bound))
@@ -89,7 +92,7 @@ fn unknown<'a>(node: &'a IdedExpr, bound: &mut Vec<&'a str>) -> Option<String> {
         Expr::Ident(name) => {
             let known = name.starts_with('@') || bound.contains(&name.as_str());
             let known = known || DOCUMENT.contains(&name.as_str()) || TYPES.contains(&name.as_str());
-            (!known).then(|| format!("nothing is called `{name}`{}", hint(name, &DOCUMENT)))
+            (!known).then(|| format!("nothing is called `{name}`{}", nearest(name, DOCUMENT.into_iter())))
         }
         Expr::Select(select) => unknown(&select.operand, bound),
         Expr::List(list) => list.elements.iter().find_map(|part| unknown(part, bound)),
@@ -109,11 +112,6 @@ fn of_entry<'a>(entry: &'a EntryExpr, bound: &mut Vec<&'a str>) -> Option<String
 /// Whether there is a function or a method with this name: no other may be given its name.
 fn is_function(name: &str) -> bool {
     Context::with_env(Arc::clone(&ENVIRONMENT)).add_function(name, |_: i64| 0_i64).is_err()
-}
-
-fn hint(name: &str, known: &[&str]) -> String {
-    let near = similar::get_close_matches(name, known, 1, 0.6);
-    near.first().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -12,14 +12,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{Agent, Blueprint, Spec, from_yaml, value::shown},
+    artifact::{Agent, Blueprint, Spec, from_yaml, value::shown, word_of},
     broker::{Moment, explain, proposed},
     engagement::{ApprovedSpec, Standing, View},
     facts::{misspelt_environments, misspelt_words, signing_gaps},
     ledger::{Filter, Journal, TrustBook, Which},
     policy::{
-        Catalog, CompiledBoundary, ExampleOutcome, Layer, LayerAnswer, Nearest, PolicyProblem, Spoke, Verdict,
-        blocked_grants, unmet_rules,
+        Catalog, CompiledBoundary, ExampleOutcome, LayerAnswer, Nearest, PolicyProblem, Spoke, Verdict, blocked_grants,
+        unmet_rules,
     },
     runtime::{Flip, answer_word, simulate},
     tool::value_at,
@@ -292,7 +292,7 @@ async fn explained(global: &Global, context: &Context, id: &str, call: &str) -> 
     for layer in &explanation.layers {
         let said = if layer.rules.is_empty() { vec![String::new()] } else { layer.rules.iter().map(rule).collect() };
         for (at, said) in said.into_iter().enumerate() {
-            let head = if at == 0 { [layer_word(layer.layer), verdict_word(layer)] } else { Default::default() };
+            let head = if at == 0 { [word_of(layer.layer), verdict_word(layer)] } else { Default::default() };
             table.add_row(vec![format!("  {}", head[0]), head[1].clone(), plain(&said)]);
         }
     }
@@ -305,10 +305,6 @@ async fn explained(global: &Global, context: &Context, id: &str, call: &str) -> 
 
 fn rule(spoke: &Spoke) -> String {
     format!("{} [{}]", spoke.reason, spoke.rule)
-}
-
-fn layer_word(layer: Layer) -> String {
-    serde_json::to_value(layer).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn verdict_word(layer: &LayerAnswer) -> String {

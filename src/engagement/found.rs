@@ -31,8 +31,8 @@ pub fn approved_finders(state: &State, blobs: &Blobs) -> Vec<FoundBy> {
     said.and_then(|said| Vec::deserialize(said).ok()).unwrap_or_default()
 }
 
-/// The answers that are recorded, each with its call.
-fn answers<'a>(finders: &'a [FoundBy], state: &'a State) -> Vec<(&'a FoundBy, &'a CallId, Digest)> {
+/// The answers that are recorded to these reads, each with its call.
+pub fn found_answers<'a>(finders: &'a [FoundBy], state: &'a State) -> Vec<(&'a FoundBy, &'a CallId, Digest)> {
     let answer = |by: &'a FoundBy| {
         let (id, call) = state.call_for(&purpose(by)?)?;
         let over = call.refused.is_none() && call.outcome == Some(CallOutcome::Ok);
@@ -50,13 +50,13 @@ fn purpose(by: &FoundBy) -> Option<Purpose> {
 pub fn found_in(state: &State, blobs: &Blobs) -> Vec<(Purpose, CallId, Digest)> {
     let finders = approved_finders(state, blobs);
     let named = |(by, call, result): (&FoundBy, &CallId, Digest)| Some((purpose(by)?, call.clone(), result));
-    answers(&finders, state).into_iter().filter_map(named).collect()
+    found_answers(&finders, state).into_iter().filter_map(named).collect()
 }
 
 /// What an engagement is decided on: the catalog of the files, with the targets that were found for it.
 pub fn catalog_of(files: &Arc<Catalog>, state: &State, blobs: &Blobs) -> Arc<Catalog> {
     let finders = approved_finders(state, blobs);
-    let found: Vec<FoundIn<'_>> = answers(&finders, state)
+    let found: Vec<FoundIn<'_>> = found_answers(&finders, state)
         .into_iter()
         .filter_map(|(by, call, result)| Some(FoundIn { by, call, result: blobs.get(&result)?.as_ref() }))
         .collect();

@@ -232,6 +232,14 @@ impl Talk {
         }
     }
 
+    /// A turn about what is not filed yet, by its place among all turns.
+    pub fn turn(&self, number: u32) -> Option<&Turned> {
+        self.drafts.values().flatten().find_map(|piece| match piece {
+            Exchange::Turn { number: its, turned } if *its == number => Some(turned.as_ref()),
+            _ => None,
+        })
+    }
+
     /// Whether the last that happened about a draft is a turn that asks for no tool: what it says may be filed.
     pub fn drafted(&self, kind: ArtifactKind) -> bool {
         matches!(self.about(kind).last(), Some(Exchange::Turn { turned, .. }) if turned.error.is_none() && turned.calls == 0)

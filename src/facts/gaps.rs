@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::artifact::nearest;
+
 use super::{
     inventory::Inventory,
     people::{People, Role},
@@ -32,16 +34,17 @@ pub fn signing_gaps(people: &People, signers: &AllowedSigners, inventory: &Inven
             signed.join(", ")
         ));
     }
+    let mut shared = BTreeSet::new();
     for line in signers.lines() {
         let place = format!("{}:{}", line.file, line.number);
         if let Err(why) = usable(&line.key.algorithm()) {
             gaps.push(format!("{place}: {why}"));
         }
-        gaps.extend(line.principals.first().and_then(|name| signers.shared(name, &line.key)));
+        let stands = line.principals.first().and_then(|name| signers.shared(name, &line.key));
+        gaps.extend(stands.filter(|_| shared.insert(fingerprint(&line.key))));
         let unknown = line.namespaces.iter().flatten().find(|namespace| !NAMESPACES.contains(&namespace.as_str()));
         gaps.extend(unknown.map(|namespace| {
-            let hint = similar::get_close_matches(namespace.as_str(), &NAMESPACES, 1, 0.6);
-            let hint = hint.first().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let hint = nearest(namespace, NAMESPACES.into_iter());
             format!("{place}: nothing is signed for `{namespace}`{hint}")
         }));
         gaps.extend(

@@ -8,6 +8,8 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::Format;
+
 use super::found::{Finding, FoundBy, network};
 
 /// The targets.
@@ -190,14 +192,9 @@ impl Inventory {
                 )),
                 None => {}
             }
-            let address = name.split_once('/').filter(|(address, _)| address.parse::<IpAddr>().is_ok());
-            match (address, name.parse::<IpNet>()) {
-                (Some((_, bits)), Err(_)) => found.push((at, format!("`{name}`: `/{bits}` is no prefix length"))),
-                (Some(_), Ok(net)) if net.trunc() != net => {
-                    found.push((at, format!("`{name}` has host bits; did you mean `{}`?", net.trunc())));
-                }
-                _ => {}
-            }
+            let block = name.split_once('/').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok());
+            let wrong = block.then(|| Format::Cidr.normalise(name).err()).flatten();
+            found.extend(wrong.map(|why| (at, why)));
         }
         found
     }
@@ -222,8 +219,8 @@ mod tests {
             ("sw01", "`sw01` stands twice"),
             ("SW02", "`SW02` and `sw02` are one target"),
             ("2001:0db8::/32", "`2001:0db8::/32` and `2001:db8::/32` are one target"),
-            ("198.51.100.7/24", "has host bits; did you mean `198.51.100.0/24`?"),
-            ("198.51.100.0/33", "`/33` is no prefix length"),
+            ("198.51.100.7/24", "has host bits; did you mean 198.51.100.0/24?"),
+            ("198.51.100.0/33", "`198.51.100.0/33` is not a CIDR block"),
         ] {
             let found = wrong(&[&fine[..], &[name]].concat());
             assert!(found.len() == 1 && found[0].0 == fine.len() && found[0].1.contains(says), "{name}: {found:?}");

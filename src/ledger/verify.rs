@@ -16,6 +16,7 @@ mod granted;
 mod grounds;
 mod order;
 mod papers;
+mod persons;
 mod policy;
 mod recorded;
 mod rules;
@@ -49,6 +50,7 @@ pub use verification::{Problem, Subject, Verification};
 use gone::Gone;
 use grounds::Grounds;
 use papers::{Here, Papers};
+use persons::{acted, on_a_name, signer};
 use verification::{NAMED, NOT_WITNESSED, drop_after_the_first};
 
 use super::{
@@ -299,22 +301,35 @@ impl Walk<'_> {
         let papers = &self.papers;
         let document = |digest: &Digest| papers.document(digest);
         let mut breaches = rules::breaches(state, event, papers);
-        // Where calls went on with other tools than the approved ones, those that are here do not tell.
-        let still = self.moved.is_empty();
+        let mut otherwise = Vec::new();
         match &event.body {
-            Body::Settled(settled) if still => breaches.extend(again::came_to(state, event, settled, papers)),
-            Body::Filed(filed) if still => breaches.extend(drafted::otherwise(state, &event.actor, filed, papers)),
-            Body::Asked(asked) if still => {
+            Body::Settled(settled) => otherwise.extend(again::came_to(state, event, settled, papers)),
+            Body::Filed(filed) => breaches.extend(drafted::otherwise(state, &event.actor, filed, papers)),
+            Body::Asked(asked) => {
                 breaches.extend(drafted::flow(state, asked, papers));
                 breaches.extend(drafted::shown(state, asked, papers));
             }
             _ => {}
         }
         breaches.extend(turns::breaches(state, event, papers));
-        let recorded = recorded::filed(state, event, papers, still);
+        let mut recorded = recorded::filed(state, event, papers);
+        if recorded.wrong.is_empty()
+            && let Some(mut made) = recorded::made(state, event, papers)
+        {
+            otherwise.append(&mut made.wrong);
+            recorded.and(made);
+        }
         breaches.extend(recorded.wrong);
         let words = recorded.words.into_iter().map(|words| format!("the record of event {place}: {words}"));
         self.notes.extend(words);
+        // Where calls went on with other tools than the approved ones, which read a state otherwise perhaps, it is no proof.
+        if self.moved.is_empty() {
+            breaches.extend(otherwise);
+        } else {
+            let said =
+                |what| format!("OTHERWISE WITH THE APPROVED TOOLS, which were others later: event {place}: {what}");
+            self.notes.extend(otherwise.into_iter().map(said));
+        }
         let unsigned = signed::breaches(state, event, &document, self.signers);
         // Whose key it was is said only of a signature that holds.
         if unsigned.is_empty() {
@@ -410,58 +425,6 @@ fn list(what: &str, [one, more]: [&str; 2], all: &[String]) -> Option<String> {
     let rest = if all > NAMED { format!(", and {} more", all - NAMED) } else { String::new() };
     let name = if all == 1 { one } else { more };
     (all > 0).then(|| format!("{what}: {all} {name}: {listed}{rest}"))
-}
-
-/// A person's answer that nobody signed, or what counts as one: approvals that were renewed, and what was destroyed.
-fn on_a_name(event: &Event) -> Option<String> {
-    let Actor::Person(identity) = &event.actor else { return None };
-    let (what, says) = match &event.body {
-        Body::Answered(answered) if answered.signature.is_none() => {
-            let says = if answered.answer == Answer::Reject { ", a no" } else { "" };
-            (answered.about.to_string(), says)
-        }
-        Body::Retried(retried) if !retried.calls.is_empty() => ("approvals renewed".to_owned(), ""),
-        Body::Retried(_) => ("steps tried again".to_owned(), ""),
-        Body::Cancelled { .. } => ("the cancellation".to_owned(), ""),
-        Body::Redacted(redacted) if redacted.signature.is_none() => ("a redaction".to_owned(), ""),
-        _ => return None,
-    };
-    Some(format!("{what} by {} (event {}{says})", identity.name, event.seq))
-}
-
-/// What a person did without being asked, with its place.
-fn acted(event: &Event) -> Option<(String, Identity)> {
-    let Actor::Person(identity) = &event.actor else { return None };
-    let what = match &event.body {
-        Body::Requested(_) => "the request",
-        Body::Filed(filed) => {
-            return Some((format!("{} by {} (event {})", filed.artifact, identity.name, event.seq), identity.clone()));
-        }
-        Body::Said(_) => "what was said to agents",
-        Body::Retried(_) => "steps tried again",
-        Body::Cancelled { .. } => "the cancellation",
-        _ => return None,
-    };
-    Some((format!("{what} by {} (event {})", identity.name, event.seq), identity.clone()))
-}
-
-/// Whose key an answer was signed with, and what says that it is theirs.
-fn signer(event: &Event, held_against: bool, papers: &Papers<'_>) -> Option<String> {
-    let Body::Answered(answered) = &event.body else { return None };
-    if event.actor == Actor::Policy {
-        let vouches = if held_against { ", which no signer vouches for" } else { "" };
-        let policies = answered.policy.as_ref().map(|policy| policy.policies);
-        let tried = match policies.filter(|policies| papers.document(policies).is_some()) {
-            Some(policies) => format!("say so here too, as the policies {policies} have them"),
-            None => "are not tried here".to_owned(),
-        };
-        return Some(format!("by policy: {}{vouches}; its rules {tried}", answered.about));
-    }
-    let Actor::Person(identity) = &event.actor else { return None };
-    let signature = answered.signature.as_ref()?;
-    let (about, name, key) = (&answered.about, &identity.name, &signature.key);
-    let says = if held_against { "the signers given" } else { "the allowed signers kept with the chain" };
-    Some(format!("signed: {about}, by {name} with the key {key}, as {says} have it"))
 }
 
 #[cfg(test)]

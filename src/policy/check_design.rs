@@ -250,7 +250,7 @@ impl<'a> Review<'a> {
     fn results(&mut self, path: &str, step: &Step, steps: &BTreeMap<&StepId, &Step>) {
         let after = all_needed(step, steps);
         let mut read = BTreeSet::new();
-        for expression in read_by(step) {
+        for expression in step.all_expressions() {
             if let Some(why) = expression.unknown() {
                 self.say(path, why);
             }
@@ -387,12 +387,6 @@ fn has_hole(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(has_hole),
         _ => false,
     }
-}
-
-/// Every expression of a step, those that look at its result too.
-fn read_by(step: &Step) -> impl Iterator<Item = &Expression> {
-    let after = step.verify.iter().map(|verify| &verify.expect).chain(step.until.iter().map(|until| &until.expect));
-    step.expressions().chain(after)
 }
 
 /// The steps that must be done before this one, directly or through others.

@@ -45,13 +45,7 @@ pub use prove::{
 pub use source::{Policies, PolicyProblem, PolicyTexts};
 pub use unmet::unmet_rules;
 
-/// A hint at the known name that is most like `word`; empty where none is.
-pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.collect();
-    let spelled = known.iter().find(|name| name.eq_ignore_ascii_case(word)).copied();
-    let close = similar::get_close_matches(word, &known, 1, 0.6).first().copied();
-    spelled.or(close).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
-}
+pub(crate) use crate::artifact::nearest;
 
 #[cfg(test)]
 mod tests;

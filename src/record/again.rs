@@ -1,7 +1,7 @@
 //! Makes a record again, by whoever has all that it was made from: the chain, the tools and what was read. Pure.
 
 use crate::{
-    artifact::{AcceptanceReading, ReconciledRecord},
+    artifact::{AcceptanceReading, ReconciledRecord, word_of},
     engagement::View,
 };
 
@@ -25,8 +25,7 @@ pub fn made_again(view: &View<'_>, record: &ReconciledRecord) -> Compared {
             }
         }
         if said.outcome != is.outcome {
-            let word = |outcome| serde_json::to_value(outcome).ok().and_then(|word| Some(word.as_str()?.to_owned()));
-            let (said, is) = (word(said.outcome).unwrap_or_default(), word(is.outcome).unwrap_or_default());
+            let (said, is) = (word_of(said.outcome), word_of(is.outcome));
             found.wrong.push(format!("it calls step {node} {said}, and what was read comes to {is}"));
         }
         if said.reason != is.reason {

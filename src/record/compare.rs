@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::{
     artifact::{
         AcceptanceReading, AgentTotals, ArtifactKind, Check, Digest, Independence, ReconciledRecord, RequirementResult,
-        Spec,
+        Spec, word_of,
     },
     engagement::{CallOutcome, Purpose, View},
 };
@@ -277,9 +277,8 @@ fn outcome(view: &View<'_>, spec: &Spec, record: &ReconciledRecord, steps: &[Rec
         targets: &record.targets,
         changed: by_hand || steps.iter().any(|step| step.left != Left::Nothing),
     });
-    let word = |outcome| serde_json::to_value(outcome).ok().and_then(|word| Some(word.as_str()?.to_owned()));
     if outcome != record.outcome {
-        let (says, is) = (word(record.outcome).unwrap_or_default(), word(outcome).unwrap_or_default());
+        let (says, is) = (word_of(record.outcome), word_of(outcome));
         found.wrong.push(format!("it ended as `{says}`, and what it says itself comes to `{is}`"));
     } else if figures(&summary) != figures(&record.summary) {
         found.wrong.push(format!("its summary is `{}`, and what it says itself comes to `{summary}`", record.summary));

@@ -46,21 +46,6 @@ const READ_AGAIN: usize = 8;
 /// For how long what is to be done next may be worked out on files that were looked at before.
 const LATELY: Duration = Duration::from_millis(20);
 
-/// The files that `init` lays out, relative to the workspace.
-const SHIPPED: [(&str, &str); 11] = [
-    ("tools/lab.yaml", include_str!("../../tools/lab.yaml")),
-    ("prompts/blueprints/vlan.yaml", include_str!("../../prompts/blueprints/vlan.yaml")),
-    ("prompts/blueprints/dns.yaml", include_str!("../../prompts/blueprints/dns.yaml")),
-    ("prompts/blueprints/address.yaml", include_str!("../../prompts/blueprints/address.yaml")),
-    ("policies/guardrails.cedar", include_str!("../../policies/guardrails.cedar")),
-    ("policies/stages.cedar", include_str!("../../policies/stages.cedar")),
-    ("policies/gates.cedar", include_str!("../../policies/gates.cedar")),
-    ("policies/inventory.yaml", include_str!("../../policies/inventory.yaml")),
-    ("policies/models.yaml", include_str!("../../policies/models.yaml")),
-    ("policies/allowed_signers", include_str!("../../policies/allowed_signers")),
-    (".gitignore", "/.countersign/\n"),
-];
-
 /// `countersign.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -456,40 +441,8 @@ impl Sources for Workspace {
     }
 }
 
-/// Lays out a new workspace with `owner` as its owner, and the simulated lab's network.
-pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>, WorkspaceError> {
-    if root.exists() && !root.is_dir() {
-        return Err(WorkspaceError::NotAFolder(root.to_owned()));
-    }
-    let occupied = std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied {
-        return Err(WorkspaceError::NotEmpty(root.to_owned()));
-    }
-    let mut written = Vec::new();
-    let mut put = |name: &str, text: &str| {
-        write(&root.join(name), text)?;
-        written.push(name.to_owned());
-        Ok::<(), WorkspaceError>(())
-    };
-    for (name, text) in SHIPPED {
-        put(name, text)?;
-    }
-    let people = include_str!("../../policies/people.yaml");
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let name = quoted(owner);
-    let owner = format!("people:\n  - name: {name}\n    os_users: [{}]\n    roles: [owner]\n", quoted(os_user));
-    let example = format!("examples:\n  - {{who: {name}, may: owner}}\n");
-    put("policies/people.yaml", &people.replace("examples:\n", &example).replace("people: []\n", &owner))?;
-    let lab = root.join(SERVERS).join("lab/lab.json");
-    std::fs::create_dir_all(root.join(SERVERS).join("lab")).map_err(|error| file_error(&lab, &error))?;
-    crate::lab::reset(&lab).map_err(|error| WorkspaceError::File { path: lab, reason: error.to_string() })?;
-    // Written last: a folder without it is not a workspace, so a half-made one is never taken for one.
-    put("countersign.toml", "# A countersign workspace. State is in .countersign/ beside this file.\nversion = 1\n")?;
-    Ok(written)
-}
-
 /// Writes to a temporary sibling and renames, so that nobody reads half a file.
-fn write(path: &Path, text: &str) -> Result<(), WorkspaceError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), WorkspaceError> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|error| file_error(parent, &error))?;
     }
@@ -498,6 +451,6 @@ fn write(path: &Path, text: &str) -> Result<(), WorkspaceError> {
     std::fs::rename(&temporary, path).map_err(|error| file_error(path, &error))
 }
 
-fn file_error(path: &Path, error: &std::io::Error) -> WorkspaceError {
+pub(super) fn file_error(path: &Path, error: &std::io::Error) -> WorkspaceError {
     WorkspaceError::File { path: path.to_owned(), reason: error.to_string() }
 }

@@ -180,6 +180,12 @@ fn a_step_is_not_done_where_what_was_read_of_it_shows_otherwise() {
         .code(5)
         .shows("settled as done, and what was read comes to failed: the tool reported success, and nothing changed")
         .shows("check A1 after the build: it says otherwise whether it held");
+    // Whoever says that the tools had changed by then does not have it left unsaid.
+    rewrite(&folder, |value| value.get("catalog").is_some(), |value| value["catalog"]["tools"] = json!(Digest::ZERO));
+    let told = verify()
+        .code(5)
+        .shows("OTHERWISE WITH THE APPROVED TOOLS, which were others later: event 25: step create/sw01");
+    assert!(!told.out.contains("\n  event 25: "), "{}", told.out);
 }
 
 #[test]

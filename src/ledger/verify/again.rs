@@ -4,10 +4,8 @@
 
 use std::sync::Arc;
 
-use serde_json::to_value;
-
 use crate::{
-    artifact::{Arg, ArtifactKind, AutomationFlow, Digest, Expression, FlowNode, NodeId, Spec, Until},
+    artifact::{ArtifactKind, AutomationFlow, Digest, FlowNode, NodeId, Spec, Until, word_of},
     engagement::{
         Arguments, Blobs, Call, CallOutcome, Documents, Event, NodeSettled, Purpose, State, View, comes_to, opened,
     },
@@ -52,8 +50,8 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
         return (!shown).then(|| format!("step {id} done after it failed, and what was read does not show it"));
     }
     let is = is?;
-    let word = |outcome: NodeOutcome| to_value(outcome).ok().and_then(|word| Some(word.as_str()?.replace('_', " ")));
-    let (said, comes) = (word(settled.outcome)?, word(is.outcome)?);
+    let word = |outcome: NodeOutcome| word_of(outcome).replace('_', " ");
+    let (said, comes) = (word(settled.outcome), word(is.outcome));
     if is.outcome != settled.outcome {
         let why = is.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         return Some(format!("step {id} settled as {said}, and what was read comes to {comes}{why}"));
@@ -161,18 +159,5 @@ impl<'a> Gathered<'a> {
 
 /// Whether what a step says of itself reads a variable.
 fn reads(node: &FlowNode, variable: &str) -> bool {
-    let step = &node.step;
-    let holes = |args: &mut dyn Iterator<Item = &Arg>| {
-        let mut read = args.filter_map(|arg| match arg {
-            Arg::Hole(hole) => Some(&hole.cel),
-            _ => None,
-        });
-        read.any(|cel| cel.variables().contains(variable))
-    };
-    let verify = step.verify.as_ref();
-    let said: [Option<&Expression>; 3] =
-        [step.when.as_ref(), verify.map(|verify| &verify.expect), step.until.as_ref().map(|until| &until.expect)];
-    said.into_iter().flatten().any(|said| said.variables().contains(variable))
-        || holes(&mut step.args.values())
-        || verify.is_some_and(|verify| holes(&mut verify.args.values()))
+    node.step.all_expressions().any(|said| said.variables().contains(variable))
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     agent::{draft_design, draft_discovery, draft_spec},
-    artifact::{AcceptanceReading, ArtifactKind, DiscoveryReport},
+    artifact::{AcceptanceReading, ArtifactKind, word_of},
     engagement::{About, Actor, ArtifactFiled, Asked, Blobs, Documents, Proposal, Purpose, State, View},
     gate::{Line, OfferedCall, Screen, said},
     tool::Effect,
@@ -17,7 +17,7 @@ use crate::{
 use super::{
     Papers,
     again::Gathered,
-    steps::{alike, given},
+    steps::{given, gives},
 };
 
 /// How what was filed is not what the same drafter gives.
@@ -51,7 +51,6 @@ fn report(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<S
     if let Some(unread) = view.discovery_reads().ok()?.iter().find_map(|read| unread(state, read, papers)) {
         return Some(unread);
     }
-    let word = |report: &DiscoveryReport| serde_json::to_value(report.verdict).ok()?.as_str().map(str::to_owned);
     let held = |readings: &[AcceptanceReading]| -> Vec<_> {
         readings.iter().map(|said| (said.check.clone(), said.holds, said.calls.clone())).collect()
     };
@@ -59,7 +58,7 @@ fn report(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<S
     let drifts = documents.request()?.baseline.is_none_or(|record| blobs.holds(&record));
     let by_model = state.requested.model;
     if said.verdict != is.verdict && !by_model {
-        return Some(format!("it says {}, and what was read comes to {}", word(&said)?, word(&is)?));
+        return Some(format!("it says {}, and what was read comes to {}", word_of(said.verdict), word_of(is.verdict)));
     }
     let differs = [
         ("what was read", !by_model && said.reads != is.reads),
@@ -137,9 +136,7 @@ pub(super) fn shown(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option
 fn unread(state: &State, read: &Proposal, papers: &Papers<'_>) -> Option<String> {
     let what = read.purpose.words();
     let Some((id, call)) = state.call_for(&read.purpose) else { return Some(format!("it did not {what}")) };
-    let same = given(&call.args, papers).is_none_or(|given| {
-        read.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(value, given)))
-    });
+    let same = given(&call.args, papers).is_none_or(|given| gives(&given, &read.args));
     (call.tool != read.tool || !same).then(|| format!("{id} was to {what}, and reads something else"))
 }
 

@@ -2,20 +2,18 @@
 //! What was answered may be redacted; then nothing is asked. The rest of the inventory, which may rule out a name that was
 //! found, does not lie beside a chain.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use serde_json::Value;
+use std::collections::BTreeMap;
 
 use crate::{
-    artifact::{CallId, Digest, digest_of},
-    engagement::{About, Asked, CallAllowed, CallOutcome, Purpose, State},
+    artifact::{Digest, digest_of},
+    engagement::{About, Asked, CallAllowed, Purpose, State, found_answers},
     facts::{FoundBy, FoundIn, Target},
 };
 
 use super::{
     Papers,
     grounds::Grounds,
-    steps::{alike, given},
+    steps::{given, gives},
 };
 
 /// What is wrong with the targets that a question says were found.
@@ -49,22 +47,15 @@ pub(super) fn read_otherwise(allowed: &CallAllowed, grounds: &Grounds, papers: &
     let Some(finder) = grounds.approved_on.found_by.iter().find(is) else {
         return Some("which gate 1 did not let find targets".into());
     };
-    let same = given(&allowed.args, papers).is_none_or(|given| {
-        finder.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)))
-    });
+    let same = given(&allowed.args, papers).is_none_or(|given| gives(&given, &finder.args));
     (allowed.tool != *tool || *tool != finder.tool || !same).then(|| "and it reads something else".into())
 }
 
 /// The targets that the approved reads gave; nothing where an answer is not here.
 fn found(state: &State, grounds: &Grounds, papers: &Papers<'_>) -> Option<BTreeMap<String, Target>> {
-    let mut answers: Vec<(&FoundBy, &CallId, Arc<Value>)> = Vec::new();
-    for by in &grounds.approved_on.found_by {
-        let purpose = Purpose::Find { tool: by.tool.clone(), by: digest_of(by).ok()? };
-        let Some((id, call)) = state.call_for(&purpose) else { continue };
-        if call.refused.is_none() && call.outcome == Some(CallOutcome::Ok) {
-            answers.push((by, id, papers.answer(state, call)?));
-        }
-    }
+    let answered = found_answers(&grounds.approved_on.found_by, state).into_iter();
+    let answers = answered.map(|(by, call, result)| Some((by, call, papers.result(state, &result)?)));
+    let answers = answers.collect::<Option<Vec<_>>>()?;
     let mut file = grounds.inventory.clone();
     let listed = &grounds.approved_on.targets;
     file.targets.retain(|target| listed.contains_key(&target.name));

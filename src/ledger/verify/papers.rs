@@ -111,8 +111,18 @@ impl<'a> Papers<'a> {
 
     /// What a call gave, as far as it is here.
     pub(super) fn answer(&self, state: &State, call: &Call) -> Option<Arc<Value>> {
-        let stored = self.document(&call.result?)?;
-        if state.requested.seal.is_some() { opened(&stored) } else { Some(stored) }
+        self.result(state, &call.result?)
+    }
+
+    /// The answer with this digest.
+    pub(super) fn result(&self, state: &State, digest: &Digest) -> Option<Arc<Value>> {
+        self.value(digest, state.requested.seal.is_some())
+    }
+
+    /// A document, or the value in it where it is sealed.
+    pub(super) fn value(&self, digest: &Digest, sealed: bool) -> Option<Arc<Value>> {
+        let stored = self.document(digest)?;
+        if sealed { opened(&stored) } else { Some(stored) }
     }
 
     /// The request of an engagement.

@@ -16,8 +16,8 @@ use crate::{
 use super::{Papers, again};
 
 /// What is wrong with a record that is filed after `state`, and what of it is said in other words; nothing of any other
-/// event. It is made again where all that it was made from is here, and nothing was called since with other tools.
-pub(super) fn filed(state: &State, event: &Event, papers: &Papers<'_>, still: bool) -> Compared {
+/// event.
+pub(super) fn filed(state: &State, event: &Event, papers: &Papers<'_>) -> Compared {
     let mut found = Compared::default();
     let document = &|digest: &Digest| papers.document(digest);
     let filed = match &event.body {
@@ -40,22 +40,32 @@ pub(super) fn filed(state: &State, event: &Event, papers: &Papers<'_>, still: bo
             return found;
         }
     };
-    let flow = || state.artifact(ArtifactKind::Flow).and_then(|digest| Some((digest, papers.flow(&digest)?)));
     let (blobs, toolbox) = (blobs(state, &record, document), Toolbox::default());
-    let documents = Documents::readable(state, &blobs, flow());
-    let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
-    let mut compared = compare(&view, &record, event.at);
-    if compared.wrong.is_empty()
-        && let Some((toolbox, blobs)) = again::whole(state, papers).filter(|_| still)
-    {
-        let documents = Documents::readable(state, &blobs, flow());
-        let view = View { state, documents: &documents, blobs: &blobs, toolbox: &toolbox };
-        compared.and(made_again(&view, &record));
+    let compared = with(state, papers, &blobs, &toolbox, |view| compare(view, &record, event.at));
+    found.wrong.extend(compared.wrong.into_iter().map(does_not_follow));
+    Compared { wrong: found.wrong, ..compared }
+}
+
+/// The same by whoever makes it again, where all that it was made from is here.
+pub(super) fn made(state: &State, event: &Event, papers: &Papers<'_>) -> Option<Compared> {
+    let Body::Filed(filed) = &event.body else { return None };
+    if filed.artifact != ArtifactKind::Record {
+        return None;
     }
-    let follows = |why: String| format!("{what} that does not follow from the chain: {why}");
-    found.wrong.extend(compared.wrong.into_iter().map(follows));
-    found.words = compared.words;
-    found
+    let record = ReconciledRecord::deserialize(papers.document(&filed.digest)?.as_ref()).ok()?;
+    let (toolbox, blobs) = again::whole(state, papers)?;
+    let made = with(state, papers, &blobs, &toolbox, |view| made_again(view, &record));
+    Some(Compared { wrong: made.wrong.into_iter().map(does_not_follow).collect(), ..made })
+}
+
+fn does_not_follow(why: String) -> String {
+    format!("{} filed that does not follow from the chain: {why}", ArtifactKind::Record)
+}
+
+fn with<T>(state: &State, papers: &Papers<'_>, blobs: &Blobs, toolbox: &Toolbox, of: impl FnOnce(&View<'_>) -> T) -> T {
+    let flow = state.artifact(ArtifactKind::Flow).and_then(|digest| Some((digest, papers.flow(&digest)?)));
+    let documents = Documents::readable(state, blobs, flow);
+    of(&View { state, documents: &documents, blobs, toolbox })
 }
 
 /// The documents that a record is made from and what the checks read, as far as they are here. The flow is read by

@@ -98,12 +98,9 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, papers: &Papers<'_>)
                 let scope = Scope::new().with("inputs", &inputs).with("item", item);
                 known.check.fill(&scope).ok()
             });
-            let same = |wanted: &Map<String, Value>, given: &Map<String, Value>| {
-                wanted.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)))
-            };
             let given = given(&allowed.args, papers);
             let reads = match (&wanted, &given) {
-                (Some(wanted), Some(given)) => same(wanted, given),
+                (Some(wanted), Some(given)) => gives(given, wanted),
                 (None, _) => false,
                 (_, None) => true,
             };
@@ -371,6 +368,11 @@ pub(super) fn known_later(earlier: &Call, finished: &CallFinished) -> Option<Str
     let again = finished.message.as_deref().is_some_and(|message| message.starts_with(RESENT));
     (earlier.outcome == Some(CallOutcome::Unknown) && !again)
         .then(|| format!("{} was unknown, and has another outcome without having been sent again", finished.call))
+}
+
+/// Whether each of these arguments is among those that were given, in whatever spelling; others may have defaults.
+pub(super) fn gives(given: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
+    wanted.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)))
 }
 
 /// Whether two values are the same once each is in its normal form, whatever their format is.

@@ -11,8 +11,8 @@ use crate::{
     agent::{ASK, READ_RESULT, says_considered, says_filled, written_design, written_report, written_spec},
     artifact::{ArtifactKind, DiscoveryReport, Finding, NodeId, Phase, from_json},
     engagement::{
-        About, Actor, Answer as Said, ArtifactFiled, Blobs, Body, Documents, Event, Exchange, Purpose, State, Turned,
-        View, drafter, opened,
+        About, Actor, Answer as Said, ArtifactFiled, Blobs, Body, Documents, Event, Purpose, State, Turned, View,
+        drafter,
     },
     model::{Answer, plain},
 };
@@ -86,9 +86,7 @@ fn unasked(state: &State, event: &Event, papers: &Papers<'_>) -> Option<NodeId> 
 }
 
 fn answer(turned: &Turned, papers: &Papers<'_>) -> Option<Answer> {
-    let stored = papers.document(&turned.response?)?;
-    let answer = if turned.sealed { opened(&stored)? } else { stored };
-    Answer::deserialize(answer.as_ref()).ok()
+    Answer::deserialize(papers.value(&turned.response?, turned.sealed)?.as_ref()).ok()
 }
 
 /// The answer of the last turn about a draft.
@@ -150,13 +148,7 @@ fn otherwise_asked(
     papers: &Papers<'_>,
 ) -> Option<String> {
     let Purpose::Turn { turn, call } = purpose else { return None };
-    let kinds = [ArtifactKind::Spec, ArtifactKind::Discovery, ArtifactKind::Design, ArtifactKind::Flow];
-    let mut turns = kinds.into_iter().flat_map(|kind| state.talk.about(kind));
-    let turned = turns.find_map(|piece| match piece {
-        Exchange::Turn { number, turned } if number == turn => Some(turned),
-        _ => None,
-    })?;
-    let answer = answer(turned, papers)?;
+    let answer = answer(state.talk.turn(*turn)?, papers)?;
     let asked = answer.calls.get(usize::try_from(*call).ok()?.checked_sub(1)?);
     let Some(asked) = asked else { return Some("that it did not ask for".into()) };
     if plain(tool) != plain(&asked.name) {

@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     Papers, grounds,
-    steps::{alike, given, otherwise_given, sent},
+    steps::{given, gives, otherwise_given, sent},
 };
 
 /// How a call takes back something else than the step `id` did.
@@ -35,7 +35,7 @@ pub(super) fn otherwise(
     // Where somebody accepted another state before it, it is taken back to that one.
     let from = state.deviation_before(id).filter(|deviation| deviation.accepted_by.is_some());
     if let Some(undo) = node.and_then(|node| node.undo.as_ref()) {
-        let as_shown = undo.args.iter().all(|(name, value)| given.get(name).is_some_and(|given| alike(given, value)));
+        let as_shown = gives(&given, &undo.args);
         let same =
             (as_shown || from.is_some()) && chosen(state, allowed, &given, |name| undo.args.contains_key(name), papers);
         if undo.tool != allowed.tool || !same {

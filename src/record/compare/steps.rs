@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    artifact::{AutomationFlow, CallId, Check, FlowNode, NodeId, ReconciledRecord, StepResult, TargetOutcome},
+    artifact::{AutomationFlow, CallId, Check, FlowNode, NodeId, ReconciledRecord, StepResult, TargetOutcome, word_of},
     engagement::{Call, CallOutcome, Purpose, View},
     flow::NodeOutcome,
 };
@@ -47,12 +47,8 @@ pub(super) fn told<'a>(
             found.push(format!("it gives another reason for step {} than the chain", node.id));
         }
         if !case.shown() {
-            let word = serde_json::to_value(said.outcome).ok().and_then(|word| Some(word.as_str()?.to_owned()));
-            found.push(format!(
-                "it calls step {} {}, which the chain does not show",
-                node.id,
-                word.unwrap_or_default()
-            ));
+            let word = word_of(said.outcome);
+            found.push(format!("it calls step {} {word}, which the chain does not show", node.id));
         }
         let differs = case.observe().is_some_and(|(id, _)| differing.contains(id));
         if case.differs() && !differs {
