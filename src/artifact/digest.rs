@@ -8,6 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::canonical::to_vec;
 
+/// What stands before the digits.
+const ALGORITHM: &str = "sha256:";
+
 /// A SHA-256 digest, written `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(with = "String")]
@@ -70,26 +73,14 @@ impl Digest {
 
     /// All 64 hexadecimal digits.
     pub fn hex(&self) -> String {
-        self.letters().iter().map(|letter| char::from(*letter)).collect()
-    }
-
-    fn letters(&self) -> [u8; 64] {
-        let mut letters = [0; 64];
-        self.put_letters(&mut letters);
-        letters
-    }
-
-    fn put_letters(&self, letters: &mut [u8]) {
-        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-        for (pair, byte) in letters.chunks_exact_mut(2).zip(&self.0) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-        }
+        self.to_string().split_off(ALGORITHM.len())
     }
 
     /// As it is written, without an allocation: every event names several.
     fn written(&self) -> [u8; 71] {
         let mut written = *b"sha256:________________________________________________________________";
-        self.put_letters(written.split_at_mut(7).1);
+        // There is room for two letters a byte.
+        let _ = base16ct::lower::encode(&self.0, written.split_at_mut(ALGORITHM.len()).1);
         written
     }
 }
@@ -111,19 +102,10 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || ParseDigestError(text.to_owned());
-        let hex = text.strip_prefix("sha256:").ok_or_else(wrong)?;
-        if hex.len() != 64 {
-            return Err(wrong());
-        }
-        let nibble = |letter: u8| match letter {
-            b'0'..=b'9' => Some(letter - b'0'),
-            b'a'..=b'f' => Some(letter - b'a' + 10),
-            _ => None,
-        };
+        let hex = text.strip_prefix(ALGORITHM).ok_or_else(wrong)?;
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            let [high, low] = pair else { return Err(wrong()) };
-            *byte = nibble(*high).zip(nibble(*low)).map(|(high, low)| high << 4 | low).ok_or_else(wrong)?;
+        if base16ct::lower::decode(hex, &mut bytes).map(<[u8]>::len).ok() != Some(32) {
+            return Err(wrong());
         }
         Ok(Digest(bytes))
     }
@@ -178,7 +160,17 @@ mod tests {
 
     #[test]
     fn only_the_one_spelling_is_a_digest() {
-        for wrong in ["", "sha256:", "SHA256:00", &format!("sha256:{}", "G".repeat(64)), &"a".repeat(64)] {
+        for wrong in [
+            "",
+            "sha256:",
+            "SHA256:00",
+            &format!("sha256:{}", "G".repeat(64)),
+            &"a".repeat(64),
+            &format!("sha256:{}", "A".repeat(64)),
+            &format!("sha256:{}", "a".repeat(63)),
+            &format!("sha256:{}", "a".repeat(62)),
+            &format!("sha256:{}", "a".repeat(66)),
+        ] {
             assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
         }
     }

@@ -255,22 +255,22 @@ impl Walk<'_> {
 
     /// Whether what an event names is there and unchanged, and of a question what its request names.
     fn documents(&mut self, event: &Event, place: u64) {
-        self.named(mentions(event), place);
+        self.named(mentions(event), place, false);
         if let Body::Asked(asked) = &event.body {
             // What is missing or cannot be read is said elsewhere.
             let Some(request) = self.papers.document(&asked.request) else { return };
             if request.get("grounds_kept") != Some(&true.into()) {
                 self.bare.push(format!("{} (event {place})", asked.about));
             } else if self.expanded.insert(asked.request) {
-                self.named(beside(&request), place);
+                self.named(beside(&request), place, true);
             }
         }
     }
 
-    fn named(&mut self, mentions: Vec<Mention>, place: u64) {
+    fn named(&mut self, mentions: Vec<Mention>, place: u64, shared: bool) {
         for mention in mentions {
             let Mention { digest, ref what, need, sealed } = mention;
-            match (self.papers.here(&digest), need) {
+            match (self.papers.here(&digest, shared), need) {
                 (Here::Unchanged, _) => {}
                 (Here::NoDocument, _) => {
                     self.problem(place, format!("{what} ({digest}) is no JSON document in canonical form"));

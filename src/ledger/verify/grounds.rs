@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, AutomationFlow, Digest, Grant, Spec, ToolName},
+    artifact::{Agent, ArtifactKind, AutomationFlow, Digest, Grant, Recent, Spec, ToolName},
     engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, Event, GateState, Purpose, State},
     facts::{Facts, Inventory, People, Role, Target, ToolFacts, flow_facts, listed_facts, risk, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
@@ -25,7 +25,7 @@ use super::{Papers, finds, steps};
 pub(super) struct Grounds {
     pub(super) people: People,
     /// A tool that the spec grants and no manifest has is nothing.
-    tools: BTreeMap<ToolName, Option<DefinedTool>>,
+    tools: BTreeMap<ToolName, Arc<Option<DefinedTool>>>,
     /// The targets that it names, and no others.
     pub(super) inventory: Inventory,
     pub(super) approved_on: ApprovedOn,
@@ -33,6 +33,12 @@ pub(super) struct Grounds {
     pub(super) facts: Facts,
     flow: Option<Digest>,
 }
+
+/// How many tools are kept before those that nobody asked for are forgotten.
+const TOOLS: usize = 256;
+
+/// What was read of definitions before, by their digests: the chains of a ledger are decided on the same few.
+static DEFINED: LazyLock<Recent<Digest, Arc<Option<DefinedTool>>>> = LazyLock::new(|| Recent::new(TOOLS));
 
 /// As much of a tool's definition as calls are held to.
 #[derive(Deserialize)]
@@ -63,10 +69,7 @@ impl Grounds {
         let decided_on = CatalogDigests::deserialize(request.get("decided_on")?).ok()?;
         let facts = Facts::deserialize(request.get("facts")?).ok()?;
         let people = serde_json::from_slice(papers.bytes(&decided_on.people)?).ok()?;
-        let tool = |(name, digest): (&ToolName, &Digest)| {
-            let defined: Defined = serde_json::from_slice(papers.bytes(digest)?).ok()?;
-            Some((name.clone(), defined.tool.map(|tool| DefinedTool { simulated: defined.simulated, ..tool })))
-        };
+        let tool = |(name, digest): (&ToolName, &Digest)| Some((name.clone(), defined(papers.bytes(digest)?, digest)?));
         let tools = approved_on.tools.iter().map(tool).collect::<Option<_>>()?;
         let target = |digest: &Digest| serde_json::from_slice::<Target>(papers.bytes(digest)?).ok();
         let targets = approved_on.entries().map(|(_, entry)| target(entry)).collect::<Option<_>>()?;
@@ -86,9 +89,13 @@ impl Grounds {
         listed.chain(&self.approved_on.environments).chain(open.map(|by| &by.within.environment))
     }
 
+    fn tool(&self, name: &ToolName) -> Option<&DefinedTool> {
+        self.tools.get(name)?.as_ref().as_ref()
+    }
+
     /// As much of a tool as facts follow from.
     fn tool_facts(&self, name: &ToolName) -> Option<ToolFacts<'_>> {
-        let tool = self.tools.get(name)?.as_ref()?;
+        let tool = self.tool(name)?;
         Some(ToolFacts {
             effect: tool.effect,
             target: &tool.target,
@@ -130,6 +137,17 @@ impl Grounds {
     fn reaches_others(&self) -> bool {
         self.approved_on.unlisted_targets || !self.approved_on.found_by.is_empty() && self.approved_on.found.is_none()
     }
+}
+
+/// What the bytes of a definition say, which are those of the digest.
+fn defined(bytes: &[u8], digest: &Digest) -> Option<Arc<Option<DefinedTool>>> {
+    if let Some(known) = DEFINED.get(digest) {
+        return Some(known);
+    }
+    let Defined { tool, simulated } = serde_json::from_slice(bytes).ok()?;
+    let defined = Arc::new(tool.map(|tool| DefinedTool { simulated, ..tool }));
+    DEFINED.keep(*digest, Arc::clone(&defined));
+    Some(defined)
 }
 
 /// What is wrong with a question, by what it was decided on.
@@ -325,7 +343,7 @@ pub(super) fn off(state: &State, allowed: &CallAllowed, grant: Option<&Grant>, p
     let grounds = at_call(state, papers)?;
     let name = &allowed.tool;
     let as_asked = !goes_on(state, allowed, papers) || grounds.still(papers.catalog(&allowed.decided_on));
-    let known = grounds.tools.get(name).and_then(Option::as_ref);
+    let known = grounds.tool(name);
     let undoes = matches!(allowed.purpose, Purpose::Undo { .. });
     if let Some(tool) = known
         && (tool.effect != Effect::Read && !undoes) != allowed.counts.is_some()
@@ -384,7 +402,7 @@ pub(super) fn tool(state: &State, name: &ToolName, papers: &Papers<'_>) -> Optio
 /// Whether an argument is what a tool takes where none is given, as far as its definition is here.
 pub(super) fn by_default(state: &State, tool: &ToolName, name: &str, value: &Value, papers: &Papers<'_>) -> bool {
     let Some(grounds) = at_call(state, papers) else { return true };
-    let Some(tool) = grounds.tools.get(tool).and_then(Option::as_ref) else { return true };
+    let Some(tool) = grounds.tool(tool) else { return true };
     tool.args.properties.get(name).is_some_and(|of| of.default.as_ref() == Some(value))
 }
 

@@ -24,6 +24,13 @@ const SHORT: usize = 16 << 10;
 /// How many sets of tools are kept before those that nobody asked for are forgotten.
 const SETS: usize = 16;
 
+/// The same of documents that questions of many chains are decided on, if they are not larger than [`SHARED_LENGTH`].
+const SHARED: usize = 64;
+const SHARED_LENGTH: usize = 64 << 10;
+
+/// What questions were decided on, by the digests of its bytes: documents in canonical form, each.
+static DECIDED_ON: LazyLock<Recent<Digest, Arc<Value>>> = LazyLock::new(|| Recent::new(SHARED));
+
 /// The tools of definitions that were read before, by their digests: most chains of a ledger are decided on the same few.
 static TOOLBOXES: LazyLock<Recent<Vec<Digest>, Option<Arc<Toolbox>>>> = LazyLock::new(|| Recent::new(SETS));
 
@@ -71,7 +78,8 @@ impl<'a> Papers<'a> {
         Self { blobs, unchanged, documents, flows, specs, args, catalogs, grounds, requests, reports, designs }
     }
 
-    pub(super) fn here(&self, digest: &Digest) -> Here {
+    /// Whether it is here and what its digest says; `shared` is what other chains were decided on too, which is read once.
+    pub(super) fn here(&self, digest: &Digest, shared: bool) -> Here {
         let told = |document: bool| if document { Here::Unchanged } else { Here::NoDocument };
         if let Some(document) = self.unchanged.borrow().get(digest) {
             return told(*document);
@@ -81,11 +89,18 @@ impl<'a> Papers<'a> {
         if is != *digest {
             return Here::Changed(is);
         }
-        let read = serde_json::from_slice::<Value>(bytes).ok();
-        let read = read.filter(|value| canonical(value).is_ok_and(|written| written == *bytes));
+        let shared = shared && bytes.len() <= SHARED_LENGTH;
+        let known = if shared { DECIDED_ON.get(digest) } else { None };
+        let read = known.or_else(|| {
+            let read = document(bytes).map(Arc::new)?;
+            if shared {
+                DECIDED_ON.keep(*digest, Arc::clone(&read));
+            }
+            Some(read)
+        });
         let document = read.is_some();
-        if bytes.len() <= SHORT || !document {
-            self.documents.borrow_mut().insert(*digest, read.map(Arc::new));
+        if shared || bytes.len() <= SHORT || !document {
+            self.documents.borrow_mut().insert(*digest, read);
         }
         self.unchanged.borrow_mut().insert(*digest, document);
         told(document)
@@ -170,6 +185,12 @@ impl<'a> Papers<'a> {
         TOOLBOXES.keep(defined, toolbox.clone());
         toolbox
     }
+}
+
+/// What bytes say that are a document: JSON, as it is written (RFC 8785).
+fn document(bytes: &[u8]) -> Option<Value> {
+    let read = serde_json::from_slice(bytes).ok()?;
+    canonical(&read).is_ok_and(|written| written == bytes).then_some(read)
 }
 
 fn kept<T>(known: &Read<T>, digest: &Digest, read: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
