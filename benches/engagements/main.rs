@@ -3,8 +3,8 @@
 //!
 //! An engagement is a request, a draft of the spec, gate 1, discovery, a draft of the design, gate 2, the flow, C tool
 //! calls, and the record. The drafts are at hand (a spec and a design that are filed with the request, and were read
-//! before the clock starts), and the tools answer at once. All the rest is what the program does: the workspace's files are read at every decision, every call
-//! takes the broker's seven steps, the ledger is SQLite with `synchronous=FULL`, approvals are given as a person's are,
+//! before the clock starts), and the tools answer at once. All the rest is what the program does: the workspace's files
+//! are read at every decision, every call takes the broker's seven steps, the ledger is SQLite with `synchronous=FULL`, approvals are given as a person's are,
 //! and after each the engagement is opened anew from the ledger, as another process would. Of the C calls two are the
 //! acceptance check before and after, the others are steps that change something and have no state to read back, so
 //! that each is one call; that the check holds in the end is asserted.
@@ -12,6 +12,9 @@
 //! The tools are not in this process: a server is started, confined and spoken to as any other, over MCP on its
 //! standard streams. It is this file too, started as `engagements answer`, so what a call costs holds both sides of
 //! the pipe. Its memory is not counted, its time is.
+//!
+//! Beside it stands the floor, taken in the same run: the same number of bytes made durable in as many commits, and as
+//! many calls answered by the same server, with nothing drafted, asked, decided, sealed or chained ([`floor`]).
 //!
 //! `--growth` makes one engagement instead and compares what its calls cost at the beginning and at the end,
 //! `--resume` what opening it costs at several lengths of its chain, `--waiting` how memory grows with engagements that
@@ -26,14 +29,17 @@
     reason = "a benchmark stops at the first surprise and prints what it found"
 )]
 
+mod floor;
+mod server;
+
 /// The one that the program uses.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     ffi::OsString,
-    io::{BufRead, Write},
+    io::Write,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -44,7 +50,7 @@ use std::{
 
 use countersign::{
     artifact::{DesignDraft, EngagementId, RecordOutcome, Spec, from_yaml},
-    broker::{Bounds, Broker, Sources, become_server},
+    broker::{Broker, Sources},
     engagement::About,
     facts::Identity,
     ledger::{Bundle, Filter, Journal, Which},
@@ -108,8 +114,8 @@ enum Mode {
 fn main() {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match words.first().and_then(|word| word.to_str()) {
-        Some("answer") => return serve(),
-        Some("sandbox") => return confine(&words[1..]),
+        Some("answer") => return server::serve(),
+        Some("sandbox") => return server::confine(&words[1..]),
         _ => {}
     }
     let mut options = Options { engagements: 100, calls: 6, concurrency: 1, mode: Mode::Whole };
@@ -178,13 +184,24 @@ async fn whole(bench: &Arc<Bench>, options: &Options) -> Value {
     }
     let took = begun.elapsed().as_secs_f64();
     let per = |total: u64| total as f64 / options.engagements as f64;
+    let (commits, bytes) = (bench.workspace.store().commits() - commits, bench.bytes() - bytes);
+    let least = floor::Floor {
+        engagements: options.engagements,
+        calls: options.calls,
+        // How many there are where none is shared with another engagement.
+        writes: options.calls + 6,
+        bytes: usize::try_from(bytes).unwrap() / options.engagements,
+        concurrency: options.concurrency.max(1),
+    };
+    let floor = least.measure(&bench.ledger.with_file_name("floor.db")).await;
     json!({
         "engagements": options.engagements, "calls": options.calls, "concurrency": options.concurrency,
         "tools": "mcp-stdio", "approvals": "asserted", "fsync_ms": two(fsync_ms(&bench.ledger)),
         "engagements_per_s": two(options.engagements as f64 / took),
         "ms_per_engagement": two(took * 1_000.0 / options.engagements as f64),
-        "commits_per_engagement": two(per(bench.workspace.store().commits() - commits)),
-        "bytes_per_engagement": per(bench.bytes() - bytes).round(),
+        "floor_ms_per_engagement": two(floor * 1_000.0 / options.engagements as f64),
+        "commits_per_engagement": two(per(commits)),
+        "bytes_per_engagement": per(bytes).round(),
         "peak_rss_mb": two(memory("VmHWM:") / 1_024.0),
     })
 }
@@ -434,66 +451,4 @@ fn memory(line: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let found = status.lines().find_map(|status| status.strip_prefix(line));
     found.and_then(|rest| rest.trim().split(' ').next()?.parse().ok()).unwrap_or(f64::NAN)
-}
-
-/// `sandbox --with=… --read=… --write=… -- COMMAND`, as `countersign sandbox` is called.
-fn confine(words: &[OsString]) {
-    let mut bounds = Bounds { starter: 0, unconfined: false, read: Vec::new(), write: Vec::new() };
-    let mut words = words.iter();
-    for word in words.by_ref() {
-        let word = word.to_str().expect("paths are text");
-        match word.split_once('=') {
-            Some(("--with", starter)) => bounds.starter = starter.parse().unwrap(),
-            Some(("--read", path)) => bounds.read.push(PathBuf::from(path)),
-            Some(("--write", path)) => bounds.write.push(PathBuf::from(path)),
-            _ if word == "--unconfined" => bounds.unconfined = true,
-            _ => break,
-        }
-    }
-    let command: Vec<OsString> = words.cloned().collect();
-    panic!("{}", become_server(&bounds, &command));
-}
-
-/// The tool server: MCP on standard input and output, one message a line.
-fn serve() {
-    let mut things: BTreeMap<String, u64> = BTreeMap::new();
-    let mut out = std::io::stdout().lock();
-    for line in std::io::stdin().lock().lines() {
-        let message: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        let Some(id) = message.get("id") else { continue };
-        let tool = |name: &str, wanted: &[&str]| {
-            let of =
-                |name: &&str| ((*name).to_owned(), json!({"type": if *name == "n" { "integer" } else { "string" }}));
-            let properties: serde_json::Map<String, Value> = wanted.iter().map(of).collect();
-            json!({"name": name, "inputSchema": {"type": "object", "properties": properties, "required": wanted}})
-        };
-        let result = match message["method"].as_str() {
-            Some("initialize") => json!({
-                "protocolVersion": message["params"]["protocolVersion"], "capabilities": {"tools": {}},
-                "serverInfo": {"name": "bench", "version": "1"},
-            }),
-            Some("tools/list") => {
-                json!({"tools": [tool("thing.list", &["switch", "name"]), tool("thing.add", &["switch", "name", "n"])]})
-            }
-            Some("tools/call") => {
-                let params = &message["params"];
-                let name = params["arguments"]["name"].as_str().unwrap().to_owned();
-                let count = things.entry(name).or_default();
-                let value = if params["name"] == "thing.add" {
-                    *count += 1;
-                    json!({"added": params["arguments"]["n"]})
-                } else {
-                    json!({"things": (1..=*count).collect::<Vec<u64>>()})
-                };
-                json!({"content": [{"type": "text", "text": value.to_string()}], "structuredContent": value})
-            }
-            Some("ping") => json!({}),
-            _ => {
-                let error = json!({"code": -32601, "message": "there is no such method"});
-                writeln!(out, "{}", json!({"jsonrpc": "2.0", "id": id, "error": error})).unwrap();
-                continue;
-            }
-        };
-        writeln!(out, "{}", json!({"jsonrpc": "2.0", "id": id, "result": result})).unwrap();
-    }
 }
