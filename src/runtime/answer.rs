@@ -389,9 +389,14 @@ pub async fn cancel(
         return Err(Refusal::NotInRole(Role::Requester).into());
     }
     let id = journal.id().to_string();
-    let command = Command::Cancel { reason, roles };
-    let done = journal.act(journal.now(), Actor::Person(identity), command, vec![]).await;
-    done.map_err(|error| not_now(error, &id))
+    let (command, actor) = (Command::Cancel { reason, roles }, Actor::Person(identity));
+    loop {
+        match journal.act(journal.now(), actor.clone(), command.clone(), vec![]).await {
+            // Whoever runs it writes all the time; it is cancelled after what they wrote, until there is nothing left to cancel.
+            Err(JournalError::Ledger(LedgerError::Conflict(_))) => journal.catch_up().await?,
+            done => return done.map_err(|error| not_now(error, &id)),
+        };
+    }
 }
 
 /// Files a version that a person wrote, in a file of this name. The text is checked first; nothing is written if it
