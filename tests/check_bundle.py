@@ -35,6 +35,7 @@ for folder in ("", "trust/"):
         before, prev, body = event["prev"], event["hash"], event["body"]
         about, signature, kind = body.get("about"), body.get("signature"), event["kind"]
         if kind == "approval.asked": asked = body.get("once")
+        if kind == "approval.asked" and asked and asked["ledger"] != manifest["ledger"]: wrong(place, "was asked in another ledger")
         if not signature:
             named += "person" in event["actor"] and kind in ("approval.answered", "call.redacted", "steps.retried", "engagement.cancelled")
             continue
@@ -46,6 +47,7 @@ for folder in ("", "trust/"):
         if (files[name + ".sig"], files[name + ".allowed_signers"]) != (signature["armored"].encode(), kept["text"].encode()):
             wrong(place, "has another signature, or other signers, beside it than it says")
         says, is_of = json.loads(files[name + ".json"]), event["actor"]["person"]["name"]
+        if says.get("ledger", manifest["ledger"]) != manifest["ledger"]: wrong(place, "has a signature of another ledger")
         same = all(body.get(name, [] if name == "calls" else None) == said for name, said in says.items() if name not in MORE)
         said = (says["head"], says["person"], says.get("engagement", of))
         once = "nonce" not in says or asked == {"ledger": says["ledger"], "nonce": says["nonce"]}
@@ -63,6 +65,9 @@ for folder in ("", "trust/"):
         signed, raised = signed + (not folder), raised + bool(folder)
     if not folder and not count: wrong("events.jsonl", "has no event")
     if not folder and (prev, count) != (manifest["head"], manifest["events"]): wrong("manifest.json", "names another end")
+for path in ("log/public", "log/checkpoint"):
+    of = files.get(path, b"").split(b"\n")[0].decode().removesuffix("/keys")
+    if of and manifest["ledger"] and of != "countersign/" + manifest["ledger"]: wrong(path, "is of another ledger")
 print(ascii(f"{manifest['engagement']}: {manifest['events']} events, {signed} signatures, head {manifest['head']}")[1:-1])
 if raised: print(f"signatures of trust stages: {raised}")
 if named: print(f"answers of people without a signature, on a name alone: {named}")

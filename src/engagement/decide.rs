@@ -315,6 +315,11 @@ fn ask(state: &State, asked: Asked) -> Result<Body, Refusal> {
             Err(Refusal::OutOfOrder { what: what.clone(), phase: state.phase })
         }
     };
+    if let (Some(before), Some(once)) = (&state.asked_in, &asked.once)
+        && *before != once.ledger
+    {
+        return Err(Refusal::Elsewhere { now: once.ledger.to_string(), before: before.to_string() });
+    }
     if !asked.void.is_empty() {
         ask_anew(state, &asked, &what)?;
         return Ok(Body::Asked(asked));

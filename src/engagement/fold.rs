@@ -49,6 +49,7 @@ impl State {
             asked_at: None,
             barred: BTreeSet::new(),
             signed: false,
+            asked_in: None,
             calls: BTreeMap::new(),
             under_way: BTreeSet::new(),
             acted: BTreeSet::new(),
@@ -151,6 +152,9 @@ impl State {
                 self.barred = asked.barred.clone();
                 // What once needed a signature is not undone on a name by asking something that needs none.
                 self.signed |= asked.needs_signature();
+                if let (None, Some(once)) = (&self.asked_in, &asked.once) {
+                    self.asked_in = Some(once.ledger.clone());
+                }
                 let kind = match asked.about {
                     About::Gate1 => Some(ArtifactKind::Spec),
                     About::Gate2 => Some(ArtifactKind::Design),

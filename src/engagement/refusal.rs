@@ -27,6 +27,14 @@ pub enum Refusal {
     /// It does not follow from what it must follow from.
     #[error("{0}")]
     NotMadeFrom(String),
+    /// Another ledger asked before.
+    #[error("it was asked in the ledger {before}, and is not asked in {now}")]
+    Elsewhere {
+        /// The ledger that it would be asked in.
+        now: String,
+        /// The one that asked before.
+        before: String,
+    },
     /// Nobody asked this.
     #[error("nothing is open to answer; look with `countersign show {0}`")]
     NothingAsked(String),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, Limits, NodeId, Phase, ToolName, Until},
+    artifact::{Agent, ArtifactKind, CallId, Digest, EngagementId, LedgerId, Limits, NodeId, Phase, ToolName, Until},
     facts::Role,
     flow::{NodeOutcome, Settled},
 };
@@ -69,6 +69,9 @@ pub struct State {
     pub barred: BTreeSet<String>,
     /// Whether a question of this engagement needed a signature for a yes.
     pub signed: bool,
+    /// The ledger that its questions are asked in, once one said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_in: Option<LedgerId>,
     /// When the open question was asked.
     pub asked_at: Option<Timestamp>,
     /// Every call, by id.

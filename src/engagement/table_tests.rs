@@ -36,6 +36,7 @@ fn letter(answer: &Result<Body, Refusal>) -> char {
         Err(Refusal::NeedsSignature | Refusal::Signature(_)) => 's',
         Err(Refusal::NotTheProgram(_) | Refusal::NotTheAgent(_)) => 't',
         Err(Refusal::Call(_) | Refusal::Said(_)) => 'c',
+        Err(Refusal::Elsewhere { .. }) => 'l',
         Err(Refusal::Cancelled(_)) => 'x',
         Err(Refusal::Redaction(_)) => 'd',
         Err(Refusal::Over(_)) => 'o',

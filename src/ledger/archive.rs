@@ -188,7 +188,6 @@ pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>, published: &[(C
     let mut verification = contents.engagement.verify_against(own);
     found.extend(verification.problems.drain(..).map(|problem| problem.in_file(EVENTS)));
     found.extend(contents.stages(&told, own, &mut verification.notes));
-    found.extend(contents.of_one_ledger(&told));
     found.extend(contents.hold_to_the_log(&told, contents.ledger(&told).as_ref(), published, &mut verification));
     for (folder, events) in told.by_folder() {
         let none = BTreeMap::new();
@@ -296,19 +295,6 @@ impl Contents {
         let untrusted = untrusted(&told.engagement, &events, &|digest| self.blob(digest));
         found.extend(untrusted.into_iter().map(|problem| problem.in_file(EVENTS)));
         found
-    }
-
-    /// Questions of another ledger than the others.
-    fn of_one_ledger(&self, told: &Told) -> Vec<Problem> {
-        let Some(ledger) = self.ledger(told) else { return Vec::new() };
-        let other = |event: &Event| match &event.body {
-            Body::Asked(asked) => asked.once.as_ref().filter(|once| once.ledger != ledger).map(|once| {
-                Problem::at(event.seq, format!("asked in ledger {}, and others in {ledger}", once.ledger))
-                    .in_file(EVENTS)
-            }),
-            _ => None,
-        };
-        told.engagement.iter().filter_map(other).collect()
     }
 }
 

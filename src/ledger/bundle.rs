@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    artifact::{Digest, EngagementId, canonical},
+    artifact::{Digest, EngagementId, LedgerId, canonical},
     engagement::{ApprovalStatement, Body, Event, LogSeen, opened},
     facts::{AllowedSigners, STAGES},
 };
@@ -148,6 +148,15 @@ impl Bundle {
             Some((event.seq, statement.log?))
         };
         self.events.iter().filter_map(seen).collect()
+    }
+
+    /// The first question with the ledger that it was asked in. That the others were asked in the same is a rule of the chain.
+    pub fn asked_in(&self) -> Option<(u64, LedgerId)> {
+        self.events.iter().find_map(|bytes| {
+            let event: Event = serde_json::from_slice(bytes).ok()?;
+            let Body::Asked(asked) = event.body else { return None };
+            Some((event.seq, asked.once?.ledger))
+        })
     }
 
     /// What the store of an engagement no longer has although nothing on the chain says that it was destroyed. Whoever

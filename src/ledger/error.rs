@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    artifact::{Digest, EngagementId},
+    artifact::{Digest, EngagementId, LedgerId},
     engagement::DocumentError,
 };
 
@@ -39,6 +39,19 @@ pub enum LedgerError {
         seq: u64,
         /// Why it is not believed.
         reason: String,
+    },
+    /// A chain of another ledger stands in this one.
+    #[error(
+        "engagement {engagement} was asked about in the ledger {asked_in}, and this is the ledger {here}: no approval given \
+         there is one here, and nothing goes on from it; request it anew (`countersign request`), or go on where it was asked"
+    )]
+    Elsewhere {
+        /// The engagement.
+        engagement: EngagementId,
+        /// The ledger that its questions say.
+        asked_in: LedgerId,
+        /// This one.
+        here: LedgerId,
     },
     /// The file is not a ledger, or no longer one.
     #[error("{path} is not a ledger ({reason}); if it was one, restore it from a backup")]

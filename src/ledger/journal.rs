@@ -29,6 +29,7 @@ use believed::believed;
 use clock::Clock;
 use fetched::Fetched;
 use new::{New, sealed_by};
+use open::of_this_ledger;
 
 /// Why something was not written.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +131,7 @@ impl Journal {
         let later = stored.get(written..).unwrap_or_default();
         let mut ahead = self.ahead();
         let events = fold(self.store.as_ref(), &mut ahead, later)?;
+        of_this_ledger(self.store.as_ref(), &ahead).await?;
         let refreshed = self.documents.refresh(&ahead, &self.blobs);
         self.fetched.result()?;
         refreshed?;

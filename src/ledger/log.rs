@@ -1,7 +1,9 @@
 //! The log as those who check it see it: proofs from what is stored, and the whole of it made again from the events, so
 //! that neither a stored hash nor a stored checkpoint is taken at its word.
 
+mod check;
 mod held;
+mod unlogged;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,14 +17,17 @@ use super::{
     chain,
     checkpoint::{Checkpoint, read_checkpoints},
     error::LedgerError,
-    keys::{KeyHistory, origin},
+    keys::KeyHistory,
     merkle::{self, Leaf, Nodes, Tree},
     note::Note,
     store::{Logged, Store},
     verify::Problem,
 };
 
+pub(super) use check::UNCOVERED;
+pub use check::{Freshness, LogCheck, LogProblem, check_log};
 pub use held::held;
+pub(super) use unlogged::unlogged;
 
 /// That the log of a checkpoint has a leaf. Checked with nothing but the keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,13 +190,20 @@ pub async fn head(store: &dyn Store, keys: Option<&KeyHistory>) -> Result<Option
     Ok(now.map(|root| LogSeen { size, root }))
 }
 
-/// Where what an approver saw of the log when they signed is not what it was then.
+/// Where the ledger that an approver was asked in is not this one, or what they saw of its log when they signed is not
+/// what it was then.
 ///
 /// # Errors
 ///
 /// [`LedgerError::Corrupt`]; and whatever the store gives.
 pub async fn seen_otherwise(store: &dyn Store, bundle: &Bundle) -> Result<Vec<Problem>, LedgerError> {
-    let (leaves, mut found) = (store.log_size().await?, Vec::new());
+    let (leaves, here) = (store.log_size().await?, store.ledger().await?);
+    let mut found: Vec<Problem> = bundle
+        .asked_in()
+        .into_iter()
+        .filter(|(_, ledger)| *ledger != here)
+        .map(|(seq, ledger)| Problem::at(seq, format!("asked in the ledger {ledger}, and this is the ledger {here}")))
+        .collect();
     for (seq, LogSeen { size, root }) in bundle.logs_seen() {
         let what = match size > leaves {
             true => {
@@ -259,176 +271,6 @@ fn signed(note: &Note, keys: &KeyHistory) -> Result<(Checkpoint, usize), String>
     match keys.signer_of(note, size) {
         Ok((place, _)) => Ok((checkpoint, place)),
         Err(why) => Err(format!("the checkpoint of {size} {why}")),
-    }
-}
-
-/// Whether somebody outside knows how far the log went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "is", rename_all = "snake_case")]
-pub enum Freshness {
-    /// Nothing was brought along that says so: what was cut off at the end is not missed.
-    NotWitnessed,
-    /// A published checkpoint says so.
-    Witnessed {
-        /// How many leaves it covers.
-        size: u64,
-        /// Where only one engagement is checked: up to which of its events.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        seq: Option<u64>,
-    },
-}
-
-/// Said of what was to be held against published checkpoints and could not be.
-pub(super) const UNCOVERED: &str = "none of the published checkpoints covers this, so they do not show that it is whole; \
-    bring along later ones, or have it exported under one of them";
-
-/// What is wrong with the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LogProblem {
-    /// The first leaf that it is about, from 0.
-    pub leaf: u64,
-    /// What is wrong.
-    pub what: String,
-}
-
-/// What checking the log found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LogCheck {
-    /// Whether there is no problem.
-    pub ok: bool,
-    /// How many leaves there are.
-    pub size: u64,
-    /// The root over them, made again from the events.
-    pub root: Option<Digest>,
-    /// How many leaves the ledger's own last checkpoint covers.
-    pub checkpointed: u64,
-    /// Whether a published checkpoint says how far it went.
-    pub freshness: Freshness,
-    /// What is wrong.
-    pub problems: Vec<LogProblem>,
-    /// What is not wrong, and yet to be known.
-    pub notes: Vec<String>,
-}
-
-impl LogCheck {
-    /// As [`super::Verification::wants_a_witness`].
-    pub fn wants_a_witness(&mut self) {
-        if self.ok && self.freshness == Freshness::NotWitnessed {
-            self.problems.push(LogProblem { leaf: self.size, what: UNCOVERED.into() });
-            self.ok = false;
-        }
-    }
-}
-
-/// Makes the log again from the events and holds it against its own checkpoints and those that were published.
-///
-/// # Errors
-///
-/// Whatever the store gives.
-pub async fn check_log(
-    store: &dyn Store,
-    keys: &KeyHistory,
-    published: &[(Checkpoint, Note)],
-) -> Result<LogCheck, LedgerError> {
-    let logged = store.logged(None).await?;
-    let mut check = Check { keys, tree: Tree::default(), broken: false, signed: Vec::new(), problems: Vec::new() };
-    check.build(&logged);
-    let own_origin = origin(&store.ledger().await?);
-    if keys.keys().last().is_some_and(|published| published.key.name() != own_origin) {
-        check.problem(0, format!("the keys are those of another ledger than {own_origin}"));
-    }
-    let mut own = Vec::new();
-    for text in store.checkpoints(0).await? {
-        match text.parse() {
-            Ok(note) => own.push(note),
-            Err(error) => check.problem(0, format!("one of the ledger's own checkpoints: {error}")),
-        }
-    }
-    let checkpointed = check.hold(&own, "the ledger's own").unwrap_or(0);
-    let brought: Vec<Note> = published.iter().map(|(_, note)| note.clone()).collect();
-    let witnessed = check.hold(&brought, "a published");
-    if let Some((leaf, what)) = keys.out_of_order(&check.signed) {
-        check.problem(leaf, what);
-    }
-    let size = logged.len() as u64;
-    let mut notes = Vec::new();
-    if own.is_empty() && size > 0 {
-        let what = format!(
-            "there is no checkpoint over its {size} leaves, and its keys are here: those it had were taken out"
-        );
-        check.problem(0, what);
-    } else if checkpointed < size {
-        notes.push(format!("the last {} of {size} leaves are under no checkpoint yet", size - checkpointed));
-    }
-    let freshness = witnessed.map_or(Freshness::NotWitnessed, |size| Freshness::Witnessed { size, seq: None });
-    let root = check.tree.root_at(check.tree.size()).filter(|_| !check.broken);
-    Ok(LogCheck { ok: check.problems.is_empty(), size, root, checkpointed, freshness, problems: check.problems, notes })
-}
-
-struct Check<'a> {
-    keys: &'a KeyHistory,
-    tree: Tree,
-    /// Whether the tree ends before the log does, because a leaf could not be made again.
-    broken: bool,
-    /// The sizes of all checkpoints with the places of the keys that signed them.
-    signed: Vec<(u64, usize)>,
-    problems: Vec<LogProblem>,
-}
-
-impl Check<'_> {
-    fn problem(&mut self, leaf: u64, what: String) {
-        self.problems.push(LogProblem { leaf, what });
-    }
-
-    fn build(&mut self, logged: &[Logged]) {
-        for (leaf, place) in logged.iter().zip(0..) {
-            match leaf_at(leaf, place) {
-                Ok(bytes) if !self.broken => self.tree.push(&bytes),
-                Ok(_) => {}
-                Err(what) => {
-                    self.broken = true;
-                    self.problem(place, what);
-                }
-            }
-        }
-    }
-
-    /// Holds the log against checkpoints; the size of the greatest that holds.
-    fn hold(&mut self, notes: &[Note], whose: &str) -> Option<u64> {
-        let mut sound = Vec::new();
-        for note in notes {
-            match signed(note, self.keys) {
-                Ok((checkpoint, place)) => {
-                    self.signed.push((checkpoint.size, place));
-                    sound.push(checkpoint);
-                }
-                Err(what) => self.problem(0, format!("{whose} checkpoint: {what}")),
-            }
-        }
-        sound.sort_by_key(|checkpoint| checkpoint.size);
-        let (mut good, size) = (None, self.tree.size());
-        for checkpoint in sound {
-            let covers = checkpoint.size;
-            if covers > size {
-                if !self.broken {
-                    self.problem(size, format!(
-                        "{whose} checkpoint covers {covers} leaves, and the log has only {size}: it was rolled back, and \
-                         what follows leaf {} is gone", size.saturating_sub(1)
-                    ));
-                }
-                break;
-            }
-            if self.tree.root_at(covers) != Some(checkpoint.root) {
-                let from = good.unwrap_or(0);
-                self.problem(from, format!(
-                    "{whose} checkpoint of {covers} leaves is over others than the log has: of leaves {from} to {} at \
-                     least one was changed, left out or put in (a fork)", covers.saturating_sub(1)
-                ));
-                break;
-            }
-            good = Some(covers);
-        }
-        good
     }
 }
 

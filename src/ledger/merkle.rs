@@ -57,11 +57,6 @@ fn place(level: u32, position: u64) -> u64 {
     (((position << 1) | 1) << level) - 1
 }
 
-/// What a tree of `size` leaves needs stored to take another one.
-pub fn needed_to_append(size: u64) -> Vec<u64> {
-    (0..size.trailing_ones()).map(|level| place(level, (size >> level) - 1)).collect()
-}
-
 /// What is stored of a tree of `size` leaves once it has this leaf too; nothing where `nodes` lacks what it needs.
 pub fn append(size: u64, leaf: Digest, nodes: &Nodes) -> Option<Vec<(u64, Digest)>> {
     let mut hash = leaf;
@@ -229,7 +224,9 @@ mod tests {
         let mut all = Tree::default();
         for n in 0_u64..300 {
             let before = all.nodes.clone();
-            assert_eq!(needed_to_append(n).len() as u32, n.trailing_ones());
+            // What the root comes from is all that another leaf needs.
+            let needed = needed_for_root(n).into_iter().map(|at| (at, all.nodes[&at])).collect();
+            assert!(append(n, leaf_hash(b"next"), &needed).is_some());
             all.push(&n.to_be_bytes());
             assert!(before.iter().all(|(at, hash)| all.nodes[at] == *hash));
             assert!(needed_for_root(n + 1).len() <= 9);

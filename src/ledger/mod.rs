@@ -52,8 +52,6 @@ pub use summary::{Status, Summary};
 pub use trust::{TrustBook, TrustError};
 pub use verify::{Problem, Subject, Verification, verify, verify_against};
 
-use journal::is_logged;
-
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]

@@ -67,6 +67,109 @@ fn a_chain_that_was_cut_at_its_end_is_not_gone_on_with() {
     }
 }
 
+/// Puts what a chain has in another ledger's file after an event into this one, with all that lies beside it.
+fn graft(bench: &Bench, from: &Path, id: &str, after: u64, log: bool) {
+    let of = format!("WHERE engagement = '{id}' AND seq > {after}");
+    let log = if log {
+        "INSERT INTO log_leaves SELECT * FROM other.log_leaves; INSERT INTO log_nodes SELECT * FROM other.log_nodes"
+    } else {
+        ""
+    };
+    tamper(
+        bench,
+        &format!(
+            "ATTACH '{}' AS other; INSERT INTO events (engagement, seq, hash, bytes) SELECT engagement, seq, hash, bytes \
+             FROM other.events {of} ORDER BY seq; INSERT OR IGNORE INTO blobs SELECT * FROM other.blobs; {log}",
+            text(from)
+        ),
+    );
+}
+
+#[test]
+fn an_answer_that_was_written_past_the_log_is_found_whatever_came_after_it() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    let (asked, before) = (bench.events(&id, "").len() as u64, bench.outside("before.db"));
+    bench.run(&["backup", text(&before)]).code(0);
+    bench.approve(&id);
+    let answered = bench.outside("answered.db");
+    bench.run(&["backup", text(&answered)]).code(0);
+    restore(&bench, &before);
+    graft(&bench, &answered, &id, asked, false);
+    // The answer has no leaf, and what follows has one.
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    let event = asked + 1;
+    bench.run(&["verify", &id]).code(5).shows(&format!("event {event}: the log has no leaf of this event"));
+    bench
+        .run(&["verify", "log"])
+        .code(5)
+        .shows(&format!("event {event} of {id} has none: it was written past the log"));
+    let bundle = bench.outside("past.tar");
+    bench.run(&["export", &id, "--bundle", text(&bundle), "--with-log"]).code(0);
+    let why = format!("event {event} (events.jsonl): the log has no leaf of this event, and one of a later event");
+    bench.run(&["verify", text(&bundle)]).code(5).shows(&why);
+    bench.run(&["backup", text(&bench.outside("past.db"))]).code(1).says("was written past the log");
+}
+
+#[test]
+fn what_was_approved_in_another_ledger_is_not_built_in_this_one() {
+    let (theirs, ours) = (Bench::new(), Bench::new());
+    let id = theirs.request_one();
+    theirs.to_gate2(&id);
+    theirs.approve(&id);
+    let file = theirs.outside("theirs.db");
+    theirs.run(&["backup", text(&file)]).code(0);
+    // A ledger of its own: workspaces of these tests are copies of one.
+    std::fs::remove_dir_all(ours.root.join(".countersign")).unwrap();
+    ours.run(&["list"]).code(0);
+    graft(&ours, &file, &id, 0, true);
+    let elsewhere = |args: &[&str]| ours.run(args).code(1).says("no approval given there is one here");
+    elsewhere(&["run", &id]);
+    elsewhere(&["show", &id]);
+    elsewhere(&["export", &id, "--bundle", text(&ours.outside("moved.tar"))]);
+    ours.run(&["verify", &id]).code(5).shows("and this is the ledger");
+    assert!(ours.writes().is_empty());
+}
+
+#[test]
+fn a_hash_of_the_tree_that_is_not_what_its_leaves_give_is_found_and_nothing_is_signed_with_it() {
+    let bench = Bench::new();
+    let id = ended(&bench);
+    ended(&bench);
+    let open = bench.request_one();
+    bench.drive(&open, 3);
+    let checkpoint = bench.run(&["log", "checkpoint"]).code(0).out;
+    // Of four leaves, the one that the root comes from and one that it does not.
+    for (place, needed) in [(3, true), (0, false)] {
+        let bench = bench.copy();
+        tamper(&bench, &format!("UPDATE log_nodes SET hash = zeroblob(32) WHERE place = {place}"));
+        bench.run(&["verify", "log"]).code(5).shows(&format!("stored at place {place} is not what the leaves give"));
+        bench.run(&["verify", &id]).code(5).shows("`countersign verify log`");
+        bench
+            .run(&["backup", text(&bench.outside(&format!("{place}.db")))])
+            .code(1)
+            .says("is not what the leaves give");
+        if needed {
+            bench
+                .approving(&open, &["--reason", "it was looked at"])
+                .code(1)
+                .says("do not lead to its last checkpoint");
+            bench.run(&["keys", "rotate"]).code(1).says("do not lead to its last checkpoint");
+            assert_eq!(bench.run(&["log", "checkpoint"]).code(0).out, checkpoint);
+        }
+    }
+    // Nor is a key rotated on a log that lost its last leaf, which would leave none to sign what there was.
+    let bench = bench.copy();
+    tamper(&bench, "DELETE FROM log_leaves WHERE position = 3");
+    bench.run(&["keys", "rotate"]).code(1).says("covers 4 leaves, and there are 3");
+    // A checkpoint that is kept twice.
+    tamper(&bench, "INSERT INTO checkpoints SELECT 9, note FROM checkpoints WHERE size = 4");
+    bench.run(&["verify", "log"]).code(5).shows("two checkpoints of 4 leaves");
+}
+
 #[test]
 fn a_ledger_whose_newest_checkpoints_and_leaves_are_taken_out_is_found_and_nothing_goes_on_in_it() {
     let bench = Bench::new();

@@ -1,7 +1,7 @@
 //! The whole log in a bundle: every leaf up to the checkpoint of the proof. Of the engagement and of the trust stages it
 //! shows what one proof cannot: that the log has nothing else of them, neither later events nor another history. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{artifact::EngagementId, engagement::Event};
 
@@ -9,8 +9,8 @@ use super::{
     super::{
         bundle::{EVENTS, lines},
         checkpoint::Checkpoint,
-        journal::is_logged,
-        log::InclusionProof,
+        keys::KeyHistory,
+        log::{InclusionProof, unlogged},
         merkle::{Leaf, Tree},
         note::Note,
         verify::Problem,
@@ -34,6 +34,7 @@ impl Contents {
     pub(super) fn hold_to_all_leaves<'a>(
         &self,
         told: &Told,
+        keys: &KeyHistory,
         published: impl Iterator<Item = &'a Checkpoint>,
     ) -> Vec<Problem> {
         let Some(bytes) = self.log.get(LEAVES) else { return Vec::new() };
@@ -71,15 +72,15 @@ impl Contents {
             }
         }
         if let Some(first) = told.engagement.first() {
-            found.extend(all_of(&leaves, &first.engagement, &told.engagement, EVENTS));
+            found.extend(all_of(&leaves, &first.engagement, (&told.engagement, EVENTS), keys));
         }
-        found.extend(all_of(&leaves, &EngagementId::trust(), &told.trust, &trust_events()));
+        found.extend(all_of(&leaves, &EngagementId::trust(), (&told.trust, &trust_events()), keys));
         found
     }
 }
 
 /// Where a chain is not all that the log has of it.
-fn all_of(leaves: &[Leaf], id: &EngagementId, events: &[Event], file: &str) -> Vec<Problem> {
+fn all_of(leaves: &[Leaf], id: &EngagementId, (events, file): (&[Event], &str), keys: &KeyHistory) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut say = |seq: u64, what: String| found.push(Problem::at(seq, what).in_file(file));
     let own: Vec<(usize, &Leaf)> = leaves.iter().enumerate().filter(|(_, leaf)| leaf.engagement == *id).collect();
@@ -101,13 +102,10 @@ fn all_of(leaves: &[Leaf], id: &EngagementId, events: &[Event], file: &str) -> V
         }
         last = leaf.seq;
     }
-    // A log that was begun over chains that were there has one leaf of what each had until then.
-    let begun = own.first().map_or(u64::MAX, |(_, leaf)| leaf.seq);
-    let logged: BTreeSet<u64> = own.iter().map(|(_, leaf)| leaf.seq).collect();
-    for event in events.iter().filter(|event| (begun..last).contains(&event.seq) && is_logged(&event.body)) {
-        if !logged.contains(&event.seq) {
-            say(event.seq, "the log has no leaf of this event, and one of a later event".into());
-        }
+    // What came after the last leaf here is under no checkpoint here, and may be in the log by now.
+    let covered = events.iter().filter(|event| event.seq < last);
+    for seq in unlogged(covered, &own.iter().map(|(_, leaf)| leaf.seq).collect(), keys) {
+        say(seq, "the log has no leaf of this event, and one of a later event".into());
     }
     found
 }

@@ -117,7 +117,7 @@ impl Contents {
                 },
             }
         }
-        found.extend(self.hold_to_all_leaves(told, signed_by(&keys, &published)));
+        found.extend(self.hold_to_all_leaves(told, &keys, signed_by(&keys, &published)));
         if !published.is_empty() && !self.trust_is_covered(told, &published) {
             verification.freshness = Freshness::NotWitnessed;
             verification.notes.retain(|note| !note.starts_with(WITNESSED));

@@ -32,6 +32,12 @@ fn speaks_for_someone(state: &State, event: &Event) -> bool {
 ///
 /// [`LedgerError::Unbelieved`] if nobody shows to have said so; whatever the store gives.
 pub(super) fn believed(store: &dyn Store, state: &State, event: &Event) -> Result<(), LedgerError> {
+    if let (Body::Asked(asked), Some(before)) = (&event.body, &state.asked_in)
+        && let Some(once) = asked.once.as_ref().filter(|once| once.ledger != *before)
+    {
+        let reason = format!("it was asked in the ledger {}, and what was asked before in {before}", once.ledger);
+        return Err(LedgerError::Unbelieved { engagement: state.id.clone(), seq: event.seq, reason });
+    }
     if !speaks_for_someone(state, event) {
         return Ok(());
     }

@@ -6,14 +6,16 @@ use crate::{
     ledger::{
         Journal, LedgerError, SqliteStore,
         store::Store,
-        testing::{Story, person, signers},
+        testing::{Story, becomes_that_ledger, person, signers},
     },
 };
 
 /// A ledger with the first events of this story, and a handle on the engagement as it stood before its gate was answered.
 async fn stored(story: &Story, to: usize) -> (tempfile::TempDir, Arc<dyn Store>, Journal) {
     let dir = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path().join("ledger.sqlite")).await.unwrap());
+    let file = dir.path().join("ledger.sqlite");
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&file).await.unwrap());
+    becomes_that_ledger(&file);
     store.append(story.append(0, 3)).await.unwrap();
     let before = Journal::open(Arc::clone(&store), &story.id).await.unwrap();
     store.append(story.append(3, to)).await.unwrap();

@@ -22,6 +22,7 @@ impl Journal {
             Some(journal) => journal,
             None => Self::replay(store, id).await?,
         };
+        of_this_ledger(journal.store.as_ref(), &journal.state).await?;
         journal.refresh()?;
         Ok(journal)
     }
@@ -75,6 +76,13 @@ impl Journal {
         self.fetched.result()?;
         Ok(refreshed?)
     }
+}
+
+/// What was answered in one ledger opens nothing in another, whoever put its chain there.
+pub(super) async fn of_this_ledger(store: &dyn Store, state: &State) -> Result<(), LedgerError> {
+    let Some(asked_in) = state.asked_in.clone() else { return Ok(()) };
+    let here = store.ledger().await?;
+    if asked_in == here { Ok(()) } else { Err(LedgerError::Elsewhere { engagement: state.id.clone(), asked_in, here }) }
 }
 
 /// Whether the events at these places, each believed by itself, say what a snapshot says of people: a key of the ledger

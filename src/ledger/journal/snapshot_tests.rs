@@ -192,6 +192,7 @@ async fn a_snapshot_that_the_ledgers_key_signed_opens_no_gate_that_nobody_opened
 async fn a_snapshot_after_answers_is_used_while_the_chain_has_them_and_not_without() {
     for (cut, used) in [(false, true), (true, false)] {
         let place = Place::new().await;
+        crate::ledger::testing::becomes_that_ledger(&place.dir.path().join("ledger.sqlite"));
         let mut story = crate::ledger::testing::Story::whole("k7m2q").signed(1);
         story.events.truncate(13);
         place.store.append(story.append(0, 13)).await.unwrap();
@@ -208,6 +209,35 @@ async fn a_snapshot_after_answers_is_used_while_the_chain_has_them_and_not_witho
         let opened = place.opened(&journal).await;
         assert_eq!(opened.is_ok(), used);
         assert!(opened.is_err() || *opened.unwrap().state() == *journal.state());
+    }
+}
+
+#[tokio::test]
+async fn what_was_approved_in_another_ledger_opens_nothing_in_this_one() {
+    let mut story = crate::ledger::testing::Story::whole("k7m2q").signed(1);
+    story.events.truncate(13);
+    // From its beginning, and from a snapshot that the ledger itself made of it.
+    for calls_before in [0, 80] {
+        let place = Place::new().await;
+        let file = place.dir.path().join("ledger.sqlite");
+        let own = place.store.ledger().await.unwrap();
+        crate::ledger::testing::becomes_that_ledger(&file);
+        place.store.append(story.append(0, 2)).await.unwrap();
+        // Somebody has it open before anything is asked.
+        let mut before = Journal::open(Arc::clone(&place.store), &story.id).await.unwrap();
+        place.store.append(story.append(2, 13)).await.unwrap();
+        let mut journal = Journal::open(Arc::clone(&place.store), &story.id).await.unwrap();
+        calls(&mut journal, calls_before).await;
+        let snapshot = place.store.snapshot(journal.id()).await.unwrap();
+        assert_eq!(snapshot.is_some(), calls_before > 0);
+        place.raw().execute("UPDATE ledger SET id = ?", (own.as_str(),)).unwrap();
+        for refused in [place.opened(&journal).await.unwrap_err(), before.catch_up().await.unwrap_err()] {
+            assert!(matches!(&refused, LedgerError::Elsewhere { here, .. } if *here == own), "{refused}");
+        }
+        let bundle = crate::ledger::Bundle::export(place.store.as_ref(), &story.id).await.unwrap();
+        let found = crate::ledger::log::seen_otherwise(place.store.as_ref(), &bundle).await.unwrap();
+        let [problem] = &found[..] else { panic!("{found:?}") };
+        assert!(problem.seq == 3 && problem.what.contains("this is the ledger"), "{problem}");
     }
 }
 

@@ -3,10 +3,10 @@
 
 use crate::{
     artifact::EngagementId,
+    engagement::Event,
     ledger::{
         chain,
         error::LedgerError,
-        is_logged,
         keys::{KeyHistory, LedgerKeys},
         merkle,
         store::Store,
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-use super::{last_checkpoint, leaf_of, path, signed};
+use super::{last_checkpoint, leaf_of, log_root, path, signed, unlogged};
 
 /// What of a chain the log does not bear out, and what is yet to be known of it.
 ///
@@ -27,15 +27,13 @@ pub async fn held(
     id: &EngagementId,
 ) -> Result<(Vec<Problem>, Vec<String>), LedgerError> {
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
+    // Read first: whoever writes meanwhile adds leaves.
+    let stored = store.events(id, 0).await?;
     let (logged, leaves) = (store.logged(Some(id)).await?, store.log_size().await?);
-    let last_leaf = logged.last().map_or(0, |leaf| leaf.seq);
-    let after = store.events(id, last_leaf).await?;
-    let missed = after.iter().filter_map(|bytes| chain::read(bytes).ok()).find(|event| is_logged(&event.body));
-    if let Some(event) = missed {
-        problems.push(Problem::at(
-            event.seq,
-            "the log has no leaf of this event: it was changed, or its leaf was taken out",
-        ));
+    let events: Vec<Event> = stored.iter().filter_map(|bytes| chain::read(bytes).ok()).collect();
+    for seq in unlogged(&events, &logged.iter().map(|leaf| leaf.seq).collect(), keys) {
+        let what = "the log has no leaf of this event: it was changed, written past the log, or its leaf was taken out";
+        problems.push(Problem::at(seq, what));
     }
     let last = last_checkpoint(store).await?;
     let covers = last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size);
@@ -54,6 +52,11 @@ pub async fn held(
         problems.push(Problem::at(0, what));
     }
     let Some((checkpoint, _)) = last.filter(|_| problems.is_empty()) else { return Ok((problems, notes)) };
+    if log_root(store, checkpoint.size).await? != checkpoint.root {
+        let what = "the log: the hashes that are stored of its tree do not lead to its last checkpoint, so nothing is shown \
+                    by it (`countersign verify log` makes them again)";
+        return Ok((vec![Problem::at(0, what)], notes));
+    }
     for leaf in &logged {
         if leaf.position >= checkpoint.size {
             notes.push(format!("event {} is in the log, and under no checkpoint yet", leaf.seq));
@@ -67,7 +70,8 @@ pub async fn held(
             Ok(_) => problems.push(Problem::at(
                 leaf.seq,
                 format!(
-                    "the ledger's own checkpoint of {} leaves is over another leaf {} than this event gives: it was changed",
+                    "the ledger's own checkpoint of {} leaves is over another leaf {} than this event gives: it was changed, or a hash that is stored of the log \
+                     (`countersign verify log` tells)",
                     checkpoint.size, leaf.position
                 ),
             )),

@@ -1,11 +1,7 @@
 //! The log's tables: which event each leaf is of, the hashes of the tree that no later leaf can change, and the
 //! checkpoints. They are written in the transaction of the events, so no event that belongs into the log is without.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
@@ -66,7 +62,7 @@ pub(super) fn begin(connection: &Connection) -> Result<(), LedgerError> {
         let (engagement, head) = (engagement.parse().map_err(|_| wrong())?, digest(&hash).ok_or_else(wrong)?);
         leaves.push(Leaf { engagement, head, seq: u64::try_from(seq).map_err(|_| wrong())? });
     }
-    let grown = grow(connection, 0, leaves)?;
+    let grown = grow(0, Nodes::new(), leaves)?;
     keep(connection, &grown, None)
 }
 
@@ -84,9 +80,14 @@ pub(super) fn write<'a>(
     let statement = "SELECT coalesce(max(position) + 1, 0), (SELECT id FROM ledger) FROM log_leaves";
     let (size, ledger): (i64, String) =
         row(connection, statement, (), |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed("read the log"))?;
-    let grown = grow(connection, u64::try_from(size).unwrap_or(0), leaves)?;
+    let size = u64::try_from(size).unwrap_or(0);
     let ledger: LedgerId = ledger.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))?;
     let last = last_checkpoint(connection)?;
+    let nodes = read_nodes(connection, &merkle::needed_for_root(size))?;
+    if let Some(last) = last.as_deref().and_then(read) {
+        bears_out(connection, (size, &nodes), &last)?;
+    }
+    let grown = grow(size, nodes, leaves)?;
     let note = match signer.key(&ledger, last.as_deref()) {
         None => None,
         Some(key) => {
@@ -97,6 +98,30 @@ pub(super) fn write<'a>(
     let signed = note.is_some().then_some(grown.size);
     keep(connection, &grown, note)?;
     Ok(signed)
+}
+
+/// The checkpoint in this text; who signed it is asked elsewhere, and after one that cannot be read nothing is signed.
+fn read(text: &str) -> Option<Checkpoint> {
+    Checkpoint::of(&text.parse().ok()?).ok()
+}
+
+/// Whether what is stored of the log is what was signed last. What goes on from anything else would be signed with it, and
+/// be another log from then on.
+fn bears_out(connection: &Connection, (size, nodes): (u64, &Nodes), last: &Checkpoint) -> Result<(), LedgerError> {
+    let covers = last.size;
+    if covers > size {
+        let what = format!("its last checkpoint covers {covers} leaves, and there are {size}: it was rolled back");
+        return Err(LedgerError::corrupt("the log", what));
+    }
+    let root = match covers == size {
+        true => merkle::root(size, nodes),
+        false => merkle::root(covers, &read_nodes(connection, &merkle::needed_for_root(covers))?),
+    };
+    if root == Some(last.root) {
+        return Ok(());
+    }
+    let what = format!("the hashes that are stored of its tree do not lead to its last checkpoint, of {covers} leaves");
+    Err(LedgerError::corrupt("the log", what))
 }
 
 impl SqliteStore {
@@ -116,9 +141,14 @@ impl SqliteStore {
         let last: Option<Note> = last.as_deref().map(str::parse).transpose().map_err(|error| keys.unfit(error))?;
         keys.fit(last.as_ref())?;
         // A statement for fewer leaves than are signed would make the log that has them one that somebody else signed.
-        let covers = last.as_ref().and_then(|last| Some(Checkpoint::of(last).ok()?.size)).unwrap_or(0);
-        keys.signed_all_of(covers).map_err(unread)?;
-        keys.rotate(now, log_size(&connection).map_err(unread)?)
+        let last = last.as_ref().and_then(|last| Checkpoint::of(last).ok());
+        keys.signed_all_of(last.as_ref().map_or(0, |last| last.size)).map_err(unread)?;
+        let size = log_size(&connection).map_err(unread)?;
+        if let Some(last) = last {
+            let nodes = read_nodes(&connection, &merkle::needed_for_root(size)).map_err(unread)?;
+            bears_out(&connection, (size, &nodes), &last).map_err(unread)?;
+        }
+        keys.rotate(now, size)
     }
 }
 
@@ -190,13 +220,8 @@ struct Grown {
     made: Vec<(u64, Digest)>,
 }
 
-/// Adds leaves to a log of this size; nothing is written yet.
-fn grow(connection: &Connection, size: u64, leaves: Vec<Leaf>) -> Result<Grown, LedgerError> {
-    let then = size + leaves.len() as u64;
-    let needed = (size..then).flat_map(merkle::needed_to_append).chain(merkle::needed_for_root(then));
-    let needed: BTreeSet<u64> = needed.collect();
-    // Those that the new leaves make are not there yet.
-    let nodes = read_nodes(connection, &needed.into_iter().collect::<Vec<_>>())?;
+/// Adds leaves to a log of this size, of which these are the hashes that its root comes from; nothing is written yet.
+fn grow(size: u64, nodes: Nodes, leaves: Vec<Leaf>) -> Result<Grown, LedgerError> {
     let mut grown = Grown { size, nodes, leaves: Vec::with_capacity(leaves.len()), made: Vec::new() };
     for leaf in leaves {
         let bytes = leaf.bytes().map_err(|error| LedgerError::Unwritable(error.into()))?;

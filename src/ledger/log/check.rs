@@ -1,0 +1,259 @@
+//! The whole log made again from the events and held against its own checkpoints and those that were published.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    artifact::{Digest, EngagementId},
+    engagement::Event,
+    ledger::{
+        chain,
+        checkpoint::Checkpoint,
+        error::LedgerError,
+        journal::is_logged,
+        keys::{KeyHistory, origin},
+        merkle::{self, Nodes, Tree},
+        note::Note,
+        store::{Logged, Store},
+    },
+};
+
+use super::{leaf_at, signed, unlogged};
+
+/// Whether somebody outside knows how far the log went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Freshness {
+    /// Nothing was brought along that says so: what was cut off at the end is not missed.
+    NotWitnessed,
+    /// A published checkpoint says so.
+    Witnessed {
+        /// How many leaves it covers.
+        size: u64,
+        /// Where only one engagement is checked: up to which of its events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seq: Option<u64>,
+    },
+}
+
+/// Said of what was to be held against published checkpoints and could not be.
+pub(in crate::ledger) const UNCOVERED: &str = "none of the published checkpoints covers this, so they do not show that it is whole; \
+    bring along later ones, or have it exported under one of them";
+
+/// What is wrong with the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogProblem {
+    /// The first leaf that it is about, from 0.
+    pub leaf: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What checking the log found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogCheck {
+    /// Whether there is no problem.
+    pub ok: bool,
+    /// How many leaves there are.
+    pub size: u64,
+    /// The root over them, made again from the events.
+    pub root: Option<Digest>,
+    /// How many leaves the ledger's own last checkpoint covers.
+    pub checkpointed: u64,
+    /// Whether a published checkpoint says how far it went.
+    pub freshness: Freshness,
+    /// What is wrong.
+    pub problems: Vec<LogProblem>,
+    /// What is not wrong, and yet to be known.
+    pub notes: Vec<String>,
+}
+
+impl LogCheck {
+    /// As [`crate::ledger::Verification::wants_a_witness`].
+    pub fn wants_a_witness(&mut self) {
+        if self.ok && self.freshness == Freshness::NotWitnessed {
+            self.problems.push(LogProblem { leaf: self.size, what: UNCOVERED.into() });
+            self.ok = false;
+        }
+    }
+}
+
+/// Makes the log again from the events and holds it against its own checkpoints and those that were published.
+///
+/// # Errors
+///
+/// Whatever the store gives.
+pub async fn check_log(
+    store: &dyn Store,
+    keys: &KeyHistory,
+    published: &[(Checkpoint, Note)],
+) -> Result<LogCheck, LedgerError> {
+    // Read first: whoever writes meanwhile adds leaves.
+    let told = told(store).await?;
+    let logged = store.logged(None).await?;
+    let mut check = Check {
+        keys,
+        tree: Tree::default(),
+        nodes: Nodes::new(),
+        broken: false,
+        signed: Vec::new(),
+        problems: Vec::new(),
+    };
+    check.build(&logged);
+    let own_origin = origin(&store.ledger().await?);
+    if keys.keys().last().is_some_and(|published| published.key.name() != own_origin) {
+        check.problem(0, format!("the keys are those of another ledger than {own_origin}"));
+    }
+    let mut own = Vec::new();
+    for text in store.checkpoints(0).await? {
+        match text.parse() {
+            Ok(note) => own.push(note),
+            Err(error) => check.problem(0, format!("one of the ledger's own checkpoints: {error}")),
+        }
+    }
+    let checkpointed = check.hold(&own, "the ledger's own").unwrap_or(0);
+    let brought: Vec<Note> = published.iter().map(|(_, note)| note.clone()).collect();
+    let witnessed = check.hold(&brought, "a published");
+    if let Some((leaf, what)) = keys.out_of_order(&check.signed) {
+        check.problem(leaf, what);
+    }
+    if !check.broken {
+        check.problems.extend(left_out(&told, keys, &logged));
+    }
+    if let Some(what) = stored_otherwise(store, &check.nodes).await? {
+        check.problem(0, what);
+    }
+    let mut sizes: Vec<u64> = own.iter().filter_map(|note| Some(Checkpoint::of(note).ok()?.size)).collect();
+    sizes.sort_unstable();
+    if let Some([size, _]) = sizes.array_windows().find(|[one, next]| one == next) {
+        check.problem(0, format!("the ledger keeps two checkpoints of {size} leaves"));
+    }
+    let size = logged.len() as u64;
+    let mut notes = Vec::new();
+    if own.is_empty() && size > 0 {
+        let what = format!(
+            "there is no checkpoint over its {size} leaves, and its keys are here: those it had were taken out"
+        );
+        check.problem(0, what);
+    } else if checkpointed < size {
+        notes.push(format!("the last {} of {size} leaves are under no checkpoint yet", size - checkpointed));
+    }
+    let freshness = witnessed.map_or(Freshness::NotWitnessed, |size| Freshness::Witnessed { size, seq: None });
+    let root = check.tree.root_at(check.tree.size()).filter(|_| !check.broken);
+    Ok(LogCheck { ok: check.problems.is_empty(), size, root, checkpointed, freshness, problems: check.problems, notes })
+}
+
+/// Where a hash is stored of the tree that its leaves do not give: what is proven or signed by it does not hold.
+async fn stored_otherwise(store: &dyn Store, nodes: &Nodes) -> Result<Option<String>, LedgerError> {
+    let stored = store.log_nodes(&nodes.keys().copied().collect::<Vec<_>>()).await?;
+    let differs = nodes.iter().find(|(place, hash)| stored.get(place) != Some(*hash));
+    Ok(differs.map(|(place, _)| {
+        format!(
+            "the hash of its tree that is stored at place {place} is not what the leaves give, though they stand: proofs \
+             that need it do not hold, and nothing more is signed that does; restore the ledger from a backup"
+        )
+    }))
+}
+
+/// The events of each chain that belong in the log.
+async fn told(store: &dyn Store) -> Result<Vec<(EngagementId, Vec<Event>)>, LedgerError> {
+    let mut all = Vec::new();
+    for id in store.find("").await?.into_iter().chain([EngagementId::trust()]) {
+        let events = store.events(&id, 0).await?;
+        let events = events.iter().filter_map(|bytes| chain::read(bytes).ok());
+        all.push((id, events.filter(|event| is_logged(&event.body)).collect()));
+    }
+    Ok(all)
+}
+
+/// What belongs in the log and is not in it.
+fn left_out(told: &[(EngagementId, Vec<Event>)], keys: &KeyHistory, logged: &[Logged]) -> Vec<LogProblem> {
+    let mut leaves: BTreeMap<&EngagementId, BTreeMap<u64, u64>> = BTreeMap::new();
+    for leaf in logged {
+        leaves.entry(&leaf.engagement).or_default().insert(leaf.seq, leaf.position);
+    }
+    let mut found = Vec::new();
+    for (id, events) in told {
+        let own = leaves.remove(id).unwrap_or_default();
+        for seq in unlogged(events, &own.keys().copied().collect(), keys) {
+            let leaf = own.range(seq..).next().map_or(logged.len() as u64, |(_, position)| *position);
+            let what = format!("event {seq} of {id} has none: it was written past the log, or its leaf was taken out");
+            found.push(LogProblem { leaf, what });
+        }
+    }
+    found
+}
+
+struct Check<'a> {
+    keys: &'a KeyHistory,
+    tree: Tree,
+    /// The hashes of it that no later leaf can change.
+    nodes: Nodes,
+    /// Whether the tree ends before the log does, because a leaf could not be made again.
+    broken: bool,
+    /// The sizes of all checkpoints with the places of the keys that signed them.
+    signed: Vec<(u64, usize)>,
+    problems: Vec<LogProblem>,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, leaf: u64, what: String) {
+        self.problems.push(LogProblem { leaf, what });
+    }
+
+    fn build(&mut self, logged: &[Logged]) {
+        for (leaf, place) in logged.iter().zip(0..) {
+            match leaf_at(leaf, place) {
+                Ok(bytes) if !self.broken => {
+                    self.nodes
+                        .extend(merkle::append(place, merkle::leaf_hash(&bytes), &self.nodes).unwrap_or_default());
+                    self.tree.push(&bytes);
+                }
+                Ok(_) => {}
+                Err(what) => {
+                    self.broken = true;
+                    self.problem(place, what);
+                }
+            }
+        }
+    }
+
+    /// Holds the log against checkpoints; the size of the greatest that holds.
+    fn hold(&mut self, notes: &[Note], whose: &str) -> Option<u64> {
+        let mut sound = Vec::new();
+        for note in notes {
+            match signed(note, self.keys) {
+                Ok((checkpoint, place)) => {
+                    self.signed.push((checkpoint.size, place));
+                    sound.push(checkpoint);
+                }
+                Err(what) => self.problem(0, format!("{whose} checkpoint: {what}")),
+            }
+        }
+        sound.sort_by_key(|checkpoint| checkpoint.size);
+        let (mut good, size) = (None, self.tree.size());
+        for checkpoint in sound {
+            let covers = checkpoint.size;
+            if covers > size {
+                if !self.broken {
+                    self.problem(size, format!(
+                        "{whose} checkpoint covers {covers} leaves, and the log has only {size}: it was rolled back, and \
+                         what follows leaf {} is gone", size.saturating_sub(1)
+                    ));
+                }
+                break;
+            }
+            if self.tree.root_at(covers) != Some(checkpoint.root) {
+                let from = good.unwrap_or(0);
+                self.problem(from, format!(
+                    "{whose} checkpoint of {covers} leaves is over others than the log has: of leaves {from} to {} at \
+                     least one was changed, left out or put in (a fork)", covers.saturating_sub(1)
+                ));
+                break;
+            }
+            good = Some(covers);
+        }
+        good
+    }
+}
