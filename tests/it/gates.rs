@@ -388,3 +388,25 @@ fn what_comes_next_is_what_can_be_done() {
     bench.drive(&late, 1);
     bench.run(&["edit", &late, "--file", "spec.yaml", "--artifact", "spec"]).code_in(&[1, 2]).says("countersign ");
 }
+
+#[test]
+fn what_runs_is_cancelled_before_its_next_effect_however_often_it_writes_meanwhile() {
+    let bench = Bench::new();
+    let id = bench.request_vlan();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    // Each call takes a while, and the process writes between them.
+    bench.fault("slow:vlan.create,ms=300");
+    let mut running = bench.start(&["run", &id]);
+    while bench.writes().is_empty() {
+        assert!(running.try_wait().unwrap().is_none(), "it runs");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    bench.run(&["cancel", &id, "--reason", "stop it"]).code(0);
+    let written = bench.writes().len();
+    running.wait().unwrap();
+    // What was under way when it was cancelled comes to its end, and nothing after it begins.
+    assert!(bench.writes().len() <= written + 1 && written < 4, "{written} of 4: {:?}", bench.writes());
+    assert_eq!(bench.json(&["show", &id])["status"]["outcome"], "partly_done");
+    bench.holds(&id);
+}
