@@ -85,6 +85,16 @@ pub enum LedgerError {
         /// The folder of the keys.
         keys: PathBuf,
     },
+    /// Another file stands where the ledger was, or none.
+    #[error(
+        "the ledger {path} was moved, removed or replaced while this process had it open, and nothing more is written or sent: \
+         put there the one that is to be gone on with, with every process ended and no {path}-wal or {path}-shm of another \
+         beside it, and run this again"
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file was written by a later version of this program.
     #[error(
         "this workspace was written by a newer countersign (ledger format {found}, this one knows {known}); use that one"

@@ -94,3 +94,29 @@ fn a_log_whose_keys_are_gone_goes_on_unsigned_says_so_and_is_signed_when_they_ar
     assert_eq!(found["checkpointed"], found["size"]);
     bench.run(&["keys", "show"]).code(0);
 }
+
+#[test]
+fn a_process_whose_ledger_is_replaced_sends_nothing_more() {
+    for replaced in [true, false] {
+        let bench = Bench::new();
+        let id = bench.request_vlan();
+        bench.to_gate2(&id);
+        bench.approve(&id);
+        let (ledger, before) = (bench.root.join(".countersign/ledger.db"), bench.outside("before.db"));
+        bench.run(&["backup", before.to_str().unwrap()]).code(0);
+        bench.fault("slow:vlan.create,ms=300");
+        let mut running = bench.start(&["run", &id]);
+        while bench.writes().is_empty() {
+            assert!(running.try_wait().unwrap().is_none(), "it runs");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let there = bench.writes().len();
+        if replaced {
+            std::fs::rename(&before, &ledger).unwrap();
+        } else {
+            std::fs::remove_file(&ledger).unwrap();
+        }
+        assert_eq!(running.wait().unwrap().code(), Some(1), "it does not say that it is done");
+        assert!(bench.writes().len() <= there + 1 && there < 4, "{there}: {:?}", bench.writes());
+    }
+}

@@ -209,7 +209,15 @@ fn pragma(connection: &Connection, statement: &'static str) -> Result<i64, Ledge
 /// Damage that shows while a file is opened means that it is not a ledger, or no longer one.
 pub(super) fn opening(path: &Path, error: LedgerError) -> LedgerError {
     match error {
-        LedgerError::Corrupt { reason, .. } => LedgerError::NotALedger { path: path.into(), reason },
+        LedgerError::Corrupt { mut reason, .. } => {
+            let log = beside(path, "-wal");
+            if log.exists() {
+                let it = "lies beside it: if the ledger was just put there from a backup, that is of the file before, and so \
+                          is what ends in -shm; move both away";
+                reason = format!("{reason}; {} {it}", log.display());
+            }
+            LedgerError::NotALedger { path: path.into(), reason }
+        }
         other => other,
     }
 }

@@ -1,6 +1,7 @@
 //! The one thread that writes. What arrives while a commit is under way shares the next one.
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -39,7 +40,9 @@ pub(super) fn write(
     mut jobs: mpsc::Receiver<Job>,
     commits: &AtomicU64,
 ) {
-    let mut writer = Writer { connection, signer: log::Signer::new(keys), packer: Packer::new() };
+    let file = identity(&path);
+    let mut writer =
+        Writer { connection, path: path.clone(), file, signer: log::Signer::new(keys), packer: Packer::new() };
     let mut batch = Vec::new();
     while jobs.blocking_recv_many(&mut batch, SHARED) > 0 {
         // An append that cannot be written takes none of the others with it: each is tried by itself then.
@@ -87,6 +90,9 @@ fn try_to(
 /// What writes.
 struct Writer {
     connection: Connection,
+    path: PathBuf,
+    /// Which file that was when it was opened.
+    file: Option<(u64, u64)>,
     signer: log::Signer,
     packer: Packer,
 }
@@ -94,6 +100,10 @@ struct Writer {
 impl Writer {
     /// Writes all of them in one transaction, or none; after the last append what the log has of them.
     fn commit(&mut self, jobs: &[Job]) -> Result<(), LedgerError> {
+        // What is written to a file that nobody finds any more is lost, and what was let through by it would be done again.
+        if identity(&self.path) != self.file {
+            return Err(LedgerError::Replaced { path: self.path.clone() });
+        }
         let signed = self.put_all(jobs);
         if let Err(error) = signed {
             // What went wrong first is the news: after some errors SQLite has rolled back by itself.
@@ -179,6 +189,11 @@ impl Writer {
     fn execute(&self, statement: &'static str, with: impl Params) -> rusqlite::Result<usize> {
         self.connection.prepare_cached(statement)?.execute(with)
     }
+}
+
+/// Which file is there, by its device and its number on it.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Whether an event was to be written where it does not come next: another writer was faster.
