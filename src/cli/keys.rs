@@ -12,7 +12,7 @@ use crate::{
 use super::{
     args::Global,
     context::Context,
-    output::{CliError, Code, say, say_json},
+    output::{CliError, Code, aside_sentence, say, say_json},
 };
 
 /// `keys`
@@ -62,6 +62,11 @@ pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
             rotated?
         }
     };
+    for gone in keys.left_over()? {
+        let what = "signs nothing any more, and is left of a rotation that was cut off: remove it, or `countersign keys \
+                    rotate` does";
+        aside_sentence(format!("note: {} {what}", gone.display()));
+    }
     if global.json {
         say_json(&json!({"keys": history.keys(), "statements": history.text()}))?;
     } else {

@@ -418,9 +418,34 @@ impl LedgerKeys {
         put(&written, &text, 0o644)?;
         fs::rename(&written, &path).map_err(|source| KeyError::io("write", &path, source))?;
         self.sync()?;
-        let gone = self.private(old.public());
-        fs::remove_file(&gone).map_err(|source| KeyError::io("remove", &gone, source))?;
+        // With what a rotation that was cut off has left.
+        for gone in self.left_over()? {
+            fs::remove_file(&gone).map_err(|source| KeyError::io("remove", &gone, source))?;
+        }
         Ok(checked)
+    }
+
+    /// The private halves that do not sign any more, and what was to become the file of the public keys: a rotation that was
+    /// cut off leaves them, and the next one removes them.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`].
+    pub fn left_over(&self) -> Result<Vec<PathBuf>, KeyError> {
+        let history = self.history()?;
+        let current = history.keys.last().map(|current| self.private(&current.key));
+        let unread = |source| KeyError::io("read", &self.folder, source);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(unread)? {
+            let path = entry.map_err(unread)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let private = name.ends_with(".key") && Some(&path) != current.as_ref();
+            if private || name.starts_with(&format!("{PUBLIC_KEYS}.new-")) {
+                found.push(path);
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// Where the private half of a key lies, readable for nobody else.
