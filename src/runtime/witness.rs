@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use toml::Spanned;
 
-use crate::ledger::{Checkpoint, LedgerError, Store, log_root, origin, read_checkpoints};
+use crate::ledger::{Checkpoint, KeyHistory, LedgerError, Note, Store, log_root, origin, read_checkpoints};
 
 use program::run;
 
@@ -63,11 +63,20 @@ pub(super) struct Witness {
     pub(super) command: Option<Spanned<Vec<String>>>,
 }
 
-/// Gives each place what it has not got; the answer is what went wrong, in words.
-pub(super) async fn publish(witness: &Witness, store: &dyn Store, root: &Path) -> Vec<String> {
-    if witness.file.is_none() && witness.git.is_none() && witness.command.is_none() {
-        return Vec::new();
+impl Witness {
+    /// Whether it names no place.
+    pub(super) fn is_none(&self) -> bool {
+        self.file.is_none() && self.git.is_none() && self.command.is_none()
     }
+}
+
+/// Gives each place what it has not got; the answer is what went wrong, in words. What a place says is held against the keys, where they are here.
+pub(super) async fn publish(
+    witness: &Witness,
+    store: &dyn Store,
+    keys: Option<&KeyHistory>,
+    root: &Path,
+) -> Vec<String> {
     let state = root.join(".countersign");
     // Whoever holds it publishes; what comes meanwhile is published with the next checkpoint.
     let Ok(lock) = OpenOptions::new().create(true).append(true).open(state.join("claims/witness.lock")) else {
@@ -77,26 +86,32 @@ pub(super) async fn publish(witness: &Witness, store: &dyn Store, root: &Path) -
         return Vec::new();
     }
     let mut wrong = Vec::new();
-    let mut said = |place: String, outcome: Result<(), Unpublished>| match outcome {
-        Ok(()) => {}
+    let mut said = |place: String, outcome: Result<Strange, Unpublished>| {
+        match outcome {
+        Ok(None) => {}
+        Ok(Some(size)) => wrong.push(format!(
+            "{place} has a checkpoint of {size} leaves of this log that no key of it signed: somebody else writes there; \
+             `countersign verify log --against` does not hold with it in it"
+        )),
         Err(Unpublished::Yet(why)) => {
             wrong.push(format!("checkpoints were not published to {place}: {why}; they are with the next one"));
         }
         Err(Unpublished::Ever(why)) => wrong.push(format!("checkpoints are not published to {place}: {why}")),
+    }
     };
     if let Some(file) = &witness.file {
         let file = root.join(file.get_ref());
-        let outcome = to_file(store, &file).await.map(|_| ());
+        let outcome = to_file((store, keys), &file).await;
         said(file.display().to_string(), outcome);
     }
     if let Some(folder) = &witness.git {
         let folder = root.join(folder.get_ref());
         let push = witness.push.as_ref().is_some_and(|push| *push.get_ref());
-        let outcome = to_git(store, &folder, push).await;
+        let outcome = to_git((store, keys), &folder, push).await;
         said(folder.display().to_string(), outcome);
     }
     if let Some(command) = witness.command.as_ref().map(Spanned::get_ref) {
-        let outcome = to_command(store, command, root, &state.join("published")).await;
+        let outcome = to_command((store, keys), command, root, &state.join("published")).await;
         said(format!("`{}`", command.first().map_or("", String::as_str)), outcome);
     }
     wrong
@@ -135,10 +150,17 @@ async fn since(store: &dyn Store, known: Option<Checkpoint>) -> Result<Vec<Strin
     )))
 }
 
-/// The greatest checkpoint of a log in a text, which may have those of others too.
-async fn greatest(store: &dyn Store, text: &str) -> Result<Option<Checkpoint>, Unpublished> {
+/// The size of a checkpoint that a place has of this log, and that no key of the ledger signed.
+type Strange = Option<u64>;
+
+/// The log that is published, and its keys where they are here.
+type Log<'a> = (&'a dyn Store, Option<&'a KeyHistory>);
+
+/// The greatest checkpoint of a log in a text, which may have those of others too. Whoever can write there can write
+/// anything: what the ledger did not sign is told and passed over.
+async fn greatest((store, keys): Log<'_>, text: &str) -> Result<(Option<Checkpoint>, Strange), Unpublished> {
     if text.is_empty() {
-        return Ok(None);
+        return Ok((None, None));
     }
     let own = origin(&store.ledger().await.map_err(|error| error.to_string())?);
     let read = read_checkpoints(text).map_err(|error| {
@@ -146,23 +168,27 @@ async fn greatest(store: &dyn Store, text: &str) -> Result<Option<Checkpoint>, U
             "what is in it cannot be read: {error}; cut it after its last whole checkpoint, or name another one"
         ))
     })?;
-    let own = read.into_iter().map(|(checkpoint, _)| checkpoint).filter(|checkpoint| checkpoint.origin == own);
-    Ok(own.max_by_key(|checkpoint| checkpoint.size))
+    let own = read.into_iter().filter(|(checkpoint, _)| checkpoint.origin == own);
+    let signed =
+        |(checkpoint, note): &(Checkpoint, Note)| keys.is_none_or(|keys| keys.signer_of(note, checkpoint.size).is_ok());
+    let (signed, strange): (Vec<_>, Vec<_>) = own.partition(signed);
+    let greatest = signed.into_iter().map(|(checkpoint, _)| checkpoint).max_by_key(|checkpoint| checkpoint.size);
+    Ok((greatest, strange.first().map(|(checkpoint, _)| checkpoint.size)))
 }
 
-/// Appends what a file has not got; whether that is anything.
-async fn to_file(store: &dyn Store, path: &Path) -> Result<bool, Unpublished> {
+/// Appends what a file has not got.
+async fn to_file(log: Log<'_>, path: &Path) -> Result<Strange, Unpublished> {
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         return Err(Unpublished::Ever("it is no regular file; name one".into()));
     }
-    let known = match fs::read_to_string(path) {
-        Ok(text) => greatest(store, &text).await?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+    let (known, strange) = match fs::read_to_string(path) {
+        Ok(text) => greatest(log, &text).await?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, None),
         Err(error) => return Err(error.to_string().into()),
     };
-    let new = since(store, known).await?;
+    let new = since(log.0, known).await?;
     if new.is_empty() {
-        return Ok(false);
+        return Ok(strange);
     }
     let text: String = new.iter().map(|note| format!("{note}\n")).collect();
     let file = OpenOptions::new().create(true).append(true).open(path);
@@ -172,14 +198,14 @@ async fn to_file(store: &dyn Store, path: &Path) -> Result<bool, Unpublished> {
         file.write_all(text.as_bytes()).or_else(|error| file.set_len(begins).and(Err(error)))?;
         file.sync_all()
     });
-    written.map(|()| true).map_err(|error| Unpublished::Yet(error.to_string()))
+    written.map(|()| strange).map_err(|error| Unpublished::Yet(error.to_string()))
 }
 
-async fn to_git(store: &dyn Store, folder: &Path, push: bool) -> Result<(), Unpublished> {
-    let ledger = store.ledger().await.map_err(|error| error.to_string())?;
+async fn to_git(log: Log<'_>, folder: &Path, push: bool) -> Result<Strange, Unpublished> {
+    let ledger = log.0.ledger().await.map_err(|error| error.to_string())?;
     let name = format!("checkpoints/{ledger}");
     fs::create_dir_all(folder.join("checkpoints")).map_err(|error| error.to_string())?;
-    to_file(store, &folder.join(&name)).await?;
+    let strange = to_file(log, &folder.join(&name)).await?;
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
         for name in ELSEWHERE {
@@ -202,19 +228,19 @@ async fn to_git(store: &dyn Store, folder: &Path, push: bool) -> Result<(), Unpu
     if push && git(&["rev-list", "--count", "@{upstream}..HEAD"]).await?.well().as_deref() != Ok("0") {
         git(&["push", "--quiet"]).await?.well()?;
     }
-    Ok(())
+    Ok(strange)
 }
 
-async fn to_command(store: &dyn Store, words: &[String], root: &Path, kept: &Path) -> Result<(), Unpublished> {
+async fn to_command(log: Log<'_>, words: &[String], root: &Path, kept: &Path) -> Result<Strange, Unpublished> {
     let [program, args @ ..] = words else {
         return Err("`command` in countersign.toml is empty".to_owned().into());
     };
     // What is torn here is given once more.
-    let known = match greatest(store, &fs::read_to_string(kept).unwrap_or_default()).await {
+    let (known, _) = match greatest(log, &fs::read_to_string(kept).unwrap_or_default()).await {
         Err(Unpublished::Yet(why)) => return Err(why.into()),
         known => known.unwrap_or_default(),
     };
-    for note in since(store, known).await? {
+    for note in since(log.0, known).await? {
         let mut command = Command::new(program);
         command.args(args).current_dir(root);
         run(command, &note, PATIENCE).await?.well()?;
@@ -222,5 +248,5 @@ async fn to_command(store: &dyn Store, words: &[String], root: &Path, kept: &Pat
         let written = fs::write(&new, &note).and_then(|()| fs::rename(&new, kept));
         written.map_err(|error| format!("{}: {error}", kept.display()))?;
     }
-    Ok(())
+    Ok(None)
 }

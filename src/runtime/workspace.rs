@@ -247,7 +247,11 @@ impl Workspace {
     /// no more if its keys do not go with it.
     pub async fn publish(&self) -> Vec<String> {
         let mut wrong: Vec<String> = self.unsigned().await.ok().flatten().into_iter().collect();
-        wrong.extend(publish(&self.witness, self.store.as_ref(), &self.root).await);
+        if self.witness.is_none() {
+            return wrong;
+        }
+        let keys = self.keys().await.ok().and_then(|keys| keys.history().ok());
+        wrong.extend(publish(&self.witness, self.store.as_ref(), keys.as_ref(), &self.root).await);
         wrong
     }
 

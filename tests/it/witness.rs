@@ -128,6 +128,25 @@ fn a_file_that_is_none_holds_nothing_up_and_one_that_is_torn_is_named_with_what_
 }
 
 #[test]
+fn what_a_stranger_wrote_to_a_witness_is_told_and_keeps_nothing_back() {
+    let bench = Bench::new();
+    witness(&bench, "file = \"../witness\"\n");
+    let file = bench.outside("witness");
+    rejected(&bench);
+    let own = fs::read_to_string(&file).unwrap();
+    // Of this log, of more leaves than it has, and with a signature over something else.
+    let strange = own.replacen("\n1\n", "\n1000000\n", 1);
+    assert_ne!(strange, own);
+    fs::write(&file, format!("{own}{strange}")).unwrap();
+    let told = rejected(&bench).says("has a checkpoint of 1000000 leaves of this log that no key of it signed");
+    assert!(!told.err.contains("not published"), "{}", told.err);
+    assert!(fs::read_to_string(&file).unwrap().starts_with(&format!("{own}{strange}")));
+    let since = fs::read_to_string(&file).unwrap().split_off(own.len() + strange.len());
+    assert!(since.lines().any(|line| line == "2"), "{since}");
+    bench.run(&["verify", "log", "--against", text(&file)]).code(5).shows("not signed by a key of this ledger");
+}
+
+#[test]
 fn a_command_has_taken_a_checkpoint_when_it_ends_whatever_it_leaves_running() {
     let bench = Bench::new();
     witness(&bench, "command = [\"/bin/sh\", \"-c\", \"cat >> ../taken; sleep 300 & exit 0\"]\n");
