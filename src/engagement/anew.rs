@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     artifact::{ArtifactKind, CanonicalError, NodeId, Phase, ToolName},
-    facts::{AUTONOMOUS, Facts, IdentityMeans, People, spec_facts},
+    facts::{AUTONOMOUS, Facts, IdentityMeans, People, Role, spec_facts},
     flow::NodeOutcome,
     policy::{ApprovedOn, Catalog, Difference},
     tool::Effect,
@@ -16,7 +16,7 @@ use super::{
     event::Actor,
     next::{Next, NextError, Proposal, ask_or_wait, next},
     purpose::Purpose,
-    question::{About, Asked},
+    question::{About, Answer, Answered, Asked},
     state::{Gate, GateState, State},
     view::View,
 };
@@ -59,6 +59,13 @@ impl State {
             Gate::One => &self.gate1,
             Gate::Two => &self.gate2,
         }
+    }
+
+    /// The role that a gate's yes was given in.
+    fn gate_role(&self, gate: Gate) -> Option<Role> {
+        let GateState::Open { request, .. } = self.gate(gate) else { return None };
+        let yes = |answered: &Answered| answered.request == *request && answered.answer == Answer::Approve;
+        self.answers.iter().rev().find(|(.., answered)| yes(answered)).map(|(.., answered)| answered.role)
     }
 
     /// The open question about a gate that was open already.
@@ -121,11 +128,15 @@ fn outgrown(state: &State, gate: Gate, by: &Actor, facts: &Facts, catalog: &Cata
     reached.find_map(|environment| not_enough_in(state, gate, by, environment, &catalog.people))
 }
 
-/// Why a person's yes to a gate is not enough in an environment as the people file is now: it was given on a name alone
-/// where a signature is needed, or by whoever asked for it or wrote it where nobody approves their own work.
+/// Why a person's yes to a gate is not enough in an environment as the people file is now: they have not the role any more,
+/// it was given on a name alone where a signature is needed, or by whoever asked for it or wrote it where nobody approves
+/// their own work.
 pub fn not_enough_in(state: &State, gate: Gate, by: &Actor, environment: &str, people: &People) -> Option<String> {
     let Actor::Person(who) = by else { return None };
     let name = &who.name;
+    if let Some(role) = state.gate_role(gate).filter(|role| !people.roles(who).contains(role)) {
+        return Some(format!("{name} said yes in the role `{role}`, and does not have it any more"));
+    }
     if who.means == IdentityMeans::Asserted && people.signs_in(environment) {
         return Some(format!("{name} said yes on a name alone, and `{environment}` needs a signature"));
     }

@@ -274,3 +274,26 @@ fn a_call_that_waited_for_its_rate_is_decided_on_the_files_as_they_are_then() {
     assert_eq!(bench.writes(), Vec::<String>::new(), "it was decided on what was there before it waited");
     bench.run(&["show", &id]).code(0).shows("the inventory entry of `sw01` changed");
 }
+
+#[test]
+fn a_yes_holds_as_long_as_whoever_said_it_may_say_it() {
+    // The role is taken away, or the person.
+    for now in ["  - {name: bea, os_users: [], roles: [requester]}\n", ""] {
+        let bench = Bench::new();
+        bench.people(&[("bea", "approver")]);
+        let id = bench.request_one();
+        bench.drive(&id, 3);
+        bench.approve(&id);
+        bench.drive(&id, 3);
+        bench.approving(&id, &["--as", "bea"]).code(0);
+        bench.edit("policies/people.yaml", "  - {name: bea, os_users: [], roles: [approver]}\n", now);
+        let asked = bench.drive(&id, 3);
+        assert_eq!((&asked["status"]["about"], bench.writes()), (&json!("gate2"), vec![]));
+        let shown = bench.run(&["show", &id]).code(0).out;
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains("bea said yes in the role `approver`, and does not have it any more"), "{shown}");
+        bench.approve(&id);
+        bench.drive(&id, 0);
+        bench.holds(&id);
+    }
+}
