@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     artifact::{CallId, LedgerId, ToolName, digest_of},
     engagement::{
-        Actor, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal, RefusedAs,
-        Seal, SealError, Standing, View, catalog_of,
+        Actor, CUT_OFF, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal,
+        RefusedAs, Seal, SealError, Standing, View, catalog_of,
     },
     facts::Role,
     ledger::{Around, Journal, JournalError, LedgerError},
@@ -398,7 +398,7 @@ impl Broker {
         let since = known.map_or(0, |call| Timestamp::now().as_second() - call.at.as_second());
         // The clock may have gone back since: never wait longer than the timeout itself.
         let left = (timeout - since).clamp(0, timeout);
-        let mut message = "the process ended before the answer was written down".to_owned();
+        let mut message = CUT_OFF.to_owned();
         if let Some(manifest) = manifest.filter(|_| !reads)
             && !self.transports.end_orphans(&manifest.family, self.sources.as_ref()).await
         {

@@ -70,7 +70,7 @@ pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
 pub use redact::{Redacted, Redacts, Scope as RedactionScope, redaction, shows, telling};
 pub use refusal::Refusal;
 pub use seal::{Arguments, Committed, Seal, SealError, call_digest, opened, sealing_key};
-pub use state::{Call, Deviation, Filed, Gate, GateState, State, holds_back};
+pub use state::{CUT_OFF, Call, Deviation, Filed, Gate, GateState, State, holds_back};
 pub use statement::{
     ApprovalStatement, ApprovalStatementKind, Head, LogSeen, RedactionStatement, RedactionStatementKind, Signature,
     Signed, Statement, TrustStatement,

@@ -187,6 +187,9 @@ pub struct Filed {
     pub at: Timestamp,
 }
 
+/// What begins the message of a call whose process ended before its outcome was written.
+pub const CUT_OFF: &str = "the process ended before the answer was written down";
+
 /// A call and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -247,6 +250,12 @@ impl Call {
     /// workspace, which says nothing of the target.
     pub fn held(&self) -> bool {
         self.rule.as_deref().is_some_and(holds_back)
+    }
+
+    /// Whether nobody knows what came of it because the process that made it ended.
+    pub fn cut_off(&self) -> bool {
+        self.outcome == Some(CallOutcome::Unknown)
+            && self.message.as_deref().is_some_and(|message| message.starts_with(CUT_OFF))
     }
 
     /// The tool's name, where it is one.

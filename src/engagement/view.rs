@@ -44,6 +44,10 @@ const MOST_VERSIONS: u32 = 5;
 /// How often in a row a read is made whose outcome stays unknown.
 const READS_AGAIN: usize = 3;
 
+/// How many reads whose process ended count as one of those: it says nothing of the target, unless it is the read that
+/// ends the process.
+const CUT_OFF_AS_ONE: usize = 5;
+
 /// A read for which no server could be used, where an engagement stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotRead {
@@ -71,10 +75,12 @@ impl NotRead {
     }
 }
 
-/// How often a read was made since it was answered last.
+/// How often a read was made in vain since it was answered last.
 fn unanswered_in_a_row(state: &State, purpose: &Purpose) -> usize {
     let made = state.calls.values().rev().filter(|call| call.purpose == *purpose);
-    made.take_while(|call| !matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::Error))).count()
+    let unanswered = made.take_while(|call| !matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::Error)));
+    let (cut_off, in_vain): (Vec<&Call>, Vec<&Call>) = unanswered.partition(|call| call.cut_off());
+    in_vain.len() + cut_off.len() / CUT_OFF_AS_ONE
 }
 
 /// What is known of a call that a purpose needs.

@@ -22,7 +22,7 @@ fn what_a_step_came_to_is_read_and_never_believed() {
     let done = ["create/sw01 Done", "create/sw02 Done"];
     let failed = ["create/sw01 Failed", "create/sw02 Done"];
     let unknown = ["create/sw01 Unknown", "create/sw02 Done"];
-    let cases: [Case; 14] = [
+    let cases: [Case; 17] = [
         (AT, &[Lie], failed, "the tool reported success, and nothing changed", OTHER),
         (AT, &[Half], failed, "is there instead of", BOTH),
         (AT, &[Error], failed, "the tool reported an error (it said), and nothing changed", OTHER),
@@ -37,6 +37,10 @@ fn what_a_step_came_to_is_read_and_never_believed() {
         (AFTER, &[Lost, NotSent], done, "", BOTH),
         (AFTER, &[Lost, Lost, Lost], unknown, "it could not be read back", BOTH),
         (AFTER, &[Lie], unknown, "", BOTH),
+        // A process that is killed says nothing of the target, unless it is the read that kills it.
+        (AFTER, &[CutOff, CutOff, Lost, CutOff, Lost, CutOff], done, "", BOTH),
+        (AFTER, &[CutOff; 14], done, "", BOTH),
+        (AFTER, &[CutOff; 15], unknown, "it could not be read back", BOTH),
     ];
     let step = format!("{CREATE}, on_failure: continue");
     for (at, faults, nodes, reason, effects) in cases {
@@ -107,7 +111,7 @@ fn an_undo_that_was_lost_on_its_way_is_made_again_but_not_for_ever() {
     for (times, outcome) in [(1, "Undone"), (2, "Undone"), (3, "UndoFailed")] {
         for fault in [Fault::Lost, Fault::NotSent] {
             let run = Run::new(&[&all]).fault("step create/sw01", &[Fault::Half]);
-            let run = run.fault("undo create/sw01", &vec![fault.clone(); times]).finished();
+            let run = run.fault("undo create/sw01", &vec![fault; times]).finished();
             let nodes = [format!("create/sw01 {outcome}"), "create/sw02 NotRun".into()];
             assert_eq!(run.nodes(), nodes, "{fault:?} {times} times");
             assert!(!run.reason("create/sw01").contains("after the undo"), "{}", run.reason("create/sw01"));

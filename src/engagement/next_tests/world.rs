@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    About, Answer, Blobs, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Documents, Next,
+    About, Answer, Blobs, Body, CUT_OFF, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Documents, Next,
     Proposal, Purpose, RESENT, RefusedAs, RequestDocument, View, Void, call_digest, next_but_void,
     testing::{Story, answer, ask_anew},
 };
@@ -98,7 +98,7 @@ impl World {
 }
 
 /// What goes wrong with a call, once.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fault {
     /// The tool reports success and does nothing.
     Lie,
@@ -110,6 +110,8 @@ pub(super) enum Fault {
     ErrorButDone,
     /// Nobody hears of it again, and nothing is done.
     Lost,
+    /// The process that made it ends, and nothing is done.
+    CutOff,
     /// Nobody hears of it again, and it is done.
     LostButDone,
     /// It cannot be sent.
@@ -252,7 +254,7 @@ impl Run {
             Next::Draft(kind) => self.draft(kind),
             Next::Enter(phase, reason) => self.act(Command::Enter { phase, reason }),
             Next::Call(proposal) => self.call(proposal),
-            Next::Expire(call) => self.finish(&call, CallOutcome::Unknown, None, "the process ended"),
+            Next::Expire(call) => self.finish(&call, CallOutcome::Unknown, None, CUT_OFF),
             Next::Resend(call) => {
                 let known = self.story.state.calls[&call].clone();
                 let result = self.world.answer(&call, &known.tool, known.args.read(&self.blobs).unwrap()).unwrap();
@@ -376,13 +378,13 @@ impl Run {
             Some(Fault::Half) => (CallOutcome::Ok, self.world.answer(&call, &tool, &half(args)).ok()),
             Some(Fault::Error) => (CallOutcome::Error, None),
             Some(Fault::ErrorButDone) => (CallOutcome::Error, self.world.answer(&call, &tool, &args).ok().and(None)),
-            Some(Fault::Lost) => (CallOutcome::Unknown, None),
+            Some(Fault::Lost | Fault::CutOff) => (CallOutcome::Unknown, None),
             Some(Fault::LostButDone) => (CallOutcome::Unknown, self.world.answer(&call, &tool, &args).ok().and(None)),
             Some(Fault::NotSent | Fault::Refused) => (CallOutcome::NotSent, None),
         };
         // The effect is there and its outcome is not written yet: the worst moment to crash.
         self.turn();
-        self.finish(&call, outcome, result, "it said");
+        self.finish(&call, outcome, result, if fault == Some(Fault::CutOff) { CUT_OFF } else { "it said" });
     }
 
     fn finish(&mut self, call: &CallId, outcome: CallOutcome, result: Option<Value>, message: &str) {
