@@ -154,7 +154,12 @@ pub fn read_published(path: &Path) -> Result<Vec<(Checkpoint, Note)>, CliError> 
         return Err(wrong("this is no file of checkpoints; name what the witness keeps".into()));
     }
     let text = files::read_up_to(path, LONGEST)?;
-    read_checkpoints(&text).map_err(|error| wrong(error.to_string()))
+    read_checkpoints(&text).map_err(|error| {
+        wrong(format!(
+            "{error}; it must hold checkpoints as `countersign log checkpoint` prints them, an empty line between each two and \
+             nothing else"
+        ))
+    })
 }
 
 /// The greatest of the published checkpoints, if the log here is the one that it is of.

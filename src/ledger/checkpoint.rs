@@ -42,6 +42,10 @@ impl Checkpoint {
         let root = BASE64_STANDARD.decode(root).map_err(|_| wrong("its third line is not base64"))?;
         let hex: String = root.iter().map(|byte| format!("{byte:02x}")).collect();
         let root = Digest::from_str(&format!("sha256:{hex}")).map_err(|_| wrong("its root has not 32 bytes"))?;
+        // What a file begins with is no part of a name.
+        if origin.starts_with('\u{feff}') {
+            return Err(wrong("it begins with a byte order mark"));
+        }
         let read = Self { origin: origin.to_owned(), size, root };
         // No extension lines, no leading zeroes, no sign.
         if read.text() == note.text() { Ok(read) } else { Err(wrong("it is not written as this program writes it")) }
@@ -97,6 +101,7 @@ mod tests {
             format!("countersign/x\n12\n{}\n", root.trim_end_matches('=')),
             "countersign/x\n12\nAAAA\n".to_owned(),
             "countersign/x\n12\n".to_owned(),
+            format!("\u{feff}countersign/x\n12\n{root}\n"),
         ] {
             assert!(Checkpoint::of(&Note::sign(other.clone(), &[&key])).is_err(), "{other}");
         }

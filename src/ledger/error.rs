@@ -61,6 +61,9 @@ pub enum LedgerError {
         /// How that shows.
         reason: String,
     },
+    /// What lies beside the ledger's keys says nothing.
+    #[error("{0}")]
+    Keys(String),
     /// The ledger signed more than there is.
     #[error(
         "the ledger was rolled back: it signed its log up to {signed} leaves, and its last checkpoint covers {covers}; \

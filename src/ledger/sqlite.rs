@@ -100,6 +100,9 @@ impl SqliteStore {
         {
             return Err(LedgerError::Gone { path: path.into(), keys: keys.clone() });
         }
+        if path.is_dir() {
+            return Err(LedgerError::NotALedger { path: path.into(), reason: "it is a folder".into() });
+        }
         schema::create_if_missing(path)?;
         let commits = Arc::new(AtomicU64::new(0));
         let mut readers = Readers { path: path.to_owned(), frozen: None, idle: Mutex::default() };

@@ -10,7 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     artifact::{Agent, ArtifactKind, Digest, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml},
-    engagement::{About, Actor, Answer, Answered, Command, DocumentError, Refusal, Standing, State, read_document},
+    engagement::{
+        About, Actor, Answer, Answered, Command, DocumentError, Gate, Refusal, Standing, State, read_document,
+    },
     facts::{Identity, IdentityMeans, Role},
     gate::{ApprovalRequest, GateError, OfferedCall, approval_request, run_unasked, what_changed},
     ledger::{Journal, JournalError, LedgerError},
@@ -230,7 +232,14 @@ pub fn nothing_open(state: &State) -> AnswerError {
     };
     let last = state.answers.last().map(|(actor, at, answered)| {
         let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
-        format!("; {} was {} by {actor} on {at}", answered.about, answer(answered))
+        let gate = [Gate::One, Gate::Two].into_iter().find(|gate| gate.about() == answered.about);
+        let voided = answered.answer == Answer::Approve && gate.is_some_and(|gate| !state.gate_open(gate));
+        let voided = if voided {
+            format!(", and another version was filed since; `countersign run {}` asks about it", state.id)
+        } else {
+            String::new()
+        };
+        format!("; {} was {} by {actor} on {at}{voided}", answered.about, answer(answered))
     });
     let over = state.closed.as_ref().map(|closed| format!("; it is closed: {}", closed.reason));
     let cancelled = state.cancelled.as_ref().map(|reason| format!("; it was cancelled: {reason}"));

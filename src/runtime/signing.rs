@@ -11,7 +11,7 @@ use crate::{
         State, Statement, TrustSet, TrustStatement,
     },
     facts::{AllowedSigners, Identity},
-    ledger::{KeyError, LedgerError, Store, head},
+    ledger::{KeyError, LedgerError, Store, head, last_checkpoint},
     policy::Catalog,
 };
 
@@ -110,12 +110,17 @@ pub(super) async fn sign_answer(
     (at, expires): (Timestamp, Timestamp),
 ) -> Result<Signed<ApprovalStatement>, SigningError> {
     let statement = ApprovalStatement::of(state, answered, &identity.name, expires);
-    let keys = match workspace.keys().await?.history() {
+    let own = workspace.keys().await?;
+    let keys = match own.history() {
         Ok(keys) => Some(keys),
         // Without them the work goes on, which is said where it stops; others in their place are another matter.
         Err(KeyError::Lost(_)) => None,
         Err(error) => return Err(error.into()),
     };
+    if keys.is_some() {
+        // An old copy of the folder is put right there, and not by restoring the ledger.
+        own.fit(last_checkpoint(workspace.store().as_ref()).await?.map(|(_, note)| note).as_ref())?;
+    }
     let log = head(workspace.store().as_ref(), keys.as_ref()).await?;
     let statement = statement.map(|statement| ApprovalStatement { log, ..statement });
     let statement = statement.ok_or_else(|| {

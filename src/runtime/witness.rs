@@ -159,7 +159,7 @@ type Log<'a> = (&'a dyn Store, Option<&'a KeyHistory>);
 /// The greatest checkpoint of a log in a text, which may have those of others too. Whoever can write there can write
 /// anything: what the ledger did not sign is told and passed over.
 async fn greatest((store, keys): Log<'_>, text: &str) -> Result<(Option<Checkpoint>, Strange), Unpublished> {
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return Ok((None, None));
     }
     let own = origin(&store.ledger().await.map_err(|error| error.to_string())?);

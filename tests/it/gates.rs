@@ -62,7 +62,8 @@ fn an_edit_closes_what_was_approved() {
     let spec = bench.run(&["show", &id, "--artifact", "spec"]).code(0).out;
     bench.write("wider.yaml", &spec.replace("title: Create VLAN 120 guest", "title: Create VLAN 120 for guests"));
     bench.run(&["edit", &id, "--artifact", "spec", "--file", "wider.yaml"]).code(0);
-    bench.run(&["approve", &id]).code(2).says("nothing is open");
+    let told = bench.run(&["approve", &id]).code(2).says("nothing is open").says("another version was filed since");
+    told.says(&format!("`countersign run {id}` asks about it"));
     let gate = bench.drive(&id, 3);
     assert_eq!((&gate["phase"], &gate["status"]["about"]), (&json!("requirements"), &json!("gate1")));
     bench.approve(&id);

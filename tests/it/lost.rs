@@ -120,3 +120,37 @@ fn a_process_whose_ledger_is_replaced_sends_nothing_more() {
         assert!(bench.writes().len() <= there + 1 && there < 4, "{there}: {:?}", bench.writes());
     }
 }
+
+#[test]
+fn what_is_wrong_with_the_folder_of_the_keys_is_put_right_there_and_not_with_the_ledger() {
+    let bench = Bench::new();
+    let key = bench.key_of("ada");
+    let before = bench.outside("keys");
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    assert!(std::process::Command::new("cp").arg("-r").args([&keys(&bench), &before]).status().unwrap().success());
+    bench.approve(&id);
+    bench.run(&["keys", "rotate"]).code(0);
+    ended(&bench);
+    // The folder as it was before the key was replaced.
+    let (away, own) = (bench.outside("away"), keys(&bench));
+    fs::rename(&own, &away).unwrap();
+    fs::rename(&before, &own).unwrap();
+    bench.drive(&id, 3);
+    let signed = bench.run(&["approve", &id, "--digest", &bench.question(&id), "--key", &key]).code(5);
+    let signed = signed.says("put the folder back as it was").says("nothing is signed before that");
+    assert!(!signed.err.contains("restore the workspace"), "{}", signed.err);
+    fs::remove_dir_all(&own).unwrap();
+    fs::rename(&away, &own).unwrap();
+    fs::write(own.join("signed"), "many\n").unwrap();
+    let told = bench.run(&["run", &id]).code(1).says("it is no number of leaves").says("put the folder back");
+    assert!(!told.err.contains("restore the workspace"), "{}", told.err);
+}
+
+#[test]
+fn a_folder_where_the_ledger_was_is_named() {
+    let bench = Bench::new();
+    lose_the_ledger(&bench);
+    fs::create_dir(bench.root.join(".countersign/ledger.db")).unwrap();
+    bench.run(&["list"]).code(1).says("is not a ledger (it is a folder)");
+}

@@ -97,7 +97,7 @@ impl LedgerKeys {
         let all = self.all_of(signed, last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size));
         if let (Err(LedgerError::RolledBack { .. }), Some((_, note))) = (&all, &last) {
             // The keys of another ledger have signed another log.
-            self.fit(Some(note)).map_err(|error| LedgerError::corrupt("what was signed", error.to_string()))?;
+            self.fit(Some(note)).map_err(|error| LedgerError::Keys(error.to_string()))?;
         }
         all
     }
@@ -109,7 +109,7 @@ impl LedgerKeys {
     }
 
     fn signed_most(&self) -> Result<Option<u64>, LedgerError> {
-        self.signed_up_to().map_err(|error| LedgerError::corrupt("what was signed", error.to_string()))
+        self.signed_up_to().map_err(|error| LedgerError::Keys(error.to_string()))
     }
 
     fn all_of(&self, signed: Option<u64>, covers: u64) -> Result<(), LedgerError> {
