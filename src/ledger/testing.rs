@@ -62,12 +62,17 @@ pub(super) fn note_key(seed: u8) -> NoteKey {
     NoteKey::from_seed(&origin(&ledger()), &[seed; 32]).unwrap()
 }
 
-/// The ledger's keys of these seeds, each named by the one before it.
+/// The ledger's keys of these seeds, each named by the one before it, which sign from before anything was asked.
 pub(super) fn history(seeds: &[u8]) -> KeyHistory {
+    history_from(seeds, noon())
+}
+
+/// The same, from this time on.
+pub(super) fn history_from(seeds: &[u8], from: Timestamp) -> KeyHistory {
     let (mut notes, mut before) = (Vec::new(), None);
     for (seed, number) in seeds.iter().zip(1..) {
         let key = note_key(*seed);
-        let text = statement(number, key.public(), noon(), None);
+        let text = statement(number, key.public(), from, None);
         let old: Option<u8> = before.replace(*seed);
         let signed = match old.map(note_key) {
             Some(old) => Note::sign(text, &[&old, &key]),

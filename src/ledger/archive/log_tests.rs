@@ -10,7 +10,7 @@ use crate::{
     engagement::LogSeen,
     ledger::{
         Freshness, InclusionProof, KeyHistory, Leaf, LedgerKeys, Nodes, PUBLIC_KEYS, merkle,
-        testing::{Story, history, id, note_key},
+        testing::{Story, history, history_from, id, note_key},
     },
 };
 
@@ -89,19 +89,27 @@ fn all(contents: &mut Contents, leaves: &[Leaf]) {
 fn the_whole_log_shows_that_it_has_nothing_else_of_what_is_here() {
     let (whole, leaves) = logged();
     let published = |leaves: &[Leaf]| [checkpoint(leaves, 2)];
+    // A log that was begun when there were these chains: it has one leaf of each.
+    let begun = history_from(&[1, 2], "2026-12-09T12:00:00Z".parse().unwrap());
     // The same with other leaves, under a checkpoint of them.
-    let with = |leaves: &[Leaf], ours: usize, stages: Option<usize>| {
+    let signed_by = |keys: &KeyHistory, leaves: &[Leaf], ours: usize, stages: Option<usize>| {
         let mut whole = whole.clone();
-        log(&mut whole, &history(&[1, 2]), PROOF, &proof(leaves, ours, 2));
+        log(&mut whole, keys, PROOF, &proof(leaves, ours, 2));
         match stages {
-            Some(at) => log(&mut whole, &history(&[1, 2]), TRUST_PROOF, &proof(leaves, at, 2)),
+            Some(at) => log(&mut whole, keys, TRUST_PROOF, &proof(leaves, at, 2)),
             None => drop(whole.log.remove(TRUST_PROOF)),
         }
         all(&mut whole, leaves);
         whole
     };
+    let with = |leaves: &[Leaf], ours: usize, stages: Option<usize>| signed_by(&begun, leaves, ours, stages);
     let found = verify_bundle(&with(&leaves, 3, Some(2)).pack().unwrap(), None, &published(&leaves));
     assert!(found.ok && found.notes.iter().any(|note| note.contains("the whole log is here")), "{:?}", said(&found));
+    // Where the ledger had its key before, an answer without a leaf was written past the log.
+    let past = signed_by(&history(&[1, 2]), &leaves, 3, Some(2));
+    let past = said(&verify_bundle(&past.pack().unwrap(), None, &published(&leaves)));
+    assert_eq!(past.len(), 2, "{past:?}");
+    assert!(past[0].starts_with("event 4 (events.jsonl): the log has no leaf of this event"), "{past:?}");
     let at = |seq: usize| {
         let event = chain::read(&whole.engagement.events[seq - 1]).unwrap();
         Leaf { engagement: event.engagement, head: event.hash, seq: seq as u64 }
