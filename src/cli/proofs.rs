@@ -30,7 +30,11 @@ const LONGEST: u64 = 256 * 1024 * 1024;
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
     /// Print the last signed checkpoint: how many leaves the log over all engagements has, and their root.
-    #[command(after_help = "Example: countersign log checkpoint > published.txt")]
+    #[command(
+        after_help = "Example: countersign log checkpoint > published.txt\n\nKept where this ledger cannot take it back, it \
+                      shows later that nothing was cut off or written anew: `verify --against published.txt`. A table \
+                      [witness] in countersign.toml publishes each one by itself."
+    )]
     Checkpoint,
     /// Prove that an engagement's last answer or end is in the log of the last checkpoint.
     #[command(after_help = "Example: countersign log prove k7m --json > k7m.proof.json")]

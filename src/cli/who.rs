@@ -3,10 +3,13 @@
 
 use std::{path::Path, sync::OnceLock};
 
+use jiff::Timestamp;
+use ssh_key::PublicKey;
+
 use crate::{
     artifact::EngagementId,
     engagement::{About, State},
-    facts::{AllowedSigners, Identity, People, Role, usable},
+    facts::{AllowedSigners, Identity, People, Role},
     runtime::{Open, Yes},
 };
 
@@ -66,7 +69,9 @@ impl Here<'_> {
             Role::ALL.into_iter().any(|role| role >= asked.role && self.people.with_role(role).contains(name))
         };
         let barred = |name: &str| yes_or_no && asked.barred.contains(name);
-        let signs = |name: &str| !signed || self.signers.of(name).any(|line| usable(&line.key.algorithm()).is_ok());
+        let (namespace, now) = (asked.about.namespace(), Timestamp::now());
+        let counts = |name: &str, key: &PublicKey| self.signers.allows(name, key, namespace, now).is_ok();
+        let signs = |name: &str| !signed || self.signers.of(name).any(|line| counts(name, &line.key));
         let enough: Vec<&str> = enough.into_iter().filter(in_role).collect();
         let may: Vec<&str> = enough.iter().copied().filter(|name| !barred(name)).collect();
         let others: Vec<&str> = may.iter().copied().filter(|name| signs(name)).collect();
@@ -99,8 +104,8 @@ impl Here<'_> {
             Some(_) => {
                 let who = if others.is_empty() { String::new() } else { format!(" Who has one: {}.", said(others)) };
                 reject(format!(
-                    "An answer needs a signature, and policies/allowed_signers has no key of yours; an owner adds its \
-                     line.{who}"
+                    "An answer needs a signature, and policies/allowed_signers has no key of yours that counts here now; an \
+                     owner adds its line.{who}"
                 ))
             }
             None => vec![format!("Waiting for the role `{}`: {}.", asked.role, who())],
@@ -128,7 +133,11 @@ fn only(names: &[&str], role: Role, signed: bool) -> String {
 
 /// The same where some have the role and may, and none of them has a key.
 fn keyless(names: &[&str]) -> String {
-    let lacks = if names.len() == 1 { "has the role and no line" } else { "have the role and no lines" };
+    let lacks = if names.len() == 1 {
+        "has the role and no line that counts now"
+    } else {
+        "have the role and no lines that count now"
+    };
     format!("{} {lacks} in policies/allowed_signers; an owner adds it", said(names.to_vec()))
 }
 

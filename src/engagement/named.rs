@@ -14,7 +14,6 @@ use super::{
     event::Actor,
     question::{About, Answer, Answered},
     state::{Deviation, Gate, GateState, State},
-    statement::namespace,
 };
 
 impl State {
@@ -72,6 +71,6 @@ impl State {
 fn unnamed((actor, at, answered): &(Actor, Timestamp, Answered), signers: &AllowedSigners) -> Option<String> {
     let (Some(signature), Actor::Person(who)) = (&answered.signature, actor) else { return None };
     let named =
-        key_of(&signature.armored).and_then(|key| signers.allows(&who.name, &key, namespace(&answered.about), *at));
+        key_of(&signature.armored).and_then(|key| signers.allows(&who.name, &key, answered.about.namespace(), *at));
     named.err().map(|why| format!("the signature of {} does not count as things are: {why}", who.name))
 }

@@ -169,19 +169,21 @@ pub trait Statement: Serialize {
     fn expires(&self) -> Timestamp;
 }
 
-/// What an answer about this is signed for.
-pub(super) fn namespace(about: &About) -> &'static str {
-    match about {
-        About::Gate1 | About::Gate2 => "countersign-gate",
-        About::Call { .. } => "countersign-call",
-        About::Deviation { .. } => "countersign-deviation",
-        About::Failure { .. } | About::Unknown { .. } => "countersign-answer",
+impl About {
+    /// What an answer about this is signed for.
+    pub fn namespace(&self) -> &'static str {
+        match self {
+            Self::Gate1 | Self::Gate2 => "countersign-gate",
+            Self::Call { .. } => "countersign-call",
+            Self::Deviation { .. } => "countersign-deviation",
+            Self::Failure { .. } | Self::Unknown { .. } => "countersign-answer",
+        }
     }
 }
 
 impl Statement for ApprovalStatement {
     fn namespace(&self) -> &'static str {
-        namespace(&self.about)
+        self.about.namespace()
     }
 
     fn person(&self) -> &str {
