@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::Digest,
-    engagement::{Gate, GateState, Purpose, View, not_enough_in},
+    engagement::{Gate, GateState, Purpose, View, may_no_more, not_enough_in},
     policy::{ApprovedOn, Catalog, Layer},
     tool::{Effect, Tool},
 };
@@ -33,6 +33,10 @@ pub(super) fn still_as_approved(
     }
     for gate in [Gate::One, Gate::Two].into_iter().filter(|gate| view.state.gate_open(*gate)) {
         let GateState::Open { request, by, .. } = view.state.gate(gate) else { continue };
+        if let Some(why) = may_no_more(by, &catalog.people).filter(|_| !recovery) {
+            let reason = format!("{} does not hold: {why}; {}", gate.name(), anew(view));
+            return Err(no(Layer::Gate, "approval.void", reason));
+        }
         if let Some(entry) = catalog.inventory.target(target).filter(|_| !recovery)
             && let Some(why) = not_enough_in(view.state, gate, by, &entry.environment, &catalog.people)
         {

@@ -16,7 +16,7 @@ use super::{
     event::Actor,
     next::{Next, NextError, Proposal, ask_or_wait, next},
     purpose::Purpose,
-    question::{About, Answer, Answered, Asked},
+    question::{About, Asked},
     state::{Gate, GateState, State},
     view::View,
 };
@@ -61,13 +61,6 @@ impl State {
         }
     }
 
-    /// The role that a gate's yes was given in.
-    fn gate_role(&self, gate: Gate) -> Option<Role> {
-        let GateState::Open { request, .. } = self.gate(gate) else { return None };
-        let yes = |answered: &Answered| answered.request == *request && answered.answer == Answer::Approve;
-        self.answers.iter().rev().find(|(.., answered)| yes(answered)).map(|(.., answered)| answered.role)
-    }
-
     /// The open question about a gate that was open already.
     pub fn asked_anew(&self) -> Option<&Asked> {
         self.asked.as_ref().filter(|asked| !asked.void.is_empty())
@@ -109,7 +102,7 @@ pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<V
         }
         let unnamed = state.gate_unnamed(gate, &catalog.signers);
         let facts = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
-        because.extend(outgrown(state, gate, by, &facts, catalog));
+        because.extend(may_no_more(by, &catalog.people).or_else(|| outgrown(state, gate, by, &facts, catalog)));
         if stage < AUTONOMOUS && opened_by_policy(state).any(|opened| opened == gate) {
             because.push(format!("policy answered it at trust stage {AUTONOMOUS}, and it stands at stage {stage} now"));
         }
@@ -128,15 +121,19 @@ fn outgrown(state: &State, gate: Gate, by: &Actor, facts: &Facts, catalog: &Cata
     reached.find_map(|environment| not_enough_in(state, gate, by, environment, &catalog.people))
 }
 
-/// Why a person's yes to a gate is not enough in an environment as the people file is now: they have not the role any more,
-/// it was given on a name alone where a signature is needed, or by whoever asked for it or wrote it where nobody approves
-/// their own work.
+/// Why a person's yes to a gate counts no more, wherever it reaches: they may not say it any more.
+pub fn may_no_more(by: &Actor, people: &People) -> Option<String> {
+    let Actor::Person(who) = by else { return None };
+    let role = Role::Approver;
+    (!people.roles(who).contains(&role))
+        .then(|| format!("{} said yes, and does not have the role `{role}` any more", who.name))
+}
+
+/// Why a person's yes to a gate is not enough in an environment as the people file is now: it was given on a name alone
+/// where a signature is needed, or by whoever asked for it or wrote it where nobody approves their own work.
 pub fn not_enough_in(state: &State, gate: Gate, by: &Actor, environment: &str, people: &People) -> Option<String> {
     let Actor::Person(who) = by else { return None };
     let name = &who.name;
-    if let Some(role) = state.gate_role(gate).filter(|role| !people.roles(who).contains(role)) {
-        return Some(format!("{name} said yes in the role `{role}`, and does not have it any more"));
-    }
     if who.means == IdentityMeans::Asserted && people.signs_in(environment) {
         return Some(format!("{name} said yes on a name alone, and `{environment}` needs a signature"));
     }

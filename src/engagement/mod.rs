@@ -47,7 +47,7 @@ mod table_tests;
 #[cfg(test)]
 mod testing;
 
-pub use anew::{Void, changed_tools, next_but_void, not_enough_in, opened_by_policy, void_gates};
+pub use anew::{Void, changed_tools, may_no_more, next_but_void, not_enough_in, opened_by_policy, void_gates};
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use blobs::{Blobs, Fetch};
 pub use build::{RESENT, comes_to, node_args};

@@ -36,7 +36,8 @@ impl State {
     }
 
     /// Why what a person agreed to about a call that rests on it, or about the deviation that it rests on, does not count
-    /// now: the key is not named any more, or a name alone is not enough in this environment.
+    /// now: the key is not named any more, whoever agreed has not that role any more, or a name alone is not enough in this
+    /// environment.
     pub fn call_unnamed(
         &self,
         call: Option<&Digest>,
@@ -61,6 +62,12 @@ impl State {
                     "{} was approved on a name alone, and a signature is needed there",
                     answered.about
                 ));
+            }
+            if let Actor::Person(who) = actor
+                && !people.roles(who).contains(&answered.role)
+            {
+                let role = answered.role;
+                return Some(format!("{} said yes in the role `{role}`, and does not have it any more", who.name));
             }
             unnamed(answer, signers)
         })

@@ -84,7 +84,7 @@ pub(crate) fn catalog_of(manifest: &str) -> Catalog {
     };
     let policies = Policies::load(texts, &toolbox);
     // Whoever approves in these tests.
-    let ada = "people:\n  - {name: ada, os_users: [], roles: [requester, approver]}\n";
+    let ada = "people:\n  - {name: ada, os_users: [], roles: [owner]}\n";
     let people = include_str!("../../policies/people.yaml").replace("people: []\n", ada);
     Catalog::from(CatalogParts {
         policies: policies.unwrap().into(),

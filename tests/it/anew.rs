@@ -291,7 +291,7 @@ fn a_yes_holds_as_long_as_whoever_said_it_may_say_it() {
         assert_eq!((&asked["status"]["about"], bench.writes()), (&json!("gate2"), vec![]));
         let shown = bench.run(&["show", &id]).code(0).out;
         let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(shown.contains("bea said yes in the role `approver`, and does not have it any more"), "{shown}");
+        assert!(shown.contains("bea said yes, and does not have the role `approver` any more"), "{shown}");
         bench.approve(&id);
         bench.drive(&id, 0);
         bench.holds(&id);
