@@ -418,29 +418,51 @@ impl LedgerKeys {
         put(&written, &text, 0o644)?;
         fs::rename(&written, &path).map_err(|source| KeyError::io("write", &path, source))?;
         self.sync()?;
-        // With what a rotation that was cut off has left.
-        for gone in self.left_over()? {
-            fs::remove_file(&gone).map_err(|source| KeyError::io("remove", &gone, source))?;
+        // With what a rotation that was cut off has left. The key is made, whatever becomes of this.
+        for gone in self.beside(&checked)? {
+            match fs::remove_file(&gone) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(KeyError::io("remove", &gone, source));
+                }
+                _ => {}
+            }
         }
         Ok(checked)
     }
 
-    /// The private halves that do not sign any more, and what was to become the file of the public keys: a rotation that was
-    /// cut off leaves them, and the next one removes them.
+    /// What a rotation that was cut off has left: private halves that are not of the key that signs, and what was to become
+    /// the file of the public keys. The next rotation removes them. Nothing while one is under way, or where the folder may
+    /// not be listed.
     ///
     /// # Errors
     ///
     /// [`KeyError`].
     pub fn left_over(&self) -> Result<Vec<PathBuf>, KeyError> {
-        let history = self.history()?;
+        let lock = self.folder.join("lock");
+        // Where there was never a lock, nothing was ever rotated.
+        let Ok(held) = File::open(&lock) else { return Ok(Vec::new()) };
+        match held.try_lock_shared() {
+            Ok(()) => self.beside(&self.history()?),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The files in the folder that are of no use beside the last of these keys.
+    fn beside(&self, history: &KeyHistory) -> Result<Vec<PathBuf>, KeyError> {
         let current = history.keys.last().map(|current| self.private(&current.key));
-        let unread = |source| KeyError::io("read", &self.folder, source);
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => return Ok(Vec::new()),
+            Err(source) => return Err(KeyError::io("read", &self.folder, source)),
+        };
+        let id = |name: &str| name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(unread)? {
-            let path = entry.map_err(unread)?.path();
+        for entry in entries {
+            let path = entry.map_err(|source| KeyError::io("read", &self.folder, source))?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let private = name.ends_with(".key") && Some(&path) != current.as_ref();
-            if private || name.starts_with(&format!("{PUBLIC_KEYS}.new-")) {
+            let private = name.strip_suffix(".key").is_some_and(id) && Some(&path) != current.as_ref();
+            let public = name.strip_prefix(PUBLIC_KEYS).and_then(|name| name.strip_prefix(".new-")).is_some_and(id);
+            if private || public {
                 found.push(path);
             }
         }

@@ -35,10 +35,11 @@ fn keys_are_made_once_rotated_and_the_old_ones_kept() {
     assert_eq!(fs::metadata(private).unwrap().permissions().mode() & 0o777, 0o600);
     // What a rotation that was killed left is said, and goes with the next one.
     let left = ["0a0b0c0d.key", "public.new-0a0b0c0d"].map(|name| home.path().join("keys").join(name));
-    left.iter().for_each(|path| fs::write(path, "x").unwrap());
+    let own = home.path().join("keys/mine.key");
+    left.iter().chain([&own]).for_each(|path| fs::write(path, "x").unwrap());
     assert_eq!(keys.left_over().unwrap(), left);
     keys.rotate(at(300), 7).unwrap();
-    assert!(keys.left_over().unwrap().is_empty() && left.iter().all(|path| !path.exists()));
+    assert!(keys.left_over().unwrap().is_empty() && left.iter().all(|path| !path.exists()) && own.exists());
     let private = home.path().join("keys").join(format!("{}.key", keys.history().unwrap().keys()[2].key.id()));
     // A clock that goes back leaves no key that was never good.
     assert_eq!(keys.rotate(at(1), 7).unwrap().keys().last().unwrap().from, at(300));
