@@ -49,7 +49,7 @@ use super::{
 use failed::failed;
 use frozen::Frozen;
 use packed::Unpacker;
-use write::{Job, SHARED, write};
+use write::{Job, SHARED, file_id, write};
 
 pub use backup::Backup;
 #[cfg(debug_assertions)]
@@ -104,6 +104,8 @@ impl SqliteStore {
             return Err(LedgerError::NotALedger { path: path.into(), reason: "it is a folder".into() });
         }
         schema::create_if_missing(path)?;
+        // Before it is opened: what is put there meanwhile is another one.
+        let file = file_id(path)?;
         let commits = Arc::new(AtomicU64::new(0));
         let mut readers = Readers { path: path.to_owned(), frozen: None, idle: Mutex::default() };
         let connection = match ready(path) {
@@ -117,7 +119,7 @@ impl SqliteStore {
         let (place, counted) = ((path.to_owned(), keys.clone()), Arc::clone(&commits));
         let writer = thread::Builder::new()
             .name("ledger".into())
-            .spawn(move || write(connection, place, jobs, &counted))
+            .spawn(move || write((connection, file), place, jobs, &counted))
             .map_err(|source| LedgerError::io("open", path, source))?;
         Ok(Self { path: path.to_owned(), writer: Some((queue, writer)), readers, keys, commits })
     }
@@ -440,7 +442,7 @@ fn ledger_id(connection: &Connection) -> Result<LedgerId, LedgerError> {
 /// The connection that writes, to a file that is found to be whole and is brought up to date.
 fn ready(path: &Path) -> Result<Connection, LedgerError> {
     let mut connection = connect(path).map_err(|error| schema::opening(path, failed("be opened")(error)))?;
-    schema::bring_up_to_date(&mut connection, path)?;
+    schema::bring_up_to_date(&mut connection, path).map_err(|error| schema::damaged(path, error))?;
     lists::make_again(&mut connection)?;
     Ok(connection)
 }

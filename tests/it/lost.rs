@@ -154,3 +154,29 @@ fn a_folder_where_the_ledger_was_is_named() {
     fs::create_dir(bench.root.join(".countersign/ledger.db")).unwrap();
     bench.run(&["list"]).code(1).says("is not a ledger (it is a folder)");
 }
+
+#[test]
+fn what_is_left_beside_a_ledger_that_was_put_back_is_named() {
+    let bench = Bench::new();
+    let (ledger, before) = (bench.root.join(".countersign/ledger.db"), bench.outside("before.db"));
+    let raw = rusqlite::Connection::open(&ledger).unwrap();
+    raw.execute_batch("CREATE TABLE pad (x); INSERT INTO pad VALUES (zeroblob(400000))").unwrap();
+    let id = bench.request_one();
+    raw.execute_batch("DROP TABLE pad").unwrap();
+    // Its pages lie elsewhere than in the ledger, which has room where the pad was.
+    bench.run(&["backup", before.to_str().unwrap()]).code(0);
+    // A log that was never brought into its file, as after a crash.
+    raw.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    raw.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    raw.execute_batch("CREATE TABLE more (x)").unwrap();
+    raw.close().unwrap();
+    let log = bench.root.join(".countersign/ledger.db-wal");
+    assert!(log.metadata().is_ok_and(|log| log.len() > 0));
+    std::fs::copy(&before, &ledger).unwrap();
+    let told = bench.run(&["show", &id]);
+    assert!(told.code != 0, "{}", told.out);
+    told.says("ledger.db-wal lies beside it").says("move both to another place first");
+    std::fs::remove_file(&log).unwrap();
+    let _ = std::fs::remove_file(bench.root.join(".countersign/ledger.db-shm"));
+    bench.run(&["show", &id]).code(0);
+}

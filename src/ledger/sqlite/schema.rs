@@ -209,17 +209,33 @@ fn pragma(connection: &Connection, statement: &'static str) -> Result<i64, Ledge
 /// Damage that shows while a file is opened means that it is not a ledger, or no longer one.
 pub(super) fn opening(path: &Path, error: LedgerError) -> LedgerError {
     match error {
-        LedgerError::Corrupt { mut reason, .. } => {
-            let log = beside(path, "-wal");
-            if log.exists() {
-                let it = "lies beside it: if the ledger was just put there from a backup, that is of the file before, and so \
-                          is what ends in -shm; move both away";
-                reason = format!("{reason}; {} {it}", log.display());
-            }
-            LedgerError::NotALedger { path: path.into(), reason }
+        LedgerError::Corrupt { reason, .. } => {
+            LedgerError::NotALedger { path: path.into(), reason: reason + &left_beside(path) }
         }
         other => other,
     }
+}
+
+/// The same of a file that is a ledger and is found to be damaged.
+pub(super) fn damaged(path: &Path, error: LedgerError) -> LedgerError {
+    match error {
+        LedgerError::Corrupt { what, reason } => LedgerError::Corrupt { what, reason: reason + &left_beside(path) },
+        other => other,
+    }
+}
+
+/// That another file's log may lie beside this one, where one does: SQLite reads the two together.
+fn left_beside(path: &Path) -> String {
+    let log = beside(path, "-wal");
+    if !log.metadata().is_ok_and(|log| log.len() > 0) {
+        return String::new();
+    }
+    let (log, shared) = (log.display(), beside(path, "-shm"));
+    let shared = shared.display();
+    format!(
+        "; {log} lies beside it, and if the file was just put there, that and {shared} are of the one before: move both to \
+         another place first"
+    )
 }
 
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {

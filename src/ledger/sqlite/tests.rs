@@ -477,7 +477,8 @@ async fn a_disk_that_is_full_or_read_only_is_named_and_what_comes_later_is_writt
         connection.execute_batch(&format!("PRAGMA {way}")).unwrap();
         let (queue, jobs) = mpsc::channel(1);
         let of = path.clone();
-        let hobbled = thread::spawn(move || write(connection, (of, None), jobs, &AtomicU64::default()));
+        let hobbled =
+            thread::spawn(move || write((connection, file_id(&of).unwrap()), (of, None), jobs, &AtomicU64::default()));
         let append = async |append: Append| {
             let (answer, answered) = oneshot::channel();
             queue.send(Job { append, answer }).await.unwrap();

@@ -35,12 +35,11 @@ pub(super) struct Job {
 
 /// Writes until nobody can ask any more.
 pub(super) fn write(
-    connection: Connection,
+    (connection, file): (Connection, Option<FileId>),
     (path, keys): (PathBuf, Option<PathBuf>),
     mut jobs: mpsc::Receiver<Job>,
     commits: &AtomicU64,
 ) {
-    let file = identity(&path);
     let mut writer =
         Writer { connection, path: path.clone(), file, signer: log::Signer::new(keys), packer: Packer::new() };
     let mut batch = Vec::new();
@@ -78,7 +77,8 @@ fn try_to(
         Ok(()) => {
             commits.fetch_add(1, Ordering::Relaxed);
         }
-        Err(LedgerError::Conflict(_) | LedgerError::Busy) => {}
+        // After this the file that is there is another one.
+        Err(LedgerError::Conflict(_) | LedgerError::Busy | LedgerError::Replaced { .. }) => {}
         Err(_) => match connect(path) {
             Ok(fresh) => *connection = fresh,
             Err(error) => tracing::warn!(%error, "the ledger's file could not be opened again"),
@@ -92,7 +92,7 @@ struct Writer {
     connection: Connection,
     path: PathBuf,
     /// Which file that was when it was opened.
-    file: Option<(u64, u64)>,
+    file: Option<FileId>,
     signer: log::Signer,
     packer: Packer,
 }
@@ -101,7 +101,7 @@ impl Writer {
     /// Writes all of them in one transaction, or none; after the last append what the log has of them.
     fn commit(&mut self, jobs: &[Job]) -> Result<(), LedgerError> {
         // What is written to a file that nobody finds any more is lost, and what was let through by it would be done again.
-        if identity(&self.path) != self.file {
+        if file_id(&self.path)? != self.file {
             return Err(LedgerError::Replaced { path: self.path.clone() });
         }
         let signed = self.put_all(jobs);
@@ -191,9 +191,16 @@ impl Writer {
     }
 }
 
-/// Which file is there, by its device and its number on it.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+/// A file by its device and its number on it.
+pub(super) type FileId = (u64, u64);
+
+/// Which file is there; nothing where none is.
+pub(super) fn file_id(path: &Path) -> Result<Option<FileId>, LedgerError> {
+    match std::fs::metadata(path) {
+        Ok(file) => Ok(Some((file.dev(), file.ino()))),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LedgerError::io("look at", path, source)),
+    }
 }
 
 /// Whether an event was to be written where it does not come next: another writer was faster.
