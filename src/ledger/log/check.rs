@@ -89,8 +89,8 @@ pub async fn check_log(
     keys: &KeyHistory,
     published: &[(Checkpoint, Note)],
 ) -> Result<LogCheck, LedgerError> {
-    // Read first: whoever writes meanwhile adds leaves.
-    let told = told(store).await?;
+    // Events, then checkpoints, then leaves: whoever writes meanwhile adds leaves to what was read.
+    let (told, checkpoints) = (told(store).await?, store.checkpoints(0).await?);
     let logged = store.logged(None).await?;
     let mut check = Check {
         keys,
@@ -106,7 +106,7 @@ pub async fn check_log(
         check.problem(0, format!("the keys are those of another ledger than {own_origin}"));
     }
     let mut own = Vec::new();
-    for text in store.checkpoints(0).await? {
+    for text in checkpoints {
         match text.parse() {
             Ok(note) => own.push(note),
             Err(error) => check.problem(0, format!("one of the ledger's own checkpoints: {error}")),
@@ -121,7 +121,9 @@ pub async fn check_log(
     if !check.broken {
         check.problems.extend(left_out(&told, keys, &logged));
     }
-    if let Some(what) = stored_otherwise(store, &check.nodes).await? {
+    if !check.broken
+        && let Some(what) = stored_otherwise(store, &check).await?
+    {
         check.problem(0, what);
     }
     let mut sizes: Vec<u64> = own.iter().filter_map(|note| Some(Checkpoint::of(note).ok()?.size)).collect();
@@ -131,7 +133,7 @@ pub async fn check_log(
     }
     let size = logged.len() as u64;
     let mut notes = Vec::new();
-    if own.is_empty() && size > 0 {
+    if own.is_empty() && size > 0 && store.last_checkpoint().await?.is_none() {
         let what = format!(
             "there is no checkpoint over its {size} leaves, and its keys are here: those it had were taken out"
         );
@@ -144,11 +146,17 @@ pub async fn check_log(
     Ok(LogCheck { ok: check.problems.is_empty(), size, root, checkpointed, freshness, problems: check.problems, notes })
 }
 
-/// Where a hash is stored of the tree that its leaves do not give: what is proven or signed by it does not hold.
-async fn stored_otherwise(store: &dyn Store, nodes: &Nodes) -> Result<Option<String>, LedgerError> {
-    let stored = store.log_nodes(&nodes.keys().copied().collect::<Vec<_>>()).await?;
-    let differs = nodes.iter().find(|(place, hash)| stored.get(place) != Some(*hash));
-    Ok(differs.map(|(place, _)| {
+/// Where another hash is stored of the tree than its leaves give: what is proven or signed by it does not hold, and one that
+/// stands where a coming leaf needs room lets none be written.
+async fn stored_otherwise(store: &dyn Store, check: &Check<'_>) -> Result<Option<String>, LedgerError> {
+    let places: Vec<u64> = (0..=check.tree.size().next_power_of_two() * 2).collect();
+    let stored = store.log_nodes(&places).await?;
+    // A leaf that came meanwhile has its hashes there too.
+    if store.log_size().await? != check.tree.size() {
+        return Ok(None);
+    }
+    let differs = places.into_iter().find(|place| stored.get(place) != check.nodes.get(place));
+    Ok(differs.map(|place| {
         format!(
             "the hash of its tree that is stored at place {place} is not what the leaves give, though they stand: proofs \
              that need it do not hold, and nothing more is signed that does; restore the ledger from a backup"

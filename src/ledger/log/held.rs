@@ -27,18 +27,18 @@ pub async fn held(
     id: &EngagementId,
 ) -> Result<(Vec<Problem>, Vec<String>), LedgerError> {
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
-    // Read first: whoever writes meanwhile adds leaves.
+    // Events, then checkpoints, then leaves: whoever writes meanwhile adds leaves to what was read.
     let stored = store.events(id, 0).await?;
+    let last = last_checkpoint(store).await?;
     let (logged, leaves) = (store.logged(Some(id)).await?, store.log_size().await?);
     let events: Vec<Event> = stored.iter().filter_map(|bytes| chain::read(bytes).ok()).collect();
     for seq in unlogged(&events, &logged.iter().map(|leaf| leaf.seq).collect(), keys) {
         let what = "the log has no leaf of this event: it was changed, written past the log, or its leaf was taken out";
         problems.push(Problem::at(seq, what));
     }
-    let last = last_checkpoint(store).await?;
     let covers = last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size);
     match &last {
-        None if leaves > 0 => {
+        None if leaves > 0 && last_checkpoint(store).await?.is_none() => {
             problems.push(Problem::at(0, "the log: it has leaves and no checkpoint, and its keys are here"));
         }
         None => {}
@@ -52,7 +52,12 @@ pub async fn held(
         problems.push(Problem::at(0, what));
     }
     let Some((checkpoint, _)) = last.filter(|_| problems.is_empty()) else { return Ok((problems, notes)) };
-    if log_root(store, checkpoint.size).await? != checkpoint.root {
+    let root = match log_root(store, checkpoint.size).await {
+        Ok(root) => Some(root),
+        Err(LedgerError::Corrupt { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    if root != Some(checkpoint.root) {
         let what = "the log: the hashes that are stored of its tree do not lead to its last checkpoint, so nothing is shown \
                     by it (`countersign verify log` makes them again)";
         return Ok((vec![Problem::at(0, what)], notes));
@@ -70,8 +75,8 @@ pub async fn held(
             Ok(_) => problems.push(Problem::at(
                 leaf.seq,
                 format!(
-                    "the ledger's own checkpoint of {} leaves is over another leaf {} than this event gives: it was changed, or a hash that is stored of the log \
-                     (`countersign verify log` tells)",
+                    "the ledger's own checkpoint of {} leaves is over another leaf {} than this event gives: it was changed, \
+                     or a hash that is stored of the log (`countersign verify log` tells)",
                     checkpoint.size, leaf.position
                 ),
             )),
@@ -88,8 +93,8 @@ impl LedgerKeys {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::RolledBack`] if not; [`LedgerError::Corrupt`] where what was written down cannot be read; and
-    /// whatever the store gives.
+    /// [`LedgerError::RolledBack`] if not; [`LedgerError::Keys`] where what was written down cannot be read; and whatever
+    /// the store gives.
     pub async fn not_rolled_back(&self, store: &dyn Store) -> Result<(), LedgerError> {
         // Read first: whoever commits meanwhile signs more.
         let signed = self.signed_most()?;
