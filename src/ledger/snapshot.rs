@@ -97,7 +97,7 @@ pub(super) fn rests_on(state: &State, said: &State) -> bool {
     let given = |(call, left): (&Digest, &u32)| said.approved_calls.get(call).is_some_and(|given| left <= given);
     let agreed = |of: &State| (of.deviations.clone(), of.considered.clone(), of.filling.clone(), of.applied.clone());
     let ended = |of: &State| (of.cancelled.clone(), of.refused_anew, of.closed.clone(), of.redacted.clone());
-    let asks = |of: &State| (of.signed, of.barred.clone(), of.shown.clone(), of.attempts.clone());
+    let asks = |of: &State| (of.signed, of.asked_in.clone(), of.barred.clone(), of.shown.clone(), of.attempts.clone());
     // A step that was settled closes its question, and steps are not among what was said.
     let open = state.asked.is_none() || state.asked == said.asked;
     open && begun(state) == begun(said)
