@@ -4,6 +4,8 @@
 mod answer;
 mod asked_again;
 mod blueprints;
+#[cfg(test)]
+mod cancel_tests;
 mod catalog_files;
 mod drafting;
 mod driver;
