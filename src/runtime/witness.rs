@@ -140,7 +140,8 @@ async fn since(store: &dyn Store, known: Option<Checkpoint>) -> Result<Vec<Strin
     let wrong = match log_root(store, size.min(leaves)).await.map_err(said)? {
         _ if size > leaves => format!("the log here has {leaves}: this ledger was rolled back"),
         here if here != root => {
-            "it is of another log than the one here: this ledger was rolled back and went on".into()
+            "it is of another log than the one here: this ledger was rolled back and went on, or a copy of it did"
+                .into()
         }
         _ => return store.checkpoints(size).await.map_err(said),
     };

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     artifact::{Digest, EngagementId, LedgerId, YamlError, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
-    ledger::{Around, Journal, KeyError, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint},
+    ledger::{Around, Journal, KeyError, KeyHistory, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint},
     model::Models,
     policy::{Catalog, Policies},
     tool::{Kept, Manifest, Pins, SERVERS},
@@ -172,6 +173,12 @@ impl Workspace {
             make(state.join("claims"))?;
             make(root.join(SERVERS).join("lab"))?;
         }
+        if store.writable().is_ok() && store.log_size().await? == 0 {
+            // Made before anything is asked, so that whatever is answered later and has no leaf is missed. Whoever cannot
+            // make it is told where something is signed.
+            let keys = LedgerKeys::of(state.join("keys"), &store.ledger().await?);
+            let _ = keys.of_a_signed_log(store.last_checkpoint().await?.is_some()).ensure(Timestamp::now());
+        }
         let kept = Kept::of(&root, std::env::home_dir().as_deref()).resolved(|path| path.canonicalize().ok());
         let Config { solver, witness, .. } = config;
         Ok(Self {
@@ -250,9 +257,17 @@ impl Workspace {
         if self.witness.is_none() {
             return wrong;
         }
-        let keys = self.keys().await.ok().and_then(|keys| keys.history().ok());
+        let keys = self.fitting_keys().await;
         wrong.extend(publish(&self.witness, self.store.as_ref(), keys.as_ref(), &self.root).await);
         wrong
+    }
+
+    /// The public keys, if they are those of the log: what an old copy of them does not know is no stranger's.
+    async fn fitting_keys(&self) -> Option<KeyHistory> {
+        let keys = self.keys().await.ok()?;
+        let last = last_checkpoint(self.store.as_ref()).await.ok()?;
+        keys.fit(last.map(|(_, note)| note).as_ref()).ok()?;
+        keys.history().ok()
     }
 
     /// Why nobody can sign the leaves of the log that are under no checkpoint, if there are any. That this user may not
