@@ -33,12 +33,13 @@ pub async fn run(global: &Global, args: Edit) -> Result<Code, CliError> {
         None => open_draft(journal.state())?,
     };
     let id = journal.id().clone();
+    let gate = if artifact == ArtifactKind::Spec { Gate::One } else { Gate::Two };
+    let open = journal.state().gate_open(gate);
     let filed = match &args.file {
         Some(path) => {
             let text = files::read(path)?;
             let name = files::name(path);
-            edit(&context.workspace, &mut journal, identity, artifact, &name, &text).await?;
-            true
+            edit(&context.workspace, &mut journal, identity, artifact, &name, &text).await?.is_some()
         }
         None if !interactive() => {
             return Err(CliError::usage(format!(
@@ -53,7 +54,12 @@ pub async fn run(global: &Global, args: Edit) -> Result<Code, CliError> {
     if global.json {
         say_json(&serde_json::json!({"engagement": id, "artifact": artifact, "version": version, "filed": filed}))?;
     } else if filed {
-        say(format!("{id}: {artifact} version {version} filed. Next: countersign run {id}"));
+        let closed = if open {
+            format!(" {} is closed by that, and is asked about this version.", gate.name())
+        } else {
+            String::new()
+        };
+        say(format!("{id}: {artifact} version {version} filed.{closed} Next: countersign run {id}"));
     } else {
         say("Nothing was changed.");
     }
@@ -99,9 +105,9 @@ async fn by_hand(
             return Ok(false);
         }
         match edit(workspace, journal, identity.clone(), artifact, &path.display().to_string(), &after).await {
-            Ok(_) => {
+            Ok(filed) => {
                 let _ = std::fs::remove_file(&path);
-                return Ok(true);
+                return Ok(filed.is_some());
             }
             Err(error @ (AnswerError::Yaml(_) | AnswerError::Problems(_))) => {
                 // What the person typed is never lost: it stays in the file.

@@ -11,7 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     artifact::{Agent, ArtifactKind, Digest, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml},
     engagement::{
-        About, Actor, Answer, Answered, Command, DocumentError, Gate, Refusal, Standing, State, read_document,
+        About, Actor, Answer, Answered, Command, DocumentError, Gate, GateState, Refusal, Standing, State,
+        read_document,
     },
     facts::{Identity, IdentityMeans, Role},
     gate::{ApprovalRequest, GateError, OfferedCall, approval_request, run_unasked, what_changed},
@@ -401,15 +402,16 @@ pub async fn cancel(
     let (command, actor) = (Command::Cancel { reason, roles }, Actor::Person(identity));
     loop {
         match journal.act(journal.now(), actor.clone(), command.clone(), vec![]).await {
-            // Whoever runs it writes all the time; it is cancelled after what they wrote, until there is nothing left to cancel.
-            Err(JournalError::Ledger(LedgerError::Conflict(_))) => journal.catch_up().await?,
+            // Whoever runs it writes all the time; it is cancelled after what they wrote, until there is nothing left to
+            // cancel.
+            Err(JournalError::Ledger(LedgerError::Conflict(_))) if journal.catch_up().await? > 0 => {}
             done => return done.map_err(|error| not_now(error, &id)),
-        };
+        }
     }
 }
 
-/// Files a version that a person wrote, in a file of this name. The text is checked first; nothing is written if it
-/// does not stand.
+/// Files a version that a person wrote, in a file of this name; nothing where that is the one that is there. The text is
+/// checked first; nothing is written if it does not stand.
 pub async fn edit(
     workspace: &Workspace,
     journal: &mut Journal,
@@ -417,7 +419,7 @@ pub async fn edit(
     artifact: ArtifactKind,
     name: &str,
     text: &str,
-) -> Result<Digest, AnswerError> {
+) -> Result<Option<Digest>, AnswerError> {
     // A spec is about what the files say; targets are found again for each version of it.
     let catalog = match artifact {
         ArtifactKind::Spec => workspace.load_catalog()?,
@@ -440,6 +442,10 @@ pub async fn edit(
         DriverError::Ledger(error) => AnswerError::Ledger(error),
         other => AnswerError::Driver(other.to_string()),
     };
+    // What a person said no to is asked about again when it is filed again; any other that is there already is left.
+    let gate = if artifact == ArtifactKind::Spec { Gate::One } else { Gate::Two };
+    let wanted = matches!(state.gate(gate), GateState::Rejected { .. }) || state.asked_anew().is_some();
+    let current = state.artifact(artifact).filter(|_| !wanted);
     let digested = |error: crate::artifact::CanonicalError| AnswerError::Driver(error.to_string());
     match artifact {
         ArtifactKind::Spec => {
@@ -450,9 +456,12 @@ pub async fn edit(
                 return Err(placed(problems));
             }
             let digest = digest_of(&spec).map_err(digested)?;
+            if current == Some(digest) {
+                return Ok(None);
+            }
             let command = Command::File { artifact, digest, made_from: vec![state.requested.request] };
             file(journal, actor, command, &spec).await.map_err(filed)?;
-            Ok(digest)
+            Ok(Some(digest))
         }
         ArtifactKind::Design => {
             let nothing = || AnswerError::NothingToEdit(state.id.to_string());
@@ -475,9 +484,12 @@ pub async fn edit(
                 return Err(placed(problems));
             }
             let digest = digest_of(&design).map_err(digested)?;
+            if current == Some(digest) {
+                return Ok(None);
+            }
             let command = Command::File { artifact, digest, made_from: vec![design.spec, design.discovery] };
             file(journal, actor, command, &design).await.map_err(filed)?;
-            Ok(digest)
+            Ok(Some(digest))
         }
         _ => Err(AnswerError::NothingToEdit(state.id.to_string())),
     }
