@@ -7,9 +7,10 @@ def sha256(data): return hashlib.sha256(data).hexdigest()
 def canonical(value):  # fractions stay as they are written
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return re.sub(r'"\\u0000n([^"]*)"', r"\1", text).encode()
-def no_bundle(kind, error, _): wrong(sys.argv[1], f"is no bundle: {kind.__name__}: {error}")
+def no_bundle(kind, error, _): wrong(getattr(error, "filename", None) or sys.argv[1], f"is no bundle, or cannot be read: {kind.__name__}: {error}")
 if len(sys.argv) < 2: sys.exit(__doc__)
 sys.excepthook = no_bundle
+for name in sys.argv[1:]: open(name, "rb").close()
 MORE = ("kind", "ledger", "engagement", "nonce", "head", "log", "person", "expires")
 
 with tarfile.open(sys.argv[1], "r:") as tar:
@@ -61,13 +62,15 @@ for folder in ("", "trust/"):
             ok = subprocess.run(["ssh-keygen", "-Y", "verify", "-f", signers, "-I", is_of, "-n",
                 "countersign-" + ("trust" if folder else kind), "-s", temp + "/x.sig", "-O", "verify-time=" + end],
                 input=files[name + ".json"], capture_output=True)
-        if ok.returncode: wrong(place, "has a signature that does not hold: " + (ok.stderr + ok.stdout).decode().strip())
+        if ok.returncode: wrong(place, f"has a signature that does not hold against {sys.argv[2] if len(sys.argv) > 2 else 'the signers kept with it'}: " + (ok.stderr + ok.stdout).decode().strip())
         signed, raised = signed + (not folder), raised + bool(folder)
     if not folder and not count: wrong("events.jsonl", "has no event")
     if not folder and (prev, count) != (manifest["head"], manifest["events"]): wrong("manifest.json", "names another end")
-for path in ("log/public", "log/checkpoint"):
-    of = files.get(path, b"").split(b"\n")[0].decode().removesuffix("/keys")
+for path in ("log/public", "log/proof.json", "log/trust.json"):
+    told = files.get(path, b"").decode()
+    of = (json.loads(told)["checkpoint"] if told and path.endswith(".json") else told).split("\n")[0].removesuffix("/keys")
     if of and manifest["ledger"] and of != "countersign/" + manifest["ledger"]: wrong(path, "is of another ledger")
 print(ascii(f"{manifest['engagement']}: {manifest['events']} events, {signed} signatures, head {manifest['head']}")[1:-1])
 if raised: print(f"signatures of trust stages: {raised}")
 if named: print(f"answers of people without a signature, on a name alone: {named}")
+print("not looked at here: the proofs about the log, what is missing, who had which role, and what the events mean (countersign verify)")
