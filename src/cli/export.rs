@@ -42,6 +42,11 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let journal = context.journal(&args.id).await?;
     let mut written = Vec::new();
+    if [&args.dir, &args.bundle, &args.in_toto].into_iter().flatten().any(|place| place.as_os_str() == "-") {
+        return Err(CliError::usage(
+            "`-` is no file here: what is exported is written to one, and checked there; name it",
+        ));
+    }
     if let Some(dir) = &args.dir {
         written.push(folder(&context, &journal, dir).await?);
     }

@@ -63,14 +63,20 @@ pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
         }
     };
     for gone in keys.left_over()? {
-        let what = "signs nothing any more, and is left of a rotation that was cut off: remove it, or `countersign keys \
-                    rotate` does";
+        let what = "is not of the key that signs: something was cut off while a key was made; the next `countersign keys \
+                    rotate` removes it";
         aside_sentence(format!("note: {} {what}", gone.display()));
     }
     if global.json {
         say_json(&json!({"keys": history.keys(), "statements": history.text()}))?;
     } else {
         lines(&history).into_iter().for_each(say);
+        if matches!(args.command, KeysCommand::Rotate) {
+            aside_sentence(
+                "note: the private half of the key before is removed, and copies of .countersign/keys are out of date: make new \
+                 ones beside your backups",
+            );
+        }
     }
     Ok(Code::Done)
 }

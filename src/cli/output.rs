@@ -312,7 +312,7 @@ pub fn complain(error: &CliError, json: bool) {
         // A message may quote what was typed, what a file says or what a server answered.
         let line = plain(line);
         // A line that is a command is to be typed as it stands.
-        let command = line.strip_prefix("countersign ").filter(|_| at > 0);
+        let command = line.strip_prefix("countersign ").filter(|rest| at > 0 && !rest.starts_with("--"));
         let line = command.map_or_else(|| line.clone(), |rest| format!("{} {rest}", called()));
         let _ = writeln!(err, "{}{line}", if at == 0 { "error: " } else { "       " });
     }

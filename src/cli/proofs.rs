@@ -110,7 +110,7 @@ async fn inclusion(global: &Global, context: &Context, id: &EngagementId) -> Res
         return Ok(Code::Done);
     }
     say(format!("event {} of {id}, {}", proof.leaf.seq, proof.leaf.head));
-    say(format!("is leaf {} of {}:", proof.index, checkpoint.size));
+    say(format!("is leaf {} (from 0) of {}:", proof.index, checkpoint.size));
     proof.path.iter().for_each(|hash| say(format!("  {hash}")));
     say("");
     say(proof.checkpoint.trim_end());

@@ -33,6 +33,8 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
         }
     };
     if ids.is_empty() {
+        // What could not be published before, or was not asked for then.
+        context.publish().await;
         if global.json {
             say_json(&serde_json::json!([]))?;
         } else {

@@ -25,7 +25,7 @@ use super::{
     held::{self, HeldAnswer},
     list::status_words,
     log::filled_words,
-    output::{CliError, Code, about, count, money, plain, say, say_json, say_sentence, style},
+    output::{CliError, Code, about, called, count, money, plain, say, say_json, say_sentence, style},
     say as to_agents,
     who::{Here, next_words},
 };
@@ -48,16 +48,18 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     say(format!("  ledger     {}", journal.store().ledger().await?));
     let status = Status::of(state);
     // Between two questions it waits for a process, which may have been killed.
+    let taken = Claim::is_taken(&context.workspace.claims(), journal.id());
     let by = match status {
-        Status::Drafting | Status::Running if Claim::is_taken(&context.workspace.claims(), journal.id()) => {
-            ", by another process now"
-        }
+        Status::Drafting | Status::Running if taken => ", by another process now",
+        Status::Cancelled { .. } if taken => "; the process that runs it records that",
+        Status::Cancelled { .. } => "; it is closed when it goes on",
         Status::Drafting | Status::Running => ", but no process goes on with it now",
         _ => "",
     };
     say_sentence(format!("  status     {}{by}", status_words(&status)));
     if !state.redacted.is_empty() {
-        let documents = count(state.redacted.len() as u64, "document");
+        let key = if state.key_destroyed() { 1 } else { 0 };
+        let documents = count(state.redacted.len() as u64 - key, "document");
         say_sentence(format!(
             "  redacted   {documents} destroyed; `countersign log {}` says which, by whom and why",
             state.id
@@ -302,7 +304,8 @@ pub fn ending(journal: &Journal, closed: &Closed, here: Option<&Here<'_>>) {
     } else {
         say(format!("Next: countersign export {id} DIR"));
         if whole && journal.documents().flow().is_some() {
-            say(format!("What is to be changed or taken back later starts from it: {}", anew_from(journal.state())));
+            let anew = anew_from(journal.state()).replacen("countersign", called(), 1);
+            say(format!("What is to be changed or taken back later starts from it: {anew}"));
         }
     }
 }
@@ -344,8 +347,9 @@ pub fn record_lines(record: &ReconciledRecord) -> Vec<String> {
     let bad =
         record.steps.iter().filter(|step| !matches!(step.outcome, TargetOutcome::Done | TargetOutcome::Unchanged));
     for step in bad {
-        let reason = step.reason.clone().unwrap_or_default();
-        lines.push(format!("  {:<10} step {}: {}", target_word(step.outcome), step.node, plain(&reason)));
+        let reason = step.reason.as_deref().filter(|reason| !reason.is_empty());
+        let reason = reason.map(|reason| format!(": {}", plain(reason))).unwrap_or_default();
+        lines.push(format!("  {:<10} step {}{reason}", target_word(step.outcome), step.node));
     }
     for hole in &record.filled {
         let FilledHole { step, argument, value, because } = hole;

@@ -83,6 +83,12 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
              that",
         ));
     }
+    if path.join("manifest.json").is_file() && path.join("events.jsonl").is_file() {
+        return Err(CliError::usage(format!(
+            "{} is an opened bundle; give the file that it was opened from, whose every byte is checked",
+            path.display()
+        )));
+    }
     let (mut verification, log, bundle) = match path {
         folder if folder.is_dir() => {
             let (verification, bundle) = exported(folder, signers.as_ref())?;
@@ -91,8 +97,18 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         file if file.exists() => {
             let bytes = read_bundle_file(file).map_err(|error| CliError { code: Code::Usage, ..error.into() })?;
             if !is_tar(&bytes) {
+                let what = match bytes.as_slice() {
+                    [0x1f, 0x8b, ..] => "; it is packed with gzip: `gunzip` it first",
+                    bytes if bytes.starts_with(b"SQLite format 3") => {
+                        "; it is a ledger's file: `countersign verify ID` in the workspace that it was put back into"
+                    }
+                    bytes if bytes.starts_with(b"{\"payload") => {
+                        "; it holds in-toto statements, which tests/check_intoto.py checks"
+                    }
+                    _ => "",
+                };
                 return Err(CliError::usage(format!(
-                    "{} is no bundle; give what `countersign export ID --bundle FILE` wrote",
+                    "{} is no bundle{what}; give what `countersign export ID --bundle FILE` wrote",
                     file.display()
                 )));
             }

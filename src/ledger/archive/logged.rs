@@ -218,7 +218,7 @@ impl Contents {
         let signer = proof.checkpoint.parse().ok().and_then(|note| Some(keys.signer_of(&note, size).ok()?.1.key.id()));
         let signer = signer.unwrap_or_default();
         Ok(format!(
-            "log: event {} of {} is leaf {index} of {size}, signed by the ledger's key {signer}; {tail}",
+            "log: event {} of {} is leaf {index} (from 0) of {size}, signed by the ledger's key {signer}; {tail}",
             leaf.seq, chain.called
         ))
     }
