@@ -49,7 +49,13 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
         new.spec = Some(document::<Spec>(path, &mut texts)?);
     }
     if let Some(path) = &args.design {
-        new.design = Some(document::<DesignDraft>(path, &mut texts)?);
+        // What an engagement shows is a design that was filed, and says more than a draft may.
+        new.design = Some(document::<DesignDraft>(path, &mut texts).map_err(|error| {
+            let filed = error.message.contains("no field `kind`");
+            let draft =
+                "\na request takes a draft, which has no `kind`; `countersign schema design-draft` says what it has";
+            CliError { message: if filed { error.message + draft } else { error.message }, ..error }
+        })?);
     }
     if let Some(id) = &args.from {
         new.from = Some(context.workspace.find(id).await?);

@@ -295,6 +295,13 @@ fn a_design_that_cannot_stand_is_refused_at_its_line() {
         bench.write("design.yaml", &DESIGN.replacen(from, to, 1));
         refused(&bench, &["--spec", "spec.yaml", "--design", "design.yaml"], says);
     }
+    // What an engagement shows is no draft.
+    bench.write("design.yaml", &format!("kind: design\n{DESIGN}"));
+    refused(
+        &bench,
+        &["--spec", "spec.yaml", "--design", "design.yaml"],
+        &["design.yaml:1", "`countersign schema design-draft`"],
+    );
     // All of its arguments are known, so that it is outside the boundary is known too.
     let outside = DESIGN
         .replace("{switch: {cel: item}, id: 120", "{switch: sw01, id: 99")
