@@ -10,8 +10,8 @@ use crate::{
     artifact::EngagementId,
     ledger::{
         Bundle, Checkpoint, Freshness, KeyHistory, LedgerError, LogCheck, LogProblem, Note, Problem, Store,
-        Verification, VerifierKey, check_log, consistency, held, last_checkpoint, log_root, origin, prove,
-        read_checkpoints, seen_otherwise,
+        Verification, VerifierKey, asked_otherwise, check_log, consistency, held, last_checkpoint, log_root, origin,
+        prove, read_checkpoints,
     },
 };
 
@@ -281,13 +281,14 @@ pub async fn hold_against(
     Ok(())
 }
 
-/// Holds what each approver saw of the log when they signed against the log as it is.
-pub async fn hold_to_what_was_seen(
+/// Holds the ledger that each question was asked in, and what each approver saw of its log when they signed, against
+/// the ledger and its log as they are.
+pub async fn hold_to_what_was_asked(
     context: &Context,
     bundle: &Bundle,
     verification: &mut Verification,
 ) -> Result<(), CliError> {
-    verification.problems.extend(seen_otherwise(context.workspace.store().as_ref(), bundle).await?);
+    verification.problems.extend(asked_otherwise(context.workspace.store().as_ref(), bundle).await?);
     verification.ok = verification.problems.is_empty();
     Ok(())
 }

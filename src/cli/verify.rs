@@ -239,7 +239,7 @@ async fn stored(
     }
     verification.ok = verification.problems.is_empty();
     proofs::hold_against(&context, &id, against, &mut verification).await?;
-    proofs::hold_to_what_was_seen(&context, &bundle, &mut verification).await?;
+    proofs::hold_to_what_was_asked(&context, &bundle, &mut verification).await?;
     Ok((verification, LogShown::of_workspace(&context).await?, bundle))
 }
 

@@ -196,7 +196,7 @@ pub async fn head(store: &dyn Store, keys: Option<&KeyHistory>) -> Result<Option
 /// # Errors
 ///
 /// [`LedgerError::Corrupt`]; and whatever the store gives.
-pub async fn seen_otherwise(store: &dyn Store, bundle: &Bundle) -> Result<Vec<Problem>, LedgerError> {
+pub async fn asked_otherwise(store: &dyn Store, bundle: &Bundle) -> Result<Vec<Problem>, LedgerError> {
     let (leaves, here) = (store.log_size().await?, store.ledger().await?);
     let mut found: Vec<Problem> = bundle
         .asked_in()

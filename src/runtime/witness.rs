@@ -87,17 +87,17 @@ pub(super) async fn publish(
     }
     let mut wrong = Vec::new();
     let mut said = |place: String, outcome: Result<Strange, Unpublished>| {
-        match outcome {
-        Ok(None) => {}
-        Ok(Some(size)) => wrong.push(format!(
-            "{place} has a checkpoint of {size} leaves of this log that no key of it signed: somebody else writes there; \
-             `countersign verify log --against` does not hold with it in it"
-        )),
-        Err(Unpublished::Yet(why)) => {
-            wrong.push(format!("checkpoints were not published to {place}: {why}; they are with the next one"));
-        }
-        Err(Unpublished::Ever(why)) => wrong.push(format!("checkpoints are not published to {place}: {why}")),
-    }
+        wrong.extend(match outcome {
+            Ok(None) => None,
+            Ok(Some(size)) => Some(format!(
+                "{place} has a checkpoint of {size} leaves of this log that no key signed which may: somebody else writes \
+                 there, and `countersign verify log --against` does not hold with it"
+            )),
+            Err(Unpublished::Yet(why)) => {
+                Some(format!("checkpoints were not published to {place}: {why}; they are with the next one"))
+            }
+            Err(Unpublished::Ever(why)) => Some(format!("checkpoints are not published to {place}: {why}")),
+        });
     };
     if let Some(file) = &witness.file {
         let file = root.join(file.get_ref());

@@ -16,7 +16,8 @@ impl Journal {
     /// # Errors
     ///
     /// [`LedgerError::Missing`] for an unknown id, [`LedgerError::Corrupt`] or [`LedgerError::Document`] for a chain or
-    /// a document that is not what was written.
+    /// a document that is not what was written, [`LedgerError::Unbelieved`] for an answer that nobody shows to have given,
+    /// and [`LedgerError::Elsewhere`] for a chain of another ledger.
     pub async fn open(store: Arc<dyn Store>, id: &EngagementId) -> Result<Self, LedgerError> {
         let mut journal = match Self::resume(&store, id).await? {
             Some(journal) => journal,

@@ -235,7 +235,7 @@ async fn what_was_approved_in_another_ledger_opens_nothing_in_this_one() {
             assert!(matches!(&refused, LedgerError::Elsewhere { here, .. } if *here == own), "{refused}");
         }
         let bundle = crate::ledger::Bundle::export(place.store.as_ref(), &story.id).await.unwrap();
-        let found = crate::ledger::log::seen_otherwise(place.store.as_ref(), &bundle).await.unwrap();
+        let found = crate::ledger::log::asked_otherwise(place.store.as_ref(), &bundle).await.unwrap();
         let [problem] = &found[..] else { panic!("{found:?}") };
         assert!(problem.seq == 3 && problem.what.contains("this is the ledger"), "{problem}");
     }

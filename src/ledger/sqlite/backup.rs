@@ -10,7 +10,7 @@ use super::{
         bundle::Bundle,
         error::LedgerError,
         keys::KeyHistory,
-        log::{check_log, seen_otherwise},
+        log::{asked_otherwise, check_log},
         trust::TrustBook,
         verify::Problem,
     },
@@ -99,7 +99,7 @@ async fn chains_of(copy: &std::sync::Arc<SqliteStore>, keys: Option<&KeyHistory>
     for id in copy.find("")? {
         let bundle = Bundle::export(store, &id).await?;
         let verified = bundle.verify();
-        let seen = seen_otherwise(store, &bundle).await?;
+        let seen = asked_otherwise(store, &bundle).await?;
         if let Some(problem) = verified.problems.iter().chain(&bundle.lost()).chain(&seen).next() {
             return damaged(format!("the chain of engagement {id}"), problem);
         }
