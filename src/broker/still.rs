@@ -66,6 +66,9 @@ pub(super) fn since_agreed(
     now: Timestamp,
 ) -> Option<String> {
     let request = view.state.agreed_on(call, now)?;
+    if let Some(lost) = view.state.agreed_by_nobody_now(call, now, &catalog.people).filter(|_| !recovery) {
+        return Some(lost);
+    }
     still(view.blobs.get(&request).map(AsRef::as_ref), catalog, tool, target, recovery)
 }
 
@@ -102,7 +105,7 @@ pub(super) fn still_agreed(
         }
         Some(why) => {
             let reason = format!(
-                "what was said of this call does not hold: {why}; put the line back (with `valid-before` where the key \
+                "what was said of this call does not hold: {why}; put that back (a line with `valid-before` where its key \
                  signs no more), or `countersign cancel {}`",
                 view.state.id
             );

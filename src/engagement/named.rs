@@ -36,8 +36,8 @@ impl State {
     }
 
     /// Why what a person agreed to about a call that rests on it, or about the deviation that it rests on, does not count
-    /// now: the key is not named any more, whoever agreed has not that role any more, or a name alone is not enough in this
-    /// environment.
+    /// now: the key is not named any more, whoever accepted the deviation has not that role any more, or a name alone is not
+    /// enough in this environment.
     pub fn call_unnamed(
         &self,
         call: Option<&Digest>,
@@ -54,6 +54,10 @@ impl State {
             };
             self.answers.iter().rev().find(yes).filter(|_| deviation.accepted_by.is_some())
         });
+        // A call is asked about anew where that is lost; a deviation that was found is not found again.
+        if let Some(lost) = accepted.and_then(|(actor, _, answered)| lost_role(actor, answered, people)) {
+            return Some(lost);
+        }
         let signs = environment.is_some_and(|environment| people.signs_in(environment));
         [agreed, accepted].into_iter().flatten().find_map(|answer| {
             let (actor, _, answered) = answer;
@@ -63,15 +67,21 @@ impl State {
                     answered.about
                 ));
             }
-            if let Actor::Person(who) = actor
-                && !people.roles(who).contains(&answered.role)
-            {
-                let role = answered.role;
-                return Some(format!("{} said yes in the role `{role}`, and does not have it any more", who.name));
-            }
             unnamed(answer, signers)
         })
     }
+
+    /// Who agreed to a call in a role that they do not have any more, in words.
+    pub fn agreed_by_nobody_now(&self, call: &Digest, now: Timestamp, people: &People) -> Option<String> {
+        let (actor, _, answered) = self.agreement(call, now)?;
+        lost_role(actor, answered, people)
+    }
+}
+
+/// That whoever answered does not have the role any more that they answered in.
+fn lost_role(actor: &Actor, answered: &Answered, people: &People) -> Option<String> {
+    let Actor::Person(who) = actor else { return None };
+    (!people.roles(who).contains(&answered.role)).then(|| format!("{} lost the role `{}`", who.name, answered.role))
 }
 
 /// Why the signature of an answer does not count by this file.

@@ -297,3 +297,42 @@ fn a_yes_holds_as_long_as_whoever_said_it_may_say_it() {
         bench.holds(&id);
     }
 }
+
+#[test]
+fn a_yes_to_a_call_holds_as_long_as_whoever_said_it_may_say_it() {
+    let bench = Bench::new();
+    bench.people(&[("bea", "approver")]);
+    let id = half_built(&bench);
+    bench.approving(&id, &["--as", "bea"]).code(0);
+    bench.edit("policies/people.yaml", "  - {name: bea, os_users: [], roles: [approver]}\n", "");
+    let asked = bench.drive(&id, 3);
+    assert_eq!((&asked["status"]["about"]["call"]["node"], bench.writes().len()), (&json!("create/sw02"), 1));
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    bench.holds(&id);
+}
+
+#[test]
+fn what_rests_on_a_deviation_waits_while_whoever_accepted_it_may_not() {
+    let bench = Bench::new();
+    bench.people(&[("bea", "approver")]);
+    let renamed = |text: &str| text.replace("tool: vlan.create", "tool: vlan.rename");
+    let id = bench.request_written(&renamed(SPEC), &renamed(DESIGN));
+    let named = |name: &str| bench.tamper(|network| network["switches"]["sw02"]["vlans"]["120"] = json!(name));
+    bench.tamper(|network| network["switches"]["sw01"]["vlans"]["120"] = json!("old"));
+    named("old");
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    named("visitors");
+    assert_eq!(bench.drive(&id, 3)["status"]["about"]["deviation"]["node"], "create/sw02");
+    bench.approving(&id, &["--as", "bea", "--reason", "it is ours"]).code(0);
+    let (of, now) =
+        ("  - {name: bea, os_users: [], roles: [approver]}\n", "  - {name: bea, os_users: [], roles: [requester]}\n");
+    bench.edit("policies/people.yaml", of, now);
+    bench.run(&["run", &id]).code(1).shows("bea lost the role `approver`; put that back");
+    assert_eq!(bench.vlan("120")[1], "visitors");
+    bench.edit("policies/people.yaml", now, of);
+    bench.drive(&id, 0);
+    assert_eq!(bench.vlan("120")[1], "guest");
+    bench.holds(&id);
+}
