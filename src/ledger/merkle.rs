@@ -165,6 +165,11 @@ impl Tree {
         self.size
     }
 
+    /// The hashes of it that no later leaf can change.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
     /// Its root when it had `size` leaves; nothing where it never had as many.
     pub fn root_at(&self, size: u64) -> Option<Digest> {
         (size <= self.size).then(|| root(size, &self.nodes)).flatten()

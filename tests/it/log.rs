@@ -109,7 +109,7 @@ fn an_answer_that_was_written_past_the_log_is_found_whatever_came_after_it() {
     bench
         .run(&["verify", "log"])
         .code(5)
-        .shows(&format!("event {event} of {id} has none: it was written past the log"));
+        .shows(&format!("event {event} of {id} has no leaf: it was written past the log"));
     let bundle = bench.outside("past.tar");
     bench.run(&["export", &id, "--bundle", text(&bundle), "--with-log"]).code(0);
     let why = format!("event {event} (events.jsonl): the log has no leaf of this event, and one of a later event");

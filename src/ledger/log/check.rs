@@ -13,7 +13,7 @@ use crate::{
         error::LedgerError,
         journal::is_logged,
         keys::{KeyHistory, origin},
-        merkle::{self, Nodes, Tree},
+        merkle::Tree,
         note::Note,
         store::{Logged, Store},
     },
@@ -92,14 +92,7 @@ pub async fn check_log(
     // Events, then checkpoints, then leaves: whoever writes meanwhile adds leaves to what was read.
     let (told, checkpoints) = (told(store).await?, store.checkpoints(0).await?);
     let logged = store.logged(None).await?;
-    let mut check = Check {
-        keys,
-        tree: Tree::default(),
-        nodes: Nodes::new(),
-        broken: false,
-        signed: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut check = Check { keys, tree: Tree::default(), broken: false, signed: Vec::new(), problems: Vec::new() };
     check.build(&logged);
     let own_origin = origin(&store.ledger().await?);
     if keys.keys().last().is_some_and(|published| published.key.name() != own_origin) {
@@ -118,13 +111,14 @@ pub async fn check_log(
     if let Some((leaf, what)) = keys.out_of_order(&check.signed) {
         check.problem(leaf, what);
     }
-    if !check.broken {
-        check.problems.extend(left_out(&told, keys, &logged));
-    }
-    if !check.broken
-        && let Some(what) = stored_otherwise(store, &check).await?
+    // Where a leaf is another one, its hashes are too.
+    if check.problems.is_empty()
+        && let Some(what) = stored_otherwise(store, &check.tree).await?
     {
         check.problem(0, what);
+    }
+    if !check.broken {
+        check.problems.extend(left_out(&told, keys, &logged));
     }
     let mut sizes: Vec<u64> = own.iter().filter_map(|note| Some(Checkpoint::of(note).ok()?.size)).collect();
     sizes.sort_unstable();
@@ -148,14 +142,14 @@ pub async fn check_log(
 
 /// Where another hash is stored of the tree than its leaves give: what is proven or signed by it does not hold, and one that
 /// stands where a coming leaf needs room lets none be written.
-async fn stored_otherwise(store: &dyn Store, check: &Check<'_>) -> Result<Option<String>, LedgerError> {
-    let places: Vec<u64> = (0..=check.tree.size().next_power_of_two() * 2).collect();
+async fn stored_otherwise(store: &dyn Store, tree: &Tree) -> Result<Option<String>, LedgerError> {
+    let places: Vec<u64> = (0..=tree.size().next_power_of_two() * 2).collect();
     let stored = store.log_nodes(&places).await?;
     // A leaf that came meanwhile has its hashes there too.
-    if store.log_size().await? != check.tree.size() {
+    if store.log_size().await? != tree.size() {
         return Ok(None);
     }
-    let differs = places.into_iter().find(|place| stored.get(place) != check.nodes.get(place));
+    let differs = places.into_iter().find(|place| stored.get(place) != tree.nodes().get(place));
     Ok(differs.map(|place| {
         format!(
             "the hash of its tree that is stored at place {place} is not what the leaves give, though they stand: proofs \
@@ -186,7 +180,8 @@ fn left_out(told: &[(EngagementId, Vec<Event>)], keys: &KeyHistory, logged: &[Lo
         let own = leaves.remove(id).unwrap_or_default();
         for seq in unlogged(events, &own.keys().copied().collect(), keys) {
             let leaf = own.range(seq..).next().map_or(logged.len() as u64, |(_, position)| *position);
-            let what = format!("event {seq} of {id} has none: it was written past the log, or its leaf was taken out");
+            let what =
+                format!("event {seq} of {id} has no leaf: it was written past the log, or its leaf was taken out");
             found.push(LogProblem { leaf, what });
         }
     }
@@ -196,8 +191,6 @@ fn left_out(told: &[(EngagementId, Vec<Event>)], keys: &KeyHistory, logged: &[Lo
 struct Check<'a> {
     keys: &'a KeyHistory,
     tree: Tree,
-    /// The hashes of it that no later leaf can change.
-    nodes: Nodes,
     /// Whether the tree ends before the log does, because a leaf could not be made again.
     broken: bool,
     /// The sizes of all checkpoints with the places of the keys that signed them.
@@ -213,11 +206,7 @@ impl Check<'_> {
     fn build(&mut self, logged: &[Logged]) {
         for (leaf, place) in logged.iter().zip(0..) {
             match leaf_at(leaf, place) {
-                Ok(bytes) if !self.broken => {
-                    self.nodes
-                        .extend(merkle::append(place, merkle::leaf_hash(&bytes), &self.nodes).unwrap_or_default());
-                    self.tree.push(&bytes);
-                }
+                Ok(bytes) if !self.broken => self.tree.push(&bytes),
                 Ok(_) => {}
                 Err(what) => {
                     self.broken = true;
