@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    call::Call,
     considered,
     event::{CallOutcome, CallVoid, DeviationFound, NodeSettled},
     filling,
@@ -18,7 +19,7 @@ use super::{
     next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
     question::About,
-    state::{Call, Deviation},
+    state::Deviation,
     undo,
     view::{Reading, View, state_call},
 };

@@ -10,12 +10,13 @@ use crate::{
 };
 
 use super::{
+    call::holds_back,
     considered,
     decide::{in_phase, need},
     event::{Body, CallAllowed, CallFinished, CallOutcome, CallVoid, NodeSettled, Retried},
     purpose::Purpose,
     refusal::Refusal,
-    state::{Gate, State, holds_back},
+    state::{Gate, State},
 };
 
 fn wrong<T>(why: impl Into<String>) -> Result<T, Refusal> {

@@ -13,10 +13,11 @@ use crate::{
 };
 
 use super::{
+    call::Call,
     event::{Actor, Body, CallOutcome, Event, NodeSettled, RefusedAs, Retried},
     purpose::Purpose,
     question::{About, Answer, Answered},
-    state::{Call, Deviation, Filed, GateState, State},
+    state::{Deviation, Filed, GateState, State},
 };
 
 /// A longer gap between two events is not work, in seconds.

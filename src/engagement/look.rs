@@ -11,10 +11,10 @@ use crate::{
 
 use super::{
     build::{Values, node_args, said, settle},
+    call::Call,
     event::CallOutcome,
     next::{Next, Proposal},
     purpose::Purpose,
-    state::Call,
     view::{Reading, View, state_call},
 };
 

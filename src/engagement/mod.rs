@@ -5,6 +5,7 @@ mod anew;
 mod approved;
 mod blobs;
 mod build;
+mod call;
 mod calls;
 mod command;
 mod considered;
@@ -51,6 +52,7 @@ pub use anew::{Void, changed_tools, may_no_more, next_but_void, not_enough_in, o
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use blobs::{Blobs, Fetch};
 pub use build::{RESENT, comes_to, node_args};
+pub use call::{CUT_OFF, Call, holds_back};
 pub use command::Command;
 pub use considered::{CallWanted, Considered, with_accepted};
 pub use decide::{decide, decide_for};
@@ -70,7 +72,7 @@ pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
 pub use redact::{Redacted, Redacts, Scope as RedactionScope, redaction, shows, telling};
 pub use refusal::Refusal;
 pub use seal::{Arguments, Committed, Seal, SealError, call_digest, opened, sealing_key};
-pub use state::{CUT_OFF, Call, Deviation, Filed, Gate, GateState, State, holds_back};
+pub use state::{Deviation, Filed, Gate, GateState, State};
 pub use statement::{
     ApprovalStatement, ApprovalStatementKind, Head, LogSeen, RedactionStatement, RedactionStatementKind, Signature,
     Signed, Statement, TrustStatement,

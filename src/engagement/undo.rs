@@ -16,12 +16,12 @@ use crate::{
 
 use super::{
     build::{ATTEMPTS, old, said, settle},
+    call::Call,
     event::{CallOutcome, CallVoid, DeviationFound},
     look::{after, picked},
     next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
     question::About,
-    state::Call,
     view::{Reading, View, state_call},
 };
 

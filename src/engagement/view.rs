@@ -17,12 +17,13 @@ use crate::{
 
 use super::{
     blobs::Blobs,
+    call::Call,
     documents::Documents,
     event::{CallOutcome, RefusedAs},
     next::{Next, NextError, Proposal},
     purpose::Purpose,
     seal::Seal,
-    state::{Call, State},
+    state::State,
 };
 
 /// Everything that the answer is read from.
