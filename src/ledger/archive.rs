@@ -24,7 +24,7 @@ use manifest::{Format, Listed, MANIFEST, Manifest, listed_otherwise, says_otherw
 use packing::{Packed, file_at, pack, unpack};
 
 use super::{
-    bundle::{BLOBS, Bundle, EVENTS, joined, lines},
+    bundle::{BLOBS, Bundle, EVENTS, asked_in, joined, lines},
     chain,
     checkpoint::Checkpoint,
     mentions::{Need, all_mentions},
@@ -112,10 +112,7 @@ impl Contents {
 
     /// The ledger that it is of, as far as something in it was asked or signed for one.
     fn ledger(&self, told: &Told) -> Option<LedgerId> {
-        let asked = told.engagement.iter().find_map(|event| match &event.body {
-            Body::Asked(asked) => asked.once.as_ref().map(|once| once.ledger.clone()),
-            _ => None,
-        });
+        let asked = told.engagement.iter().find_map(|event| Some(asked_in(event)?.1));
         let signed = || {
             told.trust.iter().find_map(|event| {
                 let Body::TrustSet(set) = &event.body else { return None };

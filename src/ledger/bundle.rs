@@ -150,13 +150,9 @@ impl Bundle {
         self.events.iter().filter_map(seen).collect()
     }
 
-    /// The first question with the ledger that it was asked in. That the others were asked in the same is a rule of the chain.
+    /// As [`asked_in`].
     pub fn asked_in(&self) -> Option<(u64, LedgerId)> {
-        self.events.iter().find_map(|bytes| {
-            let event: Event = serde_json::from_slice(bytes).ok()?;
-            let Body::Asked(asked) = event.body else { return None };
-            Some((event.seq, asked.once?.ledger))
-        })
+        self.events.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).find_map(|event| asked_in(&event))
     }
 
     /// What the store of an engagement no longer has although nothing on the chain says that it was destroyed. Whoever
@@ -398,6 +394,12 @@ fn fill(
         write(dir.join(path), text.as_bytes())?;
     }
     Ok(())
+}
+
+/// The place of a question with the ledger that it was asked in. That all of a chain were asked in one is a rule of its own.
+pub(super) fn asked_in(event: &Event) -> Option<(u64, LedgerId)> {
+    let Body::Asked(asked) = &event.body else { return None };
+    Some((event.seq, asked.once.as_ref()?.ledger.clone()))
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ async fn a_snapshot_that_the_ledgers_key_signed_opens_no_gate_that_nobody_opened
         signature: None,
     };
     type Lie = fn(&mut State, &Answered);
-    let lies: [(&str, Lie); 6] = [
+    let lies: [(&str, Lie); 7] = [
         ("nothing, but for what was counted", |state, _| state.ran += 1),
         ("an open gate", |state, said| {
             state.gate1 = GateState::Open { artifact: Digest::ZERO, request: said.request, by: person("grace") };
@@ -167,6 +167,7 @@ async fn a_snapshot_that_the_ledgers_key_signed_opens_no_gate_that_nobody_opened
         ("an approved call", |state, said| {
             state.approved_calls.insert(said.calls[0], 1);
         }),
+        ("another ledger", |state, _| state.asked_in = Some("1".repeat(32).parse().unwrap())),
         ("another requester", |state, _| state.requester = person("mallory")),
         ("a question", |state, said| {
             state.asked = Some(crate::engagement::Asked::new(About::Gate1, said.request, crate::facts::Role::Owner));
