@@ -6,6 +6,7 @@ use crate::{
     artifact::OnFailure,
     engagement::{About, Refusal},
     gate::render,
+    ledger::Claim,
     runtime::{
         AnswerError, Choice, Given, Signer, Yes, answer, cancel as cancel_engagement, nothing_open, open_question,
     },
@@ -111,8 +112,13 @@ pub async fn cancel(global: &Global, args: Reject) -> Result<Code, CliError> {
     if global.json {
         say_json(&serde_json::json!({"engagement": id, "cancelled": true}))?;
     } else {
-        say(format!("{id} cancelled; what was begun is finished and recorded when it goes on."));
-        say(format!("Next: countersign run {id}"));
+        match Claim::is_taken(&context.workspace.claims(), id) {
+            true => say(format!("{id} cancelled; the process that runs it finishes and records what was begun.")),
+            false => {
+                say(format!("{id} cancelled; what was begun is finished and recorded when it goes on."));
+                say(format!("Next: countersign run {id}"));
+            }
+        }
     }
     Ok(Code::Done)
 }

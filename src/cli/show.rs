@@ -125,6 +125,7 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
             Some(told) => told.iter().for_each(say),
             None => match &open {
                 Some(open) => here.next(&state.id, open).iter().for_each(say_sentence),
+                None if taken => {}
                 None => say(format!("Next: {}", next_words(&state.id, None, None))),
             },
         },

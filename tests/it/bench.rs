@@ -188,6 +188,18 @@ impl Bench {
         command.spawn().unwrap()
     }
 
+    /// Starts `run` where each call takes a while, and waits for its first change.
+    #[track_caller]
+    pub fn under_way(&self, id: &str) -> Child {
+        self.fault("slow:vlan.create,ms=300");
+        let mut running = self.start(&["run", id]);
+        while self.writes().is_empty() {
+            assert!(running.try_wait().unwrap().is_none(), "it runs");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        running
+    }
+
     /// Puts a script of the workspace's own in front of the lab, which runs these lines first, and gives the folder
     /// beside the workspace, `{beside}` in them, in which it may write. It is not pinned yet.
     pub fn in_front(&self, lines: &str) -> PathBuf {

@@ -61,7 +61,12 @@ fn an_edit_closes_what_was_approved() {
     // In the design phase, a new version of the spec takes the engagement back to gate 1.
     let spec = bench.run(&["show", &id, "--artifact", "spec"]).code(0).out;
     bench.write("wider.yaml", &spec.replace("title: Create VLAN 120 guest", "title: Create VLAN 120 for guests"));
-    bench.run(&["edit", &id, "--artifact", "spec", "--file", "wider.yaml"]).code(0);
+    let filed = bench.run(&["edit", &id, "--artifact", "spec", "--file", "wider.yaml"]).code(0);
+    filed.shows("gate 1 is closed by that");
+    // Filing what is there already changes nothing.
+    let before = bench.events(&id, "").len();
+    bench.run(&["edit", &id, "--artifact", "spec", "--file", "wider.yaml"]).code(0).shows("Nothing was changed");
+    assert_eq!(bench.events(&id, "").len(), before);
     let told = bench.run(&["approve", &id]).code(2).says("nothing is open").says("another version was filed since");
     told.says(&format!("`countersign run {id}` asks about it"));
     let gate = bench.drive(&id, 3);
@@ -396,14 +401,12 @@ fn what_runs_is_cancelled_before_its_next_effect_however_often_it_writes_meanwhi
     let id = bench.request_vlan();
     bench.to_gate2(&id);
     bench.approve(&id);
-    // Each call takes a while, and the process writes between them.
-    bench.fault("slow:vlan.create,ms=300");
-    let mut running = bench.start(&["run", &id]);
-    while bench.writes().is_empty() {
-        assert!(running.try_wait().unwrap().is_none(), "it runs");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    bench.run(&["cancel", &id, "--reason", "stop it"]).code(0);
+    let mut running = bench.under_way(&id);
+    // Nobody is told to run what runs.
+    let shown = bench.run(&["show", &id]).code(0).shows("by another process now");
+    assert!(!shown.out.contains("Next: "), "{}", shown.out);
+    let told = bench.run(&["cancel", &id, "--reason", "stop it"]).code(0).shows("the process that runs it");
+    assert!(!told.out.contains("Next: "), "{}", told.out);
     let written = bench.writes().len();
     running.wait().unwrap();
     // What was under way when it was cancelled comes to its end, and nothing after it begins.

@@ -104,12 +104,7 @@ fn a_process_whose_ledger_is_replaced_sends_nothing_more() {
         bench.approve(&id);
         let (ledger, before) = (bench.root.join(".countersign/ledger.db"), bench.outside("before.db"));
         bench.run(&["backup", before.to_str().unwrap()]).code(0);
-        bench.fault("slow:vlan.create,ms=300");
-        let mut running = bench.start(&["run", &id]);
-        while bench.writes().is_empty() {
-            assert!(running.try_wait().unwrap().is_none(), "it runs");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        let mut running = bench.under_way(&id);
         let there = bench.writes().len();
         if replaced {
             std::fs::rename(&before, &ledger).unwrap();
