@@ -358,3 +358,24 @@ fn the_whole_log_is_put_beside_a_proof_and_nowhere_else() {
     bench.run(&["export", &over, "--bundle", whole, "--with-log"]).code(0);
     bench.run(&["verify", whole]).code(0);
 }
+
+#[test]
+fn what_is_no_bundle_is_said_to_be_what_it_is() {
+    let (bench, id) = finished();
+    let (file, opened) = (bench.outside("k.tar"), bench.outside("opened"));
+    let name = file.to_str().unwrap();
+    bench.run(&["export", &id, "--bundle", name]).code(0);
+    bench.run(&["export", &id, "--bundle", "-"]).code(2).says("`-` is no file here");
+    std::fs::create_dir(&opened).unwrap();
+    assert!(Command::new("tar").args(["-xf", name, "-C"]).arg(&opened).status().unwrap().success());
+    bench.run(&["verify", opened.to_str().unwrap()]).code(2).says("is an opened bundle");
+    assert!(Command::new("gzip").arg("-k").arg(&file).status().unwrap().success());
+    bench.run(&["verify", &format!("{name}.gz")]).code(2).says("`gunzip` it first");
+    bench.run(&["verify", ".countersign/ledger.db"]).code(2).says("it is a ledger's file");
+    let statements = bench.outside("k.jsonl");
+    bench.run(&["export", &id, "--in-toto", statements.to_str().unwrap()]).code(0);
+    bench.run(&["verify", statements.to_str().unwrap()]).code(2).says("tests/check_intoto.py checks");
+    // The script names the file that it cannot read, and the signers that it held a signature against.
+    let strange = script(&file, &["/nowhere"]);
+    assert!(!strange.status.success() && text(&strange.stderr).starts_with("/nowhere: "), "{strange:?}");
+}

@@ -289,6 +289,12 @@ fn the_workspace_is_found_from_a_folder_below_it_and_by_name() {
     let root = bench.root.to_str().unwrap();
     run_in(elsewhere.path(), &["--workspace", root, "run", &id]).code(3);
     run_in(elsewhere.path(), &["run", &id, "--workspace", root]).code(3);
+    // What an error says to type can be typed.
+    let told = run_in(elsewhere.path(), &["--workspace", root, "--as", "ada", "approve", &id]);
+    let line = told.err.lines().find(|line| line.contains(" approve ")).unwrap_or_else(|| panic!("{}", told.err));
+    let command = line.split_once("countersign ").unwrap().1.split(", or ").next().unwrap();
+    assert_eq!(command.matches("--workspace").count(), 1, "{}", told.err);
+    run_in(elsewhere.path(), &command.split_whitespace().collect::<Vec<_>>()).code(0);
 }
 
 #[test]
