@@ -207,6 +207,10 @@ async fn to_git(log: Log<'_>, folder: &Path, push: bool) -> Result<Strange, Unpu
     let name = format!("checkpoints/{ledger}");
     fs::create_dir_all(folder.join("checkpoints")).map_err(|error| error.to_string())?;
     let strange = to_file(log, &folder.join(&name)).await?;
+    // Before the first answer there is nothing to commit.
+    if !folder.join(&name).exists() {
+        return Ok(strange);
+    }
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
         for name in ELSEWHERE {
