@@ -338,6 +338,7 @@ const MAY: [&str; 16] = [
     "lab/file.rs",
     "ledger/bundle.rs",
     "ledger/keys.rs",
+    "ledger/keys/rotation.rs",
     "ledger/plain.rs",
     "ledger/sqlite/damage.rs",
     "model/key.rs",
