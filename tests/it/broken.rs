@@ -319,3 +319,20 @@ fn a_lab_file_that_is_damaged_fails_the_reads_and_nothing_else() {
     assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2", "once it can be used, it goes on");
     bench.holds(&id);
 }
+
+#[test]
+fn a_server_that_ends_at_its_start_is_heard_by_a_person_and_not_by_the_chain() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.approve(&id);
+    std::fs::remove_file(bench.root.join(".countersign/servers/lab/lab.json")).unwrap();
+    let said = "create one with `countersign lab reset`";
+    let ended = "it ended before it said that it is ready";
+    bench.run(&["run", &id]).says("the server of `lab` said: error: no simulated network").says(said).shows(ended);
+    bench.run(&["tools", "pin"]).code(1).says("it said: error: no simulated network").says(said);
+    let log = bench.run(&["log", &id, "--json"]).code(0).out;
+    assert!(log.contains(ended) && !log.contains("lab reset"), "{log}");
+    bench.run(&["lab", "reset"]).code(0);
+    bench.drive(&id, 3);
+}

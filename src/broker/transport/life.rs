@@ -18,7 +18,7 @@ use nix::{
     unistd::Pid,
 };
 use rmcp::transport::{TokioChildProcess, child_process::TokioChildProcessBuilder};
-use tokio::{runtime::Handle, sync::oneshot, time::sleep};
+use tokio::{process::ChildStderr, runtime::Handle, sync::oneshot, time::sleep};
 
 use crate::artifact::{LedgerId, digest_bytes};
 
@@ -235,14 +235,17 @@ impl Default for Starter {
 }
 
 impl Starter {
-    /// Starts a server.
-    pub(super) async fn start(&self, server: TokioChildProcessBuilder) -> io::Result<TokioChildProcess> {
+    /// Starts a server; with its standard error where that is to be read.
+    pub(super) async fn start(
+        &self,
+        server: TokioChildProcessBuilder,
+    ) -> io::Result<(TokioChildProcess, Option<ChildStderr>)> {
         let (tell, told) = oneshot::channel();
         let runtime = Handle::current();
         let job = move || {
             let _within = runtime.enter();
             // Whoever no longer waits wants none: it is ended as it is dropped.
-            let _ = tell.send(server.spawn().map(|(process, _)| process));
+            let _ = tell.send(server.spawn());
         };
         let none = || io::Error::other("the thread that starts servers is not there");
         self.jobs.send(Box::new(job)).map_err(|_| none())?;

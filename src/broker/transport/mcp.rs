@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, process::Stdio, time::Duration};
 use rmcp::{
     RoleClient, ServiceExt,
     model::{CallToolRequestParams, CallToolResponse, RequestMetaObject, RequestParamsMeta},
-    service::{ClientCacheConfig, RunningService, ServiceError},
+    service::{ClientCacheConfig, ClientInitializeError, RunningService, ServiceError},
     transport::TokioChildProcess,
 };
 use serde_json::Value;
@@ -21,6 +21,7 @@ use super::{
     super::{invoke::Sources, permit::Permit},
     Sent,
     life::{Mark, Starter},
+    said::{NotStarted, Said},
     secret::Secrets,
     start::Start,
 };
@@ -54,26 +55,28 @@ impl Session {
         manifest: &Manifest,
         pin: &ServerPin,
         (sources, starter): (&dyn Sources, &Starter),
-    ) -> Result<Self, String> {
+    ) -> Result<Self, NotStarted> {
         let family = &manifest.family;
         let again = "a person must look at it and run `countersign tools pin`";
         let start = Start::of(manifest, sources)?;
         if let Some(differs) = start.differs(manifest, pin) {
-            return Err(format!("{differs}; {again}"));
+            return Err(format!("{differs}; {again}").into());
         }
         let secrets = Secrets::read(permit, manifest, sources).await?;
-        let (client, mark) =
-            begin(family, &start, &secrets, (sources, starter)).await.map_err(|why| secrets.out_of(&why))?;
+        let begun = begin(family, &start, &secrets, (sources, starter)).await;
+        let (client, mark) = begun.map_err(|NotStarted { why, said }| NotStarted {
+            why: secrets.out_of(&why),
+            said: said.map(|said| secrets.out_of(&said)),
+        })?;
         let (tools, _) = definitions(family, &client).await.map_err(|why| secrets.out_of(&why))?;
         for tool in &manifest.tools {
             let name = tool.name.as_str();
             match (pin.tools.get(name), tools.get(name)) {
                 (Some(pinned), Some(now)) if pinned == now => {}
-                (_, None) => return Err(format!("the server of `{family}` no longer has `{name}`; {again}")),
+                (_, None) => return Err(format!("the server of `{family}` no longer has `{name}`; {again}").into()),
                 _ => {
-                    return Err(format!(
-                        "the server of `{family}` describes `{name}` otherwise than when it was pinned; {again}"
-                    ));
+                    let differs = "otherwise than when it was pinned";
+                    return Err(format!("the server of `{family}` describes `{name}` {differs}; {again}").into());
                 }
             }
         }
@@ -164,7 +167,12 @@ pub(super) async fn inspect(
     starter: &Starter,
 ) -> Result<ServerSeen, String> {
     let start = Start::of(manifest, sources)?;
-    let (client, _) = begin(&manifest.family, &start, &Secrets::default(), (sources, starter)).await?;
+    let begun = begin(&manifest.family, &start, &Secrets::default(), (sources, starter)).await;
+    // Whoever looks at a server is a person.
+    let (client, _) = begun.map_err(|NotStarted { why, said }| match said {
+        Some(said) => format!("{why}; it said: {said}"),
+        None => why,
+    })?;
     let tools = definitions(&manifest.family, &client).await;
     let _ = timeout(END, client.cancel()).await;
     let (mut tools, mut descriptions) = tools?;
@@ -186,20 +194,33 @@ async fn begin(
     start: &Start,
     secrets: &Secrets,
     (sources, starter): (&dyn Sources, &Starter),
-) -> Result<(RunningService<RoleClient, ()>, Mark), String> {
+) -> Result<(RunningService<RoleClient, ()>, Mark), NotStarted> {
     let failed = |why: String| format!("the server of `{family}` could not be started: {why}");
     let mut child = start.process(sources)?;
     secrets.give(&mut child);
     let mark = Mark::new(sources.ledger(), family);
     mark.put_on(&mut child);
-    let server = TokioChildProcess::builder(child).stderr(Stdio::null());
-    let transport = starter.start(server).await.map_err(|error| failed(error.to_string()))?;
-    let client = timeout(START, ().serve(transport)).await;
-    let client =
-        client.map_err(|_| failed("it did not answer in time".into()))?.map_err(|error| failed(error.to_string()))?;
+    let server = TokioChildProcess::builder(child).stderr(Stdio::piped());
+    let (transport, errors) = starter.start(server).await.map_err(|error| failed(error.to_string()))?;
+    let said = Said::hear(errors);
+    let client = match timeout(START, ().serve(transport)).await {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => return Err(NotStarted { why: failed(unserved(&error)), said: said.last().await }),
+        Err(_) => return Err(NotStarted { why: failed("it did not answer in time".into()), said: said.last().await }),
+    };
     // A remembered list of tools could hide that the server has changed them.
     client.peer().set_response_cache_config(ClientCacheConfig::disabled()).await;
     Ok((client, mark))
+}
+
+/// Why there is no connection to a server that was started.
+fn unserved(error: &ClientInitializeError) -> String {
+    match error {
+        ClientInitializeError::ConnectionClosed(_) | ClientInitializeError::TransportError { .. } => {
+            "it ended before it said that it is ready".into()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// What went wrong between here and a server, in words that need no knowledge of the protocol.

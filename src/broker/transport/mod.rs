@@ -3,6 +3,7 @@
 
 mod life;
 mod mcp;
+mod said;
 mod sandbox;
 mod secret;
 mod start;
@@ -16,6 +17,8 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::tool::{Manifest, ServerSeen, Toolbox};
+
+use said::NotStarted;
 
 pub use sandbox::{Bounds, become_server};
 
@@ -89,7 +92,14 @@ impl Transports {
         if let Some(session) = sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
             return Ok((manifest, session));
         }
-        let session = mcp::Session::start(permit, manifest, pin, (sources, &self.starter)).await?;
+        let started = mcp::Session::start(permit, manifest, pin, (sources, &self.starter)).await;
+        let session = started.map_err(|NotStarted { why, said }| {
+            if let Some(said) = said {
+                let notice = format!("before it ended, the server of `{}` said: {said}", manifest.family);
+                self.notices.lock().unwrap_or_else(PoisonError::into_inner).open.push(notice);
+            }
+            why
+        })?;
         self.note_if_free(&manifest.family, session.confined);
         Ok((manifest, session))
     }
