@@ -17,6 +17,7 @@ mod halt;
 mod lists;
 mod log;
 mod packed;
+mod readers;
 mod schema;
 mod scrub;
 mod snapshots;
@@ -26,14 +27,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Params, Row, config::DbConfig, ffi};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Row, config::DbConfig, ffi};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -49,6 +50,7 @@ use super::{
 use failed::failed;
 use frozen::Frozen;
 use packed::Unpacker;
+use readers::{Readers, row, rows};
 use write::{Job, SHARED, file_id, write};
 
 pub use backup::Backup;
@@ -58,8 +60,6 @@ pub use halt::halt_at;
 /// How long a writer waits for another process. SQLite hands its lock to whoever asks at the right moment, so that of
 /// many writers on a slow disk one may wait for far longer than a commit takes.
 const BUSY: Duration = Duration::from_secs(30);
-/// How many connections that read are kept.
-const READERS: usize = 4;
 
 /// A ledger in one SQLite file.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl SqliteStore {
         // Before it is opened: what is put there meanwhile is another one.
         let file = file_id(path)?;
         let commits = Arc::new(AtomicU64::new(0));
-        let mut readers = Readers { path: path.to_owned(), frozen: None, idle: Mutex::default() };
+        let mut readers = Readers::new(path.to_owned());
         let connection = match ready(path) {
             Ok(connection) => connection,
             Err(error) => {
@@ -350,81 +350,6 @@ struct Changing {
     changing: BTreeSet<String>,
 }
 
-/// Connections that cannot write.
-#[derive(Debug)]
-struct Readers {
-    path: PathBuf,
-    /// How, where the ledger cannot be written.
-    frozen: Option<Frozen>,
-    idle: Mutex<Vec<Connection>>,
-}
-
-impl Readers {
-    /// A new connection to the file, for reading.
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        self.frozen.as_ref().map_or_else(|| connect(&self.path), Frozen::connect)
-    }
-
-    /// Whether what was read can be used.
-    fn unchanged(&self) -> Result<(), LedgerError> {
-        self.frozen.as_ref().map_or(Ok(()), Frozen::unchanged)
-    }
-
-    /// What whoever wants to write is told where there is no writer.
-    fn refusal(&self) -> LedgerError {
-        self.frozen.as_ref().map_or(LedgerError::ReadOnly, Frozen::refusal)
-    }
-
-    /// Has something read. A connection that failed is not used again.
-    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = idle().pop();
-        let connection = match known {
-            Some(connection) => connection,
-            None => self.connect().and_then(reader).map_err(failed("be read"))?,
-        };
-        let answer = read(&connection);
-        self.unchanged()?;
-        let answer = answer?;
-        let mut idle = idle();
-        if idle.len() < READERS {
-            idle.push(connection);
-        }
-        Ok(answer)
-    }
-
-    /// All rows that a statement finds.
-    fn all<T>(
-        &self,
-        doing: &'static str,
-        statement: &str,
-        with: impl Params,
-        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, LedgerError> {
-        self.with(|connection| rows(connection, statement, with, row).map_err(failed(doing)))
-    }
-}
-
-/// All rows that a statement finds; it is prepared once for each connection.
-fn rows<T>(
-    connection: &Connection,
-    statement: &str,
-    with: impl Params,
-    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
-    connection.prepare_cached(statement)?.query_map(with, row)?.collect()
-}
-
-/// The one row that a statement finds.
-fn row<T>(
-    connection: &Connection,
-    statement: &str,
-    with: impl Params,
-    row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    connection.prepare_cached(statement)?.query_row(with, row)
-}
-
 /// Whether there is anything in the folder of a ledger's keys, or may be.
 fn has_keys(folder: &Path) -> bool {
     match std::fs::read_dir(folder) {
@@ -450,12 +375,6 @@ fn ready(path: &Path) -> Result<Connection, LedgerError> {
 /// A connection to a file that is there.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-}
-
-/// The same, that cannot write.
-fn reader(connection: Connection) -> rusqlite::Result<Connection> {
-    connection.execute_batch("PRAGMA query_only = ON")?;
-    Ok(connection)
 }
 
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
@@ -492,5 +411,7 @@ fn damaged(digest: Digest, error: LedgerError) -> LedgerError {
     }
 }
 
+#[cfg(test)]
+mod steps_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::artifact::{Digest, EngagementId, LedgerId};
 
@@ -290,16 +290,22 @@ pub(super) fn read_nodes(connection: &Connection, places: &[u64]) -> Result<Node
 
 /// What the log has of an engagement, or of all where none is named, with the bytes of each event as far as they are
 /// there.
+/// All leaves with the events that they stand for.
+const LEAVES: &str = "SELECT log_leaves.position, log_leaves.engagement, log_leaves.seq, events.bytes FROM log_leaves \
+    LEFT JOIN events ON events.engagement = log_leaves.engagement AND events.seq = log_leaves.seq \
+    ORDER BY log_leaves.position";
+/// The same of one engagement; in one statement with the other, it would read every leaf there is.
+const LEAVES_OF: &str = "SELECT log_leaves.position, log_leaves.engagement, log_leaves.seq, events.bytes FROM log_leaves \
+    LEFT JOIN events ON events.engagement = log_leaves.engagement AND events.seq = log_leaves.seq \
+    WHERE log_leaves.engagement = ? ORDER BY log_leaves.position";
+
 pub(super) fn logged(connection: &Connection, engagement: Option<&EngagementId>) -> Result<Vec<Logged>, LedgerError> {
-    let found: Vec<(i64, String, i64, Option<Vec<u8>>)> = rows(
-        connection,
-        "SELECT log_leaves.position, log_leaves.engagement, log_leaves.seq, events.bytes FROM log_leaves \
-         LEFT JOIN events ON events.engagement = log_leaves.engagement AND events.seq = log_leaves.seq \
-         WHERE ?1 IS NULL OR log_leaves.engagement = ?1 ORDER BY log_leaves.position",
-        (engagement.map(EngagementId::as_str),),
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-    )
-    .map_err(failed("read the log"))?;
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let found = match engagement {
+        None => rows(connection, LEAVES, (), read),
+        Some(id) => rows(connection, LEAVES_OF, (id.as_str(),), read),
+    };
+    let found: Vec<(i64, String, i64, Option<Vec<u8>>)> = found.map_err(failed("read the log"))?;
     let wrong = || LedgerError::corrupt("the log", "a leaf names no engagement or no place");
     let mut with = Unpacker::new();
     let read = |(position, engagement, seq, bytes): (i64, String, i64, Option<Vec<u8>>)| {

@@ -1,9 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "these tests lay out what others left beside a ledger")]
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     super::{super::store::Store, Readers, SqliteStore, connect},
@@ -14,7 +11,8 @@ use crate::ledger::testing::Story;
 /// A ledger as it is opened where it cannot be written.
 fn frozen(path: &Path) -> Result<SqliteStore, LedgerError> {
     let frozen = Some(Frozen::open(path, LedgerError::ReadOnly)?);
-    let readers = Readers { path: path.to_owned(), frozen, idle: Mutex::default() };
+    let mut readers = Readers::new(path.to_owned());
+    readers.frozen = frozen;
     Ok(SqliteStore { path: path.to_owned(), writer: None, readers, keys: None, commits: Arc::default() })
 }
 
