@@ -1,7 +1,7 @@
-//! `countersign backup`: a checked copy of the whole ledger.
+//! `countersign backup`: a checked copy of the whole ledger. What does not hold is copied too, and said.
 
 use crate::{
-    ledger::{LedgerError, SqliteStore},
+    ledger::{LedgerError, SqliteStore, Unsound},
     runtime::WorkspaceError,
 };
 
@@ -40,20 +40,30 @@ pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
     if let Some(note) = &rolled_back {
         aside(format!("note: {note}"));
     }
+    let log_holds = keys.is_ok() && rolled_back.is_none() && !copied.problems.iter().any(Unsound::is_of_log);
+    let code = if copied.problems.is_empty() { Code::Done } else { Code::Unverified };
     if global.json {
         say_json(&serde_json::json!({
             "file": args.file, "engagements": copied.engagements, "events": copied.events,
-            "log_holds": keys.is_ok() && rolled_back.is_none(),
+            "log_holds": log_holds, "problems": copied.problems,
         }))?;
-        return Ok(Code::Done);
+        return Ok(code);
     }
     let (file, many) = (args.file.display(), if copied.engagements == 1 { "" } else { "s" });
-    let log = if keys.is_ok() && rolled_back.is_none() { ", and so does the log" } else { "" };
-    say(format!("{file}: {} engagement{many}, {} events; every chain holds{log}", copied.engagements, copied.events));
+    let what = format!("{file}: {} engagement{many}, {} events", copied.engagements, copied.events);
+    if copied.problems.is_empty() {
+        say(format!("{what}; every chain holds{}", if log_holds { ", and so does the log" } else { "" }));
+    } else {
+        say(format!("{what}; NOT all of it holds, and so it does not in the ledger:"));
+        for Unsound { place, what } in &copied.problems {
+            say(format!("  {place}: {}", plain(what)));
+        }
+        say("The copy is made all the same, as the ledger is now. Keep the last one that held beside it.");
+    }
     say(
         "Its keys are not in it, and without them the log is neither shown nor gone on with: keep .countersign/keys too, as \
          safe as a private key.",
     );
     say("Nor is what lies beside it: tools/, policies/ and prompts/ belong into git.");
-    Ok(Code::Done)
+    Ok(code)
 }

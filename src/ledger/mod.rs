@@ -46,7 +46,7 @@ pub(crate) use plain::read_plain;
 pub use plain::{read_bundle_file, write_new};
 #[cfg(debug_assertions)]
 pub use sqlite::halt_at;
-pub use sqlite::{Backup, SqliteStore};
+pub use sqlite::{Backup, SqliteStore, Unsound};
 pub use store::{Append, Filter, Link, Logged, Pending, Store, Which};
 pub use summary::{Status, Summary};
 pub use trust::{TrustBook, TrustError};

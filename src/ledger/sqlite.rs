@@ -53,7 +53,7 @@ use packed::Unpacker;
 use readers::{Readers, row, rows};
 use write::{Job, SHARED, file_id, write};
 
-pub use backup::Backup;
+pub use backup::{Backup, Unsound};
 #[cfg(debug_assertions)]
 pub use halt::halt_at;
 

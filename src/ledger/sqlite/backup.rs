@@ -3,14 +3,20 @@
 use std::{
     fs::{self, File},
     path::Path,
+    sync::Arc,
 };
+
+use serde::Serialize;
+
+use crate::artifact::EngagementId;
 
 use super::{
     super::{
         bundle::Bundle,
         error::LedgerError,
         keys::KeyHistory,
-        log::{asked_otherwise, check_log},
+        log::{LogProblem, asked_otherwise, check_log},
+        store::Store,
         trust::TrustBook,
         verify::Problem,
     },
@@ -22,19 +28,39 @@ use super::{
 pub struct Backup {
     /// How many engagements there are in it.
     pub engagements: usize,
-    /// How many events they have together.
+    /// How many events they have together, as far as they could be read.
     pub events: u64,
+    /// What does not hold in it, and so not in the ledger: the first thing of each chain, and of the log.
+    pub problems: Vec<Unsound>,
 }
+
+/// Something that does not hold in a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unsound {
+    /// Which chain and which event, or which leaf of the log.
+    pub place: String,
+    /// What is wrong there.
+    pub what: String,
+}
+
+impl Unsound {
+    /// Whether it is the log over all engagements, and no chain.
+    pub fn is_of_log(&self) -> bool {
+        self.place.starts_with(THE_LOG)
+    }
+}
+
+const THE_LOG: &str = "the log";
 
 impl SqliteStore {
     /// Copies the ledger to a new file. The copy is made beside its place; every page of it, every chain, every document
     /// that a chain names and, with the ledger's keys, the log are checked before it gets its name, and it is durable when
-    /// this answers.
+    /// this answers. A chain that does not hold keeps no other from being copied: it is said to be one.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Exists`] if something is there, [`LedgerError::Corrupt`] if a chain or the log of the copy does not hold; and
-    /// whatever reading and writing give. Nothing is left at the place then.
+    /// [`LedgerError::Exists`] if something is there, [`LedgerError::Corrupt`] if a page of the copy is damaged; and whatever
+    /// reading and writing give. Nothing is left at the place then.
     pub async fn backup(&self, to: &Path, keys: Option<&KeyHistory>) -> Result<Backup, LedgerError> {
         if fs::symlink_metadata(to).is_ok() {
             return Err(LedgerError::Exists(to.into()));
@@ -81,9 +107,9 @@ impl SqliteStore {
         if said != "ok" {
             return Err(LedgerError::corrupt("the backup", said));
         }
-        let copy = std::sync::Arc::new(SqliteStore::open(new).await?);
+        let copy = Arc::new(SqliteStore::open(new).await?);
         let checked = chains_of(&copy, keys).await;
-        if let Some(copy) = std::sync::Arc::into_inner(copy) {
+        if let Some(copy) = Arc::into_inner(copy) {
             copy.close().await;
         }
         checked
@@ -91,30 +117,59 @@ impl SqliteStore {
 }
 
 /// Finds what `verify` would, so that no copy is called whole that it would not call whole.
-async fn chains_of(copy: &std::sync::Arc<SqliteStore>, keys: Option<&KeyHistory>) -> Result<Backup, LedgerError> {
-    let damaged = |chain: String, problem: &Problem| {
-        Err(LedgerError::corrupt(format!("{chain} (event {})", problem.seq), problem.what.clone()))
-    };
-    let (mut found, store) = (Backup { engagements: 0, events: 0 }, copy.as_ref());
+async fn chains_of(copy: &Arc<SqliteStore>, keys: Option<&KeyHistory>) -> Result<Backup, LedgerError> {
+    let (mut found, store) = (Backup { engagements: 0, events: 0, problems: Vec::new() }, copy.as_ref());
     for id in copy.find("")? {
-        let bundle = Bundle::export(store, &id).await?;
-        let verified = bundle.verify();
-        let seen = asked_otherwise(store, &bundle).await?;
-        if let Some(problem) = verified.problems.iter().chain(&bundle.lost()).chain(&seen).next() {
-            return damaged(format!("the chain of engagement {id}"), problem);
-        }
         found.engagements += 1;
-        found.events += verified.events;
-    }
-    let trust = TrustBook::open(std::sync::Arc::clone(copy) as std::sync::Arc<dyn super::Store>).await?;
-    if let Some(problem) = trust.verify(None).await?.first() {
-        return damaged("the chain of trust stages".into(), problem);
-    }
-    if let Some(keys) = keys {
-        let log = check_log(store, keys, &[]).await?;
-        if let Some(problem) = log.problems.first() {
-            return Err(LedgerError::corrupt(format!("the log (leaf {})", problem.leaf), problem.what.clone()));
+        let place = format!("the chain of engagement {id}");
+        if let Some((events, problem)) = found.readable(&place, chain_of(store, &id).await)? {
+            found.events += events;
+            found.problems.extend(problem.map(|problem| in_chain(place, problem)));
         }
+    }
+    let place = "the chain of trust stages";
+    if let Some(problem) = found.readable(place, trust_of(copy).await)?.flatten() {
+        found.problems.push(in_chain(place.into(), problem));
+    }
+    if let Some(keys) = keys
+        && let Some(log) = found.readable(THE_LOG, check_log(store, keys, &[]).await)?
+    {
+        let wrong = log.problems.into_iter().next();
+        found
+            .problems
+            .extend(wrong.map(|LogProblem { leaf, what }| Unsound { place: format!("{THE_LOG} (leaf {leaf})"), what }));
     }
     Ok(found)
+}
+
+impl Backup {
+    /// What was read, or nothing where it cannot be, which is a problem at that place.
+    fn readable<T>(&mut self, place: &str, read: Result<T, LedgerError>) -> Result<Option<T>, LedgerError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error @ LedgerError::Corrupt { .. }) => {
+                self.problems.push(Unsound { place: place.into(), what: error.to_string() });
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    }
+}
+
+fn in_chain(chain: String, Problem { seq, what, .. }: Problem) -> Unsound {
+    Unsound { place: if seq == 0 { chain } else { format!("{chain} (event {seq})") }, what }
+}
+
+/// How many events a chain has, and the first thing that does not hold in it.
+async fn chain_of(store: &SqliteStore, id: &EngagementId) -> Result<(u64, Option<Problem>), LedgerError> {
+    let bundle = Bundle::export(store, id).await?;
+    let verified = bundle.verify();
+    let seen = asked_otherwise(store, &bundle).await?;
+    let first = verified.problems.into_iter().chain(bundle.lost()).chain(seen).next();
+    Ok((verified.events, first))
+}
+
+async fn trust_of(store: &Arc<SqliteStore>) -> Result<Option<Problem>, LedgerError> {
+    let trust = TrustBook::open(Arc::clone(store) as Arc<dyn Store>).await?;
+    Ok(trust.verify(None).await?.into_iter().next())
 }

@@ -379,7 +379,7 @@ async fn a_backup_is_whole_while_others_write_and_never_takes_the_place_of_a_fil
 }
 
 #[tokio::test]
-async fn a_backup_of_a_chain_that_does_not_hold_is_not_made() {
+async fn a_backup_says_which_chain_does_not_hold_and_has_it_as_it_is_with_all_others() {
     let (dir, path) = place();
     filled(&path).await;
     let connection = raw(&path);
@@ -389,14 +389,21 @@ async fn a_backup_of_a_chain_that_does_not_hold_is_not_made() {
         .unwrap();
     connection.close().unwrap();
     let store = SqliteStore::open(&path).await.unwrap();
-    let refused = store.backup(&dir.path().join("copy.db"), None).await.unwrap_err();
-    assert!(refused.to_string().contains("the chain of engagement aaaaa (event 3)"), "{refused}");
+    let copied = store.backup(&dir.path().join("copy.db"), None).await.unwrap();
+    let [Unsound { place, .. }] = &copied.problems[..] else { panic!("{copied:?}") };
+    assert_eq!((place.as_str(), copied.engagements), ("the chain of engagement aaaaa (event 3)", 3));
+    let copy = SqliteStore::open(dir.path().join("copy.db")).await.unwrap();
+    for of in ["aaaaa", "bbbbb", "ccccc"] {
+        let id = of.parse().unwrap();
+        assert_eq!(copy.events(&id, 0).unwrap(), store.events(&id, 0).unwrap());
+    }
+    copy.close().await;
     store.close().await;
-    assert_eq!(names(dir.path()), ["ledger.sqlite"]);
+    assert_eq!(names(dir.path()), ["copy.db", "ledger.sqlite"]);
 }
 
 #[tokio::test]
-async fn a_backup_is_not_made_where_a_document_is_gone_or_the_list_hides_a_broken_chain() {
+async fn a_backup_says_that_a_document_is_gone_and_finds_a_broken_chain_that_the_list_hides() {
     let (dir, path) = place();
     filled(&path).await;
     let store = SqliteStore::open(&path).await.unwrap();
@@ -414,21 +421,22 @@ async fn a_backup_is_not_made_where_a_document_is_gone_or_the_list_hides_a_broke
     connection.execute_batch("SAVEPOINT before; DROP TRIGGER blobs_last").unwrap();
     connection.execute("DELETE FROM blobs WHERE digest = ?", (gone.to_string(),)).unwrap();
     connection.execute_batch("RELEASE before").unwrap();
-    let refused = store.backup(&dir.path().join("copy.db"), None).await.unwrap_err();
-    assert!(refused.to_string().contains("the chain of engagement ddddd (event "), "{refused}");
-    assert!(refused.to_string().contains("is not in the ledger, and nothing says"), "{refused}");
+    let problems = async |name| store.backup(&dir.path().join(name), None).await.unwrap().problems;
+    let found = problems("without.db").await;
+    let [Unsound { place, what }] = &found[..] else { panic!("{found:?}") };
+    assert!(place.starts_with("the chain of engagement ddddd (event "), "{place}");
+    assert!(what.contains("is not in the ledger, and nothing says"), "{what}");
     let bytes = packed::Packer::new().pack(&bundle.blobs[gone]);
     connection.execute("INSERT INTO blobs (digest, bytes) VALUES (?, ?)", (gone.to_string(), bytes)).unwrap();
-    store.backup(&dir.path().join("whole.db"), None).await.unwrap();
+    assert_eq!(problems("whole.db").await, []);
     connection
         .execute_batch(
             "DROP TRIGGER events_stay; UPDATE events SET bytes = (SELECT bytes FROM events WHERE position = 2) \
              WHERE position = 3; DELETE FROM summaries WHERE engagement = 'aaaaa'",
         )
         .unwrap();
-    let refused = store.backup(&dir.path().join("copy.db"), None).await.unwrap_err();
-    assert!(refused.to_string().contains("the chain of engagement aaaaa (event 3)"), "{refused}");
-    assert_eq!(names(dir.path()).into_iter().filter(|name| name.starts_with("copy")).count(), 0);
+    let places: Vec<String> = problems("broken.db").await.into_iter().map(|problem| problem.place).collect();
+    assert_eq!(places, ["the chain of engagement aaaaa (event 3)"]);
 }
 
 #[tokio::test]
