@@ -95,7 +95,7 @@ fn lasting(state: &State, node: &NodeId) -> Option<String> {
     let why = match settled.outcome {
         NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped => return None,
         NodeOutcome::Unknown => "nobody knows whether it took effect",
-        NodeOutcome::UndoFailed => "it took effect and could not be taken back",
+        NodeOutcome::UndoFailed => "it was to be taken back, and that failed or could not be seen",
         NodeOutcome::Failed if settled.changed => "it failed and left something behind",
         _ if state.wanted_after(node).is_some() => "it was accepted after a failure, for one time",
         _ => "it needs a step that cannot be tried again",

@@ -321,15 +321,19 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
         }
     }
     let unsure = call.outcome == Some(CallOutcome::Unknown);
+    // An error is the tool's word: it may have acted before it said so.
+    let open = unsure || call.outcome == Some(CallOutcome::Error);
     if let (Some(proposal), Some(before)) = (look(Purpose::ReadBack { node: node.id.clone(), attempt }), &before) {
+        // What is neither known nor read, a person looks at.
+        let unread = |reason: String| match open.then(|| ask_whether_applied(view, node)) {
+            Some(asked) => asked.unwrap_or_else(|| verified(view, node, args, call)),
+            None => settle(view, node, NodeOutcome::Unknown, true, Some(reason)),
+        };
         return match view.reading(&proposal.purpose) {
             Reading::Open | Reading::Again => Next::Call(proposal),
-            Reading::Failed(_, reason) => {
-                let reason = format!("it could not be read back: {reason}");
-                settle(view, node, NodeOutcome::Unknown, true, Some(reason))
-            }
+            Reading::Failed(_, reason) => unread(format!("it could not be read back: {reason}")),
             Reading::Value(shown_by, result) => match picked(tool, args, &result) {
-                Err(reason) => settle(view, node, NodeOutcome::Unknown, true, Some(reason)),
+                Err(reason) => unread(reason),
                 // Reading back shows that it never happened: a new attempt, in the open, not a silent retry.
                 Ok(now) if unsure && now == *before && attempt < ATTEMPTS && (!ended(view) || node.step.always) => {
                     Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt: attempt + 1, shown_by })
@@ -338,10 +342,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
             },
         };
     }
-    // An error is the tool's word: it may have acted before it said so, and nothing here can read whether it did.
-    if (unsure || call.outcome == Some(CallOutcome::Error))
-        && let Some(next) = ask_whether_applied(view, node)
-    {
+    if open && let Some(next) = ask_whether_applied(view, node) {
         return next;
     }
     verified(view, node, args, call)
@@ -406,7 +407,7 @@ fn approval(view: &View<'_>, node: &FlowNode, purpose: &Purpose, now: Timestamp)
     Some(Some(ask_or_wait(view.state, About::Call { node: node.id.clone(), call: digest })))
 }
 
-/// For a call of which nothing can tell whether it took effect: what a person says.
+/// For a call of which nothing tells whether it took effect: what a person says.
 fn ask_whether_applied(view: &View<'_>, node: &FlowNode) -> Option<Next> {
     match view.state.applied.get(&node.id) {
         None => Some(ask_or_wait(view.state, About::Unknown { node: node.id.clone() })),

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
     engagement::{
-        About, Call, CallOutcome, CallWanted, Considered, DeviationFound, Purpose, View, before_state, node_args,
-        undo_call,
+        About, Call, CallOutcome, CallWanted, Considered, DeviationFound, Purpose, Reading, View, before_state,
+        node_args, undo_call,
     },
     facts::Facts,
     policy::Catalog,
@@ -341,6 +341,10 @@ impl<'a> Question<'a> {
         sent.text(format!("as {id}, on {}", moment(&call.at)));
         let mut why = Section::new("WHY NOBODY KNOWS");
         why.warn(sentence(&why_unknown(call)));
+        let read_back = Purpose::ReadBack { node: node.id.clone(), attempt: self.view.state.attempt(&node.id) };
+        if let Reading::Failed(_, reason) = self.view.reading(&read_back) {
+            why.text(sentence(&format!("reading it back gave no answer: {reason}")));
+        }
         why.text("It is not sent again by itself, because it may have taken effect.");
         let mut look = Section::new("WHAT TO LOOK AT");
         match self.look(tool, args) {

@@ -74,20 +74,27 @@ fn settled(bench: &Bench, id: &str) {
         if *last != "unknown" {
             continue;
         }
-        // Nothing is unknown in the end: it was read again, called void, or the step was settled by what was read back.
+        // Nothing is unknown in the end: it was read again, called void, or the step was settled by what was read
+        // back or a person saw.
         let again = of("call.allowed").filter(|other| other["purpose"] == call["purpose"]).count() > 1;
         let void = of("call.void").any(|void| void["call"] == call["call"]);
         let by_step = |of_call: &Value| {
             let purpose = call["purpose"].as_object().unwrap().values().next().unwrap();
-            of_call["node"] == purpose["node"]
+            let known = !["unknown", "undo_failed"].iter().any(|not| of_call["outcome"] == *not);
+            known && of_call["node"] == purpose["node"]
         };
-        assert!(again || void || of("step.settled").any(by_step), "{call} is unknown, and nothing settled that");
+        let node = &call["purpose"]["act"]["node"];
+        let said = of("approval.answered").any(|said| said["about"]["unknown"]["node"] == *node);
+        assert!(
+            again || void || said || of("step.settled").any(by_step),
+            "{call} is unknown, and nothing settled that"
+        );
     }
 }
 
 /// Kills a command at every point of it, each time in a workspace as it was before, and has the rest done; at how many
 /// points that was.
-fn at_every_point(start: &Bench, args: &[&str], rest: impl Fn(&Bench, usize)) -> usize {
+fn at_every_point(start: &Bench, args: &[&str], mut rest: impl FnMut(&Bench, usize)) -> usize {
     for point in 1.. {
         let bench = start.copy();
         if !killed_at(&bench, args, point) {
@@ -167,6 +174,111 @@ fn what_comes_before_the_build_may_be_killed_at_any_commit_too() {
         // Before the commit it was not given, after it it was.
         let again = bench.run(&["approve", &id, "--digest", &digest]).code_in(&[0, 2]).code;
         assert_eq!(again, if point == 1 { 0 } else { 2 });
+        settled(bench, &id);
+    });
+}
+
+#[test]
+fn a_build_that_is_killed_where_its_target_cannot_be_read_any_more_asks_a_person_what_happened() {
+    let bench = Bench::impatient();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    // What took effect is checked as it was designed: where that cannot be read either, nobody knows what it came to.
+    unread(&bench, &id, "error:vlan.list", "create/sw01 unknown");
+    unread(&bench, &id, "error:vlan.list,times=1", "create/sw01 done");
+}
+
+/// Kills a build of one step at every point of it, after which reads fail, and says what is there; the step comes to this
+/// where it took effect.
+fn unread(start: &Bench, id: &str, fault: &str, applied: &str) {
+    let mut asked = 0;
+    at_every_point(start, &["run", id], |bench, point| {
+        bench.fault(fault);
+        let mut ran = bench.run(&["run", id, "--json"]);
+        if ran.code == 3 {
+            asked += 1;
+            let shown = bench.run(&["show", id]).code(0).out;
+            assert!(shown.contains("did this call take effect?") && shown.contains("gave no answer"), "{shown}");
+            // Whoever looks at the switch itself sees what the lab has.
+            let there = bench.vlan("120")[0] != Value::Null;
+            let choice = if there { "applied" } else { "not-applied" };
+            bench.run(&["answer", id, choice, "--digest", &bench.question(id)]).code(0);
+            ran = bench.run(&["run", id, "--json"]);
+            let steps = outcomes(&ran.json()["record"]["steps"], "node");
+            assert_eq!(steps, [if there { applied } else { "create/sw01 failed" }], "killed at point {point}");
+        }
+        assert_ne!(ran.code, 3, "killed at point {point}: {}", ran.out);
+        let created = bench.writes().iter().filter(|write| write.starts_with("vlan.create")).count();
+        assert!(created <= 1, "killed at point {point}: {:?}", bench.writes());
+        settled(bench, id);
+    });
+    assert!(asked >= 2, "asked at {asked} points only");
+}
+
+#[test]
+fn a_tool_that_knows_a_call_by_its_id_is_asked_under_it_wherever_it_was_killed() {
+    let bench = Bench::impatient();
+    let id = bench.request(&["--blueprint", "address", "--set", "name=web01"]);
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    let end = |bench: &Bench| {
+        // Which address it is to publish is known only now, and agreed to by a person.
+        bench.yes_to_all(&id);
+        end(bench, &id, 0)
+    };
+    let unharmed = bench.copy();
+    let wanted = end(&unharmed);
+    let points = at_every_point(&bench, &["run", &id], |bench, point| {
+        assert_eq!(end(bench), wanted, "killed at point {point}");
+        settled(bench, &id);
+    });
+    assert!(wanted.writes.len() == 2 && points >= 8, "{points} points, {wanted:?}");
+}
+
+#[test]
+fn what_a_person_says_is_said_once_wherever_the_command_was_killed() {
+    let bench = Bench::impatient();
+    let filing = ["request", "--blueprint", "vlan", "--set", "id=120", "--set", "name=guest", "--set", "switches=sw01"];
+    at_every_point(&bench, &filing, |bench, point| {
+        // Before the commit there is none, and after it there is one that goes on.
+        let list = bench.list();
+        assert_eq!(list.len(), point - 1);
+        for line in list {
+            let id = line["id"].as_str().unwrap();
+            bench.drive(id, 3);
+            settled(bench, id);
+        }
+    });
+    let design = DESIGN.replace("name: guest}\n", "name: guest}\n    on_failure: ask\n");
+    let id = bench.request_written(SPEC, &design);
+    bench.drive(&id, 3);
+    let said = |start: &Bench, args: &[&str]| {
+        let digest = start.question(&id);
+        let args = [args, &["--digest", &digest]].concat();
+        at_every_point(start, &args, |bench, point| {
+            let again = bench.run(&args).code_in(&[0, 2, 6]).code;
+            assert_eq!(again == 2, point > 1, "killed at point {point}");
+            settled(bench, &id);
+        });
+    };
+    said(&bench, &["approve", &id]);
+    bench.approve(&id);
+    bench.drive(&id, 3);
+    bench.fault("error:vlan.create@sw02");
+    bench.approve(&id);
+    bench.drive(&id, 3);
+    said(&bench, &["answer", &id, "stop"]);
+    bench.run(&["answer", &id, "stop", "--digest", &bench.question(&id)]).code_in(&[0, 6]);
+    bench.drive(&id, 6);
+    // What failed is put right by hand, and tried again.
+    bench.heal();
+    let again = ["run", &id, "--retry", "failed"];
+    at_every_point(&bench, &again, |bench, point| {
+        let ran = bench.run(&["run", &id, "--json"]);
+        // It was closed still, where the kill came before the first commit.
+        let ran = if point == 1 { bench.run(&again) } else { ran };
+        assert!([0, 3, 6].contains(&ran.code), "killed at point {point}: {}", ran.err);
         settled(bench, &id);
     });
 }

@@ -455,7 +455,7 @@ fn a_step_whose_needs_cannot_be_done_any_more_is_not_offered_again() {
         .run(&["run", &id, "--retry", "failed"])
         .code(2)
         .says("no step of")
-        .says("allocate: it took effect and could not be taken back")
+        .says("allocate: it was to be taken back, and that failed or could not be seen")
         .says(&format!("countersign request --blueprint address --from {id}"));
 }
 

@@ -348,6 +348,27 @@ fn an_error_where_nothing_can_be_read_back_is_asked_about() {
 }
 
 #[test]
+fn an_effect_that_is_neither_known_nor_read_is_asked_about_and_never_taken_for_anything() {
+    let asks = |next: &Next| matches!(next, Next::Wait(About::Unknown { .. }));
+    let step = format!("{CREATE}, on_failure: undo_all");
+    let unknown = [Fault::Error, Fault::ErrorButDone, Fault::Lost, Fault::LostButDone];
+    let unread: [&[Fault]; 3] = [&[Fault::Error], &[Fault::Lost; 3], &[Fault::Lie]];
+    for (fault, unread) in unknown.into_iter().flat_map(|fault| unread.map(|unread| (fault, unread))) {
+        let run = || {
+            let run = Run::new(&[&step]).fault("step create/sw01", std::slice::from_ref(&fault));
+            run.fault("read back create/sw01", unread).run_to(asks)
+        };
+        let about = "the unknown outcome of step create/sw01";
+        let yes = run().answering(about, Answer::Applied(true)).finished();
+        assert_eq!(yes.nodes(), ["create/sw01 Done", "create/sw02 Done"], "{fault:?} {unread:?}");
+        assert_eq!(yes.reason("create/sw01"), "a person looked: it took effect");
+        let no = run().answering(about, Answer::Applied(false)).finished();
+        assert_eq!(no.nodes(), ["create/sw01 Failed", "create/sw02 NotRun"], "{fault:?} {unread:?}");
+        assert_eq!(no.reason("create/sw01"), "a person looked: it did not take effect");
+    }
+}
+
+#[test]
 fn a_read_that_is_never_answered_is_made_again_a_few_times() {
     use Fault::*;
     let look = "id: look, tool: job.status, with: {switch: sw01}";

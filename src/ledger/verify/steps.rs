@@ -331,7 +331,9 @@ fn unseen(
     let acted = state.served.get(&call.purpose)?;
     let after = |purpose: Purpose| answered(purpose).filter(|(id, _)| *id > acted);
     let readable = answered(Purpose::Recheck { node: node.clone(), attempt }).is_some();
-    if readable && after(Purpose::ReadBack { node: node.clone(), attempt }).is_none() {
+    // Where that could not be read, a person looked.
+    let looked = state.applied.get(node) == Some(&true);
+    if readable && !looked && after(Purpose::ReadBack { node: node.clone(), attempt }).is_none() {
         return Some("done, and its state was not read back after its call");
     }
     let verify = of_flow?.step.verify.as_ref().filter(|_| call.outcome == Some(CallOutcome::Ok))?;
