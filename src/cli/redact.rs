@@ -38,7 +38,7 @@ pub struct Redact {
     /// Destroy what is shown without asking.
     #[arg(long)]
     pub yes: bool,
-    /// Sign it with this SSH key; needed where answers need one.
+    /// Sign it with this SSH key; needed where answers needed one, or were signed.
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
 }
@@ -121,7 +121,7 @@ fn may(
         return Ok(());
     }
     redaction(state, calls, &BTreeSet::new(), by).map_err(refused)?;
-    if state.signed && !key { Err(refused(Refusal::NeedsSignature)) } else { Ok(()) }
+    if state.has_signatures() && !key { Err(refused(Refusal::NeedsSignature)) } else { Ok(()) }
 }
 
 fn call(word: &str) -> Result<CallId, CliError> {

@@ -318,6 +318,12 @@ impl State {
         self.agreement(call, now).is_some_and(|(.., answered)| answered.signature.is_some())
     }
 
+    /// Whether an answer had to be signed, or was: what is destroyed after it is signed too, or who checks the one could not
+    /// check the other.
+    pub fn has_signatures(&self) -> bool {
+        self.signed || self.answers.iter().any(|(.., answered)| answered.signature.is_some())
+    }
+
     /// The approval request whose yes a call rests on.
     pub fn agreed_on(&self, call: &Digest, now: Timestamp) -> Option<Digest> {
         self.agreement(call, now).map(|(.., answered)| answered.request)

@@ -28,7 +28,8 @@ pub struct People {
     /// The environments in which nobody approves what they asked for or wrote.
     #[serde(default = "production")]
     pub separation_of_duties: BTreeSet<String>,
-    /// The environments in which a yes needs the approver's signature; those of `separation_of_duties` are too.
+    /// The environments in which a yes needs the approver's signature beside `production`, where it always does; those of
+    /// `separation_of_duties` are too.
     #[serde(default = "production")]
     pub signed_environments: BTreeSet<String>,
 }
@@ -187,10 +188,10 @@ impl People {
         }
     }
 
-    /// Whether a yes about this environment needs a signature.
+    /// Whether a yes about this environment needs a signature. In production a name is never enough, whatever the file says.
     pub fn signs_in(&self, environment: &str) -> bool {
-        self.signed_environments.iter().any(|named| named.eq_ignore_ascii_case(environment))
-            || self.apart_in(environment)
+        let named = |named: &str| named.eq_ignore_ascii_case(environment);
+        named("production") || self.signed_environments.iter().any(|one| named(one)) || self.apart_in(environment)
     }
 
     /// Whether nobody approves their own work in this environment. `Production` is `production` here: a rule must not be
@@ -236,5 +237,15 @@ mod tests {
             let people: People = from_yaml("people.yaml", &text).unwrap();
             assert_eq!(people.contradicts(&people.examples[0]).as_deref(), instead, "{example}");
         }
+    }
+    #[test]
+    fn in_production_a_name_is_never_enough_whatever_the_file_says() {
+        let people =
+            |lists: &str| from_yaml::<People>("people.yaml", &format!("kind: people\npeople: []\n{lists}")).unwrap();
+        let none = people("signed_environments: []\nseparation_of_duties: []");
+        assert!(none.signs_in("production") && none.signs_in("Production") && !none.apart_in("production"));
+        assert!(!none.signs_in("lab"));
+        let lab = people("signed_environments: [Lab]\nseparation_of_duties: [staging]");
+        assert!(["lab", "production", "staging"].iter().all(|environment| lab.signs_in(environment)));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{CallId, Digest, digest_of},
-    engagement::{Actor, Command, RedactionScope, Redacts, redaction, shows, telling},
+    engagement::{Actor, Command, RedactionScope, Redacts, Refusal, redaction, shows, telling},
     facts::{Identity, IdentityMeans},
     ledger::{Bundle, Journal, JournalError, Told},
 };
@@ -99,6 +99,9 @@ pub async fn redact(
         let by = Redacts { roles, needs: people.redact, people: digest, reason };
         // Whoever may not is told so before a key is asked for.
         let redacted = redaction(journal.state(), &planned.calls, &planned.answers, by.clone())?;
+        if signer.is_none() && journal.state().has_signatures() {
+            return Err(Refusal::NeedsSignature.into());
+        }
         // An event is never earlier than the one before it.
         let now = journal.now();
         let (mut documents, mut signed) = (vec![file], None);

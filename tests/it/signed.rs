@@ -1,6 +1,7 @@
 //! Signed approvals: where a name is not enough, what a key opens and what it does not, and that OpenSSH agrees.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     path::Path,
     process::{Command, Output, Stdio},
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     bench::{Bench, command, finish, run_in},
     terminal::typed,
+    written::{DESIGN, SPEC},
 };
 
 /// A request in production by rita, which bea may approve, at gate 1.
@@ -303,4 +305,51 @@ fn a_call_that_was_approved_with_a_key_that_nobody_names_any_more_does_not_run()
     bench.write("policies/allowed_signers", &signers.replace("\nbea ", "\nbea valid-before=\"29990101Z\" "));
     bench.drive(&id, 0);
     assert_eq!(bench.writes().len(), 2);
+}
+
+#[test]
+fn each_kind_of_answer_is_signed_for_itself_alone_and_openssh_agrees() {
+    let bench = Bench::new();
+    let key = bench.key_of("ada");
+    // Two gates, a call whose address is known only when it is allocated, and a redaction.
+    let id = bench.request(&["--blueprint", "address", "--set", "name=web01"]);
+    bench.yes_to_all(&id);
+    bench.run(&["redact", &id, "c2", "--reason", "asked for", "--yes", "--key", &key]).code(0);
+    // A VLAN that was not there at gate 2, and a step that fails for it.
+    let design = DESIGN.replace("name: guest}\n", "name: guest}\n    on_failure: ask\n");
+    let other = bench.request_written(SPEC, &design);
+    bench.to_gate2(&other);
+    bench.approve(&other);
+    bench.tamper(|network| network["switches"]["sw01"]["vlans"]["120"] = json!("theirs"));
+    assert!(bench.drive(&other, 3)["status"]["about"]["deviation"].is_object());
+    bench.approve(&other);
+    bench.fault("error:vlan.create@sw01");
+    assert!(bench.drive(&other, 3)["status"]["about"]["failure"].is_object());
+    bench.run(&["answer", &other, "stop", "--digest", &bench.question(&other), "--key", &key]).code_in(&[0, 6]);
+    let mut seen = BTreeSet::new();
+    for id in [&id, &other] {
+        let folder = bench.outside(id);
+        bench.run(&["export", id, folder.to_str().unwrap()]).code(0);
+        let answered = bench.events(id, "approval.answered");
+        for event in answered.into_iter().chain(bench.events(id, "call.redacted")) {
+            let about = &event["body"]["about"];
+            let own = match about.as_str().or_else(|| about.as_object()?.keys().next().map(String::as_str)) {
+                None => "countersign-redact",
+                Some("gate1" | "gate2") => "countersign-gate",
+                Some("call") => "countersign-call",
+                Some("deviation") => "countersign-deviation",
+                Some("failure" | "unknown") => "countersign-answer",
+                Some(other) => panic!("{other}"),
+            };
+            let seq = event["seq"].as_u64().unwrap();
+            let message = std::fs::read(folder.join(format!("signatures/{seq}.json"))).unwrap();
+            for namespace in ["gate", "call", "deviation", "answer", "trust", "redact"] {
+                let namespace = format!("countersign-{namespace}");
+                assert_eq!(is_good(&folder, seq, "ada", &namespace, &message), namespace == own, "{event}");
+            }
+            seen.insert(own);
+        }
+    }
+    let all = ["answer", "call", "deviation", "gate", "redact"].map(|name| format!("countersign-{name}"));
+    assert!(seen.into_iter().eq(all.iter().map(String::as_str)));
 }
