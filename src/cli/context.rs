@@ -59,6 +59,12 @@ impl Context {
             None => current_dir()?,
         };
         let workspace = Workspace::open(&from, program()?).await?;
+        if !workspace.store().is_scrubbed().await? {
+            aside_sentence(
+                "note: what was redacted is destroyed, and the ledger's file may still have its bytes: a process was ended \
+                 before it had written the file anew, and others use it now. The next command that has it for itself does it.",
+            );
+        }
         Ok(Self { workspace: Arc::new(workspace), name: global.name.clone() })
     }
 

@@ -155,7 +155,9 @@ async fn what_is_destroyed_is_gone_and_nothing_else(store: &dyn Store) {
     store.append(append).await.unwrap();
     assert_eq!(store.blob(gone).await.unwrap(), None);
     assert!(store.blob(stays).await.unwrap().is_some());
+    assert!(!store.is_scrubbed().await.unwrap());
     assert!(store.scrub().await.unwrap());
+    assert!(store.is_scrubbed().await.unwrap());
     assert_eq!(store.blob(gone).await.unwrap(), None);
     assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes());
 }

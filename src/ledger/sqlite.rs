@@ -249,6 +249,10 @@ impl Store for SqliteStore {
         })
     }
 
+    fn is_scrubbed(&self) -> Pending<'_, bool> {
+        Box::pin(async { self.readers.with(scrub::is_scrubbed) })
+    }
+
     fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
@@ -369,6 +373,7 @@ fn ready(path: &Path) -> Result<Connection, LedgerError> {
     let mut connection = connect(path).map_err(|error| schema::opening(path, failed("be opened")(error)))?;
     schema::bring_up_to_date(&mut connection, path).map_err(|error| schema::damaged(path, error))?;
     lists::make_again(&mut connection)?;
+    scrub::finish(&connection, path)?;
     Ok(connection)
 }
 

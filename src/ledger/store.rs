@@ -116,6 +116,9 @@ pub trait Store: Send + Sync {
     /// [`LedgerError::Full`] where there is no room for it, [`LedgerError::Busy`] while another process writes.
     fn scrub(&self) -> Pending<'_, bool>;
 
+    /// Whether that was done to its end since documents were destroyed last, whoever destroyed them and however they ended.
+    fn is_scrubbed(&self) -> Pending<'_, bool>;
+
     /// How many transactions [`Store::append`] of this handle has written. Appends that arrive together share one.
     fn commits(&self) -> u64;
 

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::{bench::Bench, crash::killed_at};
 
 /// In the answer of a tool, and in arguments that were proposed by hand.
 const GIVEN: &str = "canary-given-2187";
@@ -208,4 +208,27 @@ fn signed_redaction(bench: &Bench) {
     let said = std::process::Command::new("python3").arg(script).arg(name).output().unwrap();
     assert!(said.status.success(), "{said:?}");
     assert!(String::from_utf8_lossy(&said.stdout).contains(" 3 signatures"), "{said:?}");
+}
+
+#[test]
+fn where_the_process_that_redacts_is_killed_the_next_one_leaves_no_byte_of_it() {
+    let (bench, id) = told();
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    let there = rows(&bench);
+    let every = calls(&bench, &id);
+    let mut args = vec!["redact", id.as_str(), "--reason", "asked for", "--yes"];
+    args.extend(every.iter().map(String::as_str));
+    // Its event is durable, and the file is not written anew.
+    assert!(killed_at(&bench, &args, 2));
+    let held = |row: &Vec<u8>| {
+        let mut found = Vec::new();
+        files(&bench.root.join(".countersign"), &mut found);
+        found.iter().any(|path| std::fs::read(path).unwrap().windows(row.len()).any(|bytes| bytes == row.as_slice()))
+    };
+    let before = there.iter().filter(|row| held(row)).count();
+    bench.run(&["verify", &id]).code(0).shows("redacted at event ");
+    let gone: Vec<_> = there.difference(&rows(&bench)).cloned().collect();
+    assert!(before > there.len() - 3 && gone.len() >= every.len(), "{before} of {}, {} gone of {}", there.len(), gone.len(), every.len());
+    assert_eq!(gone.iter().filter(|row| held(row)).count(), 0);
 }

@@ -57,6 +57,7 @@ PRAGMA user_version = 2;
     packed::STEP,
     LISTS,
     snapshots::STEP,
+    scrub::OUTSTANDING,
 ];
 
 /// The step that lets a commit which changes nothing that lists are found by touch no index, and finds who is changing
@@ -170,9 +171,10 @@ fn has_its_tables(connection: &Connection) -> Result<(), LedgerError> {
     let tables = pragma(
         connection,
         "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
-         ('events', 'blobs', 'summaries', 'ledger', 'log_leaves', 'log_nodes', 'checkpoints', 'destroyed', 'snapshots')",
+         ('events', 'blobs', 'summaries', 'ledger', 'log_leaves', 'log_nodes', 'checkpoints', 'destroyed', 'snapshots', \
+         'unscrubbed')",
     );
-    if tables? != 9 {
+    if tables? != 10 {
         return Err(LedgerError::corrupt("the database file", "a table is missing"));
     }
     Ok(())

@@ -120,10 +120,10 @@ async fn a_file_of_a_newer_version_is_refused() {
     let (_dir, path) = place();
     filled(&path).await;
     let connection = raw(&path);
-    connection.execute_batch("PRAGMA user_version = 8").unwrap();
+    connection.execute_batch("PRAGMA user_version = 9").unwrap();
     connection.close().unwrap();
     let refused = SqliteStore::open(&path).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Newer { found: 8, known: 7 }), "{refused}");
+    assert!(matches!(refused, LedgerError::Newer { found: 9, known: 8 }), "{refused}");
     assert!(refused.to_string().starts_with("this workspace was written by a newer countersign"), "{refused}");
 }
 
@@ -184,6 +184,14 @@ async fn a_destroyed_document_is_in_no_byte_of_any_file() {
     append.destroyed.clone_from(&documents);
     store.append(append).await.unwrap();
     assert!(holds() > 0, "the write-ahead log has it still");
+    // Whoever destroyed it ended there. While somebody reads, the next one cannot do it either.
+    let reading = raw(&path);
+    reading.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
+    assert!(!SqliteStore::open(&path).await.unwrap().is_scrubbed().await.unwrap());
+    reading.execute_batch("COMMIT").unwrap();
+    let next = SqliteStore::open(&path).await.unwrap();
+    assert_eq!((next.is_scrubbed().await.unwrap(), holds()), (true, 0));
+    next.close().await;
     assert!(store.scrub().await.unwrap());
     assert_eq!(holds(), 0);
     // Nothing else can be deleted, and what is destroyed is not forgotten.
@@ -198,7 +206,7 @@ async fn a_destroyed_document_is_in_no_byte_of_any_file() {
 }
 
 const NO_LOG: &str = "DROP TRIGGER blobs_last; DROP TABLE destroyed; DROP TABLE log_leaves; DROP TABLE log_nodes; \
-    DROP TABLE checkpoints; DROP TABLE snapshots; CREATE TRIGGER blobs_last BEFORE DELETE ON blobs \
+    DROP TABLE checkpoints; DROP TABLE snapshots; DROP TABLE unscrubbed; CREATE TRIGGER blobs_last BEFORE DELETE ON blobs \
     BEGIN SELECT RAISE(ABORT, 'documents are append-only'); END";
 
 #[tokio::test]

@@ -148,8 +148,8 @@ async fn what_would_have_to_be_written_first_is_refused() {
     let connection = connect(&path).unwrap();
     connection.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 5").unwrap();
     let refused = frozen(&path).unwrap_err();
-    assert!(matches!(refused, LedgerError::Older { found: 5, known: 7 }), "{refused}");
-    connection.execute_batch("PRAGMA user_version = 7; PRAGMA cache_size = 1; BEGIN").unwrap();
+    assert!(matches!(refused, LedgerError::Older { found: 5, known: 8 }), "{refused}");
+    connection.execute_batch("PRAGMA user_version = 8; PRAGMA cache_size = 1; BEGIN").unwrap();
     connection.execute_batch("CREATE TABLE more (x); INSERT INTO more VALUES (zeroblob(9000000))").unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let cut_off = elsewhere.path().join("ledger.db");
