@@ -146,6 +146,9 @@ impl<'a> Driver<'a> {
         } else if matches!(of_ledger, Some(LedgerError::Busy | LedgerError::Full)) && journal.holds_an_outcome() {
             self.write_down(journal, watch).await?;
             stepped = Ok(None);
+        } else if journal.state().head != head && stepped.as_ref().is_err_and(DriverError::is_missing) {
+            // Others wrote first, and what this one had filed in the same step was left out.
+            stepped = Ok(None);
         }
         if !matches!(stepped, Ok(None)) {
             self.write_down(journal, watch).await?;

@@ -69,6 +69,11 @@ impl From<JournalError> for DriverError {
 }
 
 impl DriverError {
+    /// Whether what it was worked out from is not there: that may be so because others wrote meanwhile.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Next(NextError::Missing(_)) | Self::Gate(GateError::Missing(_)))
+    }
+
     /// What the ledger said, where that is why.
     pub(super) fn of_ledger(&self) -> Option<&LedgerError> {
         match self {
