@@ -53,7 +53,10 @@ mod yes;
 use std::process::ExitCode;
 
 use clap::Parser;
-use nix::sys::signal::SigSet;
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    signal::{SigSet, Signal},
+};
 
 pub use args::{Cli, Command};
 pub use output::{CliError, Code};
@@ -61,14 +64,38 @@ pub use output::{CliError, Code};
 /// Runs the program with this process's arguments.
 pub fn main() -> ExitCode {
     // A program inherits the signals that whoever started it had blocked. Ctrl-C has to arrive, here and in what this
-    // starts; it is unblocked before there is a second thread.
-    if let Err(errno) = SigSet::empty().thread_set_mask() {
+    // starts; it is unblocked before there is a second thread. A file that may not grow is an error and no signal.
+    let mut blocked = SigSet::empty();
+    blocked.add(Signal::SIGXFSZ);
+    if let Err(errno) = blocked.thread_set_mask() {
         output::aside(format!("signals that were blocked stay so: {errno}"));
     }
-    with_arguments()
+    if let Err(error) = room_for_files() {
+        output::complain(&error, false);
+        return error.code.exit();
+    }
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime.block_on(with_arguments()),
+        Err(error) => {
+            output::complain(&CliError::failed(format!("this process cannot do its work here: {error}")), false);
+            Code::Failed.exit()
+        }
+    }
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+/// How many files a process needs to be allowed to open; with fewer each part of it fails in its own way.
+const FILES: u64 = 64;
+
+/// Raises the limit of open files to that, as far as it may be raised.
+fn room_for_files() -> Result<(), CliError> {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    if soft >= FILES || setrlimit(Resource::RLIMIT_NOFILE, FILES.min(hard), hard).is_ok() && hard >= FILES {
+        return Ok(());
+    }
+    let why = format!("this process may open {hard} files, and needs {FILES}");
+    Err(CliError::failed(format!("{why}; raise its limit (`ulimit -n`) and run it again")))
+}
+
 async fn with_arguments() -> ExitCode {
     // What the caller left open in this process is not handed on to what it starts.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);

@@ -227,7 +227,8 @@ coded!(DriverError, error => match &error {
 /// Why something that was to be said is not written anywhere.
 static UNSAID: OnceLock<String> = OnceLock::new();
 
-/// Prints one line of the answer. A reader who stops reading is no error; a full disk is one, see [`unsaid`].
+/// Prints one line of the answer. A reader who stops reading is no error; a full disk is one, see [`unsaid`], and the answer
+/// goes to standard error then.
 pub fn say(text: impl AsRef<str>) {
     print(&typed(text.as_ref(), called()));
 }
@@ -235,7 +236,10 @@ pub fn say(text: impl AsRef<str>) {
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(UNSAID.set(error.to_string())),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            drop(UNSAID.set(error.to_string()));
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
         _ => {}
     }
 }
@@ -243,7 +247,8 @@ fn print(text: &str) {
 /// Why not all of the answer could be written, where that is so.
 pub fn unsaid() -> Option<CliError> {
     let error = UNSAID.get()?;
-    Some(CliError::failed(format!("the answer could not be written to standard output: {error}")))
+    let why = format!("the answer could not be written to standard output ({error}), so it stands above");
+    Some(CliError::failed(format!("{why}; what was done is done, and is not to be done again for this")))
 }
 
 /// Prints one line beside the answer.

@@ -229,6 +229,12 @@ fn where_the_process_that_redacts_is_killed_the_next_one_leaves_no_byte_of_it() 
     let before = there.iter().filter(|row| held(row)).count();
     bench.run(&["verify", &id]).code(0).shows("redacted at event ");
     let gone: Vec<_> = there.difference(&rows(&bench)).cloned().collect();
-    assert!(before > there.len() - 3 && gone.len() >= every.len(), "{before} of {}, {} gone of {}", there.len(), gone.len(), every.len());
+    assert!(
+        before > there.len() - 3 && gone.len() >= every.len(),
+        "{before} of {}, {} gone of {}",
+        there.len(),
+        gone.len(),
+        every.len()
+    );
     assert_eq!(gone.iter().filter(|row| held(row)).count(), 0);
 }

@@ -410,6 +410,35 @@ fn an_answer_that_cannot_be_written_is_an_error() {
     assert_eq!(done.status.code(), Some(1));
     let said = String::from_utf8(done.stderr).unwrap();
     assert!(said.contains("the answer could not be written to standard output"), "{said}");
+    // What it did is done, and is said where it can be.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let one = ["request", "--blueprint", "vlan", "--set", "id=120", "--set", "name=guest", "--set", "switches=sw01"];
+    let done = command(&bench.root).args(one).stdout(full).output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    let [line] = &bench.list()[..] else { panic!("filed more than once") };
+    assert!(said.contains(line["id"].as_str().unwrap()) && said.contains("what was done is done"), "{said}");
+}
+
+#[test]
+fn a_limit_of_the_process_is_named_and_is_no_panic() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    let within = |limit: &str, args: &[&str]| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]).arg(crate::bench::program()).args(args);
+        shell.current_dir(&bench.root).env_remove("RUST_BACKTRACE");
+        let answer = crate::bench::finish(shell);
+        assert!(!answer.err.contains("panicked"), "{limit}: {}", answer.err);
+        answer
+    };
+    for files in [4, 6, 8, 12, 20, 63] {
+        within(&format!("-n {files}"), &["show", &id]).code(1).says(&format!("may open {files} files, and needs 64"));
+        within(&format!("-S -n {files}"), &["show", &id]).code(0);
+    }
+    // A file that may not grow is an error, as a full disk is, and the command says so itself.
+    let copy = bench.outside("copy.db");
+    within("-f 8", &["backup", copy.to_str().unwrap()]).code(1).says("error: ");
+    assert!(!copy.exists());
 }
 
 #[test]

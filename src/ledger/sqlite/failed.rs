@@ -1,5 +1,7 @@
 //! What SQLite's errors mean.
 
+use nix::errno::Errno;
+
 use super::super::error::LedgerError;
 
 /// What a database error means for whoever asked. The primary result codes are those of <https://sqlite.org/rescode.html>.
@@ -12,6 +14,12 @@ pub(super) fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> LedgerE
                 _ if code.extended_code == 4874 => LedgerError::Full,
                 // SQLITE_BUSY, SQLITE_LOCKED
                 5 | 6 => LedgerError::Busy,
+                // SQLITE_CANTOPEN
+                14 if no_more_files() => {
+                    let reason = "too many files are open in this process; raise its limit (`ulimit -n`)";
+                    let source = rusqlite::Error::SqliteFailure(*code, Some(reason.into()));
+                    LedgerError::Store { doing, source }
+                }
                 // SQLITE_FULL
                 13 => LedgerError::Full,
                 // SQLITE_READONLY; and SQLITE_CANTOPEN, since the file is there: what SQLite keeps beside it cannot be made.
@@ -31,4 +39,11 @@ pub(super) fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> LedgerE
             _ => LedgerError::Store { doing, source: error },
         }
     }
+}
+
+/// Whether this process, or this machine, has as many files open as it may; SQLite does not say so.
+fn no_more_files() -> bool {
+    let opened = std::fs::File::open("/");
+    let errno = opened.err().and_then(|error| error.raw_os_error()).map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
 }
