@@ -10,7 +10,7 @@ mod program;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -205,7 +205,11 @@ async fn to_file(log: Log<'_>, path: &Path) -> Result<Strange, Unpublished> {
 async fn to_git(log: Log<'_>, folder: &Path, push: bool) -> Result<Strange, Unpublished> {
     let ledger = log.0.ledger().await.map_err(|error| error.to_string())?;
     let name = format!("checkpoints/{ledger}");
-    fs::create_dir_all(folder.join("checkpoints")).map_err(|error| error.to_string())?;
+    // The folder itself is not made: one that is not there may be a disk that is not mounted.
+    match fs::create_dir(folder.join("checkpoints")) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.to_string().into()),
+        _ => {}
+    }
     let strange = to_file(log, &folder.join(&name)).await?;
     // Before the first answer there is nothing to commit.
     if !folder.join(&name).exists() {

@@ -88,6 +88,22 @@ fn what_a_repository_ignores_and_what_git_was_started_in_keep_no_checkpoint_back
 }
 
 #[test]
+fn a_repository_that_is_not_there_is_not_made_and_is_published_to_when_it_is() {
+    let bench = Bench::new();
+    let own = bench.outside("own");
+    witness(&bench, "git = \"../own\"\n");
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.run(&["reject", &id, "--reason", "not now"]).code(0).says("there is no folder ");
+    bench.run(&["log", "checkpoint"]).code(0);
+    assert!(!own.exists(), "a disk that is not mounted was written to");
+    repository(&own);
+    bench.run(&["cancel", &id, "--reason", "not now"]).code(0);
+    bench.run(&["run", &id]).code(1);
+    assert_eq!(git_in(&own, &["ls-files"]).lines().count(), 1);
+}
+
+#[test]
 fn what_was_not_pushed_is_pushed_when_it_can_be() {
     let bench = Bench::new();
     let (own, remote, away) = (bench.outside("own"), bench.outside("remote"), bench.outside("away"));
