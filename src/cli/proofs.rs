@@ -74,6 +74,9 @@ pub async fn run(global: &Global, command: LogCommand) -> Result<Code, CliError>
 async fn checkpoint(global: &Global, context: &Context) -> Result<Code, CliError> {
     let store = context.workspace.store().as_ref();
     note_rolled_back(context).await;
+    if let Some(wrong) = context.workspace.sign_log().await? {
+        aside_sentence(format!("note: {}", plain(&wrong)));
+    }
     let Some((Checkpoint { origin, size, root }, note)) = last_checkpoint(store).await? else {
         return Err(none_yet());
     };

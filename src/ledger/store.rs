@@ -34,7 +34,7 @@ pub struct Append {
     pub destroyed: Vec<Digest>,
     /// What lists show from now on; the ledger's own trust chain is in no list.
     pub summary: Option<Summary>,
-    /// Whether the log over all engagements has the last of these events as a leaf; then it is signed anew.
+    /// Whether the log over all engagements has the last of these events as a leaf, if there are any, and is signed anew.
     pub logged: bool,
     /// What the chain folds into after these events, where it is kept: a cache, see [`Store::snapshot`].
     pub snapshot: Option<Vec<u8>>,
@@ -214,6 +214,20 @@ pub(super) fn spelled(prefix: &str) -> String {
 }
 
 impl Append {
+    /// Nothing to write but a checkpoint of the log as it is, where its last one covers less and there is a key to sign with.
+    pub fn signing() -> Self {
+        Self {
+            engagement: EngagementId::trust(),
+            expected_seq: 0,
+            events: Vec::new(),
+            blobs: Vec::new(),
+            destroyed: Vec::new(),
+            summary: None,
+            logged: true,
+            snapshot: None,
+        }
+    }
+
     /// What the log has of it, if anything.
     pub(super) fn leaf(&self) -> Option<Leaf> {
         let last = self.events.last().filter(|_| self.logged)?;

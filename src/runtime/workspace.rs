@@ -20,7 +20,9 @@ use crate::{
     artifact::{Digest, EngagementId, LedgerId, YamlError, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
-    ledger::{Around, Journal, KeyError, KeyHistory, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint},
+    ledger::{
+        Append, Around, Journal, KeyError, KeyHistory, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint,
+    },
     model::Models,
     policy::{Catalog, Policies},
     tool::{Kept, Manifest, Pins, SERVERS},
@@ -253,7 +255,7 @@ impl Workspace {
     /// Publishes the checkpoints that were not yet; the answer is what went wrong, in words, and why the log is signed
     /// no more if its keys do not go with it.
     pub async fn publish(&self) -> Vec<String> {
-        let mut wrong: Vec<String> = self.unsigned().await.ok().flatten().into_iter().collect();
+        let mut wrong: Vec<String> = self.sign_log().await.ok().flatten().into_iter().collect();
         if self.witness.is_none() {
             return wrong;
         }
@@ -270,9 +272,13 @@ impl Workspace {
         keys.history().ok()
     }
 
-    /// Why nobody can sign the leaves of the log that are under no checkpoint, if there are any. That this user may not
-    /// read the key is none: others may.
-    async fn unsigned(&self) -> Result<Option<String>, WorkspaceError> {
+    /// Signs the leaves of the log that are under no checkpoint, as who wrote them could not read the key; why nobody can, if
+    /// nobody can. That this user may not read the key is no such reason: others may.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkspaceError::Ledger`].
+    pub async fn sign_log(&self) -> Result<Option<String>, WorkspaceError> {
         let last = last_checkpoint(self.store.as_ref()).await?;
         let (covered, note) = last.map_or((0, None), |(checkpoint, note)| (checkpoint.size, Some(note)));
         let leaves = self.store.log_size().await?;
@@ -281,6 +287,11 @@ impl Workspace {
         }
         let keys = self.keys().await?;
         let signs = keys.fit(note.as_ref()).and_then(|()| keys.signer().map(drop));
+        // One that was rolled back is not signed as if it were all there was.
+        if signs.is_ok() && self.store.writable().is_ok() && self.not_rolled_back().await.is_ok() {
+            self.store.append(Append::signing()).await?;
+            return Ok(None);
+        }
         let kind = |error: &KeyError| match error {
             KeyError::Io { source, .. } => Some(source.kind()),
             _ => None,

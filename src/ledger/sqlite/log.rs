@@ -73,8 +73,9 @@ pub(super) fn write<'a>(
     appends: impl Iterator<Item = &'a Append>,
     signer: &mut Signer,
 ) -> Result<Option<u64>, LedgerError> {
-    let leaves: Vec<Leaf> = appends.filter_map(Append::leaf).collect();
-    if leaves.is_empty() {
+    let mut signs = false;
+    let leaves: Vec<Leaf> = appends.inspect(|append| signs |= append.logged).filter_map(Append::leaf).collect();
+    if !signs {
         return Ok(None);
     }
     let statement = "SELECT coalesce(max(position) + 1, 0), (SELECT id FROM ledger) FROM log_leaves";
@@ -84,8 +85,12 @@ pub(super) fn write<'a>(
     let ledger: LedgerId = ledger.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))?;
     let last = last_checkpoint(connection)?;
     let nodes = read_nodes(connection, &merkle::needed_for_root(size))?;
-    if let Some(last) = last.as_deref().and_then(read) {
-        bears_out(connection, (size, &nodes), &last)?;
+    let known = last.as_deref().and_then(read);
+    if let Some(last) = &known {
+        bears_out(connection, (size, &nodes), last)?;
+    }
+    if leaves.is_empty() && size == known.map_or(0, |last| last.size) {
+        return Ok(None);
     }
     let grown = grow(size, nodes, leaves)?;
     let note = match signer.key(&ledger, last.as_deref()) {
