@@ -1,4 +1,5 @@
-//! What every backend must do, as one suite. A backend runs [`conformance`] on an empty store of its own.
+//! What every backend must do, as one suite. A backend runs [`conformance`] on an empty database of its own, once with a
+//! folder of keys and once without one.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,7 +7,9 @@ use serde_json::json;
 
 use super::{
     error::LedgerError,
-    store::{Append, Filter, Store, Which},
+    keys::KeyHistory,
+    log::{check_log, consistency, last_checkpoint, log_root},
+    store::{Append, Filter, Pending, Store, Which},
     summary::Status,
     testing::{Story, id, person},
 };
@@ -15,11 +18,21 @@ use crate::{
     engagement::Body,
 };
 
-/// Runs the suite on an empty store.
-pub(super) async fn conformance(store: Arc<dyn Store>) {
+/// A database of a backend.
+pub(super) trait Database: Send + Sync {
+    /// Another handle to it, as another process has one.
+    fn open(&self) -> Pending<'_, Arc<dyn Store>>;
+
+    /// The keys that sign its log, where there are any.
+    fn keys(&self) -> Pending<'_, Option<KeyHistory>>;
+}
+
+/// Runs the suite on an empty database.
+pub(super) async fn conformance(database: &dyn Database) {
+    let store = database.open().await.unwrap();
     what_was_appended_is_read_back_byte_for_byte(&*store).await;
     an_append_behind_or_ahead_of_the_chain_is_a_conflict(&*store).await;
-    of_two_who_race_one_wins(&store).await;
+    of_two_who_race_one_wins(database).await;
     engagements_that_are_written_at_once_do_not_mind_each_other(&store).await;
     a_failing_append_leaves_nothing(&*store).await;
     documents_are_stored_once_and_found_by_digest(&*store).await;
@@ -28,7 +41,9 @@ pub(super) async fn conformance(store: Arc<dyn Store>) {
     what_others_are_changing_is_known_until_they_are_closed(&*store).await;
     ids_are_found_by_how_they_begin(&*store).await;
     a_snapshot_is_the_last_of_its_own_engagement_or_none(&*store).await;
-    assert_eq!(store.ledger().await.unwrap(), store.ledger().await.unwrap());
+    what_was_answered_is_there_for_whoever_opens_it(database).await;
+    the_log_grows_by_what_is_logged_and_each_time_it_is_signed(database).await;
+    assert_eq!(store.ledger().await.unwrap(), database.open().await.unwrap().ledger().await.unwrap());
 }
 
 async fn what_was_appended_is_read_back_byte_for_byte(store: &dyn Store) {
@@ -59,12 +74,14 @@ async fn an_append_behind_or_ahead_of_the_chain_is_a_conflict(store: &dyn Store)
     store.append(story.append(5, 6)).await.unwrap();
 }
 
-async fn of_two_who_race_one_wins(store: &Arc<dyn Store>) {
+async fn of_two_who_race_one_wins(database: &dyn Database) {
     let story = Story::whole("ccccc");
+    // Two in one process, and two in another.
+    let stores = [database.open().await.unwrap(), database.open().await.unwrap()];
     for seq in 0..20 {
         let tasks: Vec<_> = (0..4)
-            .map(|_| {
-                let (store, append) = (Arc::clone(store), story.append(seq, seq + 1));
+            .map(|n| {
+                let (store, append) = (Arc::clone(&stores[n % 2]), story.append(seq, seq + 1));
                 tokio::spawn(async move { store.append(append).await })
             })
             .collect();
@@ -77,7 +94,9 @@ async fn of_two_who_race_one_wins(store: &Arc<dyn Store>) {
         }
         assert_eq!(won, 1, "event {}", seq + 1);
     }
-    assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes());
+    for store in stores {
+        assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes());
+    }
 }
 
 async fn engagements_that_are_written_at_once_do_not_mind_each_other(store: &Arc<dyn Store>) {
@@ -259,4 +278,80 @@ async fn a_snapshot_is_the_last_of_its_own_engagement_or_none(store: &dyn Store)
     let kept = store.snapshot(&other.id).await.unwrap();
     assert!(kept.as_deref().is_none_or(|kept| kept == b"of another"), "{kept:?}");
     assert_eq!(store.snapshot(&id("sssst")).await.unwrap(), None);
+}
+
+async fn what_was_answered_is_there_for_whoever_opens_it(database: &dyn Database) {
+    let story = Story::whole("ggggg");
+    let early = database.open().await.unwrap();
+    assert!(early.events(&story.id, 0).await.unwrap().is_empty());
+    for seq in 0..20 {
+        // Nobody closes anything: a process that answered may be killed right after that.
+        let store = database.open().await.unwrap();
+        store.append(story.append(seq, seq + 1)).await.unwrap();
+        assert_eq!(store.commits(), 1);
+        drop(store);
+        let next = database.open().await.unwrap();
+        for store in [&next, &early] {
+            assert_eq!(store.events(&story.id, 0).await.unwrap(), story.bytes()[..=seq]);
+        }
+    }
+    assert_eq!((early.blobs(&[]).await.unwrap().len(), early.commits()), (0, 0));
+}
+
+async fn the_log_grows_by_what_is_logged_and_each_time_it_is_signed(database: &dyn Database) {
+    let (store, other) = (database.open().await.unwrap(), database.open().await.unwrap());
+    let began = store.log_size().await.unwrap();
+    let checkpoints = store.checkpoints(0).await.unwrap().len();
+    let story = Story::whole("jjjjj");
+    let mut leaves = Vec::new();
+    for (seq, bytes) in story.bytes().into_iter().enumerate() {
+        let append = story.append(seq, seq + 1);
+        let logged = append.logged;
+        store.append(append).await.unwrap();
+        if logged {
+            leaves.push((began + leaves.len() as u64, seq as u64 + 1, Some(bytes)));
+        }
+        let size = began + leaves.len() as u64;
+        assert_eq!(
+            (store.log_size().await.unwrap(), other.log_size().await.unwrap()),
+            (size, size),
+            "event {}",
+            seq + 1
+        );
+        // What is refused adds none, and signs none.
+        let again = Append { logged: true, ..story.append(seq, seq + 1) };
+        assert!(matches!(store.append(again).await, Err(LedgerError::Conflict(_))));
+        assert_eq!(store.log_size().await.unwrap(), size);
+    }
+    assert!(leaves.len() >= 3, "{leaves:?}");
+    let of = |id: Option<&EngagementId>| {
+        let (store, id) = (Arc::clone(&other), id.cloned());
+        async move { store.logged(id.as_ref()).await.unwrap() }
+    };
+    let (own, all) = (of(Some(&story.id)).await, of(None).await);
+    let found: Vec<_> = own.iter().map(|leaf| (leaf.position, leaf.seq, leaf.bytes.clone())).collect();
+    assert_eq!(found, leaves);
+    assert!(all.iter().map(|leaf| leaf.position).eq(0..began + leaves.len() as u64));
+    assert_eq!(all[usize::try_from(began).unwrap()..], own);
+    let Some(keys) = database.keys().await.unwrap() else {
+        store.append(Append::signing()).await.unwrap();
+        return assert_eq!(store.checkpoints(0).await.unwrap(), Vec::<String>::new());
+    };
+    // Each has a checkpoint, the stored hashes lead to its root, and each log is the one before it with more.
+    let signed = store.checkpoints(0).await.unwrap();
+    assert_eq!(signed.len(), checkpoints + leaves.len());
+    assert_eq!(store.checkpoints(began + 1).await.unwrap(), signed[checkpoints + 1..]);
+    let (last, _) = last_checkpoint(&*other).await.unwrap().unwrap();
+    assert_eq!((last.size, last.root), (began + leaves.len() as u64, log_root(&*store, last.size).await.unwrap()));
+    for size in 1..last.size {
+        let grown = consistency(&*store, size, last.size).await.unwrap().unwrap();
+        assert!(grown.holds(), "from {size}");
+    }
+    // Who signed them is held against the keys. Some stories of this suite append several answers at once.
+    let mut problems = check_log(&*store, &keys, &[]).await.unwrap().problems;
+    problems.retain(|problem| !problem.what.contains("has no leaf") || problem.what.contains("jjjjj"));
+    assert_eq!(problems, []);
+    // Where all is signed, signing writes nothing.
+    store.append(Append::signing()).await.unwrap();
+    assert_eq!(store.checkpoints(0).await.unwrap(), signed);
 }

@@ -2,6 +2,7 @@
 //! that neither a stored hash nor a stored checkpoint is taken at its word.
 
 mod check;
+mod growing;
 mod held;
 mod unlogged;
 
@@ -26,6 +27,7 @@ use super::{
 
 pub(super) use check::UNCOVERED;
 pub use check::{Freshness, LogCheck, LogProblem, check_log};
+pub(super) use growing::{Grown, Signer, Stored, bears_out, with_leaves};
 pub use held::held;
 pub(super) use unlogged::unlogged;
 

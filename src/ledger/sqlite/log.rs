@@ -1,7 +1,7 @@
 //! The log's tables: which event each leaf is of, the hashes of the tree that no later leaf can change, and the
 //! checkpoints. They are written in the transaction of the events, so no event that belongs into the log is without.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -12,7 +12,8 @@ use super::{
     super::{
         checkpoint::Checkpoint,
         error::LedgerError,
-        keys::{KeyError, KeyHistory, LedgerKeys, origin},
+        keys::{KeyError, KeyHistory, LedgerKeys},
+        log::{Grown, Signer, Stored, bears_out, with_leaves},
         merkle::{self, Leaf, Nodes},
         note::{Note, NoteKey},
         store::{Append, Logged, Store},
@@ -62,8 +63,8 @@ pub(super) fn begin(connection: &Connection) -> Result<(), LedgerError> {
         let (engagement, head) = (engagement.parse().map_err(|_| wrong())?, digest(&hash).ok_or_else(wrong)?);
         leaves.push(Leaf { engagement, head, seq: u64::try_from(seq).map_err(|_| wrong())? });
     }
-    let grown = grow(0, Nodes::new(), leaves)?;
-    keep(connection, &grown, None)
+    let (grown, _) = with_leaves(0, Nodes::new(), leaves)?;
+    keep(connection, &grown)
 }
 
 /// Adds the leaves of what is written in this transaction, and signs the log as it is then; the answer is how many leaves
@@ -83,50 +84,19 @@ pub(super) fn write<'a>(
         row(connection, statement, (), |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed("read the log"))?;
     let size = u64::try_from(size).unwrap_or(0);
     let ledger: LedgerId = ledger.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))?;
-    let last = last_checkpoint(connection)?;
-    let nodes = read_nodes(connection, &merkle::needed_for_root(size))?;
-    let known = last.as_deref().and_then(read);
-    if let Some(last) = &known {
-        bears_out(connection, (size, &nodes), last)?;
-    }
-    if leaves.is_empty() && size == known.map_or(0, |last| last.size) {
+    let stored = Stored { ledger, size, last: last_checkpoint(connection)? };
+    let nodes = read_nodes(connection, &stored.needs())?;
+    let Some(grown) = stored.grow(nodes, leaves, signer)? else { return Ok(None) };
+    keep(connection, &grown)?;
+    Ok(grown.checkpoint.is_some().then_some(grown.size))
+}
+
+/// The key that signs what this ledger keeps for itself, where there is one.
+pub(super) fn own_key(connection: &Connection, signer: &mut Signer) -> Result<Option<Arc<NoteKey>>, LedgerError> {
+    if !signer.signs() {
         return Ok(None);
     }
-    let grown = grow(size, nodes, leaves)?;
-    let note = match signer.key(&ledger, last.as_deref()) {
-        None => None,
-        Some(key) => {
-            let root = merkle::root(grown.size, &grown.nodes).ok_or_else(hole)?;
-            Some(Checkpoint { origin: origin(&ledger), size: grown.size, root }.sign(&key).to_string())
-        }
-    };
-    let signed = note.is_some().then_some(grown.size);
-    keep(connection, &grown, note)?;
-    Ok(signed)
-}
-
-/// The checkpoint in this text; who signed it is asked elsewhere, and after one that cannot be read nothing is signed.
-fn read(text: &str) -> Option<Checkpoint> {
-    Checkpoint::of(&text.parse().ok()?).ok()
-}
-
-/// Whether what is stored of the log is what was signed last. What goes on from anything else would be signed with it, and
-/// be another log from then on.
-fn bears_out(connection: &Connection, (size, nodes): (u64, &Nodes), last: &Checkpoint) -> Result<(), LedgerError> {
-    let covers = last.size;
-    if covers > size {
-        let what = format!("its last checkpoint covers {covers} leaves, and there are {size}: it was rolled back");
-        return Err(LedgerError::corrupt("the log", what));
-    }
-    let root = match covers == size {
-        true => merkle::root(size, nodes),
-        false => merkle::root(covers, &read_nodes(connection, &merkle::needed_for_root(covers))?),
-    };
-    if root == Some(last.root) {
-        return Ok(());
-    }
-    let what = format!("the hashes that are stored of its tree do not lead to its last checkpoint, of {covers} leaves");
-    Err(LedgerError::corrupt("the log", what))
+    Ok(signer.key(&ledger_id(connection)?, last_checkpoint(connection)?.as_deref()))
 }
 
 impl SqliteStore {
@@ -150,97 +120,15 @@ impl SqliteStore {
         keys.signed_all_of(last.as_ref().map_or(0, |last| last.size)).map_err(unread)?;
         let size = log_size(&connection).map_err(unread)?;
         if let Some(last) = last {
-            let nodes = read_nodes(&connection, &merkle::needed_for_root(size)).map_err(unread)?;
-            bears_out(&connection, (size, &nodes), &last).map_err(unread)?;
+            let nodes = read_nodes(&connection, &merkle::needed_for_root(last.size)).map_err(unread)?;
+            bears_out(size, &nodes, &last).map_err(unread)?;
         }
         keys.rotate(now, size)
     }
 }
 
-/// What signs the log, if anything does.
-#[derive(Debug)]
-pub(super) struct Signer {
-    folder: Option<PathBuf>,
-    /// The key, with the public keys among which it is the last.
-    known: Option<(String, Arc<NoteKey>)>,
-}
-
-impl Signer {
-    /// The key that signs what this ledger keeps for itself, where there is one.
-    pub(super) fn own(&mut self, connection: &Connection) -> Result<Option<Arc<NoteKey>>, LedgerError> {
-        if self.folder.is_none() {
-            return Ok(None);
-        }
-        Ok(self.key(&ledger_id(connection)?, last_checkpoint(connection)?.as_deref()))
-    }
-
-    /// Writes down, once it is durable, that so many leaves were signed.
-    pub(super) fn keep_signed(&self, connection: &Connection, size: u64) {
-        let Some(folder) = self.folder.clone() else { return };
-        let kept = ledger_id(connection).map(|ledger| LedgerKeys::of(folder, &ledger).keep_signed(size));
-        match kept {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(error = words(&error), "how far the log was signed was not written down"),
-            Err(error) => tracing::warn!(%error, "how far the log was signed was not written down"),
-        }
-    }
-
-    /// With the key in this folder.
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, known: None }
-    }
-
-    /// The key. A log that is not signed now is signed with its next leaf, by whoever may read the key.
-    fn key(&mut self, ledger: &LedgerId, last: Option<&str>) -> Option<Arc<NoteKey>> {
-        let keys = LedgerKeys::of(self.folder.clone()?, ledger).of_a_signed_log(last.is_some());
-        let read = || {
-            // One that cannot be read is found when the log is checked; nothing is signed after it.
-            keys.fit(last.map(str::parse).transpose().map_err(|error| keys.unfit(&error))?.as_ref())?;
-            Ok((keys.public_text()?, Arc::new(keys.signer()?)))
-        };
-        let known = self.known.take().filter(|(text, _)| keys.public_text().is_ok_and(|now| now == *text));
-        match known.map_or_else(read, Ok) {
-            Ok(known) => Some(Arc::clone(&self.known.insert(known).1)),
-            Err(error) => {
-                let error = words(&error as &KeyError);
-                tracing::warn!(%error, "nothing was signed with the ledger's key; the next checkpoint covers what was written");
-                None
-            }
-        }
-    }
-}
-
-/// An error with what it rests on.
-fn words(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
-}
-
-/// A log with more leaves.
-struct Grown {
-    size: u64,
-    /// The hashes that its root needs, and more.
-    nodes: Nodes,
-    leaves: Vec<(u64, Leaf)>,
-    /// The hashes that are new.
-    made: Vec<(u64, Digest)>,
-}
-
-/// Adds leaves to a log of this size, of which these are the hashes that its root comes from; nothing is written yet.
-fn grow(size: u64, nodes: Nodes, leaves: Vec<Leaf>) -> Result<Grown, LedgerError> {
-    let mut grown = Grown { size, nodes, leaves: Vec::with_capacity(leaves.len()), made: Vec::new() };
-    for leaf in leaves {
-        let bytes = leaf.bytes().map_err(|error| LedgerError::Unwritable(error.into()))?;
-        let new = merkle::append(grown.size, merkle::leaf_hash(&bytes), &grown.nodes).ok_or_else(hole)?;
-        grown.nodes.extend(new.iter().copied());
-        grown.made.extend(new);
-        grown.leaves.push((grown.size, leaf));
-        grown.size += 1;
-    }
-    Ok(grown)
-}
-
 /// Writes what a log has grown by.
-fn keep(connection: &Connection, grown: &Grown, note: Option<String>) -> Result<(), LedgerError> {
+fn keep(connection: &Connection, grown: &Grown) -> Result<(), LedgerError> {
     let put = || {
         let mut leaf =
             connection.prepare_cached("INSERT INTO log_leaves (position, engagement, seq) VALUES (?, ?, ?)")?;
@@ -251,17 +139,13 @@ fn keep(connection: &Connection, grown: &Grown, note: Option<String>) -> Result<
         for (place, hash) in &grown.made {
             node.execute((integer(*place), hash.bytes().as_slice()))?;
         }
-        if let Some(note) = note {
+        if let Some(note) = &grown.checkpoint {
             let mut checkpoint = connection.prepare_cached("INSERT INTO checkpoints (size, note) VALUES (?, ?)")?;
             checkpoint.execute((integer(grown.size), note))?;
         }
         Ok(())
     };
     put().map_err(failed("write the log"))
-}
-
-fn hole() -> LedgerError {
-    LedgerError::corrupt("the log", "a hash of its tree is missing")
 }
 
 fn digest(bytes: &[u8]) -> Option<Digest> {

@@ -5,7 +5,11 @@ use std::{fs::OpenOptions, io::Write, sync::Arc};
 use super::*;
 use crate::{
     artifact::digest_of,
-    ledger::{Bundle, Journal, conformance::conformance, testing::Story},
+    ledger::{
+        Bundle, Journal, KeyHistory, LedgerKeys,
+        conformance::{Database, conformance},
+        testing::Story,
+    },
 };
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -37,12 +41,35 @@ async fn filled(path: &Path) {
     assert!(!path.with_file_name("ledger.sqlite-wal").exists());
 }
 
+/// A file, with the folder of its keys where it has one.
+struct Place(PathBuf, Option<PathBuf>);
+
+impl Database for Place {
+    fn open(&self) -> Pending<'_, Arc<dyn Store>> {
+        Box::pin(async {
+            let Self(path, keys) = self;
+            Ok(match keys {
+                Some(keys) => Arc::new(SqliteStore::open_signing(path, keys.clone()).await?) as Arc<dyn Store>,
+                None => Arc::new(SqliteStore::open(path).await?),
+            })
+        })
+    }
+
+    fn keys(&self) -> Pending<'_, Option<KeyHistory>> {
+        Box::pin(async {
+            let Some(keys) = &self.1 else { return Ok(None) };
+            let ledger = self.open().await?.ledger().await?;
+            Ok(Some(LedgerKeys::of(keys.clone(), &ledger).history().unwrap()))
+        })
+    }
+}
+
 #[tokio::test]
 async fn sqlite_conforms() {
     let (_dir, path) = place();
-    conformance(Arc::new(SqliteStore::open(&path).await.unwrap())).await;
+    conformance(&Place(path, None)).await;
     let (dir, path) = place();
-    conformance(Arc::new(SqliteStore::open_signing(&path, dir.path().join("keys")).await.unwrap())).await;
+    conformance(&Place(path, Some(dir.path().join("keys")))).await;
 }
 
 #[tokio::test]

@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     super::{
         error::LedgerError,
+        log::Signer,
         store::Append,
         summary::{Status, Summary},
     },
-    connect, failed, integer, log,
+    connect, failed, integer, ledger_id, log,
     packed::Packer,
     scrub, snapshots,
 };
@@ -40,8 +41,7 @@ pub(super) fn write(
     mut jobs: mpsc::Receiver<Job>,
     commits: &AtomicU64,
 ) {
-    let mut writer =
-        Writer { connection, path: path.clone(), file, signer: log::Signer::new(keys), packer: Packer::new() };
+    let mut writer = Writer { connection, path: path.clone(), file, signer: Signer::new(keys), packer: Packer::new() };
     let mut batch = Vec::new();
     while jobs.blocking_recv_many(&mut batch, SHARED) > 0 {
         // An append that cannot be written takes none of the others with it: each is tried by itself then.
@@ -93,7 +93,7 @@ struct Writer {
     path: PathBuf,
     /// Which file that was when it was opened.
     file: Option<FileId>,
-    signer: log::Signer,
+    signer: Signer,
     packer: Packer,
 }
 
@@ -119,7 +119,10 @@ impl Writer {
             return Err(failed("commit")(error));
         }
         if let Ok(Some(size)) = signed {
-            self.signer.keep_signed(&self.connection, size);
+            match ledger_id(&self.connection) {
+                Ok(ledger) => self.signer.keep_signed(&ledger, size),
+                Err(error) => tracing::warn!(%error, "how far the log was signed was not written down"),
+            }
         }
         #[cfg(debug_assertions)]
         halt::pass();
@@ -155,7 +158,7 @@ impl Writer {
             }
         }
         if let Some(bytes) = &append.snapshot
-            && let Some(key) = self.signer.own(&self.connection)?
+            && let Some(key) = log::own_key(&self.connection, &mut self.signer)?
         {
             snapshots::put(&self.connection, (&append.engagement, bytes), &key, &mut self.packer)?;
         }
