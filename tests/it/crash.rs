@@ -282,3 +282,36 @@ fn what_a_person_says_is_said_once_wherever_the_command_was_killed() {
         settled(bench, &id);
     });
 }
+
+#[test]
+fn a_last_page_that_was_torn_as_the_process_died_costs_what_was_in_it_and_nothing_else() {
+    let bench = Bench::impatient();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    let unharmed = bench.copy();
+    let wanted = end(&unharmed, &id, 0);
+    let (mut refused, mut torn) = (0, 0);
+    at_every_point(&bench, &["run", &id], |bench, point| {
+        let log = bench.root.join(".countersign/ledger.db-wal");
+        let mut bytes = std::fs::read(&log).unwrap_or_default();
+        // Half of the last frame is something else: what the disk was asked to write, and did not.
+        let half = bytes.len().saturating_sub(2_048);
+        torn += usize::from(half > 0);
+        bytes[half..].fill(0x5a);
+        std::fs::write(&log, bytes).unwrap();
+        let ran = bench.run(&["run", &id, "--json"]);
+        // What a checkpoint was signed over is missed, and nothing is gone on with then.
+        if ran.code == 1 && ran.err.contains("was rolled back") {
+            refused += 1;
+            return;
+        }
+        let came = end(bench, &id, 0);
+        // A disk that lost an intent after it had said that it is durable: what it led to is found, and not done again.
+        assert!(["create/sw01 done", "create/sw01 unchanged"].contains(&came.steps[0].as_str()), "{:?}", came.steps);
+        let steps = wanted.steps.clone();
+        assert_eq!(End { steps, ..came }, wanted, "killed at point {point}");
+        settled(bench, &id);
+    });
+    assert!(torn >= 12 && (1..3).contains(&refused), "{torn} torn, {refused} refused");
+}
