@@ -1,4 +1,5 @@
-//! A document that is filed with many engagements and is written once: its canonical bytes and what names them.
+//! A document as it is stored: its canonical bytes, what names them, and what they say. It is written once, however many
+//! events and engagements it is filed with.
 
 use std::sync::Arc;
 
@@ -21,10 +22,22 @@ impl Written {
     /// # Errors
     ///
     /// [`CanonicalError`] for what has no canonical form, or is nested deeper than a reader goes.
-    pub fn of<T: Serialize>(document: &T) -> Result<Self, CanonicalError> {
+    pub fn of<T: Serialize>(document: &T) -> Result<Arc<Self>, CanonicalError> {
+        Self::read_as(document, |bytes| serde_json::from_slice(bytes))
+    }
+
+    /// The same where it says what `read` finds in its bytes: of a sealed document that is the value in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Written::of`].
+    pub fn read_as<T: Serialize>(
+        document: &T,
+        read: impl FnOnce(&[u8]) -> serde_json::Result<Value>,
+    ) -> Result<Arc<Self>, CanonicalError> {
         let bytes = canonical(document)?;
-        let value = Arc::new(serde_json::from_slice(&bytes)?);
-        Ok(Self { digest: digest_bytes(&bytes), bytes, value })
+        let value = Arc::new(read(&bytes)?);
+        Ok(Arc::new(Self { digest: digest_bytes(&bytes), bytes, value }))
     }
 
     /// What names it.

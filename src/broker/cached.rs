@@ -1,23 +1,42 @@
-//! What a decision would otherwise work out anew each time: the boundary that an approved spec compiles to. It is kept
-//! under what it follows from, so an entry is never stale, only unused.
+//! What a decision would otherwise work out anew each time: the boundary that an approved spec compiles to, and the
+//! document of what it is decided on. They are kept under what they follow from, so an entry is never stale, only unused.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
 
 use crate::{
-    artifact::{Digest, Recent, SpecError},
-    engagement::{ApprovedSpec, View},
-    policy::{Catalog, CompiledBoundary},
+    artifact::{CanonicalError, Digest, Recent, SpecError, Written},
+    engagement::{ApprovedSpec, Standing, View},
+    policy::{Catalog, CatalogDigests, CompiledBoundary},
 };
 
 /// How many boundaries may be added before those that nobody asked for meanwhile are forgotten.
 const GENERATION: usize = 16_384;
 
-/// Boundaries that were compiled before, by the spec's digest and that of what it was compiled on.
-pub(super) struct Cached(Recent<(Digest, Digest), Arc<CompiledBoundary>>);
+pub(super) struct Cached {
+    /// Boundaries that were compiled before, by the spec's digest and that of what it was compiled on.
+    boundaries: Recent<(Digest, Digest), Arc<CompiledBoundary>>,
+    /// What was decided on last.
+    basis: Mutex<Option<(Basis, Arc<Written>)>>,
+}
+
+/// What a decision is made on: the chain names it, and the ledger keeps it once for all calls that share it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Basis {
+    /// The tools, the inventory, the people and the policies.
+    pub(super) catalog: CatalogDigests,
+    /// The trust stage, and why it is this one.
+    pub(super) standing: Standing,
+    /// The end of the chain of trust stages.
+    pub(super) trust: Digest,
+    /// The commit that the workspace is at.
+    pub(super) commit: Option<String>,
+}
 
 impl Default for Cached {
     fn default() -> Self {
-        Self(Recent::new(GENERATION))
+        Self { boundaries: Recent::new(GENERATION), basis: Mutex::default() }
     }
 }
 
@@ -32,11 +51,22 @@ impl Cached {
     ) -> Result<Option<Arc<CompiledBoundary>>, Vec<SpecError>> {
         let Some(spec) = ApprovedSpec::spec(view.state, view.documents) else { return Ok(None) };
         let key = (spec.digest(), on);
-        if let Some(known) = self.0.get(&key) {
+        if let Some(known) = self.boundaries.get(&key) {
             return Ok(Some(known));
         }
         let boundary = catalog.boundary(&spec)?;
-        self.0.keep(key, Arc::clone(&boundary));
+        self.boundaries.keep(key, Arc::clone(&boundary));
         Ok(Some(boundary))
+    }
+
+    /// What a decision is made on, as it is stored.
+    pub(super) fn basis(&self, basis: Basis) -> Result<Arc<Written>, CanonicalError> {
+        let mut last = self.basis.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, written)) = last.as_ref().filter(|(known, _)| *known == basis) {
+            return Ok(Arc::clone(written));
+        }
+        let written = Written::of(&basis)?;
+        *last = Some((basis, Arc::clone(&written)));
+        Ok(written)
     }
 }

@@ -1,14 +1,16 @@
 //! One decision, steps 1 to 7 of the design: tool, gate, guardrails, boundary, contract, stage, limits. No I/O: the
 //! catalog, the state and the time come in, an answer with the rules that spoke comes out.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, Digest, Phase, Spec, ToolName},
-    engagement::{Gate, Next, Proposal, Purpose, Reading, RefusedAs, State, View, next, opened_by_policy},
+    artifact::{Agent, Digest, Phase, Spec, ToolName, Written},
+    engagement::{
+        Arguments, Gate, Next, Proposal, Purpose, Reading, RefusedAs, State, View, call_digest, next, opened_by_policy,
+    },
     facts::{AUTONOMOUS, Role},
     policy::{Catalog, CompiledBoundary, Layer, Spoke, Verdict, nearest, rule},
     tool::{Effect, Tool},
@@ -51,6 +53,8 @@ pub(super) struct Allowed {
     pub(super) tool: ToolName,
     pub(super) target: String,
     pub(super) args: Map<String, Value>,
+    /// The arguments as its event has them, and the document that holds them where they are sealed.
+    pub(super) sealed: (Arguments, Option<Arc<Written>>),
     pub(super) grant: String,
     pub(super) counts: Option<String>,
     pub(super) approved: bool,
@@ -162,10 +166,10 @@ fn layers(
     let now = moment.now;
     // 1. A known tool and valid arguments; from here on the same bytes are decided, digested and sent.
     let (tool, args) = known(catalog, proposal)?;
-    let digest = view
-        .seal()
-        .call_digest(&state.id, proposal.purpose.node(), proposal.tool.as_str(), &args)
-        .map_err(|error| no(Layer::Tool, "tool.arguments", error.to_string()))?;
+    let unsealed = |why: String| no(Layer::Tool, "tool.arguments", why);
+    let (node, name) = (proposal.purpose.node(), proposal.tool.as_str());
+    let sealed = view.seal().arguments(node, name, &args).map_err(|error| unsealed(error.to_string()))?;
+    let digest = call_digest(&state.id, node, name, &sealed.0).map_err(|error| unsealed(error.to_string()))?;
     let at = |(refused, _, spoke): No| Stopped::At((refused, Some(digest), spoke));
     // 2. The phase's gate, and the window.
     let recovery = view.recovers(proposal);
@@ -220,7 +224,7 @@ fn layers(
         *permit = said.clone();
     }
     let approved = approved_in.is_some() && tool.effect != Effect::Read;
-    Ok(Allowed { digest, tool: tool.name.clone(), target, args, grant, counts, approved, rules })
+    Ok(Allowed { digest, tool: tool.name.clone(), target, args, sealed, grant, counts, approved, rules })
 }
 
 pub(super) fn known<'a>(catalog: &'a Catalog, proposal: &Proposal) -> Result<(&'a Tool, Map<String, Value>), No> {

@@ -9,10 +9,10 @@ use std::{
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{CallId, LedgerId, ToolName, digest_of},
+    artifact::{CallId, LedgerId, ToolName, Written},
     engagement::{
         Actor, CUT_OFF, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal,
         RefusedAs, Seal, SealError, Standing, View, catalog_of,
@@ -25,7 +25,7 @@ use crate::{
 
 use super::{
     again::still_allowed,
-    cached::Cached,
+    cached::{Basis, Cached},
     decide::{Decided, Moment, Said, decide, refused_purpose},
     permit::Permit,
     rate::Rates,
@@ -247,13 +247,10 @@ impl Broker {
         let on = catalog.digests()?;
         let boundary = self.boundary(&view, &catalog)?;
         let standing = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers));
-        // The chain names what was decided on; the ledger keeps it once for all calls that share it.
-        let basis = json!({
-            "catalog": on, "standing": standing, "trust": trust.trust().head(),
-            "commit": self.sources.revision(),
-        });
-        let decided_on = digest_of(&basis)?;
         let moment = Moment { now, stage: standing.stage, elsewhere: &elsewhere };
+        let (trust, commit) = (trust.trust().head(), self.sources.revision());
+        let basis = self.cached.basis(Basis { catalog: on, standing, trust, commit })?;
+        let decided_on = basis.digest();
         match decide(&view, &catalog, boundary.as_deref(), proposal, &moment) {
             Decided::Refuse { verdict, digest, rules } => {
                 let refused = verdict.into();
@@ -262,7 +259,7 @@ impl Broker {
                 let purpose = refused_purpose(&view, proposal, now);
                 let given = recorded_args(proposal.args.clone());
                 let tool = recorded_tool(&proposal.tool);
-                let (args, sealed) = seal.arguments(purpose.node(), &tool, given)?;
+                let (args, sealed) = seal.arguments(purpose.node(), &tool, &given)?;
                 let event = CallRefused {
                     call: call.clone(),
                     digest,
@@ -274,13 +271,12 @@ impl Broker {
                     rules,
                     decided_on,
                 };
-                journal.act(now, actor.clone(), Command::Refuse(Box::new(event)), with(basis, sealed)).await?;
+                journal.act(now, actor.clone(), Command::Refuse(Box::new(event)), &with(basis, sealed)).await?;
                 Ok(Decision::Refused(Invoked { call, told: Told::Refused { refused, rule } }))
             }
             Decided::Allow(allowed) => {
                 tracing::info!(engagement = %view.state.id, %call, tool = %allowed.tool, grant = allowed.grant, "allowed");
-                let (args, sealed) =
-                    seal.arguments(proposal.purpose.node(), allowed.tool.as_str(), allowed.args.clone())?;
+                let (args, sealed) = allowed.sealed;
                 let event = CallAllowed {
                     call: call.clone(),
                     digest: allowed.digest,
@@ -295,7 +291,7 @@ impl Broker {
                     rules: allowed.rules,
                     decided_on,
                 };
-                journal.act(now, actor.clone(), Command::Allow(Box::new(event)), with(basis, sealed)).await?;
+                journal.act(now, actor.clone(), Command::Allow(Box::new(event)), &with(basis, sealed)).await?;
                 // Others may have kept the ledger locked for long: then it is asked once more before it is sent.
                 let (mut catalog, mut decided) = (catalog, decided);
                 if decided.elapsed() > FRESH {
@@ -409,7 +405,7 @@ impl Broker {
         }
         let (outcome, message) = (CallOutcome::Unknown, Some(message));
         let finished = CallFinished { call: call.clone(), outcome, result: None, sealed: false, message };
-        Ok(journal.act(journal.now(), Actor::Program, Command::Finish(finished), vec![]).await?)
+        Ok(journal.act(journal.now(), Actor::Program, Command::Finish(finished), &[]).await?)
     }
 
     /// Starts a family's server only to see what it is, for a person to pin. No tool is run.
@@ -442,11 +438,11 @@ impl Broker {
             Sent::Unknown(text) => (CallOutcome::Unknown, None, Some(say(text))),
         };
         let seal = Seal::of(journal.state(), journal.blobs());
-        let result = value.map(|value| seal.result(&call, value.clone())).transpose()?;
+        let result = value.map(|value| seal.result(&call, value)).transpose()?;
         tracing::debug!(engagement = %journal.state().id, %call, ?outcome, message, "over");
         let sealed = result.as_ref().is_some_and(|result| result.sealed);
-        let digest = result.as_ref().map(|result| result.digest);
-        let documents: Vec<Value> = result.into_iter().map(|result| result.document).collect();
+        let digest = result.as_ref().map(|result| result.document.digest());
+        let documents: Vec<Arc<Written>> = result.into_iter().map(|result| result.document).collect();
         let finished = CallFinished { call, outcome, result: digest, sealed, message };
         journal.act_soon(journal.now(), Actor::Program, Command::Finish(finished), documents)?;
         if outcome != CallOutcome::Ok || !prefix.is_empty() {
@@ -493,7 +489,7 @@ fn changes(catalog: &Catalog, tool: &str) -> bool {
 }
 
 /// What a decision is written with.
-fn with(basis: Value, sealed: Option<Value>) -> Vec<Value> {
+fn with(basis: Arc<Written>, sealed: Option<Arc<Written>>) -> Vec<Arc<Written>> {
     [basis].into_iter().chain(sealed).collect()
 }
 

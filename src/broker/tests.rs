@@ -278,7 +278,7 @@ fn proposed(chain: &mut Chain, proposal: &Proposal) -> Result<String, String> {
     let Proposal { agent, purpose, tool, args } = proposal.clone();
     match decided {
         Decided::Allow(allowed) => {
-            let super::decide::Allowed { digest, tool, target, args, grant, counts, approved, rules } = *allowed;
+            let super::decide::Allowed { digest, tool, target, args, grant, counts, approved, rules, .. } = *allowed;
             assert_eq!(rules[0].rule, grant, "what is said is what is counted");
             let given = grant.clone();
             chain.command(

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::artifact::{CallId, CanonicalError, Digest, EngagementId, NodeId, digest_of};
+use crate::artifact::{CallId, CanonicalError, Digest, EngagementId, NodeId, Written, digest_of};
 
 use super::{blobs::Blobs, state::State};
 
@@ -76,12 +76,10 @@ pub enum Seal<'a> {
 }
 
 /// A value as the chain names it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Committed {
-    /// What an event names.
-    pub digest: Digest,
-    /// The document with that digest, to be stored with the event.
-    pub document: Value,
+    /// The document whose digest an event names, to be stored with it.
+    pub document: Arc<Written>,
     /// Whether the document is a sealed one.
     pub sealed: bool,
 }
@@ -91,6 +89,37 @@ pub struct Committed {
 #[serde(deny_unknown_fields)]
 struct SealingKey {
     sealing_key: String,
+}
+
+/// A value with the salt that makes its digest a commitment, on its way into the ledger.
+#[derive(Serialize)]
+struct Sealing<'a, T> {
+    salt: Digest,
+    value: &'a T,
+}
+
+/// What the salt of a call's arguments follows from.
+#[derive(Serialize)]
+struct OfCall<'a> {
+    node: Option<&'a NodeId>,
+    tool: &'a str,
+    args: &'a Map<String, Value>,
+}
+
+/// What a salt follows from.
+#[derive(Serialize)]
+struct OfSalt<'a> {
+    key: &'a str,
+    of: Digest,
+}
+
+/// What the digest of a call is over.
+#[derive(Serialize)]
+struct CallNamed<'a> {
+    engagement: &'a EngagementId,
+    node: Option<&'a NodeId>,
+    tool: &'a str,
+    args: &'a Arguments,
 }
 
 /// A value with the salt that makes its digest a commitment.
@@ -130,14 +159,13 @@ impl<'a> Seal<'a> {
         self,
         node: Option<&NodeId>,
         tool: &str,
-        args: Map<String, Value>,
-    ) -> Result<(Arguments, Option<Value>), SealError> {
+        args: &Map<String, Value>,
+    ) -> Result<(Arguments, Option<Arc<Written>>), SealError> {
         if matches!(self, Self::None) {
-            return Ok((Arguments::Plain(args), None));
+            return Ok((Arguments::Plain(args.clone()), None));
         }
-        let of = json!({"node": node, "tool": tool, "args": args});
-        let Committed { digest, document, .. } = self.seal(&of, Value::Object(args))?;
-        Ok((Arguments::Sealed(digest), Some(document)))
+        let Committed { document, .. } = self.seal(&OfCall { node, tool, args }, args)?;
+        Ok((Arguments::Sealed(document.digest()), Some(document)))
     }
 
     /// The digest of exactly one call, which is over the commitment to its arguments.
@@ -152,7 +180,7 @@ impl<'a> Seal<'a> {
         tool: &str,
         args: &Map<String, Value>,
     ) -> Result<Digest, SealError> {
-        let (args, _) = self.arguments(node, tool, args.clone())?;
+        let (args, _) = self.arguments(node, tool, args)?;
         Ok(call_digest(engagement, node, tool, &args)?)
     }
 
@@ -161,7 +189,7 @@ impl<'a> Seal<'a> {
     /// # Errors
     ///
     /// [`SealError`].
-    pub fn result(self, call: &CallId, value: Value) -> Result<Committed, SealError> {
+    pub fn result(self, call: &CallId, value: &Value) -> Result<Committed, SealError> {
         self.seal(&json!({"result": call}), value)
     }
 
@@ -170,7 +198,7 @@ impl<'a> Seal<'a> {
     /// # Errors
     ///
     /// [`SealError`].
-    pub fn answer(self, request: &Digest, value: Value) -> Result<Committed, SealError> {
+    pub fn answer(self, request: &Digest, value: &impl Serialize) -> Result<Committed, SealError> {
         self.seal(&json!({"answer": request}), value)
     }
 
@@ -186,19 +214,20 @@ impl<'a> Seal<'a> {
         }
     }
 
-    fn seal(self, of: &Value, value: Value) -> Result<Committed, SealError> {
-        let document = match self {
-            Self::None => value,
-            _ => json!({"salt": self.salt(of)?, "value": value}),
-        };
-        Ok(Committed { digest: digest_of(&document)?, document, sealed: !matches!(self, Self::None) })
+    fn seal(self, of: &impl Serialize, value: &impl Serialize) -> Result<Committed, SealError> {
+        if matches!(self, Self::None) {
+            return Ok(Committed { document: Written::of(value)?, sealed: false });
+        }
+        let read = |bytes: &[u8]| Ok(serde_json::from_slice::<SealedDocument>(bytes)?.value);
+        let document = Written::read_as(&Sealing { salt: self.salt(of)?, value }, read)?;
+        Ok(Committed { document, sealed: true })
     }
 
     /// Without the key nobody can tell it from random bytes. The canonical form ends where it ends, so that no salt can be
     /// made longer into another.
     fn salt(self, of: &impl Serialize) -> Result<Digest, SealError> {
         match self {
-            Self::Key(key) => Ok(digest_of(&json!({"key": key, "of": digest_of(of)?}))?),
+            Self::Key(key) => Ok(digest_of(&OfSalt { key, of: digest_of(of)? })?),
             Self::None | Self::Lost => Err(SealError::Lost),
         }
     }
@@ -215,7 +244,7 @@ pub fn call_digest(
     tool: &str,
     args: &Arguments,
 ) -> Result<Digest, CanonicalError> {
-    digest_of(&json!({"engagement": engagement, "node": node, "tool": tool, "args": args}))
+    digest_of(&CallNamed { engagement, node, tool, args })
 }
 
 #[cfg(test)]
@@ -231,7 +260,7 @@ mod tests {
         let node: NodeId = serde_json::from_value(json!("publish")).unwrap();
         let seal = Seal::Key("a");
         let sealed = |seal: Seal<'_>, node: Option<&NodeId>, tool: &str, ttl: u64| {
-            seal.arguments(node, tool, args(ttl)).unwrap().0.sealed().unwrap()
+            seal.arguments(node, tool, &args(ttl)).unwrap().0.sealed().unwrap()
         };
         let this = sealed(seal, Some(&node), "t.a", 60);
         assert_eq!(this, sealed(seal, Some(&node), "t.a", 60));
@@ -248,23 +277,19 @@ mod tests {
     #[test]
     fn a_sealed_document_gives_its_value_back_and_nothing_else_is_one() {
         let call: CallId = serde_json::from_value(json!("c1")).unwrap();
-        let Committed { digest, document, sealed } = Seal::Key("a").result(&call, json!({"vlans": [1]})).unwrap();
+        let Committed { document, sealed } = Seal::Key("a").result(&call, &json!({"vlans": [1]})).unwrap();
         assert!(sealed);
-        assert_eq!(digest, digest_of(&document).unwrap());
-        assert_eq!(opened(&document).unwrap().as_ref(), &json!({"vlans": [1]}));
-        let salt = document["salt"].clone();
+        assert_eq!(**document.value(), json!({"vlans": [1]}));
+        let stored: Value = serde_json::from_slice(document.bytes()).unwrap();
+        assert_eq!(document.digest(), digest_of(&stored).unwrap());
+        assert_eq!(opened(&stored).unwrap().as_ref(), &json!({"vlans": [1]}));
+        let salt = stored["salt"].clone();
         for other in [json!({"value": 1}), json!({"salt": salt, "value": 1, "more": 2}), json!([1]), json!(null)] {
             assert!(opened(&other).is_none(), "{other}");
         }
-        let plain = Seal::None.result(&call, json!({"vlans": [1]})).unwrap();
-        assert_eq!(
-            plain,
-            Committed {
-                digest: digest_of(&json!({"vlans": [1]})).unwrap(),
-                document: json!({"vlans": [1]}),
-                sealed: false
-            }
-        );
+        let plain = Seal::None.result(&call, &json!({"vlans": [1]})).unwrap();
+        assert!(!plain.sealed);
+        assert_eq!(plain.document.bytes(), br#"{"vlans":[1]}"#);
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod fetched;
 mod new;
 mod open;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -28,7 +28,7 @@ use super::{
 use believed::believed;
 use clock::Clock;
 use fetched::Fetched;
-use new::{New, sealed_by};
+use new::New;
 use open::of_this_ledger;
 
 /// Why something was not written.
@@ -70,9 +70,10 @@ struct Staged {
     at: Timestamp,
     actor: Actor,
     command: Command,
-    documents: Vec<Value>,
+    documents: Vec<Arc<Written>>,
     sealed: Sealed,
-    bytes: Vec<(Digest, Vec<u8>)>,
+    /// Those of the documents that are written with it.
+    new: Vec<Arc<Written>>,
 }
 
 impl Journal {
@@ -88,12 +89,12 @@ impl Journal {
         actor: Actor,
         at: Timestamp,
         requested: Requested,
-        documents: Vec<Value>,
+        documents: &[Arc<Written>],
     ) -> Result<Self, LedgerError> {
         let sealed = chain::seal(&id, 1, at, actor, Body::Requested(requested), Digest::ZERO)
             .map_err(LedgerError::Unwritable)?;
         let state = first(&sealed.event)?;
-        let new = New::of(documents, &Blobs::new(), &BTreeSet::new())?;
+        let new = New::of(documents, &Blobs::new());
         let mut journal = Self::holding(store, state);
         journal.documents.refresh(&journal.state, &new.values)?;
         journal.blobs.append(&mut { new.values });
@@ -101,7 +102,7 @@ impl Journal {
             engagement: id,
             expected_seq: 0,
             events: vec![link(&sealed)],
-            blobs: new.bytes,
+            blobs: new.written,
             destroyed: Vec::new(),
             summary: Some(Summary::of(&journal.state, &journal.documents)),
             logged: false,
@@ -178,27 +179,11 @@ impl Journal {
         at: Timestamp,
         actor: Actor,
         command: Command,
-        documents: Vec<Value>,
-    ) -> Result<(), JournalError> {
-        self.act_on(at, actor, command, documents, &[]).await
-    }
-
-    /// The same with documents that were written before, for other engagements too.
-    ///
-    /// # Errors
-    ///
-    /// As [`Journal::act`].
-    pub async fn act_on(
-        &mut self,
-        at: Timestamp,
-        actor: Actor,
-        command: Command,
-        documents: Vec<Value>,
-        grounds: &[Arc<Written>],
+        documents: &[Arc<Written>],
     ) -> Result<(), JournalError> {
         self.at_hand(&command)?;
         let body = decide_for(&self.state, &actor, command)?;
-        match self.write(at, vec![(actor, body)], documents, grounds).await {
+        match self.write(at, vec![(actor, body)], documents).await {
             Err(LedgerError::Conflict(id)) if !self.staged.is_empty() => {
                 // What is staged is true whoever wrote meanwhile, and is not lost with what was refused.
                 self.flush().await?;
@@ -220,12 +205,12 @@ impl Journal {
         at: Timestamp,
         actor: Actor,
         command: Command,
-        documents: Vec<Value>,
+        documents: Vec<Arc<Written>>,
     ) -> Result<(), JournalError> {
         self.at_hand(&command)?;
         let body = decide_for(&self.state, &actor, command.clone())?;
         let Some(sealed) = self.seal(at, vec![(actor.clone(), body)])?.pop() else { return Ok(()) };
-        let new = New::of(documents.clone(), &self.blobs, &sealed_by([&sealed.event]))?;
+        let new = New::of(&documents, &self.blobs);
         // Made before the state moves on: a copy of the state without what is staged.
         if self.durable.is_none() && self.staged.is_empty() {
             self.durable = Some(Box::new(self.state.clone()));
@@ -240,7 +225,7 @@ impl Journal {
         self.state.apply(&sealed.event);
         self.clock.hear(self.state.last_at);
         self.blobs.append(&mut { new.values });
-        self.staged.push(Staged { at, actor, command, documents, sealed, bytes: new.bytes });
+        self.staged.push(Staged { at, actor, command, documents, sealed, new: new.written });
         Ok(())
     }
 
@@ -251,7 +236,7 @@ impl Journal {
     /// As [`Store::append`]; what is staged stays so.
     pub async fn flush(&mut self) -> Result<(), LedgerError> {
         while !self.staged.is_empty() {
-            match self.write(self.state.last_at, Vec::new(), Vec::new(), &[]).await {
+            match self.write(self.state.last_at, Vec::new(), &[]).await {
                 Err(LedgerError::Conflict(_)) if self.catch_up().await? > 0 => {}
                 written => return written,
             }
@@ -272,15 +257,13 @@ impl Journal {
         &mut self,
         at: Timestamp,
         bodies: Vec<(Actor, Body)>,
-        documents: Vec<Value>,
-        grounds: &[Arc<Written>],
+        documents: &[Arc<Written>],
     ) -> Result<(), LedgerError> {
         if bodies.is_empty() && self.staged.is_empty() {
             return Ok(());
         }
         let sealed = self.seal(at, bodies)?;
-        let mut new = New::of(documents, &self.blobs, &sealed_by(sealed.iter().map(|sealed| &sealed.event)))?;
-        new.add(grounds, &self.blobs);
+        let new = New::of(documents, &self.blobs);
         let mut ahead = self.ahead();
         for next in &sealed {
             ahead.apply(&next.event);
@@ -303,7 +286,7 @@ impl Journal {
             expected_seq: self.stored_seq(),
             events: self.staged.iter().map(|staged| &staged.sealed).chain(&sealed).map(link).collect(),
             destroyed: destroyed.clone(),
-            blobs: self.staged.iter().flat_map(|staged| staged.bytes.iter().cloned()).chain(new.bytes).collect(),
+            blobs: self.staged.iter().flat_map(|staged| staged.new.iter().cloned()).chain(new.written).collect(),
             summary: Some(Summary::of(&ahead, documents.as_ref().unwrap_or(&self.documents))),
             logged: self
                 .staged
@@ -427,7 +410,8 @@ pub(super) fn is_logged(body: &Body) -> bool {
 
 /// Whether an event can change what the current documents are; what most events are of cannot.
 fn names_others(body: &Body) -> bool {
-    !matches!(body, Body::Allowed(_) | Body::Finished(_) | Body::Refused(_) | Body::Settled(_))
+    let others = matches!(body, Body::Entered { .. } | Body::Asked(_) | Body::Proved(_) | Body::Closed(_));
+    !others && !matches!(body, Body::Allowed(_) | Body::Finished(_) | Body::Refused(_) | Body::Settled(_))
 }
 
 /// The documents that an event destroys.

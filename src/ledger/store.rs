@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::Pin,
+    sync::Arc,
 };
 
-use crate::artifact::{Digest, EngagementId, LedgerId, digest_bytes};
+use crate::artifact::{Digest, EngagementId, LedgerId, Written, digest_bytes};
 
 use super::{
     error::LedgerError,
@@ -28,8 +29,8 @@ pub struct Append {
     pub expected_seq: u64,
     /// The events, from `expected_seq + 1` on without gaps.
     pub events: Vec<Link>,
-    /// Documents and results by digest; those that are stored already are left as they are.
-    pub blobs: Vec<(Digest, Vec<u8>)>,
+    /// Documents and results; those that are stored already are left as they are.
+    pub blobs: Vec<Arc<Written>>,
     /// Documents whose bytes are destroyed in the same transaction.
     pub destroyed: Vec<Digest>,
     /// What lists show from now on; the ledger's own trust chain is in no list.
@@ -234,8 +235,8 @@ impl Append {
         Some(Leaf { engagement: self.engagement.clone(), head: last.hash, seq: last.seq })
     }
 
-    /// Whether the events follow `expected_seq` without gaps and the documents are what their digests say. A store
-    /// asks before it writes: what is wrong here would be damage later.
+    /// Whether the events follow `expected_seq` without gaps. A store asks before it writes: what is wrong here would be
+    /// damage later.
     pub(super) fn coherent(&self) -> Result<(), LedgerError> {
         let mut seq = self.expected_seq;
         for link in &self.events {
@@ -243,11 +244,6 @@ impl Append {
             if link.seq != seq {
                 let reason = format!("event {} was to be written where {seq} belongs", link.seq);
                 return Err(LedgerError::corrupt(format!("an append to engagement {}", self.engagement), reason));
-            }
-        }
-        for (digest, bytes) in &self.blobs {
-            if digest_bytes(bytes) != *digest {
-                return Err(LedgerError::blob(digest, "it was to be written with other bytes"));
             }
         }
         Ok(())

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use ssh_key::{HashAlg, LineEnding, PrivateKey, private::Ed25519Keypair};
 
@@ -19,7 +19,7 @@ use crate::{
     agent::draft_spec,
     artifact::{
         Agent, ArtifactKind, AutomationFlow, CallId, Digest, EngagementId, LedgerId, NodeId, Phase, ReconciledRecord,
-        RecordOutcome, canonical, digest_of,
+        RecordOutcome, Written, canonical, digest_of,
     },
     engagement::{
         About, Actor, Answer, Answered, ApprovalStatement, ArtifactFiled, Asked, Blobs, Body, CallAllowed,
@@ -81,6 +81,11 @@ pub(super) fn history_from(seeds: &[u8], from: Timestamp) -> KeyHistory {
         notes.push(signed.to_string());
     }
     KeyHistory::parse(&notes.join("\n")).unwrap()
+}
+
+/// A document as it is stored.
+pub(super) fn written(document: &impl Serialize) -> Arc<Written> {
+    Written::of(document).unwrap()
 }
 
 pub(super) fn id(text: &str) -> EngagementId {
@@ -415,7 +420,7 @@ impl Story {
             events: links
                 .map(|sealed| Link { seq: sealed.event.seq, bytes: sealed.bytes.clone(), hash: sealed.event.hash })
                 .collect(),
-            blobs: self.blobs.iter().map(|(digest, bytes)| (*digest, bytes.clone())).collect(),
+            blobs: self.blobs.values().map(|bytes| written(&serde_json::from_slice::<Value>(bytes).unwrap())).collect(),
             destroyed: Vec::new(),
             summary: Some(Summary::of(&State::replay(events).unwrap(), &Documents::default())),
             logged: sealed[from..to]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use ssh_key::PublicKey;
 
 use crate::{
-    artifact::{Digest, EngagementId, canonical, digest_bytes},
+    artifact::{Digest, EngagementId, Written},
     engagement::{Actor, Body, Event, Head, Signed, TrustRefusal, TrustSet, TrustStatement},
     facts::{AllowedSigners, STAGES, Scope, TRUST_NAMESPACE as NAMESPACE, Trust, key_of},
 };
@@ -133,9 +133,8 @@ impl TrustBook {
         let sealed = sealed.map_err(LedgerError::Unwritable)?;
         let mut blobs = Vec::new();
         if let Some(signed) = signed {
-            for document in [canonical(&signed.statement), canonical(&signed.signers.document())] {
-                let bytes = document.map_err(|error| LedgerError::Unwritable(error.into()))?;
-                blobs.push((digest_bytes(&bytes), bytes));
+            for document in [Written::of(&signed.statement), Written::of(&signed.signers.document())] {
+                blobs.push(document.map_err(|error| LedgerError::Unwritable(error.into()))?);
             }
         }
         let link = Link { seq: seq + 1, bytes: sealed.bytes, hash: sealed.event.hash };
@@ -208,6 +207,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        artifact::canonical,
         engagement::Statement,
         facts::{AllowedSigners, Identity, IdentityMeans, Role, Scope, line_for},
         ledger::SqliteStore,

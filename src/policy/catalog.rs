@@ -155,12 +155,12 @@ impl Catalog {
     pub fn written(
         &self,
         digest: &Digest,
-        make: impl FnOnce() -> Result<Written, CanonicalError>,
+        make: impl FnOnce() -> Result<Arc<Written>, CanonicalError>,
     ) -> Result<Arc<Written>, CanonicalError> {
         if let Some(known) = self.known.written.get(digest) {
             return Ok(known);
         }
-        let written = Arc::new(make()?);
+        let written = make()?;
         self.known.written.keep(written.digest(), Arc::clone(&written));
         Ok(written)
     }

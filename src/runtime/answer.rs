@@ -382,7 +382,7 @@ pub async fn answer(
         }
     };
     let command = Command::Answer { about: about.clone(), request, answer, roles, reason, calls, expires, signed };
-    let done = journal.act(now, Actor::Person(identity.clone()), command, documents).await;
+    let done = journal.act(now, Actor::Person(identity.clone()), command, &documents).await;
     done.map_err(|error| not_now(error, &id))?;
     Ok(Given { about, by: identity })
 }
@@ -401,7 +401,7 @@ pub async fn cancel(
     let id = journal.id().to_string();
     let (command, actor) = (Command::Cancel { reason, roles }, Actor::Person(identity));
     loop {
-        match journal.act(journal.now(), actor.clone(), command.clone(), vec![]).await {
+        match journal.act(journal.now(), actor.clone(), command.clone(), &[]).await {
             // Whoever runs it writes all the time; it is cancelled after what they wrote, until there is nothing left to
             // cancel.
             Err(JournalError::Ledger(LedgerError::Conflict(_))) if journal.catch_up().await? > 0 => {}

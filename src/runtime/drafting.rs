@@ -1,13 +1,11 @@
 //! Drafting with a model: asks the pure loop for the agent's next move, does that one thing, and writes it down. Every
 //! tool call of an agent goes to the broker like any other.
 
-use std::time::Instant;
-
-use serde_json::Value;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     agent::{Asking, Desk, Draft, Move, next_move},
-    artifact::{Agent, ArtifactKind, Digest, Phase, digest_of},
+    artifact::{Agent, ArtifactKind, Digest, Phase, Written, digest_of},
     engagement::{
         About, Actor, AgentQuestion, Answer, Closed, Command, Committed, Considered, Finish, Refusal, Seal, State,
         Turned, Usage, drafter, read_document,
@@ -65,7 +63,7 @@ impl Driver<'_> {
             Move::Ask(asked) => {
                 let actor = Actor::Agent(asked.agent);
                 watch(Progress::Asked(asked.questions.clone()));
-                journal.act(journal.now(), actor, Command::Inquire(asked), vec![]).await?;
+                journal.act(journal.now(), actor, Command::Inquire(asked), &[]).await?;
             }
             Move::Wait => {
                 let open: Vec<AgentQuestion> =
@@ -89,12 +87,12 @@ impl Driver<'_> {
             }
             Move::Done(Draft::Flow(filled)) => {
                 watch(Progress::Filling(filled.as_ref().clone()));
-                journal.act(journal.now(), Actor::Agent(Agent::Build), Command::Fill(*filled), vec![]).await?;
+                journal.act(journal.now(), Actor::Agent(Agent::Build), Command::Fill(*filled), &[]).await?;
             }
             Move::Done(Draft::Failure(considered)) => {
                 watch(Progress::Considered(considered.as_ref().clone()));
                 let actor = Actor::Agent(Agent::Build);
-                journal.act(journal.now(), actor, Command::Consider(*considered), vec![]).await?;
+                journal.act(journal.now(), actor, Command::Consider(*considered), &[]).await?;
             }
             Move::Done(draft) => {
                 let digest = file_draft(journal, kind, &draft).await?;
@@ -191,11 +189,9 @@ impl Driver<'_> {
         let currency = |usage: &Usage| usage.cost_micros.and_then(|_| self.models().currency().map(str::to_owned));
         let (turned, stored, stopped) = match answer {
             Some(Ok(answer)) => {
-                let stored =
-                    serde_json::to_value(&answer).map_err(|error| DriverError::Invalid(drafting, error.to_string()))?;
-                let Committed { digest, document, .. } = seal.answer(&none.request, stored)?;
+                let Committed { document, .. } = seal.answer(&none.request, &answer)?;
                 let turned = Turned {
-                    response: Some(digest),
+                    response: Some(document.digest()),
                     endpoint: answer.endpoint.clone(),
                     model: answer.model.clone(),
                     usage: answer.usage,
@@ -246,7 +242,7 @@ impl Driver<'_> {
         &self,
         journal: &mut Journal,
         (before, turned): (Told, Turned),
-        stored: Vec<Value>,
+        stored: Vec<Arc<Written>>,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<bool, DriverError> {
         let talk = |journal: &Journal| told(journal, turned.drafting);
@@ -262,7 +258,7 @@ impl Driver<'_> {
             let (turn, documents) =
                 if as_it_was { (turned.clone(), stored.clone()) } else { (overtaken.clone(), Vec::new()) };
             let command = Command::Turn(Box::new(turn));
-            match journal.act(journal.now(), Actor::Agent(turned.agent), command, documents).await {
+            match journal.act(journal.now(), Actor::Agent(turned.agent), command, &documents).await {
                 Ok(()) => {
                     if !as_it_was {
                         watch(Progress::Note(OVERTAKEN.into()));

@@ -11,10 +11,9 @@ use std::{
 
 use futures::future::BoxFuture;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
-    artifact::{ArtifactKind, Digest, EngagementId, Spec, digest_of},
+    artifact::{ArtifactKind, Digest, EngagementId, Spec, Written, digest_of},
     broker::{Broker, Told},
     engagement::{
         About, Actor, Asked, Command, Gate, GateState, Next, NextError, Proposal, Purpose, SpecProved, View, Void,
@@ -323,9 +322,11 @@ impl<'a> Driver<'a> {
         let (barred, void) = (request.barred.clone(), request.void.clone());
         let signed = !request.signature_because.is_empty();
         let once = Some(once(journal.store().as_ref()).await?);
-        let asked = Asked { about, request: digest_of(&request)?, role, stage, barred, void, signed, once };
-        let (documents, grounds) = (vec![document(&request)?], request.grounds(catalog)?);
-        journal.act_on(journal.now(), Actor::Program, Command::Ask(asked), documents, &grounds).await?;
+        let mut documents = request.grounds(catalog)?;
+        let written = Written::of(&request)?;
+        let asked = Asked { about, request: written.digest(), role, stage, barred, void, signed, once };
+        documents.push(written);
+        journal.act(journal.now(), Actor::Program, Command::Ask(asked), &documents).await?;
         let head = journal.state().head;
         self.workspace.stands.keep(&Grounds { head, catalog, standing: &standing, models: &models });
         Ok(())
@@ -441,7 +442,7 @@ fn soon(journal: &mut Journal, command: Command) -> Result<(), DriverError> {
 }
 
 pub(super) async fn act(journal: &mut Journal, command: Command) -> Result<(), DriverError> {
-    Ok(journal.act(journal.now(), Actor::Program, command, vec![]).await?)
+    Ok(journal.act(journal.now(), Actor::Program, command, &[]).await?)
 }
 
 /// Writes a command's event and the document that it names in one transaction.
@@ -451,9 +452,5 @@ pub(super) async fn file<T: Serialize>(
     command: Command,
     document: &T,
 ) -> Result<(), DriverError> {
-    Ok(journal.act(journal.now(), actor, command, vec![self::document(document)?]).await?)
-}
-
-fn document<T: Serialize>(of: &T) -> Result<Value, DriverError> {
-    serde_json::to_value(of).map_err(|error| DriverError::Invalid(ArtifactKind::Spec, error.to_string()))
+    Ok(journal.act(journal.now(), actor, command, &[Written::of(document)?]).await?)
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     agent::{draft_design, draft_discovery, draft_spec},
-    artifact::{Agent, ArtifactKind, Digest, digest_of},
+    artifact::{Agent, ArtifactKind, Digest, Written, digest_of},
     engagement::{Actor, ApprovedDesign, ApprovedSpec, Command, GateState, NextError, Refusal, read_document},
     gate::ApprovalRequest,
     ledger::Journal,
@@ -125,10 +125,9 @@ impl Driver<'_> {
         document: &T,
         made_from: Vec<Digest>,
     ) -> Result<Digest, DriverError> {
-        let digest = digest_of(document)?;
-        let value =
-            serde_json::to_value(document).map_err(|error| DriverError::Invalid(artifact, error.to_string()))?;
-        journal.act_soon(journal.now(), actor, Command::File { artifact, digest, made_from }, vec![value])?;
+        let written = Written::of(document)?;
+        let digest = written.digest();
+        journal.act_soon(journal.now(), actor, Command::File { artifact, digest, made_from }, vec![written])?;
         Ok(digest)
     }
 }

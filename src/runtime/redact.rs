@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    artifact::{CallId, Digest, digest_of},
+    artifact::{CallId, Digest, Written},
     engagement::{Actor, Command, RedactionScope, Redacts, Refusal, redaction, shows, telling},
     facts::{Identity, IdentityMeans},
     ledger::{Bundle, Journal, JournalError, Told},
@@ -94,9 +94,8 @@ pub async fn redact(
     if !planned.is_done() {
         let people = &workspace.load_catalog()?.people;
         let roles = people.roles(&identity);
-        let digest = digest_of(people).map_err(|error| AnswerError::Driver(error.to_string()))?;
-        let file = serde_json::to_value(people).map_err(|error| AnswerError::Driver(error.to_string()))?;
-        let by = Redacts { roles, needs: people.redact, people: digest, reason };
+        let file = Written::of(people).map_err(|error| AnswerError::Driver(error.to_string()))?;
+        let by = Redacts { roles, needs: people.redact, people: file.digest(), reason };
         // Whoever may not is told so before a key is asked for.
         let redacted = redaction(journal.state(), &planned.calls, &planned.answers, by.clone())?;
         if signer.is_none() && journal.state().has_signatures() {
@@ -113,7 +112,7 @@ pub async fn redact(
         }
         let (calls, answers) = (planned.calls.clone(), planned.answers.clone());
         let command = Command::Redact { calls, answers, by, signed };
-        let done = journal.act(now, Actor::Person(identity), command, documents).await;
+        let done = journal.act(now, Actor::Person(identity), command, &documents).await;
         done.map_err(|error| match error {
             JournalError::Refused(refusal) => AnswerError::Refused(refusal),
             JournalError::Ledger(error) => AnswerError::Ledger(error),

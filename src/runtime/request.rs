@@ -1,13 +1,16 @@
 //! Files a request: checks everything that can be checked before anything is written, then begins the engagement.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
     agent::{DraftError, draft_spec},
-    artifact::{ArtifactKind, Blueprint, DesignDraft, Digest, EngagementId, InputError, Spec, SpecError, digest_of},
+    artifact::{ArtifactKind, Blueprint, DesignDraft, Digest, EngagementId, InputError, Spec, SpecError, Written},
     engagement::{Actor, RequestDocument, Requested, RequesterSaid, sealing_key},
     facts::{Identity, Role},
     ledger::{Journal, LedgerError},
@@ -108,7 +111,8 @@ pub async fn file_request(
         baseline,
         ..RequestDocument::default()
     };
-    let digest = digest_of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let document = Written::of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let digest = document.digest();
     let spec = draft_spec(&request, digest)?;
     let mut problems = spec_problems(&spec, &catalog);
     match request.design_draft() {
@@ -133,10 +137,8 @@ pub async fn file_request(
     let (key, seal) = new_seal()?;
     let requested =
         Requested { request: digest, title: spec.title.clone(), blueprint: name, from: new.from, model: false, seal };
-    let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let id = free_id(workspace).await?;
-    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document, key])
-        .await?)
+    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, &[document, key]).await?)
 }
 
 /// Begins an engagement that models draft. A blueprint is material like others, the first of them; of its inputs those
@@ -168,13 +170,12 @@ async fn file_in_words(
     }
     let request = RequestDocument { inputs, baseline, text: Some(text), material, ..RequestDocument::default() };
     let title = request.title().unwrap_or_default();
-    let digest = digest_of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let document = Written::of(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let digest = document.digest();
     let (key, seal) = new_seal()?;
     let requested = Requested { request: digest, title, blueprint: None, from: new.from, model: true, seal };
-    let document = serde_json::to_value(&request).map_err(|error| RequestError::Unwritable(error.to_string()))?;
     let id = free_id(workspace).await?;
-    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, vec![document, key])
-        .await?)
+    Ok(Journal::begin(workspace.store().clone(), id, Actor::Person(identity), now, requested, &[document, key]).await?)
 }
 
 /// A target that the inventory does not know shows wherever a blueprint uses the input that names it; it is said once,
@@ -208,11 +209,11 @@ async fn baseline(workspace: &Workspace, id: &EngagementId) -> Result<Digest, Re
 }
 
 /// The key that a new engagement seals with, and its digest.
-fn new_seal() -> Result<(Value, Option<Digest>), RequestError> {
+fn new_seal() -> Result<(Arc<Written>, Option<Digest>), RequestError> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|error| RequestError::Random(error.to_string()))?;
-    let key = sealing_key(random);
-    let digest = digest_of(&key).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let key = Written::of(&sealing_key(random)).map_err(|error| RequestError::Unwritable(error.to_string()))?;
+    let digest = key.digest();
     Ok((key, Some(digest)))
 }
 

@@ -54,7 +54,7 @@ pub async fn retry(
     let (roles, renewed) = (catalog.people.roles(&identity), calls.len());
     let command = Command::Retry { retried: Retried { nodes, calls }, roles };
     let id = journal.id().to_string();
-    let done = journal.act(journal.now(), Actor::Person(identity), command, vec![]).await;
+    let done = journal.act(journal.now(), Actor::Person(identity), command, &[]).await;
     done.map_err(|error| not_now(error, &id))?;
     Ok((again, renewed))
 }

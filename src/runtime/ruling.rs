@@ -2,7 +2,7 @@
 //! a person, with the reason.
 
 use crate::{
-    artifact::{ArtifactKind, AutomationFlow},
+    artifact::{ArtifactKind, AutomationFlow, Written},
     engagement::{About, Actor, Asked, Command, PolicyAnswer, Refusal, View},
     facts::{AUTONOMOUS, spec_facts, unproven_undos, with_flow},
     gate::proof_of_spec,
@@ -49,9 +49,7 @@ pub(super) async fn rule(
     let now = journal.now();
     let expires = Some(expiry(journal, catalog, now));
     let command = Command::Rule { about: asked.about, request: asked.request, policy, expires };
-    let facts = serde_json::to_value(facts)
-        .map_err(|error| DriverError::Invalid(ArtifactKind::Spec, format!("its facts cannot be kept: {error}")))?;
-    match journal.act(now, Actor::Policy, command, vec![facts]).await {
+    match journal.act(now, Actor::Policy, command, &[Written::of(&facts)?]).await {
         Ok(()) => Ok(Ruled::Approved(reasons)),
         // What the core keeps for people is theirs, whatever the policy says.
         Err(JournalError::Refused(Refusal::WrongAnswer(why))) => Ok(Ruled::Human(why.into())),

@@ -1,11 +1,12 @@
 //! Signed answers: what is to be signed is put together here and handed to whoever has the key. The key itself is
 //! never here, and whoever drives an engagement has no signer at all.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
 use crate::{
-    artifact::{Digest, Nonce, canonical},
+    artifact::{CanonicalError, Digest, Nonce, Written, canonical},
     engagement::{
         About, Answer, Answered, ApprovalStatement, Asked, Head, Once, Redacted, RedactionStatement, Refusal, Signed,
         State, Statement, TrustSet, TrustStatement,
@@ -179,10 +180,10 @@ fn sign<T: Statement>(
 }
 
 /// What is stored beside what was signed.
-pub(super) fn signed_documents<T: Statement>(signed: &Signed<T>) -> Result<Vec<Value>, SigningError> {
-    let statement =
-        serde_json::to_value(&signed.statement).map_err(|error| SigningError::Unusable(error.to_string()))?;
-    Ok(vec![statement, signed.signers.document()])
+pub(super) fn signed_documents<T: Statement>(signed: &Signed<T>) -> Result<Vec<Arc<Written>>, SigningError> {
+    let unusable = |error: CanonicalError| SigningError::Unusable(error.to_string());
+    let statement = Written::of(&signed.statement).map_err(unusable)?;
+    Ok(vec![statement, Written::of(&signed.signers.document()).map_err(unusable)?])
 }
 
 /// Whether an answer to the open question needs a signature.

@@ -31,6 +31,6 @@ pub async fn say(
     }
     let id = journal.id().to_string();
     let command = Command::Say { said: RequesterSaid { text, answers }, roles };
-    let done = journal.act(Timestamp::now(), Actor::Person(identity), command, vec![]).await;
+    let done = journal.act(Timestamp::now(), Actor::Person(identity), command, &[]).await;
     done.map_err(|error| not_now(error, &id))
 }

@@ -11,8 +11,8 @@ impl Journal {
         let mut fresh = Self::open(Arc::clone(&self.store), &self.state.id).await?;
         let staged = std::mem::take(&mut self.staged);
         // What is staged is not stored, and comes again with what is decided again.
-        for (digest, _) in staged.iter().flat_map(|staged| &staged.bytes) {
-            self.blobs.remove(digest);
+        for written in staged.iter().flat_map(|staged| &staged.new) {
+            self.blobs.remove(&written.digest());
         }
         fresh.blobs.append(&mut self.blobs);
         let mut clock = self.clock;

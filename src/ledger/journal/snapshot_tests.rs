@@ -9,7 +9,7 @@ use crate::{
     ledger::{
         LedgerError, LedgerKeys, SqliteStore,
         store::Store,
-        testing::{allowed, discover, finished, noon, person},
+        testing::{allowed, discover, finished, noon, person, written},
     },
 };
 
@@ -47,9 +47,9 @@ async fn calls(journal: &mut Journal, many: u64) -> Vec<State> {
     let from = journal.state().calls.len() as u64;
     for n in from + 1..=from + many {
         let call = (Actor::Agent(Agent::Design), Body::Allowed(Box::new(allowed(n, Agent::Design, discover(), false))));
-        journal.commit(noon(), vec![call], Vec::new()).await.unwrap();
+        journal.commit(noon(), vec![call], &[]).await.unwrap();
         let result = json!({"vlans": [n]});
-        journal.commit(noon(), vec![(Actor::Program, finished(n, &result))], vec![result]).await.unwrap();
+        journal.commit(noon(), vec![(Actor::Program, finished(n, &result))], &[written(&result)]).await.unwrap();
         states.push(journal.state().clone());
     }
     states
@@ -258,11 +258,11 @@ async fn nothing_is_decided_on_a_document_that_is_stored_and_cannot_be_read() {
         reason: "enough".into(),
         roles: [crate::facts::Role::Requester].into(),
     };
-    let refused = opened.act(noon(), person("ada"), cancel(), Vec::new()).await.unwrap_err();
+    let refused = opened.act(noon(), person("ada"), cancel(), &[]).await.unwrap_err();
     assert!(refused.to_string().contains(&digest.to_string()), "{refused}");
     assert_eq!(opened.state().seq, 3);
     // What was decided without looking at it is written.
-    opened.act(noon(), person("ada"), cancel(), Vec::new()).await.unwrap();
+    opened.act(noon(), person("ada"), cancel(), &[]).await.unwrap();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::{
     engagement::DocumentError,
     ledger::{
         Bundle, Filter, SqliteStore,
-        testing::{Story, allowed, discover, filed, finished, id, noon, person, request, requested, spec},
+        testing::{Story, allowed, discover, filed, finished, id, noon, person, request, requested, spec, written},
     },
 };
 
@@ -17,9 +17,9 @@ impl Journal {
         &mut self,
         at: Timestamp,
         bodies: Vec<(Actor, Body)>,
-        documents: Vec<Value>,
+        documents: &[Arc<Written>],
     ) -> Result<(), LedgerError> {
-        self.write(at, bodies, documents, &[]).await
+        self.write(at, bodies, documents).await
     }
 }
 
@@ -31,7 +31,7 @@ async fn store() -> (tempfile::TempDir, Arc<dyn Store>) {
 
 pub(super) async fn begin(store: &Arc<dyn Store>) -> Journal {
     let store = Arc::clone(store);
-    Journal::begin(store, id("k7m2q"), person("ada"), noon(), requested(), vec![request()]).await.unwrap()
+    Journal::begin(store, id("k7m2q"), person("ada"), noon(), requested(), &[written(&request())]).await.unwrap()
 }
 
 fn spec_filed() -> (Actor, Body) {
@@ -58,15 +58,15 @@ async fn a_journal_that_is_opened_again_is_the_one_that_was_written() {
     let (_dir, store) = store().await;
     let mut journal = begin(&store).await;
     assert!(journal.documents().spec().is_none());
-    journal.commit(noon(), vec![spec_filed(), entered("once more")], vec![spec()]).await.unwrap();
+    journal.commit(noon(), vec![spec_filed(), entered("once more")], &[written(&spec())]).await.unwrap();
     assert_eq!(journal.documents().spec().unwrap().title, "Add VLAN 120");
     let result = json!({"whole": 1.0, "vlans": [1, 20]});
     let mut call = allowed(1, Agent::Design, discover(), false);
     call.args = serde_json::Map::from_iter([("ttl".to_owned(), json!(60.0))]).into();
     let call = (Actor::Agent(Agent::Design), Body::Allowed(Box::new(call)));
-    journal.commit(noon(), vec![call], Vec::new()).await.unwrap();
-    journal.commit(noon(), vec![(Actor::Program, finished(1, &result))], vec![result.clone()]).await.unwrap();
-    journal.commit(noon(), Vec::new(), vec![json!("without an event nothing is written")]).await.unwrap();
+    journal.commit(noon(), vec![call], &[]).await.unwrap();
+    journal.commit(noon(), vec![(Actor::Program, finished(1, &result))], &[written(&result)]).await.unwrap();
+    journal.commit(noon(), Vec::new(), &[written(&json!("without an event nothing is written"))]).await.unwrap();
     assert_eq!(journal.state().seq, 5);
     assert_eq!(journal.blob(&digest_of(&result).unwrap()).unwrap()["whole"], json!(1));
 
@@ -85,11 +85,11 @@ async fn of_two_journals_the_slower_is_refused_unchanged_and_catches_up() {
     let (_dir, store) = store().await;
     let mut fast = begin(&store).await;
     let mut slow = Journal::open(Arc::clone(&store), fast.id()).await.unwrap();
-    fast.commit(noon(), vec![spec_filed()], vec![spec()]).await.unwrap();
+    fast.commit(noon(), vec![spec_filed()], &[written(&spec())]).await.unwrap();
 
     let before = slow.state().clone();
     let document = json!({"of": "the slower one"});
-    let refused = slow.commit(noon(), vec![entered("me too")], vec![document.clone()]).await.unwrap_err();
+    let refused = slow.commit(noon(), vec![entered("me too")], &[written(&document)]).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "another process wrote to this engagement meanwhile; look at it again with `countersign show k7m2q`"
@@ -101,11 +101,12 @@ async fn of_two_journals_the_slower_is_refused_unchanged_and_catches_up() {
     assert_eq!(slow.catch_up().await.unwrap(), 1);
     assert_eq!(slow.catch_up().await.unwrap(), 0);
     same(&slow, &fast);
-    slow.commit(noon(), vec![entered("now")], Vec::new()).await.unwrap();
+    slow.commit(noon(), vec![entered("now")], &[]).await.unwrap();
     assert_eq!(fast.catch_up().await.unwrap(), 1);
     same(&slow, &fast);
 
-    let taken = Journal::begin(Arc::clone(&store), id("k7m2q"), person("eve"), noon(), requested(), vec![request()]);
+    let request = [written(&request())];
+    let taken = Journal::begin(Arc::clone(&store), id("k7m2q"), person("eve"), noon(), requested(), &request);
     assert!(matches!(taken.await.unwrap_err(), LedgerError::Conflict(_)));
 }
 
@@ -134,10 +135,10 @@ async fn an_outcome_that_is_staged_is_written_with_the_next_intent_in_one_transa
     let mut journal = begin(&store).await;
     let result = json!({"vlans": [1, 20]});
     for n in 1..=20 {
-        journal.commit(noon(), vec![read(n)], Vec::new()).await.unwrap();
+        journal.commit(noon(), vec![read(n)], &[]).await.unwrap();
         both_states_hold(&journal).await;
         let known = store.events(journal.id(), 0).await.unwrap().len();
-        journal.act_soon(noon(), Actor::Program, over(n, &result), vec![result.clone()]).unwrap();
+        journal.act_soon(noon(), Actor::Program, over(n, &result), vec![written(&result)]).unwrap();
         both_states_hold(&journal).await;
         assert_eq!(store.events(journal.id(), 0).await.unwrap().len(), known, "it was written at once");
         assert!(journal.state().under_way.is_empty() && journal.state().seq == known as u64 + 1);
@@ -160,23 +161,24 @@ async fn what_is_staged_is_decided_again_after_what_others_wrote() {
     let (_dir, store) = store().await;
     for by_flush in [true, false] {
         let id = id(if by_flush { "aaaaa" } else { "bbbbb" });
-        let begun = Journal::begin(Arc::clone(&store), id, person("ada"), noon(), requested(), vec![request()]);
+        let request = [written(&request())];
+        let begun = Journal::begin(Arc::clone(&store), id, person("ada"), noon(), requested(), &request);
         let mut slow = begun.await.unwrap();
-        slow.commit(noon(), vec![read(1), read(2)], Vec::new()).await.unwrap();
+        slow.commit(noon(), vec![read(1), read(2)], &[]).await.unwrap();
         let mut fast = Journal::open(Arc::clone(&store), slow.id()).await.unwrap();
         let result = |n: u64| json!({"vlans": [n], "by flush": by_flush});
         for n in [1, 2] {
-            slow.act_soon(noon(), Actor::Program, over(n, &result(n)), vec![result(n)]).unwrap();
+            slow.act_soon(noon(), Actor::Program, over(n, &result(n)), vec![written(&result(n))]).unwrap();
         }
         // The faster one knows of one of the calls already, so that only the other is still to be said.
-        fast.act(noon(), Actor::Program, over(1, &result(1)), vec![result(1)]).await.unwrap();
+        fast.act(noon(), Actor::Program, over(1, &result(1)), &[written(&result(1))]).await.unwrap();
         if by_flush {
             slow.flush().await.unwrap();
         } else {
-            let refused = slow.act(noon(), Actor::Program, over(2, &result(2)), Vec::new()).await.unwrap_err();
+            let refused = slow.act(noon(), Actor::Program, over(2, &result(2)), &[]).await.unwrap_err();
             assert!(matches!(refused, JournalError::Refused(_)), "{refused}");
             let cancel = Command::Cancel { reason: "enough".into(), roles: [crate::facts::Role::Requester].into() };
-            let refused = slow.act(noon(), person("ada"), cancel, Vec::new()).await.unwrap_err();
+            let refused = slow.act(noon(), person("ada"), cancel, &[]).await.unwrap_err();
             assert!(matches!(refused, JournalError::Ledger(LedgerError::Conflict(_))), "{refused}");
         }
         assert_eq!(slow.state().seq, 5);
@@ -196,11 +198,11 @@ async fn a_caller_who_stops_waiting_leaves_a_journal_that_goes_on() {
     let (_dir, store, mut journal, before) = loop {
         let (dir, store) = store().await;
         let mut journal = begin(&store).await;
-        journal.commit(noon(), vec![read(1), read(2)], Vec::new()).await.unwrap();
-        journal.act_soon(noon(), Actor::Program, over(1, &result), vec![result.clone()]).unwrap();
+        journal.commit(noon(), vec![read(1), read(2)], &[]).await.unwrap();
+        journal.act_soon(noon(), Actor::Program, over(1, &result), vec![written(&result)]).unwrap();
         let before = journal.state().clone();
         // The write is on its way when the caller goes. On a busy machine it may be over already, and nobody went.
-        if journal.commit(noon(), vec![entered("gone")], Vec::new()).now_or_never().is_none() {
+        if journal.commit(noon(), vec![entered("gone")], &[]).now_or_never().is_none() {
             break (dir, store, journal, before);
         }
     };
@@ -221,7 +223,7 @@ async fn time_never_goes_back_within_a_chain() {
     let mut journal = begin(&store).await;
     let later = noon() + SignedDuration::from_hours(1);
     for (clock, written) in [(later, later), (noon(), later), (later, later)] {
-        journal.commit(clock, vec![entered("tick")], Vec::new()).await.unwrap();
+        journal.commit(clock, vec![entered("tick")], &[]).await.unwrap();
         assert_eq!(journal.state().last_at, written);
     }
     let found = Bundle::export(&*store, journal.id()).await.unwrap().verify().problems;
@@ -233,15 +235,15 @@ async fn an_artifact_that_is_not_stored_or_is_not_one_is_not_filed() {
     let (_dir, store) = store().await;
     let mut journal = begin(&store).await;
     let before = journal.state().clone();
-    let refused = journal.commit(noon(), vec![spec_filed()], Vec::new()).await.unwrap_err();
+    let refused = journal.commit(noon(), vec![spec_filed()], &[]).await.unwrap_err();
     assert!(matches!(refused, LedgerError::Document(DocumentError::Missing { .. })), "{refused}");
     let poem = json!({"kind": "poem"});
     let filed = (Actor::Program, filed(ArtifactKind::Spec, 1, &poem, &[requested().request]));
-    let refused = journal.commit(noon(), vec![filed], vec![poem]).await.unwrap_err();
+    let refused = journal.commit(noon(), vec![filed], &[written(&poem)]).await.unwrap_err();
     assert!(matches!(refused, LedgerError::Document(DocumentError::Unreadable { .. })), "{refused}");
     assert_eq!(*journal.state(), before);
     assert_eq!(store.events(journal.id(), 0).await.unwrap().len(), 1);
-    let lost = Journal::begin(Arc::clone(&store), id("zzzzz"), person("ada"), noon(), requested(), Vec::new());
+    let lost = Journal::begin(Arc::clone(&store), id("zzzzz"), person("ada"), noon(), requested(), &[]);
     assert!(matches!(lost.await.unwrap_err(), LedgerError::Document(_)));
     assert_eq!(store.find("z").await.unwrap(), []);
 }

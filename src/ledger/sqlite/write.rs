@@ -176,8 +176,8 @@ impl Writer {
                 self.execute(PUT_EVENT, (id, seq, hash.as_slice(), row))?;
             }
         }
-        for (digest, bytes) in &append.blobs {
-            let digest = digest.to_string();
+        for written in &append.blobs {
+            let (digest, bytes) = (written.digest().to_string(), written.bytes());
             // What lies there is looked for first where packing costs more: many questions are decided on the same.
             if bytes.len() > CHEAP && self.connection.prepare_cached(HAS_BLOB)?.exists([&digest])? {
                 continue;

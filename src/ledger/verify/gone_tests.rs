@@ -27,7 +27,7 @@ fn sealed() -> Story {
             Body::Requested(requested) => requested.seal = Some(key),
             Body::Allowed(allowed) => {
                 let Arguments::Plain(args) = allowed.args.clone() else { panic!() };
-                let (args, document) = seal.arguments(allowed.purpose.node(), allowed.tool.as_str(), args).unwrap();
+                let (args, document) = seal.arguments(allowed.purpose.node(), allowed.tool.as_str(), &args).unwrap();
                 let digest = call_digest(&id, allowed.purpose.node(), allowed.tool.as_str(), &args).unwrap();
                 digests.insert(allowed.digest, digest);
                 (allowed.args, allowed.digest) = (args, digest);
@@ -36,17 +36,15 @@ fn sealed() -> Story {
             Body::Finished(finished) => {
                 let plain = finished.result.take().unwrap();
                 let value = serde_json::from_slice(&story.blobs[&plain]).unwrap();
-                let result = seal.result(&finished.call, value).unwrap();
-                (finished.result, finished.sealed) = (Some(result.digest), true);
+                let result = seal.result(&finished.call, &value).unwrap();
+                (finished.result, finished.sealed) = (Some(result.document.digest()), true);
                 documents.push(result.document);
                 story.blobs.remove(&plain);
             }
             _ => {}
         }
     }
-    for document in &documents {
-        story.document(document);
-    }
+    story.blobs.extend(documents.iter().map(|document| (document.digest(), document.bytes().to_vec())));
     // The approval of gate 2 names the call by its digest.
     let offered: Vec<Digest> = digests.values().copied().collect();
     let (mut old, mut new) = (None, None);
