@@ -225,7 +225,7 @@ fn design(desk: &Desk<'_>, map: Map<String, Value>) -> Result<Draft, Wrong> {
     if !problems.is_empty() {
         return Err(Wrong::invalid(problems));
     }
-    match expand(&design, Digest::ZERO, &facts, &Default::default(), &desk.catalog.toolbox) {
+    match expand(&design, Digest::ZERO, &facts, |_| None, &desk.catalog.toolbox) {
         Ok(flow) => {
             let outside = calls_outside(&flow, spec, desk.catalog);
             let read = |id: &StepId| design.steps.iter().any(|step| step.id == *id && step.reads("facts"));

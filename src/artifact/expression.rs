@@ -39,7 +39,16 @@ const GENERATION: usize = 1_024;
 
 /// Expressions that were parsed before, by their source: a document is read again wherever its engagement is taken up,
 /// and parsing what it says is most of that.
-static PARSED: LazyLock<Recent<String, Arc<Program>>> = LazyLock::new(|| Recent::new(GENERATION));
+static PARSED: LazyLock<Recent<String, Arc<Parsed>>> = LazyLock::new(|| Recent::new(GENERATION));
+
+/// What is known of an expression without evaluating it.
+struct Parsed {
+    program: Program,
+    /// The variables that it reads, of the document and its own.
+    variables: BTreeSet<String>,
+    /// How deep its comprehensions are nested.
+    depth: usize,
+}
 
 pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
@@ -54,7 +63,7 @@ pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 #[schemars(with = "String")]
 pub struct Expression {
     source: String,
-    program: Arc<Program>,
+    parsed: Arc<Parsed>,
 }
 
 /// The source is not an acceptable expression.
@@ -102,15 +111,15 @@ impl<'a> Scope<'a> {
 impl Expression {
     /// Parses and bounds `source`.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
-        if let Some(program) = PARSED.get(source) {
-            return Ok(Self { source: source.to_owned(), program });
+        if let Some(parsed) = PARSED.get(source) {
+            return Ok(Self { source: source.to_owned(), parsed });
         }
-        let program = Arc::new(Self::compile(source)?);
-        PARSED.keep(source.to_owned(), Arc::clone(&program));
-        Ok(Self { source: source.to_owned(), program })
+        let parsed = Arc::new(Self::compile(source)?);
+        PARSED.keep(source.to_owned(), Arc::clone(&parsed));
+        Ok(Self { source: source.to_owned(), parsed })
     }
 
-    fn compile(source: &str) -> Result<Program, ExpressionError> {
+    fn compile(source: &str) -> Result<Parsed, ExpressionError> {
         let wrong = |reason: String| ExpressionError { source_text: source.chars().take(200).collect(), reason };
         if source.len() > LONGEST {
             return Err(wrong(format!("it is longer than {LONGEST} bytes")));
@@ -134,7 +143,9 @@ impl Expression {
         if depth > DEEPEST {
             return Err(wrong(format!("{depth} comprehensions are nested, at most {DEEPEST} may be")));
         }
-        Ok(program)
+        let read = program.references();
+        let variables = read.variables().into_iter().filter(|name| !name.starts_with('@')).map(str::to_owned).collect();
+        Ok(Parsed { program, variables, depth })
     }
 
     /// The expression as written.
@@ -143,41 +154,35 @@ impl Expression {
     }
 
     pub(super) fn tree(&self) -> &IdedExpr {
-        self.program.expression()
+        self.parsed.program.expression()
     }
 
     /// The variables it reads.
-    pub fn variables(&self) -> BTreeSet<String> {
-        self.program
-            .references()
-            .variables()
-            .into_iter()
-            .filter(|name| !name.starts_with('@'))
-            .map(str::to_owned)
-            .collect()
+    pub fn variables(&self) -> &BTreeSet<String> {
+        &self.parsed.variables
     }
 
     /// The members of `variable` that it reads, such as `a` in `steps.a.result` and in `steps["a"].result`. Nothing
     /// where it reads the variable in a way that does not say which members.
     pub fn members_of(&self, variable: &str) -> Option<BTreeSet<String>> {
         let mut members = BTreeSet::new();
-        members_of(self.program.expression(), variable, &mut members).then_some(members)
+        members_of(self.tree(), variable, &mut members).then_some(members)
     }
 
     /// The value over `scope`, as JSON.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluateError> {
         let wrong = |reason: String| EvaluateError { expression: self.source.clone(), reason };
-        if comprehension_depth(self.program.expression()) > 0 && !cost::is_bounded(self.program.expression(), &scope.0)
-        {
+        if self.parsed.depth > 0 && !cost::is_bounded(self.tree(), &scope.0) {
             let most = cost::MOST_STEPS;
             return Err(wrong(format!("it could come to more than {most} steps with what it reads; ask for less")));
         }
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-        for (name, value) in &scope.0 {
+        // What it does not read is not copied for it.
+        for (name, value) in scope.0.iter().filter(|(name, _)| self.parsed.variables.contains(*name)) {
             let value = to_cel(value).ok_or_else(|| wrong(format!("`{name}` holds more than {MOST_ITEMS} items")))?;
             context.add_variable_from_value(*name, value);
         }
-        let value = self.program.execute(&context).map_err(|error| wrong(error.to_string()))?;
+        let value = self.parsed.program.execute(&context).map_err(|error| wrong(error.to_string()))?;
         let mut value = value.json().map_err(|_| wrong("the answer is not a JSON value".to_owned()))?;
         // CEL maps have no order; without one here the same state would read differently from run to run.
         value.sort_all_objects();

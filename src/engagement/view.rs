@@ -325,9 +325,7 @@ impl<'a> View<'a> {
         let digest = self.state.artifact(ArtifactKind::Design).ok_or(NextError::Missing(ArtifactKind::Design))?;
         let null = Value::Null;
         let facts = self.documents.facts().map_or(&null, |facts| facts.as_ref());
-        let bare = expand(design, digest, facts, &Default::default(), self.toolbox)?;
-        let before = bare.nodes.iter().filter_map(|node| Some((node.id.clone(), self.before(node)?))).collect();
-        Ok(expand(design, digest, facts, &before, self.toolbox)?)
+        Ok(expand(design, digest, facts, |node| self.before(node), self.toolbox)?)
     }
 
     /// The read that gives a node's before-state; nothing where it cannot be read or a discovery read has it already.

@@ -113,9 +113,8 @@ impl FoundBy {
             },
         }
         // Other names are the expression's own, as `d` in `map(d, …)`.
-        let foreign = self.targets.variables().into_iter();
-        let foreign: Vec<String> =
-            foreign.filter(|name| name != "result" && DOCUMENT.contains(&name.as_str())).collect();
+        let read = self.targets.variables().iter().map(String::as_str);
+        let foreign: Vec<&str> = read.filter(|name| *name != "result" && DOCUMENT.contains(name)).collect();
         if !foreign.is_empty() {
             found.push(("targets", format!("it may read `result` alone, and reads {}", foreign.join(", "))));
         }

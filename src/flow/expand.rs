@@ -63,13 +63,13 @@ pub enum ExpandError {
     },
 }
 
-/// The flow of a design. `before` holds the states that were read for it so far; with none, the flow says which
-/// nodes there are and is complete but for its diffs.
+/// The flow of a design. `before` gives the state that was read for a node, as far as it was; with none, the flow says
+/// which nodes there are and is complete but for its diffs.
 pub fn expand(
     design: &SolutionDesign,
     digest: Digest,
     facts: &Value,
-    before: &BTreeMap<NodeId, Before>,
+    before: impl Fn(&FlowNode) -> Option<Before>,
     toolbox: &Toolbox,
 ) -> Result<AutomationFlow, ExpandError> {
     let inputs = Value::Object(design.inputs.clone());
@@ -107,7 +107,7 @@ pub fn expand(
                 }
             }
             let mut node = node(step, tool, id, item.clone(), needs, &scope, toolbox)?;
-            look_ahead(&mut node, tool, before, &mut left)?;
+            look_ahead(&mut node, tool, &before, &mut left)?;
             nodes.push(node);
         }
     }
@@ -119,11 +119,11 @@ pub fn expand(
 fn look_ahead(
     node: &mut FlowNode,
     tool: &Tool,
-    before: &BTreeMap<NodeId, Before>,
+    before: impl Fn(&FlowNode) -> Option<Before>,
     left: &mut BTreeMap<String, Value>,
 ) -> Result<(), ExpandError> {
     let Some(args) = node.known_args() else { return Ok(()) };
-    node.before = before.get(&node.id).cloned();
+    node.before = before(node);
     let place = place(tool, &args);
     if let (Some(before), Some(earlier)) = (&mut node.before, place.as_ref().and_then(|place| left.get(place))) {
         before.state = earlier.clone();

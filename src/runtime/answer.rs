@@ -1,10 +1,7 @@
 //! What a person says: answers to the open question, edits, cancellations and retries. An answer is refused if what
 //! it was asked on is no longer what there is.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -475,8 +472,7 @@ pub async fn edit(
             }
             let facts = journal.documents().facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
             if problems.is_empty()
-                && let Err(error) =
-                    crate::flow::expand(&design, Digest::ZERO, &facts, &BTreeMap::new(), &catalog.toolbox)
+                && let Err(error) = crate::flow::expand(&design, Digest::ZERO, &facts, |_| None, &catalog.toolbox)
             {
                 problems.push(crate::artifact::SpecError::new("steps", error.to_string()));
             }

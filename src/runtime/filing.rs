@@ -79,7 +79,7 @@ impl Driver<'_> {
         let design = draft_design(&view(journal, catalog), &spec, spec.digest(), report)?;
         // A design that does not come out as calls is said now, before anyone is asked to approve it.
         let facts = journal.documents().facts().map(|facts| facts.as_ref().clone()).unwrap_or_default();
-        crate::flow::expand(&design, Digest::ZERO, &facts, &Default::default(), &catalog.toolbox)
+        crate::flow::expand(&design, Digest::ZERO, &facts, |_| None, &catalog.toolbox)
             .map_err(|error| DriverError::Invalid(ArtifactKind::Design, error.to_string()))?;
         let from = vec![spec.digest(), report];
         self.file_artifact(journal, Actor::Agent(Agent::Design), ArtifactKind::Design, &design, from)

@@ -389,7 +389,7 @@ fn only_reads(expression: &Expression, allowed: &[&str]) -> Option<String> {
     let outer = ["inputs", "facts", "item", "steps", "result", "args", "before", "left"];
     let wrong = expression
         .variables()
-        .into_iter()
+        .iter()
         .find(|name| outer.contains(&name.as_str()) && !allowed.contains(&name.as_str()))?;
     Some(format!("`{expression}` reads `{wrong}`; it may read {}", allowed.join(", ")))
 }

@@ -48,7 +48,7 @@ fn design(steps: &str) -> SolutionDesign {
 }
 
 fn flow(steps: &str) -> Result<AutomationFlow, ExpandError> {
-    expand(&design(steps), Digest::ZERO, &json!({"free": true}), &BTreeMap::new(), &toolbox())
+    expand(&design(steps), Digest::ZERO, &json!({"free": true}), |_| None, &toolbox())
 }
 
 const CREATE: &str = "{id: create, tool: vlan.create, with: {switch: {cel: item}, id: {cel: inputs.id}}, for_each: {items: inputs.on, at_most: 4}}";
@@ -109,8 +109,8 @@ fn a_step_starts_from_what_an_earlier_one_leaves() {
     let read = |id: &str| {
         (NodeId::new(&id.parse().unwrap(), None), Before { state: Value::Null, call: "c1".parse().unwrap() })
     };
-    let before = ["first", "again", "other"].map(read).into_iter().collect();
-    let flow = expand(&design, Digest::ZERO, &Value::Null, &before, &toolbox()).unwrap();
+    let before: BTreeMap<NodeId, Before> = ["first", "again", "other"].map(read).into_iter().collect();
+    let flow = expand(&design, Digest::ZERO, &Value::Null, |node| before.get(&node.id).cloned(), &toolbox()).unwrap();
     let state = |at: usize| flow.nodes[at].before.as_ref().unwrap().state.clone();
     assert_eq!([state(0), state(1), state(2)], [Value::Null, json!({"id": 7}), Value::Null]);
     assert!(flow.nodes[1].unchanged() && !flow.nodes[2].unchanged());
@@ -152,7 +152,7 @@ fn a_target_is_named_as_it_will_be_sent_where_other_arguments_come_later() {
     let of = |switch: &str, id: &str| {
         let look = "{id: look, tool: vlan.list, with: {switch: a.example.com}}";
         let create = format!("{{id: create, tool: vlan.create, needs: [look], with: {{switch: {switch}, id: {id}}}}}");
-        expand(&design(&format!("[{look}, {create}]")), Digest::ZERO, &Value::Null, &BTreeMap::new(), &toolbox)
+        expand(&design(&format!("[{look}, {create}]")), Digest::ZERO, &Value::Null, |_| None, &toolbox)
     };
     for id in ["120", "{cel: steps.look.result.n}", "{fill: a free one, where: {is: 120}}"] {
         let flow = of("CORP.Example.com", id).unwrap();
