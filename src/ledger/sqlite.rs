@@ -417,6 +417,8 @@ fn damaged(digest: Digest, error: LedgerError) -> LedgerError {
 }
 
 #[cfg(test)]
+mod backup_tests;
+#[cfg(test)]
 mod steps_tests;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! Whether an event may follow from the state before it. These are the promises that a reader of the chain relies on,
-//! not all that [`crate::engagement`] refuses: a later version may decide differently and still keep them.
+//! Whether an event may follow from the state before it. These are the promises that a reader of the chain relies on, each
+//! with words of its own; what is left is held to what [`crate::engagement`] itself would have let be written there.
 
 use std::{fmt, sync::Arc};
 
