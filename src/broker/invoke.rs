@@ -1,7 +1,6 @@
 //! Writes each decision down, mints the permit for what was allowed, runs it and writes the outcome down.
 
 use std::{
-    path::Path,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -12,15 +11,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{CallId, LedgerId, ToolName, Written},
+    artifact::{CallId, ToolName, Written},
     engagement::{
         Actor, CUT_OFF, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal,
-        RefusedAs, Seal, SealError, Standing, View, catalog_of,
+        RefusedAs, Seal, SealError, Standing, View,
     },
     facts::Role,
     ledger::{Around, Journal, JournalError, LedgerError},
     policy::{Catalog, CompiledBoundary, Spoke},
-    tool::{Effect, Kept, Manifest, ServerSeen, Toolbox},
+    tool::{Effect, Manifest, ServerSeen, Toolbox},
 };
 
 use super::{
@@ -30,28 +29,9 @@ use super::{
     permit::Permit,
     rate::Rates,
     refused::{recorded_args, recorded_tool},
+    sources::Sources,
     transport::{Sent, Transports},
 };
-
-/// Where the broker gets what it decides on. It asks again for every decision.
-pub trait Sources: Send + Sync {
-    /// The catalog as its files are now.
-    fn catalog(&self) -> Result<Arc<Catalog>, String>;
-    /// What an engagement is decided on: the same, with the targets that were found for it.
-    fn catalog_of(&self, journal: &Journal) -> Result<Arc<Catalog>, String> {
-        Ok(catalog_of(&self.catalog()?, journal.state(), journal.blobs()))
-    }
-    /// The workspace's folder, for server commands.
-    fn root(&self) -> &Path;
-    /// The workspace's ledger, by which what servers leave behind is found wherever the folder was moved.
-    fn ledger(&self) -> &LedgerId;
-    /// This program, for server commands that start it.
-    fn program(&self) -> &Path;
-    /// The commit that the policies were read under, where they are in a work tree of git.
-    fn revision(&self) -> Option<String>;
-    /// What no server may touch.
-    fn kept(&self) -> &Kept;
-}
 
 /// The one road to a tool.
 pub struct Broker {
@@ -497,9 +477,8 @@ fn no_rule() -> Spoke {
     Spoke { layer: crate::policy::Layer::Boundary, rule: "boundary.none".into(), reason: "nothing permits it".into() }
 }
 
-/// The role that a refused call waits for.
 impl Told {
-    /// The role whose approval would do.
+    /// The role whose approval would do, where the call waits for one.
     pub fn needs(&self) -> Option<Role> {
         match self {
             Self::Refused { refused: RefusedAs::NeedsApproval(role), .. } => Some(*role),

@@ -10,6 +10,7 @@
 //! - `explain.rs` says what would be decided and why, and decides nothing;
 //! - `still.rs` says whether what the gates were approved on still holds;
 //! - `refused.rs` bounds what is kept of a refused call;
+//! - `sources.rs` is where all of it comes from;
 //! - `rate.rs` makes calls wait that come too fast;
 //! - `permit.rs` is the proof that a transport asks for;
 //! - `transport/` speaks to tool servers and is reachable from nowhere else.
@@ -24,6 +25,7 @@ mod invoke;
 mod permit;
 mod rate;
 mod refused;
+mod sources;
 mod still;
 mod transport;
 #[cfg(test)]
@@ -33,5 +35,6 @@ mod tests;
 
 pub use decide::{Moment, Said};
 pub use explain::{Explanation, explain, foresee, proposed, proposer, said_again};
-pub use invoke::{Broker, BrokerError, Invoked, Sources, Told};
+pub use invoke::{Broker, BrokerError, Invoked, Told};
+pub use sources::Sources;
 pub use transport::{Bounds, become_server};

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
+
 use crate::{
     artifact::{ArtifactKind, CanonicalError, NodeId, Phase, ToolName},
     facts::{AUTONOMOUS, Facts, IdentityMeans, People, Role, spec_facts},
@@ -81,19 +83,22 @@ pub fn opened_by_policy(state: &State) -> impl Iterator<Item = Gate> {
 pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<Void>, CanonicalError> {
     let state = view.state;
     let Some(spec) = view.documents.spec() else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    let mut now = None;
+    let (mut found, mut now) = (Vec::new(), None);
+    if !state.gate_open(Gate::One) && !state.gate_open(Gate::Two) {
+        return Ok(found);
+    }
+    let facts = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
     for gate in [Gate::One, Gate::Two].into_iter().filter(|gate| state.gate_open(*gate)) {
         let GateState::Open { request, by, .. } = state.gate(gate) else { continue };
-        let then = view.blobs.get(request).and_then(|request| request.get("approved_on")).cloned();
-        let then = then.and_then(|on| serde_json::from_value::<ApprovedOn>(on).ok());
+        let then =
+            view.blobs.get(request).and_then(|request| ApprovedOn::deserialize(request.get("approved_on")?).ok());
         let mut because = Vec::new();
         let mut differences = Vec::new();
         match then {
             None => because.push("what it was approved on is not in the ledger".to_owned()),
             Some(then) => {
                 if now.is_none() {
-                    now = Some(ApprovedOn::of(spec, &spec_facts(spec, &catalog.toolbox, &catalog.inventory), catalog)?);
+                    now = Some(ApprovedOn::of(spec, &facts, catalog)?);
                 }
                 differences = now.as_ref().map(|now| then.differences(now)).unwrap_or_default();
                 differences.extend(then.moved(&catalog.inventory)?);
@@ -101,7 +106,6 @@ pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<V
             }
         }
         let unnamed = state.gate_unnamed(gate, &catalog.signers);
-        let facts = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
         because.extend(may_no_more(by, &catalog.people).or_else(|| outgrown(state, gate, by, &facts, catalog)));
         if stage < AUTONOMOUS && opened_by_policy(state).any(|opened| opened == gate) {
             because.push(format!("policy answered it at trust stage {AUTONOMOUS}, and it stands at stage {stage} now"));

@@ -1,6 +1,6 @@
 //! The facts that a gate is decided on, computed from a spec or a flow and the inventory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -243,16 +243,4 @@ pub fn unproven_of<'a>(flow: &AutomationFlow, tool: &dyn Fn(&ToolName) -> Option
         changes && node.skipped.is_none() && !node.unchanged() && node.undo.is_none() && !later
     };
     flow.nodes.iter().filter(unproven).count() as u64
-}
-
-impl Facts {
-    /// Targets counted by environment, for one line of a screen.
-    pub fn targets_by_environment<'a>(&'a self, inventory: &'a Inventory) -> BTreeMap<&'a str, usize> {
-        let mut counted = BTreeMap::new();
-        for name in &self.targets {
-            let environment = inventory.target(name).map_or("not in the inventory", |target| &target.environment);
-            *counted.entry(environment).or_default() += 1;
-        }
-        counted
-    }
 }

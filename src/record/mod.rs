@@ -1,6 +1,6 @@
 //! Reconciles what was designed, built, run and observed into the record that an engagement ends with. It reads the
 //! chain and what was read back, never what a model or a tool said of itself, and counts nothing as done that was
-//! not seen. Pure: a view and the time go in, a record comes out.
+//! not seen. Pure: a view goes in, a record comes out.
 
 mod again;
 mod compare;

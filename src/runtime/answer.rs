@@ -1,5 +1,5 @@
-//! What a person says: answers to the open question, edits, cancellations and retries. An answer is refused if what
-//! it was asked on is no longer what there is.
+//! What a person says: answers to the open question, edits and cancellations. An answer is refused if what it was asked
+//! on is no longer what there is.
 
 use std::{collections::BTreeSet, sync::Arc};
 

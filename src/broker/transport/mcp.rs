@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    super::{invoke::Sources, permit::Permit},
+    super::{permit::Permit, sources::Sources},
     Sent,
     life::{Mark, Starter},
     said::{NotStarted, Said},

@@ -22,7 +22,7 @@ use said::NotStarted;
 
 pub use sandbox::{Bounds, become_server};
 
-use super::{invoke::Sources, permit::Permit};
+use super::{permit::Permit, sources::Sources};
 
 /// How a sent call ended.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::tool::{Manifest, Secret, SecretFrom, filled};
 
-use super::super::{invoke::Sources, permit::Permit};
+use super::super::{permit::Permit, sources::Sources};
 
 /// How long a command may take to say a secret.
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -14,7 +14,7 @@ use crate::{
     tool::{Kept, Manifest, ServerPin, filled},
 };
 
-use super::{super::invoke::Sources, sandbox};
+use super::{super::sources::Sources, sandbox};
 
 /// A server that could be started.
 pub(super) struct Start {
