@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 async fn write(journal: &mut Journal) {
     let body = Body::Cancelled { reason: "because".into() };
-    journal.write(Timestamp::UNIX_EPOCH, vec![(Actor::Program, body)], vec![], &[]).await.unwrap();
+    journal.write(Timestamp::UNIX_EPOCH, vec![(Actor::Program, body)], &[]).await.unwrap();
 }
 
 fn main() {}
