@@ -3,9 +3,12 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::artifact::EngagementId;
-use crate::engagement::{
-    Answer, Arguments, Blobs, Body, CallOutcome, Considered, Event, Finish, HoleFilled, RefusedAs, Turned, opened,
+use crate::{
+    artifact::{Digest, EngagementId},
+    engagement::{
+        Answer, Arguments, Blobs, Body, CallOutcome, Considered, Event, Finish, HoleFilled, RefusedAs, Turned, opened,
+    },
+    ledger::chain,
 };
 
 use super::{
@@ -28,10 +31,15 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
     let trust = named == EngagementId::TRUST;
     let id = if trust { EngagementId::trust() } else { context.workspace.find(&named).await? };
     let (mut events, mut sealed) = (Vec::new(), Vec::new());
-    for bytes in context.workspace.store().events(&id, 0).await? {
+    let (mut prev, mut broken) = (Digest::ZERO, None);
+    for (bytes, seq) in context.workspace.store().events(&id, 0).await?.into_iter().zip(1..) {
         let event: Event = serde_json::from_slice(&bytes).map_err(|error| {
             CliError::failed(format!("an event cannot be read: {error}; run `countersign verify {id}`"))
         })?;
+        if broken.is_none() {
+            broken = chain::check(&bytes, seq, prev).err();
+        }
+        prev = event.hash;
         sealed.extend(arguments(&event).and_then(Arguments::sealed));
         if args.kind.as_ref().is_none_or(|kind| event.body.kind().starts_with(kind.as_str())) {
             events.push(event);
@@ -42,9 +50,16 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
         let document = serde_json::from_slice(&bytes).ok();
         blobs.extend(document.and_then(|document| opened(&document)).map(|value| (digest, value)));
     }
+    let held = match broken {
+        None => Ok(Code::Done),
+        Some(error) => Err(CliError {
+            code: Code::Unverified,
+            message: format!("this is not what was written: {error}; see `countersign verify {id}`"),
+        }),
+    };
     if global.json {
         say_json(&events.iter().map(|event| Told::of(event, &blobs)).collect::<Vec<_>>())?;
-        return Ok(Code::Done);
+        return held;
     }
     if events.is_empty() {
         say(match &args.kind {
@@ -55,7 +70,7 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
     for event in &events {
         say_sentence(line(event, &blobs));
     }
-    Ok(Code::Done)
+    held
 }
 
 /// An event for a program: as it was hashed, and beside it what was sealed of the arguments.

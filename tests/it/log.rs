@@ -118,6 +118,33 @@ fn an_answer_that_was_written_past_the_log_is_found_whatever_came_after_it() {
 }
 
 #[test]
+fn an_event_that_is_not_what_was_written_is_named_by_whatever_shows_it() {
+    let bench = Bench::new();
+    let id = ended(&bench);
+    let other = ended(&bench);
+    for (event, whose) in [(3, &id), (5, &other)] {
+        let bench = bench.copy();
+        tamper(
+            &bench,
+            &format!(
+                "UPDATE events SET bytes = (SELECT bytes FROM events WHERE engagement = '{whose}' AND seq = {0}) \
+                 WHERE engagement = '{whose}' AND seq = {event}",
+                event - 1
+            ),
+        );
+        let why = format!("event {event} is missing: event {} stands in its place", event - 1);
+        // All of it is shown, and that it does not hold.
+        let shown = bench.run(&["log", whose]).code(5).says(&why);
+        assert_eq!(shown.out.lines().filter(|line| line.contains("engagement.closed")).count(), 1);
+        let told = bench.run(&["log", whose, "--json"]).code(5).says(&why);
+        assert_eq!(told.json().as_array().unwrap().len(), 6);
+        bench.run(&["verify", "log"]).code(5).shows(&format!("the chain of {whose} does not hold: {why}"));
+        let holds = if *whose == id { &other } else { &id };
+        bench.run(&["log", holds]).code(0);
+    }
+}
+
+#[test]
 fn what_was_approved_in_another_ledger_is_not_built_in_this_one() {
     let (theirs, ours) = (Bench::new(), Bench::new());
     let id = theirs.request_one();

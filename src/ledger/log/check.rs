@@ -8,7 +8,7 @@ use crate::{
     artifact::{Digest, EngagementId},
     engagement::Event,
     ledger::{
-        chain,
+        chain::{self, ChainError},
         checkpoint::Checkpoint,
         error::LedgerError,
         journal::is_logged,
@@ -158,28 +158,55 @@ async fn stored_otherwise(store: &dyn Store, tree: &Tree) -> Result<Option<Strin
     }))
 }
 
-/// The events of each chain that belong in the log.
-async fn told(store: &dyn Store) -> Result<Vec<(EngagementId, Vec<Event>)>, LedgerError> {
+/// A chain, as far as the log is about it.
+struct Told {
+    id: EngagementId,
+    /// The events that belong in the log.
+    events: Vec<Event>,
+    /// The first event that is not the next one of its chain, with what is wrong with it.
+    broken: Option<(u64, ChainError)>,
+}
+
+async fn told(store: &dyn Store) -> Result<Vec<Told>, LedgerError> {
     let mut all = Vec::new();
     for id in store.find("").await?.into_iter().chain([EngagementId::trust()]) {
-        let events = store.events(&id, 0).await?;
-        let events = events.iter().filter_map(|bytes| chain::read(bytes).ok());
-        all.push((id, events.filter(|event| is_logged(&event.body)).collect()));
+        let (mut told, mut prev) = (Told { id, events: Vec::new(), broken: None }, Digest::ZERO);
+        for (bytes, seq) in store.events(&told.id, 0).await?.iter().zip(1..) {
+            let event = match chain::check(bytes, seq, prev) {
+                Ok(event) => event,
+                Err(error) => {
+                    told.broken.get_or_insert((seq, error));
+                    // What is left is looked at all the same: an answer without a leaf is not hidden by this.
+                    let Ok(event) = chain::read(bytes) else { continue };
+                    event
+                }
+            };
+            prev = event.hash;
+            if is_logged(&event.body) {
+                told.events.push(event);
+            }
+        }
+        all.push(told);
     }
     Ok(all)
 }
 
-/// What belongs in the log and is not in it.
-fn left_out(told: &[(EngagementId, Vec<Event>)], keys: &KeyHistory, logged: &[Logged]) -> Vec<LogProblem> {
+/// What belongs in the log and is not in it, and what is in it of chains that do not hold.
+fn left_out(told: &[Told], keys: &KeyHistory, logged: &[Logged]) -> Vec<LogProblem> {
     let mut leaves: BTreeMap<&EngagementId, BTreeMap<u64, u64>> = BTreeMap::new();
     for leaf in logged {
         leaves.entry(&leaf.engagement).or_default().insert(leaf.seq, leaf.position);
     }
     let mut found = Vec::new();
-    for (id, events) in told {
+    for Told { id, events, broken } in told {
         let own = leaves.remove(id).unwrap_or_default();
+        let leaf = |seq: u64| own.range(seq..).next().map_or(logged.len() as u64, |(_, position)| *position);
+        if let Some((seq, error)) = broken {
+            let what = format!("the chain of {id} does not hold: {error}; see `countersign verify {id}`");
+            found.push(LogProblem { leaf: leaf(*seq), what });
+        }
         for seq in unlogged(events, &own.keys().copied().collect(), keys) {
-            let leaf = own.range(seq..).next().map_or(logged.len() as u64, |(_, position)| *position);
+            let leaf = leaf(seq);
             let what =
                 format!("event {seq} of {id} has no leaf: it was written past the log, or its leaf was taken out");
             found.push(LogProblem { leaf, what });
