@@ -62,7 +62,8 @@ impl Context {
         if !workspace.store().is_scrubbed().await? {
             aside_sentence(
                 "note: what was redacted is destroyed, and the ledger's file may still have its bytes: a process was ended \
-                 before it had written the file anew, and others use it now. The next command that has it for itself does it.",
+                 before it had written the file anew, and that could not be done now (others use the ledger, or it cannot be \
+                 written). The next command that can does it.",
             );
         }
         Ok(Self { workspace: Arc::new(workspace), name: global.name.clone() })

@@ -24,7 +24,7 @@ PRAGMA user_version = 4;
 
 /// The step after which a file says that it is to be written anew. Nobody knows whether what was destroyed before ever was.
 pub(super) const OUTSTANDING: &str = "
-CREATE TABLE unscrubbed (since INTEGER NOT NULL) STRICT;
+CREATE TABLE unscrubbed (id INTEGER PRIMARY KEY AUTOINCREMENT, since INTEGER NOT NULL) STRICT;
 INSERT INTO unscrubbed (since) SELECT unixepoch() WHERE EXISTS (SELECT 1 FROM destroyed);
 PRAGMA user_version = 8;
 ";
@@ -42,7 +42,7 @@ pub(super) fn destroy(connection: &Connection, digests: &[Digest]) -> Result<(),
         }
     }
     if !digests.is_empty() {
-        let note = "INSERT INTO unscrubbed (since) SELECT unixepoch() WHERE NOT EXISTS (SELECT 1 FROM unscrubbed)";
+        let note = "INSERT INTO unscrubbed (since) VALUES (unixepoch())";
         connection.execute(note, ()).map_err(failed("destroy a document"))?;
     }
     Ok(())
@@ -79,17 +79,28 @@ fn scrub_within(path: &Path, patience: Option<Duration>) -> Result<bool, LedgerE
         if let Some(patience) = patience {
             connection.busy_timeout(patience)?;
         }
+        let cut =
+            || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0)).map(|busy: i64| busy == 0);
+        // While somebody reads, what is written anew would only be added to the log beside the file.
+        if !cut()? {
+            return Ok(false);
+        }
+        // What others destroy meanwhile is theirs to write anew.
+        let last = "SELECT coalesce(max(id), 0) FROM unscrubbed";
+        let noted: i64 = connection.query_row(last, (), |row| row.get(0))?;
+        if noted == 0 && patience.is_some() {
+            return Ok(true);
+        }
         // A page that is in use may hold more than its rows: what moved to another page is not written over there.
         connection.execute_batch("VACUUM")?;
-        let cut = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0));
-        let done = cut()? == 0;
-        if done {
-            connection.execute_batch("DELETE FROM unscrubbed")?;
-            // What said so is not left beside the file either, unless somebody reads it just now.
-            cut()?;
+        if !cut()? {
+            return Ok(false);
         }
+        connection.execute("DELETE FROM unscrubbed WHERE id <= ?", (noted,))?;
+        // What said so is not left beside the file either, unless somebody reads it just now.
+        cut()?;
         connection.close().map_err(|(_, error)| error)?;
-        Ok(done)
+        Ok(true)
     };
     anew().map_err(|error: rusqlite::Error| LedgerError::Unscrubbed(error.to_string()))
 }
