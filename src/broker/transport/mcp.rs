@@ -64,10 +64,8 @@ impl Session {
         }
         let secrets = Secrets::read(permit, manifest, sources).await?;
         let begun = begin(family, &start, &secrets, (sources, starter)).await;
-        let (client, mark) = begun.map_err(|NotStarted { why, said }| NotStarted {
-            why: secrets.out_of(&why),
-            said: said.map(|said| secrets.out_of(&said)),
-        })?;
+        let (client, mark) =
+            begun.map_err(|NotStarted { why, said }| NotStarted { why: secrets.out_of(&why), said })?;
         let (tools, _) = definitions(family, &client).await.map_err(|why| secrets.out_of(&why))?;
         for tool in &manifest.tools {
             let name = tool.name.as_str();
@@ -203,10 +201,11 @@ async fn begin(
     let server = TokioChildProcess::builder(child).stderr(Stdio::piped());
     let (transport, errors) = starter.start(server).await.map_err(|error| failed(error.to_string()))?;
     let said = Said::hear(errors);
+    let last = |said: Said| said.last(|text| secrets.out_of(text));
     let client = match timeout(START, ().serve(transport)).await {
         Ok(Ok(client)) => client,
-        Ok(Err(error)) => return Err(NotStarted { why: failed(unserved(&error)), said: said.last().await }),
-        Err(_) => return Err(NotStarted { why: failed("it did not answer in time".into()), said: said.last().await }),
+        Ok(Err(error)) => return Err(NotStarted { why: failed(unserved(&error)), said: last(said).await }),
+        Err(_) => return Err(NotStarted { why: failed("it did not answer in time".into()), said: last(said).await }),
     };
     // A remembered list of tools could hide that the server has changed them.
     client.peer().set_response_cache_config(ClientCacheConfig::disabled()).await;
