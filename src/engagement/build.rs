@@ -60,17 +60,28 @@ pub(super) fn next(view: &View<'_>, now: Timestamp) -> Result<Next, NextError> {
     })
 }
 
+/// What a step comes to by what was read of it.
+pub enum Comes {
+    /// This.
+    To(NodeSettled),
+    /// Nobody knows, and a person is asked whether its call took effect.
+    ToAQuestion,
+    /// More is to be read, called or asked first.
+    ToNothingYet,
+}
+
 /// What a step comes to by what was read of it: when it was called, when it was called again for it to be put right, or when
-/// it was taken back. Nothing where more is to be read, called or asked first.
-pub fn comes_to(view: &View<'_>, node: &FlowNode, put_right: bool, now: Timestamp) -> Option<NodeSettled> {
+/// it was taken back.
+pub fn comes_to(view: &View<'_>, node: &FlowNode, put_right: bool, now: Timestamp) -> Comes {
     let next = match view.state.nodes.contains_key(&node.id) {
-        false => run(view, node, now),
-        true if put_right => considered::next(view, true, now)?,
-        true => undo::undo(view, node, now),
+        false => Some(run(view, node, now)),
+        true if put_right => considered::next(view, true, now),
+        true => Some(undo::undo(view, node, now)),
     };
     match next {
-        Ok(Next::Settle(settled)) => Some(settled),
-        _ => None,
+        Some(Ok(Next::Settle(settled))) => Comes::To(settled),
+        Some(Ok(Next::Ask(About::Unknown { .. }) | Next::Wait(About::Unknown { .. }))) => Comes::ToAQuestion,
+        _ => Comes::ToNothingYet,
     }
 }
 

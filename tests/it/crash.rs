@@ -84,7 +84,7 @@ fn settled(bench: &Bench, id: &str) {
             known && of_call["node"] == purpose["node"]
         };
         let node = &call["purpose"]["act"]["node"];
-        let said = of("approval.answered").any(|said| said["about"]["unknown"]["node"] == *node);
+        let said = of("approval.answered").any(|said| !node.is_null() && said["about"]["unknown"]["node"] == *node);
         assert!(
             again || void || said || of("step.settled").any(by_step),
             "{call} is unknown, and nothing settled that"

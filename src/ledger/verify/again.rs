@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, Digest, FlowNode, NodeId, Spec, Until, word_of},
     engagement::{
-        Arguments, Blobs, Call, CallOutcome, Documents, Event, NodeSettled, Purpose, State, View, comes_to, opened,
+        Arguments, Blobs, Call, CallOutcome, Comes, Documents, Event, NodeSettled, Purpose, State, View, comes_to,
+        opened,
     },
     flow::NodeOutcome,
     tool::Toolbox,
@@ -46,10 +47,17 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
     let view = View { state, documents: &documents, blobs: &gathered.blobs, toolbox: &toolbox };
     let is = comes_to(&view, node, put_right, event.at);
     if put_right {
-        let shown = is.is_some_and(|is| is.node == *id && is.outcome == NodeOutcome::Done);
+        let shown = matches!(is, Comes::To(is) if is.node == *id && is.outcome == NodeOutcome::Done);
         return (!shown).then(|| format!("step {id} done after it failed, and what was read does not show it"));
     }
-    let is = is?;
+    let is = match is {
+        Comes::To(is) => is,
+        // Earlier versions asked nobody, and settled it as what it was.
+        Comes::ToAQuestion if settled.outcome != NodeOutcome::Unknown => {
+            return Some(format!("step {id} settled, and nobody said whether its call took effect"));
+        }
+        Comes::ToAQuestion | Comes::ToNothingYet => return None,
+    };
     let word = |outcome: NodeOutcome| word_of(outcome).replace('_', " ");
     let (said, comes) = (word(settled.outcome), word(is.outcome));
     if is.outcome != settled.outcome {

@@ -159,7 +159,8 @@ pub(super) fn asked(state: &State, asked: &Asked, papers: &Papers<'_>) -> Vec<St
         return lost.then(why).into_iter().collect();
     };
     let (about, people, mut found) = (&asked.about, &grounds.people, Vec::new());
-    if let Some(environment) = grounds.environments().find(|environment| people.signs_in(environment))
+    // Earlier versions took a name for production where the file said so; what was answered then says that it was one.
+    if let Some(environment) = grounds.environments().find(|environment| people.says_signs_in(environment))
         && !asked.needs_signature()
     {
         found.push(format!("a question about {about} on a name alone, and it reaches {environment}"));

@@ -331,9 +331,11 @@ fn unseen(
     let acted = state.served.get(&call.purpose)?;
     let after = |purpose: Purpose| answered(purpose).filter(|(id, _)| *id > acted);
     let readable = answered(Purpose::Recheck { node: node.clone(), attempt }).is_some();
-    // Where that could not be read, a person looked.
-    let looked = state.applied.get(node) == Some(&true);
-    if readable && !looked && after(Purpose::ReadBack { node: node.clone(), attempt }).is_none() {
+    // Where nobody knew what came of the call and its state could not be read back, a person looked.
+    let read_back = Purpose::ReadBack { node: node.clone(), attempt };
+    let in_vain = state.call_for(&read_back).is_some_and(|(id, _)| *id > *acted);
+    let looked = state.applied.get(node) == Some(&true) && call.outcome != Some(CallOutcome::Ok) && in_vain;
+    if readable && !looked && after(read_back).is_none() {
         return Some("done, and its state was not read back after its call");
     }
     let verify = of_flow?.step.verify.as_ref().filter(|_| call.outcome == Some(CallOutcome::Ok))?;

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     artifact::{Agent, CallId, NodeId},
-    engagement::{CallAllowed, CallFinished, CallOutcome, CallVoid, DeviationFound, NodeSettled, Purpose, Retried},
+    engagement::{
+        About, Answer, Answered, CallAllowed, CallFinished, CallOutcome, CallVoid, DeviationFound, NodeSettled,
+        Purpose, Retried,
+    },
     flow::NodeOutcome,
     ledger::testing::{Story, act, allowed, digest_for, person, spec},
 };
@@ -403,6 +406,38 @@ fn a_step_comes_to_what_its_own_calls_show() {
         let place = format!("event {}: ", at + 1);
         assert!(found.iter().any(|line| line.starts_with(&place) && line.contains(what)), "{name}: {found:?}");
     }
+}
+
+/// A person said that the step's call, of which nobody knew, took effect; what was read back before that, if anything was.
+fn on_a_word(story: &mut Story, read_back: Option<CallOutcome>) {
+    counted(story);
+    finished(story, CallOutcome::Unknown);
+    let Body::Finished(lost) = &mut story.events[ACT + 1].2 else { panic!() };
+    lost.result = None;
+    let (asked, answered) = {
+        let mut told = story.clone();
+        told.gate(About::Unknown { node: node() }, Digest::ZERO, &[]);
+        story.blobs = told.blobs;
+        let (answered, asked) = (told.events.pop().unwrap().2, told.events.pop().unwrap().2);
+        let Body::Answered(answered) = answered else { panic!() };
+        (asked, Answered { answer: Answer::Applied(true), ..answered })
+    };
+    let time = story.events[SETTLED].0;
+    story.events.insert(SETTLED, (time, person("grace"), Body::Answered(answered)));
+    story.events.insert(SETTLED, (time, Actor::Program, asked));
+    if let Some(outcome) = read_back {
+        put(story, SETTLED, 4, Agent::Verifier, Purpose::ReadBack { node: node(), attempt: 1 });
+        let Body::Finished(read) = &mut story.events[SETTLED + 1].2 else { panic!() };
+        (read.outcome, read.result) = (outcome, None);
+    }
+    put(story, ACT, 3, Agent::Verifier, Purpose::Recheck { node: node(), attempt: 1 });
+}
+
+#[test]
+fn a_persons_word_stands_in_for_a_reading_only_where_it_was_tried_in_vain() {
+    let unread = |read_back| found(|s| on_a_word(s, read_back)).iter().any(|line| line.contains("was not read back"));
+    assert!(unread(None));
+    assert!(!unread(Some(CallOutcome::Error)) && !unread(Some(CallOutcome::Unknown)));
 }
 
 #[test]
