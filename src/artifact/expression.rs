@@ -242,6 +242,10 @@ fn misleading(node: &IdedExpr) -> Option<String> {
         Expr::Map(map) => nodes.extend(map.entries.iter().flat_map(entry_nodes)),
         Expr::Struct(fields) => nodes.extend(fields.entries.iter().flat_map(entry_nodes)),
         Expr::Select(select) => nodes.push(&select.operand),
+        // What looks for the names that an expression reads would not find it.
+        Expr::Ident(name) if name.starts_with('.') => {
+            return Some(format!("`{name}` begins with a dot; write the name alone"));
+        }
         Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
     }
     nodes.into_iter().find_map(misleading)
@@ -384,6 +388,8 @@ mod tests {
             "{'k': [1].map(result, result)}.k == result.a",
             "size(result.a) > 0 // && result.a.exists(v, v.id == 120)",
             "size(lists.range(300000000)) > 0",
+            ".inputs.id == 120",
+            "[1].exists(v, v == .steps.a.result)",
         ] {
             assert!(Expression::parse(source).is_err(), "{source}");
         }

@@ -120,9 +120,11 @@ async fn with_arguments() -> ExitCode {
     }
     let json = cli.global.json;
     let outcome = run(cli).await;
-    if let Some(error) = output::unsaid() {
+    if let Some(error) = output::unsaid(outcome.is_ok()) {
         output::complain(&error, json);
-        return error.code.exit();
+        if outcome.is_ok() {
+            return error.code.exit();
+        }
     }
     match outcome {
         Ok(code) => code.exit(),

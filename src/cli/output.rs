@@ -244,11 +244,12 @@ fn print(text: &str) {
     }
 }
 
-/// Why not all of the answer could be written, where that is so.
-pub fn unsaid() -> Option<CliError> {
+/// Why not all of the answer could be written, where that is so; `done` says whether the command did what it was to do.
+pub fn unsaid(done: bool) -> Option<CliError> {
     let error = UNSAID.get()?;
     let why = format!("the answer could not be written to standard output ({error}), so it stands above");
-    Some(CliError::failed(format!("{why}; what was done is done, and is not to be done again for this")))
+    let stands = if done { "; what was done is done, and is not to be done again for this" } else { "" };
+    Some(CliError::failed(why + stands))
 }
 
 /// Prints one line beside the answer.

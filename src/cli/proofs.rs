@@ -74,8 +74,12 @@ pub async fn run(global: &Global, command: LogCommand) -> Result<Code, CliError>
 async fn checkpoint(global: &Global, context: &Context) -> Result<Code, CliError> {
     let store = context.workspace.store().as_ref();
     note_rolled_back(context).await;
-    if let Some(wrong) = context.workspace.sign_log().await? {
-        aside_sentence(format!("note: {}", plain(&wrong)));
+    match context.workspace.sign_log().await {
+        Ok(None) => {}
+        Ok(Some(wrong)) => aside_sentence(format!("note: {}", plain(&wrong))),
+        Err(error) => {
+            aside_sentence(format!("note: nothing was signed now: {}", plain(&CliError::from(error).message)))
+        }
     }
     let Some((Checkpoint { origin, size, root }, note)) = last_checkpoint(store).await? else {
         return Err(none_yet());
