@@ -13,7 +13,7 @@ use crate::{
 use super::{
     args::{Global, List, StatusArg},
     context::Context,
-    output::{CliError, Code, columns, count, plain, say, say_json, say_sentence},
+    output::{CliError, Code, aside_sentence, columns, count, plain, say, say_json, say_sentence},
 };
 
 /// `list`
@@ -64,8 +64,17 @@ pub async fn inbox(global: &Global) -> Result<Code, CliError> {
         let barred = match &summary.status {
             Status::Waiting { about: About::Failure { .. } | About::Unknown { .. }, .. } => false,
             Status::Waiting { .. } => {
-                let journal = context.journal(summary.id.as_str()).await?;
-                journal.state().asked.as_ref().is_some_and(|asked| asked.barred.contains(&identity.name))
+                let journal = context.journal(summary.id.as_str()).await;
+                // One that does not hold hides none of the others.
+                if let Err(CliError { message, .. }) = &journal {
+                    let id = &summary.id;
+                    aside_sentence(format!(
+                        "note: {id} cannot be gone on with: {}; see `countersign verify {id}`",
+                        plain(message)
+                    ));
+                }
+                let asked = journal.as_ref().ok().and_then(|journal| journal.state().asked.as_ref());
+                asked.is_some_and(|asked| asked.barred.contains(&identity.name))
             }
             _ => false,
         };

@@ -158,7 +158,16 @@ async fn open_engagements(context: &Context, catalog: &Catalog) -> Result<(u64, 
     let (mut looked, mut early, mut found) = (0, 0, Vec::new());
     let filter = Filter { which: Which::Open, ..Filter::default() };
     for summary in context.workspace.store().summaries(filter).await? {
-        let journal = context.journal(summary.id.as_str()).await?;
+        let journal = match context.journal(summary.id.as_str()).await {
+            Ok(journal) => journal,
+            Err(CliError { message, .. }) => {
+                found.push(format!(
+                    "engagement {0} cannot be read: {message}; see `countersign verify {0}`",
+                    summary.id
+                ));
+                continue;
+            }
+        };
         let Some(spec) = ApprovedSpec::spec(journal.state(), journal.documents()) else {
             early += 1;
             continue;

@@ -145,6 +145,22 @@ fn an_event_that_is_not_what_was_written_is_named_by_whatever_shows_it() {
 }
 
 #[test]
+fn a_chain_that_does_not_hold_hides_nothing_else_that_waits() {
+    let bench = Bench::new();
+    let (damaged, waits) = (bench.request_one(), bench.request_one());
+    for id in [&damaged, &waits] {
+        bench.drive(id, 3);
+    }
+    let other = format!("(SELECT bytes FROM events WHERE engagement = '{waits}' AND seq = 2)");
+    tamper(&bench, &format!("UPDATE events SET bytes = {other} WHERE engagement = '{damaged}' AND seq = 2"));
+    let inbox = bench.run(&["inbox"]).code(0).shows(&waits);
+    inbox.says(&format!("{damaged} cannot be gone on with")).says(&format!("countersign verify {damaged}"));
+    assert_eq!(bench.run(&["inbox", "--json"]).code(0).json().as_array().unwrap().len(), 2);
+    let checked = bench.run(&["policy", "check"]);
+    assert!((checked.out + &checked.err).contains(&format!("engagement {damaged} cannot be read")));
+}
+
+#[test]
 fn what_was_approved_in_another_ledger_is_not_built_in_this_one() {
     let (theirs, ours) = (Bench::new(), Bench::new());
     let id = theirs.request_one();
