@@ -61,9 +61,9 @@ impl Context {
         let workspace = Workspace::open(&from, program()?).await?;
         if !workspace.store().is_scrubbed().await? {
             aside_sentence(
-                "note: what was redacted is destroyed, and the ledger's file may still have its bytes: a process was ended \
-                 before it had written the file anew, and that could not be done now (others use the ledger, or it cannot be \
-                 written). The next command that can does it.",
+                "note: what was redacted is destroyed, and the ledger's file may still have its bytes: it was not written anew \
+                 since, as others use it, a process was ended before that, or it cannot be written. The next command that can \
+                 does it.",
             );
         }
         Ok(Self { workspace: Arc::new(workspace), name: global.name.clone() })
