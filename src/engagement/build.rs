@@ -15,7 +15,7 @@ use super::{
     considered,
     event::{CallOutcome, CallVoid, DeviationFound, NodeSettled},
     filling,
-    look::{after, observed, picked, verified},
+    look::{after, look_after, observed, picked, verified},
     next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
     question::About,
@@ -266,7 +266,7 @@ fn read(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, now: Timest
 
 /// How many of the seconds between a try and the next one are left; never more than all of them, whatever the clock
 /// did meanwhile.
-fn left_to_pause(view: &View<'_>, tried: &Purpose, seconds: u32, now: Timestamp) -> u32 {
+pub(super) fn left_to_pause(view: &View<'_>, tried: &Purpose, seconds: u32, now: Timestamp) -> u32 {
     let since = view.state.call_for(tried).map_or(0, |(_, call)| now.as_second() - call.at.as_second());
     u32::try_from(i64::from(seconds) - since).unwrap_or(0).min(seconds)
 }
@@ -335,15 +335,21 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
     // An error is the tool's word: it may have acted before it said so.
     let open = unsure || call.outcome == Some(CallOutcome::Error);
     if let (Some(proposal), Some(before)) = (look(Purpose::ReadBack { node: node.id.clone(), attempt }), &before) {
-        // What is neither known nor read, a person looks at.
+        // What is neither known nor read, a person looks at; and what can be read by then beats what anybody says.
+        let answered_since = || {
+            let read = view.state.call_for(&proposal.purpose).map(|(_, call)| call.at);
+            open && read < view.state.told_of(&node.id)
+        };
         let unread = |reason: String| match open.then(|| ask_whether_applied(view, node)) {
             Some(asked) => asked.unwrap_or_else(|| verified(view, node, args, call)),
             None => settle(view, node, NodeOutcome::Unknown, true, Some(reason)),
         };
         return match view.reading(&proposal.purpose) {
-            Reading::Open | Reading::Again => Next::Call(proposal),
+            Reading::Open | Reading::Again => look_after(view, proposal, now),
+            Reading::Failed(..) if answered_since() => Next::Call(proposal),
             Reading::Failed(_, reason) => unread(format!("it could not be read back: {reason}")),
             Reading::Value(shown_by, result) => match picked(tool, args, &result) {
+                Err(_) if answered_since() => Next::Call(proposal),
                 Err(reason) => unread(reason),
                 // Reading back shows that it never happened: a new attempt, in the open, not a silent retry.
                 Ok(now) if unsure && now == *before && attempt < ATTEMPTS && (!ended(view) || node.step.always) => {

@@ -1,6 +1,7 @@
 //! What reading back shows: after an effect, after a step's own `verify`, and at the end. What a node came to is
 //! decided here, by what is there and never by what the tool said of itself.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -10,13 +11,21 @@ use crate::{
 };
 
 use super::{
-    build::{Values, node_args, said, settle},
+    build::{Values, left_to_pause, node_args, said, settle},
     call::Call,
     event::CallOutcome,
     next::{Next, Proposal},
     purpose::Purpose,
     view::{Reading, View, state_call},
 };
+
+/// Reads what an effect left, after a pause where that gave an error before.
+pub(super) fn look_after(view: &View<'_>, proposal: Proposal, now: Timestamp) -> Next {
+    match left_to_pause(view, &proposal.purpose, view.pause_before(&proposal.purpose), now) {
+        0 => Next::Call(proposal),
+        left => Next::Pause(left),
+    }
+}
 
 /// What a read-back shows, compared with what was there and what should be.
 pub(super) fn observed(

@@ -138,6 +138,12 @@ impl Purpose {
         )
     }
 
+    /// Whether it reads what an effect left. That has to be known, so an error, which says nothing of the target, is read
+    /// past a few times.
+    pub fn looks_after(&self) -> bool {
+        matches!(self, Self::ReadBack { .. } | Self::BeforeUndo { .. } | Self::UndoCheck { .. })
+    }
+
     /// The node that it serves.
     pub fn node(&self) -> Option<&NodeId> {
         match self {

@@ -318,6 +318,12 @@ impl State {
         self.agreement(call, now).is_some_and(|(.., answered)| answered.signature.is_some())
     }
 
+    /// When a person last said whether a step's call took effect.
+    pub(super) fn told_of(&self, node: &NodeId) -> Option<Timestamp> {
+        let of_it = |about: &About| matches!(about, About::Unknown { node: other } if other == node);
+        self.answers.iter().rev().find(|(.., answered)| of_it(&answered.about)).map(|(_, at, _)| *at)
+    }
+
     /// Whether an answer had to be signed, or was: what is destroyed after it is signed too, or who checks the one could not
     /// check the other.
     pub fn has_signatures(&self) -> bool {

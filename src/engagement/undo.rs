@@ -18,7 +18,7 @@ use super::{
     build::{ATTEMPTS, old, said, settle},
     call::Call,
     event::{CallOutcome, CallVoid, DeviationFound},
-    look::{after, picked},
+    look::{after, look_after, picked},
     next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
     question::About,
@@ -163,7 +163,7 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
         return match view.reading(&purpose) {
             Reading::Open | Reading::Again => {
                 let (tool, args) = (name.to_string(), reads.clone());
-                Ok(Next::Call(Proposal { agent: Agent::Verifier, purpose, tool, args }))
+                Ok(look_after(view, Proposal { agent: Agent::Verifier, purpose, tool, args }, now))
             }
             Reading::Failed(_, reason) => lost(format!("the undo could not be read back: {reason}")),
             Reading::Value(shown_by, result) => match picked(tool, args, &result) {
@@ -229,8 +229,10 @@ fn begin(
     }
     let purpose = Purpose::BeforeUndo { node: node.id.clone() };
     let again = |read: &CallId| old(view, read, now) || tried.is_some_and(|tried| tried > read.number());
-    let look =
-        |purpose| Next::Call(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args: args.clone() });
+    let look = |purpose| {
+        let proposal = Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args: args.clone() };
+        look_after(view, proposal, now)
+    };
     let unread = |reason: String| {
         let reason = format!("what is there now could not be read, so nothing was taken back: {reason}");
         settle(NodeOutcome::UndoFailed, true, reason)

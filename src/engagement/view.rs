@@ -76,10 +76,18 @@ impl NotRead {
     }
 }
 
+/// Seconds from a read of what an effect left that gave an error to the next one, for the first and the second time.
+const SECONDS_BETWEEN: [u32; READS_AGAIN - 1] = [1, 4];
+
 /// How often a read was made in vain since it was answered last.
 fn unanswered_in_a_row(state: &State, purpose: &Purpose) -> usize {
     let made = state.calls.values().rev().filter(|call| call.purpose == *purpose);
-    let unanswered = made.take_while(|call| !matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::Error)));
+    let answered = |call: &&Call| match call.outcome {
+        Some(CallOutcome::Ok) => true,
+        Some(CallOutcome::Error) => !purpose.looks_after(),
+        _ => false,
+    };
+    let unanswered = made.take_while(|call| !answered(call));
     let (cut_off, in_vain): (Vec<&Call>, Vec<&Call>) = unanswered.partition(|call| call.cut_off());
     in_vain.len() + cut_off.len() / CUT_OFF_AS_ONE
 }
@@ -119,12 +127,19 @@ impl<'a> View<'a> {
                 Some(value) => Reading::Value(id.clone(), Arc::clone(value)),
                 None => Reading::Failed(Some(id.clone()), "its result is not in the ledger".into()),
             },
-            Some(CallOutcome::Error) => Reading::Failed(Some(id.clone()), said()),
-            Some(CallOutcome::NotSent | CallOutcome::Unknown) | None => {
+            Some(CallOutcome::Error) if !purpose.looks_after() => Reading::Failed(Some(id.clone()), said()),
+            Some(CallOutcome::Error | CallOutcome::NotSent | CallOutcome::Unknown) | None => {
                 let made = unanswered_in_a_row(self.state, purpose);
                 if made < READS_AGAIN { Reading::Again } else { Reading::Failed(Some(id.clone()), said()) }
             }
         }
+    }
+
+    /// How many seconds after its last call a read is made again.
+    pub(super) fn pause_before(&self, purpose: &Purpose) -> u32 {
+        let failed = self.state.call_for(purpose).filter(|(_, call)| call.outcome == Some(CallOutcome::Error));
+        let times = unanswered_in_a_row(self.state, purpose);
+        failed.and_then(|_| SECONDS_BETWEEN.get(times.checked_sub(1)?)).copied().unwrap_or(0)
     }
 
     /// Whether agents may still draft another version of the spec by themselves.

@@ -15,7 +15,7 @@ fn an_undo_where_nothing_tells_what_the_step_left_shows_what_is_there_now_and_wh
     let blueprint = VLAN.replace("on_failure: undo_target", "on_failure: undo_all");
     let inputs = serde_json::json!({"id": 120, "name": "guest", "switches": ["sw01"]});
     let chain = Chain::request(&blueprint, inputs).with_manifest(|manifest| manifest.replacen(after, "", 1));
-    let mut chain = at_gate2(chain).script("read back create/sw01", [Scripted::Error("busy"), Scripted::Error("busy")]);
+    let mut chain = at_gate2(chain).script("read back create/sw01", [const { Scripted::Error("busy") }; 3]);
     let request = asked(&chain, &About::Gate2);
     let calls = request.calls.iter().map(|call| call.call).collect();
     chain.answer_with(&About::Gate2, digest_of(&request).unwrap(), Answer::Approve, calls);

@@ -402,7 +402,10 @@ impl Walk<'_> {
             let ending = if call.outcome.is_none() { "has no outcome" } else { "has the outcome `unknown`" };
             let purpose = call.purpose.words();
             let settled = call.purpose.node().and_then(|node| state.nodes.get(node));
+            let said = call.purpose.node().and_then(|node| state.applied.get(node));
             let came = match settled.map(|settled| settled.outcome) {
+                Some(NodeOutcome::Done) if said.is_some() => "; its step is done, or a person said so",
+                Some(NodeOutcome::Failed) if said == Some(&false) => "; a person said that it did not take effect",
                 Some(NodeOutcome::Failed) if settled.is_some_and(|settled| settled.changed) => {
                     "; its step failed and left something"
                 }

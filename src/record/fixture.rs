@@ -298,6 +298,7 @@ impl Chain {
             Next::Ask(about) | Next::Wait(about) => return Err(Some(about)),
             Next::Close(closed) => self.command(Actor::Program, Command::Close(closed)),
             Next::Closed => return Err(None),
+            Next::Pause(seconds) => self.seconds += i64::from(seconds),
             Next::WaitUntil(at) => self.seconds += (at.as_second() - self.now().as_second()).max(0),
             other => panic!("{other:?}"),
         }

@@ -27,7 +27,9 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
         return if case.changed {
             (RecordOutcome::PartlyDone, format!("ended early ({reason}); {counted}"))
         } else {
-            (RecordOutcome::Cancelled, format!("{reason}; nothing is changed"))
+            // Where nobody could read it, that is what somebody said.
+            let word = if state.applied.values().any(|applied| !applied) { ", a person said" } else { "" };
+            (RecordOutcome::Cancelled, format!("{reason}; nothing is changed{word}"))
         };
     }
     let built = case.view.documents.flow().is_some();

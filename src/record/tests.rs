@@ -105,14 +105,17 @@ fn each_way_to_go_wrong_has_its_own_words() {
         ),
         (
             "it could not be read back, so it was taken back",
-            vec![("read back create/sw03", vec![Error("no answer")])],
+            vec![("read back create/sw03", vec![Error("no answer"), Error("no answer"), Error("no answer")])],
             RecordOutcome::PartlyDone,
             "3 of 4 targets done, 1 undone (sw03)",
             "create/sw03: it could not be read back: no answer",
         ),
         (
             "it could not be read back nor at the end",
-            vec![("read back create/sw03", vec![Error("no answer")]), (observe, vec![Error("no answer")])],
+            vec![
+                ("read back create/sw03", vec![Lost { acted: false }, Error("no answer"), Error("no answer")]),
+                (observe, vec![Error("no answer")]),
+            ],
             RecordOutcome::PartlyDone,
             "3 of 4 targets done, 1 unknown (sw03)",
             "create/sw03: it was taken back, and it could not be read at the end: no answer",
@@ -329,7 +332,9 @@ fn an_undo_that_nothing_confirmed_is_said_as_such_and_the_end_may_show_it() {
     let check = "read back the undo of create/sw03";
     let observe = "observe create/sw03 at the end";
     let behind = |record: &ReconciledRecord| record.residual.iter().any(|left| left.contains("left a change behind"));
-    let broken = || Chain::vlan().script(wrong, [Error("no answer")]).script(check, [const { Error("no answer") }; 9]);
+    let broken = || {
+        Chain::vlan().script(wrong, [const { Error("no answer") }; 3]).script(check, [const { Error("no answer") }; 9])
+    };
 
     let record = broken().finish().record();
     let (targets, reasons) = told(&record);

@@ -22,7 +22,7 @@ fn what_a_step_came_to_is_read_and_never_believed() {
     let done = ["create/sw01 Done", "create/sw02 Done"];
     let failed = ["create/sw01 Failed", "create/sw02 Done"];
     let unknown = ["create/sw01 Unknown", "create/sw02 Done"];
-    let cases: [Case; 17] = [
+    let cases: [Case; 20] = [
         (AT, &[Lie], failed, "the tool reported success, and nothing changed", OTHER),
         (AT, &[Half], failed, "is there instead of", BOTH),
         (AT, &[Error], failed, "the tool reported an error (it said), and nothing changed", OTHER),
@@ -37,6 +37,10 @@ fn what_a_step_came_to_is_read_and_never_believed() {
         (AFTER, &[Lost, NotSent], done, "", BOTH),
         (AFTER, &[Lost, Lost, Lost], unknown, "it could not be read back", BOTH),
         (AFTER, &[Lie], unknown, "", BOTH),
+        // An error of the reader says nothing of what was done.
+        (AFTER, &[Error], done, "", BOTH),
+        (AFTER, &[Error, Lost], done, "", BOTH),
+        (AFTER, &[Error, Error, Error], unknown, "it could not be read back", BOTH),
         // A process that is killed says nothing of the target, unless it is the read that kills it.
         (AFTER, &[CutOff, CutOff, Lost, CutOff, Lost, CutOff], done, "", BOTH),
         (AFTER, &[CutOff; 14], done, "", BOTH),
@@ -221,7 +225,7 @@ fn nothing_is_taken_back_unseen() {
     const LOOK: &str = "look before the undo of create/sw01";
     let run = about_to_look().fault(LOOK, &[Fault::Lost, Fault::NotSent]).finished();
     assert_eq!(run.nodes(), ["create/sw01 Undone", "create/sw02 NotRun"]);
-    for faults in [&[Fault::Error][..], &[Fault::Refused], &[Fault::Lost, Fault::Lost, Fault::Lost]] {
+    for faults in [&[Fault::Error; 3][..], &[Fault::Refused], &[Fault::Lost, Fault::Lost, Fault::Lost]] {
         let run = about_to_look().fault(LOOK, faults).finished();
         assert_eq!(run.nodes(), ["create/sw01 UndoFailed", "create/sw02 NotRun"], "{faults:?}");
         let reason = run.reason("create/sw01");
@@ -352,7 +356,9 @@ fn an_effect_that_is_neither_known_nor_read_is_asked_about_and_never_taken_for_a
     let asks = |next: &Next| matches!(next, Next::Wait(About::Unknown { .. }));
     let step = format!("{CREATE}, on_failure: undo_all");
     let unknown = [Fault::Error, Fault::ErrorButDone, Fault::Lost, Fault::LostButDone];
-    let unread: [&[Fault]; 3] = [&[Fault::Error], &[Fault::Lost; 3], &[Fault::Lie]];
+    // Three times before the question, and once more after the answer.
+    let lost = [Fault::Lost, Fault::Error, Fault::Lost, Fault::Lost];
+    let unread: [&[Fault]; 3] = [&[Fault::Error; 4], &lost, &[Fault::Lie; 2]];
     for (fault, unread) in unknown.into_iter().flat_map(|fault| unread.map(|unread| (fault, unread))) {
         let run = || {
             let run = Run::new(&[&step]).fault("step create/sw01", std::slice::from_ref(&fault));
@@ -365,6 +371,27 @@ fn an_effect_that_is_neither_known_nor_read_is_asked_about_and_never_taken_for_a
         let no = run().answering(about, Answer::Applied(false)).finished();
         assert_eq!(no.nodes(), ["create/sw01 Failed", "create/sw02 NotRun"], "{fault:?} {unread:?}");
         assert_eq!(no.reason("create/sw01"), "a person looked: it did not take effect");
+    }
+}
+
+#[test]
+fn what_can_be_read_after_a_person_was_asked_beats_what_they_say() {
+    let asks = |next: &Next| matches!(next, Next::Wait(About::Unknown { .. }));
+    let about = "the unknown outcome of step create/sw01";
+    let cases = [
+        (Fault::Lost, true, "create/sw01 Done", ""),
+        (Fault::Lost, false, "create/sw01 Done", ""),
+        (Fault::LostButDone, false, "create/sw01 Done", "but the change is there"),
+        (Fault::Error, true, "create/sw01 Failed", "and nothing changed"),
+        (Fault::ErrorButDone, false, "create/sw01 Done", "but the change is there"),
+    ];
+    for (fault, says, comes, reason) in cases {
+        let run = Run::new(&[&format!("{CREATE}, on_failure: continue")]);
+        let run = run.fault("step create/sw01", &[fault]).fault("read back create/sw01", &[Fault::Error; 3]);
+        let run = run.run_to(asks).answering(about, Answer::Applied(says)).finished();
+        assert_eq!(run.nodes()[0], comes, "{fault:?} {says}");
+        assert!(run.reason("create/sw01").contains(reason), "{fault:?} {says}: {}", run.reason("create/sw01"));
+        assert!(run.effects().values().all(|times| *times == 1), "{fault:?} {says}");
     }
 }
 
