@@ -191,7 +191,9 @@ fn goes_on(view: &View<'_>, void: &[Void], planned: &Next) -> bool {
             let recovers = if asked { proposal.purpose.recovers() } else { view.recovers(proposal) };
             recovers && (view.state.refused_anew || as_approved(view, void, proposal) && !held(view, proposal))
         }
-        Next::Resend(_) | Next::Pause(_) | Next::WaitUntil(_) | Next::Consider(_) => false,
+        // An effect that is still to be looked at is waited for; a step that waits for something of its own is not.
+        Next::Pause(_) => view.state.calls.values().next_back().is_some_and(|last| last.purpose.looks_after()),
+        Next::Resend(_) | Next::WaitUntil(_) | Next::Consider(_) => false,
     }
 }
 

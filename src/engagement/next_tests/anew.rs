@@ -42,6 +42,19 @@ fn begun_too_early(run: &Run, from: usize, gates: usize) -> Vec<String> {
 }
 
 #[test]
+fn an_effect_whose_reading_gave_an_error_is_looked_at_before_anything_is_asked_anew() {
+    let run = Run::new(&[CREATE]).fault("read back create/sw01", &[Fault::Error; 2]);
+    let mut run = run.run_to(|next| matches!(next, Next::Pause(_)));
+    let from = run.story.events.len();
+    run.void = vec![void(Gate::One, vec![Difference::Target("sw01".into())])];
+    let run = run.finished();
+    let first = |is: fn(&Body) -> bool| run.story.events[from..].iter().position(|event| is(&event.body)).unwrap();
+    let looked = first(|body| matches!(body, Body::Allowed(call) if matches!(call.purpose, Purpose::ReadBack { .. })));
+    let asked = first(|body| matches!(body, Body::Asked(asked) if !asked.void.is_empty()));
+    assert!(looked < asked, "{:#?}", run.told());
+}
+
+#[test]
 fn a_gate_that_stops_holding_at_any_turn_is_asked_anew_and_nothing_is_done_twice() {
     let whole = Run::new(&[CREATE]).finished();
     let (expected, mut asked) = (whole.effects(), 0);
