@@ -40,7 +40,7 @@ pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
     if let Some(note) = &rolled_back {
         aside(format!("note: {note}"));
     }
-    let log_holds = keys.is_ok() && rolled_back.is_none() && !copied.problems.iter().any(Unsound::is_of_log);
+    let log_holds = copied.log_holds && rolled_back.is_none();
     let code = if copied.problems.is_empty() { Code::Done } else { Code::Unverified };
     if global.json {
         say_json(&serde_json::json!({

@@ -32,6 +32,8 @@ pub struct Backup {
     pub events: u64,
     /// What does not hold in it, and so not in the ledger: the first thing of each chain, and of the log.
     pub problems: Vec<Unsound>,
+    /// Whether the log over all engagements was held against the keys, and holds.
+    pub log_holds: bool,
 }
 
 /// Something that does not hold in a copy.
@@ -42,15 +44,6 @@ pub struct Unsound {
     /// What is wrong there.
     pub what: String,
 }
-
-impl Unsound {
-    /// Whether it is the log over all engagements, and no chain.
-    pub fn is_of_log(&self) -> bool {
-        self.place.starts_with(THE_LOG)
-    }
-}
-
-const THE_LOG: &str = "the log";
 
 impl SqliteStore {
     /// Copies the ledger to a new file. The copy is made beside its place; every page of it, every chain, every document
@@ -118,7 +111,8 @@ impl SqliteStore {
 
 /// Finds what `verify` would, so that no copy is called whole that it would not call whole.
 async fn chains_of(copy: &Arc<SqliteStore>, keys: Option<&KeyHistory>) -> Result<Backup, LedgerError> {
-    let (mut found, store) = (Backup { engagements: 0, events: 0, problems: Vec::new() }, copy.as_ref());
+    let (mut found, store) =
+        (Backup { engagements: 0, events: 0, problems: Vec::new(), log_holds: false }, copy.as_ref());
     for id in copy.find("")? {
         found.engagements += 1;
         let place = format!("the chain of engagement {id}");
@@ -132,12 +126,12 @@ async fn chains_of(copy: &Arc<SqliteStore>, keys: Option<&KeyHistory>) -> Result
         found.problems.push(in_chain(place.into(), problem));
     }
     if let Some(keys) = keys
-        && let Some(log) = found.readable(THE_LOG, check_log(store, keys, &[]).await)?
+        && let Some(log) = found.readable("the log", check_log(store, keys, &[]).await)?
     {
+        found.log_holds = log.ok;
         let wrong = log.problems.into_iter().next();
-        found
-            .problems
-            .extend(wrong.map(|LogProblem { leaf, what }| Unsound { place: format!("{THE_LOG} (leaf {leaf})"), what }));
+        let place = |LogProblem { leaf, what }| Unsound { place: format!("the log (leaf {leaf})"), what };
+        found.problems.extend(wrong.map(place));
     }
     Ok(found)
 }
