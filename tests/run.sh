@@ -7,7 +7,7 @@ say() { printf '\n== %s\n' "$*"; }
 
 # A C compiler builds SQLite, Zstandard and the allocator; `git` is what a workspace is kept in; `script` gives a test a terminal;
 # `cvc5` proves boundaries; `ssh-keygen` and `ssh-agent` check that signatures are those of OpenSSH;
-# `python3` checks bundles by `tests/check_bundle.py`, and with `openssl` in-toto statements by `tests/check_intoto.py`.
+# `python3` checks bundles by `tests/check_bundle.py` and `tests/check_answers.py`, and with `openssl` in-toto statements by `tests/check_intoto.py`.
 missing=()
 command -v cc >/dev/null || missing+=(build-essential)
 command -v git >/dev/null || missing+=(git)

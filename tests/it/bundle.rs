@@ -19,9 +19,13 @@ fn finished() -> (Bench, String) {
     (bench, id)
 }
 
-/// Has the script look at a bundle.
+/// Has the script look at a bundle that looks at its answers too.
 fn script(bundle: &Path, more: &[&str]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check_bundle.py");
+    python("check_answers.py", bundle, more)
+}
+
+fn python(script: &str, bundle: &Path, more: &[&str]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
     Command::new("python3").arg(script).arg(bundle).args(more).output().expect("python3 is installed by tests/run.sh")
 }
 
@@ -177,6 +181,50 @@ fn statements_about_the_artifacts_are_checked_by_openssl() {
     // Nothing is signed about what does not hold, nor about nothing.
     let early = bench.request_one();
     bench.run(&["export", &early, "--in-toto", changed.to_str().unwrap()]).code(1).says("it has no artifact yet");
+}
+
+#[test]
+fn thirty_lines_of_python_check_hashes_order_and_signatures() {
+    let script = include_str!("../check_bundle.py");
+    assert!(script.lines().count() <= 30);
+    let (bench, id) = finished();
+    let alone = tempfile::tempdir().unwrap();
+    let (file, changed) = (bench.outside("k.bundle.tar"), alone.path().join("changed.tar"));
+    bench.run(&["export", &id, "--bundle", file.to_str().unwrap()]).code(0);
+    let (own, strangers) = (bench.root.join("policies/allowed_signers"), alone.path().join("strangers"));
+    std::fs::write(&strangers, "# nobody\n").unwrap();
+    let check = |file: &Path, signers: &Path| python("check_bundle.py", file, &[signers.to_str().unwrap()]);
+    let said = check(&file, &own);
+    let head = bench.json(&["verify", &id])["head"].clone();
+    let wanted = format!(" events, 2 signatures, head {}\n", head.as_str().unwrap());
+    assert!(said.status.success() && text(&said.stdout).ends_with(&wanted), "{said:?}");
+    assert!(text(&check(&file, &strangers).stderr).contains("has a signature that does not hold: "));
+    assert!(text(&python("check_bundle.py", &file, &[]).stderr).contains("BUNDLE ALLOWED_SIGNERS"));
+    let forge = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/forge_bundle.py");
+    // Each has a right manifest and, from what was changed on, right hashes.
+    for (forgery, says) in [
+        ("drop", "event 6: does not follow the event before it"),
+        ("swap", "event 6: does not follow the event before it"),
+        ("repeat", "does not follow the event before it"),
+        ("retitle", "event 1: does not have the hash that it says"),
+        ("end", "manifest.json: names another end"),
+        ("name", "is signed over something else"),
+        ("role", "is signed over something else"),
+        ("calls", "is signed over something else"),
+        ("statement", "is signed over something else"),
+    ] {
+        let made = Command::new("python3").arg(&forge).arg(forgery).arg(&file).arg(&changed).output().unwrap();
+        assert!(made.status.success(), "{forgery}: {}", text(&made.stderr));
+        let said = check(&changed, &own);
+        assert!(!said.status.success() && text(&said.stderr).contains(says), "{forgery}: {}", text(&said.stderr));
+    }
+    let good = std::fs::read(&file).unwrap();
+    for path in ["manifest.json", "events.jsonl", "log/proof.json", "trust/events.jsonl"] {
+        let mut bytes = good.clone();
+        bytes[content(&good, path) + 60] ^= 1;
+        std::fs::write(&changed, &bytes).unwrap();
+        assert!(!check(&changed, &own).status.success(), "{path}");
+    }
 }
 
 #[test]

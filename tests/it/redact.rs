@@ -204,7 +204,7 @@ fn signed_redaction(bench: &Bench) {
     bench.run(&["export", &id, "--bundle", name]).code(0);
     bench.write("own", &bench.read("policies/allowed_signers"));
     bench.run(&["verify", name, "--signers", "own"]).code(0).shows("redacted at event ");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check_bundle.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check_answers.py");
     let said = std::process::Command::new("python3").arg(script).arg(name).output().unwrap();
     assert!(said.status.success(), "{said:?}");
     assert!(String::from_utf8_lossy(&said.stdout).contains(" 3 signatures"), "{said:?}");
