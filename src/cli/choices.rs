@@ -30,9 +30,19 @@ pub fn explained(offered: Offered<'_>) -> Vec<String> {
                 lines.push((key.into(), choice.words()));
             }
         }
-        About::Unknown { .. } => {
-            lines.push(("a".into(), "it took effect; the step counts as run and is checked as designed"));
-            lines.push(("n".into(), "it did not take effect; the step fails"));
+        About::Unknown { undo, .. } => {
+            let [yes, no] = match undo {
+                false => [
+                    "it took effect; the step counts as run and is checked as designed",
+                    "it did not take effect; the step fails",
+                ],
+                true => [
+                    "it took effect; the step counts as taken back",
+                    "it did not take effect; the step stays as it is, and the record says so",
+                ],
+            };
+            lines.push(("a".into(), yes));
+            lines.push(("n".into(), no));
         }
         About::Gate1 | About::Gate2 | About::Call { .. } | About::Deviation { .. } => {
             let gate = matches!(about, About::Gate1 | About::Gate2);

@@ -325,20 +325,16 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
     if call.outcome == Some(CallOutcome::NotSent) {
         return failed(format!("it was not sent: {}", said(call)));
     }
-    if call.outcome == Some(CallOutcome::Unknown) && tool.idempotency_key {
-        let resent = call.message.as_deref().is_some_and(|message| message.starts_with(RESENT));
-        if !resent {
-            return Next::Resend(id.clone());
-        }
+    if can_be_sent_again(tool, call) {
+        return Next::Resend(id.clone());
     }
     let unsure = call.outcome == Some(CallOutcome::Unknown);
-    // An error is the tool's word: it may have acted before it said so.
-    let open = unsure || call.outcome == Some(CallOutcome::Error);
+    let open = call.unsure();
     if let (Some(proposal), Some(before)) = (look(Purpose::ReadBack { node: node.id.clone(), attempt }), &before) {
         // What is neither known nor read, a person looks at; and what can be read by then beats what anybody says.
         let answered_since = || {
             let read = view.state.call_for(&proposal.purpose).map(|(_, call)| call.at);
-            open && read < view.state.told_of(&node.id)
+            open && read < view.state.told_of(&node.id, false)
         };
         let unread = |reason: String| match open.then(|| ask_whether_applied(view, node)) {
             Some(asked) => asked.unwrap_or_else(|| verified(view, node, args, call)),
@@ -401,6 +397,12 @@ pub(super) fn old(view: &View<'_>, read: &CallId, now: Timestamp) -> bool {
 /// What begins the message of a call that was sent again under its own id.
 pub const RESENT: &str = "sent again";
 
+/// Whether a call that nobody heard of again may be sent once more under its own id, which its server answers from memory.
+pub(super) fn can_be_sent_again(tool: &Tool, call: &Call) -> bool {
+    let resent = call.message.as_deref().is_some_and(|message| message.starts_with(RESENT));
+    call.outcome == Some(CallOutcome::Unknown) && tool.idempotency_key && !resent
+}
+
 pub(super) fn said(call: &Call) -> String {
     call.message.clone().unwrap_or_else(|| "nothing".into())
 }
@@ -427,7 +429,7 @@ fn approval(view: &View<'_>, node: &FlowNode, purpose: &Purpose, now: Timestamp)
 /// For a call of which nothing tells whether it took effect: what a person says.
 fn ask_whether_applied(view: &View<'_>, node: &FlowNode) -> Option<Next> {
     match view.state.applied.get(&node.id) {
-        None => Some(ask_or_wait(view.state, About::Unknown { node: node.id.clone() })),
+        None => Some(ask_or_wait(view.state, About::Unknown { node: node.id.clone(), undo: false })),
         Some(true) => None,
         Some(false) => {
             let reason = "a person looked: it did not take effect".to_owned();

@@ -54,6 +54,12 @@ impl Call {
         self.refused.is_none() && matches!(self.outcome, None | Some(CallOutcome::Unknown))
     }
 
+    /// Whether its tool did not say that it took effect, nor that it was not sent: an error is the tool's word, and it may have
+    /// acted before it said so.
+    pub fn unsure(&self) -> bool {
+        self.refused.is_none() && matches!(self.outcome, Some(CallOutcome::Unknown | CallOutcome::Error))
+    }
+
     /// Whether it was refused because its server is not pinned or a gate does not hold as things are: a matter of the
     /// workspace, which says nothing of the target.
     pub fn held(&self) -> bool {

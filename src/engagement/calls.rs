@@ -153,7 +153,8 @@ fn acted(state: &State, id: &NodeId) -> bool {
     state.acted.contains(&(id.clone(), state.attempt(id)))
 }
 
-fn can_be_taken_back(settled: &Settled) -> bool {
+/// Whether a step that is settled left something, and nothing was taken back yet.
+pub(super) fn can_be_taken_back(settled: &Settled) -> bool {
     settled.changed && matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Failed | NodeOutcome::Unknown)
 }
 

@@ -14,7 +14,7 @@ use super::{
     calls,
     command::Command,
     considered, drafting,
-    event::{Actor, ArtifactFiled, Body, CallOutcome, Closed, RefusedAs, SpecProved},
+    event::{Actor, ArtifactFiled, Body, Closed, RefusedAs, SpecProved},
     filling,
     purpose::Purpose,
     question::{About, Answer, Answered, Asked, PolicyAnswer},
@@ -363,12 +363,7 @@ fn there_is(state: &State, about: &About) -> bool {
         About::Failure { node } => {
             state.nodes.get(node).is_some_and(|settled| settled.failed && settled.chosen.is_none())
         }
-        About::Unknown { node } => {
-            let act = Purpose::Act { node: node.clone(), attempt: state.attempt(node), r#try: 1 };
-            let open = [Some(CallOutcome::Unknown), Some(CallOutcome::Error)];
-            let unknown = state.call_for(&act).is_some_and(|(_, call)| open.contains(&call.outcome));
-            unknown && !state.applied.contains_key(node)
-        }
+        About::Unknown { node, undo } => state.in_question(node, *undo).is_some(),
     }
 }
 

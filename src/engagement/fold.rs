@@ -70,6 +70,7 @@ impl State {
             deviations: Vec::new(),
             answers: Vec::new(),
             applied: BTreeMap::new(),
+            taken_back: BTreeMap::new(),
             ran: 0,
             refused: 0,
             outside: 0,
@@ -253,6 +254,7 @@ impl State {
                 self.served.remove(&Purpose::BeforeUndo { node: node.clone() });
                 self.served.remove(&Purpose::Undo { node: node.clone() });
                 self.served.remove(&Purpose::UndoCheck { node: node.clone() });
+                self.taken_back.remove(node);
             }
             Body::Void(void) => {
                 self.attempts.insert(void.node.clone(), void.attempt);
@@ -403,9 +405,10 @@ impl State {
                     settled.chosen = Some(*choice);
                 }
             }
-            About::Unknown { node } => {
+            About::Unknown { node, undo } => {
                 if let Answer::Applied(applied) = answered.answer {
-                    self.applied.insert(node.clone(), applied);
+                    let told = if *undo { &mut self.taken_back } else { &mut self.applied };
+                    told.insert(node.clone(), applied);
                 }
             }
         }
@@ -468,6 +471,7 @@ impl State {
         self.nodes.retain(|node, _| !again(node));
         self.reasons.retain(|node, _| !again(node));
         self.applied.retain(|node, _| !again(node));
+        self.taken_back.retain(|node, _| !again(node));
         for deviation in self.deviations.iter_mut().filter(|deviation| again(&deviation.found.node)) {
             deviation.rejected = None;
         }

@@ -67,7 +67,7 @@ pub(super) fn observed(
 }
 
 /// Why a step counts as run whose outcome nothing but a person could tell.
-const LOOKED: &str = "a person looked: it took effect";
+pub const LOOKED: &str = "a person looked: it took effect";
 
 /// The step's own `verify`, if it has one; else it is done.
 pub(super) fn verified(view: &View<'_>, node: &FlowNode, args: &Map<String, Value>, call: &Call) -> Next {

@@ -65,7 +65,7 @@ pub use event::{
 pub use filling::{HoleFilled, HolesFilled, Wanted, given};
 pub use follows::follows;
 pub use found::{approved_finders, catalog_of, found_answers, found_in};
-pub use look::{before_state, observed_state, picked};
+pub use look::{LOOKED, before_state, observed_state, picked};
 pub use next::{Next, NextError, Proposal, next};
 pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};

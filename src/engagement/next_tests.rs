@@ -4,6 +4,7 @@
 mod anew;
 mod failures;
 mod halts;
+mod taking_back;
 mod world;
 
 use super::{Next, State, next};

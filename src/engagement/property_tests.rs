@@ -129,7 +129,7 @@ fn building(state: &State, dice: &mut Dice<'_>) -> Command {
         (None, _, 4) => ask(About::Call { node: n, call: intended.digest }),
         (None, None, _) => Command::Allow(Box::new(intended)),
         (None, Some(_), 5) => Command::Allow(Box::new(intended)),
-        (None, Some(_), 6) if unknown => ask(About::Unknown { node: n }),
+        (None, Some(_), 6) if unknown => ask(About::Unknown { node: n, undo: false }),
         (None, Some(call), roll) if unknown && roll < 9 => match served(&read_back) {
             Some(shown_by) => Command::Void(CallVoid { call, node: n, attempt: attempt + 1, shown_by }),
             None => allow(state, Agent::Verifier, read_back),
@@ -347,6 +347,7 @@ fn nothing_survives(state: &State) -> Result<(), String> {
         && state.rejected_calls.is_empty()
         && state.nodes.is_empty()
         && state.applied.is_empty()
+        && state.taken_back.is_empty()
         && state.attempts.is_empty()
         && state.served.is_empty()
         && state.asked.is_none()

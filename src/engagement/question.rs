@@ -42,6 +42,9 @@ pub enum About {
     Unknown {
         /// The node.
         node: NodeId,
+        /// Whether it is the call that was to take the node back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        undo: bool,
     },
 }
 
@@ -50,9 +53,10 @@ impl About {
     pub fn node(&self) -> Option<&NodeId> {
         match self {
             Self::Gate1 | Self::Gate2 => None,
-            Self::Call { node, .. } | Self::Deviation { node } | Self::Failure { node } | Self::Unknown { node } => {
-                Some(node)
-            }
+            Self::Call { node, .. }
+            | Self::Deviation { node }
+            | Self::Failure { node }
+            | Self::Unknown { node, .. } => Some(node),
         }
     }
 }
@@ -65,7 +69,8 @@ impl fmt::Display for About {
             Self::Call { node, .. } => write!(f, "the call of step {node}"),
             Self::Deviation { node } => write!(f, "a deviation at step {node}"),
             Self::Failure { node } => write!(f, "the failure of step {node}"),
-            Self::Unknown { node } => write!(f, "the unknown outcome of step {node}"),
+            Self::Unknown { node, undo: false } => write!(f, "the unknown outcome of step {node}"),
+            Self::Unknown { node, undo: true } => write!(f, "the unknown outcome of the undo of step {node}"),
         }
     }
 }

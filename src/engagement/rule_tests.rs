@@ -273,7 +273,7 @@ fn nobody_is_asked_about_what_has_not_happened() {
             About::Call { node: id.clone(), call },
             About::Deviation { node: id.clone() },
             About::Failure { node: id.clone() },
-            About::Unknown { node: id },
+            About::Unknown { node: id, undo: false },
         ]
     };
     for about in about("a").into_iter().chain(about("b")) {
@@ -303,7 +303,7 @@ fn a_cancelled_engagement_may_still_ask_what_clears_it_up() {
 
 #[test]
 fn what_a_person_saw_of_one_call_is_not_said_of_the_next() {
-    let asked = |story: Story| story.ask(About::Unknown { node: node("a") });
+    let asked = |story: Story| story.ask(About::Unknown { node: node("a"), undo: false });
     let story = Story::building().call(Agent::Build, act("a", 1), CallOutcome::Unknown);
     let story = asked(story).answer(Answer::Applied(false)).settle("a", NodeOutcome::Failed, false);
     let story = story.then(retry(&[("a", 2)])).call(Agent::Build, act("a", 2), CallOutcome::Unknown);

@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     call::Call,
+    calls::can_be_taken_back,
     considered::Considered,
     event::{Actor, CallAllowed, CallOutcome, Closed, DeviationFound, Requested, Retried, SpecProved},
     filling::HolesFilled,
@@ -111,8 +112,11 @@ pub struct State {
     pub deviations: Vec<Deviation>,
     /// Every answer, in order.
     pub answers: Vec<(Actor, Timestamp, Answered)>,
-    /// What a person said of a call whose outcome was unknown.
+    /// What a person said of a call whose outcome was unknown: whether it took effect.
     pub applied: BTreeMap<NodeId, bool>,
+    /// The same of an undo.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken_back: BTreeMap<NodeId, bool>,
     /// Calls that ran.
     pub ran: u64,
     /// Calls that were refused.
@@ -318,10 +322,10 @@ impl State {
         self.agreement(call, now).is_some_and(|(.., answered)| answered.signature.is_some())
     }
 
-    /// When a person last said whether a step's call took effect.
-    pub(super) fn told_of(&self, node: &NodeId) -> Option<Timestamp> {
-        let of_it = |about: &About| matches!(about, About::Unknown { node: other } if other == node);
-        self.answers.iter().rev().find(|(.., answered)| of_it(&answered.about)).map(|(_, at, _)| *at)
+    /// When a person last said whether a step's call, or its undo, took effect.
+    pub(super) fn told_of(&self, node: &NodeId, undo: bool) -> Option<Timestamp> {
+        let about = About::Unknown { node: node.clone(), undo };
+        self.answers.iter().rev().find(|(.., answered)| answered.about == about).map(|(_, at, _)| *at)
     }
 
     /// Whether an answer had to be signed, or was: what is destroyed after it is signed too, or who checks the one could not
@@ -411,6 +415,20 @@ impl State {
         let looked = self.call_for(&Purpose::BeforeUndo { node: node.clone() });
         let tried = self.call_for(&Purpose::Undo { node: node.clone() }).map(|(id, _)| id);
         looked.is_some_and(|(id, call)| call.outcome == Some(CallOutcome::Ok) && Some(id) > tried)
+    }
+
+    /// The call of a step, or the one that was to take it back, of which nothing tells whether it took effect and no person
+    /// has said.
+    pub fn in_question(&self, node: &NodeId, undo: bool) -> Option<(&CallId, &Call)> {
+        let (purpose, told) = match undo {
+            true => (Purpose::Undo { node: node.clone() }, &self.taken_back),
+            false => (Purpose::Act { node: node.clone(), attempt: self.attempt(node), r#try: 1 }, &self.applied),
+        };
+        let open = match self.nodes.get(node) {
+            Some(settled) => undo && can_be_taken_back(settled),
+            None => !undo,
+        };
+        self.call_for(&purpose).filter(|(_, call)| open && call.unsure() && !told.contains_key(node))
     }
 
     /// Whether a deviation rests on the reading that it must: the one that was made before an undo of that node, and no

@@ -89,7 +89,7 @@ fn situations() -> Vec<(&'static str, Story)> {
         ("the call of a is under way", acting()),
         ("its outcome is unknown", unknown()),
         ("a was read back", shown()),
-        ("whether it took effect is asked", unknown().ask(About::Unknown { node: node("a") })),
+        ("whether it took effect is asked", unknown().ask(About::Unknown { node: node("a"), undo: false })),
         ("the approval of a's call is asked", wanting()),
         ("a's call is approved", wanting().answer(Answer::Approve)),
         ("a's call is rejected", wanting().answer(Answer::Reject)),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    build::{ATTEMPTS, old, said, settle},
+    build::{ATTEMPTS, can_be_sent_again, old, said, settle},
     call::Call,
     event::{CallOutcome, CallVoid, DeviationFound},
     look::{after, look_after, picked},
@@ -157,15 +157,30 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
     if let Some((_, reason)) = &call.refused {
         return lost(format!("the broker refused the undo: {reason}"));
     }
+    if view.toolbox.tool(&taken_back.tool).is_some_and(|tool| can_be_sent_again(tool, call)) {
+        return Ok(Next::Resend(id.clone()));
+    }
     let left = states.left();
     if let (Some((name, reads)), Some(before)) = (&states.reader, &states.before) {
         let purpose = Purpose::UndoCheck { node: node.id.clone() };
+        // As with the step itself: what is neither known nor read, a person looks at; and what can be read by then beats what
+        // anybody says.
+        let answered_since = || {
+            let read = view.state.call_for(&purpose).map(|(_, call)| call.at);
+            call.unsure() && read < view.state.told_of(&node.id, true)
+        };
+        let check = || {
+            let (tool, args) = (name.to_string(), reads.clone());
+            Proposal { agent: Agent::Verifier, purpose: purpose.clone(), tool, args }
+        };
+        let unread = |reason: String| match call.unsure() {
+            true => Ok(as_a_person_says(view, node)),
+            false => lost(reason),
+        };
         return match view.reading(&purpose) {
-            Reading::Open | Reading::Again => {
-                let (tool, args) = (name.to_string(), reads.clone());
-                Ok(look_after(view, Proposal { agent: Agent::Verifier, purpose, tool, args }, now))
-            }
-            Reading::Failed(_, reason) => lost(format!("the undo could not be read back: {reason}")),
+            Reading::Open | Reading::Again => Ok(look_after(view, check(), now)),
+            Reading::Failed(..) if answered_since() => Ok(Next::Call(check())),
+            Reading::Failed(_, reason) => unread(format!("the undo could not be read back: {reason}")),
             Reading::Value(shown_by, result) => match picked(tool, args, &result) {
                 Ok(now) if now == *before => Ok(settle(view, node, NodeOutcome::Undone, false, None)),
                 // Nobody knows whether it was sent, and what the step left is there as it was: it is made again, in the
@@ -187,16 +202,27 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
                         said(call)
                     ),
                 }),
-                Err(reason) => lost(reason),
+                Err(_) if answered_since() => Ok(Next::Call(check())),
+                Err(reason) => unread(reason),
             },
         };
     }
     // No state can be read, so nothing shows that it is gone: no evidence is never a pass.
     match call.outcome {
+        _ if call.unsure() => Ok(as_a_person_says(view, node)),
         Some(CallOutcome::Ok) => lost("the undo reported success, and nothing could read whether it worked".into()),
-        Some(CallOutcome::NotSent) => lost(format!("the undo could not be sent: {}", said(call))),
-        _ => lost(format!("the undo failed: {}", said(call))),
+        _ => lost(format!("the undo could not be sent: {}", said(call))),
     }
+}
+
+/// For an undo of which nothing tells whether it took effect: what a person says.
+fn as_a_person_says(view: &View<'_>, node: &FlowNode) -> Next {
+    let (outcome, changed, reason) = match view.state.taken_back.get(&node.id) {
+        None => return ask_or_wait(view.state, About::Unknown { node: node.id.clone(), undo: true }),
+        Some(true) => (NodeOutcome::Undone, false, "a person looked: it was taken back"),
+        Some(false) => (NodeOutcome::UndoFailed, true, "a person looked: the undo did not take effect"),
+    };
+    settle(view, node, outcome, changed, Some(reason.to_owned()))
 }
 
 /// Begins to take a node back: it is looked at first, for while it waited others may have changed the same thing. What is

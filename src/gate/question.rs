@@ -43,7 +43,7 @@ impl<'a> Question<'a> {
             About::Call { node, .. } => self.call(self.at(node)?),
             About::Deviation { node } => self.deviation(node),
             About::Failure { node } => self.failure(self.at(node)?),
-            About::Unknown { node } => self.unknown(self.at(node)?),
+            About::Unknown { node, undo } => self.unknown(self.at(node)?, *undo),
             About::Gate1 | About::Gate2 => Err(self.nothing()),
         }
     }
@@ -329,25 +329,36 @@ impl<'a> Question<'a> {
         Ok(what)
     }
 
-    fn unknown(&self, node: &FlowNode) -> Result<Screen, GateError> {
-        let told = |call: &Call| matches!(call.outcome, Some(CallOutcome::Ok | CallOutcome::NotSent));
-        let made = self.view.act_of(&node.id).filter(|(_, call)| call.refused.is_none() && !told(call));
-        let (id, call) = made.ok_or_else(|| self.nothing())?;
-        let tool = self.tool(node)?;
-        let args = call.args.read(self.view.blobs).ok_or_else(|| self.nothing())?;
+    fn unknown(&self, node: &FlowNode, undo: bool) -> Result<Screen, GateError> {
+        let (id, call) = self.view.state.in_question(&node.id, undo).ok_or_else(|| self.nothing())?;
+        let given = |call: &Call| call.args.read(self.view.blobs).cloned().ok_or_else(|| self.nothing());
+        let sending = call.tool_name().and_then(|name| self.catalog.toolbox.tool(&name));
+        let (sending, sent_with) = (sending.ok_or_else(|| self.nothing())?, given(call)?);
         let mut sent = Section::new("WHAT WAS SENT");
-        sent.text(said(tool, args));
-        sent.lines.extend(arguments(args));
+        sent.text(said(sending, &sent_with));
+        sent.lines.extend(arguments(&sent_with));
         sent.text(format!("as {id}, on {}", moment(&call.at)));
+        if undo {
+            sent.text(format!("to take `{}` back", node.id));
+        }
         let mut why = Section::new("WHY NOBODY KNOWS");
         why.warn(sentence(&why_unknown(call)));
-        let read_back = Purpose::ReadBack { node: node.id.clone(), attempt: self.view.state.attempt(&node.id) };
+        let read_back = match undo {
+            true => Purpose::UndoCheck { node: node.id.clone() },
+            false => Purpose::ReadBack { node: node.id.clone(), attempt: self.view.state.attempt(&node.id) },
+        };
         if let Reading::Failed(_, reason) = self.view.reading(&read_back) {
             why.text(sentence(&format!("reading it back gave no answer: {reason}")));
         }
         why.text("It is not sent again by itself, because it may have taken effect.");
+        // What it changes is the state that its step changes.
+        let tool = self.tool(node)?;
+        let acted_with = match undo {
+            true => given(self.view.act_of(&node.id).ok_or_else(|| self.nothing())?.1)?,
+            false => sent_with,
+        };
         let mut look = Section::new("WHAT TO LOOK AT");
-        match self.look(tool, args) {
+        match self.look(tool, &acted_with) {
             Some(reading) => look.text(format!("{reading}, and see whether this is there:")),
             None => look.text(format!(
                 "on {}, see whether it took effect; no tool here can read it",
@@ -356,13 +367,23 @@ impl<'a> Question<'a> {
         }
         let before = before_state(self.view, node);
         if tool.state.is_some() {
-            look.lines.extend(diff(before.as_ref(), self.designed(tool, args, before.as_ref()).as_ref()));
+            let designed = self.designed(tool, &acted_with, before.as_ref());
+            look.lines.extend(match undo {
+                true => diff(designed.as_ref(), before.as_ref()),
+                false => diff(before.as_ref(), designed.as_ref()),
+            });
         }
         let mut means = Section::new("WHAT YOU CAN ANSWER");
-        means.pair("applied", "it took effect; the step counts as run and is checked as designed");
-        means.pair("not-applied", format!("it did not; the step fails, and {}", on_failure(node.step.on_failure)));
+        if undo {
+            means.pair("applied", "it took effect; the step counts as taken back");
+            means.pair("not-applied", "it did not; the step stays as it is, and the record says so");
+        } else {
+            means.pair("applied", "it took effect; the step counts as run and is checked as designed");
+            means.pair("not-applied", format!("it did not; the step fails, and {}", on_failure(node.step.on_failure)));
+        }
+        let title = if undo { "UNKNOWN: did this undo take effect?" } else { "UNKNOWN: did this call take effect?" };
         let footer = "Nothing more happens until this is answered.";
-        Ok(self.page("UNKNOWN: did this call take effect?", footer, vec![sent, why, look, means]))
+        Ok(self.page(title, footer, vec![sent, why, look, means]))
     }
 
     /// How the state that a call changes is read, in words.

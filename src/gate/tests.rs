@@ -447,7 +447,7 @@ fn there_is_nothing_to_ask_where_nothing_is_open() {
         About::Call { node: node.clone(), call: Digest::ZERO },
         About::Deviation { node: node.clone() },
         About::Failure { node: node.clone() },
-        About::Unknown { node },
+        About::Unknown { node, undo: false },
     ] {
         assert!(matches!(
             approval_request(&chain.view(), &chain.catalog, &assisted(), &[], &about),

@@ -19,7 +19,7 @@ use super::{chain, keys::origin};
 
 /// How the state is folded and written. A number higher for every change of [`State`] or of what events do to it, which a
 /// test reminds of.
-const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "-5");
+const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "-6");
 
 /// How many events are folded again at most while a chain is short.
 const OFTEN: u64 = 128;
@@ -95,7 +95,8 @@ pub(super) fn rests_on(state: &State, said: &State) -> bool {
     let opened = |of: &State| (of.phase, of.gate1.clone(), of.gate2.clone(), of.answers.clone());
     let approved = |of: &State| (of.approved_roles.clone(), of.approved_until.clone(), of.rejected_calls.clone());
     let given = |(call, left): (&Digest, &u32)| said.approved_calls.get(call).is_some_and(|given| left <= given);
-    let agreed = |of: &State| (of.deviations.clone(), of.considered.clone(), of.filling.clone(), of.applied.clone());
+    let agreed = |of: &State| (of.deviations.clone(), of.considered.clone(), of.filling.clone());
+    let looked = |of: &State| (of.applied.clone(), of.taken_back.clone());
     let ended = |of: &State| (of.cancelled.clone(), of.refused_anew, of.closed.clone(), of.redacted.clone());
     let asks = |of: &State| (of.signed, of.asked_in.clone(), of.barred.clone(), of.shown.clone(), of.attempts.clone());
     // A step that was settled closes its question, and steps are not among what was said.
@@ -106,6 +107,7 @@ pub(super) fn rests_on(state: &State, said: &State) -> bool {
         && approved(state) == approved(said)
         && state.approved_calls.iter().all(given)
         && agreed(state) == agreed(said)
+        && looked(state) == looked(said)
         && ended(state) == ended(said)
         && asks(state) == asks(said)
 }

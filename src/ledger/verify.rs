@@ -36,7 +36,7 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{ArtifactKind, Digest, EngagementId},
-    engagement::{Actor, Answer, Body, Event, State},
+    engagement::{Actor, Answer, Body, Event, Purpose, State},
     facts::{AllowedSigners, Identity},
     flow::NodeOutcome,
 };
@@ -402,7 +402,8 @@ impl Walk<'_> {
             let ending = if call.outcome.is_none() { "has no outcome" } else { "has the outcome `unknown`" };
             let purpose = call.purpose.words();
             let settled = call.purpose.node().and_then(|node| state.nodes.get(node));
-            let said = call.purpose.node().and_then(|node| state.applied.get(node));
+            let told = if matches!(call.purpose, Purpose::Undo { .. }) { &state.taken_back } else { &state.applied };
+            let said = call.purpose.node().and_then(|node| told.get(node));
             let came = match settled.map(|settled| settled.outcome) {
                 Some(NodeOutcome::Done) if said.is_some() => "; its step is done, or a person said so",
                 Some(NodeOutcome::Failed) if said == Some(&false) => "; a person said that it did not take effect",
@@ -412,6 +413,8 @@ impl Walk<'_> {
                 None | Some(NodeOutcome::Unknown) => "",
                 Some(NodeOutcome::Done) => "; its step was seen to be done",
                 Some(NodeOutcome::Unchanged | NodeOutcome::Skipped) => "; its step had nothing to do in the end",
+                Some(NodeOutcome::Undone) if said == Some(&true) => "; its step is taken back, or a person said so",
+                Some(NodeOutcome::UndoFailed) if said == Some(&false) => "; a person said that it did not take effect",
                 Some(NodeOutcome::Undone) => "; its step was seen to be taken back",
                 Some(NodeOutcome::UndoFailed) => "; its step could not be taken back",
                 Some(NodeOutcome::Failed | NodeOutcome::NotRun) => "; its step did not take effect in the end",
@@ -460,3 +463,5 @@ mod policy_tests;
 mod steps_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undone_tests;

@@ -28,7 +28,8 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
             (RecordOutcome::PartlyDone, format!("ended early ({reason}); {counted}"))
         } else {
             // Where nobody could read it, that is what somebody said.
-            let word = if state.applied.values().any(|applied| !applied) { ", a person said" } else { "" };
+            let said = state.applied.values().any(|applied| !applied) || state.taken_back.values().any(|taken| *taken);
+            let word = if said { ", a person said" } else { "" };
             (RecordOutcome::Cancelled, format!("{reason}; nothing is changed{word}"))
         };
     }

@@ -10,7 +10,7 @@ use crate::{
         ArtifactKind, AutomationFlow, CallId, Check, FlowNode, NodeId, Scope, StepResult, TargetOutcome, TargetResult,
         ToolName, canonical, fill_args,
     },
-    engagement::{Call, CallOutcome, Purpose, State, View, before_state, node_args, observed_state},
+    engagement::{Call, CallOutcome, LOOKED, Purpose, State, View, before_state, node_args, observed_state},
     flow::NodeOutcome,
     tool::{Effect, Tool},
 };
@@ -346,6 +346,11 @@ impl Story<'_> {
                 let later = self.later.map(ToString::to_string).unwrap_or_default();
                 (as_it_was, Some(format!("it was seen, and then changed again by `{later}`, as designed")))
             }
+            Ending::State(now) if reason.as_deref() == Some(LOOKED) => {
+                let is =
+                    if now.is_null() { "it is not there".to_owned() } else { format!("{} is there", in_words(now)) };
+                (TargetOutcome::Failed, Some(format!("{LOOKED}; at the end {is}")))
+            }
             Ending::State(Value::Null) => {
                 (TargetOutcome::Failed, Some(format!("it was there {when} the step and is not there now")))
             }
@@ -408,6 +413,10 @@ impl Story<'_> {
                 (TargetOutcome::Failed, Some(format!("it was taken back, and {} is there now", in_words(now))))
             }
             Ending::Unread(outcome, why) => (*outcome, Some(format!("it was taken back, and {why}"))),
+            // What somebody says of it is no evidence.
+            Ending::NoRoad if self.view.state.taken_back.contains_key(&self.node.id) => {
+                (TargetOutcome::Unknown, reason)
+            }
             Ending::State(_) | Ending::NoRoad => (TargetOutcome::Undone, reason),
         }
     }

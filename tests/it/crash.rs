@@ -83,8 +83,12 @@ fn settled(bench: &Bench, id: &str) {
             let known = !["unknown", "undo_failed"].iter().any(|not| of_call["outcome"] == *not);
             known && of_call["node"] == purpose["node"]
         };
-        let node = &call["purpose"]["act"]["node"];
-        let said = of("approval.answered").any(|said| !node.is_null() && said["about"]["unknown"]["node"] == *node);
+        let (act, undo) = (&call["purpose"]["act"]["node"], &call["purpose"]["undo"]["node"]);
+        let said = of("approval.answered").map(|said| &said["about"]["unknown"]).any(|unknown| {
+            let of_undo = unknown["undo"] == true;
+            let node = if of_undo { undo } else { act };
+            !node.is_null() && unknown["node"] == *node
+        });
         assert!(
             again || void || said || of("step.settled").any(by_step),
             "{call} is unknown, and nothing settled that"
@@ -215,6 +219,47 @@ fn unread(start: &Bench, id: &str, fault: &str, comes: [&str; 2]) {
         settled(bench, id);
     });
     assert!(asked >= 2, "asked at {asked} points only");
+}
+
+#[test]
+fn taking_back_that_is_killed_where_its_target_cannot_be_read_any_more_asks_a_person_what_happened() {
+    let bench = Bench::impatient();
+    let one = |text: &str| text.replace(r#""sw01", "sw02""#, r#""sw01""#).replace("[sw01, sw02]", "[sw01]");
+    let design = one(DESIGN).replace("name: guest}\n", "name: guest}\n    on_failure: undo_all\n");
+    let id = bench.request_written(&one(SPEC), &design);
+    bench.to_gate2(&id);
+    bench.fault("half:vlan.create");
+    bench.approve(&id);
+    let (mut asked, mut gone) = (0, 0);
+    at_every_point(&bench, &["run", &id], |bench, point| {
+        bench.fault("error:vlan.list");
+        let before = asked;
+        let mut ran = bench.run(&["run", &id, "--json"]);
+        while ran.code == 3 {
+            let shown = bench.run(&["show", &id]).code(0).out;
+            let of_undo = shown.contains("did this undo take effect?");
+            assert!(of_undo || shown.contains("did this call take effect?"), "{shown}");
+            // Whoever looks at the switches themselves sees what the lab has.
+            let there = bench.vlan("120")[0] != Value::Null;
+            if of_undo {
+                assert!(shown.contains("the step counts as taken back"), "{shown}");
+                (asked, gone) = (asked + 1, gone + usize::from(!there));
+            }
+            let choice = if there == of_undo { "not-applied" } else { "applied" };
+            bench.run(&["answer", &id, choice, "--digest", &bench.question(&id)]).code(0);
+            ran = bench.run(&["run", &id, "--json"]);
+        }
+        // What somebody says is no evidence that it is gone.
+        let steps = outcomes(&ran.json()["record"]["steps"], "node");
+        assert!(asked == before || steps == ["create/sw01 unknown"], "killed at point {point}: {steps:?}");
+        let writes = bench.writes();
+        for tool in ["vlan.create", "vlan.delete"] {
+            let times = writes.iter().filter(|write| write.starts_with(tool)).count();
+            assert!(times <= 1, "killed at point {point}: {writes:?}");
+        }
+        settled(bench, &id);
+    });
+    assert!(asked >= 2 && (1..asked).contains(&gone), "asked {asked} times, {gone} of them it was gone");
 }
 
 #[test]

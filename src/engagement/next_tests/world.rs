@@ -83,13 +83,19 @@ impl World {
                 }
                 return Ok(json!({"id": self.numbers.entry(call.clone()).or_insert(next)}));
             }
-            "note.add" => {
+            "note.add" | "note.pin" => {
                 did(format!("note {}", text("text")));
                 self.notes.push(text("text"));
             }
             "note.remove" => {
                 did(format!("remove {}", text("text")));
                 self.notes.retain(|note| *note != text("text"));
+            }
+            "note.unpin" if self.numbers.contains_key(call) => {}
+            "note.unpin" => {
+                did(format!("unpin {}", text("text")));
+                self.notes.retain(|note| *note != text("text"));
+                self.numbers.insert(call.clone(), 0);
             }
             other => return Err(format!("there is no {other}")),
         }
@@ -322,7 +328,7 @@ impl Run {
     pub(super) fn reply(&mut self, about: &About) {
         let given = self.answers.get(&about.to_string()).cloned().unwrap_or(match about {
             About::Failure { .. } => Answer::Choose(OnFailure::Stop),
-            About::Unknown { .. } => Answer::Applied(!self.world.notes.is_empty()),
+            About::Unknown { undo, .. } => Answer::Applied(self.world.notes.is_empty() == *undo),
             _ => Answer::Approve,
         });
         self.void.retain(|void| void.gate.about() != *about);

@@ -135,7 +135,7 @@ pub(in crate::engagement) fn commands(state: &State) -> Vec<(String, Command)> {
         About::Call { node: a.clone(), call },
         About::Deviation { node: a.clone() },
         About::Failure { node: a.clone() },
-        About::Unknown { node: a },
+        About::Unknown { node: a, undo: false },
     ] {
         row(format!("about {}", about_name(&about)), ask(about));
     }

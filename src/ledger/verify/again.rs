@@ -53,7 +53,7 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
     let is = match is {
         Comes::To(is) => is,
         // Earlier versions asked nobody, and settled it as what it was.
-        Comes::ToAQuestion if settled.outcome != NodeOutcome::Unknown => {
+        Comes::ToAQuestion if !matches!(settled.outcome, NodeOutcome::Unknown | NodeOutcome::UndoFailed) => {
             return Some(format!("step {id} settled, and nobody said whether its call took effect"));
         }
         Comes::ToAQuestion | Comes::ToNothingYet => return None,

@@ -275,7 +275,9 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
         let undo = state.call_for(&Purpose::Undo { node: node.clone() }).filter(|(_, call)| call.refused.is_none());
         let check = state.call_for(&Purpose::UndoCheck { node: node.clone() });
         let check = check.filter(|(_, call)| call.outcome == Some(CallOutcome::Ok));
-        undo.zip(check).is_some_and(|((undo, _), (check, _))| check > undo) || state.seen_undone(node)
+        undo.zip(check).is_some_and(|((undo, _), (check, _))| check > undo)
+            || state.seen_undone(node)
+            || looked_at_undo(state, node)
     };
     let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
     let of_flow = flow.as_ref().and_then(|flow| flow.node(node));
@@ -310,6 +312,19 @@ pub(super) fn settled(state: &State, settled: &NodeSettled, papers: &Papers<'_>)
         _ => None,
     };
     why.map(|why| format!("step {node} settled as {why}")).into_iter().collect()
+}
+
+/// Whether a person said that a step was taken back, where nobody knew that of its undo and its state could not be read
+/// after it.
+fn looked_at_undo(state: &State, node: &NodeId) -> bool {
+    let said = state.taken_back.get(node) == Some(&true);
+    let Some((undo, call)) = state.call_for(&Purpose::Undo { node: node.clone() }).filter(|_| said) else {
+        return false;
+    };
+    let reads = Purpose::Recheck { node: node.clone(), attempt: state.attempt(node) };
+    let readable = state.call_for(&reads).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Ok));
+    let check = state.call_for(&Purpose::UndoCheck { node: node.clone() });
+    call.unsure() && (!readable || check.is_some_and(|(id, _)| id > undo))
 }
 
 fn was_sent(call: &Call) -> bool {

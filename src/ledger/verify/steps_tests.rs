@@ -16,11 +16,11 @@ use crate::{
 /// The places of the events.
 const FILED: usize = 1;
 const FLOW: usize = 13;
-const ACT: usize = 14;
-const SETTLED: usize = 16;
-const AS_BUILT: usize = 17;
+pub(super) const ACT: usize = 14;
+pub(super) const SETTLED: usize = 16;
+pub(super) const AS_BUILT: usize = 17;
 
-fn node() -> NodeId {
+pub(super) fn node() -> NodeId {
     act().node().unwrap().clone()
 }
 
@@ -34,7 +34,7 @@ fn finished(story: &mut Story, outcome: CallOutcome) {
     finished.outcome = outcome;
 }
 
-fn settle(story: &mut Story, outcome: NodeOutcome, changed: bool) {
+pub(super) fn settle(story: &mut Story, outcome: NodeOutcome, changed: bool) {
     let Body::Settled(settled) = &mut story.events[SETTLED].2 else { panic!() };
     (settled.outcome, settled.changed) = (outcome, changed);
 }
@@ -75,7 +75,7 @@ fn spec_with(story: &mut Story, field: &str, value: Value) {
 }
 
 /// Puts a call and its answer before an event.
-fn put(story: &mut Story, at: usize, n: u64, agent: Agent, purpose: Purpose) {
+pub(super) fn put(story: &mut Story, at: usize, n: u64, agent: Agent, purpose: Purpose) {
     let time = story.events[at].0;
     let result = story.document(&json!({"n": n}));
     let answer = CallFinished {
@@ -119,7 +119,7 @@ fn void(story: &mut Story, shown_by: u64) {
     story.events[SETTLED].2 = Body::Void(void);
 }
 
-fn found(change: impl Fn(&mut Story)) -> Vec<String> {
+pub(super) fn found(change: impl Fn(&mut Story)) -> Vec<String> {
     let mut story = Story::whole("k7m2q");
     change(&mut story);
     let verification = verify(&story.bytes(), &story.blobs);
@@ -408,23 +408,26 @@ fn a_step_comes_to_what_its_own_calls_show() {
     }
 }
 
+/// A person is asked before an event whether the step's call, or its undo, took effect, and says this.
+pub(super) fn say(story: &mut Story, at: usize, undo: bool, applied: bool) {
+    let mut told = story.clone();
+    told.gate(About::Unknown { node: node(), undo }, Digest::ZERO, &[]);
+    story.blobs = told.blobs;
+    let (answered, asked) = (told.events.pop().unwrap().2, told.events.pop().unwrap().2);
+    let Body::Answered(answered) = answered else { panic!() };
+    let answered = Answered { answer: Answer::Applied(applied), ..answered };
+    let time = story.events[at].0;
+    story.events.insert(at, (time, person("grace"), Body::Answered(answered)));
+    story.events.insert(at, (time, Actor::Program, asked));
+}
+
 /// A person said that the step's call, of which nobody knew, took effect; what was read back before that, if anything was.
 fn on_a_word(story: &mut Story, read_back: Option<CallOutcome>) {
     counted(story);
     finished(story, CallOutcome::Unknown);
     let Body::Finished(lost) = &mut story.events[ACT + 1].2 else { panic!() };
     lost.result = None;
-    let (asked, answered) = {
-        let mut told = story.clone();
-        told.gate(About::Unknown { node: node() }, Digest::ZERO, &[]);
-        story.blobs = told.blobs;
-        let (answered, asked) = (told.events.pop().unwrap().2, told.events.pop().unwrap().2);
-        let Body::Answered(answered) = answered else { panic!() };
-        (asked, Answered { answer: Answer::Applied(true), ..answered })
-    };
-    let time = story.events[SETTLED].0;
-    story.events.insert(SETTLED, (time, person("grace"), Body::Answered(answered)));
-    story.events.insert(SETTLED, (time, Actor::Program, asked));
+    say(story, SETTLED, false, true);
     if let Some(outcome) = read_back {
         put(story, SETTLED, 4, Agent::Verifier, Purpose::ReadBack { node: node(), attempt: 1 });
         let Body::Finished(read) = &mut story.events[SETTLED + 1].2 else { panic!() };

@@ -134,7 +134,7 @@ impl Case<'_, '_> {
         let taken_back = match said {
             Said::Undone => match seen {
                 Some(seen) => self.said.before.is_none() || as_before(seen),
-                None => self.observe().is_none(),
+                None => self.observe().is_none() && !state.taken_back.contains_key(&self.node.id),
             },
             Said::Failed => seen.is_some(),
             Said::Unreachable | Said::Unknown => seen.is_none(),
