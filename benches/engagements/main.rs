@@ -70,6 +70,7 @@ server:
   command: ['{countersign}', answer]
   timeout_seconds: 30
   calls_per_second: 1000000
+  calls_at_once: 64
 tools:
   - name: thing.list
     about: List the things of a name

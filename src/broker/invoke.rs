@@ -193,7 +193,7 @@ impl Broker {
                     return Ok(Invoked { call, told });
                 }
                 Ok(Decision::Allowed { permit, call, catalog }) => {
-                    let sent = self.run(journal, &call, permit, &catalog).await;
+                    let sent = self.run(journal, &call, permit, catalog).await;
                     let told = self.finish(journal, call.clone(), sent, "").await?;
                     return Ok(Invoked { call, told });
                 }
@@ -306,27 +306,36 @@ impl Broker {
             Err(why) => Sent::Held(format!("not done, {why}")),
             Ok(()) => {
                 let permit = Permit::mint(journal.state().id.clone(), call.clone(), name, args, decided);
-                self.run(journal, call, permit, &catalog).await
+                self.run(journal, call, permit, catalog).await
             }
         };
         let told = self.finish(journal, call.clone(), sent, RESENT).await?;
         Ok(Invoked { call: call.clone(), told })
     }
 
-    /// Runs a call. Where its server takes long to start it is asked once more whether it may be sent.
-    async fn run(&self, journal: &mut Journal, call: &CallId, permit: Permit, catalog: &Catalog) -> Sent {
-        let since = Instant::now();
-        if let Err(why) = self.transports.ready(&permit, &catalog.toolbox, self.sources.as_ref()).await {
-            return Sent::Held(why);
-        }
-        if since.elapsed() <= FRESH {
-            return self.transports.run(permit, &catalog.toolbox, self.sources.as_ref()).await;
-        }
-        match self.once_more(journal, call).await {
-            Ok((catalog, decided)) => {
-                self.transports.run(permit.renewed(decided), &catalog.toolbox, self.sources.as_ref()).await
+    /// Runs a call. Where its server takes long to start, or its turn long to come, it is asked once more whether it may be
+    /// sent.
+    async fn run(&self, journal: &mut Journal, call: &CallId, permit: Permit, catalog: Arc<Catalog>) -> Sent {
+        let (mut permit, mut catalog) = (permit, catalog);
+        loop {
+            let since = Instant::now();
+            let turn = match self.transports.turn(&permit, &catalog.toolbox, self.sources.as_ref()).await {
+                Ok(turn) => turn,
+                Err(why) => return Sent::Held(why),
+            };
+            if since.elapsed() <= FRESH {
+                return turn.run(permit).await;
             }
-            Err(why) => Sent::Held(why),
+            let (now, decided) = match self.once_more(journal, call).await {
+                Ok(again) => again,
+                Err(why) => return Sent::Held(why),
+            };
+            permit = permit.renewed(decided);
+            if turn.fits(&now.toolbox) {
+                return turn.run(permit).await;
+            }
+            // The server was pinned otherwise or has ended meanwhile: it is started as it is pinned now.
+            catalog = now;
         }
     }
 

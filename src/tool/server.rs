@@ -1,7 +1,10 @@
 //! The server of a tool family: how it is started, how fast it may be called, which files it may touch and which
 //! secrets it is given. All of it is pinned with the manifest.
 
-use std::path::{Component, Path};
+use std::{
+    num::NonZeroU32,
+    path::{Component, Path},
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,10 @@ pub struct Server {
     /// Most calls per second.
     #[serde(default = "default_rate")]
     pub calls_per_second: u32,
+    /// Most calls that are under way at once; the others wait for their turn. One that is not answered in time ends the server,
+    /// and so leaves unknown what came of those beside it.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub calls_at_once: NonZeroU32,
     /// Most calls per minute to any one target; as many as there are where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_per_minute_per_target: Option<u32>,
@@ -96,6 +103,14 @@ fn default_timeout() -> u32 {
 
 fn default_rate() -> u32 {
     50
+}
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn is_one(number: &NonZeroU32) -> bool {
+    *number == NonZeroU32::MIN
 }
 
 /// Files and folders that a server may touch; of a folder everything in it. `{workspace}` stands for the workspace's

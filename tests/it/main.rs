@@ -12,6 +12,7 @@
 
 mod agents;
 mod anew;
+mod at_once;
 mod attacks;
 mod bad_input;
 mod before_gate1;

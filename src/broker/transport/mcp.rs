@@ -1,20 +1,28 @@
 //! MCP over a child process's standard streams, through `rmcp`. The child is started only as it was pinned; a server
 //! whose tools are described otherwise than when they were pinned is not called.
 
-use std::{collections::BTreeMap, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeMap,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rmcp::{
     RoleClient, ServiceExt,
     model::{CallToolRequestParams, CallToolResponse, RequestMetaObject, RequestParamsMeta},
-    service::{ClientCacheConfig, ClientInitializeError, RunningService, ServiceError},
+    service::{ClientCacheConfig, ClientInitializeError, Peer, RunningService, ServiceError},
     transport::TokioChildProcess,
 };
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::{
     artifact::{Digest, digest_of, from_json, strict, value::depth},
-    tool::{Manifest, ServerPin, ServerSeen, tool_definition_digest},
+    tool::{Manifest, ServerPin, ServerSeen, Toolbox, tool_definition_digest},
 };
 
 use super::{
@@ -40,12 +48,26 @@ const END: Duration = Duration::from_secs(3);
 
 /// A running server.
 pub(super) struct Session {
-    client: RunningService<RoleClient, ()>,
+    peer: Peer<RoleClient>,
+    /// What serves the peer, until the server is ended.
+    client: Mutex<Option<RunningService<RoleClient, ()>>>,
+    /// The turns that are left; closed when the server is ended.
+    turns: Arc<Semaphore>,
+    /// How long a call may take.
+    seconds: u32,
+    family: String,
     mark: Mark,
     pin: ServerPin,
     secrets: Secrets,
     /// Whether the kernel holds it to what it may touch.
     pub(super) confined: bool,
+}
+
+/// A call's turn at a server that runs.
+pub(in super::super) struct Turn {
+    session: Arc<Session>,
+    /// Given back when the call is over.
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Session {
@@ -78,32 +100,50 @@ impl Session {
                 }
             }
         }
-        Ok(Self { client, mark, pin: pin.clone(), secrets, confined: start.confined() })
+        let at_once = usize::try_from(manifest.server.calls_at_once.get()).unwrap_or(Semaphore::MAX_PERMITS);
+        Ok(Self {
+            peer: client.peer().clone(),
+            client: Mutex::new(Some(client)),
+            turns: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))),
+            seconds: manifest.server.timeout_seconds,
+            family: family.clone(),
+            mark,
+            pin: pin.clone(),
+            secrets,
+            confined: start.confined(),
+        })
     }
 
     /// Whether it was started as this pin says and still runs.
     pub(super) fn fits(&self, pin: &ServerPin) -> bool {
-        self.pin == *pin && !self.client.is_transport_closed()
+        self.pin == *pin && !self.turns.is_closed() && !self.peer.is_transport_closed()
     }
 
-    /// Sends the call. The session comes back only if it can be used again.
-    pub(super) async fn call(self, permit: Permit, seconds: u32) -> (Sent, Option<Self>) {
+    /// Waits for a call's turn; there is none where the server is ended meanwhile.
+    pub(super) async fn turn(self: Arc<Self>) -> Option<Turn> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
+        (!self.peer.is_transport_closed()).then_some(Turn { session: self, _turn: turn })
+    }
+
+    /// Sends the call.
+    async fn call(&self, permit: Permit) -> Sent {
         let Some(call) = permit.consume() else {
-            return (Sent::Held("the permit expired before the call could be sent; run again".into()), Some(self));
+            return Sent::Held("the permit expired before the call could be sent; run again".into());
         };
+        let seconds = self.seconds;
         let mut params = CallToolRequestParams::new(call.tool.to_string()).with_arguments(call.args);
         let mut meta = RequestMetaObject::new();
         meta.insert("countersign/call".to_owned(), Value::String(call.key));
         params.set_meta(meta);
         // `call_tool_once`: `call_tool` would by itself send a call again when a server asks for more input.
-        let answer = timeout(Duration::from_secs(u64::from(seconds)), self.client.call_tool_once(params)).await;
+        let answer = timeout(Duration::from_secs(u64::from(seconds)), self.peer.call_tool_once(params)).await;
         match answer {
-            Err(_) => (Sent::Unknown(self.stop(format!("no answer within {seconds} seconds")).await), None),
+            Err(_) => Sent::Unknown(self.stop(format!("no answer within {seconds} seconds")).await),
             Ok(Ok(CallToolResponse::Complete(result))) => {
                 let text: Vec<&str> =
                     result.content.iter().filter_map(|part| part.as_text()).map(|t| t.text.as_str()).collect();
                 if result.is_error == Some(true) {
-                    return (Sent::Error(short(&self.secrets.out_of(&text.join(" ")))), Some(self));
+                    return Sent::Error(short(&self.secrets.out_of(&text.join(" "))));
                 }
                 let value = match &result.structured_content {
                     Some(value) => strict(value),
@@ -112,36 +152,52 @@ impl Session {
                 let value = value.map(|value| self.secrets.out_of_value(value)).map_err(|_| UNREADABLE.to_owned());
                 match answered(value) {
                     // As where nothing is answered: it may still act, and its effect is looked for.
-                    Sent::Unknown(why) => (Sent::Unknown(self.stop(why).await), None),
-                    answer => (answer, Some(self)),
+                    Sent::Unknown(why) => Sent::Unknown(self.stop(why).await),
+                    answer => answer,
                 }
             }
             Ok(Ok(_)) => {
                 let asked = "the server asked for something instead of answering".to_owned();
-                (Sent::Unknown(self.stop(asked).await), None)
+                Sent::Unknown(self.stop(asked).await)
             }
-            Ok(Err(ServiceError::McpError(error))) => {
-                (Sent::Error(short(&self.secrets.out_of(&error.message))), Some(self))
-            }
+            Ok(Err(ServiceError::McpError(error))) => Sent::Error(short(&self.secrets.out_of(&error.message))),
             Ok(Err(error)) => {
                 let why = self.secrets.out_of(&format!("the connection ended before an answer: {}", told(&error)));
-                (Sent::Unknown(self.stop(short(&why)).await), None)
+                Sent::Unknown(self.stop(short(&why)).await)
             }
         }
     }
 
     /// Ends the server.
-    pub(super) async fn end(self) {
-        // What does not end by itself is ended with this program.
-        let _ = timeout(END, self.client.cancel()).await;
+    pub(super) async fn end(&self) {
+        self.turns.close();
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(client) = client {
+            // What does not end by itself is ended with this program.
+            let _ = timeout(END, client.cancel()).await;
+        }
     }
 
     /// Ends the server at once and all that it has started, so that it cannot act any longer when its effect is looked
-    /// for; the answer is what is said of the call.
-    async fn stop(self, why: String) -> String {
+    /// for; the answer is what is said of the call. Calls beside it find that the connection has ended, and look for what
+    /// is left of the server themselves.
+    async fn stop(&self, why: String) -> String {
+        self.turns.close();
         let ended = self.mark.end().await;
-        let _ = timeout(END, self.client.cancel()).await;
+        self.end().await;
         if ended { why } else { format!("{why}, and its server could not be ended: it may still act") }
+    }
+}
+
+impl Turn {
+    /// Whether the server still runs, and as it is pinned now.
+    pub(in super::super) fn fits(&self, toolbox: &Toolbox) -> bool {
+        toolbox.pin(&self.session.family).is_some_and(|pin| self.session.fits(pin))
+    }
+
+    /// Runs exactly what the permit says, and uses it up.
+    pub(in super::super) async fn run(self, permit: Permit) -> Sent {
+        self.session.call(permit).await
     }
 }
 

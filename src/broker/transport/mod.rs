@@ -10,16 +10,18 @@ mod start;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::PoisonError,
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::tool::{Manifest, ServerSeen, Toolbox};
+use crate::tool::{Manifest, ServerPin, ServerSeen, Toolbox};
 
+use mcp::Session;
 use said::NotStarted;
 
+pub(super) use mcp::Turn;
 pub use sandbox::{Bounds, become_server};
 
 use super::{permit::Permit, sources::Sources};
@@ -40,10 +42,13 @@ pub(super) enum Sent {
 /// The servers that are running, one a family. They start with the first permit for one of their tools.
 #[derive(Default)]
 pub(super) struct Transports {
-    sessions: Mutex<BTreeMap<String, mcp::Session>>,
+    families: std::sync::Mutex<BTreeMap<String, Arc<Running>>>,
     starter: life::Starter,
     notices: std::sync::Mutex<Notices>,
 }
+
+/// The server of a family, if it runs. It is locked only while one is looked for or started.
+type Running = Mutex<Option<Arc<Session>>>;
 
 /// What a person should know of how servers run, each thing once.
 #[derive(Default)]
@@ -53,46 +58,40 @@ struct Notices {
 }
 
 impl Transports {
-    /// Runs exactly what the permit says, and uses it up.
-    pub(super) async fn run(&self, permit: Permit, toolbox: &Toolbox, sources: &dyn Sources) -> Sent {
-        let mut sessions = self.sessions.lock().await;
-        let (manifest, session) = match self.session(&mut sessions, &permit, toolbox, sources).await {
-            Ok(found) => found,
-            Err(why) => return Sent::Held(why),
-        };
-        let (sent, session) = session.call(permit, manifest.server.timeout_seconds).await;
-        if let Some(session) = session {
-            sessions.insert(manifest.family.clone(), session);
-        }
-        sent
-    }
-
-    /// Starts the server that a permit is for, if it does not run; the error says why it cannot be used.
-    pub(super) async fn ready(&self, permit: &Permit, toolbox: &Toolbox, sources: &dyn Sources) -> Result<(), String> {
-        let mut sessions = self.sessions.lock().await;
-        let (manifest, session) = self.session(&mut sessions, permit, toolbox, sources).await?;
-        sessions.insert(manifest.family.clone(), session);
-        Ok(())
-    }
-
-    /// The server that a permit is for, taken out of those that run or started.
-    async fn session<'a>(
-        &self,
-        sessions: &mut BTreeMap<String, mcp::Session>,
-        permit: &Permit,
-        toolbox: &'a Toolbox,
-        sources: &dyn Sources,
-    ) -> Result<(&'a Manifest, mcp::Session), String> {
+    /// Waits for the turn of a call at the server that its permit is for, which is started if it does not run; the error
+    /// says why it cannot be used.
+    pub(super) async fn turn(&self, permit: &Permit, toolbox: &Toolbox, sources: &dyn Sources) -> Result<Turn, String> {
         let Some(manifest) = toolbox.manifest_of(permit.tool()) else {
             return Err(format!("no manifest has `{}`", permit.tool()));
         };
         let Some(pin) = toolbox.pin(&manifest.family) else {
             return Err(format!("`{}` is not pinned; run `countersign tools pin`", manifest.family));
         };
-        if let Some(session) = sessions.remove(&manifest.family).filter(|session| session.fits(pin)) {
-            return Ok((manifest, session));
+        loop {
+            let session = self.session(permit, manifest, pin, sources).await?;
+            // There is none where the server was ended meanwhile, as after a call that was not answered.
+            if let Some(turn) = session.turn().await {
+                return Ok(turn);
+            }
         }
-        let started = mcp::Session::start(permit, manifest, pin, (sources, &self.starter)).await;
+    }
+
+    /// The server that runs as this pin says; it is started if none does.
+    async fn session(
+        &self,
+        permit: &Permit,
+        manifest: &Manifest,
+        pin: &ServerPin,
+        sources: &dyn Sources,
+    ) -> Result<Arc<Session>, String> {
+        let running = Arc::clone(self.families().entry(manifest.family.clone()).or_default());
+        let mut running = running.lock().await;
+        if let Some(session) = running.as_ref().filter(|session| session.fits(pin)) {
+            return Ok(Arc::clone(session));
+        }
+        // One that is pinned otherwise ends with the last of its calls.
+        *running = None;
+        let started = Session::start(permit, manifest, pin, (sources, &self.starter)).await;
         let session = started.map_err(|NotStarted { why, said }| {
             if let Some(said) = said {
                 let notice = format!("before it ended, the server of `{}` said: {said}", manifest.family);
@@ -101,7 +100,11 @@ impl Transports {
             why
         })?;
         self.note_if_free(&manifest.family, session.confined);
-        Ok((manifest, session))
+        Ok(Arc::clone(running.insert(session.into())))
+    }
+
+    fn families(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Running>>> {
+        self.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a server, asks what its tools are, and ends it.
@@ -149,9 +152,11 @@ impl Transports {
 
     /// Ends every server.
     pub(super) async fn close(&self) {
-        let sessions = std::mem::take(&mut *self.sessions.lock().await);
-        for session in sessions.into_values() {
-            session.end().await;
+        let families = std::mem::take(&mut *self.families());
+        for running in families.into_values() {
+            if let Some(session) = running.lock().await.take() {
+                session.end().await;
+            }
         }
     }
 }

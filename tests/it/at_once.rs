@@ -1,0 +1,172 @@
+//! How many calls are under way at a server at once: as many as its manifest says, whoever makes them, and what becomes of
+//! those beside one that is not answered.
+
+use std::sync::Arc;
+
+use countersign::{
+    artifact::Agent,
+    broker::{Broker, Told},
+    engagement::{Actor, Proposal, Purpose},
+    ledger::Journal,
+    runtime::Workspace,
+};
+use serde_json::json;
+
+use crate::{
+    bench::{Bench, program},
+    written::{DESIGN, SPEC},
+};
+
+/// Answers calls two by two, and `quiet` ones never: a call alone waits for the one that comes beside it.
+const SERVER: &str = r#"
+import json, sys
+ARGS = {"type": "object", "properties": {"switch": {"type": "string"}, "quiet": {"type": "boolean"}}, "required": ["switch"]}
+waiting = []
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    params, results = asked.get("params") or {}, {}
+    if asked["method"] == "initialize":
+        server = {"name": "pair", "version": "1"}
+        results[asked["id"]] = {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
+    elif asked["method"] == "tools/list":
+        results[asked["id"]] = {"tools": [{"name": "pair.meet", "inputSchema": ARGS}]}
+    elif asked["method"] == "tools/call" and not params["arguments"].get("quiet"):
+        waiting.append(asked["id"])
+        if len(waiting) == 2:
+            # The later one first: answers come in whatever order they like.
+            for id in reversed(waiting):
+                results[id] = {"content": [], "structuredContent": {"call": id}}
+            waiting = []
+    for id, result in results.items():
+        print(json.dumps({"jsonrpc": "2.0", "id": id, "result": result}), flush=True)
+"#;
+
+const MANIFEST: &str = "\
+kind: tools
+family: pair
+about: Answers two by two
+simulated: true
+server:
+  command: [/usr/bin/python3, '{workspace}/pair.py']
+  timeout_seconds: 2
+tools:
+  - name: pair.meet
+    about: Wait for another call
+    says: wait for another call on {switch}
+    effect: read
+    target: switch
+    args:
+      properties:
+        switch: {type: string, format: target}
+        quiet: {type: boolean}
+      required: [switch]
+    empty: {call: 0}
+";
+
+/// A workspace with that server, which so many calls are made to at once, and two engagements that may call it.
+struct Site {
+    bench: Bench,
+    ids: [String; 2],
+}
+
+impl Site {
+    fn new(calls_at_once: Option<u32>) -> Self {
+        let bench = Bench::new();
+        let at_once = calls_at_once.map(|most| format!("timeout_seconds: 2\n  calls_at_once: {most}"));
+        bench.write("pair.py", SERVER);
+        bench.write(
+            "tools/pair.yaml",
+            &MANIFEST.replace("timeout_seconds: 2", &at_once.unwrap_or("timeout_seconds: 2".into())),
+        );
+        bench.run(&["tools", "pin", "--yes"]).code(0);
+        let grant =
+            "  discover:\n    - {tool: pair.meet, where: {switch: {in_group: access-switches}, quiet: {any: true}}}\n";
+        let ids = ["one", "two"].map(|_| {
+            let id = bench.request_written(&SPEC.replace("  discover:\n", grant), DESIGN);
+            bench.to_gate2(&id);
+            id
+        });
+        Self { bench, ids }
+    }
+
+    /// What two calls come to that are made at the same time through one broker; and the two after those.
+    fn meet(&self, calls: &[[bool; 2]]) -> Vec<[Told; 2]> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let workspace = Arc::new(Workspace::open(&self.bench.root, program().to_owned()).await.unwrap());
+            let broker = Broker::new(workspace.clone());
+            let call = async |id: &str, quiet: bool| {
+                let mut journal = Journal::open(Arc::clone(workspace.store()), &id.parse().unwrap()).await.unwrap();
+                let args = json!({"switch": "sw01", "quiet": quiet}).as_object().unwrap().clone();
+                let n = journal.state().next_call().number();
+                let (agent, purpose) = (Agent::Design, Purpose::Proposed { n });
+                let proposal = Proposal { agent, purpose, tool: "pair.meet".into(), args };
+                broker.invoke(&mut journal, Actor::Agent(Agent::Design), proposal).await.unwrap().told
+            };
+            let mut told = Vec::new();
+            for [one, two] in calls {
+                let (one, two) = tokio::join!(call(&self.ids[0], *one), call(&self.ids[1], *two));
+                told.push([one, two]);
+            }
+            broker.close().await;
+            told
+        })
+    }
+}
+
+fn answered(told: &[Told; 2]) -> bool {
+    told.iter().all(|told| matches!(told, Told::Result(_)))
+}
+
+fn unknown(told: &Told) -> &str {
+    let Told::Unknown(why) = told else { panic!("{told:?}") };
+    why
+}
+
+#[test]
+fn calls_of_two_engagements_are_under_way_at_one_server_at_once() {
+    let site = Site::new(Some(2));
+    let told = site.meet(&[[false, false], [false, false]]);
+    assert!(told.iter().all(answered), "{told:?}");
+    let own = |told: &Told| matches!(told, Told::Result(value) if value["call"].is_u64());
+    assert!(told.iter().flatten().all(own), "{told:?}");
+    assert_ne!(told[0][0], told[0][1], "each gets the answer to its own call");
+}
+
+#[test]
+fn a_server_that_says_nothing_of_it_is_called_one_by_one() {
+    let site = Site::new(None);
+    let [told] = &site.meet(&[[false, false]])[..] else { panic!() };
+    // Neither ever has the other beside it. The second waits for its turn at a server that runs.
+    for told in told {
+        assert_eq!(unknown(told), "no answer within 2 seconds");
+    }
+}
+
+#[test]
+fn a_call_that_is_not_answered_leaves_unknown_what_is_beside_it_and_nothing_after_it() {
+    let site = Site::new(Some(2));
+    let told = site.meet(&[[true, false], [false, false]]);
+    let why = told[0].each_ref().map(unknown);
+    assert!(why.contains(&"no answer within 2 seconds"), "{why:?}");
+    let known = ["no answer within 2 seconds", "the connection ended before an answer: the server ended"];
+    assert!(why.iter().all(|why| known.contains(why)), "{why:?}");
+    assert!(answered(&told[1]), "{told:?}");
+    for id in &site.ids {
+        site.bench.holds(id);
+    }
+}
+
+#[test]
+fn how_many_calls_are_made_at_once_is_pinned() {
+    let site = Site::new(Some(2));
+    site.bench.edit("tools/pair.yaml", "calls_at_once: 2", "calls_at_once: 3");
+    let told = site.meet(&[[false, false]]);
+    for told in &told[0] {
+        assert!(matches!(told, Told::Refused { rule, .. } if rule.rule == "tool.unpinned"), "{told:?}");
+    }
+    site.bench.edit("tools/pair.yaml", "calls_at_once: 3", "calls_at_once: 0");
+    site.bench.run(&["tools", "list"]).code(2).says("tools/pair.yaml:8").says("not `0`");
+}
