@@ -71,7 +71,8 @@ impl Blobs {
 
     /// Takes over what others hold.
     pub fn append(&mut self, others: &mut Self) {
-        self.held.append(&mut others.held);
+        // One by one: `BTreeMap::append` makes the whole map anew, however few come to it.
+        self.held.extend(std::mem::take(&mut others.held));
     }
 
     /// Forgets one.
