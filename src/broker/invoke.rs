@@ -55,6 +55,9 @@ struct Still {
 /// How often a proposal is decided again because others wrote meanwhile.
 const DECIDE_AGAIN: u32 = 200;
 
+/// How often a call that waited long waits once more, because its server is another by then.
+const TURNS: u32 = 3;
+
 /// What was decided and written down.
 enum Decision {
     /// It does not run.
@@ -317,7 +320,7 @@ impl Broker {
     /// sent.
     async fn run(&self, journal: &mut Journal, call: &CallId, permit: Permit, catalog: Arc<Catalog>) -> Sent {
         let (mut permit, mut catalog) = (permit, catalog);
-        loop {
+        for _ in 0..TURNS {
             let since = Instant::now();
             let turn = match self.transports.turn(&permit, &catalog.toolbox, self.sources.as_ref()).await {
                 Ok(turn) => turn,
@@ -337,6 +340,9 @@ impl Broker {
             // The server was pinned otherwise or has ended meanwhile: it is started as it is pinned now.
             catalog = now;
         }
+        Sent::Held(
+            "not done, its server was pinned otherwise or ended each time that it was this call's turn".to_owned(),
+        )
     }
 
     /// Decides once more about a call that waited: on what others wrote meanwhile, and on the files as they are. Nothing

@@ -43,7 +43,7 @@ impl Permit {
         Self { engagement, call, tool, args, until: decided + GOOD_FOR }
     }
 
-    /// The same for a call that was decided again, after its server took long to start.
+    /// The same for a call that was decided again, after its server took long to start or its turn long to come.
     pub(super) fn renewed(self, decided: Instant) -> Self {
         Self { until: decided + GOOD_FOR, ..self }
     }

@@ -21,8 +21,8 @@ pub struct Server {
     /// Most calls per second.
     #[serde(default = "default_rate")]
     pub calls_per_second: u32,
-    /// Most calls that are under way at once; the others wait for their turn. One that is not answered in time ends the server,
-    /// and so leaves unknown what came of those beside it.
+    /// Most calls of one process that are under way at once; the others wait for their turn. One that is not answered as it
+    /// should be ends the server, and so leaves unknown what came of those beside it.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub calls_at_once: NonZeroU32,
     /// Most calls per minute to any one target; as many as there are where it is left out.

@@ -17,9 +17,12 @@ use crate::{
     written::{DESIGN, SPEC},
 };
 
-/// Answers calls two by two, and `quiet` ones never: a call alone waits for the one that comes beside it.
+/// Answers calls two by two, and `quiet` ones never: a call alone waits for the one that comes beside it. With `alone` in its
+/// folder it answers each by itself, while there is no `held`; with `dies` it ends when it has said what its tools are.
 const SERVER: &str = r#"
-import json, sys
+import json, os, sys, time
+folder = sys.argv[1]
+open(folder + "/starts", "a").write("x")
 ARGS = {"type": "object", "properties": {"switch": {"type": "string"}, "quiet": {"type": "boolean"}}, "required": ["switch"]}
 waiting = []
 for line in sys.stdin:
@@ -31,7 +34,13 @@ for line in sys.stdin:
         server = {"name": "pair", "version": "1"}
         results[asked["id"]] = {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
     elif asked["method"] == "tools/list":
-        results[asked["id"]] = {"tools": [{"name": "pair.meet", "inputSchema": ARGS}]}
+        # Many, so that whoever reads them is at it when the server ends.
+        others = [{"name": f"pair.other{n}", "inputSchema": ARGS} for n in range(200)]
+        results[asked["id"]] = {"tools": [{"name": "pair.meet", "inputSchema": ARGS}] + others}
+    elif asked["method"] == "tools/call" and os.path.exists(folder + "/alone"):
+        while os.path.exists(folder + "/held"):
+            time.sleep(0.02)
+        results[asked["id"]] = {"content": [], "structuredContent": {"call": asked["id"]}}
     elif asked["method"] == "tools/call" and not params["arguments"].get("quiet"):
         waiting.append(asked["id"])
         if len(waiting) == 2:
@@ -41,6 +50,8 @@ for line in sys.stdin:
             waiting = []
     for id, result in results.items():
         print(json.dumps({"jsonrpc": "2.0", "id": id, "result": result}), flush=True)
+    if asked["method"] == "tools/list" and os.path.exists(folder + "/dies"):
+        os._exit(0)
 "#;
 
 const MANIFEST: &str = "\
@@ -49,7 +60,8 @@ family: pair
 about: Answers two by two
 simulated: true
 server:
-  command: [/usr/bin/python3, '{workspace}/pair.py']
+  command: [/usr/bin/python3, '{workspace}/pair.py', '{workspace}/.countersign/servers/pair']
+  files: {write: ['{workspace}/.countersign/servers/pair']}
   timeout_seconds: 2
 tools:
   - name: pair.meet
@@ -65,6 +77,9 @@ tools:
     empty: {call: 0}
 ";
 
+/// Where the server looks for what it is to do.
+const FOLDER: &str = ".countersign/servers/pair";
+
 /// A workspace with that server, which so many calls are made to at once, and two engagements that may call it.
 struct Site {
     bench: Bench,
@@ -73,13 +88,17 @@ struct Site {
 
 impl Site {
     fn new(calls_at_once: Option<u32>) -> Self {
+        Self::patient(2, calls_at_once)
+    }
+
+    /// One whose server has so many seconds for an answer.
+    fn patient(seconds: u32, calls_at_once: Option<u32>) -> Self {
         let bench = Bench::new();
-        let at_once = calls_at_once.map(|most| format!("timeout_seconds: 2\n  calls_at_once: {most}"));
+        let at_once = calls_at_once.map(|most| format!("\n  calls_at_once: {most}")).unwrap_or_default();
+        let server = format!("timeout_seconds: {seconds}{at_once}");
         bench.write("pair.py", SERVER);
-        bench.write(
-            "tools/pair.yaml",
-            &MANIFEST.replace("timeout_seconds: 2", &at_once.unwrap_or("timeout_seconds: 2".into())),
-        );
+        std::fs::create_dir_all(bench.root.join(FOLDER)).unwrap();
+        bench.write("tools/pair.yaml", &MANIFEST.replace("timeout_seconds: 2", &server));
         bench.run(&["tools", "pin", "--yes"]).code(0);
         let grant =
             "  discover:\n    - {tool: pair.meet, where: {switch: {in_group: access-switches}, quiet: {any: true}}}\n";
@@ -89,6 +108,10 @@ impl Site {
             id
         });
         Self { bench, ids }
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.bench.root.join(FOLDER).join(name)
     }
 
     /// What two calls come to that are made at the same time through one broker; and the two after those.
@@ -139,7 +162,7 @@ fn calls_of_two_engagements_are_under_way_at_one_server_at_once() {
 fn a_server_that_says_nothing_of_it_is_called_one_by_one() {
     let site = Site::new(None);
     let [told] = &site.meet(&[[false, false]])[..] else { panic!() };
-    // Neither ever has the other beside it. The second waits for its turn at a server that runs.
+    // Neither ever has the other beside it: the second waits until the first is over.
     for told in told {
         assert_eq!(unknown(told), "no answer within 2 seconds");
     }
@@ -168,5 +191,48 @@ fn how_many_calls_are_made_at_once_is_pinned() {
         assert!(matches!(told, Told::Refused { rule, .. } if rule.rule == "tool.unpinned"), "{told:?}");
     }
     site.bench.edit("tools/pair.yaml", "calls_at_once: 3", "calls_at_once: 0");
-    site.bench.run(&["tools", "list"]).code(2).says("tools/pair.yaml:8").says("not `0`");
+    site.bench.run(&["tools", "list"]).code(2).says("tools/pair.yaml:9").says("not `0`");
+}
+
+#[test]
+fn what_waited_long_for_its_turn_is_decided_once_more() {
+    let site = Site::patient(60, None);
+    for (frozen, second) in [(false, "a result"), (true, "not sent")] {
+        std::fs::write(site.file("held"), "").unwrap();
+        std::fs::write(site.file("alone"), "").unwrap();
+        let told = std::thread::scope(|scope| {
+            let meeting = scope.spawn(|| site.meet(&[[false, false]]));
+            // Longer than a decision is good for without another look.
+            std::thread::sleep(std::time::Duration::from_millis(4_500));
+            if frozen {
+                let (from, to) =
+                    ("{name: sw01, is: switch, environment: lab, tags: [access]", "tags: [access, freeze]");
+                site.bench.edit("policies/inventory.yaml", from, &from.replace("tags: [access]", to));
+            }
+            std::fs::remove_file(site.file("held")).unwrap();
+            meeting.join().unwrap()
+        });
+        let of = |what: &str| told[0].iter().filter(|told| says(told) == what).count();
+        assert_eq!(of("a result"), if frozen { 1 } else { 2 }, "{second}: {told:?}");
+        assert_eq!(of("not sent"), usize::from(frozen), "{second}: {told:?}");
+    }
+}
+
+fn says(told: &Told) -> &'static str {
+    match told {
+        Told::Result(_) => "a result",
+        Told::NotSent(_) => "not sent",
+        _ => "something else",
+    }
+}
+
+#[test]
+fn a_server_that_ends_as_soon_as_it_is_ready_is_not_started_again_and_again() {
+    let site = Site::new(None);
+    std::fs::write(site.file("dies"), "").unwrap();
+    std::fs::write(site.file("starts"), "").unwrap();
+    let told = site.meet(&[[false, false]]);
+    assert!(told[0].iter().all(|told| matches!(told, Told::NotSent(_) | Told::Unknown(_))), "{told:?}");
+    let starts = std::fs::read_to_string(site.file("starts")).unwrap().len();
+    assert!((1..=4).contains(&starts), "it was started {starts} times for two calls: {told:?}");
 }

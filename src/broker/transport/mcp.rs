@@ -53,6 +53,7 @@ pub(super) struct Session {
     client: Mutex<Option<RunningService<RoleClient, ()>>>,
     /// The turns that are left; closed when the server is ended.
     turns: Arc<Semaphore>,
+    at_once: u32,
     /// How long a call may take.
     seconds: u32,
     family: String,
@@ -100,11 +101,13 @@ impl Session {
                 }
             }
         }
-        let at_once = usize::try_from(manifest.server.calls_at_once.get()).unwrap_or(Semaphore::MAX_PERMITS);
+        let at_once = manifest.server.calls_at_once.get();
+        let turns = usize::try_from(at_once).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
         Ok(Self {
             peer: client.peer().clone(),
             client: Mutex::new(Some(client)),
-            turns: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))),
+            turns: Arc::new(Semaphore::new(turns)),
+            at_once,
             seconds: manifest.server.timeout_seconds,
             family: family.clone(),
             mark,
@@ -168,14 +171,25 @@ impl Session {
         }
     }
 
-    /// Ends the server.
-    pub(super) async fn end(&self) {
+    /// Ends the server once the calls that are under way are over; of one that has ended already, whatever is left.
+    pub(super) async fn retire(&self) {
+        let idle = self.turns.acquire_many(self.at_once).await.is_ok();
+        if !idle || self.peer.is_transport_closed() {
+            self.mark.end().await;
+        }
+        self.end().await;
+    }
+
+    async fn end(&self) {
         self.turns.close();
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(client) = client {
+        if let Some(client) = self.served() {
             // What does not end by itself is ended with this program.
             let _ = timeout(END, client.cancel()).await;
         }
+    }
+
+    fn served(&self) -> Option<RunningService<RoleClient, ()>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Ends the server at once and all that it has started, so that it cannot act any longer when its effect is looked
@@ -197,7 +211,25 @@ impl Turn {
 
     /// Runs exactly what the permit says, and uses it up.
     pub(in super::super) async fn run(self, permit: Permit) -> Sent {
-        self.session.call(permit).await
+        let mut under_way = UnderWay { session: &self.session, over: false };
+        let sent = self.session.call(permit).await;
+        under_way.over = true;
+        sent
+    }
+}
+
+/// A call whose answer somebody waits for. Where nobody does any more its server is ended: it could act unseen.
+struct UnderWay<'a> {
+    session: &'a Session,
+    over: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.session.turns.close();
+            drop(self.session.served());
+        }
     }
 }
 

@@ -47,6 +47,9 @@ pub(super) struct Transports {
     notices: std::sync::Mutex<Notices>,
 }
 
+/// How often a server is started for one call.
+const STARTS: u32 = 2;
+
 /// The server of a family, if it runs. It is locked only while one is looked for or started.
 type Running = Mutex<Option<Arc<Session>>>;
 
@@ -67,30 +70,35 @@ impl Transports {
         let Some(pin) = toolbox.pin(&manifest.family) else {
             return Err(format!("`{}` is not pinned; run `countersign tools pin`", manifest.family));
         };
-        loop {
-            let session = self.session(permit, manifest, pin, sources).await?;
+        let mut started = 0;
+        while started < STARTS {
+            let (session, is_new) = self.session(permit, manifest, pin, sources).await?;
             // There is none where the server was ended meanwhile, as after a call that was not answered.
             if let Some(turn) = session.turn().await {
                 return Ok(turn);
             }
+            started += u32::from(is_new);
         }
+        Err(format!("the server of `{}` ended as soon as it was ready, {STARTS} times in a row", manifest.family))
     }
 
-    /// The server that runs as this pin says; it is started if none does.
+    /// The server that runs as this pin says, and whether it was started for this, as it is if none runs.
     async fn session(
         &self,
         permit: &Permit,
         manifest: &Manifest,
         pin: &ServerPin,
         sources: &dyn Sources,
-    ) -> Result<Arc<Session>, String> {
+    ) -> Result<(Arc<Session>, bool), String> {
         let running = Arc::clone(self.families().entry(manifest.family.clone()).or_default());
         let mut running = running.lock().await;
         if let Some(session) = running.as_ref().filter(|session| session.fits(pin)) {
-            return Ok(Arc::clone(session));
+            return Ok((Arc::clone(session), false));
         }
-        // One that is pinned otherwise ends with the last of its calls.
-        *running = None;
+        // Two of a family would act beside each other.
+        if let Some(other) = running.take() {
+            other.retire().await;
+        }
         let started = Session::start(permit, manifest, pin, (sources, &self.starter)).await;
         let session = started.map_err(|NotStarted { why, said }| {
             if let Some(said) = said {
@@ -100,7 +108,7 @@ impl Transports {
             why
         })?;
         self.note_if_free(&manifest.family, session.confined);
-        Ok(Arc::clone(running.insert(session.into())))
+        Ok((Arc::clone(running.insert(session.into())), true))
     }
 
     fn families(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Running>>> {
@@ -150,12 +158,12 @@ impl Transports {
         }
     }
 
-    /// Ends every server.
+    /// Ends every server, after the calls that are under way.
     pub(super) async fn close(&self) {
         let families = std::mem::take(&mut *self.families());
         for running in families.into_values() {
             if let Some(session) = running.lock().await.take() {
-                session.end().await;
+                session.retire().await;
             }
         }
     }
