@@ -201,14 +201,16 @@ fn thirty_lines_of_python_check_hashes_order_and_signatures() {
     assert!(text(&check(&file, &strangers).stderr).contains("has a signature that does not hold: "));
     assert!(text(&python("check_bundle.py", &file, &[]).stderr).contains("BUNDLE ALLOWED_SIGNERS"));
     let forge = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/forge_bundle.py");
-    // Each has a right manifest and, from what was changed on, right hashes.
+    // Each has a right manifest; some have right hashes too, so that only the signature tells.
     for (forgery, says) in [
+        ("blob", "is not what its name says"),
         ("drop", "event 6: does not follow the event before it"),
         ("swap", "event 6: does not follow the event before it"),
         ("repeat", "does not follow the event before it"),
         ("retitle", "event 1: does not have the hash that it says"),
         ("end", "manifest.json: names another end"),
-        ("name", "is signed over something else"),
+        ("name", "event 1: does not follow the event before it"),
+        ("cut", "does not follow the event before it"),
         ("role", "is signed over something else"),
         ("calls", "is signed over something else"),
         ("statement", "is signed over something else"),
