@@ -38,7 +38,7 @@ pub fn explained(offered: Offered<'_>) -> Vec<String> {
                 ],
                 true => [
                     "it took effect; the step counts as taken back",
-                    "it did not take effect; the step stays as it is, and the record says so",
+                    "it did not take effect; the step is left as it is, and the record says so",
                 ],
             };
             lines.push(("a".into(), yes));

@@ -189,11 +189,15 @@ fn goes_on(view: &View<'_>, void: &[Void], planned: &Next) -> bool {
         Next::Call(proposal) => {
             let asked = view.state.asked_anew().is_some();
             let recovers = if asked { proposal.purpose.recovers() } else { view.recovers(proposal) };
-            recovers && (view.state.refused_anew || as_approved(view, void, proposal) && !held(view, proposal))
+            recovers && (view.state.refused_anew || as_approved(view, void, &proposal.tool) && !held(view, proposal))
         }
         // An effect that is still to be looked at is waited for; a step that waits for something of its own is not.
         Next::Pause(_) => view.state.calls.values().next_back().is_some_and(|last| last.purpose.looks_after()),
-        Next::Resend(_) | Next::WaitUntil(_) | Next::Consider(_) => false,
+        // Whether it may be sent is decided anew; where it may not, what it left is looked for.
+        Next::Resend(id) => view.state.calls.get(id).is_some_and(|call| {
+            view.state.refused_anew || call.purpose.recovers() && as_approved(view, void, &call.tool)
+        }),
+        Next::WaitUntil(_) | Next::Consider(_) => false,
     }
 }
 
@@ -212,8 +216,8 @@ fn held(view: &View<'_>, proposal: &Proposal) -> bool {
 }
 
 /// Whether a call that recovers only reads, or its tool is the one that was approved and somebody who counts approved it.
-fn as_approved(view: &View<'_>, void: &[Void], proposal: &Proposal) -> bool {
-    let Ok(name) = proposal.tool.parse::<ToolName>() else { return true };
+fn as_approved(view: &View<'_>, void: &[Void], tool: &str) -> bool {
+    let Ok(name) = tool.parse::<ToolName>() else { return true };
     let reads = view.toolbox.tool(&name).is_some_and(|tool| tool.effect == Effect::Read);
     reads || !(changed_tools(void).contains(&name) || void.iter().any(|void| void.unnamed))
 }

@@ -331,11 +331,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
     let unsure = call.outcome == Some(CallOutcome::Unknown);
     let open = call.unsure();
     if let (Some(proposal), Some(before)) = (look(Purpose::ReadBack { node: node.id.clone(), attempt }), &before) {
-        // What is neither known nor read, a person looks at; and what can be read by then beats what anybody says.
-        let answered_since = || {
-            let read = view.state.call_for(&proposal.purpose).map(|(_, call)| call.at);
-            open && read < view.state.told_of(&node.id, false)
-        };
+        let answered_since = || view.answered_since(call, &proposal.purpose);
         let unread = |reason: String| match open.then(|| ask_whether_applied(view, node)) {
             Some(asked) => asked.unwrap_or_else(|| verified(view, node, args, call)),
             None => settle(view, node, NodeOutcome::Unknown, true, Some(reason)),

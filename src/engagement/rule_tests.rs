@@ -273,7 +273,8 @@ fn nobody_is_asked_about_what_has_not_happened() {
             About::Call { node: id.clone(), call },
             About::Deviation { node: id.clone() },
             About::Failure { node: id.clone() },
-            About::Unknown { node: id, undo: false },
+            About::Unknown { node: id.clone(), undo: false },
+            About::Unknown { node: id, undo: true },
         ]
     };
     for about in about("a").into_iter().chain(about("b")) {
@@ -309,6 +310,36 @@ fn what_a_person_saw_of_one_call_is_not_said_of_the_next() {
     let story = story.then(retry(&[("a", 2)])).call(Agent::Build, act("a", 2), CallOutcome::Unknown);
     assert_eq!(story.state.applied, BTreeMap::new());
     asked(story);
+}
+
+#[test]
+fn a_person_is_asked_whether_an_undo_took_effect_only_while_nobody_knows() {
+    let about = |undo: bool| About::Unknown { node: node("a"), undo };
+    let undo = || Purpose::Undo { node: node("a") };
+    let left = || Story::building().came_to("a", NodeOutcome::Failed, true);
+    for outcome in [CallOutcome::Unknown, CallOutcome::Error, CallOutcome::Ok, CallOutcome::NotSent] {
+        let made = left().call(Agent::Build, undo(), outcome);
+        let known = matches!(outcome, CallOutcome::Ok | CallOutcome::NotSent);
+        assert_eq!(is_call(made.refusal(ask(about(true)))), known, "{outcome:?}");
+        assert!(is_call(made.refusal(ask(about(false)))), "{outcome:?}: its own call is settled");
+    }
+    assert!(is_call(left().refusal(ask(about(true)))), "it was not made");
+    let acted = Story::building().call(Agent::Build, act("a", 1), CallOutcome::Unknown);
+    assert!(is_call(acted.refusal(ask(about(true)))), "there is nothing to take back yet");
+    let told = left().call(Agent::Build, undo(), CallOutcome::Unknown).ask(about(true)).answer(Answer::Applied(false));
+    assert_eq!((told.state.taken_back.len(), told.state.applied.len()), (1, 0));
+    assert!(is_call(told.refusal(ask(about(true)))), "it was said");
+    let settled = told.settle("a", NodeOutcome::UndoFailed, true);
+    assert!(is_call(settled.refusal(ask(about(true)))), "it is over");
+    // What was said of one undo is not said of the next.
+    let again = left().call(Agent::Build, undo(), CallOutcome::Unknown).ask(about(true)).answer(Answer::Applied(true));
+    let again = again.settle("a", NodeOutcome::Undone, false).then(retry(&[("a", 2)]));
+    assert_eq!(again.state.taken_back, BTreeMap::new());
+    let read = left().call(Agent::Build, undo(), CallOutcome::Unknown).ask(about(true)).answer(Answer::Applied(true));
+    let read = read.call(Agent::Verifier, Purpose::UndoCheck { node: node("a") }, CallOutcome::Ok);
+    let (call, shown_by) = (CallId::nth(read.state.calls.len() as u64 - 1), CallId::nth(read.state.calls.len() as u64));
+    let void = Command::Void(CallVoid { call, node: node("a"), attempt: 1, shown_by });
+    assert_eq!(read.then(void).state.taken_back, BTreeMap::new());
 }
 
 #[test]

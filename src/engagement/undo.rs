@@ -112,6 +112,19 @@ struct States {
     designed: Option<Value>,
 }
 
+/// What is there until a node is taken back: what a person said may be taken back all the same, else what the node left or was
+/// to leave.
+pub fn left_state(view: &View<'_>, node: &FlowNode) -> Option<Value> {
+    let tool = view.toolbox.tool(&node.step.tool)?;
+    let states = States::of(view, node, tool, acted_with(view, node).ok()?).ok()?;
+    stands(view, node, &states).cloned()
+}
+
+fn stands<'a>(view: &View<'a>, node: &FlowNode, states: &'a States) -> Option<&'a Value> {
+    let agreed = view.state.deviation_of_undo(&node.id).filter(|known| known.accepted_by.is_some());
+    agreed.map(|known| &known.found.actual).or_else(|| states.left())
+}
+
 impl States {
     fn of(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value>) -> Result<Self, String> {
         let attempt = view.state.attempt(&node.id);
@@ -150,25 +163,16 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
     // What was refused for the sake of the workspace can be put right, unless a person said no to that.
     let held = |call: &Call| call.held() && !view.state.refused_anew;
     // What was not sent is tried again, as often as anything is.
-    let unsent = |call: &Call| call.outcome == Some(CallOutcome::NotSent) && begun(view, &purpose) < ATTEMPTS as usize;
+    let unsent = |call: &Call| call.outcome == Some(CallOutcome::NotSent) && begun(view, node) < ATTEMPTS as usize;
     let Some((id, call)) = view.state.call_for(&purpose).filter(|(_, call)| !held(call) && !unsent(call)) else {
         return Ok(begin(view, node, (tool, args), taken_back, &states, now));
     };
     if let Some((_, reason)) = &call.refused {
         return lost(format!("the broker refused the undo: {reason}"));
     }
-    if view.toolbox.tool(&taken_back.tool).is_some_and(|tool| can_be_sent_again(tool, call)) {
-        return Ok(Next::Resend(id.clone()));
-    }
-    let left = states.left();
     if let (Some((name, reads)), Some(before)) = (&states.reader, &states.before) {
         let purpose = Purpose::UndoCheck { node: node.id.clone() };
-        // As with the step itself: what is neither known nor read, a person looks at; and what can be read by then beats what
-        // anybody says.
-        let answered_since = || {
-            let read = view.state.call_for(&purpose).map(|(_, call)| call.at);
-            call.unsure() && read < view.state.told_of(&node.id, true)
-        };
+        let answered_since = || view.answered_since(call, &purpose);
         let check = || {
             let (tool, args) = (name.to_string(), reads.clone());
             Proposal { agent: Agent::Verifier, purpose: purpose.clone(), tool, args }
@@ -183,9 +187,9 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
             Reading::Failed(_, reason) => unread(format!("the undo could not be read back: {reason}")),
             Reading::Value(shown_by, result) => match picked(tool, args, &result) {
                 Ok(now) if now == *before => Ok(settle(view, node, NodeOutcome::Undone, false, None)),
-                // Nobody knows whether it was sent, and what the step left is there as it was: it is made again, in the
-                // open.
-                Ok(now) if unsure(view, call, node) && Some(&now) == left => {
+                // Nobody knows whether it was sent, and what was to be taken back is there as it was: it is made again, in
+                // the open.
+                Ok(now) if unsure(view, call, node) && Some(&now) == stands(view, node, &states) => {
                     let attempt = view.state.attempt(&node.id);
                     Ok(Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt, shown_by }))
                 }
@@ -209,17 +213,28 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
     }
     // No state can be read, so nothing shows that it is gone: no evidence is never a pass.
     match call.outcome {
+        // Where it could be looked at, it is not sent again without that.
+        _ if call
+            .tool_name()
+            .and_then(|name| view.toolbox.tool(&name))
+            .is_some_and(|tool| can_be_sent_again(tool, call)) =>
+        {
+            Ok(Next::Resend(id.clone()))
+        }
         _ if call.unsure() => Ok(as_a_person_says(view, node)),
         Some(CallOutcome::Ok) => lost("the undo reported success, and nothing could read whether it worked".into()),
         _ => lost(format!("the undo could not be sent: {}", said(call))),
     }
 }
 
+/// Why a step counts as taken back of whose undo nothing but a person could tell.
+pub const SEEN_GONE: &str = "a person looked: it was taken back";
+
 /// For an undo of which nothing tells whether it took effect: what a person says.
 fn as_a_person_says(view: &View<'_>, node: &FlowNode) -> Next {
     let (outcome, changed, reason) = match view.state.taken_back.get(&node.id) {
         None => return ask_or_wait(view.state, About::Unknown { node: node.id.clone(), undo: true }),
-        Some(true) => (NodeOutcome::Undone, false, "a person looked: it was taken back"),
+        Some(true) => (NodeOutcome::Undone, false, SEEN_GONE),
         Some(false) => (NodeOutcome::UndoFailed, true, "a person looked: the undo did not take effect"),
     };
     settle(view, node, outcome, changed, Some(reason.to_owned()))
@@ -331,13 +346,15 @@ fn acted_with<'a>(view: &View<'a>, node: &FlowNode) -> Result<&'a Map<String, Va
 
 /// Whether the outcome of an undo is unknown and it was not begun too often.
 fn unsure(view: &View<'_>, call: &Call, node: &FlowNode) -> bool {
-    let undo = Purpose::Undo { node: node.id.clone() };
-    call.outcome == Some(CallOutcome::Unknown) && begun(view, &undo) < ATTEMPTS as usize
+    call.outcome == Some(CallOutcome::Unknown) && begun(view, node) < ATTEMPTS as usize
 }
 
-/// How many calls were let through for a purpose.
-fn begun(view: &View<'_>, purpose: &Purpose) -> usize {
-    view.state.calls.values().filter(|call| call.purpose == *purpose && call.refused.is_none()).count()
+/// How many calls were let through to take back what a node did in the attempt that it is in.
+fn begun(view: &View<'_>, node: &FlowNode) -> usize {
+    let undo = Purpose::Undo { node: node.id.clone() };
+    let acted = view.state.act_of(&node.id).map(|(id, _)| id.number());
+    let since = |id: &CallId| Some(id.number()) > acted;
+    view.state.calls.iter().filter(|(id, call)| call.purpose == undo && call.refused.is_none() && since(id)).count()
 }
 
 #[cfg(test)]

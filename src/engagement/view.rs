@@ -142,6 +142,14 @@ impl<'a> View<'a> {
         failed.and_then(|_| SECONDS_BETWEEN.get(times.checked_sub(1)?)).copied().unwrap_or(0)
     }
 
+    /// Whether a person has said of a call that it took effect, or did not, since what it left was read last.
+    pub(super) fn answered_since(&self, call: &Call, reading: &Purpose) -> bool {
+        let read = self.state.call_for(reading).map(|(_, call)| call.at);
+        let of_undo = matches!(reading, Purpose::UndoCheck { .. });
+        let told = reading.node().and_then(|node| self.state.told_of(node, of_undo));
+        call.unsure() && read < told
+    }
+
     /// Whether agents may still draft another version of the spec by themselves.
     pub(super) fn redrafts_left(&self) -> bool {
         self.state.versions.get(&ArtifactKind::Spec).copied().unwrap_or(0) < MOST_VERSIONS

@@ -9,7 +9,7 @@ use crate::{
     artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
     engagement::{
         About, Call, CallOutcome, CallWanted, Considered, DeviationFound, Purpose, Reading, View, before_state,
-        node_args, undo_call,
+        left_state, node_args, undo_call,
     },
     facts::Facts,
     policy::Catalog,
@@ -359,6 +359,7 @@ impl<'a> Question<'a> {
         };
         let mut look = Section::new("WHAT TO LOOK AT");
         match self.look(tool, &acted_with) {
+            Some(reading) if undo => look.text(format!("{reading}, and see whether it is as before the step again:")),
             Some(reading) => look.text(format!("{reading}, and see whether this is there:")),
             None => look.text(format!(
                 "on {}, see whether it took effect; no tool here can read it",
@@ -367,16 +368,16 @@ impl<'a> Question<'a> {
         }
         let before = before_state(self.view, node);
         if tool.state.is_some() {
-            let designed = self.designed(tool, &acted_with, before.as_ref());
             look.lines.extend(match undo {
-                true => diff(designed.as_ref(), before.as_ref()),
-                false => diff(before.as_ref(), designed.as_ref()),
+                true => diff(left_state(self.view, node).as_ref(), before.as_ref()),
+                false => diff(before.as_ref(), self.designed(tool, &acted_with, before.as_ref()).as_ref()),
             });
+            look.text("It is read once more after your answer, and what is read counts more than that.");
         }
         let mut means = Section::new("WHAT YOU CAN ANSWER");
         if undo {
             means.pair("applied", "it took effect; the step counts as taken back");
-            means.pair("not-applied", "it did not; the step stays as it is, and the record says so");
+            means.pair("not-applied", "it did not; the step is left as it is, and the record says so");
         } else {
             means.pair("applied", "it took effect; the step counts as run and is checked as designed");
             means.pair("not-applied", format!("it did not; the step fails, and {}", on_failure(node.step.on_failure)));

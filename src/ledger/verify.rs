@@ -36,7 +36,7 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{ArtifactKind, Digest, EngagementId},
-    engagement::{Actor, Answer, Body, Event, Purpose, State},
+    engagement::{Actor, Answer, Body, Event, State},
     facts::{AllowedSigners, Identity},
     flow::NodeOutcome,
 };
@@ -402,8 +402,9 @@ impl Walk<'_> {
             let ending = if call.outcome.is_none() { "has no outcome" } else { "has the outcome `unknown`" };
             let purpose = call.purpose.words();
             let settled = call.purpose.node().and_then(|node| state.nodes.get(node));
-            let told = if matches!(call.purpose, Purpose::Undo { .. }) { &state.taken_back } else { &state.applied };
-            let said = call.purpose.node().and_then(|node| told.get(node));
+            let node = call.purpose.node();
+            let said = node.and_then(|node| state.applied.get(node));
+            let said_of_undo = node.and_then(|node| state.taken_back.get(node));
             let came = match settled.map(|settled| settled.outcome) {
                 Some(NodeOutcome::Done) if said.is_some() => "; its step is done, or a person said so",
                 Some(NodeOutcome::Failed) if said == Some(&false) => "; a person said that it did not take effect",
@@ -413,8 +414,10 @@ impl Walk<'_> {
                 None | Some(NodeOutcome::Unknown) => "",
                 Some(NodeOutcome::Done) => "; its step was seen to be done",
                 Some(NodeOutcome::Unchanged | NodeOutcome::Skipped) => "; its step had nothing to do in the end",
-                Some(NodeOutcome::Undone) if said == Some(&true) => "; its step is taken back, or a person said so",
-                Some(NodeOutcome::UndoFailed) if said == Some(&false) => "; a person said that it did not take effect",
+                Some(NodeOutcome::Undone) if said_of_undo.is_some() => "; its step is taken back, or a person said so",
+                Some(NodeOutcome::UndoFailed) if said_of_undo == Some(&false) => {
+                    "; its step is not taken back, or a person said so"
+                }
                 Some(NodeOutcome::Undone) => "; its step was seen to be taken back",
                 Some(NodeOutcome::UndoFailed) => "; its step could not be taken back",
                 Some(NodeOutcome::Failed | NodeOutcome::NotRun) => "; its step did not take effect in the end",

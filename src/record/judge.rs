@@ -2,7 +2,7 @@
 
 use crate::{
     artifact::{RecordOutcome, RequirementResult, RequirementStatus, Spec, TargetOutcome, TargetResult, Verdict},
-    engagement::{RefusedAs, View},
+    engagement::{RefusedAs, State, View},
     flow::NodeOutcome,
 };
 
@@ -27,10 +27,7 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
         return if case.changed {
             (RecordOutcome::PartlyDone, format!("ended early ({reason}); {counted}"))
         } else {
-            // Where nobody could read it, that is what somebody said.
-            let said = state.applied.values().any(|applied| !applied) || state.taken_back.values().any(|taken| *taken);
-            let word = if said { ", a person said" } else { "" };
-            (RecordOutcome::Cancelled, format!("{reason}; nothing is changed{word}"))
+            (RecordOutcome::Cancelled, format!("{reason}; {}", unchanged(state)))
         };
     }
     let built = case.view.documents.flow().is_some();
@@ -70,7 +67,7 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
         return if case.changed {
             (RecordOutcome::PartlyDone, format!("stopped ({reason}); {counted}"))
         } else {
-            (RecordOutcome::Refused, format!("stopped: {reason}; nothing is changed"))
+            (RecordOutcome::Refused, format!("stopped: {reason}; {}", unchanged(state)))
         };
     }
     let some = case.steps.iter().any(|step| step.result.outcome == TargetOutcome::Done && step.wrote);
@@ -81,9 +78,15 @@ pub(super) fn verdict(case: &Case<'_>) -> (RecordOutcome, String) {
         return (RecordOutcome::PartlyDone, counted);
     }
     match refused(case) {
-        Some(reason) => (RecordOutcome::Refused, format!("{reason}; nothing is changed")),
+        Some(reason) => (RecordOutcome::Refused, format!("{reason}; {}", unchanged(state))),
         None => (RecordOutcome::Failed, counted),
     }
+}
+
+/// That nothing is changed; where nobody could read it, that is what somebody said.
+fn unchanged(state: &State) -> &'static str {
+    let said = state.applied.values().any(|applied| !applied);
+    if said { "nothing is changed, a person said" } else { "nothing is changed" }
 }
 
 fn is_met(status: RequirementStatus) -> bool {

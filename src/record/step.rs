@@ -10,7 +10,7 @@ use crate::{
         ArtifactKind, AutomationFlow, CallId, Check, FlowNode, NodeId, Scope, StepResult, TargetOutcome, TargetResult,
         ToolName, canonical, fill_args,
     },
-    engagement::{Call, CallOutcome, LOOKED, Purpose, State, View, before_state, node_args, observed_state},
+    engagement::{Call, CallOutcome, LOOKED, Purpose, SEEN_GONE, State, View, before_state, node_args, observed_state},
     flow::NodeOutcome,
     tool::{Effect, Tool},
 };
@@ -120,7 +120,8 @@ fn left(state: &State, step: &Reconciled<'_>, steps: &[Reconciled<'_>]) -> Left 
         steps.iter().filter(done).any(|other| other.result.observed.as_ref() == Some(now))
     };
     let settled = state.nodes.get(&result.node);
-    let open = settled.is_none_or(|settled| settled.changed || settled.outcome == NodeOutcome::Unknown);
+    let open = settled.is_none_or(|settled| settled.changed || settled.outcome == NodeOutcome::Unknown)
+        || taken_back_on_a_word(state, &result.node);
     match result.observed.as_ref() {
         Some(now) if result.before.as_ref() == Some(now) => Left::Nothing,
         // It was there as before when somebody looked, and is not at the end.
@@ -262,6 +263,13 @@ pub(super) fn taken_back_again(state: &State, node: &NodeId) -> bool {
     let undone = |id: &NodeId| state.nodes.get(id).is_some_and(|known| known.outcome == NodeOutcome::Undone);
     let considered = state.considered_at(node);
     considered.is_some_and(|considered| considered.wants.iter().any(|want| undone(&want.node())))
+}
+
+/// Whether nothing but a person's word says that a node, or what put it right, was taken back.
+pub(super) fn taken_back_on_a_word(state: &State, node: &NodeId) -> bool {
+    let said = |id: &NodeId| state.reasons.get(id).is_some_and(|reason| reason == SEEN_GONE);
+    said(node)
+        || state.considered_at(node).is_some_and(|considered| considered.wants.iter().any(|want| said(&want.node())))
 }
 
 struct Story<'a> {
@@ -408,15 +416,16 @@ impl Story<'_> {
     }
 
     fn taken_back(&self, reason: Option<String>) -> Told {
+        let said = taken_back_on_a_word(self.view.state, &self.node.id);
+        let was = if said { SEEN_GONE } else { "it was taken back" };
         match self.ending {
             Ending::State(now) if self.before.is_some_and(|before| before != now) => {
-                (TargetOutcome::Failed, Some(format!("it was taken back, and {} is there now", in_words(now))))
+                (TargetOutcome::Failed, Some(format!("{was}, and {} is there now", in_words(now))))
             }
-            Ending::Unread(outcome, why) => (*outcome, Some(format!("it was taken back, and {why}"))),
             // What somebody says of it is no evidence.
-            Ending::NoRoad if self.view.state.taken_back.contains_key(&self.node.id) => {
-                (TargetOutcome::Unknown, reason)
-            }
+            Ending::Unread(_, why) if said => (TargetOutcome::Unknown, Some(format!("{was}, and {why}"))),
+            Ending::NoRoad if said => (TargetOutcome::Unknown, Some(was.to_owned())),
+            Ending::Unread(outcome, why) => (*outcome, Some(format!("{was}, and {why}"))),
             Ending::State(_) | Ending::NoRoad => (TargetOutcome::Undone, reason),
         }
     }

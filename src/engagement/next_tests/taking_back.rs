@@ -1,10 +1,11 @@
 //! Undos of which nobody knows whether they took effect: read back, sent again, or said by a person.
 
 use super::{
-    super::{About, Answer, Next},
-    CREATE, NOTE,
+    super::{About, Answer, Command, Gate, Next, Purpose, Retried, Void},
+    CREATE, NOTE, TAKE,
     world::{Fault, Run},
 };
+use crate::{facts::Role, policy::Difference};
 
 const BAD: &str = "id: bad, tool: vlan.create, needs: [note], with: {switch: sw01, id: 120, name: guest}, \
                    on_failure: undo_all";
@@ -99,5 +100,70 @@ fn an_undo_whose_server_remembers_is_sent_again_and_nobody_is_asked() {
         assert!(run.story.state.taken_back.is_empty());
         let says = "the undo reported success, and nothing could read whether it worked";
         assert_eq!((run.nodes()[1].as_str(), run.reason("note")), ("note UndoFailed", says));
+    }
+}
+
+#[test]
+fn where_it_can_be_looked_at_it_is_not_sent_again_unseen() {
+    let keep = format!("{}, on_failure: undo_all", CREATE.replace("vlan.create", "vlan.keep"));
+    let run = || Run::new(&[&keep]).fault("step create/sw01", &[Fault::Half]).fault("undo create/sw01", &[Fault::Lost]);
+    let checks = |next: &Next| matches!(next, Next::Call(call) if matches!(call.purpose, Purpose::UndoCheck { .. }));
+    let mut theirs = run().run_to(checks);
+    theirs.world.vlans.insert(("sw01".into(), 120), "prod-core".into());
+    let theirs = theirs.finished();
+    assert_eq!(theirs.world.vlans[&("sw01".into(), 120)], "prod-core", "{:#?}", theirs.told());
+    assert_eq!(theirs.nodes()[0], "create/sw01 UndoFailed");
+    let ours = run().finished();
+    assert_eq!((ours.nodes()[0].as_str(), ours.world.done.len()), ("create/sw01 Undone", 2), "{:#?}", ours.told());
+}
+
+#[test]
+fn what_a_person_let_be_taken_back_is_taken_back_again_where_it_is_there_still() {
+    let step = format!("{CREATE}, on_failure: undo_all");
+    let looks = |next: &Next| matches!(next, Next::Call(call) if matches!(call.purpose, Purpose::BeforeUndo { .. }));
+    let run = Run::new(&[&step]).fault("step create/sw01", &[Fault::Half]).fault("undo create/sw01", &[Fault::Lost]);
+    let mut run = run.run_to(looks);
+    run.world.vlans.insert(("sw01".into(), 120), "theirs".into());
+    let run = run.finished();
+    assert_eq!(run.nodes()[0], "create/sw01 Undone", "{:#?}", run.told());
+    assert_eq!(run.world.done, ["create 120 on sw01", "delete 120 from sw01"]);
+    assert_eq!(run.story.state.deviations.len(), 1, "that was asked once");
+}
+
+#[test]
+fn each_attempt_has_its_own_tries_to_take_back() {
+    let step = format!("{CREATE}, on_failure: undo_target");
+    let half = |attempt: u32| match attempt {
+        1 => "step create/sw01".to_owned(),
+        more => format!("step create/sw01, attempt {more}"),
+    };
+    let mut run = Run::new(&[&step]).fault(&half(1), &[Fault::Half]).finished();
+    for attempt in 2..=5 {
+        let nodes = [("create/sw01".to_owned(), attempt)].into();
+        run = run.fault(&half(attempt), &[Fault::Half]);
+        run.act(Command::Retry { retried: Retried { nodes, calls: Vec::new() }, roles: [Role::Approver].into() });
+        let faults: &[Fault] = if attempt == 5 { &[Fault::Lost] } else { &[] };
+        run = run.fault("undo create/sw01", faults).finished();
+        assert_eq!(run.nodes()[0], "create/sw01 Undone", "attempt {attempt}: {}", run.reason("create/sw01"));
+    }
+}
+
+#[test]
+fn what_may_be_sent_again_does_not_keep_a_gate_from_being_rejected() {
+    let pin = NOTE.replace("note.add", "note.pin");
+    let undo = Run::new(&[&pin, BAD]).fault("step bad", &[Fault::Half]).fault("undo note", &[Fault::Lost]);
+    let act = Run::new(&[TAKE]).fault("step take", &[Fault::Lost]);
+    let again = |next: &Next| matches!(next, Next::Resend(_));
+    for (run, tool, goes_on) in [(undo, "note.unpin", true), (act, "number.take", false)] {
+        let mut run = run.run_to(again);
+        let void = |differences: Vec<Difference>| {
+            vec![Void { gate: Gate::One, because: vec!["changed".into()], differences, unnamed: false }]
+        };
+        run.void = void(vec![Difference::Target("sw01".into())]);
+        assert_eq!(again(&run.next()), goes_on, "{tool}: what takes back goes on");
+        run.void = void(vec![Difference::Tool(tool.parse().unwrap())]);
+        assert_eq!(run.next(), Next::Ask(About::Gate1), "{tool}");
+        let run = run.answering(&About::Gate1.to_string(), Answer::Reject).run_to(again);
+        assert!(run.story.state.refused_anew, "the broker refuses it then, and it is looked after");
     }
 }

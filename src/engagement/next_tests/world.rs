@@ -65,14 +65,16 @@ impl World {
                 self.busy = self.busy.saturating_sub(1);
                 return Ok(json!({"ready": ready}));
             }
-            "vlan.create" | "vlan.make" if self.vlans.contains_key(&(switch.clone(), id)) => {
+            "vlan.create" | "vlan.make" | "vlan.keep" if self.vlans.contains_key(&(switch.clone(), id)) => {
                 return Err("it is there".into());
             }
-            "vlan.create" | "vlan.make" => {
+            "vlan.create" | "vlan.make" | "vlan.keep" => {
                 did(format!("create {id} on {switch}"));
                 self.vlans.insert((switch, id), text("name"));
             }
-            "vlan.delete" => {
+            "vlan.wipe" if self.numbers.contains_key(call) => {}
+            "vlan.delete" | "vlan.wipe" => {
+                self.numbers.insert(call.clone(), 0);
                 did(format!("delete {id} from {switch}"));
                 self.vlans.remove(&(switch, id)).ok_or("it is not there")?;
             }

@@ -8,7 +8,7 @@ use crate::{
     flow::NodeOutcome,
 };
 
-use super::super::step::{Left, Reconciled, cited, say_what_is_left, taken_back_again};
+use super::super::step::{Left, Reconciled, cited, say_what_is_left, taken_back_again, taken_back_on_a_word};
 
 /// The steps of a record with what the rest of it needs; nothing where they are not those of the flow.
 pub(super) fn told<'a>(
@@ -134,7 +134,7 @@ impl Case<'_, '_> {
         let taken_back = match said {
             Said::Undone => match seen {
                 Some(seen) => self.said.before.is_none() || as_before(seen),
-                None => self.observe().is_none() && !state.taken_back.contains_key(&self.node.id),
+                None => self.observe().is_none() && !taken_back_on_a_word(state, &self.node.id),
             },
             Said::Failed => seen.is_some(),
             Said::Unreachable | Said::Unknown => seen.is_none(),
