@@ -220,6 +220,8 @@ fn a_conversation_goes_from_words_to_a_record() {
     assert!(question.contains("GATE 2") && gate2 != gate1, "{question}");
     talk.types(&format!("approve {gate1}\r"));
     talk.hears(&format!("type `approve {gate2}`"));
+    // What is typed before it is asked for is not taken.
+    talk.hears(" to approve what is shown");
     talk.types(&format!("approve {gate2}\r"));
     let heard = talk.ends(0);
     assert!(heard.contains("1 of 1 target done"), "{heard}");
