@@ -66,6 +66,8 @@ pub enum Comes {
     To(NodeSettled),
     /// Nobody knows, and a person is asked whether its call took effect.
     ToAQuestion,
+    /// Its call, or the one that was to take it back, was lost and left nothing, and is made again.
+    ToAnotherTry,
     /// More is to be read, called or asked first.
     ToNothingYet,
 }
@@ -81,6 +83,7 @@ pub fn comes_to(view: &View<'_>, node: &FlowNode, put_right: bool, now: Timestam
     match next {
         Some(Ok(Next::Settle(settled))) => Comes::To(settled),
         Some(Ok(Next::Ask(About::Unknown { .. }) | Next::Wait(About::Unknown { .. }))) => Comes::ToAQuestion,
+        Some(Ok(Next::Void(_))) => Comes::ToAnotherTry,
         _ => Comes::ToNothingYet,
     }
 }
@@ -394,7 +397,7 @@ pub(super) fn old(view: &View<'_>, read: &CallId, now: Timestamp) -> bool {
 pub const RESENT: &str = "sent again";
 
 /// Whether a call that nobody heard of again may be sent once more under its own id, which its server answers from memory.
-pub(super) fn can_be_sent_again(tool: &Tool, call: &Call) -> bool {
+pub fn can_be_sent_again(tool: &Tool, call: &Call) -> bool {
     let resent = call.message.as_deref().is_some_and(|message| message.starts_with(RESENT));
     call.outcome == Some(CallOutcome::Unknown) && tool.idempotency_key && !resent
 }

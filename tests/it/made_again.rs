@@ -10,7 +10,7 @@ use crate::{
     build_agent::filled_in,
     failed_step::put_right,
     found::built_on_what_was_found,
-    rules_again::rewrite,
+    rules_again::{rechain, rewrite},
 };
 
 /// What it is called, which documents become otherwise, how, and what is found.
@@ -226,6 +226,41 @@ fn a_step_is_put_right_only_where_looking_again_shows_it() {
             "step create/sw01 done after it failed, and what was read does not show it",
         )],
     );
+}
+
+#[test]
+fn a_lost_call_that_could_be_sent_again_is_held_to_what_was_read() {
+    let bench = Bench::new();
+    let id = bench.request(&["--blueprint", "address", "--set", "name=web01"]);
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    bench.yes_to_all(&id);
+    bench.drive(&id, 0);
+    let exported = Exported::of(&bench, &id);
+    let lost = |event: &mut Value| {
+        let of_it = event["kind"] == "call.finished" && event["body"]["call"] == acted(&bench, &id);
+        if of_it {
+            event["body"] = json!({"call": event["body"]["call"], "outcome": "unknown", "message": "no answer"});
+        }
+    };
+    let found = "step allocate settled, and what was read shows that its call took no effect";
+    rechain(&exported.folder, lost);
+    let before = exported.verify();
+    assert!(!before.contains(found), "what was read shows it: {before}");
+    rewrite(
+        &exported.folder,
+        |value| value.pointer("/value/addresses").is_some_and(|all| all.to_string().contains("web01")),
+        |value| value["value"]["addresses"] = json!([]),
+    );
+    let after = exported.verify();
+    assert!(after.contains(found), "{after}");
+}
+
+/// The call by which the address was taken.
+fn acted(bench: &Bench, id: &str) -> Value {
+    let allowed = bench.events(id, "call.allowed");
+    let act = allowed.iter().find(|event| event["body"]["purpose"]["act"]["node"] == "allocate");
+    act.unwrap()["body"]["call"].clone()
 }
 
 #[test]

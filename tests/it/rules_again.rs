@@ -43,11 +43,20 @@ pub fn rewrite(folder: &Path, is_it: impl Fn(&Value) -> bool, change: impl Fn(&m
     for name in new.keys() {
         std::fs::remove_file(blobs.join(format!("{}.json", &name[7..]))).unwrap();
     }
+    rechain(folder, |event| {
+        let said = event.to_string();
+        let said = new.iter().fold(said, |said, (from, to)| said.replace(from, &to.to_string()));
+        *event = serde_json::from_str(&said).unwrap();
+    });
+}
+
+/// Changes events of an exported folder, so that every link holds.
+pub fn rechain(folder: &Path, change: impl Fn(&mut Value)) {
     let path = folder.join("events.jsonl");
     let (mut events, mut prev) = (Vec::new(), json!(Digest::ZERO));
     for line in std::fs::read_to_string(&path).unwrap().lines() {
-        let said = new.iter().fold(line.to_owned(), |said, (from, to)| said.replace(from, &to.to_string()));
-        let mut event: Value = serde_json::from_str(&said).unwrap();
+        let mut event: Value = serde_json::from_str(line).unwrap();
+        change(&mut event);
         event["prev"] = prev;
         event.as_object_mut().unwrap().remove("hash");
         prev = json!(digest_bytes(&canonical(&event).unwrap()));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, Digest, FlowNode, NodeId, Spec, Until, word_of},
     engagement::{
-        Arguments, Blobs, Call, CallOutcome, Comes, Documents, Event, NodeSettled, Purpose, State, View, comes_to,
-        opened,
+        Arguments, Blobs, Call, CallOutcome, Comes, Documents, Event, NodeSettled, Purpose, RESENT, State, View,
+        can_be_sent_again, comes_to, opened,
     },
     flow::NodeOutcome,
     tool::Toolbox,
@@ -44,6 +44,9 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
             gathered.of_step(&other.id)?;
         }
     }
+    // What could have been sent again is held to what was read as if that had been in vain.
+    let in_vain = sent_again_in_vain(state, id, &toolbox);
+    let state = in_vain.as_ref().unwrap_or(state);
     let view = View { state, documents: &documents, blobs: &gathered.blobs, toolbox: &toolbox };
     let is = comes_to(&view, node, put_right, event.at);
     if put_right {
@@ -56,7 +59,10 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
         Comes::ToAQuestion if !matches!(settled.outcome, NodeOutcome::Unknown | NodeOutcome::UndoFailed) => {
             return Some(format!("step {id} settled, and nobody said whether its call took effect"));
         }
-        Comes::ToAQuestion | Comes::ToNothingYet => return None,
+        Comes::ToAnotherTry if matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Undone) => {
+            return Some(format!("step {id} settled, and what was read shows that its call took no effect"));
+        }
+        Comes::ToAQuestion | Comes::ToAnotherTry | Comes::ToNothingYet => return None,
     };
     let word = |outcome: NodeOutcome| word_of(outcome).replace('_', " ");
     let (said, comes) = (word(settled.outcome), word(is.outcome));
@@ -66,6 +72,19 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
     }
     (is.changed && !settled.changed)
         .then(|| format!("step {id} settled as {said} without a change, and what was read shows one"))
+}
+
+/// The same state after the call of a step was sent again and nobody heard of that either, where it could have been.
+fn sent_again_in_vain(state: &State, id: &NodeId, toolbox: &Toolbox) -> Option<State> {
+    let (call, known) = state.act_of(id)?;
+    let tool = toolbox.tool(&known.tool_name()?)?;
+    can_be_sent_again(tool, known).then(|| {
+        let mut state = state.clone();
+        if let Some(known) = state.calls.get_mut(call) {
+            known.message = Some(RESENT.to_owned());
+        }
+        state
+    })
 }
 
 /// The tools and the documents that a record is made from; nothing where not all of them are here, or no step has a state.
