@@ -10,7 +10,10 @@ mod start;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{
+        Arc, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use serde_json::Value;
@@ -43,6 +46,8 @@ pub(super) enum Sent {
 #[derive(Default)]
 pub(super) struct Transports {
     families: std::sync::Mutex<BTreeMap<String, Arc<Running>>>,
+    /// Whether servers are ended and none is started any more.
+    closed: AtomicBool,
     starter: life::Starter,
     notices: std::sync::Mutex<Notices>,
 }
@@ -92,6 +97,9 @@ impl Transports {
     ) -> Result<(Arc<Session>, bool), String> {
         let running = Arc::clone(self.families().entry(manifest.family.clone()).or_default());
         let mut running = running.lock().await;
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(format!("no server is started any more, so `{}` is not", manifest.family));
+        }
         if let Some(session) = running.as_ref().filter(|session| session.fits(pin)) {
             return Ok((Arc::clone(session), false));
         }
@@ -158,8 +166,9 @@ impl Transports {
         }
     }
 
-    /// Ends every server, after the calls that are under way.
+    /// Ends every server, after the calls that are under way, and starts none any more.
     pub(super) async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
         let families = std::mem::take(&mut *self.families());
         for running in families.into_values() {
             if let Some(session) = running.lock().await.take() {
