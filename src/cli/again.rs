@@ -71,6 +71,9 @@ pub fn why(journal: &Journal) -> (String, Next) {
                 let next = if closed.is_some() { Next::Anew } else { Next::Run };
                 return (format!("{name} is not open any more"), next);
             }
+            if let (None, Some(asked)) = (closed, &state.asked) {
+                return (format!("{} is asked about, and that is answered first", asked.about), Next::Look);
+            }
             let open = flow.nodes.iter().any(|node| state.tried_again(&node.id).is_some());
             if let Some(spent) = spent(journal, journal.now()).filter(|_| open) {
                 return (spent, Next::From);

@@ -73,6 +73,15 @@ fn a_retry_of_nothing_says_why_and_what_to_do_instead() {
         .code(2)
         .says("cancelled (not now)")
         .says("countersign request");
+    // What is asked about is answered first.
+    let asks = crate::written::DESIGN.replace("name: guest}\n", "name: guest}\n    on_failure: ask\n");
+    let asked = bench.request_written(&crate::written::SPEC.replace("is: 120", "is: 20"), &asks);
+    bench.to_gate2(&asked);
+    bench.fault("half:vlan.create@sw02");
+    bench.approve(&asked);
+    bench.drive(&asked, 3);
+    let retried = bench.run(&["run", &asked, "--retry", "failed"]).code(2);
+    retried.says("the failure of step create/sw02 is asked about").says(&format!("countersign show {asked}"));
 }
 
 #[test]
