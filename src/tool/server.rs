@@ -2,7 +2,7 @@
 //! secrets it is given. All of it is pinned with the manifest.
 
 use std::{
-    num::NonZeroU32,
+    num::NonZeroU16,
     path::{Component, Path},
 };
 
@@ -24,7 +24,7 @@ pub struct Server {
     /// Most calls of one process that are under way at once; the others wait for their turn. One that is not answered as it
     /// should be ends the server, and so leaves unknown what came of those beside it.
     #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub calls_at_once: NonZeroU32,
+    pub calls_at_once: NonZeroU16,
     /// Most calls per minute to any one target; as many as there are where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_per_minute_per_target: Option<u32>,
@@ -105,12 +105,12 @@ fn default_rate() -> u32 {
     50
 }
 
-fn one() -> NonZeroU32 {
-    NonZeroU32::MIN
+fn one() -> NonZeroU16 {
+    NonZeroU16::MIN
 }
 
-fn is_one(number: &NonZeroU32) -> bool {
-    *number == NonZeroU32::MIN
+fn is_one(number: &NonZeroU16) -> bool {
+    *number == NonZeroU16::MIN
 }
 
 /// Files and folders that a server may touch; of a folder everything in it. `{workspace}` stands for the workspace's

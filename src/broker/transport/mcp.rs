@@ -102,12 +102,11 @@ impl Session {
             }
         }
         let at_once = manifest.server.calls_at_once.get();
-        let turns = usize::try_from(at_once).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
         Ok(Self {
             peer: client.peer().clone(),
             client: Mutex::new(Some(client)),
-            turns: Arc::new(Semaphore::new(turns)),
-            at_once,
+            turns: Arc::new(Semaphore::new(at_once.into())),
+            at_once: at_once.into(),
             seconds: manifest.server.timeout_seconds,
             family: family.clone(),
             mark,
@@ -173,8 +172,9 @@ impl Session {
 
     /// Ends the server once the calls that are under way are over; of one that has ended already, whatever is left.
     pub(super) async fn retire(&self) {
-        let idle = self.turns.acquire_many(self.at_once).await.is_ok();
-        if !idle || self.peer.is_transport_closed() {
+        // Nobody gets a turn between.
+        let all = self.turns.acquire_many(self.at_once).await;
+        if all.is_err() || self.peer.is_transport_closed() {
             self.mark.end().await;
         }
         self.end().await;
