@@ -4,7 +4,8 @@
 //! digests of the catalog and the compiled boundary (kept from one call to the next), the tool and its pin, the
 //! arguments against their schema and into normal form, the digest of the call, gates and window, what the approved
 //! design wants next, guardrails, boundary, trust stage, counts and limits. Not in it: reading the workspace's files,
-//! waiting for rate limits, the ledger, the tool.
+//! waiting for rate limits, the ledger, the tool. Each policy is asked anew. `again` is the same where what policies said
+//! is kept, as the program does, and the same was asked a moment ago, as gate 2 asks for each step that it shows.
 //!
 //! `cedar` is what someone would write who had only Cedar: the context made from the same arguments, a request that is
 //! validated against the same schema, and one `is_authorized` over one set that holds every guardrail whose scope has
@@ -84,6 +85,7 @@ struct Figures {
     guardrails_about_the_tool: usize,
     decision_p50_us: f64,
     decision_p99_us: f64,
+    again_p50_us: f64,
     cedar_p50_us: f64,
     cedar_p99_us: f64,
     authorize_p50_us: f64,
@@ -98,12 +100,12 @@ fn two(value: f64) -> f64 {
 
 fn measure(engagements: usize, guardrails: usize) -> Figures {
     let text = with_guardrails(guardrails);
-    let catalog = Arc::new(catalog(&text));
-    let broker = Broker::new(Arc::new(Fixed(
-        Arc::clone(&catalog),
-        Kept::of(Path::new("/"), None),
-        "0".repeat(32).parse().unwrap(),
-    )));
+    let broker = |catalog: &Arc<Catalog>| {
+        let ledger = "0".repeat(32).parse().unwrap();
+        Broker::new(Arc::new(Fixed(Arc::clone(catalog), Kept::of(Path::new("/"), None), ledger)))
+    };
+    let (catalog, keeping) = (Arc::new(catalog(&text).keeping_no_answers()), Arc::new(catalog(&text)));
+    let (broker, keeper) = (broker(&catalog), broker(&keeping));
     let live: Vec<Live> = (0..engagements).map(|n| Live::at_its_call(&catalog, n)).collect();
     let slice = guardrails_about(&text, &catalog);
     let bare: Vec<PolicySet> = live.iter().map(|live| live.bare(&slice, &catalog)).collect();
@@ -111,12 +113,13 @@ fn measure(engagements: usize, guardrails: usize) -> Figures {
     let resident_mb = resident();
     // Every engagement was asked about before, as one is whose first call is over; both sides agree on each.
     for (live, set) in live.iter().zip(&bare) {
-        let said = live.decide(&broker, &catalog);
-        assert_eq!(said, None, "{}", live.proposal.tool);
+        for said in [live.decide(&broker, &catalog), live.decide(&keeper, &keeping)] {
+            assert_eq!(said, None, "{}", live.proposal.tool);
+        }
         assert_eq!(live.ask_cedar(set, &entities[live.switch], &catalog), Decision::Allow);
     }
     let authorizer = Authorizer::new();
-    let (mut ours, mut cedar, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut again, mut cedar, mut alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     // The next engagement is one that nothing of the last few has to do with.
     let at = |n: usize| n * 7_919 % engagements;
     for turn in 0..ASKED / TURN {
@@ -127,6 +130,13 @@ fn measure(engagements: usize, guardrails: usize) -> Figures {
             let said = black_box(live.decide(&broker, &catalog));
             ours.push(begun.elapsed().as_nanos());
             assert!(said.is_none());
+        }
+        for n in turn.clone() {
+            let live = &live[at(n)];
+            live.decide(&keeper, &keeping);
+            let begun = Instant::now();
+            black_box(live.decide(&keeper, &keeping));
+            again.push(begun.elapsed().as_nanos());
         }
         for n in turn {
             let (live, set) = (&live[at(n)], &bare[at(n)]);
@@ -140,7 +150,7 @@ fn measure(engagements: usize, guardrails: usize) -> Figures {
             alone.push(begun.elapsed().as_nanos());
         }
     }
-    for figures in [&mut ours, &mut cedar, &mut alone] {
+    for figures in [&mut ours, &mut again, &mut cedar, &mut alone] {
         figures.sort_unstable();
     }
     let at = |figures: &[u128], share: f64| figures[((figures.len() - 1) as f64 * share) as usize] as f64 / 1_000.0;
@@ -150,6 +160,7 @@ fn measure(engagements: usize, guardrails: usize) -> Figures {
         guardrails_about_the_tool: slice.num_of_policies(),
         decision_p50_us: two(at(&ours, 0.5)),
         decision_p99_us: two(at(&ours, 0.99)),
+        again_p50_us: two(at(&again, 0.5)),
         cedar_p50_us: two(at(&cedar, 0.5)),
         cedar_p99_us: two(at(&cedar, 0.99)),
         authorize_p50_us: two(at(&alone, 0.5)),
@@ -288,7 +299,7 @@ impl Live {
         let spec: &Spec = self.documents.spec().unwrap();
         let permits = CompiledBoundary::compile(spec, catalog).unwrap();
         let mut set = slice.clone();
-        for policy in PolicySet::from_str(permits.cedar()).unwrap().policies() {
+        for policy in PolicySet::from_str(&permits.cedar()).unwrap().policies() {
             set.add(policy.new_id(PolicyId::new(policy.annotation("id").unwrap()))).unwrap();
         }
         set

@@ -19,16 +19,16 @@ use super::{
     nearest,
     request::Asked,
     schema::READERS,
-    syntax::{Permit, Principal, binary, context, string},
+    sight::Slice,
+    syntax::{Permit, Principal, binary, context, source, string},
 };
 
 /// The grants of a spec as Cedar permits.
 #[derive(Debug, Default)]
 pub struct CompiledBoundary {
-    cedar: String,
     permits: PolicySet,
     /// The permits whose scope names each tool; the others cannot hold for its calls.
-    by_tool: HashMap<ToolName, PolicySet>,
+    by_tool: HashMap<ToolName, Slice>,
     granted: Vec<Granted>,
 }
 
@@ -78,12 +78,13 @@ impl CompiledBoundary {
     }
 
     /// The permits as Cedar source, for people and provers.
-    pub fn cedar(&self) -> &str {
-        &self.cedar
+    pub fn cedar(&self) -> String {
+        let permits = self.granted.iter().filter_map(|granted| source(self.permit(&granted.id)?).ok());
+        permits.collect::<Vec<_>>().join("\n")
     }
 
     /// The permits about a tool, as they are asked; nothing where the spec does not grant it.
-    pub(super) fn about(&self, tool: &ToolName) -> Option<&PolicySet> {
+    pub(super) fn about(&self, tool: &ToolName) -> Option<&Slice> {
         self.by_tool.get(tool)
     }
 
@@ -151,26 +152,16 @@ impl CompiledBoundary {
 
     fn push(&mut self, permit: Permit<'_>, side: Side, grant: &Grant) -> Result<(), String> {
         let (id, reason) = (permit.id.to_owned(), permit.reason.to_owned());
-        let (policy, source) = permit.build()?;
+        let policy = permit.build()?;
         let about = self.by_tool.entry(grant.tool.clone()).or_default();
-        about.add(policy.clone()).map_err(|error| error.to_string())?;
+        about.add(policy.clone())?;
         self.permits.add(policy).map_err(|error| error.to_string())?;
-        if !self.cedar.is_empty() {
-            self.cedar.push('\n');
-        }
-        self.cedar.push_str(&source);
         self.granted.push(Granted { id, side, grant: grant.clone(), reason });
         Ok(())
     }
 
     /// Why nothing permits this call, naming the arguments that fall outside the grant that comes closest.
-    pub(super) fn explain(
-        &self,
-        catalog: &Catalog,
-        question: &Question<'_>,
-        asked: &Asked<'_>,
-        request: &Request,
-    ) -> String {
+    pub(super) fn explain(&self, catalog: &Catalog, question: &Question<'_>, asked: &Asked<'_>) -> String {
         let (tool, agent) = (question.tool, question.agent);
         if let Some(undone) = question.undo_of {
             return format!(
@@ -178,7 +169,7 @@ impl CompiledBoundary {
                 tool.name
             );
         }
-        match self.nearest(catalog, question, asked, request) {
+        match self.nearest(catalog, question, asked) {
             Some(Nearest { grant, misses }) if !misses.is_empty() => {
                 let misses = misses.iter().map(|miss| format!("`{}` must be {}", miss.argument, miss.must_be));
                 format!("outside the grant {grant}: {}", misses.collect::<Vec<_>>().join("; "))
@@ -192,18 +183,13 @@ impl CompiledBoundary {
     }
 
     /// The grant of this tool, for this agent, that the fewest arguments fall outside of.
-    pub(super) fn nearest(
-        &self,
-        catalog: &Catalog,
-        question: &Question<'_>,
-        asked: &Asked<'_>,
-        request: &Request,
-    ) -> Option<Nearest> {
+    pub(super) fn nearest(&self, catalog: &Catalog, question: &Question<'_>, asked: &Asked<'_>) -> Option<Nearest> {
         let (tool, agent) = (question.tool, question.agent);
+        let request = asked.whole().ok()?;
         let usable = self.granted.iter().filter(|granted| granted.is_of(tool) && granted.side.serves(agent));
         let misses = usable.filter_map(|granted| {
             let clauses = clauses(&granted.grant, tool, &catalog.inventory).ok()?;
-            Some(Nearest { grant: granted.id.clone(), misses: misses(&clauses, tool, agent, asked, request) })
+            Some(Nearest { grant: granted.id.clone(), misses: misses(&clauses, tool, agent, asked, &request) })
         });
         misses.min_by_key(|nearest| nearest.misses.len())
     }
@@ -227,7 +213,7 @@ fn misses(clauses: &[Clause], tool: &Tool, agent: Agent, asked: &Asked<'_>, requ
         let conditions = vec![clause.expr.clone()];
         let principal = Principal::Agent(agent.as_str());
         let permit = Permit { id: &clause.argument, reason: "", principal, tool: tool.name.as_str(), conditions };
-        permit.build().ok().map(|(policy, _)| policy.new_id(PolicyId::new(&clause.argument)))
+        permit.build().ok().map(|policy| policy.new_id(PolicyId::new(&clause.argument)))
     };
     let policies = PolicySet::from_policies(clauses.iter().filter_map(permit)).unwrap_or_default();
     let hold = asked.ask(&policies, request).rules;

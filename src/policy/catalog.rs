@@ -14,7 +14,7 @@ use crate::{
     tool::Toolbox,
 };
 
-use super::{CompiledBoundary, source::Policies};
+use super::{CompiledBoundary, request::Answers, source::Policies};
 
 /// How many boundaries are added before those that nobody asked for meanwhile are forgotten: one engagement asks for
 /// its own many times in a row. What is called for long afterwards is the broker's to keep.
@@ -53,6 +53,8 @@ struct Known {
     boundaries: Recent<Digest, Arc<CompiledBoundary>>,
     /// The digests of specs that nothing is wrong with.
     sound: Recent<Digest, ()>,
+    /// What policies said of what they saw; nothing where each answer is worked out anew.
+    answers: Option<Answers>,
     /// Parts of it by their digest. What has one is the same in every catalog.
     written: Arc<Recent<Digest, Arc<Written>>>,
 }
@@ -60,7 +62,13 @@ struct Known {
 impl Default for Known {
     fn default() -> Self {
         let written = Arc::new(Recent::new(WRITTEN));
-        Self { digests: OnceLock::new(), boundaries: Recent::new(RECENT), sound: Recent::new(RECENT), written }
+        Self {
+            digests: OnceLock::new(),
+            boundaries: Recent::new(RECENT),
+            sound: Recent::new(RECENT),
+            answers: Some(Answers::default()),
+            written,
+        }
     }
 }
 
@@ -163,6 +171,17 @@ impl Catalog {
         let written = make()?;
         self.known.written.keep(written.digest(), Arc::clone(&written));
         Ok(written)
+    }
+
+    /// The same, where policies are asked anew each time: for comparison.
+    #[must_use]
+    pub fn keeping_no_answers(mut self) -> Self {
+        self.known.answers = None;
+        self
+    }
+
+    pub(super) fn answers(&self) -> Option<&Answers> {
+        self.known.answers.as_ref()
     }
 
     /// What `find` finds wrong with a spec. What nothing was found wrong with a moment ago is not looked through again.

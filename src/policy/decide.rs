@@ -1,8 +1,8 @@
 //! One ruling: guardrails, boundary and trust stage are asked in turn, and the strictest answer stands.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use cedar_policy::{PolicySet, Request};
+use cedar_policy::PolicySet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -15,6 +15,7 @@ use crate::{
 use super::{
     Catalog, CompiledBoundary,
     request::{Answer, Asked},
+    sight::Slice,
 };
 
 /// May this call run?
@@ -47,7 +48,7 @@ pub struct Question<'a> {
 
 /// How many targets are changed, for caps on the blast radius. They are caps and not locks: two engagements that ask
 /// at the same instant may both be told the number before either of them acts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Changes {
     /// Distinct targets that this engagement has changed, the one of this call included if it changes something.
@@ -166,11 +167,10 @@ pub fn each_layer(
     question: &Question<'_>,
 ) -> (Vec<LayerAnswer>, Option<Nearest>) {
     let parts = ask(catalog, question).and_then(|asked| {
-        let request = asked.as_it_is().map_err(not_asked)?;
         let rules = catalog.policies.about(&question.tool.name);
-        Ok((asked, request, rules.ok_or_else(|| not_asked("no policy knows the tool".into()))?))
+        Ok((asked, rules.ok_or_else(|| not_asked("no policy knows the tool".into()))?))
     });
-    let (asked, request, rules) = match parts {
+    let (asked, rules) = match parts {
         Ok(parts) => parts,
         // One thing is wrong, whatever each layer would have said.
         Err(rules) => {
@@ -182,25 +182,25 @@ pub fn each_layer(
         }
     };
     let answer = |layer, verdict, rules| LayerAnswer { layer, verdict: Some(verdict), rules };
-    let guardrails = match ask_guardrails(catalog, &rules.guardrails, &asked, &request) {
+    let guardrails = match ask_guardrails(catalog, &rules.guardrails, &asked) {
         Ok(None) => answer(Layer::Guardrails, Verdict::Allow, Vec::new()),
         Ok(Some((role, rules))) => answer(Layer::Guardrails, Verdict::Escalate(role), rules),
         Err(rules) => answer(Layer::Guardrails, Verdict::Deny, rules),
     };
     let (within, nearest) = match boundary {
         None => (LayerAnswer { layer: Layer::Boundary, verdict: None, rules: Vec::new() }, None),
-        Some(boundary) => match ask_boundary(catalog, boundary, question, &asked, &request) {
+        Some(boundary) => match ask_boundary(catalog, boundary, question, &asked) {
             Ok((permit, also)) => {
                 let permits = std::iter::once(permit).chain(also).collect();
                 (answer(Layer::Boundary, Verdict::Allow, permits), None)
             }
             Err(rules) => {
-                let nearest = boundary.nearest(catalog, question, &asked, &request);
+                let nearest = boundary.nearest(catalog, question, &asked);
                 (answer(Layer::Boundary, Verdict::Deny, rules), nearest)
             }
         },
     };
-    let stage = match ask_stage(catalog, &rules.stages, question, &asked, &request) {
+    let stage = match ask_stage(catalog, &rules.stages, question, &asked) {
         Ok((verdict, rules)) => answer(Layer::Stage, verdict, rules),
         Err(rules) => answer(Layer::Stage, Verdict::Deny, rules),
     };
@@ -214,14 +214,13 @@ pub(super) fn within(
     question: &Question<'_>,
 ) -> Result<String, Vec<Spoke>> {
     let asked = ask(catalog, question)?;
-    let request = asked.as_it_is().map_err(not_asked)?;
-    ask_boundary(catalog, boundary, question, &asked, &request).map(|(permit, _)| permit.rule)
+    ask_boundary(catalog, boundary, question, &asked).map(|(permit, _)| permit.rule)
 }
 
 /// The ids of all permits of a boundary that hold for a question.
 pub(super) fn permits(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_>) -> Vec<String> {
     let asked = ask(catalog, question).ok();
-    let answer = asked.and_then(|asked| Some(asked.ask(boundary.permits(), &asked.as_it_is().ok()?)));
+    let answer = asked.and_then(|asked| Some(asked.ask(boundary.permits(), &asked.whole().ok()?)));
     answer.filter(|answer| answer.failed.is_empty()).map(|answer| answer.rules).unwrap_or_default()
 }
 
@@ -233,20 +232,19 @@ pub(super) fn failures_of(
 ) -> Result<Option<String>, String> {
     let said = |spoke: Vec<Spoke>| spoke.into_iter().map(|spoke| spoke.reason).collect::<Vec<_>>().join("; ");
     let asked = ask(catalog, question).map_err(said)?;
-    let answer = asked.ask(policies, &asked.as_it_is()?);
+    let answer = asked.ask(policies, &asked.whole()?);
     Ok(answer.failed.into_iter().map(|(_, why)| why).next())
 }
 
 fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_>) -> Result<Ruling, Vec<Spoke>> {
     let asked = ask(catalog, question)?;
-    let request = asked.as_it_is().map_err(not_asked)?;
     let rules =
         catalog.policies.about(&question.tool.name).ok_or_else(|| not_asked("no policy knows the tool".into()))?;
-    let attended = ask_guardrails(catalog, &rules.guardrails, &asked, &request)?;
-    let (permit, also) = ask_boundary(catalog, boundary, question, &asked, &request)?;
+    let attended = ask_guardrails(catalog, &rules.guardrails, &asked)?;
+    let (permit, also) = ask_boundary(catalog, boundary, question, &asked)?;
     let grant = permit.rule.clone();
     let mut spoke = vec![permit];
-    let (mut verdict, stage) = ask_stage(catalog, &rules.stages, question, &asked, &request)?;
+    let (mut verdict, stage) = ask_stage(catalog, &rules.stages, question, &asked)?;
     spoke.extend(stage);
     if let Some((role, guardrails)) = attended {
         // The stricter of the two asks.
@@ -259,7 +257,7 @@ fn decide(catalog: &Catalog, boundary: &CompiledBoundary, question: &Question<'_
     Ok(Ruling { verdict, spoke, grant: Some(grant), also })
 }
 
-fn ask<'a>(catalog: &'a Catalog, question: &Question<'a>) -> Result<Asked<'a>, Vec<Spoke>> {
+fn ask<'a>(catalog: &'a Catalog, question: &'a Question<'a>) -> Result<Asked<'a>, Vec<Spoke>> {
     let name = question.args.get(&question.tool.target).and_then(Value::as_str).unwrap_or_default();
     let Some(target) = catalog.inventory.target(name) else {
         let reason = match catalog.inventory.spelled_otherwise(name) {
@@ -294,27 +292,26 @@ fn failures(layer: Layer, answer: &Answer) -> Vec<Spoke> {
 /// call, the role that satisfies them, and what they say; what forbids whoever approves is an error.
 fn ask_guardrails(
     catalog: &Catalog,
-    guardrails: &PolicySet,
+    guardrails: &Slice,
     asked: &Asked<'_>,
-    request: &Request,
 ) -> Result<Option<(Role, Vec<Spoke>)>, Vec<Spoke>> {
-    let ask = |request: &Request| {
-        let answer = asked.ask(guardrails, request);
+    let ask = |more: &BTreeSet<Role>| {
+        let answer = asked.answer(guardrails, more).map_err(not_asked)?;
         let failed = failures(Layer::Guardrails, &answer);
         let fails = !failed.is_empty();
-        let forbid = answer.rules.into_iter().map(|rule| {
-            let reason = catalog.policies.reason(&rule);
-            Spoke { layer: Layer::Guardrails, rule, reason }
+        let forbid = answer.rules.iter().map(|rule| {
+            let reason = catalog.policies.reason(rule);
+            Spoke { layer: Layer::Guardrails, rule: rule.clone(), reason }
         });
-        (fails, failed.into_iter().chain(forbid).collect::<Vec<_>>())
+        Ok::<_, Vec<Spoke>>((fails, failed.into_iter().chain(forbid).collect::<Vec<_>>()))
     };
-    let (fails, spoke) = ask(request);
+    let (fails, spoke) = ask(&BTreeSet::new())?;
     if spoke.is_empty() {
         return Ok(None);
     }
     if !fails {
         for role in [Role::Approver, Role::Owner] {
-            if ask(&asked.request(&[role].into()).map_err(not_asked)?).1.is_empty() {
+            if ask(&[role].into())?.1.is_empty() {
                 return Ok(Some((role, spoke)));
             }
         }
@@ -327,11 +324,10 @@ fn ask_boundary(
     boundary: &CompiledBoundary,
     question: &Question<'_>,
     asked: &Asked<'_>,
-    request: &Request,
 ) -> Result<(Spoke, Vec<Spoke>), Vec<Spoke>> {
     let answer = match boundary.about(&question.tool.name) {
-        Some(permits) => asked.ask(permits, request),
-        None => Answer { rules: Vec::new(), failed: Vec::new() },
+        Some(permits) => asked.answer(permits, &BTreeSet::new()).map_err(not_asked)?,
+        None => Arc::new(Answer { rules: Vec::new(), failed: Vec::new() }),
     };
     let failed = failures(Layer::Boundary, &answer);
     if !failed.is_empty() {
@@ -341,37 +337,37 @@ fn ask_boundary(
     let mut holding = boundary.holding(&answer.rules).map(|(grant, words)| spoke(grant, words.to_owned()));
     match holding.next() {
         Some(first) => Ok((first, holding.collect())),
-        None => Err(vec![spoke("boundary.none", boundary.explain(catalog, question, asked, request))]),
+        None => Err(vec![spoke("boundary.none", boundary.explain(catalog, question, asked))]),
     }
 }
 
 fn ask_stage(
     catalog: &Catalog,
-    stages: &PolicySet,
+    stages: &Slice,
     question: &Question<'_>,
     asked: &Asked<'_>,
-    request: &Request,
 ) -> Result<(Verdict, Vec<Spoke>), Vec<Spoke>> {
     let deny = |rule: &str, reason: String| vec![Spoke { layer: Layer::Stage, rule: rule.into(), reason }];
     if !(1..=3).contains(&question.stage) {
         let reason = format!("there is no trust stage {}; the stages are 1, 2 and 3", question.stage);
         return Err(deny("stage.unknown", reason));
     }
-    let ask = |request: &Request| {
-        let answer = asked.ask(stages, request);
+    let ask = |more: &BTreeSet<Role>| {
+        let answer = asked.answer(stages, more).map_err(not_asked)?;
         let failed = failures(Layer::Stage, &answer);
         if !failed.is_empty() {
             return Err(failed);
         }
-        let spoke = |rule: String| Spoke { layer: Layer::Stage, reason: catalog.policies.reason(&rule), rule };
-        Ok(answer.rules.into_iter().map(spoke).collect::<Vec<_>>())
+        let spoke =
+            |rule: &String| Spoke { layer: Layer::Stage, reason: catalog.policies.reason(rule), rule: rule.clone() };
+        Ok(answer.rules.iter().map(spoke).collect::<Vec<_>>())
     };
-    let spoke = ask(request)?;
+    let spoke = ask(&BTreeSet::new())?;
     if !spoke.is_empty() {
         return Ok((Verdict::Allow, spoke));
     }
     for role in [Role::Approver, Role::Owner] {
-        let spoke = ask(&asked.request(&[role].into()).map_err(not_asked)?)?;
+        let spoke = ask(&[role].into())?;
         if !spoke.is_empty() {
             return Ok((Verdict::Escalate(role), spoke));
         }

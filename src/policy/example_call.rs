@@ -127,7 +127,7 @@ pub(super) fn try_call(
             targets: vec![target.clone()],
             findings: Vec::new(),
         };
-        let grounds = Grounds { lowered, toolbox, inventory: &inventory, simulated: said.simulated };
+        let grounds = Grounds { lowered, toolbox, inventory: &inventory, simulated: said.simulated, kept: None };
         let question = Question {
             agent: said.agent,
             phase,
@@ -142,7 +142,7 @@ pub(super) fn try_call(
             changes: said.changes,
         };
         let asked = Asked::new(grounds, &question, &target).map_err(failed)?;
-        let answer = asked.ask(&alone, &asked.as_it_is().map_err(failed)?);
+        let answer = asked.ask(&alone, &asked.whole().map_err(failed)?);
         judge(example, !answer.rules.is_empty(), &answer.failed, &format!(" with the tool `{}`", tool.name))?;
     }
     Ok(())

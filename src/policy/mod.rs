@@ -23,6 +23,7 @@ mod prove;
 mod request;
 mod schema;
 mod shadow;
+mod sight;
 mod source;
 mod syntax;
 mod unmet;

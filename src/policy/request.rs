@@ -1,14 +1,18 @@
 //! A question as Cedar hears it: principal, action, target and context, built from typed values (never from Cedar
 //! JSON, so an argument that looks like `{"__entity": …}` is data or a type error) and validated against the
 //! schema. It owns the lowering of values; what the answer means is [`super::decide`]'s.
+//!
+//! The whole question is lowered and validated once for each call that is asked about. A set of policies is then asked
+//! with the parts that it looks at and no others, so that its answer can be kept for what looks the same to it: Cedar
+//! cannot have read what was not there.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use cedar_policy::{Authorizer, Context, Entities, EntityUid, PolicyId, PolicySet, Request, RestrictedExpression};
-use serde_json::Value;
+use cedar_policy::{Authorizer, Context, Entities, PolicyId, PolicySet, Request, RestrictedExpression, Schema};
+use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{ValueSchema, ValueType},
+    artifact::{Recent, ToolName, ValueSchema, ValueType},
     facts::{Inventory, Role, Target},
     tool::{Tool, Toolbox},
 };
@@ -16,7 +20,8 @@ use crate::{
 use super::{
     Catalog, CatalogParts,
     decide::Question,
-    schema::{Lowered, is_address, names_a_target},
+    schema::{Action, Lowered, is_address, names_a_target},
+    sight::{Seen, Sight, Slice},
 };
 
 type Pairs = Vec<(String, RestrictedExpression)>;
@@ -29,28 +34,48 @@ pub(super) struct Grounds<'a> {
     pub(super) inventory: &'a Inventory,
     /// Stands in for what the manifest says of its server, where an example says otherwise.
     pub(super) simulated: Option<bool>,
+    /// What was answered on the same grounds before.
+    pub(super) kept: Option<&'a Answers>,
 }
 
 impl<'a> From<&'a Catalog> for Grounds<'a> {
     fn from(catalog: &'a Catalog) -> Self {
         let CatalogParts { toolbox, inventory, policies, .. } = &**catalog;
-        Self { lowered: policies.lowered(), toolbox, inventory, simulated: None }
+        Self { lowered: policies.lowered(), toolbox, inventory, simulated: None, kept: catalog.answers() }
     }
 }
 
-/// A question whose parts are lowered once and asked several times.
+/// Answers that were given on one catalog, and the calls that fit its schema.
+#[derive(Debug)]
+pub(super) struct Answers {
+    given: Recent<Sight, Arc<Answer>>,
+    fit: Recent<(ToolName, Arc<Map<String, Value>>), ()>,
+}
+
+/// How many answers are added before those that nobody asked for meanwhile are forgotten.
+const KEPT: usize = 2_048;
+
+/// The most bytes that arguments are kept with, roughly.
+const SMALL: usize = 2_048;
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { given: Recent::new(KEPT), fit: Recent::new(KEPT) }
+    }
+}
+
+/// A question that fits the schema.
 pub(super) struct Asked<'a> {
-    lowered: &'a Lowered,
-    principal: EntityUid,
-    action: EntityUid,
-    resource: EntityUid,
+    grounds: Grounds<'a>,
+    question: &'a Question<'a>,
+    args: Arc<Map<String, Value>>,
+    target: &'a Target,
+    action: &'a Action,
     entities: Arc<Entities>,
-    /// The context but for `approved_by`.
-    context: Pairs,
-    approved_by: &'a BTreeSet<Role>,
 }
 
 /// What a set of policies answered.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     /// The ids of the policies that decided: the forbids that hold, else the permits that hold.
     pub(super) rules: Vec<String>,
@@ -60,7 +85,7 @@ pub(super) struct Answer {
 
 impl<'a> Asked<'a> {
     /// Lowers the question; the error says what has no place in the schema.
-    pub(super) fn new(grounds: Grounds<'a>, question: &Question<'a>, target: &Target) -> Result<Self, String> {
+    pub(super) fn new(grounds: Grounds<'a>, question: &'a Question<'a>, target: &'a Target) -> Result<Self, String> {
         let lowered = grounds.lowered;
         let action = lowered.actions.get(&question.tool.name);
         let action = action.ok_or_else(|| format!("`{}` is not a tool that policies know", question.tool.name))?;
@@ -68,36 +93,47 @@ impl<'a> Asked<'a> {
         if action.effect != question.tool.effect {
             return Err(format!("`{}` had another effect when the policies were loaded", question.tool.name));
         }
-        let resource = lowered.target(&target.name);
         let entities = action.entities_with(lowered, target)?;
-        Ok(Self {
-            lowered,
-            principal: lowered.agent(question.agent),
-            action: action.uid.clone(),
-            resource,
-            entities,
-            context: context(grounds, question)?,
-            approved_by: question.approved_by,
-        })
+        let args = Arc::new(question.args.clone());
+        let asked = Self { grounds, question, args, target, action, entities };
+        // Whether it fits is a matter of the tool and its arguments: of the rest each value has the type of its place.
+        let call = (question.tool.name.clone(), Arc::clone(&asked.args));
+        if grounds.kept.is_none_or(|kept| kept.fit.get(&call).is_none()) {
+            asked.whole()?;
+            if let Some(kept) = grounds.kept.filter(|_| asked.is_small()) {
+                kept.fit.keep(call, ());
+            }
+        }
+        Ok(asked)
     }
 
-    /// The question as things are.
-    pub(super) fn as_it_is(&self) -> Result<Request, String> {
-        self.request(&BTreeSet::new())
+    /// The whole question as things are, validated against the schema.
+    pub(super) fn whole(&self) -> Result<Request, String> {
+        let sight = Sight::whole(self.question, (&self.target.name, &self.args));
+        self.request(&sight, Some(&self.grounds.lowered.schema))
     }
 
-    /// The question as if these roles had approved too.
-    pub(super) fn request(&self, more: &BTreeSet<Role>) -> Result<Request, String> {
-        let approved = |role: &Role| self.approved_by.contains(role) || more.contains(role);
-        // An owner has every role, so what an owner approved is approved in every role.
-        let owner = approved(&Role::Owner);
-        let roles = Role::ALL.into_iter().filter(|role| owner || approved(role));
-        let roles = RestrictedExpression::new_set(roles.map(|role| text(role.as_str())));
-        let pairs = self.context.iter().cloned().chain([("approved_by".to_owned(), roles)]);
-        let context = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
-        let (principal, action) = (self.principal.clone(), self.action.clone());
-        Request::new(principal, action, self.resource.clone(), context, Some(&self.lowered.schema))
-            .map_err(|error| error.to_string())
+    /// What a slice answers as things are, or as if more roles had approved too.
+    pub(super) fn answer(&self, slice: &Slice, more: &BTreeSet<Role>) -> Result<Arc<Answer>, String> {
+        let sight = slice.sight(self.question, (&self.target.name, &self.args), more);
+        let kept = self.grounds.kept;
+        if let Some(known) = kept.and_then(|kept| kept.given.get(&sight)) {
+            return Ok(known);
+        }
+        let answer = Arc::new(self.ask(slice.set(), &self.request(&sight, None)?));
+        if let Some(kept) = kept.filter(|_| self.is_small()) {
+            kept.given.keep(sight, Arc::clone(&answer));
+        }
+        Ok(answer)
+    }
+
+    /// A request in which nothing is but what is seen.
+    fn request(&self, sight: &Sight, schema: Option<&Schema>) -> Result<Request, String> {
+        let lowered = self.grounds.lowered;
+        let context = Context::from_pairs(context(self.grounds, self.question.tool, sight)?);
+        let context = context.map_err(|error| error.to_string())?;
+        let (principal, resource) = (lowered.agent(sight.agent), lowered.target(&sight.target));
+        Request::new(principal, self.action.uid.clone(), resource, context, schema).map_err(|error| error.to_string())
     }
 
     /// What `policies` say to `request`.
@@ -118,6 +154,19 @@ impl<'a> Asked<'a> {
         failed.sort_unstable();
         Answer { rules, failed }
     }
+
+    fn is_small(&self) -> bool {
+        self.args.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>() <= SMALL
+    }
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 16,
+        Value::String(text) => 16 + text.len(),
+        Value::Array(items) => 16 + items.iter().map(size).sum::<usize>(),
+        Value::Object(members) => 16 + members.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>(),
+    }
 }
 
 fn text(value: &str) -> RestrictedExpression {
@@ -128,48 +177,65 @@ fn texts<'a>(values: impl IntoIterator<Item = &'a String>) -> RestrictedExpressi
     RestrictedExpression::new_set(values.into_iter().map(|value| text(value)))
 }
 
-fn context(grounds: Grounds<'_>, question: &Question<'_>) -> Result<Pairs, String> {
-    let (mut args, mut beside) = (Pairs::new(), Beside::default());
-    let tool = question.tool;
-    if let Some(name) = question.args.keys().find(|name| !tool.args.properties.contains_key(*name)) {
+/// The parts that are seen.
+fn context(grounds: Grounds<'_>, tool: &Tool, sight: &Sight) -> Result<Pairs, String> {
+    let args = &*sight.args;
+    let mut beside = Beside::default();
+    if sight.parts.iter().any(|part| matches!(part, Seen::Groups | Seen::Counts)) {
+        for (name, schema) in &tool.args.properties {
+            beside.add((grounds.inventory, tool), name, name, schema, args.get(name))?;
+        }
+    }
+    let Beside { mut groups, mut counts } = beside;
+    let bool = RestrictedExpression::new_bool;
+    let lowered = |part: &Seen| -> Result<(String, RestrictedExpression), String> {
+        let (name, value) = match part {
+            Seen::Args => ("args", arguments(tool, args)?),
+            Seen::Groups => ("groups", record(std::mem::take(&mut groups))?),
+            Seen::Counts => ("counts", record(std::mem::take(&mut counts))?),
+            Seen::Phase(phase) => ("phase", text(phase.as_str())),
+            Seen::Stage(stage) => ("stage", RestrictedExpression::new_long((*stage).into())),
+            Seen::OnContract(is) => ("on_contract", bool(*is)),
+            Seen::UndoOf(grant) => ("undo_of", text(grant)),
+            Seen::Recovery(is) => ("recovery", bool(*is)),
+            Seen::WindowOpen(is) => ("window_open", bool(*is)),
+            Seen::ApprovedBy(roles) => {
+                let roles = roles.iter().map(|role| text(role.as_str()));
+                ("approved_by", RestrictedExpression::new_set(roles))
+            }
+            Seen::Simulated => {
+                let manifest = || grounds.toolbox.manifest_of(&tool.name);
+                let says = || manifest().is_some_and(|manifest| manifest.simulated);
+                ("simulated", bool(grounds.simulated.unwrap_or_else(says)))
+            }
+            Seen::Changes(changes) => {
+                let numbers = [
+                    ("targets", changes.targets),
+                    ("production_targets", changes.production_targets),
+                    ("elsewhere", changes.elsewhere),
+                ];
+                let long = |number: u32| RestrictedExpression::new_long(number.into());
+                ("changes", record(numbers.map(|(name, number)| (name.to_owned(), long(number))).into())?)
+            }
+        };
+        Ok((name.to_owned(), value))
+    };
+    sight.parts.iter().map(lowered).collect()
+}
+
+fn arguments(tool: &Tool, args: &Map<String, Value>) -> Result<RestrictedExpression, String> {
+    if let Some(name) = args.keys().find(|name| !tool.args.properties.contains_key(*name)) {
         return Err(format!("`{}` has no argument `{name}`", tool.name));
     }
+    let mut lowered = Pairs::new();
     for (name, schema) in &tool.args.properties {
-        let value = question.args.get(name);
-        if let Some(value) = value {
-            args.push((name.clone(), lower(schema, value).map_err(|why| format!("argument `{name}`: {why}"))?));
+        if let Some(value) = args.get(name) {
+            lowered.push((name.clone(), lower(schema, value).map_err(|why| format!("argument `{name}`: {why}"))?));
         } else if tool.args.always_given(name) {
             return Err(format!("argument `{name}` is missing"));
         }
-        beside.add((grounds.inventory, tool), name, name, schema, value)?;
     }
-    let Beside { groups, counts } = beside;
-    let manifest = || grounds.toolbox.manifest_of(&tool.name);
-    let simulated = grounds.simulated.unwrap_or_else(|| manifest().is_some_and(|manifest| manifest.simulated));
-    let changes = question.changes;
-    let long = |number: u32| RestrictedExpression::new_long(number.into());
-    let changes = [
-        ("targets", changes.targets),
-        ("production_targets", changes.production_targets),
-        ("elsewhere", changes.elsewhere),
-    ];
-    let changes = changes.map(|(name, number)| (name.to_owned(), long(number)));
-    let bool = RestrictedExpression::new_bool;
-    Ok([
-        ("args", record(args)?),
-        ("groups", record(groups)?),
-        ("counts", record(counts)?),
-        ("phase", text(question.phase.as_str())),
-        ("stage", RestrictedExpression::new_long(question.stage.into())),
-        ("on_contract", bool(question.on_contract)),
-        ("undo_of", text(question.undo_of.unwrap_or_default())),
-        ("recovery", bool(question.recovery)),
-        ("window_open", bool(question.window_open)),
-        ("simulated", bool(simulated)),
-        ("changes", record(changes.into())?),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into())
+    record(lowered)
 }
 
 fn record(pairs: Pairs) -> Result<RestrictedExpression, String> {

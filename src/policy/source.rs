@@ -19,6 +19,7 @@ use super::{
     gates::{GateFacts, GateRuling, Gates},
     schema::{Action, Lowered},
     shadow::shadowed,
+    sight::Slice,
 };
 
 pub(super) const GUARDRAILS: &str = "guardrails.cedar";
@@ -64,8 +65,8 @@ pub struct Policies {
 /// asked about them; what a call costs does not grow with rules about other tools.
 #[derive(Debug)]
 pub(super) struct Rules {
-    pub(super) guardrails: PolicySet,
-    pub(super) stages: PolicySet,
+    pub(super) guardrails: Slice,
+    pub(super) stages: Slice,
 }
 
 /// A policy file that cannot be used: where, and why.
@@ -122,8 +123,8 @@ impl Policies {
             return Err(problems);
         }
         let rules = |action: &Action| Rules {
-            guardrails: in_scope(&guardrails.set, action),
-            stages: in_scope(&stages.set, action),
+            guardrails: Slice::new(in_scope(&guardrails.set, action)),
+            stages: Slice::new(in_scope(&stages.set, action)),
         };
         let by_tool = lowered.actions.iter().map(|(tool, action)| (tool.clone(), rules(action))).collect();
         let reasons =
@@ -217,8 +218,10 @@ impl Policies {
         for policy in set.policies() {
             let policy = policy.new_id(cedar_policy::PolicyId::new(policy.annotation("id").unwrap()));
             for rules in self.by_tool.values_mut() {
-                let set = if policy.effect() == Effect::Forbid { &mut rules.guardrails } else { &mut rules.stages };
+                let slice = if policy.effect() == Effect::Forbid { &mut rules.guardrails } else { &mut rules.stages };
+                let mut set = slice.set().clone();
                 set.add(policy.clone()).unwrap();
+                *slice = Slice::new(set);
             }
         }
     }

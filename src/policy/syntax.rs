@@ -2,7 +2,10 @@
 //! are never spliced into text, so no quote, backslash or `*` in them can become policy. Source text is only
 //! ever printed from the tree.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use cedar_policy::{
     Policy,
@@ -36,12 +39,12 @@ pub(super) enum Principal<'a> {
 }
 
 impl Permit<'_> {
-    /// The policy, and its source with one condition a line.
-    pub(super) fn build(self) -> Result<(Policy, String), String> {
+    /// The policy.
+    pub(super) fn build(self) -> Result<Policy, String> {
         self.try_build().map_err(|error| error.to_string())
     }
 
-    fn try_build(self) -> Result<(Policy, String), pst::PstConstructionError> {
+    fn try_build(self) -> Result<Policy, pst::PstConstructionError> {
         let principal = match self.principal {
             Principal::Agent(name) => PrincipalConstraint::Eq(EntityOrSlot::Entity(entity("Agent", name)?)),
             Principal::Group(name) => PrincipalConstraint::In(EntityOrSlot::Entity(entity("AgentGroup", name)?)),
@@ -50,16 +53,24 @@ impl Permit<'_> {
         let annotations = BTreeMap::from([("id".into(), self.id.into()), ("reason".into(), self.reason.into())]);
         let head = Template::new(self.id, Effect::Permit, principal, action, ResourceConstraint::Any)
             .with_annotations(annotations);
-        let clauses: Vec<Clause> = self.conditions.into_iter().map(|expr| Clause::When(Arc::new(expr))).collect();
-        let mut source = head.to_string().trim_end_matches(';').to_owned();
-        for clause in &clauses {
-            source.push('\n');
-            source.push_str(&clause.to_string());
-        }
-        source.push_str(";\n");
+        let clauses = self.conditions.into_iter().map(|expr| Clause::When(Arc::new(expr)));
         let policy = StaticPolicy::try_from(head.try_with_clauses(clauses)?)?;
-        Ok((Policy::from_pst(policy.into())?, source))
+        Policy::from_pst(policy.into())
     }
+}
+
+/// The source of a policy, with one condition a line.
+pub(super) fn source(policy: &Policy) -> Result<String, String> {
+    let policy = policy.to_pst().map_err(|error| error.to_string())?;
+    let pst::Template { id, effect, principal, action, resource, annotations, .. } = policy.body().clone();
+    let head = Template::new(id, effect, principal, action, resource).with_annotations(annotations);
+    let mut source = head.to_string().trim_end_matches(';').to_owned();
+    for clause in policy.body().clauses() {
+        source.push('\n');
+        source.push_str(&clause.to_string());
+    }
+    source.push_str(";\n");
+    Ok(source)
 }
 
 /// A forbid of every call of a tool for which a condition does not hold.
@@ -73,12 +84,23 @@ pub(super) fn forbid_unless(tool: &str, condition: Expr) -> Result<Policy, Strin
     try_build().map_err(|error| error.to_string())
 }
 
-fn entity(kind: &str, id: &str) -> Result<EntityUID, pst::PstConstructionError> {
-    Ok(EntityUID { ty: EntityType::from_name(Name::unqualified(kind)?), eid: id.into() })
+fn entity(kind: &'static str, id: &str) -> Result<EntityUID, pst::PstConstructionError> {
+    // Cedar parses a name each time, which takes longer than all the rest of a permit.
+    static KNOWN: RwLock<BTreeMap<&str, EntityType>> = RwLock::new(BTreeMap::new());
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner).get(kind).cloned();
+    let ty = match known {
+        Some(ty) => ty,
+        None => {
+            let ty = EntityType::from_name(Name::unqualified(kind)?);
+            KNOWN.write().unwrap_or_else(PoisonError::into_inner).insert(kind, ty.clone());
+            ty
+        }
+    };
+    Ok(EntityUID { ty, eid: id.into() })
 }
 
 /// `principal == KIND::"ID"`, or `principal in …`, or the same of `resource`.
-pub(super) fn is_entity(var: Var, op: BinaryOp, kind: &str, id: &str) -> Result<Expr, String> {
+pub(super) fn is_entity(var: Var, op: BinaryOp, kind: &'static str, id: &str) -> Result<Expr, String> {
     let entity = entity(kind, id).map_err(|error| error.to_string())?;
     Ok(binary(op, Expr::Var(var), Expr::Literal(Literal::EntityUID(entity))))
 }

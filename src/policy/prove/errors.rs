@@ -25,8 +25,10 @@ pub(super) fn no_failures(catalog: &Catalog, boundary: &CompiledBoundary, ask: &
     let tools: BTreeSet<&ToolName> = undos.chain(granted.iter().copied()).collect();
     for tool in tools.into_iter().filter_map(|name| catalog.toolbox.tool(name)) {
         let Some(rules) = catalog.policies.about(&tool.name) else { continue };
-        let mut policies: Vec<&Policy> =
-            [&rules.guardrails, &rules.stages, boundary.permits()].into_iter().flat_map(PolicySet::policies).collect();
+        let mut policies: Vec<&Policy> = [rules.guardrails.set(), rules.stages.set(), boundary.permits()]
+            .into_iter()
+            .flat_map(PolicySet::policies)
+            .collect();
         policies.sort_by_key(|policy| policy.id().to_string());
         for policy in policies {
             match fails(catalog, tool, policy, ask) {

@@ -53,7 +53,7 @@ impl OneGrant<'_> {
         let permit = self.boundary.permit(self.id).ok_or("its permit is not there")?;
         let alone = PolicySet::from_policies([permit.clone()]).map_err(|error| error.to_string())?;
         let rules = self.catalog.policies.about(&self.tool.name).ok_or("no policy knows the tool")?;
-        let mut guarded = rules.guardrails.clone();
+        let mut guarded = rules.guardrails.set().clone();
         guarded.add(permit.clone()).map_err(|error| error.to_string())?;
         for occasion in occasions {
             let formula = self.formula(&guarded, *occasion)?;

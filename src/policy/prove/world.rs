@@ -228,7 +228,7 @@ fn target(catalog: &Catalog, tool: &Tool) -> Result<Expr, String> {
     }
     let mut holds = vec![joined(Join::Any, kinds)];
     let rules = catalog.policies.about(&tool.name);
-    for said in rules.iter().flat_map(|rules| [&rules.guardrails, &rules.stages]).flat_map(said_targets) {
+    for said in rules.iter().flat_map(|rules| [rules.guardrails.set(), rules.stages.set()]).flat_map(said_targets) {
         let same = match targets.iter().find(|target| target.name == said) {
             Some(target) => {
                 binary(BinaryOp::Eq, context_of("args", name), literal(schema, &Value::from(target.name.as_str()))?)

@@ -354,8 +354,9 @@ fn agree(catalog: &Catalog, choices: &[u32], counts: &mut Counts) -> Result<(), 
             }
         }
         let expected = Interpreter { tool: name, counts }.permits(&grant, &filled);
-        let asked = Asked::new(catalog.into(), &question(tool, &normal), target(catalog, tool, &normal)).unwrap();
-        let answer = asked.ask(boundary.permits(), &asked.as_it_is().unwrap());
+        let about = question(tool, &normal);
+        let asked = Asked::new(catalog.into(), &about, target(catalog, tool, &normal)).unwrap();
+        let answer = asked.ask(boundary.permits(), &asked.whole().unwrap());
         prop_assert!(answer.failed.is_empty(), "{:?}", answer.failed);
         let found = boundary.holding(&answer.rules).next().is_some();
         prop_assert_eq!(found, expected, "{} {}", json!(grant), json!(call));

@@ -18,6 +18,7 @@ mod pools;
 mod prove;
 mod shadow;
 mod shipped;
+mod sight;
 mod smuggling;
 
 use std::collections::BTreeSet;
