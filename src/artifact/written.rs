@@ -1,7 +1,7 @@
 //! A document as it is stored: its canonical bytes, what names them, and what they say. It is written once, however many
 //! events and engagements it is filed with.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,30 +13,38 @@ use super::digest::{CanonicalError, Digest, canonical, digest_bytes};
 pub struct Written {
     digest: Digest,
     bytes: Vec<u8>,
-    value: Arc<Value>,
+    /// What they say, once somebody asked.
+    value: OnceLock<Arc<Value>>,
 }
 
+/// How deep `serde_json` reads.
+const DEEPEST: usize = 127;
+
 impl Written {
-    /// Writes it, and reads it back.
+    /// Writes it.
     ///
     /// # Errors
     ///
     /// [`CanonicalError`] for what has no canonical form, or is nested deeper than a reader goes.
     pub fn of<T: Serialize>(document: &T) -> Result<Arc<Self>, CanonicalError> {
-        Self::read_as(document, |bytes| serde_json::from_slice(bytes))
+        let bytes = canonical(document)?;
+        if depth(&bytes) > DEEPEST {
+            serde_json::from_slice::<Value>(&bytes)?;
+        }
+        Ok(Arc::new(Self { digest: digest_bytes(&bytes), bytes, value: OnceLock::new() }))
     }
 
     /// The same where it says what `read` finds in its bytes: of a sealed document that is the value in it.
     ///
     /// # Errors
     ///
-    /// As [`Written::of`].
+    /// As [`Written::of`], and whatever `read` gives.
     pub fn read_as<T: Serialize>(
         document: &T,
         read: impl FnOnce(&[u8]) -> serde_json::Result<Value>,
     ) -> Result<Arc<Self>, CanonicalError> {
         let bytes = canonical(document)?;
-        let value = Arc::new(read(&bytes)?);
+        let value = OnceLock::from(Arc::new(read(&bytes)?));
         Ok(Arc::new(Self { digest: digest_bytes(&bytes), bytes, value }))
     }
 
@@ -52,6 +60,61 @@ impl Written {
 
     /// What it says.
     pub fn value(&self) -> &Arc<Value> {
-        &self.value
+        // What has a canonical form and is not too deep can be read.
+        self.value.get_or_init(|| Arc::new(serde_json::from_slice(&self.bytes).unwrap_or_default()))
+    }
+
+    /// Whether what it says was read: at once where that is not what its bytes say, else when it was asked for.
+    pub fn is_read(&self) -> bool {
+        self.value.get().is_some()
+    }
+}
+
+/// How deep JSON is nested.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read_back_and_what_is_nested_too_deep_is_not_written() {
+        let nested = |deep: usize| (1..deep).fold(json!([]), |inner, _| json!([inner, "[[\"]\\", {}]));
+        for deep in [1, 2, 100, 126] {
+            let document = nested(deep);
+            let written = Written::of(&document).unwrap();
+            assert!(!written.is_read());
+            assert_eq!(**written.value(), document);
+            assert!(written.is_read());
+            assert_eq!(depth(written.bytes()), deep);
+        }
+        assert!(Written::of(&nested(DEEPEST)).is_ok());
+        assert!(Written::of(&nested(DEEPEST + 1)).is_err(), "nobody could read it");
+        assert_eq!(depth(br#"{"a":"\"[[[","b":[{}]}"#), 3);
+    }
+
+    #[test]
+    fn a_sealed_document_says_what_is_in_it() {
+        let written = Written::read_as(&json!({"sealed": "x"}), |_| Ok(json!("inside"))).unwrap();
+        assert!(written.is_read(), "nobody takes its bytes for what it says");
+        assert_eq!(**written.value(), json!("inside"));
     }
 }

@@ -10,7 +10,7 @@ pub trait Sources: Send + Sync {
     fn catalog(&self) -> Result<Arc<Catalog>, String>;
     /// What an engagement is decided on: the same, with the targets that were found for it.
     fn catalog_of(&self, journal: &Journal) -> Result<Arc<Catalog>, String> {
-        Ok(catalog_of(&self.catalog()?, journal.state(), journal.blobs()))
+        Ok(catalog_of(&self.catalog()?, journal.state(), journal.documents(), journal.blobs()))
     }
     /// The workspace's folder, for server commands.
     fn root(&self) -> &Path;

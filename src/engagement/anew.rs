@@ -4,8 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
 use crate::{
     artifact::{ArtifactKind, CanonicalError, NodeId, Phase, ToolName},
     facts::{AUTONOMOUS, Facts, IdentityMeans, People, Role, spec_facts},
@@ -89,9 +87,8 @@ pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<V
     }
     let facts = spec_facts(spec, &catalog.toolbox, &catalog.inventory);
     for gate in [Gate::One, Gate::Two].into_iter().filter(|gate| state.gate_open(*gate)) {
-        let GateState::Open { request, by, .. } = state.gate(gate) else { continue };
-        let then =
-            view.blobs.get(request).and_then(|request| ApprovedOn::deserialize(request.get("approved_on")?).ok());
+        let GateState::Open { by, .. } = state.gate(gate) else { continue };
+        let then = view.documents.approved_on(gate, state, view.blobs);
         let mut because = Vec::new();
         let mut differences = Vec::new();
         match then {

@@ -2,12 +2,12 @@
 //! fetched when they are asked for, so that whoever goes on with an engagement reads what it needs and not all that there
 //! ever was. A digest names its bytes, so when they are fetched changes no answer.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use elsa::sync::FrozenMap;
 use serde_json::Value;
 
-use crate::artifact::Digest;
+use crate::artifact::{Digest, Written};
 
 /// Where documents come from that are not at hand.
 pub trait Fetch: Send + Sync {
@@ -23,9 +23,26 @@ pub trait Fetch: Send + Sync {
 #[allow(clippy::redundant_allocation, reason = "the map lends what its values own, which is then a document to share")]
 #[derive(Default)]
 pub struct Blobs {
-    held: BTreeMap<Digest, Arc<Value>>,
+    held: BTreeMap<Digest, Held>,
     fetched: FrozenMap<Digest, Box<Arc<Value>>>,
     from: Option<Arc<dyn Fetch>>,
+}
+
+/// A document that is at hand.
+#[derive(Clone)]
+enum Held {
+    Value(Arc<Value>),
+    /// A value when somebody asks for one.
+    Written(Arc<Written>),
+}
+
+impl Held {
+    fn value(&self) -> &Arc<Value> {
+        match self {
+            Self::Value(value) => value,
+            Self::Written(written) => written.value(),
+        }
+    }
 }
 
 impl Blobs {
@@ -41,16 +58,21 @@ impl Blobs {
 
     /// A document or result, or the value in it where it is sealed.
     pub fn get(&self, digest: &Digest) -> Option<&Arc<Value>> {
-        if let Some(known) = self.held.get(digest).or_else(|| self.fetched.get(digest)) {
+        if let Some(known) = self.held.get(digest).map(Held::value).or_else(|| self.fetched.get(digest)) {
             return Some(known);
         }
         let found = self.from.as_ref()?.fetch(digest)?;
         Some(self.fetched.insert(*digest, Box::new(found)))
     }
 
-    /// The bytes of a document that is not sealed, where it is not at hand and has to be fetched.
-    pub fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
-        if self.holds(digest) { None } else { self.from.as_ref()?.bytes(digest) }
+    /// The bytes of a document that is not sealed, where it is no value yet.
+    pub fn bytes(&self, digest: &Digest) -> Option<Cow<'_, [u8]>> {
+        match self.held.get(digest) {
+            Some(Held::Written(written)) if !written.is_read() => Some(Cow::Borrowed(written.bytes())),
+            Some(_) => None,
+            None if self.fetched.get(digest).is_some() => None,
+            None => self.from.as_ref()?.bytes(digest).map(Cow::Owned),
+        }
     }
 
     /// Whether it is at hand without being fetched.
@@ -61,12 +83,17 @@ impl Blobs {
     /// All that are at hand.
     #[cfg(test)]
     pub(crate) fn values(&self) -> impl Iterator<Item = &Arc<Value>> {
-        self.held.values()
+        self.held.values().map(Held::value)
     }
 
     /// Adds one.
     pub fn insert(&mut self, digest: Digest, value: Arc<Value>) {
-        self.held.insert(digest, value);
+        self.held.insert(digest, Held::Value(value));
+    }
+
+    /// Adds one that was written.
+    pub fn add(&mut self, written: Arc<Written>) {
+        self.held.insert(written.digest(), Held::Written(written));
     }
 
     /// Takes over what others hold.
@@ -84,13 +111,15 @@ impl Blobs {
 
 impl Extend<(Digest, Arc<Value>)> for Blobs {
     fn extend<T: IntoIterator<Item = (Digest, Arc<Value>)>>(&mut self, documents: T) {
-        self.held.extend(documents);
+        self.held.extend(documents.into_iter().map(|(digest, value)| (digest, Held::Value(value))));
     }
 }
 
 impl FromIterator<(Digest, Arc<Value>)> for Blobs {
     fn from_iter<T: IntoIterator<Item = (Digest, Arc<Value>)>>(documents: T) -> Self {
-        Self { held: documents.into_iter().collect(), ..Self::default() }
+        let mut blobs = Self::default();
+        blobs.extend(documents);
+        blobs
     }
 }
 
@@ -139,8 +168,14 @@ mod tests {
         assert_eq!(**blobs.get(&digest_of(&here).unwrap()).unwrap(), here);
         assert_eq!(shelf.1.load(Ordering::Relaxed), 0, "that was at hand");
         assert!(!blobs.holds(&digest));
-        assert_eq!(blobs.bytes(&digest).unwrap(), canonical(&there).unwrap());
+        assert_eq!(*blobs.bytes(&digest).unwrap(), canonical(&there).unwrap());
         assert_eq!(blobs.bytes(&digest_of(&here).unwrap()), None, "that is at hand");
+        let written = Written::of(&json!([1])).unwrap();
+        blobs.add(Arc::clone(&written));
+        assert!(blobs.holds(&written.digest()));
+        assert_eq!(*blobs.bytes(&written.digest()).unwrap(), *written.bytes(), "it is no value yet");
+        assert_eq!(**blobs.get(&written.digest()).unwrap(), json!([1]));
+        assert_eq!(blobs.bytes(&written.digest()), None, "and now it is");
         shelf.1.store(0, Ordering::Relaxed);
         for _ in 0..3 {
             assert_eq!(**blobs.get(&digest).unwrap(), there);

@@ -1,16 +1,26 @@
 //! The current artifacts of an engagement as typed documents, parsed once a version.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::artifact::{
-    ArtifactKind, AutomationFlow, Blueprint, DesignDraft, Digest, DiscoveryReport, ReconciledRecord, SolutionDesign,
-    Spec, SpecError, digest_of,
+use crate::{
+    artifact::{
+        ArtifactKind, AutomationFlow, Blueprint, DesignDraft, Digest, DiscoveryReport, ReconciledRecord,
+        SolutionDesign, Spec, SpecError, digest_of,
+    },
+    policy::ApprovedOn,
 };
 
-use super::{blobs::Blobs, considered::with_accepted, state::State};
+use super::{
+    blobs::Blobs,
+    considered::with_accepted,
+    state::{Gate, GateState, State},
+};
 
 /// A document that the chain names cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +114,8 @@ pub struct Documents {
     record: Option<(Digest, Arc<ReconciledRecord>)>,
     facts: Option<(Digest, Arc<Value>)>,
     expanded: Option<Expanded>,
+    /// The approved requests of gates 1 and 2, and what those approvals rest on once somebody asked.
+    approved_on: [(Option<Digest>, OnceLock<ApprovedOn>); 2],
 }
 
 /// A blueprint and what it gives, told by their digests.
@@ -150,6 +162,15 @@ impl Documents {
             _ => None,
         };
         keep(&mut self.record, state.artifact(ArtifactKind::Record), blobs, "reconciled.record")?;
+        for (gate, known) in [Gate::One, Gate::Two].into_iter().zip(&mut self.approved_on) {
+            let request = match state.gate(gate) {
+                GateState::Open { request, .. } => Some(*request),
+                _ => None,
+            };
+            if known.0 != request {
+                *known = (request, OnceLock::new());
+            }
+        }
         self.facts = match &self.discovery {
             None => None,
             Some((digest, _)) if self.facts.as_ref().is_some_and(|(known, _)| known == digest) => self.facts.take(),
@@ -250,10 +271,32 @@ impl Documents {
         self.record.as_ref().map(|(_, record)| record)
     }
 
+    /// What the approval of a gate that stands open rests on; nothing where it cannot be read now.
+    pub fn approved_on(&self, gate: Gate, state: &State, blobs: &Blobs) -> Option<&ApprovedOn> {
+        let GateState::Open { request: open, .. } = state.gate(gate) else { return None };
+        let [one, two] = &self.approved_on;
+        let (request, known) = match gate {
+            Gate::One => one,
+            Gate::Two => two,
+        };
+        let request = request.filter(|request| request == open)?;
+        if let Some(known) = known.get() {
+            return Some(known);
+        }
+        let read: Approved = parse_among(request, &[blobs], "the approved request").ok()?;
+        Some(known.get_or_init(|| read.approved_on))
+    }
+
     /// What discovery read, as expressions know it: `facts.READ` or `facts.READ.ITEM`.
     pub fn facts(&self) -> Option<&Arc<Value>> {
         self.facts.as_ref().map(|(_, facts)| facts)
     }
+}
+
+/// The part of an approval request that its approval rests on.
+#[derive(serde::Deserialize)]
+struct Approved {
+    approved_on: ApprovedOn,
 }
 
 fn keep<T: DeserializeOwned>(
@@ -268,6 +311,11 @@ fn keep<T: DeserializeOwned>(
         Some(digest) => *slot = Some((digest, Arc::new(parse_among(digest, blobs, what)?))),
     }
     Ok(())
+}
+
+/// A stored document that is not sealed as a `T`, which need not be made a value first.
+pub fn parse<T: DeserializeOwned>(digest: Digest, blobs: &Blobs, what: &str) -> Result<T, DocumentError> {
+    parse_among(digest, &[blobs], what)
 }
 
 /// A stored document as a `T`.
@@ -291,9 +339,11 @@ fn read_among<T: DeserializeOwned>(digest: Digest, blobs: &[&Blobs], what: &str)
 /// The same for a document that is not sealed, which need not be made a value first where only this is read from it.
 /// What does not read so is read the other way, which also says what is wrong with it.
 fn parse_among<T: DeserializeOwned>(digest: Digest, blobs: &[&Blobs], what: &str) -> Result<T, DocumentError> {
-    let bytes = match blobs.iter().any(|some| some.holds(&digest)) {
-        true => None,
-        false => blobs.iter().find_map(|some| some.bytes(&digest)),
+    // Where one holds it no other fetches it.
+    let holder = blobs.iter().find(|some| some.holds(&digest));
+    let bytes = match holder {
+        Some(holder) => holder.bytes(&digest),
+        None => blobs.iter().find_map(|some| some.bytes(&digest)),
     };
     match bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
         Some(parsed) => Ok(parsed),

@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use crate::{
     artifact::{Agent, CallId, Digest, digest_of},
     facts::{FoundBy, FoundIn},
@@ -14,21 +12,20 @@ use crate::{
 
 use super::{
     blobs::Blobs,
+    documents::Documents,
     event::CallOutcome,
     next::Proposal,
     purpose::Purpose,
-    state::{Gate, GateState, State},
+    state::{Gate, State},
     view::View,
 };
 
 /// The reads that gate 1 let add targets, as it approved them.
-pub fn approved_finders(state: &State, blobs: &Blobs) -> Vec<FoundBy> {
-    let GateState::Open { request, .. } = state.gate(Gate::One) else { return Vec::new() };
+pub fn approved_finders<'a>(state: &State, documents: &'a Documents, blobs: &Blobs) -> &'a [FoundBy] {
     if !state.gate_open(Gate::One) {
-        return Vec::new();
+        return &[];
     }
-    let said = blobs.get(request).and_then(|request| request.pointer("/approved_on/found_by"));
-    said.and_then(|said| Vec::deserialize(said).ok()).unwrap_or_default()
+    documents.approved_on(Gate::One, state, blobs).map_or(&[], |approved| &approved.found_by)
 }
 
 /// The answers that are recorded to these reads, each with its call.
@@ -47,16 +44,16 @@ fn purpose(by: &FoundBy) -> Option<Purpose> {
 
 /// The calls that an engagement's targets were found by, each with the digest of its answer. Where these are the same,
 /// [`catalog_of`] gives the same.
-pub fn found_in(state: &State, blobs: &Blobs) -> Vec<(Purpose, CallId, Digest)> {
-    let finders = approved_finders(state, blobs);
+pub fn found_in(state: &State, documents: &Documents, blobs: &Blobs) -> Vec<(Purpose, CallId, Digest)> {
+    let finders = approved_finders(state, documents, blobs);
     let named = |(by, call, result): (&FoundBy, &CallId, Digest)| Some((purpose(by)?, call.clone(), result));
-    found_answers(&finders, state).into_iter().filter_map(named).collect()
+    found_answers(finders, state).into_iter().filter_map(named).collect()
 }
 
 /// What an engagement is decided on: the catalog of the files, with the targets that were found for it.
-pub fn catalog_of(files: &Arc<Catalog>, state: &State, blobs: &Blobs) -> Arc<Catalog> {
-    let finders = approved_finders(state, blobs);
-    let found: Vec<FoundIn<'_>> = found_answers(&finders, state)
+pub fn catalog_of(files: &Arc<Catalog>, state: &State, documents: &Documents, blobs: &Blobs) -> Arc<Catalog> {
+    let finders = approved_finders(state, documents, blobs);
+    let found: Vec<FoundIn<'_>> = found_answers(finders, state)
         .into_iter()
         .filter_map(|(by, call, result)| Some(FoundIn { by, call, result: blobs.get(&result)?.as_ref() }))
         .collect();
@@ -66,10 +63,10 @@ pub fn catalog_of(files: &Arc<Catalog>, state: &State, blobs: &Blobs) -> Arc<Cat
 impl View<'_> {
     /// The reads that may add targets.
     pub fn find_reads(&self) -> Vec<Proposal> {
-        let proposal = |by: FoundBy| {
-            let purpose = purpose(&by)?;
-            Some(Proposal { agent: Agent::Verifier, purpose, tool: by.tool.to_string(), args: by.args })
+        let proposal = |by: &FoundBy| {
+            let purpose = purpose(by)?;
+            Some(Proposal { agent: Agent::Verifier, purpose, tool: by.tool.to_string(), args: by.args.clone() })
         };
-        approved_finders(self.state, self.blobs).into_iter().filter_map(proposal).collect()
+        approved_finders(self.state, self.documents, self.blobs).iter().filter_map(proposal).collect()
     }
 }

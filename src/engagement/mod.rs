@@ -56,7 +56,9 @@ pub use call::{CUT_OFF, Call, holds_back};
 pub use command::Command;
 pub use considered::{CallWanted, Considered, with_accepted};
 pub use decide::{decide, decide_for};
-pub use documents::{DocumentError, Documents, Expanded, RequestDocument, read as read_document};
+pub use documents::{
+    DocumentError, Documents, Expanded, RequestDocument, parse as parse_document, read as read_document,
+};
 pub use drafting::drafter;
 pub use event::{
     Actor, ArtifactFiled, Body, CallAllowed, CallFinished, CallOutcome, CallRefused, CallVoid, Closed, DeviationFound,

@@ -3,7 +3,7 @@
 
 use crate::{
     artifact::{AutomationFlow, FlowNode, Phase, Spec},
-    engagement::{Gate, GateState, View, Void, changed_tools, read_document, void_gates},
+    engagement::{Gate, GateState, View, Void, changed_tools, parse_document, void_gates},
     facts::Facts,
     policy::{Catalog, Difference},
 };
@@ -56,7 +56,7 @@ pub(super) fn asked_anew(
     request.void.iter().for_each(|why| changed.warn(sentence(why)));
     entries(void, catalog, &mut changed);
     let before: Option<Facts> =
-        read_document::<ApprovalRequest>(*first, view.blobs, "approval request").ok().map(|request| request.facts);
+        parse_document::<ApprovalRequest>(*first, view.blobs, "approval request").ok().map(|request| request.facts);
     for line in before.map(|before| facts(&before, &request.facts)).unwrap_or_default() {
         changed.text(sentence(&line));
     }

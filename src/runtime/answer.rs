@@ -9,7 +9,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, Digest, OnFailure, SolutionDesign, Spec, YamlError, digest_of, from_yaml},
     engagement::{
         About, Actor, Answer, Answered, Command, DocumentError, Gate, GateState, Refusal, Standing, State,
-        read_document,
+        parse_document,
     },
     facts::{Identity, IdentityMeans, Role},
     gate::{ApprovalRequest, GateError, OfferedCall, approval_request, run_unasked, what_changed},
@@ -266,7 +266,7 @@ pub async fn open_question(
 ) -> Result<Option<Open>, AnswerError> {
     let Some(asked) = &journal.state().asked else { return Ok(None) };
     let standing = standing(workspace, journal, catalog).await?;
-    let request: ApprovalRequest = read_document(asked.request, journal.blobs(), "approval request")?;
+    let request: ApprovalRequest = parse_document(asked.request, journal.blobs(), "approval request")?;
     let models = endpoints(models, journal.state());
     let on = Grounds { head: journal.state().head, catalog, standing: &standing, models: &models };
     if workspace.stands.known(&on) {

@@ -8,7 +8,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, Digest, Phase, Written, digest_of},
     engagement::{
         About, Actor, AgentQuestion, Answer, Closed, Command, Committed, Considered, Finish, Refusal, Seal, State,
-        Turned, Usage, drafter, read_document,
+        Turned, Usage, drafter, parse_document,
     },
     gate::{ApprovalRequest, Endpoint},
     ledger::{Journal, JournalError, LedgerError},
@@ -337,7 +337,7 @@ fn approved_endpoints(journal: &Journal) -> Result<Vec<Endpoint>, DriverError> {
     let mut answers = journal.state().answers.iter().rev().map(|(.., answered)| answered);
     let last = answers.find(|answered| answered.about == About::Gate1 && answered.answer == Answer::Approve);
     let Some(request) = last.map(|answered| answered.request) else { return Ok(Vec::new()) };
-    let request: ApprovalRequest = read_document(request, journal.blobs(), "approval request")
+    let request: ApprovalRequest = parse_document(request, journal.blobs(), "approval request")
         .map_err(|error| DriverError::Ledger(error.into()))?;
     Ok(request.models)
 }

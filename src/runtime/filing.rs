@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     agent::{draft_design, draft_discovery, draft_spec},
     artifact::{Agent, ArtifactKind, Digest, Written, digest_of},
-    engagement::{Actor, ApprovedDesign, ApprovedSpec, Command, GateState, NextError, Refusal, read_document},
+    engagement::{Actor, ApprovedDesign, ApprovedSpec, Command, GateState, NextError, Refusal, parse_document},
     gate::ApprovalRequest,
     ledger::Journal,
     policy::{Catalog, spec_problems},
@@ -94,7 +94,7 @@ impl Driver<'_> {
         };
         // What runs is what gate 2 showed, but for what it left to the build agent and for what was accepted since: the
         // same design and facts give the same flow, unless the tools changed.
-        let approved: ApprovalRequest = read_document(request, journal.blobs(), "approval request")
+        let approved: ApprovalRequest = parse_document(request, journal.blobs(), "approval request")
             .map_err(|error| DriverError::Ledger(error.into()))?;
         if approved.flow != Some(digest_of(&flow.as_approved())?) {
             return Err(DriverError::FlowChanged);

@@ -29,7 +29,7 @@ impl Workspace {
     }
 
     fn with_found(&self, files: Arc<Catalog>, journal: &Journal) -> Arc<Catalog> {
-        let found = found_in(journal.state(), journal.blobs());
+        let found = found_in(journal.state(), journal.documents(), journal.blobs());
         if found.is_empty() {
             return files;
         }
@@ -38,7 +38,7 @@ impl Workspace {
         if let Some((.., catalog)) = derived.iter().find(known) {
             return Arc::clone(catalog);
         }
-        let catalog = catalog_of(&files, journal.state(), journal.blobs());
+        let catalog = catalog_of(&files, journal.state(), journal.documents(), journal.blobs());
         derived.retain(|(from, ..)| Arc::ptr_eq(from, &files));
         if derived.len() >= DERIVED {
             derived.remove(0);

@@ -175,7 +175,7 @@ fn replay(
                 simulation.unread.push(format!("{}: {error}", state.id));
                 return;
             }
-            let catalog = &*catalog_of(files, &state, journal.blobs());
+            let catalog = &*catalog_of(files, &state, &documents, journal.blobs());
             let boundary = boundary(&mut compiled, &state, &documents, catalog);
             let view = View { state: &state, documents: &documents, blobs: journal.blobs(), toolbox: &catalog.toolbox };
             let elsewhere = reach.elsewhere(&state.id, event.at);

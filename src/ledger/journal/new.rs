@@ -18,7 +18,7 @@ impl New {
         for written in documents {
             let digest = written.digest();
             if !known.holds(&digest) && !new.values.holds(&digest) {
-                new.values.insert(digest, Arc::clone(written.value()));
+                new.values.add(Arc::clone(written));
                 new.written.push(Arc::clone(written));
             }
         }
