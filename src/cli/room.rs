@@ -26,7 +26,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::{GateFacts, gate_ruling};
+    use crate::{
+        artifact::from_yaml,
+        policy::{GateFacts, Policies, PolicyTexts, gate_ruling},
+        tool::{Pins, Toolbox},
+    };
+
+    const GATES: &str = include_str!("../../policies/gates.cedar");
 
     #[test]
     fn the_worst_policies_that_are_read_end_nothing() {
@@ -37,6 +43,8 @@ mod tests {
             "window_hours": null, "proven": "not_proven", "deviation": "",
         }))
         .unwrap();
+        let lab = from_yaml("lab.yaml", include_str!("../../tools/lab.yaml")).unwrap();
+        let toolbox = Toolbox::new(vec![lab], Pins::default()).unwrap();
         let rule = |when: String| {
             format!("@id(\"a\")\n@reason(\"r\")\npermit (principal, action, resource) when {{ {when} }};")
         };
@@ -50,7 +58,11 @@ mod tests {
             format!("{}true", links("!")),
         ] {
             // Whatever it answers: without the room the process would be gone.
-            let _ = with_room(|| gate_ruling(&rule(when), &facts)).unwrap();
+            let asked = rule(when.clone());
+            let _ = with_room(|| gate_ruling(&asked, &facts)).unwrap();
+            let forbid = rule(when).replace("permit", "forbid");
+            let texts = PolicyTexts { guardrails: &forbid, stages: &asked.replace("\"a\")", "\"b\")"), gates: GATES };
+            let _ = with_room(|| Policies::kept(texts, &toolbox).map(drop)).unwrap();
         }
         let deep = rule(format!("{}true{}", "(".repeat(5_000), ")".repeat(5_000)));
         assert!(gate_ruling(&deep, &facts).is_err());

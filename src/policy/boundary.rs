@@ -19,7 +19,7 @@ use super::{
     nearest,
     request::Asked,
     schema::READERS,
-    sight::Slice,
+    sight::{Reads, Slice},
     syntax::{Permit, Principal, binary, context, source, string},
 };
 
@@ -153,7 +153,8 @@ impl CompiledBoundary {
     fn push(&mut self, permit: Permit<'_>, side: Side, grant: &Grant) -> Result<(), String> {
         let (id, reason) = (permit.id.to_owned(), permit.reason.to_owned());
         let policy = permit.build()?;
-        let about = self.by_tool.entry(grant.tool.clone()).or_default();
+        let about = self.by_tool.entry(grant.tool.clone());
+        let about = about.or_insert_with(|| Slice::new(PolicySet::new(), Reads::OF_GRANTS));
         about.add(policy.clone())?;
         self.permits.add(policy).map_err(|error| error.to_string())?;
         self.granted.push(Granted { id, side, grant: grant.clone(), reason });

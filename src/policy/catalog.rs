@@ -38,6 +38,12 @@ pub struct CatalogParts {
     pub policies: Arc<Policies>,
 }
 
+/// The same for answers of policies: a call has about three, which its design, its gate and the call itself ask for.
+const ANSWERS: usize = 1024;
+
+/// The same in a catalog that is of one engagement alone.
+const OWN_ANSWERS: usize = 128;
+
 /// What every decision is made on.
 #[derive(Debug)]
 pub struct Catalog {
@@ -66,7 +72,7 @@ impl Default for Known {
             digests: OnceLock::new(),
             boundaries: Recent::new(RECENT),
             sound: Recent::new(RECENT),
-            answers: Some(Answers::default()),
+            answers: Some(Answers::new(ANSWERS)),
             written,
         }
     }
@@ -115,7 +121,8 @@ impl Catalog {
         let CatalogParts { toolbox, inventory, people, signers, policies } = &self.parts;
         let (toolbox, signers, policies) = (Arc::clone(toolbox), Arc::clone(signers), Arc::clone(policies));
         let (inventory, people) = (inventory.with_found(answers), people.clone());
-        let known = Known { written: Arc::clone(&self.known.written), ..Known::default() };
+        let answers = self.known.answers.as_ref().map(|_| Answers::new(OWN_ANSWERS));
+        let known = Known { written: Arc::clone(&self.known.written), answers, ..Known::default() };
         Self { parts: CatalogParts { toolbox, inventory, people, signers, policies }, known }
     }
 

@@ -26,6 +26,8 @@ use super::{
 
 type Pairs = Vec<(String, RestrictedExpression)>;
 
+type Arguments = Arc<Map<String, Value>>;
+
 /// What a question is lowered on.
 #[derive(Clone, Copy)]
 pub(super) struct Grounds<'a> {
@@ -49,18 +51,16 @@ impl<'a> From<&'a Catalog> for Grounds<'a> {
 #[derive(Debug)]
 pub(super) struct Answers {
     given: Recent<Sight, Arc<Answer>>,
-    fit: Recent<(ToolName, Arc<Map<String, Value>>), ()>,
+    fit: Recent<(ToolName, Arguments), Arguments>,
 }
 
-/// How many answers are added before those that nobody asked for meanwhile are forgotten.
-const KEPT: usize = 2_048;
+/// The most bytes that arguments are kept with, by estimate.
+const SMALL: usize = 4_096;
 
-/// The most bytes that arguments are kept with, roughly.
-const SMALL: usize = 2_048;
-
-impl Default for Answers {
-    fn default() -> Self {
-        Self { given: Recent::new(KEPT), fit: Recent::new(KEPT) }
+impl Answers {
+    /// None yet; so many may be added before those that nobody asked for meanwhile are forgotten.
+    pub(super) fn new(recent: usize) -> Self {
+        Self { given: Recent::new(recent), fit: Recent::new(recent) }
     }
 }
 
@@ -68,7 +68,7 @@ impl Default for Answers {
 pub(super) struct Asked<'a> {
     grounds: Grounds<'a>,
     question: &'a Question<'a>,
-    args: Arc<Map<String, Value>>,
+    args: Arguments,
     target: &'a Target,
     action: &'a Action,
     entities: Arc<Entities>,
@@ -94,14 +94,17 @@ impl<'a> Asked<'a> {
             return Err(format!("`{}` had another effect when the policies were loaded", question.tool.name));
         }
         let entities = action.entities_with(lowered, target)?;
-        let args = Arc::new(question.args.clone());
-        let asked = Self { grounds, question, args, target, action, entities };
         // Whether it fits is a matter of the tool and its arguments: of the rest each value has the type of its place.
-        let call = (question.tool.name.clone(), Arc::clone(&asked.args));
-        if grounds.kept.is_none_or(|kept| kept.fit.get(&call).is_none()) {
+        let call = (question.tool.name.clone(), Arc::new(question.args.clone()));
+        let known = grounds.kept.and_then(|kept| kept.fit.get(&call));
+        let fits = known.is_some();
+        // What is kept of one call shares its arguments.
+        let args = known.unwrap_or_else(|| Arc::clone(&call.1));
+        let asked = Self { grounds, question, args, target, action, entities };
+        if !fits {
             asked.whole()?;
             if let Some(kept) = grounds.kept.filter(|_| asked.is_small()) {
-                kept.fit.keep(call, ());
+                kept.fit.keep(call, Arc::clone(&asked.args));
             }
         }
         Ok(asked)
@@ -156,17 +159,19 @@ impl<'a> Asked<'a> {
     }
 
     fn is_small(&self) -> bool {
-        self.args.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>() <= SMALL
+        self.args.iter().map(|(name, value)| size(name, value)).sum::<usize>() <= SMALL
     }
 }
 
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 16,
-        Value::String(text) => 16 + text.len(),
-        Value::Array(items) => 16 + items.iter().map(size).sum::<usize>(),
-        Value::Object(members) => 16 + members.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>(),
-    }
+/// About how much memory a member takes, or an item.
+fn size(name: &str, value: &Value) -> usize {
+    let within = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| size("", item)).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| size(name, value)).sum(),
+    };
+    128 + name.len() + within
 }
 
 fn text(value: &str) -> RestrictedExpression {

@@ -11,10 +11,7 @@ use std::{
     },
 };
 
-use cedar_policy::{
-    Policy, PolicySet,
-    pst::{Clause, Expr, Var},
-};
+use cedar_policy::{Policy, PolicySet};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -78,52 +75,106 @@ impl Part {
 }
 
 /// The parts that some policies look at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Reads(BTreeSet<Part>);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reads(u16);
 
 impl Reads {
+    /// Those that the permits of a boundary look at, as they are built ([`super::clause`], [`super::boundary`]).
+    pub(super) const OF_GRANTS: Self =
+        Self::NONE.with(Part::Args).with(Part::Groups).with(Part::Counts).with(Part::UndoOf);
+
     /// Every part.
-    fn all() -> Self {
-        Self(Part::ALL.into())
+    pub(super) const ALL: Self = Self((1 << Part::ALL.len()) - 1);
+
+    const NONE: Self = Self(0);
+
+    const fn with(self, part: Part) -> Self {
+        Self(self.0 | 1 << part as u16)
     }
 
-    fn add(&mut self, policy: &Policy) {
-        match policy.to_pst() {
-            Ok(policy) => policy.body().clauses().iter().for_each(|clause| match clause {
-                Clause::When(expr) | Clause::Unless(expr) => self.look(expr),
-            }),
-            Err(_) => *self = Self::all(),
-        }
+    /// These and others.
+    pub(super) const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
     }
 
-    fn look(&mut self, expr: &Expr) {
-        match expr {
-            Expr::GetAttr { expr, attr } if **expr == Expr::Var(Var::Context) => self.named(attr),
-            Expr::HasAttr { expr, attrs } if **expr == Expr::Var(Var::Context) => self.named(&attrs.head),
-            Expr::GetAttr { expr, .. }
-            | Expr::HasAttr { expr, .. }
-            | Expr::UnaryOp { expr, .. }
-            | Expr::Like { expr, .. } => self.look(expr),
-            Expr::BinaryOp { left, right, .. } => [left, right].into_iter().for_each(|side| self.look(side)),
-            Expr::Is { expr, in_expr, .. } => {
-                [Some(expr), in_expr.as_ref()].into_iter().flatten().for_each(|expr| self.look(expr))
+    fn parts(self) -> impl Iterator<Item = Part> {
+        Part::ALL.into_iter().filter(move |part| self.and(Self::NONE.with(*part)) == self)
+    }
+
+    /// What a policy looks at, by its text: each time that it speaks of `context` it names one part, or it is said to look
+    /// at all of them. Nothing is parsed, as who wrote it may have made it to be deep.
+    pub(super) fn of(text: &str) -> Self {
+        let mut tokens = Tokens(text).fuse();
+        let mut reads = Self::NONE;
+        while let Some(token) = tokens.next() {
+            if token != Token::Word("context") {
+                continue;
             }
-            Expr::IfThenElse { cond, then_expr, else_expr } => {
-                [cond, then_expr, else_expr].into_iter().for_each(|part| self.look(part));
+            let name = match tokens.next() {
+                Some(Token::Other(".")) => tokens.next(),
+                Some(Token::Word("has")) => tokens.next(),
+                Some(Token::Other("[")) => {
+                    let name = tokens.next();
+                    name.filter(|_| tokens.next() == Some(Token::Other("]")))
+                }
+                _ => None,
+            };
+            let named = |named: &str| Part::ALL.into_iter().find(|part| part.name() == named);
+            reads = match name {
+                Some(Token::Word(name) | Token::Text(name)) => named(name).map_or(Self::ALL, |part| reads.with(part)),
+                _ => Self::ALL,
+            };
+            if reads == Self::ALL {
+                return reads;
             }
-            Expr::Set(items) => items.iter().for_each(|item| self.look(item)),
-            Expr::Record(members) => members.values().for_each(|member| self.look(member)),
-            Expr::Literal(_) | Expr::Var(Var::Principal | Var::Action | Var::Resource) => {}
-            // The whole context, or what Cedar may have in time.
-            _ => *self = Self::all(),
         }
+        reads
     }
+}
 
-    fn named(&mut self, name: &str) {
-        match Part::ALL.into_iter().find(|part| part.name() == name) {
-            Some(part) => _ = self.0.insert(part),
-            None => *self = Self::all(),
+/// The words, quoted texts and other characters of a policy, without comments and what is between them.
+struct Tokens<'a>(&'a str);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token<'a> {
+    Word(&'a str),
+    /// As it is written, without the quotes.
+    Text(&'a str),
+    Other(&'a str),
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        loop {
+            self.0 = self.0.trim_start();
+            let Some(comment) = self.0.strip_prefix("//") else { break };
+            self.0 = comment.split_once(['\n', '\r']).map_or("", |(_, rest)| rest);
         }
+        let first = self.0.chars().next()?;
+        let begins_word = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let in_word = |c: char| begins_word(c) || c.is_ascii_digit();
+        let (length, quoted) = match first {
+            '"' => {
+                let mut escaped = false;
+                let end = self.0.char_indices().skip(1).find(|(_, c)| {
+                    let ends = *c == '"' && !escaped;
+                    escaped = *c == '\\' && !escaped;
+                    ends
+                });
+                (end.map_or(self.0.len(), |(at, _)| at + 1), true)
+            }
+            c if begins_word(c) => (self.0.find(|c| !in_word(c)).unwrap_or(self.0.len()), false),
+            c => (c.len_utf8(), false),
+        };
+        let (token, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(match (quoted, begins_word(first)) {
+            (true, _) => Token::Text(token.trim_matches('"')),
+            (false, true) => Token::Word(token),
+            (false, false) => Token::Other(token),
+        })
     }
 }
 
@@ -136,30 +187,18 @@ pub(super) struct Slice {
     reads: Reads,
 }
 
-impl Default for Slice {
-    fn default() -> Self {
-        Self::new(PolicySet::new())
-    }
-}
-
 impl Slice {
-    pub(super) fn new(set: PolicySet) -> Self {
-        let mut reads = Reads::default();
-        set.policies().for_each(|policy| reads.add(policy));
-        Self { id: new_id(), set, reads }
+    pub(super) fn new(set: PolicySet, reads: Reads) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), set, reads }
     }
 
-    /// Policies that are said to look at nothing.
-    #[cfg(test)]
-    pub(super) fn seeing_nothing(set: PolicySet) -> Self {
-        Self { id: new_id(), set, reads: Reads::default() }
-    }
-
-    /// Adds a policy; the slice is another one then.
+    /// These and one more, which looks at nothing else: another slice.
     pub(super) fn add(&mut self, policy: Policy) -> Result<(), String> {
-        self.reads.add(&policy);
-        self.id = new_id();
-        self.set.add(policy).map_err(|error| error.to_string())
+        let mut set = std::mem::take(&mut self.set);
+        let added = set.add(policy).map_err(|error| error.to_string());
+        *self = Self::new(set, self.reads);
+        added
     }
 
     pub(super) fn set(&self) -> &PolicySet {
@@ -168,13 +207,8 @@ impl Slice {
 
     /// What it sees of a question, if more roles had approved it.
     pub(super) fn sight(&self, question: &Question<'_>, call: Call<'_>, more: &BTreeSet<Role>) -> Sight {
-        Sight::of(self.id, &self.reads, question, call, more)
+        Sight::of(self.id, self.reads, question, call, more)
     }
-}
-
-fn new_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The target of a call, and its arguments where they can be kept.
@@ -197,19 +231,19 @@ pub(super) struct Sight {
 impl Sight {
     /// The whole question as things are.
     pub(super) fn whole(question: &Question<'_>, call: Call<'_>) -> Self {
-        Self::of(0, &Reads::all(), question, call, &BTreeSet::new())
+        Self::of(0, Reads::ALL, question, call, &BTreeSet::new())
     }
 
-    fn of(slice: u64, reads: &Reads, question: &Question<'_>, call: Call<'_>, more: &BTreeSet<Role>) -> Self {
+    fn of(slice: u64, reads: Reads, question: &Question<'_>, call: Call<'_>, more: &BTreeSet<Role>) -> Self {
         let (target, args) = call;
-        let seen = [Part::Args, Part::Groups, Part::Counts].into_iter().any(|part| reads.0.contains(&part));
+        let seen = reads.parts().any(|part| matches!(part, Part::Args | Part::Groups | Part::Counts));
         Self {
             slice,
             agent: question.agent,
             tool: question.tool.name.clone(),
             target: target.to_owned(),
             args: if seen { Arc::clone(args) } else { Arc::default() },
-            parts: reads.0.iter().map(|part| part.of(question, more)).collect(),
+            parts: reads.parts().map(|part| part.of(question, more)).collect(),
         }
     }
 }

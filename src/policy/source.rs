@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use cedar_policy::{Effect, Policy, PolicySet, Validator};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Validator};
 use serde::Serialize;
 
 use crate::{
@@ -19,7 +19,7 @@ use super::{
     gates::{GateFacts, GateRuling, Gates},
     schema::{Action, Lowered},
     shadow::shadowed,
-    sight::Slice,
+    sight::{Reads, Slice},
 };
 
 pub(super) const GUARDRAILS: &str = "guardrails.cedar";
@@ -122,9 +122,19 @@ impl Policies {
             problems.sort();
             return Err(problems);
         }
+        let reads: HashMap<&PolicyId, Reads> = [&guardrails, &stages]
+            .into_iter()
+            .flat_map(|file| file.set.policies())
+            .filter_map(|policy| Some((policy.id(), Reads::of(&policy.to_cedar()?))))
+            .collect();
+        let slice = |set: PolicySet| {
+            let reads = set.policies().map(|policy| reads.get(policy.id()).copied().unwrap_or(Reads::ALL));
+            let reads = reads.fold(Reads::default(), Reads::and);
+            Slice::new(set, reads)
+        };
         let rules = |action: &Action| Rules {
-            guardrails: Slice::new(in_scope(&guardrails.set, action)),
-            stages: Slice::new(in_scope(&stages.set, action)),
+            guardrails: slice(in_scope(&guardrails.set, action)),
+            stages: slice(in_scope(&stages.set, action)),
         };
         let by_tool = lowered.actions.iter().map(|(tool, action)| (tool.clone(), rules(action))).collect();
         let reasons =
@@ -221,7 +231,7 @@ impl Policies {
                 let slice = if policy.effect() == Effect::Forbid { &mut rules.guardrails } else { &mut rules.stages };
                 let mut set = slice.set().clone();
                 set.add(policy.clone()).unwrap();
-                *slice = Slice::new(set);
+                *slice = Slice::new(set, Reads::ALL);
             }
         }
     }

@@ -9,7 +9,7 @@ use proptest::{prelude::*, test_runner::Config};
 use super::*;
 use crate::policy::{
     request::{Answer, Asked},
-    sight::Slice,
+    sight::{Reads, Slice},
 };
 
 /// Conditions that look at every part, in every way that Cedar has.
@@ -78,6 +78,12 @@ fn policies(conditions: &[(bool, usize)]) -> PolicySet {
     PolicySet::from_policies(conditions.iter().enumerate().map(policy)).unwrap()
 }
 
+fn slice_of(set: PolicySet) -> Slice {
+    let reads = set.policies().map(|policy| Reads::of(&policy.to_cedar().unwrap()));
+    let reads = reads.fold(Reads::default(), Reads::and);
+    Slice::new(set, reads)
+}
+
 /// A question in small numbers: its call, and what else it says.
 type Drawn = (usize, (Agent, Phase, u8), (bool, bool, bool), Option<&'static str>, BTreeSet<Role>, Changes);
 
@@ -107,7 +113,7 @@ proptest! {
         more in prop::sample::select(vec![BTreeSet::new(), BTreeSet::from([Role::Approver])]),
     ) {
         let catalog = &*CATALOG;
-        let slice = Slice::new(policies(&conditions));
+        let slice = slice_of(policies(&conditions));
         let said: Vec<Value> = CALLS.iter().map(|(_, call)| serde_json::from_str(call).unwrap()).collect();
         for (call, (agent, phase, stage), (on_contract, recovery, window_open), undo_of, roles, changes) in &asked {
             let tool = tool(catalog, CALLS[*call].0);
@@ -150,13 +156,13 @@ fn asks(catalog: &Catalog, slice: &Slice, (id, stage): (u16, u8)) -> Arc<Answer>
 fn policies_are_shown_what_they_look_at_and_fail_where_they_look_further() {
     let catalog = catalog();
     let at_stage = || policies(&[(true, CONDITIONS.iter().position(|said| *said == "context.stage > 1").unwrap())]);
-    let blind = Slice::seeing_nothing(at_stage());
+    let blind = Slice::new(at_stage(), Reads::default());
     for stage in [1, 2] {
         let answer = asks(&catalog, &blind, (100, stage));
         assert_eq!((&answer.rules[..], answer.failed.len()), (&[][..], 1), "{:?}", answer.failed);
         assert!(answer.failed[0].1.contains("stage"), "{:?}", answer.failed);
     }
-    let slice = Slice::new(at_stage());
+    let slice = slice_of(at_stage());
     assert_eq!(asks(&catalog, &slice, (100, 1)).rules, Vec::<String>::new());
     assert_eq!(asks(&catalog, &slice, (100, 2)).rules, ["p0"]);
     assert!(Arc::ptr_eq(&asks(&catalog, &slice, (100, 2)), &asks(&catalog, &slice, (101, 2))), "it sees no arguments");
@@ -169,7 +175,7 @@ fn an_answer_is_of_one_catalog_and_of_one_set_of_policies() {
         let text = format!("forbid (principal, action, resource) when {{ {condition} }};");
         PolicySet::from_policies([Policy::parse(Some(PolicyId::new("p")), text).unwrap()]).unwrap()
     };
-    let slice = Slice::new(tagged("resource.tags.contains(\"late\")"));
+    let slice = slice_of(tagged("resource.tags.contains(\"late\")"));
     assert_eq!(asks(&one, &slice, (100, 1)).rules, Vec::<String>::new());
     let target = other.inventory.targets.iter_mut().find(|target| target.name == "sw01").unwrap();
     target.tags.insert("late".into());
@@ -179,4 +185,32 @@ fn an_answer_is_of_one_catalog_and_of_one_set_of_policies() {
     more.add(Policy::parse(Some(PolicyId::new("more")), "forbid (principal, action, resource);").unwrap()).unwrap();
     assert_eq!(asks(&one, &more, (100, 1)).rules, ["more"], "one policy more");
     assert_eq!(asks(&one, &slice, (100, 1)).rules, Vec::<String>::new());
+}
+
+#[test]
+fn what_a_policy_looks_at_is_read_from_its_text() {
+    let names = |text: &str| format!("{:?}", Reads::of(text));
+    for one in
+        ["context.stage", "context . stage > 1", "context[\"stage\"]", "context has stage", "context has \"stage\""]
+    {
+        assert_eq!(names(one), names("context // a comment\n.\n stage"), "{one}");
+    }
+    for none in ["\"context\"", "// context\n", "\"\\\"context\"", "resource.contexts", "\"\" // context.stage", ""] {
+        assert_eq!(Reads::of(none), Reads::default(), "{none}");
+    }
+    for all in [
+        "context",
+        "1context",
+        "// a comment\rcontext",
+        "(context).stage",
+        "context[\"st\\u{61}ge\"]",
+        "context.else",
+        "context == {}",
+        "resource.context",
+        "context[",
+    ] {
+        assert_eq!(Reads::of(all), Reads::ALL, "{all}");
+    }
+    assert_ne!(Reads::of("context.stage"), Reads::of("context.stage && context.phase"));
+    assert_eq!(Reads::of("context.args.id > 1 && context has args.name"), Reads::of("context.args"));
 }
