@@ -115,7 +115,7 @@ pub struct Documents {
     facts: Option<(Digest, Arc<Value>)>,
     expanded: Option<Expanded>,
     /// The approved requests of gates 1 and 2, and what those approvals rest on once somebody asked.
-    approved_on: [(Option<Digest>, OnceLock<ApprovedOn>); 2],
+    approved_on: [(Option<Digest>, OnceLock<Arc<ApprovedOn>>); 2],
 }
 
 /// A blueprint and what it gives, told by their digests.
@@ -284,7 +284,7 @@ impl Documents {
             return Some(known);
         }
         let read: Approved = parse_among(request, &[blobs], "the approved request").ok()?;
-        Some(known.get_or_init(|| read.approved_on))
+        Some(known.get_or_init(|| Arc::new(read.approved_on)))
     }
 
     /// What discovery read, as expressions know it: `facts.READ` or `facts.READ.ITEM`.

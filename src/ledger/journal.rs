@@ -133,9 +133,11 @@ impl Journal {
         let mut ahead = self.ahead();
         let events = fold(self.store.as_ref(), &mut ahead, later)?;
         of_this_ledger(self.store.as_ref(), &ahead).await?;
-        let refreshed = self.documents.refresh(&ahead, &self.blobs);
+        let mut documents = self.documents.clone();
+        let refreshed = documents.refresh(&ahead, &self.blobs);
         self.fetched.result()?;
         refreshed?;
+        self.documents = documents;
         let staged = self.staged.drain(..).map(|staged| staged.sealed.event);
         self.said.extend(said(&staged.collect::<Vec<_>>()));
         self.said.extend(said(&events));
