@@ -188,10 +188,10 @@ impl Bench {
         command.spawn().unwrap()
     }
 
-    /// Starts `run` where each call takes a while, and waits for its first change.
+    /// Starts `run` where each call takes so many milliseconds, and waits for its first change.
     #[track_caller]
-    pub fn under_way(&self, id: &str) -> Child {
-        self.fault("slow:vlan.create,ms=300");
+    pub fn under_way(&self, id: &str, ms: u32) -> Child {
+        self.fault(&format!("slow:vlan.create,ms={ms}"));
         let mut running = self.start(&["run", id]);
         while self.writes().is_empty() {
             assert!(running.try_wait().unwrap().is_none(), "it runs");

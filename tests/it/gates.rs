@@ -401,7 +401,8 @@ fn what_runs_is_cancelled_before_its_next_effect_however_often_it_writes_meanwhi
     let id = bench.request_vlan();
     bench.to_gate2(&id);
     bench.approve(&id);
-    let mut running = bench.under_way(&id);
+    // Long enough for two commands in front of the last one, however slow the machine is.
+    let mut running = bench.under_way(&id, 2_000);
     // Nobody is told to run what runs.
     let shown = bench.run(&["show", &id]).code(0).shows("by another process now");
     assert!(!shown.out.contains("Next: "), "{}", shown.out);

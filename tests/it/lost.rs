@@ -114,7 +114,7 @@ fn a_process_whose_ledger_is_replaced_sends_nothing_more() {
         bench.approve(&id);
         let (ledger, before) = (bench.root.join(".countersign/ledger.db"), bench.outside("before.db"));
         bench.run(&["backup", before.to_str().unwrap()]).code(0);
-        let mut running = bench.under_way(&id);
+        let mut running = bench.under_way(&id, 300);
         let there = bench.writes().len();
         if replaced {
             std::fs::rename(&before, &ledger).unwrap();
