@@ -71,7 +71,9 @@ pub enum Command {
         countersign request --text 'web01 in corp.example.com should resolve to 192.0.2.10'")]
     Request(Request),
     /// Go on with an engagement (or every open one) until it must wait or is done.
-    #[command(after_help = "Examples:\n  countersign run k7m\n  countersign run k7m --retry failed")]
+    #[command(
+        after_help = "Examples:\n  countersign run k7m\n  countersign run k7m --retry failed\n  countersign run --at-once 8"
+    )]
     Run(Run),
     /// Say yes to the open question of an engagement: a gate, a call, a deviation.
     #[command(after_help = "Examples; the digest is all of it, as `show` and `run` print it:\n  \
@@ -289,6 +291,10 @@ pub struct Run {
     /// Do not ask at gates, even on a terminal.
     #[arg(long)]
     pub no_input: bool,
+    /// Drive up to so many of the open engagements at the same time, 1 to 64, and ask at no gate. What happened to each is
+    /// told when it is over or waits.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64), conflicts_with = "id")]
+    pub at_once: u8,
     /// Sign what you answer with this SSH key: a private key file, a .pub file whose key ssh-agent holds, or `agent` for the key that
     /// policies/allowed_signers has for you. COUNTERSIGN_KEY where left out.
     #[arg(long, value_name = "FILE|agent")]

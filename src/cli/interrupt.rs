@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -15,11 +15,19 @@ use crate::runtime::Progress;
 
 use super::output::{Code, aside};
 
-/// Whether the person wants the turn to end.
-#[derive(Debug, Default)]
+/// Whether the person wants the turn to end, and what is under way for one engagement of those that are driven.
+#[derive(Debug)]
 pub struct Interrupt {
     working: AtomicBool,
     asking_a_model: AtomicBool,
+    all: Arc<All>,
+}
+
+/// The same for all of them.
+#[derive(Debug, Default)]
+struct All {
+    working: AtomicUsize,
+    asking_a_model: AtomicUsize,
     wanted: AtomicBool,
     told: Notify,
     next: String,
@@ -33,54 +41,84 @@ fn leave(next: &str) -> ! {
 impl Interrupt {
     /// Listens for Ctrl-C as long as the program runs. `next` is said with what goes on from here.
     pub fn listen(next: String) -> Arc<Self> {
-        let interrupt = Arc::new(Self { next, ..Self::default() });
-        let told = Arc::clone(&interrupt);
+        let all = Arc::new(All { next, ..All::default() });
+        let told = Arc::clone(&all);
         tokio::spawn(async move {
             while tokio::signal::ctrl_c().await.is_ok() {
                 let first = !told.wanted.swap(true, Ordering::SeqCst);
-                if first && told.asking_a_model.load(Ordering::SeqCst) {
-                    told.told.notify_one();
-                    continue;
+                let asking = told.asking_a_model.load(Ordering::SeqCst);
+                let working = told.working.load(Ordering::SeqCst);
+                if first && asking > 0 {
+                    told.told.notify_waiters();
                 }
-                if first && told.working.load(Ordering::SeqCst) {
+                if first && working > asking {
                     aside("\n  ending the turn once this step is written down; Ctrl-C again ends the program at once");
-                    continue;
                 }
-                leave(&told.next);
+                if !first || working.max(asking) == 0 {
+                    leave(&told.next);
+                }
             }
         });
-        interrupt
+        Arc::new(Self::of(all))
+    }
+
+    /// The same for another engagement that is driven beside this one.
+    pub fn beside(&self) -> Arc<Self> {
+        Arc::new(Self::of(Arc::clone(&self.all)))
+    }
+
+    fn of(all: Arc<All>) -> Self {
+        Self { working: AtomicBool::new(false), asking_a_model: AtomicBool::new(false), all }
     }
 
     /// The command that goes on from here.
     pub fn next(&self) -> &str {
-        &self.next
+        &self.all.next
     }
 
     /// Says whether work is under way that is finished first.
     pub fn working(&self, working: bool) {
-        self.working.store(working, Ordering::SeqCst);
+        set(&self.working, working, &self.all.working);
     }
 
     /// Notices when all that is waited for is a model, whose answer counts for nothing until it is whole.
     pub fn watch(&self, progress: &Progress) {
         let asking = matches!(progress, Progress::Turning(..) | Progress::Delta(..));
-        self.asking_a_model.store(asking, Ordering::SeqCst);
+        set(&self.asking_a_model, asking, &self.all.asking_a_model);
     }
 
     /// Whether the turn is to end.
     pub fn wanted(&self) -> bool {
-        self.wanted.load(Ordering::SeqCst)
+        self.all.wanted.load(Ordering::SeqCst)
     }
 
     /// Waits until a model is no longer to be waited for.
     pub async fn broken_off(&self) {
         loop {
-            self.told.notified().await;
-            if self.asking_a_model.load(Ordering::SeqCst) {
+            let told = self.all.told.notified();
+            if self.wanted() && self.asking_a_model.load(Ordering::SeqCst) {
                 return;
             }
+            told.await;
         }
+    }
+}
+
+/// Says that something is so, and counts for how many it is.
+fn set(one: &AtomicBool, is: bool, all: &AtomicUsize) {
+    if one.swap(is, Ordering::SeqCst) != is {
+        if is {
+            all.fetch_add(1, Ordering::SeqCst);
+        } else {
+            all.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.working(false);
+        set(&self.asking_a_model, false, &self.all.asking_a_model);
     }
 }
 

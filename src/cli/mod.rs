@@ -2,6 +2,7 @@
 //! the environment and the terminal, asks the runtime, and shows what came of it.
 
 mod again;
+mod apart;
 mod answer;
 mod args;
 #[cfg(test)]

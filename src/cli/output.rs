@@ -18,6 +18,8 @@ use crate::{
     runtime::{AnswerError, DriverError, RequestError, SigningError, WorkspaceError},
 };
 
+use super::apart::{self, Apart, Stream};
+
 /// The stable exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -234,6 +236,9 @@ pub fn say(text: impl AsRef<str>) {
 }
 
 fn print(text: &str) {
+    if apart::keep(Stream::Out, text) {
+        return;
+    }
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -254,7 +259,23 @@ pub fn unsaid(done: bool) -> Option<CliError> {
 
 /// Prints one line beside the answer.
 pub fn aside(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", typed(text.as_ref(), called()));
+    beside(&typed(text.as_ref(), called()));
+}
+
+fn beside(line: &str) {
+    if !apart::keep(Stream::Err, line) {
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }
+}
+
+/// Prints what was said of something while other things were under way.
+pub fn tell(said: Apart) {
+    for (stream, line) in said.lines() {
+        match stream {
+            Stream::Out => print(&line),
+            Stream::Err => beside(&line),
+        }
+    }
 }
 
 /// How the program is called here, where that is not by its name alone.
@@ -308,10 +329,9 @@ fn spelled(json: &str) -> String {
 
 /// Prints an error.
 pub fn complain(error: &CliError, json: bool) {
-    let mut err = std::io::stderr().lock();
     if json {
         let error = serde_json::json!({"error": {"code": error.code.number(), "message": error.message}});
-        let _ = writeln!(err, "{}", spelled(&error.to_string()));
+        beside(&spelled(&error.to_string()));
         return;
     }
     for (at, line) in error.message.lines().enumerate() {
@@ -320,7 +340,7 @@ pub fn complain(error: &CliError, json: bool) {
         // A line that is a command is to be typed as it stands.
         let command = line.strip_prefix("countersign ").filter(|rest| at > 0 && !rest.starts_with("--"));
         let line = command.map_or_else(|| line.clone(), |rest| format!("{} {rest}", called()));
-        let _ = writeln!(err, "{}{line}", if at == 0 { "error: " } else { "       " });
+        beside(&format!("{}{line}", if at == 0 { "error: " } else { "       " }));
     }
 }
 

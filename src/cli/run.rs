@@ -1,20 +1,25 @@
 //! `countersign run`: drives an engagement and, on a terminal, asks at its gates and goes on.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
     artifact::EngagementId,
     broker::Broker,
     ledger::{Claim, Filter, Which},
+    model::Models,
     runtime::{AnswerError, retry},
 };
 
 use super::{
     again::nothing_to_retry,
+    apart::{Apart, apart},
     args::{Global, Run},
     context::Context,
     interrupt::Interrupt,
-    output::{CliError, Code, complain, count, interactive, plain, say, say_json},
+    output::{CliError, Code, aside, complain, count, interactive, plain, say, say_json, tell},
     seat::Seat,
     show,
 };
@@ -23,7 +28,8 @@ use super::{
 pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
     let context = Context::open_to_write(global).await?;
     let broker = context.broker();
-    let asks = interactive() && !args.no_input && !global.json;
+    let many = args.at_once > 1;
+    let asks = interactive() && !args.no_input && !global.json && !many;
     let ids = match &args.id {
         Some(id) => vec![(context.workspace.find(id).await?, String::new())],
         None => {
@@ -44,36 +50,76 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
     }
     let of = args.id.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
     let interrupt = Interrupt::listen(format!("countersign run{of}"));
-    let mut worst = Code::Done;
-    let mut answers = Vec::new();
-    for (nth, (id, title)) in ids.iter().enumerate() {
-        if args.id.is_none() && !global.json {
-            let gap = if nth == 0 { "" } else { "\n" };
-            say(format!("{gap}{id}  {} ({} of {} open)", plain(title), nth + 1, ids.len()));
+    // Read once, so that what is driven at the same time keeps to one set of limits.
+    let models = context.workspace.models()?;
+    let run = OneRun { global, context: &context, broker: &broker, models, args: &args, asks };
+    let turns = ids.iter().enumerate().map(|(nth, (id, title))| {
+        let (run, interrupt, of) = (&run, interrupt.beside(), ids.len());
+        async move {
+            if interrupt.wanted() {
+                return (nth, None, Apart::default());
+            }
+            let turn = async {
+                if run.args.id.is_none() && !run.global.json {
+                    let gap = if nth == 0 || many { "" } else { "\n" };
+                    say(format!("{gap}{id}  {} ({} of {of} open)", plain(title), nth + 1));
+                }
+                run.one(id, &interrupt).await
+            };
+            let (ran, said) = if many { apart(turn).await } else { (turn.await, Apart::default()) };
+            (nth, Some(ran), said)
         }
-        let code = match one(global, &context, &broker, id, &args, (asks, &interrupt)).await {
-            Ok((code, answer)) => {
-                answers.extend(answer);
-                code
+    });
+    let bar = if many && !global.json { Some(progress(ids.len(), args.at_once)) } else { None };
+    let mut turns = pin!(stream::iter(turns).buffer_unordered(args.at_once.into()));
+    let (mut worst, mut answers, mut more) = (Code::Done, Vec::new(), false);
+    while let Some((nth, ran, said)) = turns.next().await {
+        let Some(ran) = ran else { continue };
+        let told = || {
+            if many && !global.json && std::mem::replace(&mut more, true) {
+                say("");
             }
-            // What stops one engagement is no reason to leave the others.
-            Err(error) if args.id.is_none() => {
-                complain(&error, global.json);
-                error.code
+            tell(said);
+            match ran {
+                Ok((code, answer)) => {
+                    answers.extend(answer.map(|answer| (nth, answer)));
+                    Ok(code)
+                }
+                // What stops one engagement is no reason to leave the others.
+                Err(error) if args.id.is_none() => {
+                    complain(&error, global.json);
+                    Ok(error.code)
+                }
+                Err(error) => Err(error),
             }
+        };
+        let code = match &bar {
+            Some(bar) => {
+                bar.inc(1);
+                bar.suspend(told)
+            }
+            None => told(),
+        };
+        match code {
+            Ok(code) => worst = worst.worse(code),
             Err(error) => {
                 broker.close().await;
                 return Err(error);
             }
-        };
-        worst = worst.worse(code);
-        if interrupt.wanted() {
-            break;
         }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    if many {
+        // Whoever publishes leaves to the next one what comes meanwhile.
+        context.publish().await;
     }
     broker.close().await;
     if global.json {
-        match (args.id, answers.first()) {
+        answers.sort_by_key(|(nth, _)| *nth);
+        let answers: Vec<show::StatusAnswer> = answers.into_iter().map(|(_, answer)| answer).collect();
+        match (&args.id, answers.first()) {
             (Some(_), Some(answer)) => say_json(answer)?,
             _ => say_json(&answers)?,
         }
@@ -81,38 +127,59 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
     Ok(worst)
 }
 
-/// Runs one engagement; for a program, with where it stands then.
-async fn one(
-    global: &Global,
-    context: &Context,
-    broker: &Broker,
-    id: &EngagementId,
-    args: &Run,
-    (asks, interrupt): (bool, &Arc<Interrupt>),
-) -> Result<(Code, Option<show::StatusAnswer>), CliError> {
-    let _claim = Claim::take(&context.workspace.claims(), id)?;
-    let mut journal = context.journal(id.as_str()).await?;
-    if args.retry.is_some() {
-        let (again, renewed) = match retry(&context.workspace, &mut journal, context.identity()?).await {
-            Err(AnswerError::NothingToRetry(_)) => return Err(nothing_to_retry(&journal)),
-            again => again?,
-        };
-        if !global.json {
-            let again = again.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let by = match renewed as u64 {
-                0 => String::new(),
-                calls => format!("; by that you renew the yes to {}", count(calls, "call")),
-            };
-            say(format!("Trying again: {again}{by}"));
-        }
+/// How many of them are over or wait, while the others are driven.
+fn progress(all: usize, at_once: u8) -> ProgressBar {
+    let driven = count(all as u64, "engagement");
+    aside(format!("Driving {driven}, up to {at_once} at the same time; each is told when it is over or waits."));
+    let bar = ProgressBar::new(all as u64);
+    if let Ok(style) = ProgressStyle::with_template("  {spinner} {pos} of {len}") {
+        bar.set_style(style);
     }
-    let identity = if asks { Some(context.identity()?) } else { None };
-    let models = context.workspace.models()?;
-    let key = context.key(args.key.as_deref())?;
-    let (workspace, interrupt) = (&context.workspace, Some(Arc::clone(interrupt)));
-    let (me, quiet) = (context.identity().ok(), global.json);
-    let seat = Seat { workspace, broker, models, me, key: key.as_ref(), interrupt, quiet, chat: None };
-    let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
-    let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };
-    Ok((code, answer))
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// What engagements are run with.
+struct OneRun<'a> {
+    global: &'a Global,
+    context: &'a Context,
+    broker: &'a Broker,
+    models: Models,
+    args: &'a Run,
+    asks: bool,
+}
+
+impl OneRun<'_> {
+    /// Runs one engagement; for a program, with where it stands then.
+    async fn one(
+        &self,
+        id: &EngagementId,
+        interrupt: &Arc<Interrupt>,
+    ) -> Result<(Code, Option<show::StatusAnswer>), CliError> {
+        let Self { global, context, broker, args, asks, .. } = *self;
+        let _claim = Claim::take(&context.workspace.claims(), id)?;
+        let mut journal = context.journal(id.as_str()).await?;
+        if args.retry.is_some() {
+            let (again, renewed) = match retry(&context.workspace, &mut journal, context.identity()?).await {
+                Err(AnswerError::NothingToRetry(_)) => return Err(nothing_to_retry(&journal)),
+                again => again?,
+            };
+            if !global.json {
+                let again = again.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let by = match renewed as u64 {
+                    0 => String::new(),
+                    calls => format!("; by that you renew the yes to {}", count(calls, "call")),
+                };
+                say(format!("Trying again: {again}{by}"));
+            }
+        }
+        let identity = if asks { Some(context.identity()?) } else { None };
+        let key = context.key(args.key.as_deref())?;
+        let (workspace, interrupt) = (&context.workspace, Some(Arc::clone(interrupt)));
+        let (me, quiet, models) = (context.identity().ok(), global.json, self.models.clone());
+        let seat = Seat { workspace, broker, models, me, key: key.as_ref(), interrupt, quiet, chat: None };
+        let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
+        let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };
+        Ok((code, answer))
+    }
 }

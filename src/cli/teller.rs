@@ -15,6 +15,7 @@ use crate::{
 };
 
 use super::{
+    apart::is_kept,
     log::{considered_words, filled_words},
     output::{about, aside, aside_sentence, plain, say, say_piece},
 };
@@ -43,6 +44,10 @@ impl Teller {
 
     /// Shows this while what it is about goes on.
     fn spin(&mut self, message: String) {
+        // One of several has no line of its own to show it on.
+        if is_kept() {
+            return;
+        }
         let spinner = self.spinner.get_or_insert_with(|| {
             let spinner = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {

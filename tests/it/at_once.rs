@@ -86,6 +86,13 @@ struct Site {
     ids: [String; 2],
 }
 
+/// One that lets the server be called.
+fn spec() -> String {
+    let grant =
+        "  discover:\n    - {tool: pair.meet, where: {switch: {in_group: access-switches}, quiet: {any: true}}}\n";
+    SPEC.replace("  discover:\n", grant)
+}
+
 impl Site {
     fn new(calls_at_once: Option<u32>) -> Self {
         Self::patient(2, calls_at_once)
@@ -100,11 +107,26 @@ impl Site {
         std::fs::create_dir_all(bench.root.join(FOLDER)).unwrap();
         bench.write("tools/pair.yaml", &MANIFEST.replace("timeout_seconds: 2", &server));
         bench.run(&["tools", "pin", "--yes"]).code(0);
-        let grant =
-            "  discover:\n    - {tool: pair.meet, where: {switch: {in_group: access-switches}, quiet: {any: true}}}\n";
-        let ids = ["one", "two"].map(|_| {
-            let id = bench.request_written(&SPEC.replace("  discover:\n", grant), DESIGN);
+        let ids = [(); 2].map(|()| {
+            let id = bench.request_written(&spec(), DESIGN);
             bench.to_gate2(&id);
+            id
+        });
+        Self { bench, ids }
+    }
+
+    /// One whose engagements make that call as soon as they are driven.
+    fn meeting(calls_at_once: Option<u32>) -> Self {
+        let Self { bench, ids } = Self::new(calls_at_once);
+        for id in ids {
+            bench.run(&["cancel", &id, "--reason", "another"]).code(0);
+            bench.drive(&id, 1);
+        }
+        let ids = [(); 2].map(|()| {
+            let design = format!("discover:\n  - {{id: meet, tool: pair.meet, with: {{switch: sw01}}}}\n{DESIGN}");
+            let id = bench.request_written(&spec(), &design);
+            bench.drive(&id, 3);
+            bench.approving(&id, &[]).code(0);
             id
         });
         Self { bench, ids }
@@ -180,6 +202,36 @@ fn a_call_that_is_not_answered_leaves_unknown_what_is_beside_it_and_nothing_afte
     for id in &site.ids {
         site.bench.holds(id);
     }
+}
+
+#[test]
+fn engagements_are_driven_at_the_same_time_and_each_is_told_by_itself() {
+    let site = Site::meeting(Some(2));
+    let told =
+        site.bench.run(&["run", "--at-once", "2"]).code(3).says("Driving 2 engagements, up to 2 at the same time");
+    let blocks: Vec<&str> = told.out.split("of 2 open)").collect();
+    assert_eq!(blocks.len(), 3, "{}", told.out);
+    for id in &site.ids {
+        assert!(told.out.contains(&format!("{id}  VLAN 120 on two switches")), "{}", told.out);
+        assert!(told.out.contains(&format!("countersign approve {id}")), "{}", told.out);
+        assert_eq!(site.bench.json(&["show", id])["phase"], "design", "its call was answered");
+        site.bench.holds(id);
+    }
+    for block in &blocks[1..] {
+        for line in
+            ["-- feasibility --", "called    discover meet", "filed     solution.design", "Next: countersign approve"]
+        {
+            assert_eq!(block.matches(line).count(), 1, "`{line}` in {block}");
+        }
+    }
+    // For a program they stand as they are listed, whichever is over first.
+    let answers = site.bench.run(&["run", "--at-once", "2", "--json"]).code(3).json();
+    let told: Vec<&str> = answers.as_array().unwrap().iter().map(|one| one["engagement"].as_str().unwrap()).collect();
+    let open = site.bench.json(&["list"]);
+    let open = open.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap());
+    assert_eq!(told, open.filter(|id| site.ids.iter().any(|own| own == id)).collect::<Vec<_>>());
+    site.bench.run(&["run", "--at-once", "0"]).code(2).says("0 is not in 1..=64");
+    site.bench.run(&["run", &site.ids[0], "--at-once", "2"]).code(2).says("cannot be used with");
 }
 
 #[test]
