@@ -48,7 +48,11 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
         }
         return Ok(Code::Done);
     }
-    let of = args.id.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
+    let of = match &args.id {
+        Some(id) => format!(" {id}"),
+        None if many => format!(" --at-once {}", args.at_once),
+        None => String::new(),
+    };
     let interrupt = Interrupt::listen(format!("countersign run{of}"));
     // Read once, so that what is driven at the same time keeps to one set of limits.
     let models = context.workspace.models()?;
