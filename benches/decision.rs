@@ -53,6 +53,8 @@ const LAB: &str = include_str!("../tools/lab.yaml");
 const VLAN: &str = include_str!("../prompts/blueprints/vlan.yaml");
 const GUARDRAILS: &str = include_str!("../policies/guardrails.cedar");
 const STAGES: &str = include_str!("../policies/stages.cedar");
+/// Whoever says yes in it.
+const PEOPLE: &str = "{kind: people, people: [{name: ada, os_users: [ada], roles: [owner]}]}";
 const SWITCHES: [&str; 4] = ["sw01", "sw02", "sw03", "sw04"];
 /// How many decisions a figure rests on.
 const ASKED: usize = 20_000;
@@ -218,7 +220,7 @@ fn catalog(guardrails: &str) -> Catalog {
     Catalog::from(CatalogParts {
         policies: policies.into(),
         inventory: from_yaml("inventory.yaml", include_str!("../policies/inventory.yaml")).unwrap(),
-        people: from_yaml("people.yaml", include_str!("../policies/people.yaml")).unwrap(),
+        people: from_yaml("people.yaml", PEOPLE).unwrap(),
         signers: Default::default(),
         toolbox: toolbox.into(),
     })
