@@ -14,6 +14,7 @@ mod flow;
 mod grant;
 mod json;
 mod names;
+mod nested;
 mod recent;
 mod record;
 mod showable;
@@ -53,4 +54,6 @@ pub use template::{TemplateError, fill};
 pub use value::{Format, ValueSchema, ValueType};
 pub(crate) use words::{nearest, word_of};
 pub use written::Written;
+
+pub(crate) use nested::deepest;
 pub use yaml::{YamlError, from_yaml, locate, plain_words, to_yaml};

@@ -6,7 +6,10 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::digest::{CanonicalError, Digest, canonical, digest_bytes};
+use super::{
+    digest::{CanonicalError, Digest, canonical, digest_bytes},
+    nested::deepest,
+};
 
 /// A document in canonical form. Nothing can be made that has another digest or says something else than its bytes.
 #[derive(Debug)]
@@ -18,7 +21,7 @@ pub struct Written {
 }
 
 /// How deep `serde_json` reads.
-const DEEPEST: usize = 127;
+const DEEPEST: u32 = 127;
 
 impl Written {
     /// Writes it.
@@ -28,7 +31,7 @@ impl Written {
     /// [`CanonicalError`] for what has no canonical form, or is nested deeper than a reader goes.
     pub fn of<T: Serialize>(document: &T) -> Result<Arc<Self>, CanonicalError> {
         let bytes = canonical(document)?;
-        if depth(&bytes) > DEEPEST {
+        if deepest(&bytes) > DEEPEST {
             serde_json::from_slice::<Value>(&bytes)?;
         }
         Ok(Arc::new(Self { digest: digest_bytes(&bytes), bytes, value: OnceLock::new() }))
@@ -70,25 +73,6 @@ impl Written {
     }
 }
 
-/// How deep JSON is nested.
-fn depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -97,18 +81,17 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read_back_and_what_is_nested_too_deep_is_not_written() {
-        let nested = |deep: usize| (1..deep).fold(json!([]), |inner, _| json!([inner, "[[\"]\\", {}]));
+        let nested = |deep: u32| (1..deep).fold(json!([]), |inner, _| json!([inner, "[[\"]\\", {}]));
         for deep in [1, 2, 100, 126] {
             let document = nested(deep);
             let written = Written::of(&document).unwrap();
             assert!(!written.is_read());
             assert_eq!(**written.value(), document);
             assert!(written.is_read());
-            assert_eq!(depth(written.bytes()), deep);
+            assert_eq!(deepest(written.bytes()), deep);
         }
         assert!(Written::of(&nested(DEEPEST)).is_ok());
         assert!(Written::of(&nested(DEEPEST + 1)).is_err(), "nobody could read it");
-        assert_eq!(depth(br#"{"a":"\"[[[","b":[{}]}"#), 3);
     }
 
     #[test]

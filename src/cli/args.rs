@@ -7,6 +7,8 @@ use clap::{
     builder::{StringValueParser, TypedValueParser},
 };
 
+use crate::artifact::EngagementId;
+
 use super::{
     call::CallArgs, keys::KeysArgs, lab::Lab, models::ModelsArgs, policy::PolicyArgs, proofs::LogCommand, say::SayArgs,
     spec::SpecArgs, tools::Tools, trust::Trust, verify::Verify,
@@ -299,6 +301,13 @@ pub struct Run {
     /// policies/allowed_signers has for you. COUNTERSIGN_KEY where left out.
     #[arg(long, value_name = "FILE|agent")]
     pub key: Option<PathBuf>,
+}
+
+impl Run {
+    /// Goes on with one engagement, as another command does when it is done.
+    pub fn on(id: &EngagementId) -> Self {
+        Self { id: Some(id.to_string()), retry: None, no_input: false, at_once: 1, key: None }
+    }
 }
 
 /// What `--retry` takes.

@@ -9,7 +9,6 @@ use crate::{
     artifact::EngagementId,
     broker::Broker,
     ledger::{Claim, Filter, Which},
-    model::Models,
     runtime::{AnswerError, retry},
 };
 
@@ -54,9 +53,7 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
         None => String::new(),
     };
     let interrupt = Interrupt::listen(format!("countersign run{of}"));
-    // Read once, so that what is driven at the same time keeps to one set of limits.
-    let models = context.workspace.models()?;
-    let run = OneRun { global, context: &context, broker: &broker, models, args: &args, asks };
+    let run = OneRun { global, context: &context, broker: &broker, args: &args, asks };
     let turns = ids.iter().enumerate().map(|(nth, (id, title))| {
         let (run, interrupt, of) = (&run, interrupt.beside(), ids.len());
         async move {
@@ -148,7 +145,6 @@ struct OneRun<'a> {
     global: &'a Global,
     context: &'a Context,
     broker: &'a Broker,
-    models: Models,
     args: &'a Run,
     asks: bool,
 }
@@ -160,7 +156,7 @@ impl OneRun<'_> {
         id: &EngagementId,
         interrupt: &Arc<Interrupt>,
     ) -> Result<(Code, Option<show::StatusAnswer>), CliError> {
-        let Self { global, context, broker, args, asks, .. } = *self;
+        let Self { global, context, broker, args, asks } = *self;
         let _claim = Claim::take(&context.workspace.claims(), id)?;
         let mut journal = context.journal(id.as_str()).await?;
         if args.retry.is_some() {
@@ -178,9 +174,10 @@ impl OneRun<'_> {
             }
         }
         let identity = if asks { Some(context.identity()?) } else { None };
+        let models = context.workspace.models()?;
         let key = context.key(args.key.as_deref())?;
         let (workspace, interrupt) = (&context.workspace, Some(Arc::clone(interrupt)));
-        let (me, quiet, models) = (context.identity().ok(), global.json, self.models.clone());
+        let (me, quiet) = (context.identity().ok(), global.json);
         let seat = Seat { workspace, broker, models, me, key: key.as_ref(), interrupt, quiet, chat: None };
         let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
         let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };

@@ -42,11 +42,7 @@ pub async fn run(global: &Global, args: SayArgs) -> Result<Code, CliError> {
     let id = journal.id().clone();
     if args.run {
         drop(journal);
-        return drive::run(
-            global,
-            Run { id: Some(id.to_string()), retry: None, no_input: false, at_once: 1, key: None },
-        )
-        .await;
+        return drive::run(global, Run::on(&id)).await;
     }
     if global.json {
         say_json(&json!({"engagement": id, "said": true}))?;
