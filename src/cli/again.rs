@@ -8,10 +8,7 @@ use crate::{
     runtime::spent,
 };
 
-use super::{
-    output::{CliError, plain},
-    show::outcome_words,
-};
+use super::{code::CliError, output::plain, show::outcome_words};
 
 /// The error of a retry that would begin nothing.
 pub fn nothing_to_retry(journal: &Journal) -> CliError {

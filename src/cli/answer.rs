@@ -14,9 +14,10 @@ use crate::{
 
 use super::{
     args::{AnswerArgs, Approve, ChoiceArg, Global, Reject},
+    code::{CliError, Code},
     context::Context,
     interrupt::Asking,
-    output::{CliError, Code, interactive, plain, say, say_json, style},
+    output::{interactive, plain, say, say_json, style},
     question::agreed,
     who::next_words,
     yes::{left_out, say_left_out, tick},

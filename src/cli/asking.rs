@@ -3,7 +3,8 @@
 use crate::agent::{Form, Taken};
 
 use super::{
-    output::{CliError, plain, say},
+    code::CliError,
+    output::{plain, say},
     reader::{Read, Reader},
 };
 

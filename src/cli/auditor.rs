@@ -17,9 +17,10 @@ use crate::{
 };
 
 use super::{
+    code::{CliError, Code},
     context::Context,
     files,
-    output::{CliError, Code, plain},
+    output::plain,
 };
 
 /// So many files are named; of the others their number is said.

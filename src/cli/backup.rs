@@ -7,8 +7,9 @@ use crate::{
 
 use super::{
     args::{Backup, Global},
+    code::{CliError, Code},
     context::Context,
-    output::{CliError, Code, aside, plain, say, say_json},
+    output::{aside, plain, say, say_json},
 };
 
 /// Runs the command.

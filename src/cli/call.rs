@@ -14,8 +14,9 @@ use crate::{
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
-    output::{CliError, Code, plain, quoted, say, say_json},
+    output::{plain, quoted, say, say_json},
     policy::undecidable,
 };
 

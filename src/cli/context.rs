@@ -15,7 +15,8 @@ use crate::{
 
 use super::{
     args::Global,
-    output::{CliError, aside, aside_sentence, plain},
+    code::CliError,
+    output::{aside, aside_sentence, plain},
     signing::{Key, no_key},
 };
 

@@ -16,7 +16,8 @@ use crate::{
 
 use super::{
     asking::{Asked, Beside, ask_all},
-    output::{CliError, quoted, say},
+    code::CliError,
+    output::{quoted, say},
     reader::Reader,
 };
 

@@ -16,10 +16,11 @@ use crate::{
 
 use super::{
     args::{Demo, Global},
+    code::{CliError, Code},
     context::{Context, os_user},
     init::{look, renewed},
     interrupt::Interrupt,
-    output::{CliError, Code, plain, quoted, say, say_sentence},
+    output::{plain, quoted, say, say_sentence},
     room::with_room,
     seat::Seat,
     signing::{Key, demo_key},

@@ -13,9 +13,10 @@ use crate::{
 
 use super::{
     args::{Edit, EditArtifact, Global},
+    code::{CliError, Code},
     context::Context,
     files,
-    output::{CliError, Code, interactive, say, say_json},
+    output::{interactive, say, say_json},
     question::agreed,
 };
 

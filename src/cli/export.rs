@@ -15,9 +15,10 @@ use crate::{
 
 use super::{
     args::{Export, Global},
+    code::{CliError, Code},
     context::Context,
     log,
-    output::{CliError, Code, aside_sentence, plain, say, say_json},
+    output::{aside_sentence, plain, say, say_json},
     proofs,
     room::with_room,
     show::{outcome_words, record_lines},

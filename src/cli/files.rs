@@ -9,7 +9,7 @@ use std::{
 
 use crate::{ledger::KeyError, runtime::unread};
 
-use super::output::CliError;
+use super::code::CliError;
 
 /// No text that a person names is longer, in bytes.
 const LONGEST: u64 = 16 << 20;

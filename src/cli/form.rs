@@ -13,11 +13,7 @@ use crate::{
     },
 };
 
-use super::{
-    files,
-    output::{CliError, say},
-    question::prompt,
-};
+use super::{code::CliError, files, output::say, question::prompt};
 
 /// The inputs that the arguments give, not yet checked.
 pub fn given(blueprint: &Blueprint, file: Option<&Path>, set: &[String]) -> Result<Map<String, Value>, CliError> {

@@ -12,8 +12,9 @@ use crate::{
 
 use super::{
     args::{Global, Init},
+    code::{CliError, Code},
     context::{Context, os_user},
-    output::{CliError, Code, aside, plain, say, say_json},
+    output::{aside, plain, say, say_json},
 };
 
 /// Runs the command.

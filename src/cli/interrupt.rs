@@ -13,7 +13,8 @@ use tokio::{
 
 use crate::runtime::Progress;
 
-use super::output::{Code, aside};
+use super::code::Code;
+use super::output::aside;
 
 /// Whether the person wants the turn to end, and what is under way for one engagement of those that are driven.
 #[derive(Debug)]

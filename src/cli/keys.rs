@@ -11,8 +11,9 @@ use crate::{
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
-    output::{CliError, Code, aside_sentence, say, say_json},
+    output::{aside_sentence, say, say_json},
 };
 
 /// `keys`

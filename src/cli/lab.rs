@@ -9,8 +9,9 @@ use crate::lab;
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
-    output::{CliError, Code, say, say_json},
+    output::{say, say_json},
 };
 
 /// `lab`

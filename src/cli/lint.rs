@@ -12,9 +12,10 @@ use crate::{
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
     files,
-    output::{CliError, Code, count, plain, say, say_json},
+    output::{count, plain, say, say_json},
 };
 
 /// A spec, what to call it, and the text that lines are counted in.

@@ -12,8 +12,9 @@ use crate::{
 
 use super::{
     args::{Global, List, StatusArg},
+    code::{CliError, Code},
     context::Context,
-    output::{CliError, Code, aside_sentence, columns, count, plain, say, say_json, say_sentence},
+    output::{aside_sentence, columns, count, plain, say, say_json, say_sentence},
 };
 
 /// `list`

@@ -13,8 +13,9 @@ use crate::{
 
 use super::{
     args::{Global, Log},
+    code::{CliError, Code},
     context::Context,
-    output::{CliError, Code, about, count, money, plain, say, say_json, say_sentence},
+    output::{about, count, money, plain, say, say_json, say_sentence},
     proofs,
     show::outcome_words,
     teller::outcome_word,

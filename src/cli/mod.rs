@@ -13,6 +13,7 @@ mod backup;
 mod call;
 mod chat;
 mod choices;
+mod code;
 mod context;
 mod converse;
 mod demo;
@@ -60,7 +61,7 @@ use nix::sys::{
 };
 
 pub use args::{Cli, Command};
-pub use output::{CliError, Code};
+pub use code::{CliError, Code};
 
 /// Runs the program with this process's arguments.
 pub fn main() -> ExitCode {

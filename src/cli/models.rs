@@ -13,9 +13,10 @@ use crate::{
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
     list::table,
-    output::{CliError, Code, aside, plain, say, say_json},
+    output::{aside, plain, say, say_json},
 };
 
 /// `models`

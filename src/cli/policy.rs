@@ -27,9 +27,10 @@ use crate::{
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
     list::table,
-    output::{CliError, Code, count, plain, say, say_json, say_sentence},
+    output::{count, plain, say, say_json, say_sentence},
 };
 
 /// `policy`

@@ -18,9 +18,10 @@ use crate::{
 use super::{
     args::Global,
     auditor::{LogShown, cosigned},
+    code::{CliError, Code},
     context::Context,
     files,
-    output::{CliError, Code, aside, aside_sentence, plain, say, say_json},
+    output::{aside, aside_sentence, plain, say, say_json},
 };
 
 /// No file of checkpoints that is read is longer.

@@ -5,7 +5,8 @@ use std::io::{BufRead, Read as _};
 use rustyline::{Config, Editor, error::ReadlineError, history::MemHistory};
 
 use super::{
-    output::{CliError, interactive, plain, say},
+    code::CliError,
+    output::{interactive, plain, say},
     question::drop_typed_ahead,
 };
 

@@ -15,9 +15,10 @@ use crate::{
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
     interrupt::Asking,
-    output::{CliError, Code, count, interactive, plain, say, say_json},
+    output::{count, interactive, plain, say, say_json},
     question::agreed,
 };
 

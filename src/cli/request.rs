@@ -14,9 +14,10 @@ use crate::{
 
 use super::{
     args::{Global, Request, Run},
+    code::{CliError, Code},
     context::Context,
     files, form,
-    output::{CliError, Code, interactive, plain, quoted, say, say_json},
+    output::{interactive, plain, quoted, say, say_json},
     run as drive,
 };
 

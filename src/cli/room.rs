@@ -3,7 +3,7 @@
 
 use std::{panic::resume_unwind, thread};
 
-use super::output::CliError;
+use super::code::CliError;
 
 /// The stack that the worst policies within the bounds are read on, in bytes. Only what is used of it is ever memory.
 const STACK: usize = 512 << 20;

@@ -16,9 +16,10 @@ use super::{
     again::nothing_to_retry,
     apart::{Apart, apart},
     args::{Global, Run},
+    code::{CliError, Code},
     context::Context,
     interrupt::Interrupt,
-    output::{CliError, Code, aside, complain, count, interactive, plain, say, say_json, tell},
+    output::{aside, complain, count, interactive, plain, say, say_json, tell},
     seat::Seat,
     show,
 };

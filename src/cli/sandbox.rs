@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::broker::{Bounds, become_server};
 
-use super::output::{CliError, Code};
+use super::code::{CliError, Code};
 
 /// `sandbox`
 #[derive(Debug, Args)]

@@ -9,8 +9,9 @@ use crate::{agent::kind_words, engagement::AgentQuestion, runtime::say as say_to
 
 use super::{
     args::{Global, Run},
+    code::{CliError, Code},
     context::Context,
-    output::{CliError, Code, plain, say, say_json},
+    output::{plain, say, say_json},
     question::prompt,
     run as drive,
 };

@@ -21,11 +21,12 @@ use crate::{
 
 use super::{
     choices::{Offered, explained},
+    code::{CliError, Code},
     context::solver_search,
     converse::Converse,
     edit, held,
     interrupt::Interrupt,
-    output::{CliError, Code, aside, plain, plain_lines, say, say_sentence, style},
+    output::{aside, plain, plain_lines, say, say_sentence, style},
     question::{agreed, prompt},
     say as to_agents, show,
     signing::Key,

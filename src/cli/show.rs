@@ -21,11 +21,12 @@ use crate::{
 use super::{
     again::{anew_from, why},
     args::{ArtifactArg, Global, Show},
+    code::{CliError, Code},
     context::Context,
     held::{self, HeldAnswer},
     list::status_words,
     log::filled_words,
-    output::{CliError, Code, about, called, count, money, plain, say, say_json, say_sentence, style},
+    output::{about, called, count, money, plain, say, say_json, say_sentence, style},
     say as to_agents,
     who::{Here, next_words},
 };

@@ -16,9 +16,10 @@ use crate::{
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
     files, lint,
-    output::{CliError, Code, plain, say, say_json, style},
+    output::{plain, say, say_json, style},
 };
 
 /// `spec`

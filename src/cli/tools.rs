@@ -13,11 +13,12 @@ use crate::{
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
     init::{look, renewed},
     interrupt::Asking,
     list::table,
-    output::{CliError, Code, interactive, plain, say, say_json, say_sentence},
+    output::{interactive, plain, say, say_json, say_sentence},
     question::agreed,
 };
 

@@ -16,9 +16,10 @@ use crate::{
 
 use super::{
     args::Global,
+    code::{CliError, Code},
     context::Context,
     list::table,
-    output::{CliError, Code, plain, say, say_json},
+    output::{plain, say, say_json},
     signing::Key,
 };
 

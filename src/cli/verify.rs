@@ -19,9 +19,10 @@ use crate::{
 use super::{
     args::Global,
     auditor::{LogShown, cosigned, not_checked, read_keys},
+    code::{CliError, Code},
     context::Context,
     files,
-    output::{CliError, Code, count, plain, say_json, say_sentence},
+    output::{count, plain, say_json, say_sentence},
     proofs,
     room::with_room,
     show::outcome_words,
