@@ -1,7 +1,14 @@
 //! What is said of several things that are under way at the same time, kept apart: the lines of each are told together, when
 //! it is over.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// For how long what was said for one of several need not be said for another.
+const AGAIN: Duration = Duration::from_secs(20);
 
 /// Where a line goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +44,19 @@ pub fn is_kept() -> bool {
     KEPT.try_with(|_| ()).is_ok()
 }
 
+/// When several were last warned of something, and of what.
+static WARNED: Mutex<Option<(Instant, String)>> = Mutex::new(None);
+
+/// Whether somebody was told this a moment ago, for one of several of which it holds; else it is noted as told now.
+pub fn warned_lately(text: &str) -> bool {
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.as_ref().is_some_and(|(at, said)| at.elapsed() < AGAIN && said == text) {
+        return true;
+    }
+    *warned = Some((Instant::now(), text.to_owned()));
+    false
+}
+
 /// Does something, and keeps what is said of it.
 pub async fn apart<T>(work: impl Future<Output = T>) -> (T, Apart) {
     let work = async {
@@ -70,5 +90,13 @@ mod tests {
             assert_eq!(lines, [0, 1, 2].map(|line| format!("{n}.{line}")));
         }
         assert!(!keep(Stream::Err, "outside") && !is_kept());
+    }
+
+    #[test]
+    fn what_holds_of_several_is_told_once() {
+        assert!(!warned_lately("the disk is full"));
+        assert!(warned_lately("the disk is full"));
+        assert!(!warned_lately("the ledger is locked"));
+        assert!(!warned_lately("the disk is full"), "something else was said since");
     }
 }

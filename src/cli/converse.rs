@@ -1,7 +1,7 @@
 //! What a conversation is beside driving: where lines come from, and who speaks. Questions of
 //! agents are asked here as a form; what is said goes to the agents and answers no gate.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Map;
 
@@ -23,19 +23,23 @@ use super::{
 
 /// A conversation that is carried on.
 pub struct Converse {
-    reader: RefCell<Reader>,
+    reader: Mutex<Reader>,
     speaker: Identity,
 }
 
 impl Converse {
     /// A conversation of this person.
     pub fn new(reader: Reader, speaker: Identity) -> Self {
-        Self { reader: RefCell::new(reader), speaker }
+        Self { reader: Mutex::new(reader), speaker }
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a person types here.
     pub fn interactive(&self) -> bool {
-        self.reader.borrow().interactive()
+        self.reader().interactive()
     }
 
     /// Asks what an agent wants to know, one question at a time, and tells it; whether to go on.
@@ -52,7 +56,7 @@ impl Converse {
             Form::new(&inputs, &catalog.inventory, Map::new()).map_err(|error| CliError::failed(error.to_string()))?;
         say("");
         say("The requirements agent asks; a line that begins with `say ` says something in words instead.");
-        let asked = ask_all(&mut self.reader.borrow_mut(), &mut form, Beside { back: false, words: true }, |_| {})?;
+        let asked = ask_all(&mut self.reader(), &mut form, Beside { back: false, words: true }, |_| {})?;
         let text = match asked {
             Asked::Whole | Asked::Back => None,
             Asked::InWords(text) => Some(text),
@@ -62,7 +66,7 @@ impl Converse {
                 return Ok(false);
             }
             Asked::Unfit(question, why) => {
-                let place = self.reader.borrow().place();
+                let place = self.reader().place();
                 return Err(CliError::usage(format!(
                     "{place}: `{question}`: {why}; nothing was said. Go on with `countersign chat {id}`"
                 )));

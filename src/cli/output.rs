@@ -54,6 +54,20 @@ pub fn aside(text: impl AsRef<str>) {
     beside(&typed(text.as_ref(), called()));
 }
 
+/// The same for what must be known now, also where what is said is told later; once for several that say it at the same
+/// time.
+pub fn warn(text: impl AsRef<str>) {
+    if !apart::is_kept() {
+        return aside(text);
+    }
+    if apart::warned_lately(text.as_ref()) {
+        return;
+    }
+    // A line that shows progress stands there, and is drawn again below.
+    let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+    let _ = writeln!(std::io::stderr().lock(), "{clear}{}", text.as_ref());
+}
+
 fn beside(line: &str) {
     if !apart::keep(Stream::Err, line) {
         let _ = writeln!(std::io::stderr().lock(), "{line}");

@@ -54,29 +54,18 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
         None => String::new(),
     };
     let interrupt = Interrupt::listen(format!("countersign run{of}"));
-    let run = OneRun { global, context: &context, broker: &broker, args: &args, asks };
-    let turns = ids.iter().enumerate().map(|(nth, (id, title))| {
-        let (run, interrupt, of) = (&run, interrupt.beside(), ids.len());
-        async move {
-            if interrupt.wanted() {
-                return (nth, None, Apart::default());
-            }
-            let turn = async {
-                if run.args.id.is_none() && !run.global.json {
-                    let gap = if nth == 0 || many { "" } else { "\n" };
-                    say(format!("{gap}{id}  {} ({} of {of} open)", plain(title), nth + 1));
-                }
-                run.one(id, &interrupt).await
-            };
-            let (ran, said) = if many { apart(turn).await } else { (turn.await, Apart::default()) };
-            (nth, Some(ran), said)
-        }
+    let names: Vec<EngagementId> = ids.iter().map(|(id, _)| id.clone()).collect();
+    let run = Arc::new(Turns { global: global.clone(), context, broker, args, asks, of: ids.len() });
+    let turns = ids.into_iter().enumerate().map(|(nth, (id, title))| {
+        let turn = Arc::clone(&run).turn(nth, id, title, interrupt.beside());
+        async move { if many { beside(turn).await } else { turn.await } }
     });
-    let bar = if many && !global.json { Some(progress(ids.len(), args.at_once)) } else { None };
+    let Turns { context, broker, args, .. } = run.as_ref();
+    let bar = if many && !global.json { Some(progress(run.of, args.at_once)) } else { None };
     let mut turns = pin!(stream::iter(turns).buffer_unordered(args.at_once.into()));
     let (mut worst, mut answers, mut more) = (Code::Done, Vec::new(), false);
     while let Some((nth, ran, said)) = turns.next().await {
-        let Some(ran) = ran else { continue };
+        let (Some(ran), Some(id)) = (ran, names.get(nth)) else { continue };
         let told = || {
             if many && !global.json && std::mem::replace(&mut more, true) {
                 say("");
@@ -89,6 +78,7 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
                 }
                 // What stops one engagement is no reason to leave the others.
                 Err(error) if args.id.is_none() => {
+                    let error = of_one(error, id);
                     complain(&error, global.json);
                     Ok(error.code)
                 }
@@ -129,6 +119,12 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
     Ok(worst)
 }
 
+/// What went wrong with one of several says with which.
+fn of_one(error: CliError, id: &EngagementId) -> CliError {
+    let named = error.message.lines().next().is_some_and(|line| line.contains(id.as_str()));
+    if named { error } else { CliError { message: format!("{id}: {}", error.message), ..error } }
+}
+
 /// How many of them are over or wait, while the others are driven.
 fn progress(all: usize, at_once: u8) -> ProgressBar {
     let driven = count(all as u64, "engagement");
@@ -142,22 +138,53 @@ fn progress(all: usize, at_once: u8) -> ProgressBar {
 }
 
 /// What engagements are run with.
-struct OneRun<'a> {
-    global: &'a Global,
-    context: &'a Context,
-    broker: &'a Broker,
-    args: &'a Run,
+struct Turns {
+    global: Global,
+    context: Context,
+    broker: Broker,
+    args: Run,
     asks: bool,
+    /// How many there are.
+    of: usize,
 }
 
-impl OneRun<'_> {
+/// The place of a turn among all, how it ended, and what was kept of what it said; nothing of one that was not begun.
+type Ended = (usize, Option<Result<(Code, Option<show::StatusAnswer>), CliError>>, Apart);
+
+/// Has a turn taken by a task of its own, so that one which computes for long holds up no other.
+async fn beside(turn: impl Future<Output = Ended> + Send + 'static) -> Ended {
+    tokio::spawn(turn).await.unwrap_or_else(|ended| match ended.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        // Nobody ends these tasks before they are done.
+        Err(_) => (0, None, Apart::default()),
+    })
+}
+
+impl Turns {
+    /// Takes the turn of one engagement, unless no more is wanted.
+    async fn turn(self: Arc<Self>, nth: usize, id: EngagementId, title: String, interrupt: Arc<Interrupt>) -> Ended {
+        if interrupt.wanted() {
+            return (nth, None, Apart::default());
+        }
+        let many = self.args.at_once > 1;
+        let turn = async {
+            if self.args.id.is_none() && !self.global.json {
+                let gap = if nth == 0 || many { "" } else { "\n" };
+                say(format!("{gap}{id}  {} ({} of {} open)", plain(&title), nth + 1, self.of));
+            }
+            self.one(&id, &interrupt).await
+        };
+        let (ran, said) = if many { apart(turn).await } else { (turn.await, Apart::default()) };
+        (nth, Some(ran), said)
+    }
+
     /// Runs one engagement; for a program, with where it stands then.
     async fn one(
         &self,
         id: &EngagementId,
         interrupt: &Arc<Interrupt>,
     ) -> Result<(Code, Option<show::StatusAnswer>), CliError> {
-        let Self { global, context, broker, args, asks } = *self;
+        let Self { global, context, broker, args, asks, .. } = self;
         let _claim = Claim::take(&context.workspace.claims(), id)?;
         let mut journal = context.journal(id.as_str()).await?;
         if args.retry.is_some() {
@@ -174,7 +201,7 @@ impl OneRun<'_> {
                 say(format!("Trying again: {again}{by}"));
             }
         }
-        let identity = if asks { Some(context.identity()?) } else { None };
+        let identity = if *asks { Some(context.identity()?) } else { None };
         let models = context.workspace.models()?;
         let key = context.key(args.key.as_deref())?;
         let (workspace, interrupt) = (&context.workspace, Some(Arc::clone(interrupt)));
@@ -183,5 +210,27 @@ impl OneRun<'_> {
         let code = seat.drive(&mut journal, identity.as_ref(), None).await?;
         let answer = if global.json { Some(show::status(context, &journal).await?) } else { None };
         Ok((code, answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_turn_that_keeps_its_thread_to_itself_holds_up_no_other() {
+        let ((to_one, from_two), (to_two, from_one)) = (mpsc::channel(), mpsc::channel());
+        let turn = |nth, tell: mpsc::Sender<()>, hear: mpsc::Receiver<()>| {
+            beside(async move {
+                // Neither gives its thread away before the other was there too.
+                let met = tell.send(()).is_ok() && hear.recv_timeout(Duration::from_secs(60)).is_ok();
+                (nth, met.then_some(Ok((Code::Done, None))), Apart::default())
+            })
+        };
+        let turns = [turn(0, to_two, from_two), turn(1, to_one, from_one)];
+        let met: Vec<bool> = stream::iter(turns).buffer_unordered(2).map(|(_, met, _)| met.is_some()).collect().await;
+        assert_eq!(met, [true, true]);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 use super::{
     apart::is_kept,
     log::{considered_words, filled_words},
-    output::{about, aside, aside_sentence, plain, say, say_piece},
+    output::{about, aside, aside_sentence, plain, say, say_piece, warn},
 };
 
 /// The characters of an answer under way that are shown.
@@ -107,6 +107,10 @@ impl Teller {
     }
 
     pub(super) fn tell(&mut self, progress: Progress) {
+        if let Progress::Unwritten(text) = &progress {
+            self.rest();
+            warn(format!("  note: {}", plain(text)));
+        }
         if self.quiet {
             return;
         }
@@ -180,6 +184,7 @@ impl Teller {
                 self.rest();
                 say(format!("  returned  {artifact}: {}", plain(&problems.join("; "))));
             }
+            Progress::Unwritten(_) => {}
             Progress::Note(text) => {
                 self.rest();
                 aside_sentence(format!("  note      {}", plain(&text)));

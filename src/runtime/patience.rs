@@ -46,7 +46,7 @@ impl Driver<'_> {
             }
             if said.is_none_or(|at| at.elapsed() >= SAID_EVERY) {
                 said = Some(Instant::now());
-                watch(Progress::Note(format!(
+                watch(Progress::Unwritten(format!(
                     "{why}: what the last call came to is kept, and written down as soon as that is over; do not end this \
                      program before"
                 )));

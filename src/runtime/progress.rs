@@ -39,6 +39,8 @@ pub enum Progress {
     Filling(HolesFilled),
     /// The build agent was asked about a step that failed.
     Considered(Considered),
+    /// What a call came to cannot be written down yet, and whoever watches must not end the program.
+    Unwritten(String),
     /// Something to know that is neither.
     Note(String),
 }
