@@ -195,6 +195,16 @@ impl LedgerError {
         Self::corrupt(format!("the chain of engagement {engagement}"), error.to_string())
     }
 
+    /// The same damage, with the chain that it is in.
+    pub(super) fn in_chain(self, engagement: &EngagementId) -> Self {
+        match self {
+            Self::Corrupt { what, reason } => {
+                Self::corrupt(format!("the chain of engagement {engagement}"), format!("{what}: {reason}"))
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn blob(digest: &Digest, reason: impl Into<String>) -> Self {
         Self::corrupt(format!("the document {digest}"), reason)
     }

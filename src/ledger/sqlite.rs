@@ -152,7 +152,7 @@ impl SqliteStore {
     fn events(&self, id: &EngagementId, after_seq: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
         let statement = "SELECT bytes FROM events WHERE engagement = ? AND seq > ? ORDER BY seq";
         let rows = self.readers.all("read events", statement, (id.as_str(), integer(after_seq)), |row| row.get(0))?;
-        Unpacker::unpack_all(rows)
+        Unpacker::unpack_all(rows).map_err(|error| error.in_chain(id))
     }
 
     fn events_at(&self, id: &EngagementId, seqs: &[u64]) -> Result<Vec<Vec<u8>>, LedgerError> {
@@ -160,7 +160,8 @@ impl SqliteStore {
             "SELECT bytes FROM events WHERE engagement = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq";
         let places: Vec<i64> = seqs.iter().map(|seq| integer(*seq)).collect();
         let places = serde_json::json!(places).to_string();
-        Unpacker::unpack_all(self.readers.all("read events", statement, (id.as_str(), places), |row| row.get(0))?)
+        let rows = self.readers.all("read events", statement, (id.as_str(), places), |row| row.get(0))?;
+        Unpacker::unpack_all(rows).map_err(|error| error.in_chain(id))
     }
 
     fn blobs(&self, digests: &[Digest]) -> Result<BTreeMap<Digest, Vec<u8>>, LedgerError> {
@@ -189,17 +190,23 @@ impl SqliteStore {
             Which::Waiting => r#"["waiting"]"#,
             Which::Closed => r#"["closed"]"#,
         };
-        let lines: Vec<String> = self.readers.all(
+        let lines: Vec<(String, String)> = self.readers.all(
             "read the list",
-            "SELECT line FROM summaries WHERE standing IN (SELECT value FROM json_each(?1)) \
+            "SELECT engagement, line FROM summaries WHERE standing IN (SELECT value FROM json_each(?1)) \
              AND (?2 IS NULL OR requester = ?2) ORDER BY updated_at DESC, engagement LIMIT ?3",
             (standing, &filter.requester, filter.limit.map_or(-1, i64::from)),
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        let parse = |line: String| {
-            serde_json::from_str(&line).map_err(|error| LedgerError::corrupt("the list", error.to_string()))
-        };
-        let mut found: Vec<Summary> = lines.into_iter().map(parse).collect::<Result<_, _>>()?;
+        let mut found: Vec<Summary> = Vec::with_capacity(lines.len());
+        for (id, line) in lines {
+            found.extend(match serde_json::from_str(&line) {
+                Ok(summary) => Some(summary),
+                Err(error) => {
+                    tracing::warn!(id, %error, "the line of an engagement in the list is damaged");
+                    self.readers.with(|connection| Ok(lists::from_events(connection, &id)))?
+                }
+            });
+        }
         if let Some(frozen) = &self.readers.frozen {
             found.extend(frozen.unlisted(filter));
             found.sort_by(|one, other| other.updated_at.cmp(&one.updated_at).then_with(|| one.id.cmp(&other.id)));

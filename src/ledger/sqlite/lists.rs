@@ -80,6 +80,11 @@ fn put(connection: &mut Connection, made: &[(Summary, String)]) -> rusqlite::Res
     transaction.commit()
 }
 
+/// An engagement as a list has it, from its events; nothing where its chain does not hold, and it is found by its id.
+pub(super) fn from_events(connection: &Connection, id: &str) -> Option<Summary> {
+    fold(connection, id).map(|(summary, _)| summary)
+}
+
 /// The line of an engagement and what it is stored as, from its events.
 fn fold(connection: &Connection, id: &str) -> Option<(Summary, String)> {
     let statement = "SELECT bytes FROM events WHERE engagement = ? ORDER BY seq";
@@ -131,6 +136,27 @@ mod tests {
         connect(&path).unwrap().execute("DELETE FROM summaries", ()).unwrap();
         let store = SqliteStore::open(&path).await.unwrap();
         assert_eq!(store.summaries(&Filter::default()).unwrap()[0].title, "Add VLAN 120");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_line_hides_no_engagement_and_is_made_from_its_events() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let store = SqliteStore::open(&path).await.unwrap();
+        for id in ["aaaaa", "bbbbb", "ccccc"] {
+            store.append(Story::whole(id).append(0, 7)).await.unwrap();
+        }
+        let all = store.summaries(&Filter::default()).unwrap();
+        let other = connect(&path).unwrap();
+        other.execute("UPDATE summaries SET line = '{broken' WHERE engagement <> 'ccccc'", ()).unwrap();
+        assert_eq!(store.summaries(&Filter::default()).unwrap(), all);
+        // What cannot be told is left out, and is found by its id.
+        other.execute_batch("DROP TRIGGER events_stay").unwrap();
+        other.execute("UPDATE events SET bytes = x'01' WHERE engagement = 'aaaaa' AND seq = 3", ()).unwrap();
+        let left: Vec<_> = store.summaries(&Filter::default()).unwrap().into_iter().map(|line| line.id).collect();
+        assert_eq!(left, ["bbbbb", "ccccc"].map(crate::ledger::testing::id));
+        let error = store.events(&crate::ledger::testing::id("aaaaa"), 0).unwrap_err().to_string();
+        assert!(error.starts_with("the chain of engagement aaaaa in the ledger is damaged: a packed row"), "{error}");
     }
 
     #[tokio::test]

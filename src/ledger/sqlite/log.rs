@@ -198,9 +198,9 @@ pub(super) fn logged(connection: &Connection, engagement: Option<&EngagementId>)
     let wrong = || LedgerError::corrupt("the log", "a leaf names no engagement or no place");
     let mut with = Unpacker::new();
     let read = |(position, engagement, seq, bytes): (i64, String, i64, Option<Vec<u8>>)| {
-        let bytes = bytes.map(|bytes| with.unpack(bytes)).transpose()?;
         let number = |number: i64| u64::try_from(number).map_err(|_| wrong());
-        let engagement = engagement.parse().map_err(|_| wrong())?;
+        let engagement: EngagementId = engagement.parse().map_err(|_| wrong())?;
+        let bytes = bytes.map(|bytes| with.unpack(bytes)).transpose().map_err(|error| error.in_chain(&engagement))?;
         Ok(Logged { position: number(position)?, engagement, seq: number(seq)?, bytes })
     };
     found.into_iter().map(read).collect()
