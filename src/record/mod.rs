@@ -40,8 +40,9 @@ pub fn reconcile(view: &View<'_>) -> Result<ReconciledRecord, ReconcileError> {
     let (Some(spec), Some(digest)) = (view.documents.spec(), state.artifact(ArtifactKind::Spec)) else {
         return Err(missing);
     };
-    let steps = view.documents.flow().map(|flow| step::reconciled(view, flow)).unwrap_or_default();
-    let requirements = requirements::results(view, spec);
+    let readings = requirements::Readings::of(view);
+    let steps = view.documents.flow().map(|flow| step::reconciled(view, flow, &readings)).unwrap_or_default();
+    let requirements = requirements::results(&readings, spec);
     let targets = match view.documents.flow() {
         Some(_) => step::targets(&steps),
         None => requirements::targets(view, spec, spec.boundary.build.is_empty()),

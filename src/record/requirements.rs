@@ -1,6 +1,6 @@
 //! Requirements: met only by checks that could have failed and hold now. No evidence is never a pass.
 
-use std::collections::BTreeMap;
+use std::{cell::OnceCell, collections::BTreeMap};
 
 use crate::{
     artifact::{
@@ -9,12 +9,43 @@ use crate::{
     engagement::{CallOutcome, Purpose, View},
 };
 
+/// What the checks of a spec showed, each read once, however many steps and requirements rest on it.
+pub(super) struct Readings<'a> {
+    view: &'a View<'a>,
+    /// In the order of the checks: before the build and after it.
+    known: Vec<[OnceCell<AcceptanceReading>; 2]>,
+}
+
+impl<'a> Readings<'a> {
+    /// None read yet.
+    pub(super) fn of(view: &'a View<'a>) -> Self {
+        let checks = view.documents.spec().map_or(0, |spec| spec.acceptance.len());
+        Self { view, known: std::iter::repeat_with(Default::default).take(checks).collect() }
+    }
+
+    /// The checks of the spec, each with what it showed: before the build, or after it.
+    pub(super) fn checks<'s>(&'s self) -> impl Iterator<Item = (&'s Check, impl Fn(bool) -> &'s AcceptanceReading)> {
+        let view = self.view;
+        let checks = view.documents.spec().map(|spec| spec.acceptance.as_slice()).unwrap_or_default();
+        checks.iter().zip(&self.known).map(move |(check, [before, after])| {
+            let read = move |first: bool| {
+                let known = if first { before } else { after };
+                known.get_or_init(|| view.acceptance(check, first))
+            };
+            (check, read)
+        })
+    }
+}
+
 /// Every requirement with each of its checks before and after.
-pub(super) fn results(view: &View<'_>, spec: &Spec) -> Vec<RequirementResult> {
+pub(super) fn results(readings: &Readings<'_>, spec: &Spec) -> Vec<RequirementResult> {
     let result = |requirement: &crate::artifact::Requirement| {
-        let covering: Vec<&Check> =
-            spec.acceptance.iter().filter(|check| check.covers.contains(&requirement.id)).collect();
-        let readings = |before: bool| covering.iter().map(|check| view.acceptance(check, before)).collect::<Vec<_>>();
+        let covers = |check: &Check| check.covers.contains(&requirement.id);
+        let covering: Vec<&Check> = spec.acceptance.iter().filter(|check| covers(check)).collect();
+        let readings = |before: bool| -> Vec<AcceptanceReading> {
+            let of_it = readings.checks().filter(|(check, _)| covers(check));
+            of_it.map(|(_, read)| read(before).clone()).collect()
+        };
         let (before, after) = (readings(true), readings(false));
         let status = status(&covering, &before, &after);
         RequirementResult { id: requirement.id.clone(), text: requirement.text.clone(), status, before, after }

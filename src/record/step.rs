@@ -15,6 +15,8 @@ use crate::{
     tool::{Effect, Tool},
 };
 
+use super::requirements::Readings;
+
 /// A step with what the rest of the record needs to know of it.
 pub(super) struct Reconciled<'a> {
     pub node: &'a FlowNode,
@@ -41,8 +43,18 @@ pub(super) enum Left {
 }
 
 /// Every node of the flow, in its order.
-pub(super) fn reconciled<'a>(view: &View<'a>, flow: &'a AutomationFlow) -> Vec<Reconciled<'a>> {
-    let mut steps = flow.nodes.iter().map(|node| one(view, flow, node)).collect();
+pub(super) fn reconciled<'a>(
+    view: &View<'a>,
+    flow: &'a AutomationFlow,
+    readings: &Readings<'_>,
+) -> Vec<Reconciled<'a>> {
+    let places: Vec<_> = flow.nodes.iter().map(|node| (node, place(view, node))).collect();
+    let one = |nth| {
+        let (_, later) = places.split_at_checked(nth)?;
+        let (of, later) = later.split_first()?;
+        Some(one(view, of, later, readings))
+    };
+    let mut steps = (0..places.len()).map_while(one).collect();
     say_what_is_left(view.state, &mut steps);
     steps
 }
@@ -72,7 +84,14 @@ pub(super) fn targets(steps: &[Reconciled<'_>]) -> Vec<TargetResult> {
     worst.into_iter().map(|(target, outcome)| TargetResult { target: target.to_owned(), outcome }).collect()
 }
 
-fn one<'a>(view: &View<'a>, flow: &'a AutomationFlow, node: &'a FlowNode) -> Reconciled<'a> {
+/// A node, with the place that it changes, and those after it.
+fn one<'a>(
+    view: &View<'a>,
+    (node, place): &(&'a FlowNode, Option<Place<'a>>),
+    after: &[(&'a FlowNode, Option<Place<'a>>)],
+    readings: &Readings<'_>,
+) -> Reconciled<'a> {
+    let node = *node;
     let tool = view.toolbox.tool(&node.step.tool);
     let args = node_args(view, node).ok();
     let before = before_state(view, node);
@@ -86,9 +105,10 @@ fn one<'a>(view: &View<'a>, flow: &'a AutomationFlow, node: &'a FlowNode) -> Rec
         .or_else(|| act.and_then(|call| call.target.clone()))
         .or_else(|| Some(args.as_ref()?.get(&tool?.target)?.as_str()?.to_owned()));
     let ending = ending(view, node, tool);
-    let later = ending.state().and_then(|state| changed_again(view, flow, node, state));
-    let story =
-        Story { view, node, tool, before: before.as_ref(), designed: designed.as_ref(), ending: &ending, later };
+    let place = ending.state().zip(place.as_ref());
+    let later = place.and_then(|(state, place)| changed_again(view, place, after, state));
+    let (before_it, as_designed) = (before.as_ref(), designed.as_ref());
+    let story = Story { view, node, tool, before: before_it, designed: as_designed, ending: &ending, later, readings };
     let (outcome, reason) = story.outcome();
     let differs = story.differs();
     let result = StepResult {
@@ -221,12 +241,15 @@ fn ending(view: &View<'_>, node: &FlowNode, tool: Option<&Tool>) -> Ending {
 }
 
 /// A later step that was to change the same state, and left exactly what is there now.
-fn changed_again<'a>(view: &View<'_>, flow: &'a AutomationFlow, node: &FlowNode, now: &Value) -> Option<&'a NodeId> {
-    let place = place(view, node)?;
-    let later = flow.nodes.iter().skip_while(|other| other.id != node.id).skip(1);
-    later
-        .filter(|other| view.state.nodes.get(&other.id).is_some_and(|settled| settled.outcome == NodeOutcome::Done))
-        .filter(|other| self::place(view, other).is_some_and(|other| other == place))
+fn changed_again<'a>(
+    view: &View<'_>,
+    place: &Place<'_>,
+    after: &[(&'a FlowNode, Option<Place<'a>>)],
+    now: &Value,
+) -> Option<&'a NodeId> {
+    let done = |id: &NodeId| view.state.nodes.get(id).is_some_and(|settled| settled.outcome == NodeOutcome::Done);
+    let same = after.iter().filter(|(other, of)| of.as_ref() == Some(place) && done(&other.id));
+    same.map(|(other, _)| *other)
         .find(|other| {
             let tool = view.toolbox.tool(&other.step.tool);
             let args = node_args(view, other).ok();
@@ -280,6 +303,7 @@ struct Story<'a> {
     designed: Option<&'a Value>,
     ending: &'a Ending,
     later: Option<&'a NodeId>,
+    readings: &'a Readings<'a>,
 }
 
 type Told = (TargetOutcome, Option<String>);
@@ -373,22 +397,17 @@ impl Story<'_> {
 
     /// A tool without a state to read: the step's own `verify` or an acceptance check must have seen it.
     fn seen_otherwise(&self, as_it_was: TargetOutcome, reason: Option<String>) -> Told {
+        let step = &self.node.step.id;
         if self.node.step.verify.is_some() {
             return (as_it_was, reason);
         }
-        let design = self.view.documents.design();
-        let spec = self.view.documents.spec();
-        let shown = design.zip(spec).and_then(|(design, spec)| {
-            let proves = |check: &&Check| {
-                design.acceptance.get(&check.id).is_some_and(|steps| steps.contains(&self.node.step.id))
-                    && !check.invariant
-                    && self.view.acceptance(check, true).holds == Some(false)
-                    && self.view.acceptance(check, false).holds == Some(true)
-            };
-            spec.acceptance.iter().find(proves)
+        let shown = self.view.documents.design().and_then(|design| {
+            let made_by = |check: &Check| design.acceptance.get(&check.id).is_some_and(|steps| steps.contains(step));
+            let mut checks = self.readings.checks().filter(|(check, _)| !check.invariant && made_by(check));
+            checks.find(|(_, read)| read(true).holds == Some(false) && read(false).holds == Some(true))
         });
         match shown {
-            Some(check) => (as_it_was, Some(format!("not read back by itself; seen by check {}", check.id))),
+            Some((check, _)) => (as_it_was, Some(format!("not read back by itself; seen by check {}", check.id))),
             None => {
                 let nothing = || "the tool reported success, and nothing could read it back".to_owned();
                 (TargetOutcome::Unknown, Some(reason.unwrap_or_else(nothing)))
