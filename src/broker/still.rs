@@ -2,7 +2,6 @@
 //! be enough where the target is now.
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::{
     artifact::Digest,
@@ -47,8 +46,7 @@ pub(super) fn still_as_approved(
             let reason = format!("{} does not hold: {why}; {}", gate.name(), anew(view));
             return Err(no(Layer::Gate, "approval.void", reason));
         }
-        let request = view.blobs.get(request).map(AsRef::as_ref);
-        if let Some(what) = still(request, catalog, tool, target, recovery) {
+        if let Some(what) = still(view, request, catalog, (tool, target), recovery) {
             let reason =
                 format!("{what} since {} was approved, which voids it; put it back, or {}", gate.name(), anew(view));
             return Err(no(Layer::Gate, "approval.void", reason));
@@ -69,15 +67,23 @@ pub(super) fn since_agreed(
     if let Some(lost) = view.state.agreed_by_nobody_now(call, now, &catalog.people).filter(|_| !recovery) {
         return Some(lost);
     }
-    still(view.blobs.get(&request).map(AsRef::as_ref), catalog, tool, target, recovery)
+    still(view, &request, catalog, (tool, target), recovery)
 }
 
 /// What is another now than when this was approved.
-fn still(request: Option<&Value>, catalog: &Catalog, tool: &Tool, target: &str, recovery: bool) -> Option<String> {
+fn still(
+    view: &View<'_>,
+    request: &Digest,
+    catalog: &Catalog,
+    (tool, target): (&Tool, &str),
+    recovery: bool,
+) -> Option<String> {
     if recovery {
-        ApprovedOn::voided_tool(request, &tool.name, catalog)
+        // What was done is taken back though a later version approved it and held it to more than is known here.
+        ApprovedOn::voided_tool(view.blobs.get(request).map(AsRef::as_ref), &tool.name, catalog)
     } else {
-        ApprovedOn::voided(request, &tool.name, target, catalog)
+        let on = view.documents.approved_in(request, view.state, view.blobs);
+        ApprovedOn::voided(on.as_deref(), &tool.name, target, catalog)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The current artifacts of an engagement as typed documents, parsed once a version.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     sync::{Arc, OnceLock},
 };
@@ -273,18 +274,22 @@ impl Documents {
 
     /// What the approval of a gate that stands open rests on; nothing where it cannot be read now.
     pub fn approved_on(&self, gate: Gate, state: &State, blobs: &Blobs) -> Option<&ApprovedOn> {
-        let GateState::Open { request: open, .. } = state.gate(gate) else { return None };
-        let [one, two] = &self.approved_on;
-        let (request, known) = match gate {
-            Gate::One => one,
-            Gate::Two => two,
-        };
-        let request = request.filter(|request| request == open)?;
-        if let Some(known) = known.get() {
-            return Some(known);
+        let GateState::Open { request, .. } = state.gate(gate) else { return None };
+        let known =
+            self.approved_on.iter().find(|(known, _)| known.as_ref() == Some(request)).map(|(_, known)| known)?;
+        match known.get() {
+            Some(known) => Some(known),
+            None => approved(request, blobs).map(|read| &**known.get_or_init(|| Arc::new(read))),
         }
-        let read: Approved = parse_among(request, &[blobs], "the approved request").ok()?;
-        Some(known.get_or_init(|| Arc::new(read.approved_on)))
+    }
+
+    /// What the approval that was asked for with this request rests on; nothing where it cannot be read now.
+    pub fn approved_in(&self, request: &Digest, state: &State, blobs: &Blobs) -> Option<Cow<'_, ApprovedOn>> {
+        let asked = |gate: &Gate| matches!(state.gate(*gate), GateState::Open { request: open, .. } if open == request);
+        match [Gate::One, Gate::Two].into_iter().find(asked) {
+            Some(gate) => self.approved_on(gate, state, blobs).map(Cow::Borrowed),
+            None => approved(request, blobs).map(Cow::Owned),
+        }
     }
 
     /// What discovery read, as expressions know it: `facts.READ` or `facts.READ.ITEM`.
@@ -297,6 +302,10 @@ impl Documents {
 #[derive(serde::Deserialize)]
 struct Approved {
     approved_on: ApprovedOn,
+}
+
+fn approved(request: &Digest, blobs: &Blobs) -> Option<ApprovedOn> {
+    parse_among(*request, &[blobs], "the approved request").ok().map(|read: Approved| read.approved_on)
 }
 
 fn keep<T: DeserializeOwned>(

@@ -214,52 +214,49 @@ impl ApprovedOn {
         found
     }
 
-    /// Why a tool is not what the approval in `request` was given for.
+    /// Why a tool is not what the approval in `request` was given for, which need not be one that is read here.
     pub fn voided_tool(request: Option<&Value>, tool: &ToolName, catalog: &Catalog) -> Option<String> {
-        let Some(on) = request.and_then(|request| request.get("approved_on")) else {
-            return Some("what was approved is not in the ledger".into());
-        };
+        let Some(on) = request.and_then(|request| request.get("approved_on")) else { return Some(NOT_THERE.into()) };
         let then = on.get("tools").and_then(|tools| tools.get(tool.as_str())).and_then(Value::as_str)?;
-        let is = catalog.toolbox.definition(tool).is_ok_and(|now| then.parse().is_ok_and(|then: Digest| then == now));
-        (!is).then(|| Difference::Tool(tool.clone()).to_string())
+        other_tool(then.parse().ok(), tool, catalog)
     }
 
-    /// Why a call is not what the approval in `request` was given for: what its tool or its target is now differs.
-    /// `request` is the stored approval request; without one nothing was approved.
-    pub fn voided(request: Option<&Value>, tool: &ToolName, target: &str, catalog: &Catalog) -> Option<String> {
-        let Some(on) = request.and_then(|request| request.get("approved_on")) else {
-            return Some("what was approved is not in the ledger".into());
-        };
+    /// Why a call is not what this was given for, where it is there: what its tool or its target is now differs.
+    pub fn voided(on: Option<&Self>, tool: &ToolName, target: &str, catalog: &Catalog) -> Option<String> {
+        let Some(on) = on else { return Some(NOT_THERE.into()) };
         // A tool that no grant names is refused by the boundary, with better words.
-        if let Some(changed) = Self::voided_tool(request, tool, catalog) {
+        if let Some(changed) = on.tools.get(tool).and_then(|then| other_tool(Some(*then), tool, catalog)) {
             return Some(changed);
         }
-        let is = |now: Result<Digest, CanonicalError>, then: &str| {
-            now.is_ok_and(|now| then.parse().is_ok_and(|then: Digest| then == now))
-        };
         let now = catalog.inventory.target(target)?;
         // An entry that stands for what is below it was approved for all of that.
         let found = catalog.inventory.finding_of(&now.name).is_some();
-        let held = match (found, on.get("found")) {
-            (false, _) => on.get("targets"),
+        let held = match (found, &on.found) {
+            (false, _) => &on.targets,
             // Gate 1 approved the read and what it may add at most; what it added is that, or was left out.
             (true, None) => return None,
-            (true, held) => held,
+            (true, Some(held)) => held,
         };
-        let aimed = on.get("aimed").filter(|_| !found).and_then(|aimed| aimed.get(target));
-        if aimed.is_some_and(Value::is_null) {
-            return Some(Difference::New(target.to_owned()).to_string());
-        }
-        let listed = || held.and_then(|entries| entries.get(&now.name));
-        match aimed.or_else(listed).and_then(Value::as_str) {
-            Some(then) if is(digest_of(now), then) => None,
-            Some(_) => Some(Difference::Target(target.to_owned()).to_string()),
-            None if on.get("unlisted_targets") == Some(&Value::Bool(true)) && !found => {
-                let then = on.get("environments").and_then(Value::as_array);
-                let known = then.is_some_and(|then| then.iter().any(|name| name.as_str() == Some(&now.environment)));
-                (!known).then(|| Difference::Environment(now.environment.clone()).to_string())
+        let aimed = on.aimed.as_ref().filter(|_| !found).and_then(|aimed| aimed.get(target));
+        let changed = match aimed.map_or_else(|| held.get(&now.name), Option::as_ref) {
+            Some(then) if digest_of(now).is_ok_and(|now| now == *then) => return None,
+            Some(_) => Difference::Target(target.to_owned()),
+            None if aimed.is_none() && on.unlisted_targets && !found => {
+                if on.environments.contains(&now.environment) {
+                    return None;
+                }
+                Difference::Environment(now.environment.clone())
             }
-            None => Some(Difference::New(target.to_owned()).to_string()),
-        }
+            None => Difference::New(target.to_owned()),
+        };
+        Some(changed.to_string())
     }
+}
+
+const NOT_THERE: &str = "what was approved is not in the ledger";
+
+/// Why a tool is not the one with this digest.
+fn other_tool(then: Option<Digest>, tool: &ToolName, catalog: &Catalog) -> Option<String> {
+    let is = catalog.toolbox.definition(tool).is_ok_and(|now| then == Some(now));
+    (!is).then(|| Difference::Tool(tool.clone()).to_string())
 }

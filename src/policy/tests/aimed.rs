@@ -27,9 +27,7 @@ fn gates(spec: &Spec, catalog: &Catalog, zones: &[&str]) -> (ApprovedOn, Approve
 fn a_named_target_is_held_to_its_entry_and_one_that_is_not_to_the_environments() {
     let then = standing();
     let tool = "dns.records.list".parse().unwrap();
-    let voided = |on: &ApprovedOn, target: &str, now: &Catalog| {
-        ApprovedOn::voided(Some(&json!({"approved_on": on})), &tool, target, now)
-    };
+    let voided = |on: &ApprovedOn, target: &str, now: &Catalog| ApprovedOn::voided(Some(on), &tool, target, now);
     let any = spec("{build: [{tool: dns.records.list, where: {zone: {like: '*.example.com'}}}]}");
     let (gate1, gate2) = gates(&any, &then, &["corp.example.com", "a.corp.example.com"]);
     assert_eq!((gate1.aimed.clone(), gate2.moved(&then.inventory).unwrap()), (None, vec![]));

@@ -118,13 +118,13 @@ fn gate_1_approves_the_read_and_gate_2_each_target_that_it_added() {
     let (files, spec) = (finding(), on(READ, "{in_group: access-switches}"));
     let lab = |devices: Value| answered(&files, devices);
     let new1 = || json!([{"name": "new1", "groups": ["access-switches"]}]);
-    let (tool, stored) = ("vlan.create".parse().unwrap(), |on: &ApprovedOn| json!({"approved_on": on}));
+    let tool = "vlan.create".parse().unwrap();
     let gate1 = ApprovedOn { found: None, ..of(&spec, &files).1 };
     let gate2 = of(&spec, &lab(new1())).1;
     assert_eq!(gate1.differences(&gate2), []);
     for on in [&gate1, &gate2] {
-        assert_eq!(ApprovedOn::voided(Some(&stored(on)), &tool, "new1", &lab(new1())), None);
-        assert_eq!(ApprovedOn::voided(Some(&stored(on)), &tool, "sw01", &lab(new1())), None);
+        assert_eq!(ApprovedOn::voided(Some(on), &tool, "new1", &lab(new1())), None);
+        assert_eq!(ApprovedOn::voided(Some(on), &tool, "sw01", &lab(new1())), None);
     }
     // Another answer is still inside what gate 1 approved, and is not what gate 2 did.
     for (devices, says, difference) in [
@@ -138,11 +138,11 @@ fn gate_1_approves_the_read_and_gate_2_each_target_that_it_added() {
         let now = lab(devices);
         assert_eq!(gate1.differences(&of(&spec, &now).1), []);
         assert_eq!(gate2.differences(&of(&spec, &now).1), [difference]);
-        assert_eq!(ApprovedOn::voided(Some(&stored(&gate2)), &tool, "new1", &now).as_deref(), says);
+        assert_eq!(ApprovedOn::voided(Some(&gate2), &tool, "new1", &now).as_deref(), says);
     }
     let more = lab(json!([{"name": "new1", "groups": ["access-switches"]}, {"name": "new2"}]));
     assert_eq!(gate2.differences(&of(&spec, &more).1), [Difference::New("new2".into())]);
-    assert!(ApprovedOn::voided(Some(&stored(&gate2)), &tool, "new2", &more).is_some());
+    assert!(ApprovedOn::voided(Some(&gate2), &tool, "new2", &more).is_some());
     // Where the file lets it add other targets, neither gate holds.
     let mut wider = catalog();
     wider.inventory.found_by.push(FoundBy { within: Within { groups: Default::default(), ..by().within }, ..by() });
