@@ -15,11 +15,23 @@ use serde_json::ser::{CharEscape, Formatter, Serializer};
 const SAFE: u64 = 1 << 53;
 
 pub(super) fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    Ok(to_vec_and_depth(value)?.0)
+}
+
+/// The same with how deep it is nested.
+pub(super) fn to_vec_and_depth<T: Serialize>(value: &T) -> Result<(Vec<u8>, u32), serde_json::Error> {
     // Most events fit.
-    let mut out = Vec::with_capacity(1024);
-    let spelling = Spelling { out: &mut out, members: Vec::new(), objects: Vec::new(), sorted: Vec::new() };
+    let (mut out, mut deepest) = (Vec::with_capacity(1024), 0);
+    let spelling = Spelling {
+        out: &mut out,
+        members: Vec::new(),
+        objects: Vec::new(),
+        sorted: Vec::new(),
+        depth: 0,
+        deepest: &mut deepest,
+    };
     value.serialize(&mut Serializer::with_formatter(io::sink(), spelling))?;
-    Ok(out)
+    Ok((out, deepest))
 }
 
 /// What is written, and where the members of the objects lie that are not closed yet.
@@ -30,6 +42,9 @@ struct Spelling<'a> {
     objects: Vec<Object>,
     /// Room for the members of one object in their order.
     sorted: Vec<u8>,
+    /// How many objects and arrays are open.
+    depth: u32,
+    deepest: &'a mut u32,
 }
 
 /// Where a member lies: `"key":value`, from `start` to `end`.
@@ -79,6 +94,12 @@ impl Spelling<'_> {
         Ok(())
     }
 
+    fn open(&mut self, bracket: &[u8]) -> io::Result<()> {
+        self.depth += 1;
+        *self.deepest = self.depth.max(*self.deepest);
+        self.put(bracket)
+    }
+
     fn integer(&mut self, negative: bool, size: u64) -> io::Result<()> {
         if size > SAFE {
             let float = size as f64;
@@ -120,6 +141,7 @@ impl Spelling<'_> {
             self.out.extend_from_slice(&self.sorted);
         }
         self.members.truncate(object.first);
+        self.depth = self.depth.saturating_sub(1);
         self.put(b"}")
     }
 }
@@ -216,10 +238,11 @@ impl Formatter for Spelling<'_> {
     }
 
     fn begin_array<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.put(b"[")
+        self.open(b"[")
     }
 
     fn end_array<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.depth = self.depth.saturating_sub(1);
         self.put(b"]")
     }
 
@@ -228,7 +251,7 @@ impl Formatter for Spelling<'_> {
     }
 
     fn begin_object<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.put(b"{")?;
+        self.open(b"{")?;
         self.objects.push(Object { start: self.out.len(), first: self.members.len() });
         Ok(())
     }
@@ -276,6 +299,7 @@ mod tests {
     use serde_json::{Map, Number, Value, json};
 
     use super::*;
+    use crate::artifact::nested::deepest;
 
     fn key() -> impl Strategy<Value = String> {
         // Short ones, so that they share beginnings; what sorts before a quote; and what UTF-16 and UTF-8 order otherwise.
@@ -324,7 +348,9 @@ mod tests {
         #[test]
         fn every_value_is_written_as_the_crate_for_it_writes_it(value in value()) {
             let theirs = serde_json_canonicalizer::to_string(&value).unwrap();
-            prop_assert_eq!(String::from_utf8(to_vec(&value).unwrap()).unwrap(), theirs);
+            let (ours, depth) = to_vec_and_depth(&value).unwrap();
+            prop_assert_eq!(depth, deepest(&ours));
+            prop_assert_eq!(String::from_utf8(ours).unwrap(), theirs);
         }
     }
 

@@ -66,6 +66,11 @@ impl Digest {
         self.hex().chars().take(12).collect()
     }
 
+    /// The digest that these bytes are.
+    pub(crate) fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The raw 32 bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    canonical::to_vec_and_depth,
     digest::{CanonicalError, Digest, canonical, digest_bytes},
-    nested::deepest,
 };
 
 /// A document in canonical form. Nothing can be made that has another digest or says something else than its bytes.
@@ -30,8 +30,8 @@ impl Written {
     ///
     /// [`CanonicalError`] for what has no canonical form, or is nested deeper than a reader goes.
     pub fn of<T: Serialize>(document: &T) -> Result<Arc<Self>, CanonicalError> {
-        let bytes = canonical(document)?;
-        if deepest(&bytes) > DEEPEST {
+        let (bytes, deepest) = to_vec_and_depth(document)?;
+        if deepest > DEEPEST {
             serde_json::from_slice::<Value>(&bytes)?;
         }
         Ok(Arc::new(Self { digest: digest_bytes(&bytes), bytes, value: OnceLock::new() }))
@@ -78,6 +78,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::artifact::nested::deepest;
 
     #[test]
     fn what_is_written_can_be_read_back_and_what_is_nested_too_deep_is_not_written() {

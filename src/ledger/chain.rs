@@ -84,9 +84,8 @@ pub fn seal(
     prev: Digest,
 ) -> Result<Sealed, ChainError> {
     let mut event = Event { engagement: engagement.clone(), seq, at, actor, body, prev, hash: Digest::ZERO };
-    let bytes = canonical(&event)?;
-    event.hash = hash_of(&bytes, &event.hash).ok_or(ChainError::NotCanonical(seq))?;
-    let bytes = replaced(bytes, &Digest::ZERO, &event.hash).ok_or(ChainError::NotCanonical(seq))?;
+    let mut bytes = canonical(&event)?;
+    event.hash = hashed(&mut bytes).ok_or(ChainError::NotCanonical(seq))?;
     let read = parsed(&bytes)?;
     // What is read back as it was has these bytes for its canonical form, and their hash.
     let event = if read == event { read } else { check(&bytes, seq, prev)? };
@@ -143,19 +142,24 @@ fn place_of(bytes: &[u8], member: &str) -> Option<usize> {
 /// The digest of the canonical form of everything but `hash`, from the canonical bytes of the whole.
 fn hash_of(bytes: &[u8], hash: &Digest) -> Option<Digest> {
     let member = member(hash);
-    let at = place_of(bytes, &member)?;
-    let mut rest = Digester::default();
-    rest.update(bytes.get(..at)?);
-    rest.update(bytes.get(at + member.len()..)?);
-    Some(rest.finish())
+    around(bytes, place_of(bytes, &member)?, member.len())
 }
 
-/// The canonical bytes with another hash, which is as long.
-fn replaced(mut bytes: Vec<u8>, from: &Digest, to: &Digest) -> Option<Vec<u8>> {
-    let (from, to) = (member(from), member(to));
-    let at = place_of(&bytes, &from)?;
-    bytes.get_mut(at..at + from.len())?.copy_from_slice(to.as_bytes());
-    Some(bytes)
+/// Gives an event whose hash is still zero the one that it has, which is as long.
+fn hashed(bytes: &mut [u8]) -> Option<Digest> {
+    let zero = member(&Digest::ZERO);
+    let at = place_of(bytes, &zero)?;
+    let hash = around(bytes, at, zero.len())?;
+    bytes.get_mut(at..at + zero.len())?.copy_from_slice(member(&hash).as_bytes());
+    Some(hash)
+}
+
+/// The digest of all but the bytes at a place.
+fn around(bytes: &[u8], at: usize, length: usize) -> Option<Digest> {
+    let mut rest = Digester::default();
+    rest.update(bytes.get(..at)?);
+    rest.update(bytes.get(at + length..)?);
+    Some(rest.finish())
 }
 
 /// The place that unreadable bytes name, if they go that far.

@@ -1,8 +1,6 @@
 //! Checkpoints: how many leaves the log has and their root, signed, as <https://c2sp.org/tlog-checkpoint> has it: a note
 //! of three lines, the origin, the size and the root in base64. Pure.
 
-use std::str::FromStr;
-
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
@@ -40,8 +38,8 @@ impl Checkpoint {
         };
         let size: u64 = size.parse().map_err(|_| wrong("its second line is no size"))?;
         let root = BASE64_STANDARD.decode(root).map_err(|_| wrong("its third line is not base64"))?;
-        let hex: String = root.iter().map(|byte| format!("{byte:02x}")).collect();
-        let root = Digest::from_str(&format!("sha256:{hex}")).map_err(|_| wrong("its root has not 32 bytes"))?;
+        let root = root.try_into().map_err(|_| wrong("its root has not 32 bytes"))?;
+        let root = Digest::of_bytes(root);
         // What a file begins with is no part of a name.
         if origin.starts_with('\u{feff}') {
             return Err(wrong("it begins with a byte order mark"));

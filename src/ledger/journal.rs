@@ -155,8 +155,7 @@ impl Journal {
         if self.held {
             return Ok(());
         }
-        let logged = self.store.logged(Some(&self.state.id)).await?;
-        let covers = logged.iter().map(|leaf| leaf.seq).max().unwrap_or_default();
+        let covers = self.store.logged_to(&self.state.id).await?;
         if covers > self.stored_seq() {
             // Others may have written it since.
             self.catch_up().await?;
@@ -213,18 +212,23 @@ impl Journal {
         let body = decide_for(&self.state, &actor, command.clone())?;
         let Some(sealed) = self.seal(at, vec![(actor.clone(), body)])?.pop() else { return Ok(()) };
         let new = New::of(&documents, &self.blobs);
-        // Made before the state moves on: a copy of the state without what is staged.
-        if self.durable.is_none() && self.staged.is_empty() {
-            self.durable = Some(Box::new(self.state.clone()));
-        }
-        if names_others(&sealed.event.body) {
-            let mut tried = self.documents.clone();
+        let copied = self.durable.is_some() || !self.staged.is_empty();
+        if !copied || names_others(&sealed.event.body) {
             let mut ahead = self.state.clone();
             ahead.apply(&sealed.event);
-            tried.refresh_among(&ahead, &[&new.values, &self.blobs]).map_err(LedgerError::from)?;
-            self.documents = tried;
+            if names_others(&sealed.event.body) {
+                let mut tried = self.documents.clone();
+                tried.refresh_among(&ahead, &[&new.values, &self.blobs]).map_err(LedgerError::from)?;
+                self.documents = tried;
+            }
+            let before = std::mem::replace(&mut self.state, ahead);
+            if !copied {
+                // The state without what is staged.
+                self.durable = Some(Box::new(before));
+            }
+        } else {
+            self.state.apply(&sealed.event);
         }
-        self.state.apply(&sealed.event);
         self.clock.hear(self.state.last_at);
         self.blobs.append(&mut { new.values });
         self.staged.push(Staged { at, actor, command, documents, sealed, new: new.written });

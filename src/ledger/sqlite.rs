@@ -35,7 +35,6 @@ use std::{
 };
 
 use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Row, config::DbConfig, ffi};
-use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::artifact::{Digest, EngagementId, LedgerId};
@@ -222,17 +221,27 @@ impl SqliteStore {
     /// In one statement: each is a look at the file of its own, and this is read for every decision.
     fn around(&self, trust_after: u64, except: Option<&EngagementId>) -> Result<AroundRead, LedgerError> {
         let trust = EngagementId::trust();
-        let with = (trust.as_str(), integer(trust_after), except.map(EngagementId::as_str));
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get_ref(1)?.as_bytes()?.to_vec()));
-        let rows: Vec<(Option<i64>, Vec<u8>)> = self.readers.all("read the list", AROUND, with, read)?;
-        let (mut events, mut lines) = (BTreeMap::new(), Vec::new());
-        for (seq, bytes) in rows {
+        let (trust, after) = (trust.as_str(), integer(trust_after));
+        let read = |row: &Row<'_>| {
+            let (seq, bytes): (Option<i64>, &[u8]) = (row.get(0)?, row.get_ref(1)?.as_bytes()?);
+            // Of a line that other engagements have nothing else is wanted.
+            Ok((seq, if seq.is_none() { changing_in(bytes) } else { bytes }.to_vec()))
+        };
+        let read: Vec<(Option<i64>, Vec<u8>)> = self.readers.with(|connection| {
+            let rows = match except {
+                Some(except) => rows(connection, AROUND, (trust, after, except.as_str()), read),
+                None => rows(connection, TRUST_AFTER, (trust, after), read),
+            };
+            rows.map_err(failed("read the list"))
+        })?;
+        let (mut events, mut lists) = (BTreeMap::new(), BTreeSet::new());
+        for (seq, bytes) in read {
             match seq {
                 Some(seq) => drop(events.insert(seq, bytes)),
-                None => lines.push(bytes),
+                None => drop(lists.insert(bytes)),
             }
         }
-        Ok((Unpacker::unpack_all(events.into_values().collect())?, changed_in(&lines)?))
+        Ok((Unpacker::unpack_all(events.into_values().collect())?, changed_in(&lists)?))
     }
 
     fn find(&self, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
@@ -326,6 +335,10 @@ impl Store for SqliteStore {
         Box::pin(async move { self.readers.with(|connection| log::logged(connection, engagement)) })
     }
 
+    fn logged_to<'a>(&'a self, engagement: &'a EngagementId) -> Pending<'a, u64> {
+        Box::pin(async move { self.readers.with(|connection| log::logged_to(connection, engagement)) })
+    }
+
     fn checkpoints(&self, after: u64) -> Pending<'_, Vec<String>> {
         Box::pin(async move { self.readers.with(|connection| log::checkpoints(connection, after)) })
     }
@@ -344,21 +357,27 @@ impl Store for SqliteStore {
 const AROUND: &str = "SELECT seq, bytes FROM events WHERE engagement = ?1 AND seq > ?2 \
     UNION ALL SELECT NULL, line FROM summaries WHERE instr(line, '\"changing\":[') > 0 AND engagement <> ?3";
 
-/// The targets that these lines name.
-fn changed_in(lines: &[Vec<u8>]) -> Result<BTreeSet<String>, LedgerError> {
-    let mut found = BTreeSet::new();
-    for line in lines {
-        let Changing { changing } =
-            serde_json::from_slice(line).map_err(|error| LedgerError::corrupt("the list", error.to_string()))?;
-        found.extend(changing);
-    }
-    Ok(found)
+/// The same without those lines.
+const TRUST_AFTER: &str = "SELECT seq, bytes FROM events WHERE engagement = ?1 AND seq > ?2";
+
+/// What the line of a [`Summary`] says last: the targets that its engagement is changing. Nothing that it says before can
+/// hold the name of that member, since what is quoted in a text is escaped.
+fn changing_in(line: &[u8]) -> &[u8] {
+    const NAME: &[u8] = b"\"changing\":";
+    let at = line.windows(NAME.len()).rposition(|bytes| bytes == NAME);
+    let list = at.and_then(|at| line.get(at + NAME.len()..)?.strip_suffix(b"}"));
+    list.unwrap_or_default()
 }
 
-/// What a decision wants to know of a [`Summary`].
-#[derive(Deserialize)]
-struct Changing {
-    changing: BTreeSet<String>,
+/// The targets that these lists name.
+fn changed_in(lists: &BTreeSet<Vec<u8>>) -> Result<BTreeSet<String>, LedgerError> {
+    let mut found = BTreeSet::new();
+    for list in lists {
+        let targets: Vec<String> =
+            serde_json::from_slice(list).map_err(|error| LedgerError::corrupt("the list", error.to_string()))?;
+        found.extend(targets);
+    }
+    Ok(found)
 }
 
 /// Whether there is anything in the folder of a ledger's keys, or may be.

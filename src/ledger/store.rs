@@ -187,6 +187,9 @@ pub trait Store: Send + Sync {
     /// The leaves of an engagement, or all where none is named, in order.
     fn logged<'a>(&'a self, engagement: Option<&'a EngagementId>) -> Pending<'a, Vec<Logged>>;
 
+    /// The place of the last event of an engagement that the log has; 0 where it has none.
+    fn logged_to<'a>(&'a self, engagement: &'a EngagementId) -> Pending<'a, u64>;
+
     /// The checkpoints that cover more leaves than these, as they were signed, the smallest first.
     fn checkpoints(&self, after: u64) -> Pending<'_, Vec<String>>;
 

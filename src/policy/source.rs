@@ -2,7 +2,7 @@
 //! the schema of the tools, and tried with the examples that stand above each rule. A file that does not load stops
 //! the program; nothing here decides a call.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Validator};
 use serde::Serialize;
@@ -55,10 +55,22 @@ pub struct Policies {
     reasons: BTreeMap<String, String>,
     files: [RuleFile; 3],
     texts: [String; 3],
+    /// What stands in quotes in a rule about calls, such as the tags that it names.
+    named: HashSet<String>,
     tried: Vec<Tried>,
     /// Rules that lack an example.
     without: Vec<PolicyProblem>,
     digest: Digest,
+}
+
+/// What stands between two quotes of a line, for each line that is no comment.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| {
+        let mut between = line.split('"').skip(1).peekable();
+        // What comes after the last quote stands before none.
+        std::iter::from_fn(move || between.next().filter(|_| between.peek().is_some()))
+    })
 }
 
 /// The rules whose scope names a tool's action or its group. The others cannot match its calls, so they are not
@@ -151,7 +163,8 @@ impl Policies {
         let reasons = reasons.collect();
         let files = [guardrails, stages, gate_rules];
         let texts = [texts.guardrails, texts.stages, texts.gates].map(str::to_owned);
-        Ok(Self { lowered, validator, by_tool, gates, reasons, files, texts, tried, without, digest })
+        let named = texts.iter().take(2).flat_map(|text| quoted(text)).map(str::to_owned).collect();
+        Ok(Self { lowered, validator, by_tool, gates, reasons, files, texts, named, tried, without, digest })
     }
 
     /// The digest of the source texts.
@@ -167,9 +180,7 @@ impl Policies {
 
     /// Whether guardrails or trust stages name this tag; what only examples and comments have is in no rule.
     pub fn speak_of(&self, tag: &str) -> bool {
-        let (texts, named) = (self.texts(), format!("\"{tag}\""));
-        let lines = texts.guardrails.lines().chain(texts.stages.lines());
-        lines.filter(|line| !line.trim_start().starts_with("//")).any(|line| line.contains(&named))
+        self.named.contains(tag)
     }
 
     /// Every example and what came of it, file by file from top to bottom.

@@ -17,6 +17,8 @@ use crate::{
 
 use super::{unread::unusable, workspace::WorkspaceError};
 
+const PINS: &str = "tools/pins.yaml";
+
 /// The texts that a catalog is parsed from.
 pub(super) struct CatalogFiles {
     tools: Vec<(String, String)>,
@@ -31,13 +33,15 @@ pub(super) struct CatalogFiles {
 }
 
 impl CatalogFiles {
-    /// What [`Self::read`] reads: a folder is here for the names in it.
+    /// What [`Self::read`] reads: a folder is here for the names in it, and pins whether there are any or not.
     pub(super) fn paths(root: &Path) -> Result<Vec<PathBuf>, WorkspaceError> {
-        let tools = listed(root, "tools", &["yaml", "yml"])?.into_iter().map(|(_, path)| path);
+        let mut tools = listed(root, "tools", &["yaml", "yml"])?;
+        tools.retain(|(name, _)| name != PINS);
+        let tools = tools.into_iter().map(|(_, path)| path);
         let policies =
             ["guardrails.cedar", "stages.cedar", "gates.cedar", "inventory.yaml", "people.yaml", "allowed_signers"];
         let policies = policies.into_iter().map(|name| root.join("policies").join(name));
-        Ok([root.join("tools"), root.join("policies"), root.join("tools/pins.yaml")]
+        Ok([root.join("tools"), root.join("policies"), root.join(PINS)]
             .into_iter()
             .chain(tools)
             .chain(policies)
@@ -45,9 +49,9 @@ impl CatalogFiles {
     }
 
     pub(super) fn read(root: &Path) -> Result<Self, WorkspaceError> {
-        let (pins, signers) = (root.join("tools/pins.yaml"), root.join("policies/allowed_signers"));
+        let (pins, signers) = (root.join(PINS), root.join("policies/allowed_signers"));
         let mut tools = folder(root, "tools")?;
-        tools.retain(|(path, _)| path != "tools/pins.yaml");
+        tools.retain(|(path, _)| path != PINS);
         Ok(Self {
             tools,
             pins: if pins.exists() { Some(read(&pins)?) } else { None },
@@ -121,7 +125,7 @@ impl CatalogFiles {
             return Err(WorkspaceError::Problems(given_away));
         }
         let families: Vec<String> = manifests.iter().map(|manifest| manifest.family.clone()).collect();
-        let pins: Pins = parse_or_default("tools/pins.yaml", self.pins.as_deref())?;
+        let pins: Pins = parse_or_default(PINS, self.pins.as_deref())?;
         Toolbox::new(manifests, pins).map_err(|problems| {
             let place = |problem: &crate::tool::ManifestProblem| {
                 let at = families.iter().position(|family| *family == problem.family);

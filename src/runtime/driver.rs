@@ -207,7 +207,7 @@ impl<'a> Driver<'a> {
                 self.ask(journal, &catalog, about, watch).await?;
                 *self.asked() = Some((journal.state().head, Arc::clone(&catalog)));
                 // A solver may have taken its time: policy answers on the files as they are now, or in the next turn.
-                if Arc::ptr_eq(&catalog, &self.workspace.catalog_of(journal)?) {
+                if policy_may_answer(journal) && Arc::ptr_eq(&catalog, &self.workspace.catalog_of(journal)?) {
                     self.rule(journal, &catalog, watch).await?;
                 }
             }
@@ -222,6 +222,9 @@ impl<'a> Driver<'a> {
                     self.ask(journal, &catalog, about.clone(), watch).await?;
                 }
                 // The process may have ended between the question and the policy's answer.
+                if !policy_may_answer(journal) {
+                    return Ok(Some(Stopped::Waiting(about)));
+                }
                 if !Arc::ptr_eq(&catalog, &self.workspace.catalog_of(journal)?) {
                     return Ok(None);
                 }
@@ -434,6 +437,11 @@ impl<'a> Driver<'a> {
             SpecProved { spec: report.spec, report: digest_of(&report)?, solver: version, verdict: report.verdict() };
         file(journal, Actor::Program, Command::Prove(proved), &report).await
     }
+}
+
+/// Whether the open question was asked at a stage at which policies answer.
+fn policy_may_answer(journal: &Journal) -> bool {
+    journal.state().asked.as_ref().is_some_and(|asked| asked.stage >= AUTONOMOUS)
 }
 
 /// What is found out again by whoever goes on after a crash.

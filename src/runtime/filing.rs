@@ -1,13 +1,12 @@
 //! Files the artifacts: each is drafted from what is on the chain, held to what it must fit, and written down with the
 //! event that names it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     agent::{draft_design, draft_discovery, draft_spec},
     artifact::{Agent, ArtifactKind, Digest, Written, digest_of},
     engagement::{Actor, ApprovedDesign, ApprovedSpec, Command, GateState, NextError, Refusal, parse_document},
-    gate::ApprovalRequest,
     ledger::Journal,
     policy::{Catalog, spec_problems},
     record::reconcile,
@@ -94,7 +93,7 @@ impl Driver<'_> {
         };
         // What runs is what gate 2 showed, but for what it left to the build agent and for what was accepted since: the
         // same design and facts give the same flow, unless the tools changed.
-        let approved: ApprovalRequest = parse_document(request, journal.blobs(), "approval request")
+        let approved: ShownFlow = parse_document(request, journal.blobs(), "approval request")
             .map_err(|error| DriverError::Ledger(error.into()))?;
         if approved.flow != Some(digest_of(&flow.as_approved())?) {
             return Err(DriverError::FlowChanged);
@@ -130,6 +129,12 @@ impl Driver<'_> {
         journal.act_soon(journal.now(), actor, Command::File { artifact, digest, made_from }, vec![written])?;
         Ok(digest)
     }
+}
+
+/// The flow that gate 2 showed, of all that its request says.
+#[derive(Deserialize)]
+struct ShownFlow {
+    flow: Option<Digest>,
 }
 
 fn approved_spec(journal: &Journal) -> Result<ApprovedSpec, DriverError> {

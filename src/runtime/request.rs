@@ -222,7 +222,7 @@ async fn free_id(workspace: &Workspace) -> Result<EngagementId, RequestError> {
     loop {
         // An id is no secret; the hasher's own random keys are enough to make it new.
         let id = EngagementId::from_bits(RandomState::new().build_hasher().finish());
-        if workspace.store().find(id.as_str()).await?.is_empty() {
+        if workspace.store().events(&id, 0).await?.is_empty() {
             return Ok(id);
         }
     }

@@ -68,12 +68,12 @@ pub(super) fn begin(connection: &Connection) -> Result<(), LedgerError> {
 }
 
 /// Adds the leaves of what is written in this transaction, and signs the log as it is then; the answer is how many leaves
-/// were signed, if they were.
+/// were signed, and of which ledger, if they were.
 pub(super) fn write<'a>(
     connection: &Connection,
     appends: impl Iterator<Item = &'a Append>,
     signer: &mut Signer,
-) -> Result<Option<u64>, LedgerError> {
+) -> Result<Option<(LedgerId, u64)>, LedgerError> {
     let mut signs = false;
     let leaves: Vec<Leaf> = appends.inspect(|append| signs |= append.logged).filter_map(Append::leaf).collect();
     if !signs {
@@ -84,11 +84,11 @@ pub(super) fn write<'a>(
         row(connection, statement, (), |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed("read the log"))?;
     let size = u64::try_from(size).unwrap_or(0);
     let ledger: LedgerId = ledger.parse().map_err(|_| LedgerError::corrupt("the ledger's own id", "it is not one"))?;
-    let stored = Stored { ledger, size, last: last_checkpoint(connection)? };
+    let stored = Stored { ledger: ledger.clone(), size, last: last_checkpoint(connection)? };
     let nodes = read_nodes(connection, &stored.needs())?;
     let Some(grown) = stored.grow(nodes, leaves, signer)? else { return Ok(None) };
     keep(connection, &grown)?;
-    Ok(grown.checkpoint.is_some().then_some(grown.size))
+    Ok(grown.checkpoint.is_some().then_some((ledger, grown.size)))
 }
 
 /// The key that signs what this ledger keeps for itself, where there is one.
@@ -149,8 +149,7 @@ fn keep(connection: &Connection, grown: &Grown) -> Result<(), LedgerError> {
 }
 
 fn digest(bytes: &[u8]) -> Option<Digest> {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}").parse().ok()
+    Some(Digest::of_bytes(bytes.try_into().ok()?))
 }
 
 pub(super) fn log_size(connection: &Connection) -> Result<u64, LedgerError> {
@@ -177,8 +176,6 @@ pub(super) fn read_nodes(connection: &Connection, places: &[u64]) -> Result<Node
     found.into_iter().map(read).collect::<Result<BTreeMap<_, _>, _>>()
 }
 
-/// What the log has of an engagement, or of all where none is named, with the bytes of each event as far as they are
-/// there.
 /// All leaves with the events that they stand for.
 const LEAVES: &str = "SELECT log_leaves.position, log_leaves.engagement, log_leaves.seq, events.bytes FROM log_leaves \
     LEFT JOIN events ON events.engagement = log_leaves.engagement AND events.seq = log_leaves.seq \
@@ -188,6 +185,8 @@ const LEAVES_OF: &str = "SELECT log_leaves.position, log_leaves.engagement, log_
     LEFT JOIN events ON events.engagement = log_leaves.engagement AND events.seq = log_leaves.seq \
     WHERE log_leaves.engagement = ? ORDER BY log_leaves.position";
 
+/// What the log has of an engagement, or of all where none is named, with the bytes of each event as far as they are
+/// there.
 pub(super) fn logged(connection: &Connection, engagement: Option<&EngagementId>) -> Result<Vec<Logged>, LedgerError> {
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
     let found = match engagement {
@@ -204,6 +203,13 @@ pub(super) fn logged(connection: &Connection, engagement: Option<&EngagementId>)
         Ok(Logged { position: number(position)?, engagement, seq: number(seq)?, bytes })
     };
     found.into_iter().map(read).collect()
+}
+
+pub(super) fn logged_to(connection: &Connection, engagement: &EngagementId) -> Result<u64, LedgerError> {
+    let statement = "SELECT coalesce(max(seq), 0) FROM log_leaves WHERE engagement = ?";
+    let last: i64 =
+        row(connection, statement, (engagement.as_str(),), |row| row.get(0)).map_err(failed("read the log"))?;
+    u64::try_from(last).map_err(|_| LedgerError::corrupt("the log", "a leaf names no place"))
 }
 
 pub(super) fn checkpoints(connection: &Connection, after: u64) -> Result<Vec<String>, LedgerError> {

@@ -9,6 +9,8 @@ use std::{
 use rusqlite::{Connection, Params};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::artifact::LedgerId;
+
 use super::{
     super::{
         error::LedgerError,
@@ -16,7 +18,7 @@ use super::{
         store::Append,
         summary::{Status, Summary},
     },
-    connect, failed, integer, ledger_id, log,
+    connect, failed, integer, log,
     packed::Packer,
     scrub, snapshots,
 };
@@ -105,12 +107,12 @@ impl Writer {
             return Err(LedgerError::Replaced { path: self.path.clone() });
         }
         let signed = self.put_all(jobs);
-        if let Err(error) = signed {
+        if signed.is_err() {
             // What went wrong first is the news: after some errors SQLite has rolled back by itself.
             if let Err(again) = self.run("ROLLBACK") {
                 tracing::debug!(%again, "what was written could not be taken back once more");
             }
-            return Err(error);
+            return signed.map(drop);
         }
         #[cfg(debug_assertions)]
         halt::pass();
@@ -118,11 +120,8 @@ impl Writer {
             let _ = self.run("ROLLBACK");
             return Err(failed("commit")(error));
         }
-        if let Ok(Some(size)) = signed {
-            match ledger_id(&self.connection) {
-                Ok(ledger) => self.signer.keep_signed(&ledger, size),
-                Err(error) => tracing::warn!(%error, "how far the log was signed was not written down"),
-            }
+        if let Ok(Some((ledger, size))) = &signed {
+            self.signer.keep_signed(ledger, *size);
         }
         #[cfg(debug_assertions)]
         halt::pass();
@@ -133,7 +132,7 @@ impl Writer {
         self.connection.prepare_cached(statement)?.execute(()).map(drop)
     }
 
-    fn put_all(&mut self, jobs: &[Job]) -> Result<Option<u64>, LedgerError> {
+    fn put_all(&mut self, jobs: &[Job]) -> Result<Option<(LedgerId, u64)>, LedgerError> {
         self.run("BEGIN IMMEDIATE").map_err(failed("write"))?;
         for job in jobs {
             self.put(&job.append)?;
