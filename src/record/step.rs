@@ -48,13 +48,22 @@ pub(super) fn reconciled<'a>(
     flow: &'a AutomationFlow,
     readings: &Readings<'_>,
 ) -> Vec<Reconciled<'a>> {
-    let places: Vec<_> = flow.nodes.iter().map(|node| (node, place(view, node))).collect();
-    let one = |nth| {
-        let (_, later) = places.split_at_checked(nth)?;
-        let (of, later) = later.split_first()?;
-        Some(one(view, of, later, readings))
+    let mut made: BTreeMap<&NodeId, Vec<(&CallId, &Call)>> = BTreeMap::new();
+    for (id, call) in &view.state.calls {
+        if let Some(node) = call.purpose.node() {
+            made.entry(node).or_default().push((id, call));
+        }
+    }
+    let of = |node: &'a FlowNode| {
+        let made = made.remove(&node.id).unwrap_or_default();
+        Known { node, place: place(view, node), made }
     };
-    let mut steps = (0..places.len()).map_while(one).collect();
+    let known: Vec<Known<'_>> = flow.nodes.iter().map(of).collect();
+    let one = |nth| {
+        let (of, after) = known.get(nth..)?.split_first()?;
+        Some(one(view, of, after, readings))
+    };
+    let mut steps = (0..known.len()).map_while(one).collect();
     say_what_is_left(view.state, &mut steps);
     steps
 }
@@ -84,14 +93,16 @@ pub(super) fn targets(steps: &[Reconciled<'_>]) -> Vec<TargetResult> {
     worst.into_iter().map(|(target, outcome)| TargetResult { target: target.to_owned(), outcome }).collect()
 }
 
-/// A node, with the place that it changes, and those after it.
-fn one<'a>(
-    view: &View<'a>,
-    (node, place): &(&'a FlowNode, Option<Place<'a>>),
-    after: &[(&'a FlowNode, Option<Place<'a>>)],
-    readings: &Readings<'_>,
-) -> Reconciled<'a> {
-    let node = *node;
+/// A node, the place that it changes, and the calls that were made for it.
+struct Known<'a> {
+    node: &'a FlowNode,
+    place: Option<Place<'a>>,
+    made: Vec<(&'a CallId, &'a Call)>,
+}
+
+/// A node, with those after it.
+fn one<'a>(view: &View<'a>, of: &Known<'a>, after: &[Known<'a>], readings: &Readings<'_>) -> Reconciled<'a> {
+    let node = of.node;
     let tool = view.toolbox.tool(&node.step.tool);
     let args = node_args(view, node).ok();
     let before = before_state(view, node);
@@ -105,7 +116,7 @@ fn one<'a>(
         .or_else(|| act.and_then(|call| call.target.clone()))
         .or_else(|| Some(args.as_ref()?.get(&tool?.target)?.as_str()?.to_owned()));
     let ending = ending(view, node, tool);
-    let place = ending.state().zip(place.as_ref());
+    let place = ending.state().zip(of.place.as_ref());
     let later = place.and_then(|(state, place)| changed_again(view, place, after, state));
     let (before_it, as_designed) = (before.as_ref(), designed.as_ref());
     let story = Story { view, node, tool, before: before_it, designed: as_designed, ending: &ending, later, readings };
@@ -116,7 +127,7 @@ fn one<'a>(
         tool: node.step.tool.clone(),
         outcome,
         reason,
-        calls: calls(view.state, node),
+        calls: cited(view.state, node, of.made.iter().copied()),
         before,
         designed,
         observed: ending.state().cloned(),
@@ -162,13 +173,7 @@ fn designed(tool: &Tool, args: &Map<String, Value>, before: Option<&Value>) -> O
     tool.after.as_ref()?.evaluate(&scope).ok()
 }
 
-/// The calls that were made for a node of the current design, in order.
-fn calls(state: &State, node: &FlowNode) -> Vec<CallId> {
-    let made = state.calls.iter().filter(|(_, call)| call.purpose.node() == Some(&node.id));
-    cited(state, node, made)
-}
-
-/// Those of the calls for a node that its step cites.
+/// Those of the calls for a node that its step cites: of the current design, in order.
 pub(super) fn cited<'a>(
     state: &State,
     node: &FlowNode,
@@ -241,15 +246,10 @@ fn ending(view: &View<'_>, node: &FlowNode, tool: Option<&Tool>) -> Ending {
 }
 
 /// A later step that was to change the same state, and left exactly what is there now.
-fn changed_again<'a>(
-    view: &View<'_>,
-    place: &Place<'_>,
-    after: &[(&'a FlowNode, Option<Place<'a>>)],
-    now: &Value,
-) -> Option<&'a NodeId> {
+fn changed_again<'a>(view: &View<'_>, place: &Place<'_>, after: &[Known<'a>], now: &Value) -> Option<&'a NodeId> {
     let done = |id: &NodeId| view.state.nodes.get(id).is_some_and(|settled| settled.outcome == NodeOutcome::Done);
-    let same = after.iter().filter(|(other, of)| of.as_ref() == Some(place) && done(&other.id));
-    same.map(|(other, _)| *other)
+    let same = after.iter().filter(|other| other.place.as_ref() == Some(place) && done(&other.node.id));
+    same.map(|other| other.node)
         .find(|other| {
             let tool = view.toolbox.tool(&other.step.tool);
             let args = node_args(view, other).ok();
