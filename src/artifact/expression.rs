@@ -171,6 +171,8 @@ impl Expression {
 
     /// The value over `scope`, as JSON.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluateError> {
+        #[cfg(test)]
+        EVALUATED.set(EVALUATED.get() + 1);
         let wrong = |reason: String| EvaluateError { expression: self.source.clone(), reason };
         if self.parsed.depth > 0 && !cost::is_bounded(self.tree(), &scope.0) {
             let most = cost::MOST_STEPS;
@@ -344,6 +346,17 @@ impl<'de> Deserialize<'de> for Expression {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Expression::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static EVALUATED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How many expressions this thread has evaluated.
+#[cfg(test)]
+pub(crate) fn evaluated() -> u64 {
+    EVALUATED.get()
 }
 
 #[cfg(test)]

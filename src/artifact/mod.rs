@@ -35,6 +35,8 @@ pub use discovery::{
     Verdict,
 };
 pub(crate) use expression::DOCUMENT;
+#[cfg(test)]
+pub(crate) use expression::evaluated;
 pub use expression::{EvaluateError, Expression, ExpressionError, Scope};
 pub use fill::{Fill, Filled};
 pub use flow::{AutomationFlow, Before, FlowDeviation, FlowKind, FlowNode, NodeId, Undo};

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     blobs::Blobs,
     considered::with_accepted,
+    planned::Planned,
     state::{Gate, GateState, State},
 };
 
@@ -115,6 +116,8 @@ pub struct Documents {
     record: Option<(Digest, Arc<ReconciledRecord>)>,
     facts: Option<(Digest, Arc<Value>)>,
     expanded: Option<Expanded>,
+    /// The reads that follow from them.
+    pub(super) planned: Planned,
     /// The approved requests of gates 1 and 2, and what those approvals rest on once somebody asked.
     approved_on: [(Option<Digest>, OnceLock<Arc<ApprovedOn>>); 2],
 }

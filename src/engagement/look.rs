@@ -131,8 +131,8 @@ pub(super) fn observation(view: &View<'_>, node: &FlowNode) -> Option<Proposal> 
     if matches!(settled.outcome, NodeOutcome::NotRun | NodeOutcome::Skipped) {
         return None;
     }
-    let args = node_args(view, node).ok()?;
-    let (name, args) = state_call(tool.state.as_ref()?, &args)?;
+    let state = tool.state.as_ref()?;
+    let (name, args) = state_call(state, &node_args(view, node).ok()?)?;
     let purpose = Purpose::Observe { node: node.id.clone() };
     Some(Proposal { agent: Agent::Verifier, purpose, tool: name.to_string(), args })
 }

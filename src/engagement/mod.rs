@@ -20,6 +20,7 @@ mod found;
 mod look;
 mod named;
 mod next;
+mod planned;
 mod purpose;
 mod question;
 mod redact;

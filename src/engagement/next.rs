@@ -13,6 +13,7 @@ use super::{
     build,
     event::{CallVoid, Closed, DeviationFound, NodeSettled},
     look,
+    planned::Reads,
     purpose::Purpose,
     question::About,
     state::{Gate, GateState, State},
@@ -145,13 +146,13 @@ fn feasibility(view: &View<'_>) -> Result<Next, NextError> {
             },
         });
     }
-    for proposal in view.find_reads().into_iter().chain(view.discovery_reads()?) {
-        if let Some(next) = view.pending(proposal) {
+    if let Some(next) = view.find_reads().into_iter().find_map(|read| view.pending(read)) {
+        return Ok(next);
+    }
+    for reads in [Reads::Discovery, Reads::ChecksBefore] {
+        if let Some(next) = view.first_open(reads)? {
             return Ok(next);
         }
-    }
-    if let Some(next) = checks_pending(view, true)? {
-        return Ok(next);
     }
     Ok(Next::Draft(ArtifactKind::Discovery))
 }
@@ -174,13 +175,11 @@ fn design(view: &View<'_>) -> Result<Next, NextError> {
     if let Some(reason) = out_of_minutes(view).filter(|_| state.asked.is_none() && state.changed.is_empty()) {
         return Ok(Next::Close(Closed { outcome: RecordOutcome::GivenUp, reason }));
     }
-    for node in &view.preview()?.nodes {
-        if let Some(proposal) = view.before_read(node)
-            && let Some(next) = view.pending(proposal)
-        {
-            return Ok(next);
-        }
+    if let Some(next) = view.first_open(Reads::Before)? {
+        return Ok(next);
     }
+    // What does not come out as calls with what was read is said before anyone is asked about it.
+    view.preview()?;
     Ok(ask_or_wait(state, About::Gate2))
 }
 
@@ -194,16 +193,13 @@ fn out_of_minutes(view: &View<'_>) -> Option<String> {
 fn as_built(view: &View<'_>) -> Result<Next, NextError> {
     let state = view.state;
     if state.gate_open(Gate::One) {
-        if let Some(next) = checks_pending(view, false)? {
+        if let Some(next) = view.first_open(Reads::ChecksAfter)? {
             return Ok(next);
         }
         if let Some(flow) = view.documents.flow() {
-            for node in &flow.nodes {
-                if let Some(proposal) = look::observation(view, node)
-                    && let Some(next) = view.pending(proposal)
-                {
-                    return Ok(next);
-                }
+            let mut open = flow.nodes.iter().filter(|node| !view.is_over(&Purpose::Observe { node: node.id.clone() }));
+            if let Some(read) = open.find_map(|node| look::observation(view, node)) {
+                return Ok(Next::Call(read));
             }
         }
     }
@@ -211,18 +207,4 @@ fn as_built(view: &View<'_>) -> Result<Next, NextError> {
         None => Next::Draft(ArtifactKind::Record),
         Some(record) => Next::Close(Closed { outcome: record.outcome, reason: record.summary.clone() }),
     })
-}
-
-fn checks_pending(view: &View<'_>, before: bool) -> Result<Option<Next>, NextError> {
-    let spec = view.documents.spec().ok_or(NextError::Missing(ArtifactKind::Spec))?;
-    for check in &spec.acceptance {
-        for (at, _) in check.items().iter().enumerate() {
-            if let Some(proposal) = view.check_read(check, at, before)
-                && let Some(next) = view.pending(proposal)
-            {
-                return Ok(Some(next));
-            }
-        }
-    }
-    Ok(None)
 }

@@ -2,6 +2,7 @@
 //! see that whoever goes on comes to the same end and does nothing twice.
 
 mod anew;
+mod costs;
 mod failures;
 mod halts;
 mod taking_back;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{
-        AcceptanceReading, Agent, ArtifactKind, AutomationFlow, Before, CallId, Check, FlowNode, NodeId, ReadCall,
-        Scope, ToolName,
+        AcceptanceReading, Agent, ArtifactKind, AutomationFlow, Before, CallId, Check, Digest, FlowNode, NodeId,
+        ReadCall, Scope, SolutionDesign, ToolName,
     },
     facts::Role,
     flow::{ExpandError, expand, item_key, resolve_items},
@@ -20,7 +20,7 @@ use super::{
     call::Call,
     documents::Documents,
     event::{CallOutcome, RefusedAs},
-    next::{Next, NextError, Proposal},
+    next::{NextError, Proposal},
     purpose::Purpose,
     seal::Seal,
     state::State,
@@ -43,7 +43,7 @@ pub struct View<'a> {
 const MOST_VERSIONS: u32 = 5;
 
 /// How often in a row a read is made whose outcome stays unknown.
-const READS_AGAIN: usize = 3;
+pub(super) const READS_AGAIN: usize = 3;
 
 /// How many reads whose process ended count as one of those: it says nothing of the target, unless it is the read that
 /// ends the process.
@@ -80,7 +80,7 @@ impl NotRead {
 const SECONDS_BETWEEN: [u32; READS_AGAIN - 1] = [1, 4];
 
 /// How often a read was made in vain since it was answered last.
-fn unanswered_in_a_row(state: &State, purpose: &Purpose) -> usize {
+pub(super) fn unanswered_in_a_row(state: &State, purpose: &Purpose) -> usize {
     let made = state.calls.values().rev().filter(|call| call.purpose == *purpose);
     let answered = |call: &&Call| match call.outcome {
         Some(CallOutcome::Ok) => true,
@@ -137,9 +137,9 @@ impl<'a> View<'a> {
 
     /// How many seconds after its last call a read is made again.
     pub(super) fn pause_before(&self, purpose: &Purpose) -> u32 {
-        let failed = self.state.call_for(purpose).filter(|(_, call)| call.outcome == Some(CallOutcome::Error));
-        let times = unanswered_in_a_row(self.state, purpose);
-        failed.and_then(|_| SECONDS_BETWEEN.get(times.checked_sub(1)?)).copied().unwrap_or(0)
+        let failed = self.state.call_for(purpose).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Error));
+        let times = if failed { unanswered_in_a_row(self.state, purpose) } else { 0 };
+        times.checked_sub(1).and_then(|before| SECONDS_BETWEEN.get(before)).copied().unwrap_or(0)
     }
 
     /// Whether a person has said of a call that it took effect, or did not, since what it left was read last.
@@ -182,14 +182,6 @@ impl<'a> View<'a> {
             changes && act.is_some_and(|(_, call)| ran(call) && target.is_some() && call.target.as_deref() == target)
         };
         node.step.always && flow.nodes.iter().any(touched)
-    }
-
-    /// The read as a next step, unless it was made and is over.
-    pub(super) fn pending(&self, proposal: Proposal) -> Option<Next> {
-        match self.reading(&proposal.purpose) {
-            Reading::Open | Reading::Again => Some(Next::Call(proposal)),
-            Reading::Value(..) | Reading::Failed(..) => None,
-        }
     }
 
     /// The reads that discovery makes: those of the draft, then the baseline's.
@@ -344,11 +336,16 @@ impl<'a> View<'a> {
 
     /// The flow as it stands: with every before-state that was read so far.
     pub fn preview(&self) -> Result<AutomationFlow, NextError> {
+        let (design, digest, facts) = self.designed()?;
+        Ok(expand(design, digest, facts, |node| self.before(node), self.toolbox)?)
+    }
+
+    /// What a flow is made from: the design, and what discovery read.
+    pub(super) fn designed(&self) -> Result<(&'a SolutionDesign, Digest, &'a Value), NextError> {
         let design = self.documents.design().ok_or(NextError::Missing(ArtifactKind::Design))?;
         let digest = self.state.artifact(ArtifactKind::Design).ok_or(NextError::Missing(ArtifactKind::Design))?;
-        let null = Value::Null;
-        let facts = self.documents.facts().map_or(&null, |facts| facts.as_ref());
-        Ok(expand(design, digest, facts, |node| self.before(node), self.toolbox)?)
+        let facts = self.documents.facts().map_or(&Value::Null, |facts| facts.as_ref());
+        Ok((design.as_ref(), digest, facts))
     }
 
     /// The read that gives a node's before-state; nothing where it cannot be read or a discovery read has it already.

@@ -21,4 +21,4 @@ pub use kept::{Kept, SERVERS};
 pub use manifest::{Args, Effect, Manifest, ManifestKind, StateRead, Tool, UndoRule};
 pub use pin::{Pins, ServerPin, ServerSeen, tool_definition_digest};
 pub use server::{Files, Secret, SecretFrom, Server, filled};
-pub use toolbox::{ArgsProblem, ManifestProblem, Toolbox};
+pub use toolbox::{ArgsProblem, Edition, ManifestProblem, Toolbox};

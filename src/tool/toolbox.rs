@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde_json::{Map, Value, json};
@@ -19,9 +22,22 @@ use super::{
 /// The most bytes that the texts and numbers of one call's arguments take.
 const MOST_BYTES: usize = 64 << 10;
 
+/// Which of the toolboxes of this process one is: what was worked out with one holds for no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Edition(u64);
+
+impl Default for Edition {
+    /// One that no toolbox has yet.
+    fn default() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        Self(MADE.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// Every tool that this workspace knows.
 #[derive(Debug, Default)]
 pub struct Toolbox {
+    edition: Edition,
     manifests: Vec<Manifest>,
     validators: BTreeMap<ToolName, OnceLock<Option<jsonschema::Validator>>>,
     /// Where each tool stands: its manifest and its place in it.
@@ -114,6 +130,11 @@ impl Toolbox {
         let places: HashMap<_, _> = manifests.iter().enumerate().flat_map(of).collect();
         let validators = places.keys().map(|name| (name.clone(), OnceLock::new())).collect();
         Self { manifests, validators, places, ..Self::default() }
+    }
+
+    /// Which of this process's toolboxes it is.
+    pub fn edition(&self) -> Edition {
+        self.edition
     }
 
     /// All manifests.
