@@ -58,7 +58,7 @@ pub fn aside(text: impl AsRef<str>) {
 /// time.
 pub fn warn(text: impl AsRef<str>) {
     if !apart::is_kept() {
-        return aside(text);
+        return aside_sentence(text);
     }
     if apart::warned_lately(text.as_ref()) {
         return;

@@ -109,7 +109,7 @@ impl Teller {
     pub(super) fn tell(&mut self, progress: Progress) {
         if let Progress::Unwritten(text) = &progress {
             self.rest();
-            warn(format!("  note: {}", plain(text)));
+            warn(format!("  note      {}", plain(text)));
         }
         if self.quiet {
             return;

@@ -74,7 +74,7 @@ pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
 pub use redact::{Redacted, Redacts, Scope as RedactionScope, redaction, shows, telling};
 pub use refusal::Refusal;
-pub use seal::{Arguments, Committed, Seal, SealError, call_digest, opened, sealing_key};
+pub use seal::{Arguments, Committed, Seal, SealError, call_digest, opened, sealed_value, sealing_key, unsealed};
 pub use state::{Deviation, Filed, Gate, GateState, State};
 pub use statement::{
     ApprovalStatement, ApprovalStatementKind, Head, LogSeen, RedactionStatement, RedactionStatementKind, Signature,

@@ -10,7 +10,6 @@ use crate::{
 };
 
 use super::{
-    call::Call,
     event::CallOutcome,
     next::{Next, NextError, Proposal},
     purpose::Purpose,
@@ -61,13 +60,14 @@ impl View<'_> {
     /// Whether a read was made and is not made again, whatever came of it; see [`View::reading`].
     pub(super) fn is_over(&self, purpose: &Purpose) -> bool {
         let Some((_, call)) = self.state.call_for(purpose) else { return false };
-        let in_vain = |call: &Call| call.outcome != Some(CallOutcome::Error) || purpose.looks_after();
         match call.outcome {
             _ if call.held() => false,
             _ if call.refused.is_some() => true,
             Some(CallOutcome::Ok) => true,
-            _ if in_vain(call) => unanswered_in_a_row(self.state, purpose) >= READS_AGAIN,
-            _ => true,
+            Some(CallOutcome::Error) if !purpose.looks_after() => true,
+            Some(CallOutcome::Error | CallOutcome::NotSent | CallOutcome::Unknown) | None => {
+                unanswered_in_a_row(self.state, purpose) >= READS_AGAIN
+            }
         }
     }
 

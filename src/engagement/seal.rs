@@ -122,24 +122,30 @@ struct CallNamed<'a> {
     args: &'a Arguments,
 }
 
-/// A value with the salt that makes its digest a commitment.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SealedDocument {
-    #[serde(rename = "salt")]
-    _salt: Digest,
-    value: Value,
-}
-
 /// The document of a new engagement's key: `random` comes from the operating system and from nowhere else.
 pub fn sealing_key(random: [u8; 32]) -> Value {
     let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     json!(SealingKey { sealing_key: hex })
 }
 
-/// The value in a sealed document, if it is one.
+/// The value in a sealed document, if it is one: a value with the salt that makes its digest a commitment, and nothing else.
+pub fn sealed_value(document: &Value) -> Option<&Value> {
+    let fields = document.as_object().filter(|fields| fields.len() == 2)?;
+    fields.get("salt")?.as_str()?.parse::<Digest>().ok()?;
+    fields.get("value")
+}
+
+/// The same to keep.
 pub fn opened(document: &Value) -> Option<Arc<Value>> {
-    SealedDocument::deserialize(document).ok().map(|sealed| Arc::new(sealed.value))
+    sealed_value(document).map(|value| Arc::new(value.clone()))
+}
+
+/// The value in a document where it is sealed, else the document.
+pub fn unsealed(mut document: Value) -> Value {
+    match sealed_value(&document).is_some() {
+        true => document.get_mut("value").map(Value::take).unwrap_or_default(),
+        false => document,
+    }
 }
 
 impl<'a> Seal<'a> {
@@ -218,7 +224,7 @@ impl<'a> Seal<'a> {
         if matches!(self, Self::None) {
             return Ok(Committed { document: Written::of(value)?, sealed: false });
         }
-        let read = |bytes: &[u8]| Ok(serde_json::from_slice::<SealedDocument>(bytes)?.value);
+        let read = |bytes: &[u8]| serde_json::from_slice(bytes).map(unsealed);
         let document = Written::read_as(&Sealing { salt: self.salt(of)?, value }, read)?;
         Ok(Committed { document, sealed: true })
     }
@@ -283,9 +289,17 @@ mod tests {
         let stored: Value = serde_json::from_slice(document.bytes()).unwrap();
         assert_eq!(document.digest(), digest_of(&stored).unwrap());
         assert_eq!(opened(&stored).unwrap().as_ref(), &json!({"vlans": [1]}));
+        assert_eq!(unsealed(stored.clone()), json!({"vlans": [1]}));
         let salt = stored["salt"].clone();
-        for other in [json!({"value": 1}), json!({"salt": salt, "value": 1, "more": 2}), json!([1]), json!(null)] {
+        for other in [
+            json!({"value": 1}),
+            json!({"salt": "x", "value": 1}),
+            json!({"salt": salt, "value": 1, "more": 2}),
+            json!([1]),
+            json!(null),
+        ] {
             assert!(opened(&other).is_none(), "{other}");
+            assert_eq!(unsealed(other.clone()), other);
         }
         let plain = Seal::None.result(&call, &json!({"vlans": [1]})).unwrap();
         assert!(!plain.sealed);

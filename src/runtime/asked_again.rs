@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{ArtifactKind, Digest, Format, digest_bytes, value::clipped},
     broker::{Moment, said_again},
-    engagement::{Blobs, Body, CallAllowed, Documents, Event, Fetch, Proposal, State, View, opened},
+    engagement::{Blobs, Body, CallAllowed, Documents, Event, Fetch, Proposal, State, View, unsealed},
     facts::{AllowedSigners, People, Target},
     ledger::{Bundle, Problem},
     policy::{
@@ -165,8 +165,7 @@ struct Kept {
 impl Fetch for Kept {
     fn fetch(&self, digest: &Digest) -> Option<Arc<Value>> {
         let value: Value = serde_json::from_slice(&self.bytes(digest)?).ok()?;
-        let sealed = if self.seals { opened(&value) } else { None };
-        Some(sealed.unwrap_or_else(|| Arc::new(value)))
+        Some(Arc::new(if self.seals { unsealed(value) } else { value }))
     }
 
     fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::{error::LedgerError, store::Store};
 use crate::{
     artifact::Digest,
-    engagement::{Fetch, opened},
+    engagement::{Fetch, unsealed},
 };
 
 /// The documents of one engagement in its store.
@@ -29,8 +29,7 @@ impl Fetched {
     pub(super) fn read(&self, digest: &Digest, bytes: &[u8]) -> Result<Arc<Value>, LedgerError> {
         let value: Value =
             serde_json::from_slice(bytes).map_err(|error| LedgerError::blob(digest, error.to_string()))?;
-        let sealed = if self.seals { opened(&value) } else { None };
-        Ok(sealed.unwrap_or_else(|| Arc::new(value)))
+        Ok(Arc::new(if self.seals { unsealed(value) } else { value }))
     }
 
     /// Whether all that was asked for since the last time could be read.

@@ -11,7 +11,7 @@ use crate::{
     artifact::{ArtifactKind, Digest},
     engagement::{
         Actor, AgentAsked, ArtifactFiled, Body, DraftReturned, Event, Exchange, Gate, RequestDocument, RequesterSaid,
-        State, Turned, drafter, given, opened,
+        State, Turned, drafter, given, sealed_value,
     },
 };
 
@@ -80,8 +80,7 @@ pub(super) fn turned(
         found.push(format!("{what} under the number {}, which is not the next", turned.turn));
     }
     let stored = turned.response.as_ref().and_then(document);
-    let opened = stored.as_ref().filter(|_| turned.sealed).and_then(|document| opened(document));
-    let answer = if turned.sealed { opened.as_deref() } else { stored.as_deref() };
+    let answer = if turned.sealed { stored.as_deref().and_then(sealed_value) } else { stored.as_deref() };
     let calls = answer.and_then(|answer| answer.get("calls")).and_then(Value::as_array);
     if calls.is_some_and(|calls| calls.len() as u64 != u64::from(turned.calls)) {
         found.push(format!("{what} that says otherwise than its answer how many calls it asks for"));

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{AutomationFlow, Digest, DiscoveryReport, Recent, SolutionDesign, Spec, canonical, digest_bytes},
-    engagement::{Call, RequestDocument, State, opened},
+    engagement::{Call, RequestDocument, State, opened, sealed_value},
     policy::CatalogDigests,
     tool::Toolbox,
 };
@@ -155,7 +155,7 @@ impl<'a> Papers<'a> {
 
     /// The arguments in a sealed document.
     pub(super) fn args(&self, digest: &Digest) -> Option<Arc<Map<String, Value>>> {
-        kept(&self.args, digest, || opened(self.document(digest)?.as_ref())?.as_object().cloned())
+        kept(&self.args, digest, || sealed_value(self.document(digest)?.as_ref())?.as_object().cloned())
     }
 
     /// The tools, targets, people and policies that a call was decided on, by the digest of what says so.

@@ -10,7 +10,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
     engagement::{
         About, Actor, Answer, Answered, Arguments, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
-        Event, Gate, GateState, Purpose, State, call_digest, follows, opened,
+        Event, Gate, GateState, Purpose, State, call_digest, follows, sealed_value,
     },
     policy::ProofReport,
 };
@@ -422,7 +422,7 @@ fn sealed_otherwise(
         let how = if sealed.is_some() { "sealed" } else { "in plain" };
         return Some(format!("{call} with its arguments {how}, and the engagement began otherwise"));
     }
-    let holds = |document: Arc<Value>| opened(&document).is_some_and(|value| value.is_object());
+    let holds = |document: Arc<Value>| sealed_value(&document).is_some_and(Value::is_object);
     let wrong = sealed.and_then(|digest| document(&digest)).is_some_and(|document| !holds(document));
     wrong.then(|| format!("the arguments of {call} are sealed as something else"))
 }
@@ -439,7 +439,7 @@ fn sealed_as_something_else(
         let how = if sealed { "sealed" } else { "in plain" };
         return Some(format!("{what} is {how}, and the engagement began otherwise"));
     }
-    let wrong = sealed && document(&digest).is_some_and(|document| opened(&document).is_none());
+    let wrong = sealed && document(&digest).is_some_and(|document| sealed_value(&document).is_none());
     wrong.then(|| format!("{what} is sealed as something else"))
 }
 
