@@ -76,8 +76,15 @@ pub fn main() -> ExitCode {
         output::complain(&error, false);
         return error.code.exit();
     }
-    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime.block_on(with_arguments()),
+    // What the caller left open in this process is not handed on to what it starts.
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    match runtime.worker_threads(workers(&cli.command)).thread_stack_size(STACK).enable_all().build() {
+        Ok(runtime) => runtime.block_on(with(cli)),
         Err(error) => {
             output::complain(&CliError::failed(format!("this process cannot do its work here: {error}")), false);
             Code::Failed.exit()
@@ -98,22 +105,34 @@ fn room_for_files() -> Result<(), CliError> {
     Err(CliError::failed(format!("{why}; raise its limit (`ulimit -n`) and run it again")))
 }
 
-async fn with_arguments() -> ExitCode {
-    // What the caller left open in this process is not handed on to what it starts.
-    close_fds::set_fds_cloexec_threadsafe(3, &[]);
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come this way too; only real usage errors are errors.
-            if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
-                let message = error.to_string();
-                output::complain(&CliError::usage(message.trim_start_matches("error: ").trim_end()), true);
-            } else {
-                let _ = error.print();
-            }
-            return if error.use_stderr() { Code::Usage.exit() } else { Code::Done.exit() };
+/// What each thread has for policies and expressions, in bytes: as much as the first one has where nobody said otherwise, so
+/// that what can be decided there can be decided on any.
+const STACK: usize = 8 << 20;
+
+/// How many threads take turns: two, and where several engagements are driven one for each processor that they can use and
+/// one for what listens meanwhile.
+fn workers(command: &Command) -> usize {
+    match command {
+        Command::Run(run) if run.at_once > 1 => {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            processors.min(run.at_once.into()) + 1
         }
-    };
+        _ => 2,
+    }
+}
+
+/// Help and version come this way too; only real usage errors are errors.
+fn misused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+        let message = error.to_string();
+        output::complain(&CliError::usage(message.trim_start_matches("error: ").trim_end()), true);
+    } else {
+        let _ = error.print();
+    }
+    if error.use_stderr() { Code::Usage.exit() } else { Code::Done.exit() }
+}
+
+async fn with(cli: Cli) -> ExitCode {
     trace();
     // For the tests that kill the program at every commit; a release build has no such thing.
     #[cfg(debug_assertions)]

@@ -121,7 +121,8 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
 
 /// What went wrong with one of several says with which.
 fn of_one(error: CliError, id: &EngagementId) -> CliError {
-    let named = error.message.lines().next().is_some_and(|line| line.contains(id.as_str()));
+    let first = error.message.lines().next().unwrap_or_default();
+    let named = first.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == id.as_str());
     if named { error } else { CliError { message: format!("{id}: {}", error.message), ..error } }
 }
 
@@ -151,7 +152,7 @@ struct Turns {
 /// The place of a turn among all, how it ended, and what was kept of what it said; nothing of one that was not begun.
 type Ended = (usize, Option<Result<(Code, Option<show::StatusAnswer>), CliError>>, Apart);
 
-/// Has a turn taken by a task of its own, so that one which computes for long holds up no other.
+/// Has a turn taken by a task of its own, so that one which computes for long does not hold up the others.
 async fn beside(turn: impl Future<Output = Ended> + Send + 'static) -> Ended {
     tokio::spawn(turn).await.unwrap_or_else(|ended| match ended.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
