@@ -196,16 +196,8 @@ impl SqliteStore {
             (standing, &filter.requester, filter.limit.map_or(-1, i64::from)),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        let mut found: Vec<Summary> = Vec::with_capacity(lines.len());
-        for (id, line) in lines {
-            found.extend(match serde_json::from_str(&line) {
-                Ok(summary) => Some(summary),
-                Err(error) => {
-                    tracing::warn!(id, %error, "the line of an engagement in the list is damaged");
-                    self.readers.with(|connection| Ok(lists::from_events(connection, &id)))?
-                }
-            });
-        }
+        let read = |(id, line): (String, String)| lists::read(&self.readers, &self.path, &id, line.as_bytes());
+        let mut found: Vec<Summary> = lines.into_iter().map(read).collect::<Result<_, _>>()?;
         if let Some(frozen) = &self.readers.frozen {
             found.extend(frozen.unlisted(filter));
             found.sort_by(|one, other| other.updated_at.cmp(&one.updated_at).then_with(|| one.id.cmp(&other.id)));
@@ -223,25 +215,33 @@ impl SqliteStore {
         let trust = EngagementId::trust();
         let (trust, after) = (trust.as_str(), integer(trust_after));
         let read = |row: &Row<'_>| {
-            let (seq, bytes): (Option<i64>, &[u8]) = (row.get(0)?, row.get_ref(1)?.as_bytes()?);
-            // Of a line that other engagements have nothing else is wanted.
-            Ok((seq, if seq.is_none() { changing_in(bytes) } else { bytes }.to_vec()))
+            let bytes = row.get_ref(1)?.as_bytes()?;
+            if let Some(seq) = row.get(0)? {
+                return Ok(Around::Trust(seq, bytes.to_vec()));
+            }
+            Ok(match changing_in(bytes) {
+                Some(targets) => Around::Changing(targets),
+                None => Around::Damaged(row.get(2)?, bytes.to_vec()),
+            })
         };
-        let read: Vec<(Option<i64>, Vec<u8>)> = self.readers.with(|connection| {
+        let read: Vec<Around> = self.readers.with(|connection| {
             let rows = match except {
                 Some(except) => rows(connection, AROUND, (trust, after, except.as_str()), read),
                 None => rows(connection, TRUST_AFTER, (trust, after), read),
             };
             rows.map_err(failed("read the list"))
         })?;
-        let (mut events, mut lists) = (BTreeMap::new(), BTreeSet::new());
-        for (seq, bytes) in read {
-            match seq {
-                Some(seq) => drop(events.insert(seq, bytes)),
-                None => drop(lists.insert(bytes)),
+        let (mut events, mut changing) = (BTreeMap::new(), BTreeSet::new());
+        for read in read {
+            match read {
+                Around::Trust(seq, bytes) => drop(events.insert(seq, bytes)),
+                Around::Changing(targets) => changing.extend(targets),
+                Around::Damaged(id, line) => {
+                    changing.extend(lists::read(&self.readers, &self.path, &id, &line)?.changing);
+                }
             }
         }
-        Ok((Unpacker::unpack_all(events.into_values().collect())?, changed_in(&lists)?))
+        Ok((Unpacker::unpack_all(events.into_values().collect())?, changing))
     }
 
     fn find(&self, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
@@ -354,30 +354,28 @@ impl Store for SqliteStore {
 
 /// The events of the trust chain after a place, and the lines that name what their engagement is changing: an index has
 /// only those, and closed engagements are not among them.
-const AROUND: &str = "SELECT seq, bytes FROM events WHERE engagement = ?1 AND seq > ?2 \
-    UNION ALL SELECT NULL, line FROM summaries WHERE instr(line, '\"changing\":[') > 0 AND engagement <> ?3";
+const AROUND: &str = "SELECT seq, bytes, NULL FROM events WHERE engagement = ?1 AND seq > ?2 \
+    UNION ALL SELECT NULL, line, engagement FROM summaries WHERE instr(line, '\"changing\":[') > 0 AND engagement <> ?3";
 
 /// The same without those lines.
 const TRUST_AFTER: &str = "SELECT seq, bytes FROM events WHERE engagement = ?1 AND seq > ?2";
 
-/// What the line of a [`Summary`] says last: the targets that its engagement is changing. Nothing that it says before can
-/// hold the name of that member, since what is quoted in a text is escaped.
-fn changing_in(line: &[u8]) -> &[u8] {
-    const NAME: &[u8] = b"\"changing\":";
-    let at = line.windows(NAME.len()).rposition(|bytes| bytes == NAME);
-    let list = at.and_then(|at| line.get(at + NAME.len()..)?.strip_suffix(b"}"));
-    list.unwrap_or_default()
+/// What is read for a decision.
+enum Around {
+    /// An event of the trust chain, with its place.
+    Trust(i64, Vec<u8>),
+    /// The targets that an engagement is changing, as its line says.
+    Changing(Vec<String>),
+    /// An engagement, and its line that does not say it.
+    Damaged(String, Vec<u8>),
 }
 
-/// The targets that these lists name.
-fn changed_in(lists: &BTreeSet<Vec<u8>>) -> Result<BTreeSet<String>, LedgerError> {
-    let mut found = BTreeSet::new();
-    for list in lists {
-        let targets: Vec<String> =
-            serde_json::from_slice(list).map_err(|error| LedgerError::corrupt("the list", error.to_string()))?;
-        found.extend(targets);
-    }
-    Ok(found)
+/// What the line of a [`Summary`] says last: the targets that its engagement is changing. Nothing that it says before can
+/// hold the name of that member, since what is quoted in a text is escaped. Nothing where it is not said so.
+fn changing_in(line: &[u8]) -> Option<Vec<String>> {
+    const NAME: &[u8] = b"\"changing\":";
+    let at = line.windows(NAME.len()).rposition(|bytes| bytes == NAME)?;
+    serde_json::from_slice(line.get(at + NAME.len()..)?.strip_suffix(b"}")?).ok()
 }
 
 /// Whether there is anything in the folder of a ledger's keys, or may be.

@@ -33,7 +33,7 @@ pub struct Summary {
     pub opened_at: Timestamp,
     /// When its last event was written.
     pub updated_at: Timestamp,
-    /// The targets that it has changed, until it is closed.
+    /// The targets that it has changed, until it is closed. It stands last: decisions read this and nothing else of a line.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub changing: BTreeSet<String>,
 }

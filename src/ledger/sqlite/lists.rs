@@ -3,6 +3,8 @@
 //! events is walked from one engagement to the next, so that this takes longer with each engagement and not with each
 //! event.
 
+use std::path::Path;
+
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::{
@@ -17,7 +19,9 @@ use super::{
         store::{checked, spelled},
         summary::Summary,
     },
-    Unpacker, failed, row, rows,
+    Unpacker, connect, failed,
+    readers::Readers,
+    row, rows,
     write::standing,
 };
 
@@ -36,6 +40,10 @@ const UNLISTED: &str = "WITH RECURSIVE known (id) AS (\
 /// What was written meanwhile is newer.
 const PUT: &str = "INSERT INTO summaries (engagement, standing, requester, updated_at, line) VALUES (?, ?, ?, ?, ?) \
     ON CONFLICT (engagement) DO NOTHING";
+
+/// In the place of what was found to be damaged.
+const PUT_AGAIN: &str = "UPDATE summaries SET standing = ?, requester = ?, updated_at = ?, line = ? \
+    WHERE engagement = ? AND CAST(line AS BLOB) = ?";
 
 /// The engagements whose id begins so, in order.
 pub(super) fn find(connection: &Connection, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
@@ -80,9 +88,31 @@ fn put(connection: &mut Connection, made: &[(Summary, String)]) -> rusqlite::Res
     transaction.commit()
 }
 
-/// An engagement as a list has it, from its events; nothing where its chain does not hold, and it is found by its id.
-pub(super) fn from_events(connection: &Connection, id: &str) -> Option<Summary> {
-    fold(connection, id).map(|(summary, _)| summary)
+/// What a line says, or what its engagement's events say where it is damaged; then it is written again, unless somebody did
+/// so meanwhile or nothing can be written here.
+///
+/// # Errors
+///
+/// [`LedgerError::Corrupt`] where the events do not say it either.
+pub(super) fn read(readers: &Readers, path: &Path, id: &str, line: &[u8]) -> Result<Summary, LedgerError> {
+    let error = match serde_json::from_slice(line) {
+        Ok(summary) => return Ok(summary),
+        Err(error) => error,
+    };
+    let Some((summary, again)) = readers.with(|connection| Ok(fold(connection, id)))? else {
+        let what = format!("the line of engagement {id} in the list, and its chain (`countersign verify {id}`),");
+        return Err(LedgerError::corrupt(what, error.to_string()));
+    };
+    tracing::warn!(id, %error, "the line of an engagement in the list was damaged; it is made again from its events");
+    if readers.frozen.is_none() {
+        let (updated_at, stands) = (summary.updated_at.as_microsecond(), standing(&summary));
+        let row = (stands, summary.requester.as_str(), updated_at, again, id, line);
+        let put = connect(path).and_then(|connection| connection.execute(PUT_AGAIN, row));
+        if let Err(error) = put {
+            tracing::warn!(id, %error, "it was not written");
+        }
+    }
+    Ok(summary)
 }
 
 /// The line of an engagement and what it is stored as, from its events.
@@ -149,12 +179,34 @@ mod tests {
         let all = store.summaries(&Filter::default()).unwrap();
         let other = connect(&path).unwrap();
         other.execute("UPDATE summaries SET line = '{broken' WHERE engagement <> 'ccccc'", ()).unwrap();
+        let aside = crate::ledger::testing::id("ddddd");
+        assert!(store.around(0, Some(&aside)).unwrap().1.is_empty());
         assert_eq!(store.summaries(&Filter::default()).unwrap(), all);
-        // What cannot be told is left out, and is found by its id.
+        let damaged = "SELECT count(*) FROM summaries WHERE NOT json_valid(line)";
+        assert_eq!(other.query_row(damaged, (), |row| row.get::<_, i64>(0)).unwrap(), 0, "it was written again");
+        // One that others are held to for what it changes is made again for them too.
+        let mut story = Story::whole("ddddd");
+        for (.., body) in &mut story.events {
+            if let Body::Allowed(call) = body {
+                call.counts = Some("create-vlan/sw01".into());
+            }
+        }
+        store.append(story.append(0, 19)).await.unwrap();
+        let changing = store.changing(&crate::ledger::testing::id("aaaaa")).unwrap();
+        assert!(!changing.is_empty());
+        let cut = "UPDATE summaries SET line = substr(line, 1, instr(line, '\"changing\":[') + 13) WHERE engagement = 'ddddd'";
+        assert_eq!(other.execute(cut, ()).unwrap(), 1);
+        assert_eq!(store.changing(&crate::ledger::testing::id("aaaaa")).unwrap(), changing);
+        assert_eq!(other.query_row(damaged, (), |row| row.get::<_, i64>(0)).unwrap(), 0);
+        // What cannot be told is said, with the engagement.
+        other.execute("UPDATE summaries SET line = '{broken' WHERE engagement = 'aaaaa'", ()).unwrap();
         other.execute_batch("DROP TRIGGER events_stay").unwrap();
         other.execute("UPDATE events SET bytes = x'01' WHERE engagement = 'aaaaa' AND seq = 3", ()).unwrap();
-        let left: Vec<_> = store.summaries(&Filter::default()).unwrap().into_iter().map(|line| line.id).collect();
-        assert_eq!(left, ["bbbbb", "ccccc"].map(crate::ledger::testing::id));
+        let error = store.summaries(&Filter::default()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the line of engagement aaaaa in the list, and its chain (`countersign verify aaaaa`)"),
+            "{error}"
+        );
         let error = store.events(&crate::ledger::testing::id("aaaaa"), 0).unwrap_err().to_string();
         assert!(error.starts_with("the chain of engagement aaaaa in the ledger is damaged: a packed row"), "{error}");
     }
