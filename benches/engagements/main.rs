@@ -16,7 +16,7 @@
 //! Beside it stands the floor, taken in the same run: the same number of bytes made durable in as many commits, and as
 //! many calls answered by the same server, with nothing drafted, asked, decided, sealed or chained ([`floor`]).
 //!
-//! `--growth` makes one engagement instead and compares what its calls cost at the beginning and at the end,
+//! `--growth` makes two engagements instead and compares what their calls cost at the beginning and at the end ([`growth`]),
 //! `--resume` what opening it costs at several lengths of its chain, `--waiting` how memory grows with engagements that
 //! wait at gate 1, and `--verify` how fast chains are checked.
 #![allow(
@@ -30,6 +30,7 @@
 )]
 
 mod floor;
+mod growth;
 mod server;
 
 /// The one that the program uses.
@@ -51,7 +52,7 @@ use std::{
 use countersign::{
     artifact::{DesignDraft, EngagementId, RecordOutcome, Spec, from_yaml},
     broker::{Broker, Sources},
-    engagement::About,
+    engagement::{About, Purpose},
     facts::Identity,
     ledger::{Bundle, Filter, Journal, Which},
     runtime::{Choice, Driver, NewRequest, Progress, Stopped, Workspace, Yes, answer, file_request, init_files},
@@ -94,7 +95,49 @@ tools:
         name: {type: string, format: name, maxLength: 32}
         n: {type: integer, minimum: 1, maximum: 1000000}
       required: [switch, name, n]
+  - name: thing.look
+    about: Look at a thing of a name
+    says: look at thing {n} of {name} on {switch}
+    effect: read
+    target: switch
+    args: &thing
+      properties:
+        switch: {type: string, format: target}
+        name: {type: string, format: name, maxLength: 32}
+        n: {type: integer, minimum: 1, maximum: 1000000}
+      required: [switch, name, n]
+    empty: {thing: null}
+  - name: thing.put
+    about: Add a thing to a name where it can be looked at
+    says: put thing {n} to {name} on {switch}
+    effect: write
+    target: switch
+    args: *thing
+    state:
+      tool: thing.look
+      with: {switch: {cel: args.switch}, name: {cel: args.name}, n: {cel: args.n}}
+      pick: result.thing
+    after: args.n
 ";
+
+/// Whether what the steps of an engagement do can be read back.
+#[derive(Clone, Copy, PartialEq)]
+enum Seen {
+    /// Of none.
+    None,
+    /// Of all.
+    All,
+}
+
+impl Seen {
+    /// A step is looked at before gate 2, right before it, right after it and at the end.
+    const CALLS_A_STEP: usize = 5;
+
+    /// The calls of an engagement of so many steps that can be seen, with the check before and after.
+    fn calls(steps: usize) -> usize {
+        steps * Self::CALLS_A_STEP + 2
+    }
+}
 
 struct Options {
     engagements: usize,
@@ -154,7 +197,7 @@ async fn measure(options: Options) -> Value {
     bench.whole("warmer", 6).await;
     let found = match options.mode {
         Mode::Whole => whole(&bench, &options).await,
-        Mode::Growth => growth(&bench, options.calls).await,
+        Mode::Growth => growth::growth(&bench, options.calls).await,
         Mode::Resume => resume(&bench, options.calls).await,
         Mode::Waiting => waiting(&bench, options.engagements).await,
         Mode::Verify => verify(&bench, &options).await,
@@ -167,7 +210,7 @@ async fn whole(bench: &Arc<Bench>, options: &Options) -> Value {
     let (bytes, commits) = (bench.bytes(), bench.workspace.store().commits());
     let next = Arc::new(AtomicUsize::new(0));
     let drafts: Arc<Vec<NewRequest>> =
-        Arc::new((0..options.engagements).map(|n| draft(&format!("e{n}"), options.calls)).collect());
+        Arc::new((0..options.engagements).map(|n| draft(&format!("e{n}"), options.calls, Seen::None)).collect());
     let begun = Instant::now();
     let workers: Vec<_> = (0..options.concurrency.max(1))
         .map(|_| {
@@ -205,31 +248,6 @@ async fn whole(bench: &Arc<Bench>, options: &Options) -> Value {
         "bytes_per_engagement": per(bytes).round(),
         "peak_rss_mb": two(memory("VmHWM:") / 1_024.0),
     })
-}
-
-/// One engagement: what each tenth of its calls cost, a call being the time from one to the next.
-async fn growth(bench: &Bench, calls: usize) -> Value {
-    let mut at = Vec::with_capacity(calls);
-    bench
-        .whole_watched("growth", calls, &mut |progress| {
-            if matches!(progress, Progress::Called(..)) {
-                at.push(Instant::now());
-            }
-        })
-        .await;
-    let mut gaps: Vec<f64> = at.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e6).collect();
-    // The first gap and the last hold gate 2 and the record.
-    gaps.remove(0);
-    gaps.pop();
-    let median = |some: &[f64]| {
-        let mut some = some.to_vec();
-        some.sort_by(f64::total_cmp);
-        some[some.len() / 2]
-    };
-    let tenth = (gaps.len() / 10).max(1);
-    let tenths: Vec<f64> = gaps.chunks(tenth).map(|some| two(median(some))).collect();
-    let (first, last) = (median(&gaps[..tenth]), median(&gaps[gaps.len() - tenth..]));
-    json!({"calls": calls, "us_per_call_by_tenth": tenths, "last_to_first": two(last / first)})
 }
 
 /// What it costs to open engagements of several lengths that are over, each with a design as long; and one of them while
@@ -278,7 +296,7 @@ fn opening(bench: &Bench, id: &EngagementId) -> Value {
 async fn waiting(bench: &Bench, engagements: usize) -> Value {
     let mut seen = Vec::new();
     for n in 0..engagements {
-        let mut journal = bench.request(draft(&format!("w{n}"), 6)).await;
+        let mut journal = bench.request(draft(&format!("w{n}"), 6, Seen::None)).await;
         let driver = Driver::new(&bench.workspace, &bench.broker);
         assert_eq!(driver.drive(&mut journal, &mut |_| ()).await.unwrap(), Stopped::Waiting(About::Gate1));
         if n % (engagements / 10).max(1) == 0 {
@@ -320,8 +338,15 @@ async fn verify(bench: &Bench, options: &Options) -> Value {
 }
 
 /// What is asked for in one engagement: so many things, each by a call, and the check before and after.
-fn draft(name: &str, calls: usize) -> NewRequest {
+fn draft(name: &str, calls: usize, seen: Seen) -> NewRequest {
     let steps = calls - 2;
+    let (tool, look) = match seen {
+        Seen::None => ("thing.add", ""),
+        Seen::All => {
+            ("thing.put", "\n    - {tool: thing.look, where: {switch: {is: sw01}, name: {is: NAME}, n: {min: 1}}}")
+        }
+    };
+    let look = look.replace("NAME", name);
     let spec = format!(
         "kind: spec
 title: {steps} things on {name}
@@ -329,9 +354,9 @@ requirements:
   - {{id: R1, text: every thing is there}}
 boundary:
   discover:
-    - {{tool: thing.list, where: {{switch: {{is: sw01}}, name: {{is: {name}}}}}}}
+    - {{tool: thing.list, where: {{switch: {{is: sw01}}, name: {{is: {name}}}}}}}{look}
   build:
-    - tool: thing.add
+    - tool: {tool}
       where: {{switch: {{is: sw01}}, name: {{is: {name}}}, n: {{min: 1, max: {steps}}}}}
       at_most: {steps}
 limits: {{tool_calls: {}, minutes: 600}}
@@ -342,11 +367,11 @@ acceptance:
     expect: result.things.size() == {steps}
 rollback: best_effort
 ",
-        2 * calls
+        Seen::CALLS_A_STEP * 2 * calls
     );
     let mut design = String::from("steps:\n");
     for n in 1..=steps {
-        design += &format!("  - {{id: s{n}, tool: thing.add, with: {{switch: sw01, name: {name}, n: {n}}}}}\n");
+        design += &format!("  - {{id: s{n}, tool: {tool}, with: {{switch: sw01, name: {name}, n: {n}}}}}\n");
     }
     design += &format!("acceptance: {{A1: [s{steps}]}}\n");
     NewRequest {
@@ -394,7 +419,7 @@ impl Bench {
 
     /// From the request to the record.
     async fn whole_watched(&self, name: &str, calls: usize, watch: &mut (dyn FnMut(Progress) + Send)) -> EngagementId {
-        self.whole_of(draft(name, calls), calls, watch).await
+        self.whole_of(draft(name, calls, Seen::None), calls, watch).await
     }
 
     async fn whole_of(&self, new: NewRequest, calls: usize, watch: &mut (dyn FnMut(Progress) + Send)) -> EngagementId {
@@ -403,8 +428,11 @@ impl Bench {
         loop {
             match driver.drive(&mut journal, watch).await.unwrap() {
                 Stopped::Closed(closed) => {
-                    // No tool here has a state to read back, and the record says so of every step.
-                    assert_eq!(closed.outcome, RecordOutcome::PartlyDone, "{}", closed.reason);
+                    // What has no state to read back is said to be so of every step.
+                    let mut made = journal.state().calls.values();
+                    let seen = made.any(|call| matches!(call.purpose, Purpose::Observe { .. }));
+                    let outcome = if seen { RecordOutcome::Done } else { RecordOutcome::PartlyDone };
+                    assert_eq!(closed.outcome, outcome, "{}", closed.reason);
                     assert!(closed.reason.contains("R1 met"), "{}", closed.reason);
                     let made = journal.state().calls.len();
                     assert_eq!(made, calls, "{:?}", journal.state().calls.values().map(|call| &call.purpose));
@@ -412,8 +440,9 @@ impl Bench {
                 }
                 Stopped::Waiting(about) => {
                     // What cannot be taken back is ticked one by one.
-                    let last = if about == About::Gate2 { calls - 2 } else { 0 };
-                    let ticked: BTreeSet<String> = (1..=last).map(|n| format!("s{n}")).collect();
+                    let steps = journal.documents().design().filter(|_| about == About::Gate2);
+                    let steps = steps.iter().flat_map(|design| &design.steps);
+                    let ticked: BTreeSet<String> = steps.map(|step| step.id.to_string()).collect();
                     let yes = Choice::Approve(Yes { ticked, only: None, reason: None });
                     answer(&self.workspace, &mut journal, self.identity.clone(), yes, (None, None)).await.unwrap();
                     let id = journal.id().clone();

@@ -1,7 +1,7 @@
 //! The tools' side of the pipe: a server that answers at once.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     io::{BufRead, Write},
     path::PathBuf,
@@ -30,7 +30,7 @@ pub fn confine(words: &[OsString]) {
 
 /// The tool server: MCP on standard input and output, one message a line.
 pub fn serve() {
-    let mut things: BTreeMap<String, u64> = BTreeMap::new();
+    let mut things: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let message: Value = serde_json::from_str(&line.unwrap()).unwrap();
@@ -47,17 +47,21 @@ pub fn serve() {
                 "serverInfo": {"name": "bench", "version": "1"},
             }),
             Some("tools/list") => {
-                json!({"tools": [tool("thing.list", &["switch", "name"]), tool("thing.add", &["switch", "name", "n"])]})
+                let of_one = ["thing.add", "thing.put", "thing.look"].map(|name| tool(name, &["switch", "name", "n"]));
+                let tools = [&[tool("thing.list", &["switch", "name"])], &of_one[..]].concat();
+                json!({"tools": tools})
             }
             Some("tools/call") => {
                 let params = &message["params"];
                 let name = params["arguments"]["name"].as_str().unwrap().to_owned();
-                let count = things.entry(name).or_default();
-                let value = if params["name"] == "thing.add" {
-                    *count += 1;
-                    json!({"added": params["arguments"]["n"]})
-                } else {
-                    json!({"things": (1..=*count).collect::<Vec<u64>>()})
+                let (of_name, n) = (things.entry(name).or_default(), params["arguments"]["n"].as_u64());
+                let value = match (params["name"].as_str().unwrap(), n) {
+                    ("thing.add" | "thing.put", Some(n)) => {
+                        of_name.insert(n);
+                        json!({"added": n})
+                    }
+                    ("thing.look", Some(n)) => json!({"thing": of_name.get(&n)}),
+                    _ => json!({"things": of_name}),
                 };
                 json!({"content": [{"type": "text", "text": value.to_string()}], "structuredContent": value})
             }
