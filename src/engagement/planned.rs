@@ -1,5 +1,5 @@
 //! The reads that documents and tools give, worked out once for each version of them. Which of them are still to be made is
-//! looked up in the events, so that what comes next costs as much after a thousand reads as after ten.
+//! looked up in the events, so that nothing that was read is worked out again to say what is read next.
 
 use std::sync::Arc;
 
