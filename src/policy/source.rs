@@ -13,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    bounds::{says_too_deep, too_deep},
     example::{Tried, missing, try_all},
     example_call::try_call,
     file::{File, RuleFile},
@@ -119,6 +120,11 @@ impl Policies {
 
     fn read(texts: PolicyTexts<'_>, toolbox: &Toolbox, held: bool) -> Result<Self, Vec<PolicyProblem>> {
         let broken = |file: &str, message: String| vec![PolicyProblem { file: file.into(), line: 1, message }];
+        for (file, text) in [(GUARDRAILS, texts.guardrails), (STAGES, texts.stages), (GATES, texts.gates)] {
+            if let Some(line) = too_deep(text) {
+                return Err(vec![PolicyProblem { file: file.into(), line, message: says_too_deep() }]);
+            }
+        }
         let digest = texts.digest().map_err(|error| broken(GUARDRAILS, error.to_string()))?;
         let lowered = Lowered::from_toolbox(toolbox)
             .map_err(|error| broken(GUARDRAILS, format!("the tool manifests do not make a Cedar schema: {error}")))?;

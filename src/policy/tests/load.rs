@@ -83,3 +83,22 @@ fn no_line_moves_from_one_file_to_the_other_unseen() {
     assert_ne!(digest(&format!("{FORBID}{comment}"), PERMIT), digest(FORBID, &format!("{comment}{PERMIT}")));
     assert_eq!(digest(FORBID, PERMIT), digest(FORBID, PERMIT));
 }
+
+#[test]
+fn brackets_without_end_are_refused_at_their_line_and_end_nothing() {
+    let nested = |n: usize| {
+        let (open, close) = ("(".repeat(n), ")".repeat(n));
+        format!("{GUARDRAILS}\n@id(\"deep\")\nforbid (principal, action, resource)\nwhen {{ {open}true{close} }};\n")
+    };
+    let line = GUARDRAILS.lines().count() + 4;
+    for n in [64, 5_000] {
+        let said = problems(&nested(n), STAGES);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            said[0].starts_with(&format!("guardrails.cedar:{line}: brackets are nested deeper than 64")),
+            "{said:?}"
+        );
+    }
+    // What is less deep has its own problem: a rule without a reason and examples.
+    assert!(!problems(&nested(20), STAGES).iter().any(|said| said.contains("nested")));
+}
