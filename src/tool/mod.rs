@@ -8,6 +8,7 @@ mod field;
 mod kept;
 mod manifest;
 mod pin;
+mod problems;
 mod server;
 mod toolbox;
 #[cfg(test)]
