@@ -10,6 +10,7 @@ use super::{Bench, Seen, draft, two};
 
 /// Both of them, of engagements of so many calls.
 pub(super) async fn growth(bench: &Bench, calls: usize) -> Value {
+    assert!(calls >= 3 * Seen::CALLS_A_STEP, "growth is seen between steps: give 15 calls or more");
     let mut at = Vec::with_capacity(calls);
     bench
         .whole_watched("growth", calls, &mut |progress| {
