@@ -9,12 +9,15 @@ use std::{
 
 use cel::{
     Context, Env, Program,
-    common::ast::{
-        EntryExpr, Expr, IdedExpr, LiteralValue,
-        operators::{INDEX, OPT_INDEX, OPT_SELECT},
+    common::{
+        ast::{
+            EntryExpr, Expr, IdedExpr, LiteralValue,
+            operators::{INDEX, OPT_INDEX, OPT_SELECT},
+        },
+        types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString},
+        value::Val,
     },
     extensions,
-    objects::{Key, Map},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::Error as _};
@@ -182,7 +185,7 @@ impl Expression {
         // What it does not read is not copied for it.
         for (name, value) in scope.0.iter().filter(|(name, _)| self.parsed.variables.contains(*name)) {
             let value = to_cel(value).ok_or_else(|| wrong(format!("`{name}` holds more than {MOST_ITEMS} items")))?;
-            context.add_variable_from_value(*name, value);
+            context.add_variable_as_val(*name, value);
         }
         let value = self.parsed.program.execute(&context).map_err(|error| wrong(error.to_string()))?;
         let mut value = value.json().map_err(|_| wrong("the answer is not a JSON value".to_owned()))?;
@@ -203,22 +206,23 @@ impl Expression {
     }
 }
 
-fn to_cel(value: &Value) -> Option<cel::Value> {
+/// The same value for an expression, which borrows its texts.
+fn to_cel<'a>(value: &'a Value) -> Option<Box<dyn Val + 'a>> {
     Some(match value {
-        Value::Null => cel::Value::Null,
-        Value::Bool(bool) => cel::Value::Bool(*bool),
+        Value::Null => Box::new(CelNull),
+        Value::Bool(bool) => Box::new(CelBool::from(*bool)),
         Value::Number(number) => match number.as_i64() {
             // Every JSON integer is a CEL int, so that `id == 120` holds whoever wrote the 120.
-            Some(integer) => cel::Value::Int(integer),
-            None => cel::Value::Float(number.as_f64()?),
+            Some(integer) => Box::new(CelInt::from(integer)),
+            None => Box::new(CelDouble::from(number.as_f64()?)),
         },
-        Value::String(text) => cel::Value::String(Arc::new(text.clone())),
+        Value::String(text) => Box::new(CelString::from(text.as_str())),
         Value::Array(items) if items.len() <= MOST_ITEMS => {
-            cel::Value::List(Arc::new(items.iter().map(to_cel).collect::<Option<_>>()?))
+            Box::new(CelList::from(items.iter().map(to_cel).collect::<Option<Vec<_>>>()?))
         }
         Value::Object(map) if map.len() <= MOST_ITEMS => {
-            let entries = map.iter().map(|(key, item)| Some((Key::from(key.clone()), to_cel(item)?)));
-            cel::Value::Map(Map::from(entries.collect::<Option<HashMap<Key, cel::Value>>>()?))
+            let entries = map.iter().map(|(key, item)| Some((CelMapKey::from(key.as_str()), to_cel(item)?)));
+            Box::new(CelMap::from(entries.collect::<Option<HashMap<_, _>>>()?))
         }
         Value::Array(_) | Value::Object(_) => return None,
     })
@@ -372,6 +376,23 @@ mod tests {
         assert!(!Expression::parse("inputs.name == \"x\"").unwrap().holds(&scope).unwrap());
         assert_eq!(Expression::parse("'v' + string(inputs.id)").unwrap().evaluate(&scope).unwrap(), json!("v120"));
         assert!(Expression::parse("inputs.id == 120").unwrap().holds(&scope).unwrap());
+    }
+
+    #[test]
+    fn what_an_expression_reads_is_what_was_given() {
+        let value = json!({
+            "nothing": null, "yes": true, "texts": ["", "ä", "a\"b"], "empty": [{}, []],
+            "numbers": [0, -1, i64::MAX, i64::MIN, 1.5, 1e300], "deep": [{"a": [{"b": null}]}],
+        });
+        assert_eq!(Expression::parse("a").unwrap().evaluate(&Scope::new().with("a", &value)).unwrap(), value);
+        for holds in [
+            "a.nothing == null && a.yes && a.texts[1] == 'ä' && 'deep' in a && !('b' in a)",
+            "a.numbers[0] == 0 && a.numbers[2] == 9223372036854775807 && a.numbers[4] > 1.4",
+            "a.empty == [{}, []] && a.deep[0].a[0].b == null && size(a.texts) == 3",
+            "a.texts.exists(t, t + 'x' == 'äx') && a.deep.map(d, d.a)[0] == [{'b': null}]",
+        ] {
+            assert!(Expression::parse(holds).unwrap().holds(&Scope::new().with("a", &value)).unwrap(), "{holds}");
+        }
     }
 
     #[test]
