@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::artifact::{Digest, Written};
 
+use super::picks::Picks;
+
 /// Where documents come from that are not at hand.
 pub trait Fetch: Send + Sync {
     /// The document with this digest, or the value in it where it is sealed; nothing where it is not stored. Whoever
@@ -26,6 +28,7 @@ pub struct Blobs {
     held: BTreeMap<Digest, Held>,
     fetched: FrozenMap<Digest, Box<Arc<Value>>>,
     from: Option<Arc<dyn Fetch>>,
+    picks: Picks,
 }
 
 /// A document that is at hand.
@@ -54,6 +57,16 @@ impl Blobs {
     /// None yet, and where the others come from.
     pub fn fetching(fetch: Arc<dyn Fetch>) -> Self {
         Self { from: Some(fetch), ..Self::default() }
+    }
+
+    /// None, and nowhere to look for others; what was picked out of the same ones before is known.
+    pub fn known(picks: &Picks) -> Self {
+        Self { picks: picks.clone(), ..Self::default() }
+    }
+
+    /// What was picked out of them.
+    pub fn picks(&self) -> &Picks {
+        &self.picks
     }
 
     /// A document or result, or the value in it where it is sealed.
@@ -126,7 +139,12 @@ impl FromIterator<(Digest, Arc<Value>)> for Blobs {
 /// What is at hand; what was fetched is fetched again.
 impl Clone for Blobs {
     fn clone(&self) -> Self {
-        Self { held: self.held.clone(), fetched: FrozenMap::default(), from: self.from.clone() }
+        Self {
+            held: self.held.clone(),
+            fetched: FrozenMap::default(),
+            from: self.from.clone(),
+            picks: self.picks.clone(),
+        }
     }
 }
 

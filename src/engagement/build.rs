@@ -15,7 +15,7 @@ use super::{
     considered,
     event::{CallOutcome, CallVoid, DeviationFound, NodeSettled},
     filling,
-    look::{after, look_after, observed, picked, verified},
+    look::{after, look_after, observed, verified},
     next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
     question::About,
@@ -292,7 +292,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
             Reading::Open | Reading::Again => return Next::Call(proposal),
             Reading::Failed(_, reason) => return failed(format!("its state could not be read: {reason}")),
             Reading::Value(call, _) if stale(view, node, &call, now) => return Next::Call(proposal),
-            Reading::Value(call, result) => match picked(tool, args, &result) {
+            Reading::Value(call, result) => match view.picked(tool, args, (&call, &result)) {
                 Err(reason) => return failed(reason),
                 Ok(state) => {
                     if !acted(view, &node.id) {
@@ -343,7 +343,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
             Reading::Open | Reading::Again => look_after(view, proposal, now),
             Reading::Failed(..) if answered_since() => Next::Call(proposal),
             Reading::Failed(_, reason) => unread(format!("it could not be read back: {reason}")),
-            Reading::Value(shown_by, result) => match picked(tool, args, &result) {
+            Reading::Value(shown_by, result) => match view.picked(tool, args, (&shown_by, &result)) {
                 Err(_) if answered_since() => Next::Call(proposal),
                 Err(reason) => unread(reason),
                 // Reading back shows that it never happened: a new attempt, in the open, not a silent retry.

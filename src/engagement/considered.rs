@@ -20,7 +20,7 @@ use super::{
     build::{self, Values, node_args, settle},
     decide::{in_phase, need},
     event::{Body, CallAllowed, CallOutcome, DeviationFound, NodeSettled},
-    look::{after, before_state, picked, verify_call},
+    look::{after, before_state, verify_call},
     next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
     question::About,
@@ -346,19 +346,19 @@ fn look_again(view: &View<'_>, node: &FlowNode) -> Option<Result<Next, NextError
         None => state_call(tool.state.as_ref()?, &args)?,
     };
     let purpose = Purpose::LookAgain { node: node.id.clone(), attempt: view.state.attempt(&node.id) };
-    let result = match view.reading(&purpose) {
+    let (call, result) = match view.reading(&purpose) {
         Reading::Open | Reading::Again => {
             let tool = reader.to_string();
             return Some(Ok(Next::Call(Proposal { agent: Agent::Verifier, purpose, tool, args: with })));
         }
         Reading::Failed(..) => return None,
-        Reading::Value(_, result) => result,
+        Reading::Value(call, result) => (call, result),
     };
     let shown = match &node.step.verify {
         Some(verify) => verify.expect.holds(&scope.with("result", &result)) == Ok(true),
         None => {
             let before = before_state(view, node).unwrap_or_default();
-            let now = picked(tool, &args, &result).ok();
+            let now = view.picked(tool, &args, (&call, &result)).ok();
             now.is_some() && now == after(tool, &args, &before)
         }
     };

@@ -111,13 +111,6 @@ pub(super) fn verify_call(verify: &Verify, scope: &Scope<'_>) -> Result<Map<Stri
     call.fill(scope).map_err(|error| error.to_string())
 }
 
-/// The state in the answer of a tool's state read.
-pub fn picked(tool: &Tool, args: &Map<String, Value>, result: &Value) -> Result<Value, String> {
-    let args = Value::Object(args.clone());
-    let state = tool.state.as_ref().ok_or("the tool has no state to read")?;
-    state.pick.evaluate(&Scope::new().with("args", &args).with("result", result)).map_err(|error| error.to_string())
-}
-
 /// The state that the manifest says a call leaves.
 pub(super) fn after(tool: &Tool, args: &Map<String, Value>, before: &Value) -> Option<Value> {
     let args = Value::Object(args.clone());
@@ -142,7 +135,7 @@ pub fn observed_state(view: &View<'_>, node: &FlowNode) -> Option<Value> {
     let tool = view.toolbox.tool(&node.step.tool)?;
     let args = node_args(view, node).ok()?;
     match view.reading(&Purpose::Observe { node: node.id.clone() }) {
-        Reading::Value(_, result) => picked(tool, &args, &result).ok(),
+        Reading::Value(call, result) => view.picked(tool, &args, (&call, &result)).ok(),
         _ => None,
     }
 }
@@ -152,7 +145,7 @@ pub fn before_state(view: &View<'_>, node: &FlowNode) -> Option<Value> {
     let tool = view.toolbox.tool(&node.step.tool)?;
     let args = node_args(view, node).ok()?;
     match view.reading(&Purpose::Recheck { node: node.id.clone(), attempt: view.state.attempt(&node.id) }) {
-        Reading::Value(_, result) => picked(tool, &args, &result).ok(),
+        Reading::Value(call, result) => view.picked(tool, &args, (&call, &result)).ok(),
         _ => node.before.as_ref().map(|before| before.state.clone()),
     }
 }

@@ -20,6 +20,7 @@ mod found;
 mod look;
 mod named;
 mod next;
+mod picks;
 mod planned;
 mod purpose;
 mod question;
@@ -68,8 +69,9 @@ pub use event::{
 pub use filling::{HoleFilled, HolesFilled, Wanted, given};
 pub use follows::follows;
 pub use found::{approved_finders, catalog_of, found_answers, found_in};
-pub use look::{LOOKED, before_state, observed_state, picked};
+pub use look::{LOOKED, before_state, observed_state};
 pub use next::{Next, NextError, Proposal, next};
+pub use picks::Picks;
 pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
 pub use redact::{Redacted, Redacts, Scope as RedactionScope, redaction, shows, telling};

@@ -18,7 +18,7 @@ use super::{
     build::{ATTEMPTS, can_be_sent_again, old, said, settle},
     call::Call,
     event::{CallOutcome, CallVoid, DeviationFound},
-    look::{after, look_after, picked},
+    look::{after, look_after},
     next::{Next, NextError, Proposal, ask_or_wait},
     purpose::Purpose,
     question::About,
@@ -129,7 +129,7 @@ impl States {
     fn of(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value>) -> Result<Self, String> {
         let attempt = view.state.attempt(&node.id);
         let read = |purpose: Purpose| match view.reading(&purpose) {
-            Reading::Value(_, result) => picked(tool, args, &result).map(Some),
+            Reading::Value(call, result) => view.picked(tool, args, (&call, &result)).map(Some),
             _ => Ok(None),
         };
         let before = read(Purpose::Recheck { node: node.id.clone(), attempt })?;
@@ -185,7 +185,7 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
             Reading::Open | Reading::Again => Ok(look_after(view, check(), now)),
             Reading::Failed(..) if answered_since() => Ok(Next::Call(check())),
             Reading::Failed(_, reason) => unread(format!("the undo could not be read back: {reason}")),
-            Reading::Value(shown_by, result) => match picked(tool, args, &result) {
+            Reading::Value(shown_by, result) => match view.picked(tool, args, (&shown_by, &result)) {
                 Ok(now) if now == *before => Ok(settle(view, node, NodeOutcome::Undone, false, None)),
                 // Nobody knows whether it was sent, and what was to be taken back is there as it was: it is made again, in
                 // the open.
@@ -282,7 +282,7 @@ fn begin(
         Reading::Open | Reading::Again => look(purpose),
         Reading::Failed(_, reason) => unread(reason),
         Reading::Value(read, _) if again(&read) => look(purpose),
-        Reading::Value(read, result) => match picked(tool, acted_with, &result) {
+        Reading::Value(read, result) => match view.picked(tool, acted_with, (&read, &result)) {
             Err(reason) => unread(reason),
             Ok(there) if there == *before => {
                 let reason = "it was as before already, so nothing was called to take it back".to_owned();

@@ -12,7 +12,7 @@ use crate::{
     },
     facts::Role,
     flow::{ExpandError, expand, item_key, resolve_items},
-    tool::{Effect, StateRead, Toolbox},
+    tool::{Effect, StateRead, Tool, Toolbox},
 };
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
     documents::Documents,
     event::{CallOutcome, RefusedAs},
     next::{NextError, Proposal},
+    picks::picked,
     purpose::Purpose,
     seal::Seal,
     state::State,
@@ -361,14 +362,19 @@ impl<'a> View<'a> {
     /// A node's before-state, where it was read.
     pub(super) fn before(&self, node: &FlowNode) -> Option<Before> {
         let (tool, args) = self.state_call_of(node)?;
-        let (call, result) = match self.discovered(&tool, &args) {
-            Some(found) => found,
-            None => match self.reading(&Purpose::Before { node: node.id.clone() }) {
-                Reading::Value(call, result) => (call, result),
-                _ => return None,
-            },
-        };
-        Some(Before { state: self.pick(node, &result)?, call })
+        let (writer, acted) = (self.toolbox.tool(&node.step.tool)?, node.known_args()?);
+        if let Some((call, answer, result)) = self.discovered(&tool, &args) {
+            return Some(Before {
+                state: self.blobs.picks().of(answer, writer, &acted, result).ok()?,
+                call: call.clone(),
+            });
+        }
+        match self.reading(&Purpose::Before { node: node.id.clone() }) {
+            Reading::Value(call, result) => {
+                Some(Before { state: self.picked(writer, &acted, (&call, &result)).ok()?, call })
+            }
+            _ => None,
+        }
     }
 
     /// The call that reads the state that a writing node changes, where its arguments are known.
@@ -380,18 +386,28 @@ impl<'a> View<'a> {
         state_call(tool.state.as_ref()?, &node.known_args()?)
     }
 
-    /// The state in a result of that call.
-    pub(super) fn pick(&self, node: &FlowNode, result: &Value) -> Option<Value> {
-        let tool = self.toolbox.tool(&node.step.tool)?;
-        let args = Value::Object(node.known_args()?);
-        tool.state.as_ref()?.pick.evaluate(&Scope::new().with("args", &args).with("result", result)).ok()
+    /// The state that a call with these arguments changes, in what a read of it gave; why there is none, in words.
+    pub(super) fn picked(
+        &self,
+        tool: &Tool,
+        args: &Map<String, Value>,
+        (read, result): (&CallId, &Value),
+    ) -> Result<Value, String> {
+        match self.state.calls.get(read).and_then(|call| call.result) {
+            Some(answer) => self.blobs.picks().of(&answer, tool, args, result),
+            None => picked(tool, args, result),
+        }
     }
 
-    /// The result of a discovery read of exactly this, if there is one.
-    pub(super) fn discovered(&self, tool: &ToolName, args: &Map<String, Value>) -> Option<(CallId, Arc<Value>)> {
+    /// The discovery read of exactly this, with what it gave, if there is one.
+    fn discovered(
+        &self,
+        tool: &ToolName,
+        args: &Map<String, Value>,
+    ) -> Option<(&'a CallId, &'a Digest, &'a Arc<Value>)> {
         let report = self.documents.discovery()?;
         let read = report.reads.iter().find(|read| read.tool == *tool && read.args == *args)?;
-        Some((read.call.clone(), Arc::clone(self.blobs.get(&read.result)?)))
+        Some((&read.call, &read.result, self.blobs.get(&read.result)?))
     }
 
     /// Whether the last call for a purpose waits for a person, and in which role.

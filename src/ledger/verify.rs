@@ -270,7 +270,7 @@ impl Walk<'_> {
     fn named(&mut self, mentions: Vec<Mention>, place: u64, shared: bool) {
         for mention in mentions {
             let Mention { digest, ref what, need, sealed } = mention;
-            match (self.papers.here(&digest, shared), need) {
+            match (self.papers.here(&digest, shared, sealed), need) {
                 (Here::Unchanged, _) => {}
                 (Here::NoDocument, _) => {
                     self.problem(place, format!("{what} ({digest}) is no JSON document in canonical form"));

@@ -8,7 +8,7 @@ use crate::{
     artifact::{ArtifactKind, AutomationFlow, Digest, FlowNode, NodeId, Spec, Until, word_of},
     engagement::{
         Arguments, Blobs, Call, CallOutcome, Comes, Documents, Event, NodeSettled, Purpose, RESENT, State, View,
-        can_be_sent_again, comes_to, opened,
+        can_be_sent_again, comes_to,
     },
     flow::NodeOutcome,
     tool::Toolbox,
@@ -138,7 +138,7 @@ pub(super) struct Gathered<'a> {
 impl<'a> Gathered<'a> {
     /// Nothing yet.
     pub(super) fn new(state: &'a State, papers: &'a Papers<'a>) -> Self {
-        Self { state, papers, blobs: Blobs::new() }
+        Self { state, papers, blobs: Blobs::known(papers.picks()) }
     }
 
     /// All of it.
@@ -178,8 +178,7 @@ impl<'a> Gathered<'a> {
 
     fn args(&mut self, call: &Call) -> Option<()> {
         let Arguments::Sealed(digest) = &call.args else { return Some(()) };
-        let args = opened(self.papers.document(digest)?.as_ref())?;
-        self.blobs.insert(*digest, args);
+        self.blobs.insert(*digest, self.papers.value(digest, true)?);
         Some(())
     }
 }

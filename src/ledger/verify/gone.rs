@@ -41,7 +41,7 @@ impl Gone {
         let told = if unknown { ", WHO HAS NOT THAT ROLE in the people of its questions" } else { told };
         let said = format!("redacted at event {}, by {} in the role {role}{told} ({reason})", event.seq, event.actor);
         self.redactions.push(Redaction { said, destroyed: destroyed.clone() });
-        destroyed.iter().find(|digest| !matches!(papers.here(digest, false), Here::Missing)).copied()
+        destroyed.iter().find(|digest| !matches!(papers.here(digest, false, true), Here::Missing)).copied()
     }
 
     /// What is wrong about what is missing, and what is to be known of it.

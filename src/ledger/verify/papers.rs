@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{AutomationFlow, Digest, DiscoveryReport, Recent, SolutionDesign, Spec, canonical, digest_bytes},
-    engagement::{Call, RequestDocument, State, opened, sealed_value},
+    engagement::{Call, Picks, RequestDocument, State, sealed_value, unsealed},
     policy::CatalogDigests,
     tool::Toolbox,
 };
@@ -42,11 +42,15 @@ pub(super) struct Papers<'a> {
     unchanged: RefCell<BTreeMap<Digest, bool>>,
     /// Several rules look at the same approval request.
     documents: Read<Value>,
+    /// The values in sealed documents: what calls were given and gave.
+    values: Read<Value>,
+    /// What was picked out of what calls gave.
+    picks: Picks,
     /// Each step's call is held against its flow, and so is the record.
     flows: Read<AutomationFlow>,
     /// Each call is held against its grant.
     specs: Read<Spec>,
-    /// The arguments in sealed documents: several rules look at those of a call.
+    /// The arguments of calls: several rules look at those of each.
     args: Read<Map<String, Value>>,
     /// What calls were decided on: many on the same.
     catalogs: Read<CatalogDigests>,
@@ -73,13 +77,28 @@ pub(super) enum Here {
 
 impl<'a> Papers<'a> {
     pub(super) fn new(blobs: &'a BTreeMap<Digest, Vec<u8>>) -> Self {
-        let (documents, flows, specs, args, catalogs, grounds) = Default::default();
+        let (documents, values, picks, flows, specs, args, catalogs, grounds) = Default::default();
         let (unchanged, requests, reports, designs) = Default::default();
-        Self { blobs, unchanged, documents, flows, specs, args, catalogs, grounds, requests, reports, designs }
+        Self {
+            blobs,
+            unchanged,
+            documents,
+            values,
+            picks,
+            flows,
+            specs,
+            args,
+            catalogs,
+            grounds,
+            requests,
+            reports,
+            designs,
+        }
     }
 
-    /// Whether it is here and what its digest says; `shared` is what other chains were decided on too, which is read once.
-    pub(super) fn here(&self, digest: &Digest, shared: bool) -> Here {
+    /// Whether it is here and what its digest says; `shared` is what other chains were decided on too, which is read once,
+    /// and of what is `sealed` the value is looked at.
+    pub(super) fn here(&self, digest: &Digest, shared: bool, sealed: bool) -> Here {
         let told = |document: bool| if document { Here::Unchanged } else { Here::NoDocument };
         if let Some(document) = self.unchanged.borrow().get(digest) {
             return told(*document);
@@ -100,7 +119,10 @@ impl<'a> Papers<'a> {
         });
         let document = read.is_some();
         if shared || bytes.len() <= SHORT || !document {
-            self.documents.borrow_mut().insert(*digest, read);
+            match read {
+                Some(read) if sealed => self.values.borrow_mut().insert(*digest, value(read)),
+                read => self.documents.borrow_mut().insert(*digest, read),
+            };
         }
         self.unchanged.borrow_mut().insert(*digest, document);
         told(document)
@@ -134,10 +156,22 @@ impl<'a> Papers<'a> {
         self.value(digest, state.requested.seal.is_some())
     }
 
+    /// What was picked out of what calls gave.
+    pub(super) fn picks(&self) -> &Picks {
+        &self.picks
+    }
+
     /// A document, or the value in it where it is sealed.
     pub(super) fn value(&self, digest: &Digest, sealed: bool) -> Option<Arc<Value>> {
-        let stored = self.document(digest)?;
-        if sealed { opened(&stored) } else { Some(stored) }
+        if !sealed {
+            return self.document(digest);
+        }
+        if let Some(known) = self.values.borrow().get(digest) {
+            return known.clone();
+        }
+        let read = serde_json::from_slice(self.bytes(digest)?).ok().map(Arc::new).and_then(value);
+        self.values.borrow_mut().insert(*digest, read.clone());
+        read
     }
 
     /// The request of an engagement.
@@ -155,7 +189,7 @@ impl<'a> Papers<'a> {
 
     /// The arguments in a sealed document.
     pub(super) fn args(&self, digest: &Digest) -> Option<Arc<Map<String, Value>>> {
-        kept(&self.args, digest, || sealed_value(self.document(digest)?.as_ref())?.as_object().cloned())
+        kept(&self.args, digest, || self.value(digest, true)?.as_object().cloned())
     }
 
     /// The tools, targets, people and policies that a call was decided on, by the digest of what says so.
@@ -185,6 +219,12 @@ impl<'a> Papers<'a> {
         TOOLBOXES.keep(defined, toolbox.clone());
         toolbox
     }
+}
+
+/// The value in a sealed document.
+fn value(document: Arc<Value>) -> Option<Arc<Value>> {
+    sealed_value(&document)?;
+    Some(Arc::new(unsealed(Arc::unwrap_or_clone(document))))
 }
 
 /// What bytes say that are a document: JSON, as it is written (RFC 8785).

@@ -1,14 +1,11 @@
 //! Whether the record that an engagement ends with follows from the chain before it: looked at once, where it is filed,
 //! from the events and the documents that are there. Results may be redacted or left out; then less can be tried again.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{
     artifact::{ArtifactKind, Digest, Limits, Phase, ReconciledRecord, RecordOutcome},
-    engagement::{Actor, Blobs, Body, Closed, Documents, Event, Exchange, Purpose, State, View, opened},
+    engagement::{Actor, Blobs, Body, Closed, Documents, Event, Exchange, Purpose, State, View},
     record::{Compared, compare, made_again},
     tool::Toolbox,
 };
@@ -19,7 +16,6 @@ use super::{Papers, again};
 /// event.
 pub(super) fn filed(state: &State, event: &Event, papers: &Papers<'_>) -> Compared {
     let mut found = Compared::default();
-    let document = &|digest: &Digest| papers.document(digest);
     let filed = match &event.body {
         Body::Filed(filed) if filed.artifact == ArtifactKind::Record => filed,
         _ => return found,
@@ -32,7 +28,7 @@ pub(super) fn filed(state: &State, event: &Event, papers: &Papers<'_>) -> Compar
         found.wrong.push(format!("{what} in the {} phase", state.phase));
     }
     // A record that is missing or was changed is reported where documents are.
-    let Some(record) = document(&filed.digest) else { return found };
+    let Some(record) = papers.document(&filed.digest) else { return found };
     let record = match ReconciledRecord::deserialize(record.as_ref()) {
         Ok(record) => record,
         Err(error) => {
@@ -40,7 +36,7 @@ pub(super) fn filed(state: &State, event: &Event, papers: &Papers<'_>) -> Compar
             return found;
         }
     };
-    let (blobs, toolbox) = (blobs(state, &record, document), Toolbox::default());
+    let (blobs, toolbox) = (blobs(state, &record, papers), Toolbox::default());
     let compared = with(state, papers, &blobs, &toolbox, |view| compare(view, &record, event.at));
     found.wrong.extend(compared.wrong.into_iter().map(does_not_follow));
     Compared { wrong: found.wrong, ..compared }
@@ -71,7 +67,7 @@ fn with<T>(state: &State, papers: &Papers<'_>, blobs: &Blobs, toolbox: &Toolbox,
 /// The documents that a record is made from and what the checks read, as far as they are here. The flow is read by
 /// itself, what was discovered says nothing more where there is one, and what the design adds is how a step was seen
 /// whose end nobody read.
-fn blobs(state: &State, record: &ReconciledRecord, document: &dyn Fn(&Digest) -> Option<Arc<Value>>) -> Blobs {
+fn blobs(state: &State, record: &ReconciledRecord, papers: &Papers<'_>) -> Blobs {
     let built = state.artifact(ArtifactKind::Flow).is_some();
     let unseen = record.steps.iter().any(|step| step.observed.is_none() || step.designed.is_none());
     let wanted = |kind: &ArtifactKind| match kind {
@@ -81,13 +77,12 @@ fn blobs(state: &State, record: &ReconciledRecord, document: &dyn Fn(&Digest) ->
         ArtifactKind::Flow | ArtifactKind::Record => false,
     };
     let artifacts = state.artifacts.iter().filter(|(kind, _)| wanted(kind));
-    let mut blobs: Blobs = artifacts.filter_map(|(_, filed)| Some((filed.digest, document(&filed.digest)?))).collect();
+    let mut blobs: Blobs =
+        artifacts.filter_map(|(_, filed)| Some((filed.digest, papers.document(&filed.digest)?))).collect();
     let reads = |purpose: &Purpose| matches!(purpose, Purpose::CheckBefore { .. } | Purpose::CheckAfter { .. });
     let served = state.served.iter().filter(|(purpose, _)| reads(purpose));
     for result in served.filter_map(|(_, id)| state.calls.get(id)?.result) {
-        let stored = document(&result);
-        let value = if state.requested.seal.is_some() { stored.and_then(|value| opened(&value)) } else { stored };
-        blobs.extend(value.map(|value| (result, value)));
+        blobs.extend(papers.result(state, &result).map(|value| (result, value)));
     }
     blobs
 }

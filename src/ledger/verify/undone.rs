@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{FlowNode, NodeId, Scope},
-    engagement::{Call, CallAllowed, CallOutcome, Purpose, State, picked},
+    engagement::{Call, CallAllowed, CallOutcome, Purpose, State},
     tool::{Tool, UndoRule},
 };
 
@@ -97,7 +97,8 @@ impl Known {
         let args = given(&act.args, papers)?;
         let back = Purpose::ReadBack { node: id.clone(), attempt: state.attempt(id) };
         let back = state.call_for(&back).filter(|(_, call)| call.outcome == Some(CallOutcome::Ok));
-        let left = back.and_then(|(_, call)| picked(tool, &args, papers.answer(state, call)?.as_ref()).ok());
+        let picked = |call: &Call| papers.picks().of(&call.result?, tool, &args, &*papers.answer(state, call)?).ok();
+        let left = back.and_then(|(_, call)| picked(call));
         Some(Self {
             before,
             left,
