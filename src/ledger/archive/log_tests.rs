@@ -9,7 +9,9 @@ use crate::{
     artifact::digest_bytes,
     engagement::LogSeen,
     ledger::{
-        Freshness, InclusionProof, KeyHistory, Leaf, LedgerKeys, Nodes, PUBLIC_KEYS, merkle,
+        Freshness, InclusionProof, KeyHistory, Leaf, LedgerKeys, Nodes, PUBLIC_KEYS,
+        journal::is_logged,
+        merkle,
         testing::{Story, history, history_from, id, note_key},
     },
 };
@@ -65,6 +67,16 @@ fn logged() -> (Contents, Vec<Leaf>) {
     log(&mut whole, &history(&[1, 2]), PROOF, &proof(&leaves, 3, 2));
     log(&mut whole, &history(&[1, 2]), TRUST_PROOF, &proof(&leaves, 2, 2));
     (whole, leaves)
+}
+
+/// Puts what an engagement begins with into a log that has nothing else, where a log has something of it.
+pub(super) fn in_a_log(contents: &mut Contents) {
+    let logged = |event: &&Event| is_logged(&event.body);
+    let told = contents.told();
+    if let Some(last) = told.engagement.iter().rev().find(logged) {
+        let leaf = Leaf { engagement: last.engagement.clone(), head: last.hash, seq: last.seq };
+        log(contents, &history(&[1]), PROOF, &proof(&[leaf], 0, 1));
+    }
 }
 
 /// Puts the last events of the engagement and, where `stages` is not 0, of the chain of stages under one checkpoint.
@@ -173,12 +185,35 @@ fn a_bundle_says_where_its_chains_stand_in_the_log() {
     log(&mut earlier, &history(&[1, 2]), PROOF, &proof(&[before], 0, 1));
     says(&check(&earlier.pack().unwrap()), "leaf 0 (from 0) of 1, signed by the ledger's key");
     says(&check(&earlier.pack().unwrap()), "16 after it, up to event 20, are under no checkpoint here");
-    earlier.log.remove(PROOF);
-    let found = check(&earlier.pack().unwrap());
-    assert!(found.ok);
+    // Where nothing was answered the log has nothing of it yet.
+    let mut story = Story::whole("k7m2q");
+    story.events.truncate(3);
+    let mut asked = contents(&story);
+    says(&check(&asked.pack().unwrap()), "log: the ledger's keys are not here");
+    asked.log.insert(PUBLIC_KEYS.into(), history(&[1]).text().as_bytes().to_vec());
+    let found = check(&asked.pack().unwrap());
+    assert!(found.ok, "{:?}", said(&found));
     says(&found, "log: nothing of the engagement is under a checkpoint here");
-    earlier.log.clear();
-    says(&check(&earlier.pack().unwrap()), "log: the ledger's keys are not here");
+}
+
+#[test]
+fn a_bundle_whose_proof_was_taken_out_is_found() {
+    let (whole, _) = logged();
+    // The end is cut off, so that the log would say more of it than is here.
+    let mut cut = whole.clone();
+    cut.engagement.events.truncate(19);
+    let named = cut.named(&cut.told());
+    cut.engagement.blobs.retain(|digest, _| named.contains_key(digest));
+    for stripped in [whole, cut] {
+        for (left, missing) in [(&[PUBLIC_KEYS, TRUST_PROOF][..], "log/proof.json"), (&[], "log/public")] {
+            let mut stripped = stripped.clone();
+            stripped.log.retain(|name, _| left.contains(&name.as_str()));
+            let found = said(&check(&stripped.pack().unwrap()));
+            assert_eq!(found.len(), 1, "{found:?}");
+            let begins = "event 4 (events.jsonl): the log has a leaf of this event (approval.answered)";
+            assert!(found[0].starts_with(begins) && found[0].contains(missing), "{found:?}");
+        }
+    }
 }
 
 #[test]
@@ -350,21 +385,22 @@ fn published_checkpoints_witness_a_bundle_or_show_that_it_is_of_another_log() {
     let lines = said(&against(&[strange]));
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("log/public: none of the published checkpoints is of this ledger"), "{lines:?}");
-    // Nothing of the log is in it: that is said, and not that it is witnessed.
+    // Nothing of the log is in it: that is an error, and it is not said to be witnessed.
     for files in [&[PUBLIC_KEYS][..], &[]] {
         let mut without = whole.clone();
         without.log.retain(|name, _| files.contains(&name.as_str()));
-        let mut found = verify_bundle(&without.pack().unwrap(), None, std::slice::from_ref(&own));
-        assert!(found.ok && found.freshness == Freshness::NotWitnessed);
+        let found = verify_bundle(&without.pack().unwrap(), None, std::slice::from_ref(&own));
+        assert!(!found.ok && found.freshness == Freshness::NotWitnessed);
         let notes = found.notes.iter().filter(|note| note.starts_with("freshness not witnessed: ")).count();
         assert_eq!(notes, 1, "{found:?}");
-        // Whoever brought checkpoints along did not want to hear that they show nothing.
-        found.wants_a_witness();
-        assert!(!found.ok && said(&found).join("").contains("covers this"), "{found:?}");
     }
     let mut witnessed = against(std::slice::from_ref(&own));
     witnessed.wants_a_witness();
     assert!(witnessed.ok, "{witnessed:?}");
+    // Whoever brought checkpoints along did not want to hear that they show nothing.
+    let mut nothing = against(&[checkpoint(&leaves[..2], 1), checkpoint(&[&leaves[..], &[other(4)]].concat(), 2)]);
+    nothing.wants_a_witness();
+    assert!(!nothing.ok && said(&nothing).join("").contains("covers this"), "{nothing:?}");
 }
 
 #[test]

@@ -30,6 +30,21 @@ pub(in crate::ledger) const PROOF: &str = "proof.json";
 /// The proof about the chain of trust stages.
 pub(in crate::ledger) const TRUST_PROOF: &str = "trust.json";
 
+/// The first event of which the log has a leaf of its own, which is written and signed with it.
+fn first_logged(events: &[Event]) -> Option<&Event> {
+    events.iter().find(|event| is_logged(&event.body))
+}
+
+/// Where a file is not here without which nothing shows that the log has an event: whoever took it out may have written
+/// the events anew.
+fn unproven(events: &[Event], file: &str) -> Option<Problem> {
+    let Event { seq, body, .. } = first_logged(events)?;
+    let (what, file) = (body.kind(), path(file));
+    let what =
+        format!("the log has a leaf of this event ({what}), and {file}, which every bundle with one has, is not here");
+    Some(Problem::at(*seq, what).in_file(EVENTS))
+}
+
 /// Whether a file of the folder is one that a bundle has.
 pub(super) fn is_of_the_log(name: &str) -> bool {
     [PUBLIC_KEYS, PROOF, TRUST_PROOF, LEAVES].contains(&name)
@@ -52,6 +67,14 @@ impl Contents {
         self.log.contains_key(PROOF)
     }
 
+    /// The place of the first event of the engagement that the log has a leaf of, where no proof of one is here.
+    pub fn unproven(&self) -> Option<u64> {
+        if self.proves_the_engagement() {
+            return None;
+        }
+        first_logged(&self.told().engagement).map(|event| event.seq)
+    }
+
     /// What is wrong with the keys and the proofs, or does not go with what was published.
     pub(super) fn hold_to_the_log(
         &self,
@@ -63,11 +86,14 @@ impl Contents {
         let keys = match self.keys(ledger) {
             Ok(Some(keys)) => keys,
             Ok(None) => {
-                verification.notes.push("log: the ledger's keys are not here, and so nothing of its log is".into());
                 if !published.is_empty() {
                     verification.unwitnessed_because("there is nothing of the log here that could be held against it");
                 }
-                return Vec::new();
+                let found = unproven(&told.engagement, PUBLIC_KEYS);
+                if found.is_none() {
+                    verification.notes.push("log: the ledger's keys are not here, and so nothing of its log is".into());
+                }
+                return found.into_iter().collect();
             }
             Err(problem) => return vec![problem],
         };
@@ -106,10 +132,14 @@ impl Contents {
             match self.log.get(chain.proof) {
                 None if chain.events.is_empty() => {}
                 None => {
-                    verification.notes.push(format!("log: nothing of {} is under a checkpoint here", chain.called));
+                    let missing = unproven(chain.events, PROOF).filter(|_| chain.proof == PROOF);
+                    if missing.is_none() {
+                        verification.notes.push(format!("log: nothing of {} is under a checkpoint here", chain.called));
+                    }
                     if chain.proof == PROOF && !published.is_empty() {
                         verification.unwitnessed_because("nothing of it is under a checkpoint here");
                     }
+                    found.extend(missing);
                 }
                 Some(bytes) => match self.proven(&chain, bytes, &keys, &published, verification) {
                     Ok(note) => verification.notes.push(note),

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
-use super::{stage_tests::trust, *};
+use super::{log_tests::in_a_log, stage_tests::trust, *};
 use crate::{
     artifact::{ArtifactKind, digest_bytes, digest_of},
     engagement::Actor,
@@ -17,6 +17,7 @@ pub(super) fn contents(story: &Story) -> Contents {
         Contents { engagement: Bundle { events: story.bytes(), blobs: story.blobs.clone() }, ..Contents::default() };
     let named = contents.named(&contents.told());
     contents.engagement.blobs.retain(|digest, _| named.contains_key(digest));
+    in_a_log(&mut contents);
     contents
 }
 
