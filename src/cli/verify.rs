@@ -1,6 +1,6 @@
 //! `countersign verify`: checks a chain, from the ledger or from an exported folder or bundle, which need no workspace.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -31,7 +31,8 @@ use super::{
 /// `verify`
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// An engagement, a folder or a bundle that `export` wrote, `trust`, or `log` for the log over all engagements.
+    /// An engagement, a folder or a bundle that `export` wrote, `trust`, or `log` for the log over all engagements. What is
+    /// called as an engagement of the workspace is written `./NAME`.
     #[arg(value_name = "ID|DIR|FILE|trust|log")]
     pub what: String,
     /// Hold the log against the checkpoints in this file, which somebody else kept: then nothing can have been cut off
@@ -50,6 +51,9 @@ pub struct Verify {
     #[arg(long)]
     pub rules: bool,
 }
+
+/// How it is said that there is no workspace.
+const NO_WORKSPACE: &str = "there is no workspace";
 
 /// So many notes about what was left out are shown to people; of the others their number is said.
 const LEFT_OUT_SHOWN: usize = 4;
@@ -72,30 +76,31 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         return proofs::verify(global, against, &keys).await;
     }
     let path = Path::new(&args.what);
-    if path.is_dir() && against.is_some() {
+    let named = is_of_the_ledger(global, path).await?;
+    if path.is_dir() && !named && against.is_some() {
         return Err(CliError::usage(
             "a folder has nothing of the log in it; export a bundle (`countersign export ID --bundle FILE`) and verify that, \
              or verify the engagement in its workspace with --against",
         ));
     }
-    if path.is_dir() && !keys.is_empty() {
+    if path.is_dir() && !named && !keys.is_empty() {
         return Err(CliError::usage(
             "a folder has no keys of the ledger in it; export a bundle (`countersign export ID --bundle FILE`) and verify \
              that",
         ));
     }
-    if path.join("manifest.json").is_file() && path.join("events.jsonl").is_file() {
+    if !named && path.join("manifest.json").is_file() && path.join("events.jsonl").is_file() {
         return Err(CliError::usage(format!(
             "{} is an opened bundle; give the file that it was opened from, whose every byte is checked",
             path.display()
         )));
     }
     let (mut verification, log, bundle) = match path {
-        folder if folder.is_dir() => {
+        folder if folder.is_dir() && !named => {
             let (verification, bundle) = exported(folder, signers.as_ref())?;
             (verification, None, bundle)
         }
-        file if file.exists() => {
+        file if file.exists() && !named => {
             let bytes = read_bundle_file(file).map_err(|error| CliError { code: Code::Usage, ..error.into() })?;
             if !is_tar(&bytes) {
                 let what = match bytes.as_slice() {
@@ -124,6 +129,13 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
             (verification, Some(log), bundle)
         }
     };
+    if named {
+        let what = &args.what;
+        verification.notes.push(format!(
+            "this is the engagement of this workspace; something called {what} lies here too, and `countersign verify ./{what}` \
+             checks that"
+        ));
+    }
     let rules = args.rules.then(|| with_room(|| ask_again(&bundle))).transpose()?;
     if let Some(rules) = &rules {
         tell_of_rules(rules, &mut verification);
@@ -137,6 +149,46 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
     }
     let log = log.map(|log| log.tell(&keys, &mut verification));
     tell(global, "The chain", &verification, (log, rules))
+}
+
+/// Whether a word that is also the name of something that lies here is the id of an engagement of this workspace: whoever
+/// asks about an engagement is not told of what somebody put where they stand.
+async fn is_of_the_ledger(global: &Global, path: &Path) -> Result<bool, CliError> {
+    let mut parts = path.components();
+    let (Some(Component::Normal(word)), None) = (parts.next(), parts.next()) else { return Ok(false) };
+    let Some(word) = word.to_str().filter(|_| path.exists()) else { return Ok(false) };
+    let begins_an_id = word.len() <= 5 && word.bytes().all(|byte| EngagementId::ALPHABET.contains(&byte));
+    if !begins_an_id {
+        return Ok(false);
+    }
+    let other = |why: &str| {
+        CliError::usage(format!(
+            "{why}, and something called {word} lies here: `countersign verify ./{word}` checks that"
+        ))
+    };
+    let context = match Context::open(global).await {
+        Err(error) if error.message.starts_with(NO_WORKSPACE) => return Ok(false),
+        opened => opened?,
+    };
+    match context.workspace.find(word).await {
+        Ok(id) if id.as_str() == word => Ok(true),
+        Ok(id) => {
+            Err(other(&format!("`{word}` stands for the engagement {id}, whose id would have to be written out")))
+        }
+        Err(WorkspaceError::Id(_)) if word.parse::<EngagementId>().is_ok() => {
+            Err(other(&format!("there is no engagement `{word}` in this workspace")))
+        }
+        Err(WorkspaceError::Id(_)) => Ok(false),
+        Err(error) => Err(unfound(error)),
+    }
+}
+
+/// Why an engagement cannot be found; where its chain is not whole, that is what was to be verified.
+fn unfound(error: WorkspaceError) -> CliError {
+    match error {
+        WorkspaceError::Ledger(error) => unverified(error),
+        other => other.into(),
+    }
 }
 
 /// Puts what rules said when they were asked again to what was found.
@@ -221,12 +273,12 @@ async fn stored(
         CliError::usage(format!("`{what}` is no folder or bundle that is here, and no engagement either: {more}"))
     };
     let context = match Context::open(global).await {
-        Err(error) if error.message.starts_with("there is no workspace") => return Err(nothing(error.message)),
+        Err(error) if error.message.starts_with(NO_WORKSPACE) => return Err(nothing(error.message)),
         opened => opened?,
     };
     let id = match context.workspace.find(what).await {
         Err(WorkspaceError::Id(why)) => return Err(nothing(why)),
-        found => found?,
+        found => found.map_err(unfound)?,
     };
     let bundle = Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?;
     let mut verification = with_room(|| bundle.verify_against(signers))?;

@@ -423,9 +423,23 @@ impl Workspace {
         match (found.len(), found.pop()) {
             (1, Some(id)) => Ok(id),
             (0, _) => {
+                self.was_there(prefix).await?;
                 Err(WorkspaceError::Id(format!("there is no engagement `{prefix}`; see them with `countersign list`")))
             }
             (n, _) => Err(WorkspaceError::Id(format!("`{prefix}` stands for {n} engagements; type more of the id"))),
+        }
+    }
+
+    /// That no engagement of this id was here: the log has of each what was answered, whatever became of its events.
+    async fn was_there(&self, id: &str) -> Result<(), LedgerError> {
+        let Ok(id) = id.parse::<EngagementId>() else { return Ok(()) };
+        match self.store.logged_to(&id).await? {
+            0 => Ok(()),
+            last => {
+                let reason =
+                    format!("the log has its event {last}, and none of its events is here: they were taken out");
+                Err(LedgerError::Corrupt { what: format!("the chain of engagement {id}"), reason })
+            }
         }
     }
 
@@ -477,8 +491,11 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), WorkspaceError> {
         std::fs::create_dir_all(parent).map_err(|error| file_error(parent, &error))?;
     }
     let temporary = path.with_extension("new");
-    std::fs::write(&temporary, text).map_err(|error| file_error(&temporary, &error))?;
-    std::fs::rename(&temporary, path).map_err(|error| file_error(path, &error))
+    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&temporary);
+        file_error(path, &error)
+    })
 }
 
 pub(super) fn file_error(path: &Path, error: &std::io::Error) -> WorkspaceError {

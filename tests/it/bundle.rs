@@ -293,6 +293,38 @@ fn copies_of_signatures_in_a_folder_are_held_against_its_chain() {
 }
 
 #[test]
+fn what_lies_here_under_the_id_of_an_engagement_is_not_taken_for_it() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.run(&["export", &id, &id]).code(0);
+    // The folder is as it was, and the ledger is not.
+    bench.run(&["verify", &id]).code(0).shows(&format!("`countersign verify ./{id}` checks that"));
+    let ledger = rusqlite::Connection::open(bench.root.join(".countersign/ledger.db")).unwrap();
+    let last = bench.json(&["show", &id])["events"].as_u64().unwrap();
+    let cut = format!("DROP TRIGGER events_last; DELETE FROM events WHERE engagement = '{id}' AND seq = {last}");
+    ledger.execute_batch(&cut).unwrap();
+    let own = format!("./{id}");
+    bench.run(&["verify", &own]).code(0).shows("The chain holds");
+    let all = format!("DELETE FROM events WHERE engagement = '{id}'");
+    ledger.execute_batch(&all).unwrap();
+    bench.run(&["verify", &id]).code(5).says("none of its events is here: they were taken out");
+    bench.run(&["verify", &own]).code(0).shows("The chain holds");
+    // Neither is the beginning of an id, nor what no engagement has.
+    let other = bench.request_one();
+    let (begin, free) = (&other[..4], if other == "00000" || id == "00000" { "11111" } else { "00000" });
+    for (name, says) in [(begin, format!("stands for the engagement {other}")), (free, "there is no engagement".into())]
+    {
+        std::fs::create_dir(bench.root.join(name)).unwrap();
+        bench.run(&["verify", name]).code(2).says(&says).says(&format!("`countersign verify ./{name}`"));
+    }
+    // Where there is no workspace, it is what lies there.
+    let alone = tempfile::tempdir().unwrap();
+    std::fs::rename(bench.root.join(&id), alone.path().join(&id)).unwrap();
+    run_in(alone.path(), &["verify", &id]).code(0).shows("The chain holds");
+}
+
+#[test]
 fn verify_says_what_it_was_given_and_what_it_found_on_a_name_alone() {
     let bench = Bench::new();
     let id = bench.request_one();
