@@ -177,6 +177,27 @@ impl Inventory {
         })
     }
 
+    /// What is wrong with the environments of targets, and of those that reads may add, each with its place in the file.
+    /// Policies compare them letter by letter, so `Production` would be none that they know, and no rule about it would hold.
+    pub fn wrong_environments(&self) -> Vec<(String, String)> {
+        let targets = self.targets.iter().map(|target| &target.environment).enumerate();
+        let targets = targets.map(|(at, environment)| (format!("targets.{at}.environment"), environment));
+        let found = self.found_by.iter().map(|by| &by.within.environment).enumerate();
+        let found = found.map(|(at, environment)| (format!("found_by.{at}.within.environment"), environment));
+        let wrong = |environment: &str| {
+            let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+            environment.is_empty() || !environment.bytes().all(good)
+        };
+        let said = |(place, environment): (String, &String)| {
+            let why = format!(
+                "`{environment}` is no name of an environment: write it in lower-case letters, digits, `-`, `_` and `.`, such \
+                 as `production`; policies compare it letter by letter"
+            );
+            wrong(environment).then_some((place, why))
+        };
+        targets.chain(found).filter_map(said).collect()
+    }
+
     /// What is wrong with the names of targets, each with its place among them: a name that stands twice, in whatever
     /// spelling, and an address that is none.
     pub fn wrong_names(&self) -> Vec<(usize, String)> {

@@ -142,9 +142,9 @@ impl CatalogFiles {
         let toolbox = self.toolbox(root, kept)?;
         let inventory: Inventory = from_yaml("policies/inventory.yaml", &self.inventory)?;
         let file = "policies/inventory.yaml";
-        let wrong = inventory.wrong_names().into_iter();
-        let wrong =
-            wrong.map(|(at, why)| YamlError::at(file, &self.inventory, &format!("targets.{at}.name"), why).to_string());
+        let names = inventory.wrong_names().into_iter().map(|(at, why)| (format!("targets.{at}.name"), why));
+        let wrong = names.chain(inventory.wrong_environments());
+        let wrong = wrong.map(|(at, why)| YamlError::at(file, &self.inventory, &at, &why).to_string());
         let wrong: Vec<String> = wrong.collect();
         if !wrong.is_empty() {
             return Err(WorkspaceError::Problems(wrong));

@@ -49,6 +49,9 @@ fn files_that_do_not_load_stop_the_program_at_their_line() {
     let table = [
         ("policies/inventory.yaml", "is: switch, environment: lab", "is: switch, environmnet: lab", "inventory.yaml:"),
         ("policies/inventory.yaml", "name: sw02", "name: sw01", "`sw01` stands twice"),
+        // Rules about `production` would not hold for it.
+        ("policies/inventory.yaml", "environment: lab", "environment: Production", "lower-case letters"),
+        ("policies/inventory.yaml", "environment: lab", "environment: 'production '", "no name of an environment"),
         ("policies/people.yaml", "kind: people", "kind: people\napprovals_last_hours: 0", "write 1 or more"),
         ("policies/people.yaml", "roles: [owner]", "roles: [boss]", "people.yaml:"),
         ("policies/guardrails.cedar", "forbid (", "permit (", "guardrails.cedar"),
