@@ -93,8 +93,8 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
     }
     if !scrubbed {
         return Err(CliError::failed(
-            "it is destroyed, but the write-ahead log beside the ledger still has its bytes while another process reads; \
-             run the same again when that has ended",
+            "it is destroyed, but a file of the ledger still has its bytes while another process reads; run the same again when \
+             that has ended",
         ));
     }
     Ok(Code::Done)
@@ -122,7 +122,16 @@ fn may(
         return Ok(());
     }
     redaction(state, calls, &BTreeSet::new(), by).map_err(refused)?;
-    if state.has_signatures() && !key { Err(refused(Refusal::NeedsSignature)) } else { Ok(()) }
+    if state.has_signatures() && !key {
+        return Err(CliError {
+            code: Code::Refused,
+            message: format!(
+                "answers of {} were signed, so what is destroyed of it needs a signature too; say whose key: `--key FILE`",
+                state.id
+            ),
+        });
+    }
+    Ok(())
 }
 
 fn call(word: &str) -> Result<CallId, CliError> {
@@ -133,8 +142,9 @@ fn call(word: &str) -> Result<CallId, CliError> {
 
 /// What goes, and what still shows it.
 fn lines(id: &EngagementId, redaction: &Redaction, are: &str) -> Vec<String> {
-    let Redaction { calls, documents, answers, still_shown } = redaction;
-    let calls: Vec<String> = calls.iter().map(ToString::to_string).collect();
+    let Redaction { calls, documents, answers, also_in, still_shown } = redaction;
+    let names = |calls: &BTreeSet<CallId>| calls.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let calls = names(calls);
     let answers = match answers.len() {
         0 => String::new(),
         some => format!(", {} of models that show them", count(some as u64, "answer")),
@@ -147,8 +157,14 @@ fn lines(id: &EngagementId, redaction: &Redaction, are: &str) -> Vec<String> {
     for (path, places) in still_shown {
         let shown: Vec<String> = places.iter().take(PLACES).map(|place| plain(place)).collect();
         let more = places.len().saturating_sub(PLACES);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let more = if more > 0 { format!(" and {more} more (--json lists them)") } else { String::new() };
         lines.push(format!("  {}: {}{more}", plain(path), shown.join(", ")));
+    }
+    if !also_in.is_empty() {
+        let also = names(also_in);
+        let hold = if also.len() == 1 { "holds" } else { "hold" };
+        lines.push(format!("  of that, {} {hold} the same and can go too: name them as well:", also.join(", ")));
+        lines.push(format!("    countersign redact {id} {} {} --reason …", calls.join(" "), also.join(" ")));
     }
     if still_shown.is_empty() {
         lines.push("  nothing in this engagement".to_owned());

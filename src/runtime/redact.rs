@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{CallId, Digest, Written},
-    engagement::{Actor, Command, RedactionScope, Redacts, Refusal, redaction, shows, telling},
+    engagement::{Actor, Call, Command, RedactionScope, Redacts, Refusal, redaction, shows, telling},
     facts::{Identity, IdentityMeans},
     ledger::{Bundle, Journal, JournalError, Told},
 };
@@ -28,6 +28,8 @@ pub struct Redaction {
     pub documents: BTreeSet<Digest>,
     /// The answers of models that show a value of theirs.
     pub answers: BTreeSet<Digest>,
+    /// Other calls that hold one of the values, and would be redacted too where they are named.
+    pub also_in: BTreeSet<CallId>,
     /// The values that something else still shows, by where they stood, each with the places; no value is here.
     pub still_shown: BTreeMap<String, Vec<String>>,
 }
@@ -65,15 +67,19 @@ pub async fn plan_redaction(journal: &Journal, wanted: &BTreeSet<CallId>) -> Res
     let any = |told: &Told| words.values().flatten().any(|word| shows(&told.value, word));
     let answers: BTreeSet<Digest> = rest.iter().filter(|told| any(told)).filter_map(said).collect();
     let stays = |told: &&Told| !told.digest.is_some_and(|digest| answers.contains(&digest));
-    let mut still_shown = BTreeMap::new();
+    let (mut still_shown, mut showing) = (BTreeMap::new(), BTreeSet::new());
     for (path, words) in words {
         let shown = |told: &&Told| words.iter().any(|word| shows(&told.value, word));
-        let places: Vec<String> = rest.iter().filter(stays).filter(shown).map(|told| told.what.clone()).collect();
+        let places: Vec<&Told> = rest.iter().filter(stays).filter(shown).collect();
+        showing.extend(places.iter().filter_map(|told| told.digest));
         if !places.is_empty() {
-            still_shown.insert(path, places);
+            still_shown.insert(path, places.into_iter().map(|told| told.what.clone()).collect());
         }
     }
-    Ok(Redaction { calls, documents, answers, still_shown })
+    let holds = |call: &Call| call.result.into_iter().chain(call.args.sealed()).any(|held| showing.contains(&held));
+    let also_in = state.calls.iter().filter(|(id, call)| !calls.contains(*id) && holds(call));
+    let also_in = also_in.map(|(id, _)| id.clone()).collect();
+    Ok(Redaction { calls, documents, answers, also_in, still_shown })
 }
 
 /// Destroys it. The answer is whether no file of the ledger holds any of it any more; while another process reads the

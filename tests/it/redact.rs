@@ -102,6 +102,10 @@ fn what_was_redacted_is_in_no_byte_that_is_kept_or_exported_and_the_chain_holds(
         said.out
     );
     assert!(!said.out.contains(GAVE), "{}", said.out);
+    // What other calls hold of it can go, too, and how is said.
+    let also = said.out.lines().find(|line| line.trim_start().starts_with(&format!("countersign redact {id} "))).unwrap();
+    assert!(every[1..].iter().any(|call| also.split(' ').any(|word| word == call)), "{also}");
+    assert!(!said.out.contains(" more") || said.out.contains("(--json lists them)"), "{}", said.out);
     let said = redact(&bench, &id, &every, &["--yes", "--json"]).code(0).json();
     assert_eq!((&said["scrubbed"], &said["redaction"]["answers"]), (&json!(true), &json!([])));
     redact(&bench, &id, &every, &["--yes"]).code(0).shows("all of it was redacted before");
@@ -194,7 +198,7 @@ fn signed_redaction(bench: &Bench) {
     bench.to_end(&id, 0);
     let one = &calls(bench, &id)[..1];
     for more in [&[][..], &["--yes"]] {
-        redact(bench, &id, one, more).code(4).says("needs the signature");
+        redact(bench, &id, one, more).code(4).says("needs a signature too");
     }
     let key = bench.key_of("ada");
     redact(bench, &id, one, &["--yes", "--key", &key]).code(0);
