@@ -269,11 +269,16 @@ impl Check<'_> {
                 break;
             }
             if self.tree.root_at(covers) != Some(checkpoint.root) {
-                let from = good.unwrap_or(0);
-                self.problem(from, format!(
-                    "{whose} checkpoint of {covers} leaves is over others than the log has: of leaves {from} to {} at \
-                     least one was changed, left out or put in (a fork)", covers.saturating_sub(1)
-                ));
+                let (from, to) = (good.unwrap_or(0), covers.saturating_sub(1));
+                let what = if from > to {
+                    format!("{whose} checkpoint of {covers} leaves is over others than another one of as many (a fork)")
+                } else {
+                    format!(
+                        "{whose} checkpoint of {covers} leaves is over others than the log has: of leaves {from} to {to} at \
+                         least one was changed, left out or put in (a fork)"
+                    )
+                };
+                self.problem(from.min(to), what);
                 break;
             }
             good = Some(covers);

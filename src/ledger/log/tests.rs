@@ -149,6 +149,17 @@ async fn a_ledger_that_was_rolled_back_or_forked_is_found_by_what_was_published(
     let found = ledger.check(&published[5..]).await;
     let [LogProblem { leaf: 0, what }] = found.problems.as_slice() else { panic!("{found:?}") };
     assert!(what.contains("of leaves 0 to 5"), "{what}");
+    // Two of one size are over different leaves, whichever of them the log here has.
+    let own = ledger.published().await.pop().unwrap();
+    let here = own.0.size;
+    let root = crate::artifact::digest_of(&"another").unwrap();
+    let strange = Checkpoint { root, ..own.0.clone() };
+    let keys = LedgerKeys::of(ledger.home.path().join("keys"), &ledger.store().await.ledger().await.unwrap());
+    let both = [own, (strange.clone(), strange.sign(&keys.signer().unwrap()))];
+    let found = ledger.check(&both).await;
+    let [LogProblem { leaf, what }] = found.problems.as_slice() else { panic!("{found:?}") };
+    assert_eq!(*leaf, here - 1);
+    assert!(what.contains("over others than another one of as many (a fork)"), "{what}");
 
     // What another ledger, or nobody, has signed says nothing of this one.
     let other = Ledger::new();
