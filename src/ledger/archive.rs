@@ -20,7 +20,7 @@ use crate::{
 pub(super) use leaves::LEAVES;
 use logged::{LOG, is_of_the_log};
 pub(super) use logged::{PROOF, TRUST_PROOF};
-use manifest::{Format, Listed, MANIFEST, Manifest, listed_otherwise, says_otherwise};
+use manifest::{Format, Listed, MANIFEST, Manifest, listed_otherwise, newer, says_otherwise};
 use packing::{Packed, file_at, pack, unpack};
 
 use super::{
@@ -165,6 +165,11 @@ pub fn verify_bundle(bytes: &[u8], own: Option<&AllowedSigners>, published: &[(C
         Ok(files) => files,
         Err(problem) => return Verification::unreadable(problem),
     };
+    if let Some(format) = files.get(MANIFEST).and_then(|file| newer(file.bytes)) {
+        let what =
+            format!("says {format}: a newer countersign wrote it, and this one does not read that; use a newer one");
+        return Verification::unreadable(Problem::with(MANIFEST, what));
+    }
     let mut found = Vec::new();
     let says: Option<Manifest> = match files.get(MANIFEST).map(|file| serde_json::from_slice(file.bytes)) {
         None => {

@@ -20,6 +20,17 @@ pub(super) enum Format {
     One,
 }
 
+/// The format of a manifest that is a later one than any here.
+pub(super) fn newer(manifest: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Said {
+        format: String,
+    }
+    let Said { format } = serde_json::from_slice(manifest).ok()?;
+    let number: u32 = format.strip_prefix("countersign-bundle/")?.parse().ok()?;
+    (number > 1).then_some(format)
+}
+
 /// The manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -38,6 +38,26 @@ pub(super) fn said(verification: &Verification) -> Vec<String> {
 }
 
 #[test]
+fn what_a_newer_program_wrote_is_not_called_changed() {
+    let bytes = contents(&beginning()).pack().unwrap();
+    let later = |format: &str| {
+        let files = unpack(&bytes).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace("countersign-bundle/1", format);
+        let mut files: BTreeMap<String, Vec<u8>> =
+            files.iter().map(|(path, file)| (path.clone(), file.bytes.to_vec())).collect();
+        let manifest = text(&files[MANIFEST]);
+        files.insert(MANIFEST.to_owned(), manifest.into_bytes());
+        said(&check(&pack(MANIFEST, &files).unwrap()))
+    };
+    let found = later("countersign-bundle/2");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("countersign-bundle/2: a newer countersign wrote it"), "{found:?}");
+    for other in ["countersign-bundle/0", "countersign-bundle/x", "tar"] {
+        assert!(later(other)[0].contains("unknown variant"), "{other}");
+    }
+}
+
+#[test]
 fn the_same_engagement_is_the_same_bytes_and_verifies_by_itself() {
     let mut whole = contents(&Story::whole("k7m2q").signed(1));
     trust(&mut whole, Digest::ZERO, "lab", (1, 2));
