@@ -1,7 +1,7 @@
 //! The files of a new workspace.
 #![allow(clippy::disallowed_methods, reason = "this file owns laying out a workspace")]
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use crate::tool::SERVERS;
 
@@ -31,6 +31,24 @@ pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>
     if occupied {
         return Err(WorkspaceError::NotEmpty(root.to_owned()));
     }
+    let there = root.exists();
+    lay_out(root, owner, os_user).inspect_err(|_| take_out(root, there))
+}
+
+/// Takes out what was laid out so far of a workspace that could not be, so that it can be tried again: the folder was empty.
+fn take_out(root: &Path, there: bool) {
+    let own = SHIPPED.iter().map(|(name, _)| *name).chain([SERVERS, "policies/people.yaml", "countersign.toml"]);
+    let tops: BTreeSet<&str> = own.filter_map(|name| name.split('/').next()).collect();
+    for top in tops {
+        let path = root.join(top);
+        let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+    }
+    if !there {
+        let _ = std::fs::remove_dir(root);
+    }
+}
+
+fn lay_out(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>, WorkspaceError> {
     let mut written = Vec::new();
     let mut put = |name: &str, text: &str| {
         write(&root.join(name), text)?;

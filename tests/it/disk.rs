@@ -349,6 +349,32 @@ test \"$before\" = \"$(ls -la --time-style=full-iso .countersign)\" || exit 80"
 }
 
 #[test]
+fn a_workspace_that_a_full_disk_stops_can_be_laid_out_when_there_is_room() {
+    let (bench, _) = ready_and_closed();
+    // There is room for some of the files.
+    let lines = "mkdir ../empty
+head -c 64m /dev/zero >../fill 2>/dev/null
+truncate -s -24k ../fill
+run new \"$1\" init ../new
+run empty \"$1\" init ../empty
+ls -A ../new >\"$1/left-new\" 2>&1
+ls -A ../empty >\"$1/left-empty\"
+rm ../fill
+run after \"$1\" init ../empty";
+    if !on_a_small_disk(&bench, lines) {
+        return;
+    }
+    for name in ["new", "empty"] {
+        let (code, text) = said(&bench, name);
+        assert!(code == 2 && text.contains("No space left"), "{code} {text}");
+    }
+    assert_eq!(said(&bench, "after").0, 0, "{}", said(&bench, "after").1);
+    let left = |name: &str| std::fs::read_to_string(bench.outside(name)).unwrap();
+    assert_eq!(left("left-empty"), "");
+    assert!(left("left-new").contains("No such file"), "{}", left("left-new"));
+}
+
+#[test]
 fn a_workspace_on_a_full_disk_is_read() {
     let (bench, id) = ready_and_closed();
     let lines = format!(
