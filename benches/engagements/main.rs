@@ -307,10 +307,19 @@ async fn waiting(bench: &Bench, engagements: usize) -> Value {
     json!({"waiting": seen})
 }
 
+/// How fast chains are checked whose steps have no state to read, and those where each has one and all results are here,
+/// so that what each step came to is worked out again.
 async fn verify(bench: &Bench, options: &Options) -> Value {
+    let without_state = verified(bench, options, Seen::None).await;
+    json!({"without_state": without_state, "with_state": verified(bench, options, Seen::All).await})
+}
+
+async fn verified(bench: &Bench, options: &Options, seen: Seen) -> Value {
+    let calls = if seen == Seen::All { Seen::calls(options.calls - 2) } else { options.calls };
     let mut bundles = Vec::new();
     for n in 0..options.engagements {
-        let id = bench.whole(&format!("v{n}"), options.calls).await;
+        let name = if seen == Seen::All { format!("s{n}") } else { format!("v{n}") };
+        let id = bench.whole_of(draft(&name, options.calls, seen), calls, &mut |_| ()).await;
         bundles.push(Bundle::export(bench.workspace.store().as_ref(), &id).await.unwrap());
     }
     let one = |bundle: &Bundle| {
