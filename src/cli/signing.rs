@@ -56,6 +56,13 @@ impl Signer for Key {
 
 /// What is said of a key file that is not there.
 pub fn no_key(path: &Path) -> String {
+    if path.starts_with("~") {
+        return format!(
+            "{}: there is no such key, since only a shell makes a home folder of `~`: write `--key ~/…` with a space and without \
+             quotes",
+            path.display()
+        );
+    }
     let agent = if path.as_os_str() == "ssh-agent" { ", or say `--key agent` for what ssh-agent holds" } else { "" };
     format!("{}: there is no such key; make one with `ssh-keygen -t ed25519`{agent}", path.display())
 }

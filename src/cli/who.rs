@@ -101,12 +101,12 @@ impl Here<'_> {
                 "You asked for this or wrote it, and duties are apart here, so the yes is somebody else's: {}.",
                 who()
             )),
-            Some(_) => {
+            Some(me) => {
                 let who = if others.is_empty() { String::new() } else { format!(" Who has one: {}.", said(others)) };
-                reject(format!(
-                    "An answer needs a signature, and policies/allowed_signers has no key of yours that counts here now; an \
-                     owner adds its line.{who}"
-                ))
+                let why = self.signers.of(me).find_map(|line| line.covers(namespace, now).err());
+                let why = why
+                    .unwrap_or_else(|| "policies/allowed_signers has no key of yours; an owner adds its line".into());
+                reject(format!("An answer needs a signature, and no key of yours counts here now: {why}.{who}"))
             }
             None => vec![format!("Waiting for the role `{}`: {}.", asked.role, who())],
         }

@@ -103,6 +103,7 @@ fn a_key_that_is_not_the_approvers_then_and_there_opens_nothing() {
     approve(unknown.to_str().unwrap()).code(4).says("an owner adds").says("bea namespaces=\"countersign-gate,");
     approve(&theirs).code(4).says("no line for `bea`").says("the key of `rita`; give a key of `bea`");
     approve("../nowhere").code(2).says("ssh-keygen -t ed25519");
+    approve("~/.ssh/id_ed25519").code(2).says("only a shell makes a home folder of `~`");
     approve("policies/people.yaml").code(2).says("neither a private nor a public SSH key");
     let signers = bench.read("policies/allowed_signers");
     for (options, why) in [
@@ -112,6 +113,8 @@ fn a_key_that_is_not_the_approvers_then_and_there_opens_nothing() {
     ] {
         bench.write("policies/allowed_signers", &signers.replace("\nbea ", &format!("\nbea {options} ")));
         approve(&key).code(4).says(why);
+        // Whoever looks for what comes next is told the same, with its line.
+        bench.run(&["run", &id, "--as", "bea"]).code(3).shows("policies/allowed_signers:").shows(why);
     }
     bench.write("policies/allowed_signers", &signers.replace("\nbea ", "\n* "));
     approve(&key).code(2).says("policies/allowed_signers:").says("write each one out");
