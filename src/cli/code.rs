@@ -23,7 +23,7 @@ pub enum Code {
     Waiting,
     /// Refused by policy.
     Refused,
-    /// Verification failed.
+    /// Verification failed: what is kept, or was given, does not hold.
     Unverified,
     /// Partly done.
     Partly,
@@ -108,6 +108,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn ledger_code(error: &LedgerError) -> Code {
     match error {
         LedgerError::Missing(_) | LedgerError::Occupied(_) | LedgerError::Exists(_) => Code::Usage,
+        // What was done stands, and what is kept of it does not hold, whichever command sees that.
+        LedgerError::Corrupt { .. } | LedgerError::Unbelieved { .. } | LedgerError::RolledBack { .. } => {
+            Code::Unverified
+        }
         _ => Code::Failed,
     }
 }

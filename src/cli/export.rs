@@ -144,9 +144,9 @@ async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export
     if let Some(seq) = contents.unproven() {
         let id = journal.id();
         return Err(CliError::failed(format!(
-            "event {seq} of {id} is in the log and under no checkpoint yet, because the ledger's key could not sign it, so \
-             nobody could hold a bundle to the log; put the key back (`countersign keys show` names it), have a gate answered \
-             and export again, or export a folder"
+            "event {seq} of {id} is in the log and under no checkpoint yet, so nobody could hold a bundle to the log; have \
+             somebody who may read the ledger's key run `countersign log checkpoint`, which signs it, and export again, or \
+             export a folder"
         )));
     }
     let bytes = contents.pack().map_err(|problem| CliError::failed(problem.to_string()))?;

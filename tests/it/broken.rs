@@ -171,7 +171,7 @@ fn one_damaged_page_of_another_engagement_stops_every_command_before_it_writes()
         &["keys", "rotate"],
     ];
     for args in commands {
-        bench.run(args).code(1).says("is damaged: ").says("restore the workspace from a backup");
+        bench.run(args).code(5).says("is damaged: ").says("restore the workspace from a backup");
         assert_eq!(std::fs::read(&file).unwrap(), bytes, "{args:?} wrote to it");
     }
     assert!(!bench.root.join("copy.db").exists());
