@@ -37,6 +37,9 @@ pub struct LogShown {
     pub witnessed: bool,
     #[serde(skip)]
     keys: Option<KeyHistory>,
+    /// Whether the keys come from whoever hands the bundle over.
+    #[serde(skip)]
+    brought: bool,
     #[serde(skip)]
     under: Option<(Checkpoint, Note)>,
 }
@@ -52,7 +55,7 @@ impl LogShown {
         let note: Option<Note> = proof.and_then(|proof| proof.checkpoint.parse().ok());
         let under = note.and_then(|note| Some((Checkpoint::of(&note).ok()?, note)));
         let size = under.as_ref().map(|(checkpoint, _)| checkpoint.size);
-        Some(Self { id, size, witnessed: false, keys: Some(keys), under })
+        Some(Self { id, size, witnessed: false, keys: Some(keys), brought: true, under })
     }
 
     /// What a workspace shows of it.
@@ -61,7 +64,7 @@ impl LogShown {
         let under = last_checkpoint(store.as_ref()).await?;
         let (id, size) = (origin(&store.ledger().await?), under.as_ref().map(|(checkpoint, _)| checkpoint.size));
         let keys = context.workspace.keys().await?.history().ok();
-        Ok(Self { id, size, witnessed: false, keys, under })
+        Ok(Self { id, size, witnessed: false, keys, brought: false, under })
     }
 
     /// Puts what is known of it to what was found, and holds the ledger's keys against those that the auditor has.
@@ -69,8 +72,19 @@ impl LogShown {
         self.witnessed = matches!(verification.freshness, Freshness::Witnessed { .. });
         match self.wrong(keys) {
             Some(why) => verification.problems.push(Problem::at(0, why)),
-            None if keys.is_empty() => {}
+            None if keys.is_empty() && !self.brought => {}
+            None if keys.is_empty() => verification.notes.push(
+                "key: the ledger's keys are those that were brought along with it; `--key` holds them against what \
+                 `countersign keys show` said where it was made"
+                    .into(),
+            ),
             None => verification.notes.push(format!("key: the ledger's keys, {}, are those that were given", self.id)),
+        }
+        // Whoever knows the key wants it to vouch for all that it should have signed.
+        let uncovered = std::mem::take(&mut verification.uncovered);
+        match keys.is_empty() {
+            true => verification.notes.extend(uncovered.iter().map(|what| format!("UNDER NO CHECKPOINT: {what}"))),
+            false => verification.problems.extend(uncovered),
         }
         verification.notes.extend(cosigned(self.under.as_slice(), "the checkpoint here"));
         verification.ok = verification.problems.is_empty();

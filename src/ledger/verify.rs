@@ -111,6 +111,7 @@ pub fn verify_against(
         freshness: Freshness::NotWitnessed,
         problems: walk.problems,
         notes: walk.notes,
+        uncovered: Vec::new(),
         on_a_name: walk.names.len() as u64,
     };
     verification.keep_the_first(walk.more);

@@ -175,7 +175,7 @@ fn a_bundle_says_where_its_chains_stand_in_the_log() {
     let says = |found: &Verification, what: &str| {
         assert!(found.notes.iter().any(|note| note.contains(what)), "{what}: {found:?}")
     };
-    says(&found, "log: event 20 of the engagement is leaf 3 (from 0) of 5, signed by the ledger's key");
+    says(&found, "log: event 20 of the engagement is leaf 3 (from 0) of 5, signed by the key");
     says(&found, "log: event 1 of the chain of trust stages is leaf 2 (from 0) of 5");
     says(&found, "that is the last one here");
     says(&found, "freshness not witnessed: nothing here shows");
@@ -183,7 +183,7 @@ fn a_bundle_says_where_its_chains_stand_in_the_log() {
     let before = Leaf { seq: 4, head: chain::read(&whole.engagement.events[3]).unwrap().hash, ..leaves[3].clone() };
     let mut earlier = whole.clone();
     log(&mut earlier, &history(&[1, 2]), PROOF, &proof(&[before], 0, 1));
-    says(&check(&earlier.pack().unwrap()), "leaf 0 (from 0) of 1, signed by the ledger's key");
+    says(&check(&earlier.pack().unwrap()), "leaf 0 (from 0) of 1, signed by the key");
     says(&check(&earlier.pack().unwrap()), "16 after it, up to event 20, are under no checkpoint here");
     // Where nothing was answered the log has nothing of it yet.
     let mut story = Story::whole("k7m2q");

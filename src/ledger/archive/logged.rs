@@ -45,6 +45,17 @@ fn unproven(events: &[Event], file: &str) -> Option<Problem> {
     Some(Problem::at(*seq, what).in_file(EVENTS))
 }
 
+/// What is said of an event of the engagement that the log has a leaf of, where the proof goes up to an earlier one.
+fn uncovered(later: &Event, seq: u64) -> Problem {
+    let what = format!(
+        "the log has a leaf of this event ({}), and {} goes up to event {seq}: nothing shows that this and what follows was not \
+         written anew",
+        later.body.kind(),
+        path(PROOF)
+    );
+    Problem::at(later.seq, what).in_file(EVENTS)
+}
+
 /// Whether a file of the folder is one that a bundle has.
 pub(super) fn is_of_the_log(name: &str) -> bool {
     [PUBLIC_KEYS, PROOF, TRUST_PROOF, LEAVES].contains(&name)
@@ -148,6 +159,11 @@ impl Contents {
             }
         }
         found.extend(self.hold_to_all_leaves(told, &keys, signed_by(&keys, &published)));
+        if self.engagement.rests_on_trust() && !self.has_all_of_trust(told) {
+            let what = "something was asked or ran above trust stage 1, and nothing here shows that no stage was taken back \
+                        since: a bundle has every leaf of the log then, under the checkpoint of both its proofs";
+            verification.uncovered.push(Problem::with(path(TRUST_PROOF), what));
+        }
         if !published.is_empty() && !self.trust_is_covered(told, &published) {
             verification.freshness = Freshness::NotWitnessed;
             verification.notes.retain(|note| !note.starts_with(WITNESSED));
@@ -162,18 +178,24 @@ impl Contents {
     /// Whether what was published covers the whole chain of trust stages, or nothing rests on it: else a stage that was taken
     /// back may have been cut off, or left out of what is here.
     fn trust_is_covered(&self, told: &Told, published: &[&(Checkpoint, Note)]) -> bool {
-        if !self.engagement.rests_on_trust() {
-            return true;
-        }
-        if !self.has_all_leaves() {
-            return false;
-        }
-        let proof = self.log.get(TRUST_PROOF).and_then(|bytes| serde_json::from_slice::<InclusionProof>(bytes).ok());
-        let Some(proof) = proof else { return false };
-        let note: Option<Note> = proof.checkpoint.parse().ok();
-        let under = note.and_then(|note| Checkpoint::of(&note).ok());
+        let covers = |size: u64| published.iter().any(|(theirs, _)| theirs.size == size);
+        !self.engagement.rests_on_trust()
+            || self.has_all_of_trust(told) && self.under(TRUST_PROOF).is_some_and(|(_, under)| covers(under.size))
+    }
+
+    /// Whether the whole chain of trust stages is in the log that is here, every leaf of it.
+    fn has_all_of_trust(&self, told: &Told) -> bool {
+        let (Some((proof, under)), Some((_, own))) = (self.under(TRUST_PROOF), self.under(PROOF)) else { return false };
         let whole = told.trust.last().is_some_and(|last| last.seq <= proof.leaf.seq);
-        whole && under.is_some_and(|under| published.iter().any(|(theirs, _)| theirs.size == under.size))
+        self.has_all_leaves() && whole && under.size == own.size
+    }
+
+    /// A proof, and the checkpoint that it is under.
+    fn under(&self, proof: &str) -> Option<(InclusionProof, Checkpoint)> {
+        let proof: InclusionProof = serde_json::from_slice(self.log.get(proof)?).ok()?;
+        let note: Note = proof.checkpoint.parse().ok()?;
+        let under = Checkpoint::of(&note).ok()?;
+        Some((proof, under))
     }
 
     /// The keys, where they are here; else what is wrong with them.
@@ -239,6 +261,7 @@ impl Contents {
         }
         // What else has a leaf of its own is under no checkpoint here: whoever hands it over may have written it anew.
         let later = chain.events.iter().find(|event| event.seq > leaf.seq && is_logged(&event.body));
+        verification.uncovered.extend(later.filter(|_| chain.proof == PROOF).map(|later| uncovered(later, leaf.seq)));
         self.witness(chain, &proof, &checkpoint, (keys, later), published, verification)?;
         let (size, last) = (checkpoint.size, chain.events.last().map_or(leaf.seq, |last| last.seq));
         let tail = match last.saturating_sub(leaf.seq) {
@@ -248,7 +271,7 @@ impl Contents {
         let signer = proof.checkpoint.parse().ok().and_then(|note| Some(keys.signer_of(&note, size).ok()?.1.key.id()));
         let signer = signer.unwrap_or_default();
         Ok(format!(
-            "log: event {} of {} is leaf {index} (from 0) of {size}, signed by the ledger's key {signer}; {tail}",
+            "log: event {} of {} is leaf {index} (from 0) of {size}, signed by the key {signer} that is here; {tail}",
             leaf.seq, chain.called
         ))
     }

@@ -210,11 +210,14 @@ fn what_rests_on_a_trust_stage_is_witnessed_only_with_the_chain_of_stages() {
             contents.log.remove(LEAVES);
         }
         let found = verify_bundle(&contents.pack().unwrap(), None, &[published]);
-        (found.freshness != Freshness::NotWitnessed, found.notes)
+        (found.freshness != Freshness::NotWitnessed, found.notes, found.uncovered)
     };
-    assert!(witnessed(1, true).0, "{:?}", witnessed(1, true).1);
+    let (covered, notes, uncovered) = witnessed(1, true);
+    assert!(covered && uncovered.is_empty(), "{notes:?} {uncovered:?}");
     for (shown, whole) in [(0, true), (1, false)] {
-        let (covered, notes) = witnessed(shown, whole);
+        let (covered, notes, uncovered) = witnessed(shown, whole);
+        // Nor does the ledger's key vouch for it.
+        assert!(uncovered.len() == 1 && uncovered[0].what.contains("no stage was taken back"), "{uncovered:?}");
         assert!(!covered && notes.iter().any(|note| note.contains("no stage was taken back")), "{notes:?}");
     }
 }

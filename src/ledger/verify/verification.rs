@@ -29,6 +29,10 @@ pub struct Verification {
     pub problems: Vec<Problem>,
     /// What is not wrong, and yet to be known.
     pub notes: Vec<String>,
+    /// What the log has a leaf of, and no proof here covers: nothing shows that it was not written anew. Whoever knows the
+    /// ledger's key wants it to vouch for all, and is told of it as of what is wrong; others in notes.
+    #[serde(skip)]
+    pub uncovered: Vec<Problem>,
     /// How much rests on a name alone: answers without a signature, steps that were tried again,
     /// cancellations and redactions.
     pub on_a_name: u64,
@@ -124,7 +128,8 @@ impl Verification {
     pub fn unwitnessed(events: u64) -> Self {
         let (problems, notes) = (Vec::new(), vec![NOT_WITNESSED.into()]);
         let freshness = Freshness::NotWitnessed;
-        Self { ok: true, of: None, events, head: None, freshness, problems, notes, on_a_name: 0 }
+        let uncovered = Vec::new();
+        Self { ok: true, of: None, events, head: None, freshness, problems, notes, uncovered, on_a_name: 0 }
     }
 
     /// Keeps as many problems as anybody reads; of the others their number is said.
