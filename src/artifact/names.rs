@@ -138,6 +138,16 @@ impl EngagementId {
     /// Crockford's base 32 in lower case: no letter that a person mistakes for a digit.
     pub const ALPHABET: &'static [u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
+    /// An id, or the beginning of one, as ids are written: in lower case, with a digit for each letter that is taken for it.
+    pub fn spelled(typed: &str) -> String {
+        let letter = |letter: char| match letter.to_ascii_lowercase() {
+            'o' => '0',
+            'i' | 'l' => '1',
+            other => other,
+        };
+        typed.trim().chars().map(letter).collect()
+    }
+
     /// The name of the ledger's own chain of trust stages. Its letters are not all in [`Self::ALPHABET`], so no
     /// engagement can have it.
     pub const TRUST: &'static str = "trust";

@@ -1,6 +1,6 @@
 //! `countersign verify`: checks a chain, from the ledger or from an exported folder or bundle, which need no workspace.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -76,7 +76,7 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
         return proofs::verify(global, against, &keys).await;
     }
     let path = Path::new(&args.what);
-    let named = is_of_the_ledger(global, path).await?;
+    let named = is_of_the_ledger(global, &args.what).await?;
     if path.is_dir() && !named && against.is_some() {
         return Err(CliError::usage(
             "a folder has nothing of the log in it; export a bundle (`countersign export ID --bundle FILE`) and verify that, \
@@ -153,33 +153,31 @@ pub async fn run(global: &Global, args: Verify) -> Result<Code, CliError> {
 
 /// Whether a word that is also the name of something that lies here is the id of an engagement of this workspace: whoever
 /// asks about an engagement is not told of what somebody put where they stand.
-async fn is_of_the_ledger(global: &Global, path: &Path) -> Result<bool, CliError> {
-    let mut parts = path.components();
-    let (Some(Component::Normal(word)), None) = (parts.next(), parts.next()) else { return Ok(false) };
-    let Some(word) = word.to_str().filter(|_| path.exists()) else { return Ok(false) };
-    let begins_an_id = word.len() <= 5 && word.bytes().all(|byte| EngagementId::ALPHABET.contains(&byte));
-    if !begins_an_id {
+async fn is_of_the_ledger(global: &Global, word: &str) -> Result<bool, CliError> {
+    let id = EngagementId::spelled(word);
+    let begins_an_id = id.len() <= 5 && id.bytes().all(|byte| EngagementId::ALPHABET.contains(&byte));
+    if !begins_an_id || !Path::new(word).exists() {
         return Ok(false);
     }
-    let other = |why: &str| {
-        CliError::usage(format!(
-            "{why}, and something called {word} lies here: `countersign verify ./{word}` checks that"
-        ))
+    let here = |error: CliError| CliError {
+        message: format!(
+            "{}. Something called {word} lies here, too: `countersign verify ./{word}` checks that",
+            error.message
+        ),
+        ..error
     };
     let context = match Context::open(global).await {
         Err(error) if error.message.starts_with(NO_WORKSPACE) => return Ok(false),
-        opened => opened?,
+        opened => opened.map_err(here)?,
     };
     match context.workspace.find(word).await {
-        Ok(id) if id.as_str() == word => Ok(true),
-        Ok(id) => {
-            Err(other(&format!("`{word}` stands for the engagement {id}, whose id would have to be written out")))
+        Ok(found) if found.as_str() == id => Ok(true),
+        Ok(found) => {
+            let why = format!("`{word}` stands for the engagement {found}, whose id would have to be written out");
+            Err(here(CliError::usage(why)))
         }
-        Err(WorkspaceError::Id(_)) if word.parse::<EngagementId>().is_ok() => {
-            Err(other(&format!("there is no engagement `{word}` in this workspace")))
-        }
-        Err(WorkspaceError::Id(_)) => Ok(false),
-        Err(error) => Err(unfound(error)),
+        Err(WorkspaceError::Id(why)) => Err(here(CliError::usage(why))),
+        Err(error) => Err(here(unfound(error))),
     }
 }
 

@@ -207,16 +207,6 @@ pub(super) fn checked(digest: Digest, bytes: Vec<u8>) -> Result<Vec<u8>, LedgerE
     if is == digest { Ok(bytes) } else { Err(LedgerError::blob(&digest, format!("its bytes hash to {is}"))) }
 }
 
-/// A prefix as ids are written.
-pub(super) fn spelled(prefix: &str) -> String {
-    let letter = |letter: char| match letter.to_ascii_lowercase() {
-        'o' => '0',
-        'i' | 'l' => '1',
-        other => other,
-    };
-    prefix.trim().chars().map(letter).collect()
-}
-
 impl Append {
     /// Nothing to write but a checkpoint of the log as it is, where its last one covers less and there is a key to sign with.
     pub fn signing() -> Self {

@@ -432,7 +432,7 @@ impl Workspace {
 
     /// That no engagement of this id was here: the log has of each what was answered, whatever became of its events.
     async fn was_there(&self, id: &str) -> Result<(), LedgerError> {
-        let Ok(id) = id.parse::<EngagementId>() else { return Ok(()) };
+        let Ok(id) = EngagementId::spelled(id).parse::<EngagementId>() else { return Ok(()) };
         match self.store.logged_to(&id).await? {
             0 => Ok(()),
             last => {

@@ -318,6 +318,19 @@ fn what_lies_here_under_the_id_of_an_engagement_is_not_taken_for_it() {
         std::fs::create_dir(bench.root.join(name)).unwrap();
         bench.run(&["verify", name]).code(2).says(&says).says(&format!("`countersign verify ./{name}`"));
     }
+    // However it is typed, and where something lies that is called so.
+    std::fs::create_dir(bench.root.join(&other)).unwrap();
+    for typed in [other.to_uppercase(), format!("{other} ")] {
+        let _ = std::fs::create_dir(bench.root.join(&typed));
+        bench.run(&["verify", &typed]).code(0).shows(&format!("{other}  "));
+    }
+    bench.run(&["verify", &format!("{id}/")]).code(0).shows("The chain holds");
+    // Nor is it where the workspace cannot be opened, and how to have it is said.
+    let toml = bench.read("countersign.toml");
+    bench.write("countersign.toml", "version = ");
+    bench.run(&["verify", &id]).code(2).says(&format!("`countersign verify ./{id}` checks that"));
+    bench.run(&["verify", &own]).code(0).shows("The chain holds");
+    bench.write("countersign.toml", &toml);
     // Where there is no workspace, it is what lies there.
     let alone = tempfile::tempdir().unwrap();
     std::fs::rename(bench.root.join(&id), alone.path().join(&id)).unwrap();
@@ -402,6 +415,32 @@ fn an_auditor_is_told_what_of_the_log_is_shown_and_holds_the_key_that_they_have_
     for what in [id.as_str(), "trust"] {
         assert_eq!(bench.json(&["verify", what, "--against", published])["log"]["witnessed"], true, "{what}");
     }
+}
+
+#[test]
+fn the_key_that_an_auditor_knows_is_to_vouch_for_all_that_it_signed() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    let (early, key) = (bench.outside("early"), bench.outside("ledger-keys.txt"));
+    std::fs::write(&early, bench.run(&["log", "checkpoint"]).code(0).out).unwrap();
+    std::fs::write(&key, bench.run(&["keys", "show"]).code(0).out).unwrap();
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    let (key, early) = (key.to_str().unwrap(), early.to_str().unwrap());
+    let (old, new) = (bench.outside("old.tar"), bench.outside("new.tar"));
+    let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
+    bench.run(&["export", &id, "--bundle", old, "--against", early]).code(0);
+    bench.run(&["export", &id, "--bundle", new]).code(0);
+    // Whoever has a proof of the beginning may have written the rest.
+    let gate2 = bench.events(&id, "approval.answered")[1]["seq"].to_string();
+    let says = format!("event {gate2} (events.jsonl): the log has a leaf of this event (approval.answered)");
+    bench.run(&["verify", old]).code(0).shows(&format!("note: UNDER NO CHECKPOINT: {says}"));
+    bench.run(&["verify", old, "--key", key]).code(5).shows(&says);
+    let verified = bench.run(&["verify", new, "--key", key]).code(0).shows("are those that were given");
+    assert!(!verified.out.contains("UNDER NO CHECKPOINT"), "{}", verified.out);
+    // And whoever brings keys along may have made them.
+    bench.run(&["verify", new]).code(0).shows("key: the ledger's keys are those that were brought along with it");
 }
 
 #[test]

@@ -13,12 +13,7 @@ use crate::{
 };
 
 use super::{
-    super::{
-        chain,
-        error::LedgerError,
-        store::{checked, spelled},
-        summary::Summary,
-    },
+    super::{chain, error::LedgerError, store::checked, summary::Summary},
     Unpacker, connect, failed,
     readers::Readers,
     row, rows,
@@ -47,7 +42,7 @@ const PUT_AGAIN: &str = "UPDATE summaries SET standing = ?, requester = ?, updat
 
 /// The engagements whose id begins so, in order.
 pub(super) fn find(connection: &Connection, prefix: &str) -> Result<Vec<EngagementId>, LedgerError> {
-    let with = (spelled(prefix), EngagementId::TRUST);
+    let with = (EngagementId::spelled(prefix), EngagementId::TRUST);
     let ids: Vec<String> = rows(connection, FIND, with, |row| row.get(0)).map_err(failed("find an engagement"))?;
     let parse =
         |id: String| id.parse().map_err(|_| LedgerError::corrupt("the table of events", "an engagement id is not one"));
