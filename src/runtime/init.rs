@@ -1,7 +1,7 @@
 //! The files of a new workspace.
 #![allow(clippy::disallowed_methods, reason = "this file owns laying out a workspace")]
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use crate::tool::SERVERS;
 
@@ -22,52 +22,71 @@ const SHIPPED: [(&str, &str); 11] = [
     (".gitignore", "/.countersign/\n"),
 ];
 
-/// Lays out a new workspace with `owner` as its owner, and the simulated lab's network.
+/// Lays out a new workspace with `owner` as its owner, and the simulated lab's network. One that could not be laid out whole
+/// before is gone on with, where nothing in it is anybody else's.
+///
+/// # Errors
+///
+/// [`WorkspaceError`], for a folder that has something else in it among others. What was written then stays.
 pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>, WorkspaceError> {
     if root.exists() && !root.is_dir() {
         return Err(WorkspaceError::NotAFolder(root.to_owned()));
     }
-    let occupied = std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied {
+    let files = files(owner, os_user);
+    if !is_begun(root, &files) {
         return Err(WorkspaceError::NotEmpty(root.to_owned()));
     }
-    let there = root.exists();
-    lay_out(root, owner, os_user).inspect_err(|_| take_out(root, there))
+    let lab = root.join(SERVERS).join("lab/lab.json");
+    // One that is there may have been worked in.
+    if !root.join(WORKSPACE).exists() {
+        for (name, text) in &files {
+            write(&root.join(name), text)?;
+        }
+        std::fs::create_dir_all(root.join(SERVERS).join("lab")).map_err(|error| file_error(&lab, &error))?;
+        crate::lab::reset(&lab).map_err(|error| WorkspaceError::File { path: lab, reason: error.to_string() })?;
+        // Written last: a folder without it is not a workspace, so a half-made one is never taken for one.
+        write(&root.join(WORKSPACE), MARK)?;
+    }
+    Ok(files.into_iter().map(|(name, _)| name.to_owned()).chain([WORKSPACE.to_owned()]).collect())
 }
 
-/// Takes out what was laid out so far of a workspace that could not be, so that it can be tried again: the folder was empty.
-fn take_out(root: &Path, there: bool) {
-    let own = SHIPPED.iter().map(|(name, _)| *name).chain([SERVERS, "policies/people.yaml", "countersign.toml"]);
-    let tops: BTreeSet<&str> = own.filter_map(|name| name.split('/').next()).collect();
-    for top in tops {
-        let path = root.join(top);
-        let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-    }
-    if !there {
-        let _ = std::fs::remove_dir(root);
-    }
-}
+/// The file that makes a folder a workspace, and what it says.
+const WORKSPACE: &str = "countersign.toml";
+const MARK: &str = "# A countersign workspace. State is in .countersign/ beside this file.\nversion = 1\n";
 
-fn lay_out(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>, WorkspaceError> {
-    let mut written = Vec::new();
-    let mut put = |name: &str, text: &str| {
-        write(&root.join(name), text)?;
-        written.push(name.to_owned());
-        Ok::<(), WorkspaceError>(())
-    };
-    for (name, text) in SHIPPED {
-        put(name, text)?;
-    }
+/// All files but that one, with what they say.
+fn files(owner: &str, os_user: &str) -> Vec<(&'static str, String)> {
     let people = include_str!("../../policies/people.yaml");
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let name = quoted(owner);
     let owner = format!("people:\n  - name: {name}\n    os_users: [{}]\n    roles: [owner]\n", quoted(os_user));
     let example = format!("examples:\n  - {{who: {name}, may: owner}}\n");
-    put("policies/people.yaml", &people.replace("examples:\n", &example).replace("people: []\n", &owner))?;
-    let lab = root.join(SERVERS).join("lab/lab.json");
-    std::fs::create_dir_all(root.join(SERVERS).join("lab")).map_err(|error| file_error(&lab, &error))?;
-    crate::lab::reset(&lab).map_err(|error| WorkspaceError::File { path: lab, reason: error.to_string() })?;
-    // Written last: a folder without it is not a workspace, so a half-made one is never taken for one.
-    put("countersign.toml", "# A countersign workspace. State is in .countersign/ beside this file.\nversion = 1\n")?;
-    Ok(written)
+    let people = people.replace("examples:\n", &example).replace("people: []\n", &owner);
+    let shipped = SHIPPED.iter().map(|(name, text)| (*name, (*text).to_owned()));
+    shipped.chain([("policies/people.yaml", people)]).collect()
+}
+
+/// Whether a folder is empty, or holds nothing but what `init` writes until the servers are pinned, as it writes it.
+fn is_begun(root: &Path, files: &[(&str, String)]) -> bool {
+    let own = |name: &str| match files.iter().find(|(own, _)| *own == name) {
+        Some((_, text)) => std::fs::read_to_string(root.join(name)).is_ok_and(|found| found == *text),
+        None if name == WORKSPACE => std::fs::read_to_string(root.join(name)).is_ok_and(|found| found == MARK),
+        None => name.starts_with(".countersign/"),
+    };
+    let ours =
+        |folder: &str| folder.starts_with(".countersign/") || files.iter().any(|(own, _)| own.starts_with(folder));
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(root.join(&folder)).into_iter().flatten() {
+            let Ok(entry) = entry else { return false };
+            let name = format!("{folder}{}", entry.file_name().to_string_lossy());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && ours(&format!("{name}/")) => folders.push(format!("{name}/")),
+                Ok(kind) if kind.is_file() && own(&name) => {}
+                _ => return false,
+            }
+        }
+    }
+    // A ledger that something was written to is somebody's, whatever became of the rest.
+    root.join(WORKSPACE).exists() || !root.join(".countersign/ledger.db").exists()
 }

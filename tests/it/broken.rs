@@ -41,6 +41,21 @@ fn outside_a_workspace_every_command_says_how_to_get_one() {
     run_in(elsewhere.path(), &["init", "."]).code(2).says("not empty");
     run_in(elsewhere.path(), &["init", "mine.txt"]).code(2).says("mine.txt is a file");
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    // What somebody put there stays, in a folder that would be a workspace's too.
+    for (folder, file) in [
+        ("a/policies", "a/policies/mine.cedar"),
+        ("b/tools", "b/tools"),
+        ("c/.countersign", "c/.countersign/ledger.db"),
+    ] {
+        let (folder, file) = (elsewhere.path().join(folder), elsewhere.path().join(file));
+        std::fs::create_dir_all(if folder == file { folder.parent().unwrap() } else { &folder }).unwrap();
+        std::fs::write(&file, "mine").unwrap();
+        let root = folder.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        run_in(elsewhere.path(), &["init", root]).code(2).says("not empty");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+    }
+    std::fs::create_dir_all(elsewhere.path().join("d/somebodys")).unwrap();
+    run_in(elsewhere.path(), &["init", "d"]).code(2).says("not empty");
 }
 
 #[test]
