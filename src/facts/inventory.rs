@@ -195,7 +195,9 @@ impl Inventory {
             );
             wrong(environment).then_some((place, why))
         };
-        targets.chain(found).filter_map(said).collect()
+        let mut seen = BTreeSet::new();
+        let once = |(_, environment): &(String, &String)| seen.insert(environment.to_string());
+        targets.chain(found).filter(once).filter_map(said).collect()
     }
 
     /// What is wrong with the names of targets, each with its place among them: a name that stands twice, in whatever
