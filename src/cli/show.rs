@@ -11,7 +11,7 @@ use crate::{
         Agent, ArtifactKind, Digest, FilledHole, LedgerId, Phase, ReconciledRecord, RecordOutcome, RequirementStatus,
         TargetOutcome, to_yaml,
     },
-    engagement::{About, AgentQuestion, Closed, GateState, Used},
+    engagement::{About, AgentQuestion, Closed, GateState, Origin, Used},
     facts::Role,
     gate::{ApprovalRequest, render},
     ledger::{Claim, Journal, Status},
@@ -76,8 +76,15 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
         }
     }
     for (kind, filed) in &state.artifacts {
-        let author = plain(&filed.author.to_string());
-        say(format!("  {:<17} version {}, {}, by {author}", kind.file_name(), filed.version, filed.digest.short()));
+        let from = match Origin::of(state, *kind, &filed.author) {
+            Origin::Model | Origin::Person => format!("by {}", plain(&filed.author.to_string())),
+            Origin::Blueprint => {
+                format!("from blueprint {}", plain(state.requested.blueprint.as_deref().unwrap_or("")))
+            }
+            Origin::File => format!("as {} handed it in", plain(&state.requester.to_string())),
+            Origin::Rule => "from what was approved and read".to_owned(),
+        };
+        say(format!("  {:<17} version {}, {}, {from}", kind.file_name(), filed.version, filed.digest.short()));
     }
     for (agent, used) in state.talk.used() {
         say(format!("  {agent} agent: {}", used_words(used, state.talk.currency())));

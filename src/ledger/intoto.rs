@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     artifact::{ArtifactKind, CanonicalError, Digest, LedgerId, canonical, digest_bytes, to_yaml},
-    engagement::{About, Body, Event, State},
+    engagement::{About, Body, Event, Origin, State},
 };
 
 use super::{
@@ -141,6 +141,7 @@ pub fn statements(bundle: &Bundle, ledger: &LedgerId) -> Result<Vec<Value>, Prob
                     "kind": kind, "version": filed.version, "digest": digest, "madeFrom": filed.made_from,
                 },
                 "filed": {"event": event.seq, "hash": event.hash, "at": event.at, "by": event.actor},
+                "draftedFrom": Origin::of(&state, kind, &event.actor),
                 "answers": answers,
                 "outcome": state.closed,
                 "head": {"event": state.seq, "hash": state.head},
@@ -217,6 +218,8 @@ mod tests {
         let predicate = &spec_said["predicate"];
         assert_eq!((&predicate["filed"]["event"], &predicate["engagement"]), (&json!(2), &json!("k7m2q")));
         assert_eq!((&predicate["artifact"]["version"], &predicate["ledger"]), (&json!(1), &json!(ledger())));
+        let from = |said: &Value| said["predicate"]["draftedFrom"].clone();
+        assert_eq!([from(spec_said), from(flow), from(record)], [json!("blueprint"), json!("rule"), json!("rule")]);
         assert_eq!(predicate["answers"].as_array().unwrap().len(), 1);
         assert_eq!(predicate["answers"][0]["by"]["person"]["means"], "signed");
         assert!(predicate["answers"][0]["signature"]["key"].as_str().unwrap().starts_with("SHA256:"));
