@@ -252,7 +252,7 @@ pub fn approval_request(
         request.calls = one_call(view, catalog, flow, about);
         request.screen = screen;
     }
-    say_renewed(&mut request);
+    say_renewed(&mut request, flow);
     say_barred(&mut request);
     signature::say(&mut request);
     Ok(request)
@@ -392,8 +392,11 @@ fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String>
 }
 
 /// Says on the screen what becomes of a yes that nobody signs, where what it lets run fails.
-fn say_renewed(request: &mut ApprovalRequest) {
-    if request.signature_because.is_empty() && request.calls.iter().any(|call| !call.destructive) {
+fn say_renewed(request: &mut ApprovalRequest, flow: &AutomationFlow) {
+    // A yes to what was known only when it ran, or that its step wants each time, is to that one call.
+    let known = |node: &FlowNode| node.known_args().is_some() && node.step.approval.is_none();
+    let renewed = |call: &OfferedCall| !call.destructive && flow.node(&call.node).is_some_and(known);
+    if request.signature_because.is_empty() && request.calls.iter().any(renewed) {
         request.screen.footer += " Tried again after a failure (`run --retry failed`), a call needs no new yes, unless this one \
                                   is signed.";
     }

@@ -103,10 +103,15 @@ fn address_asks_about_the_call_that_nobody_could_know_at_gate_2() {
     let bench = Bench::new();
     let id = bench.request(&["--blueprint", "address", "--set", "name=web01"]);
     bench.to_gate2(&id);
+    // A yes to what is known holds for another try, and one to a call that is known only when it runs does not.
+    let renewed = "call needs no new yes";
+    let screen = |id: &str| bench.run(&["show", id]).code(0).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(screen(&id).contains(renewed), "{}", screen(&id));
     bench.approve(&id);
     // The IPAM has picked an address meanwhile; the call that publishes it was not among those that gate 2 approved.
     let asked = bench.drive(&id, 3);
     assert_eq!(asked["status"]["about"]["call"]["node"], "publish");
+    assert!(!screen(&id).contains(renewed), "{}", screen(&id));
     assert_eq!(bench.writes(), ["ipam.address.allocate web01 192.0.2.0/24"]);
     bench.approve(&id);
     let record = &bench.drive(&id, 0)["record"];
