@@ -6,7 +6,7 @@ use crate::{
     artifact::OnFailure,
     engagement::{About, Refusal},
     gate::render,
-    ledger::Claim,
+    ledger::{Claim, Status},
     runtime::{
         AnswerError, Choice, Given, Signer, Yes, answer, cancel as cancel_engagement, nothing_open, open_question,
     },
@@ -19,7 +19,7 @@ use super::{
     interrupt::Asking,
     output::{interactive, plain, say, say_json, style},
     question::agreed,
-    who::next_words,
+    who::{Here, next_words},
     yes::{left_out, say_left_out, tick},
 };
 
@@ -145,7 +145,15 @@ async fn give(
         say_json(&serde_json::json!({"engagement": id, "about": about, "answer": word, "by": identity}))?;
     } else {
         say(format!("{id}: {about} {word} by {identity}"));
-        say(format!("Next: countersign run {id}"));
+        match Status::of(journal.state()) {
+            // Nothing goes on from there until somebody writes another draft or ends it.
+            Status::Rejected { .. } => {
+                let catalog = context.workspace.catalog_of(&journal)?;
+                let (people, signers, identity) = (&catalog.people, &catalog.signers, context.identity().ok());
+                say(Here { people, signers, identity }.edit(journal.state()));
+            }
+            _ => say(format!("Next: countersign run {id}")),
+        }
     }
     Ok(Code::Done)
 }

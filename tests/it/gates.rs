@@ -17,7 +17,8 @@ fn a_rejection_needs_a_reason_and_then_someone_must_edit() {
     for none in ["  ", "…", "..."] {
         bench.run(&["reject", &id, "--reason", none]).code(2).says("--reason");
     }
-    bench.run(&["reject", &id, "--reason", "VLAN 120 is taken in building B"]).code(0);
+    let no = bench.run(&["reject", &id, "--reason", "VLAN 120 is taken in building B"]).code(0);
+    no.shows(&format!("Next: countersign edit {id}, or countersign cancel {id}"));
     // A blueprint drafts the same again, so running does not ask the same question again.
     for _ in 0..2 {
         let answer = bench.run(&["run", &id]).code(3).shows("VLAN 120 is taken in building B");
