@@ -34,19 +34,20 @@ pub fn init_files(root: &Path, owner: &str, os_user: &str) -> Result<Vec<String>
     }
     let files = files(owner, os_user);
     if !is_begun(root, &files) {
-        return Err(WorkspaceError::NotEmpty(root.to_owned()));
+        let whole = root.join(WORKSPACE).exists() && root.join(".countersign/ledger.db").exists();
+        let why = if whole { WorkspaceError::Workspace } else { WorkspaceError::NotEmpty };
+        return Err(why(root.to_owned()));
+    }
+    for (name, text) in &files {
+        write(&root.join(name), text)?;
     }
     let lab = root.join(SERVERS).join("lab/lab.json");
-    // One that is there may have been worked in.
-    if !root.join(WORKSPACE).exists() {
-        for (name, text) in &files {
-            write(&root.join(name), text)?;
-        }
+    if !lab.exists() {
         std::fs::create_dir_all(root.join(SERVERS).join("lab")).map_err(|error| file_error(&lab, &error))?;
         crate::lab::reset(&lab).map_err(|error| WorkspaceError::File { path: lab, reason: error.to_string() })?;
-        // Written last: a folder without it is not a workspace, so a half-made one is never taken for one.
-        write(&root.join(WORKSPACE), MARK)?;
     }
+    // Written last: a folder without it is not a workspace, so a half-made one is never taken for one.
+    write(&root.join(WORKSPACE), MARK)?;
     Ok(files.into_iter().map(|(name, _)| name.to_owned()).chain([WORKSPACE.to_owned()]).collect())
 }
 
@@ -66,7 +67,8 @@ fn files(owner: &str, os_user: &str) -> Vec<(&'static str, String)> {
     shipped.chain([("policies/people.yaml", people)]).collect()
 }
 
-/// Whether a folder is empty, or holds nothing but what `init` writes until the servers are pinned, as it writes it.
+/// Whether a folder is empty, or holds nothing but what `init` writes before there is a ledger, as it writes it. A ledger is
+/// somebody's, whatever became of the rest.
 fn is_begun(root: &Path, files: &[(&str, String)]) -> bool {
     let own = |name: &str| match files.iter().find(|(own, _)| *own == name) {
         Some((_, text)) => std::fs::read_to_string(root.join(name)).is_ok_and(|found| found == *text),
@@ -77,7 +79,13 @@ fn is_begun(root: &Path, files: &[(&str, String)]) -> bool {
         |folder: &str| folder.starts_with(".countersign/") || files.iter().any(|(own, _)| own.starts_with(folder));
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(root.join(&folder)).into_iter().flatten() {
+        let entries = match std::fs::read_dir(root.join(&folder)) {
+            Ok(entries) => entries,
+            Err(error) if folder.is_empty() && error.kind() == std::io::ErrorKind::NotFound => return true,
+            // What cannot be looked into may hold anything.
+            Err(_) => return false,
+        };
+        for entry in entries {
             let Ok(entry) = entry else { return false };
             let name = format!("{folder}{}", entry.file_name().to_string_lossy());
             match entry.file_type() {
@@ -87,6 +95,5 @@ fn is_begun(root: &Path, files: &[(&str, String)]) -> bool {
             }
         }
     }
-    // A ledger that something was written to is somebody's, whatever became of the rest.
-    root.join(WORKSPACE).exists() || !root.join(".countersign/ledger.db").exists()
+    !root.join(".countersign/ledger.db").exists() && !root.join("tools/pins.yaml").exists()
 }

@@ -98,6 +98,9 @@ pub enum WorkspaceError {
     /// `init` was asked to write into a workspace.
     #[error("{0} is not empty; `countersign init` wants a new or empty folder")]
     NotEmpty(PathBuf),
+    /// `init` was asked to write into a workspace that has a ledger.
+    #[error("{0} is not empty, it is a workspace; `countersign tools pin` there pins what is not pinned yet")]
+    Workspace(PathBuf),
     /// `init` was given a file.
     #[error("{0} is a file; `countersign init` wants a new or empty folder")]
     NotAFolder(PathBuf),
@@ -433,6 +436,10 @@ impl Workspace {
     /// That no engagement of this id was here: the log has of each what was answered, whatever became of its events.
     async fn was_there(&self, id: &str) -> Result<(), LedgerError> {
         let Ok(id) = EngagementId::spelled(id).parse::<EngagementId>() else { return Ok(()) };
+        // The chain of trust stages is no engagement, and has leaves too.
+        if id == EngagementId::trust() {
+            return Ok(());
+        }
         match self.store.logged_to(&id).await? {
             0 => Ok(()),
             last => {
