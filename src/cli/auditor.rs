@@ -78,7 +78,12 @@ impl LogShown {
                  `countersign keys show` said where it was made"
                     .into(),
             ),
-            None => verification.notes.push(format!("key: the ledger's keys, {}, are those that were given", self.id)),
+            None => match self.signed_before(keys) {
+                Some(why) => verification.problems.push(Problem::at(0, why)),
+                None => {
+                    verification.notes.push(format!("key: the ledger's keys, {}, are those that were given", self.id));
+                }
+            },
         }
         // Whoever knows the key wants it to vouch for all that it should have signed.
         let uncovered = std::mem::take(&mut verification.uncovered);
@@ -89,6 +94,21 @@ impl LogShown {
         verification.notes.extend(cosigned(self.under.as_slice(), "the checkpoint here"));
         verification.ok = verification.problems.is_empty();
         self
+    }
+
+    /// Why what a bundle is under is signed by a key that no given one vouches for: a key names the one that comes after
+    /// it, and whoever makes up the ones before has every other signature of theirs.
+    fn signed_before(&self, given: &[VerifierKey]) -> Option<String> {
+        let (history, (checkpoint, note)) = (self.keys.as_ref()?, self.under.as_ref().filter(|_| self.brought)?);
+        let first = history.keys().iter().position(|known| given.contains(&known.key))?;
+        let (place, signer) = history.signer_of(note, checkpoint.size).ok()?;
+        (place < first).then(|| {
+            format!(
+                "the checkpoint here is signed by {}, a key before the ones that were given, which do not vouch for it; give \
+                 that one too, as `countersign keys show` says it",
+                signer.key
+            )
+        })
     }
 
     /// Why the ledger's keys are not those that the auditor has.

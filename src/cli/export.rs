@@ -109,6 +109,10 @@ fn artifacts(journal: &Journal) -> Result<Vec<(String, String)>, CliError> {
     Ok(files)
 }
 
+/// What to do about leaves that the ledger could not sign.
+const SIGNS: &str =
+    "have somebody who may read the ledger's key run `countersign log checkpoint`, which signs it, and export again";
+
 /// A bundle for checking.
 async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export) -> Result<Written, CliError> {
     proofs::note_rolled_back(context).await;
@@ -141,13 +145,19 @@ async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export
             published.display()
         )));
     }
-    if let Some(seq) = contents.unproven() {
-        let id = journal.id();
-        return Err(CliError::failed(format!(
-            "event {seq} of {id} is in the log and under no checkpoint yet, so nobody could hold a bundle to the log; have \
-             somebody who may read the ledger's key run `countersign log checkpoint`, which signs it, and export again, or \
-             export a folder"
-        )));
+    match contents.unproven() {
+        Some((seq, false)) => {
+            let id = journal.id();
+            return Err(CliError::failed(format!(
+                "event {seq} of {id} is in the log and under no checkpoint yet, so nobody could hold a bundle to the log; {SIGNS}, or \
+                 export a folder"
+            )));
+        }
+        Some((seq, true)) if args.against.is_none() => aside_sentence(format!(
+            "note: event {seq} is in the log and under no checkpoint yet, so `verify --key` does not take what comes from there on; \
+             {SIGNS}"
+        )),
+        _ => {}
     }
     let bytes = contents.pack().map_err(|problem| CliError::failed(problem.to_string()))?;
     if bytes.len() as u64 > LARGEST_BUNDLE {
@@ -170,7 +180,9 @@ async fn in_toto(context: &Context, journal: &Journal, file: &Path) -> Result<Wr
     let (store, id) = (context.workspace.store().as_ref(), journal.id());
     let unverified = |message: String| CliError { code: Code::Unverified, message };
     let bundle = Bundle::export(store, id).await?;
-    if let Some(problem) = with_room(|| bundle.verify())?.problems.first() {
+    let mut verification = with_room(|| bundle.verify())?;
+    verification.hold_against(&store.logged(Some(id)).await?, None);
+    if let Some(problem) = verification.problems.first() {
         return Err(unverified(format!("{id} does not hold, so nothing is signed about it: {problem}")));
     }
     let keys = context.workspace.keys().await?;

@@ -31,8 +31,8 @@ use super::{
 /// `verify`
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// An engagement, a folder or a bundle that `export` wrote, `trust`, or `log` for the log over all engagements. What is
-    /// called as an engagement of the workspace is written `./NAME`.
+    /// An engagement, a folder or a bundle that `export` wrote, `trust`, or `log` for the log over all engagements. A
+    /// name with a slash, such as `./k7m2q`, is that of a folder or file, whatever engagements there are.
     #[arg(value_name = "ID|DIR|FILE|trust|log")]
     pub what: String,
     /// Hold the log against the checkpoints in this file, which somebody else kept: then nothing can have been cut off
@@ -167,7 +167,8 @@ async fn is_of_the_ledger(global: &Global, word: &str) -> Result<bool, CliError>
         ..error
     };
     let context = match Context::open(global).await {
-        Err(error) if error.message.starts_with(NO_WORKSPACE) => return Ok(false),
+        // One that was named is meant.
+        Err(error) if error.message.starts_with(NO_WORKSPACE) && global.workspace.is_none() => return Ok(false),
         opened => opened.map_err(here)?,
     };
     match context.workspace.find(word).await {

@@ -370,6 +370,7 @@ fn verify_says_what_it_was_given_and_what_it_found_on_a_name_alone() {
     // The chain of trust stages is held against them as well.
     bench.trust("vlan@lab", "2", "ten clean runs");
     bench.run(&["verify", "trust", "--signers", "policies/allowed_signers"]).code(0).shows("as the signers given");
+    bench.run(&["show", "trust"]).code(2).says("there is no engagement `trust`");
     let unknown = bench.run(&["verify", "trust", "--signers", strangers]).code(5).shows("event 1: ");
     assert!(unknown.out.contains(&format!("{strangers} has no line for `ada`")), "{}", unknown.out);
 }
@@ -439,6 +440,24 @@ fn the_key_that_an_auditor_knows_is_to_vouch_for_all_that_it_signed() {
     bench.run(&["verify", old, "--key", key]).code(5).shows(&says);
     let verified = bench.run(&["verify", new, "--key", key]).code(0).shows("are those that were given");
     assert!(!verified.out.contains("UNDER NO CHECKPOINT"), "{}", verified.out);
+    // A key vouches for those after it, and for none that somebody may have put before it.
+    let second = bench.json(&["keys", "rotate"])["keys"][1]["key"].as_str().unwrap().to_owned();
+    let (newest, before) = (bench.outside("newest.tar"), bench.outside("before.tar"));
+    let (newest, before) = (newest.to_str().unwrap(), before.to_str().unwrap());
+    bench.run(&["export", &id, "--bundle", before, "--against", early]).code(0);
+    let says = "a key before the ones that were given, which do not vouch for it";
+    bench.run(&["verify", before, "--key", &second]).code(5).shows(says);
+    let answered = bench.request(&["--blueprint", "vlan", "--set", "id=121", "--set", "name=other"]);
+    bench.to_gate2(&answered);
+    bench.run(&["export", &id, "--bundle", newest]).code(0);
+    bench.run(&["verify", newest, "--key", &second]).code(0).shows("are those that were given");
+    // What people did after the last answer may have been put in.
+    bench.run(&["cancel", &answered, "--reason", "not needed any more"]).code(0);
+    let cancelled = bench.outside("cancelled.tar");
+    let cancelled = cancelled.to_str().unwrap();
+    bench.run(&["export", &answered, "--bundle", cancelled]).code(0);
+    let says = "(engagement.cancelled) by ada";
+    bench.run(&["verify", cancelled, "--key", &second]).code(0).shows("note: UNDER NO CHECKPOINT: event").shows(says);
     // And whoever brings keys along may have made them.
     bench.run(&["verify", new]).code(0).shows("key: the ledger's keys are those that were brought along with it");
 }

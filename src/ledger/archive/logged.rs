@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     artifact::{EngagementId, LedgerId, canonical},
-    engagement::Event,
+    engagement::{Actor, Event},
 };
 
 use super::{
@@ -56,6 +56,16 @@ fn uncovered(later: &Event, seq: u64) -> Problem {
     Problem::at(later.seq, what).in_file(EVENTS)
 }
 
+/// What is said of the first thing after a place that a person did and that the log has no leaf of.
+fn by_a_person(events: &[Event], seq: u64) -> Option<String> {
+    let person = |event: &&Event| matches!(event.actor, Actor::Person(_)) && !is_logged(&event.body);
+    let Event { seq, body, actor, .. } = events.iter().find(|event| event.seq > seq && person(event))?;
+    Some(format!(
+        "UNDER NO CHECKPOINT: event {seq} ({}) by {actor} came after what the log has of it: nothing shows that it was not put in",
+        body.kind()
+    ))
+}
+
 /// Whether a file of the folder is one that a bundle has.
 pub(super) fn is_of_the_log(name: &str) -> bool {
     [PUBLIC_KEYS, PROOF, TRUST_PROOF, LEAVES].contains(&name)
@@ -78,12 +88,12 @@ impl Contents {
         self.log.contains_key(PROOF)
     }
 
-    /// The place of the first event of the engagement that the log has a leaf of, where no proof of one is here.
-    pub fn unproven(&self) -> Option<u64> {
-        if self.proves_the_engagement() {
-            return None;
-        }
-        first_logged(&self.told().engagement).map(|event| event.seq)
+    /// The place of the first event of the engagement that the log has a leaf of, and that no proof here covers; and whether
+    /// there is a proof of an earlier one.
+    pub fn unproven(&self) -> Option<(u64, bool)> {
+        let proven = self.under(PROOF).map(|(proof, _)| proof.leaf.seq);
+        let later = |event: &&Event| is_logged(&event.body) && proven.is_none_or(|proven| event.seq > proven);
+        self.told().engagement.iter().find(later).map(|event| (event.seq, proven.is_some()))
     }
 
     /// What is wrong with the keys and the proofs, or does not go with what was published.
@@ -146,6 +156,7 @@ impl Contents {
                     let missing = unproven(chain.events, PROOF).filter(|_| chain.proof == PROOF);
                     if missing.is_none() {
                         verification.notes.push(format!("log: nothing of {} is under a checkpoint here", chain.called));
+                        verification.notes.extend(by_a_person(chain.events, 1));
                     }
                     if chain.proof == PROOF && !published.is_empty() {
                         verification.unwitnessed_because("nothing of it is under a checkpoint here");
@@ -159,7 +170,9 @@ impl Contents {
             }
         }
         found.extend(self.hold_to_all_leaves(told, &keys, signed_by(&keys, &published)));
-        if self.engagement.rests_on_trust() && !self.has_all_of_trust(told) {
+        // Before anything was answered nothing rests on it yet, and nothing of the engagement is in the log.
+        let answered = first_logged(&told.engagement).is_some();
+        if answered && self.engagement.rests_on_trust() && !self.has_all_of_trust(told) {
             let what = "something was asked or ran above trust stage 1, and nothing here shows that no stage was taken back \
                         since: a bundle has every leaf of the log then, under the checkpoint of both its proofs";
             verification.uncovered.push(Problem::with(path(TRUST_PROOF), what));
@@ -262,6 +275,9 @@ impl Contents {
         // What else has a leaf of its own is under no checkpoint here: whoever hands it over may have written it anew.
         let later = chain.events.iter().find(|event| event.seq > leaf.seq && is_logged(&event.body));
         verification.uncovered.extend(later.filter(|_| chain.proof == PROOF).map(|later| uncovered(later, leaf.seq)));
+        if later.is_none() {
+            verification.notes.extend(by_a_person(chain.events, leaf.seq));
+        }
         self.witness(chain, &proof, &checkpoint, (keys, later), published, verification)?;
         let (size, last) = (checkpoint.size, chain.events.last().map_or(leaf.seq, |last| last.seq));
         let tail = match last.saturating_sub(leaf.seq) {

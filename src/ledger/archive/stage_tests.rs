@@ -212,6 +212,15 @@ fn what_rests_on_a_trust_stage_is_witnessed_only_with_the_chain_of_stages() {
         let found = verify_bundle(&contents.pack().unwrap(), None, &[published]);
         (found.freshness != Freshness::NotWitnessed, found.notes, found.uncovered)
     };
+    // Before an answer nothing rests on it, and the log has nothing of the engagement.
+    let mut asked = at_stage_2(&["lab"], |_| ());
+    asked.events.truncate(3);
+    let mut asked = contents(&asked);
+    trust(&mut asked, blueprint, "lab", (1, 2));
+    let keys = crate::ledger::testing::history(&[1]);
+    asked.log.insert(crate::ledger::PUBLIC_KEYS.into(), keys.text().as_bytes().to_vec());
+    let found = verify_bundle(&asked.pack().unwrap(), None, &[]);
+    assert!(found.ok && found.uncovered.is_empty(), "{found:?}");
     let (covered, notes, uncovered) = witnessed(1, true);
     assert!(covered && uncovered.is_empty(), "{notes:?} {uncovered:?}");
     for (shown, whole) in [(0, true), (1, false)] {
