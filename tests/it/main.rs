@@ -14,6 +14,7 @@ mod agents;
 mod anew;
 mod at_once;
 mod attacks;
+mod auditor;
 mod bad_input;
 mod before_gate1;
 mod bench;
