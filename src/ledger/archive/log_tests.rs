@@ -69,7 +69,7 @@ fn logged() -> (Contents, Vec<Leaf>) {
     (whole, leaves)
 }
 
-/// Puts what an engagement begins with into a log that has nothing else, where a log has something of it.
+/// Puts the last event of an engagement that a log has a leaf of into one that has nothing else.
 pub(super) fn in_a_log(contents: &mut Contents) {
     let logged = |event: &&Event| is_logged(&event.body);
     let told = contents.told();

@@ -120,7 +120,9 @@ impl<'a> Papers<'a> {
         let document = read.is_some();
         if shared || bytes.len() <= SHORT || !document {
             match read {
-                Some(read) if sealed => self.values.borrow_mut().insert(*digest, value(read)),
+                Some(read) if sealed => {
+                    self.values.borrow_mut().insert(*digest, value(Arc::unwrap_or_clone(read)).map(Arc::new))
+                }
                 read => self.documents.borrow_mut().insert(*digest, read),
             };
         }
@@ -166,12 +168,7 @@ impl<'a> Papers<'a> {
         if !sealed {
             return self.document(digest);
         }
-        if let Some(known) = self.values.borrow().get(digest) {
-            return known.clone();
-        }
-        let read = serde_json::from_slice(self.bytes(digest)?).ok().map(Arc::new).and_then(value);
-        self.values.borrow_mut().insert(*digest, read.clone());
-        read
+        kept(&self.values, digest, || value(serde_json::from_slice(self.bytes(digest)?).ok()?))
     }
 
     /// The request of an engagement.
@@ -222,9 +219,9 @@ impl<'a> Papers<'a> {
 }
 
 /// The value in a sealed document.
-fn value(document: Arc<Value>) -> Option<Arc<Value>> {
+fn value(document: Value) -> Option<Value> {
     sealed_value(&document)?;
-    Some(Arc::new(unsealed(Arc::unwrap_or_clone(document))))
+    Some(unsealed(document))
 }
 
 /// What bytes say that are a document: JSON, as it is written (RFC 8785).
