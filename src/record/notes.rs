@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     artifact::{
-        DeviationRecord, Digest, Filled, FilledHole, Independence, RequirementResult, RequirementStatus, Spec,
+        CallId, DeviationRecord, Digest, Filled, FilledHole, Independence, RequirementResult, RequirementStatus, Spec,
         TargetOutcome,
     },
     engagement::{About, Actor, Answer, Call, CallOutcome, GateState, Purpose, RefusedAs, View},
@@ -22,7 +22,7 @@ pub(super) fn something_changed(view: &View<'_>, steps: &[Reconciled<'_>]) -> bo
 }
 
 /// The calls that someone proposed by hand and that ran.
-pub(super) fn by_hand<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a crate::artifact::CallId, &'a Call)> {
+pub(super) fn by_hand<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a CallId, &'a Call)> {
     let ran = |call: &Call| call.refused.is_none() && call.outcome != Some(CallOutcome::NotSent);
     view.state.calls.iter().filter(move |(_, call)| matches!(call.purpose, Purpose::Proposed { .. }) && ran(call))
 }
@@ -132,6 +132,7 @@ pub(super) fn residual(
         }
     }
     left.extend(lost_since(view, spec, steps));
+    left.extend(steps.iter().filter_map(|step| attempts(view, step)));
     for step in steps {
         let why = step.result.reason.as_deref().unwrap_or("no reason is known");
         match step.result.outcome {
@@ -194,6 +195,29 @@ pub(super) fn residual(
     let mut said = BTreeSet::new();
     left.retain(|note| said.insert(note.clone()));
     left
+}
+
+/// That a person had a step tried again, and what its calls came to before.
+fn attempts(view: &View<'_>, step: &Reconciled<'_>) -> Option<String> {
+    let (node, last) = (&step.node.id, view.state.attempt(&step.node.id));
+    let earlier = |(id, call): (&CallId, &Call)| match &call.purpose {
+        Purpose::Act { node: of, attempt, .. } if of == node && *attempt < last => {
+            let came = match (&call.refused, call.outcome) {
+                (Some(_), _) => "was refused",
+                (None, Some(CallOutcome::Ok)) => "was answered",
+                (None, Some(CallOutcome::Error)) => "failed",
+                (None, Some(CallOutcome::NotSent)) => "was not sent",
+                (None, Some(CallOutcome::Unknown) | None) => "is unknown",
+            };
+            Some((number(id), format!("{id} {came}")))
+        }
+        _ => None,
+    };
+    let mut earlier: Vec<_> = view.state.calls.iter().filter_map(earlier).collect();
+    earlier.sort();
+    let before: Vec<String> = earlier.into_iter().map(|(_, said)| said).collect();
+    let before = if before.is_empty() { String::new() } else { format!(": before the last one {}", before.join(", ")) };
+    (last > 1).then(|| format!("`{node}` took {last} attempts{before}"))
 }
 
 /// Checks that held when they were read, of steps whose change was gone when it was looked at last.

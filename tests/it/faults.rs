@@ -50,6 +50,8 @@ fn check(case: &Case) {
     bench.heal();
     let end = bench.run(&["run", &id, "--retry", "failed", "--json"]).code(0).json();
     assert_eq!(end["record"]["outcome"], "done", "{name}");
+    let left = end["record"]["residual"].to_string();
+    assert!(left.contains("`create/sw03` took 2 attempts: before the last one c"), "{name}: {left}");
     assert_eq!((&bench.vlan("120")[0], &bench.vlan("120")[2]), (&json!("guest"), &json!("guest")), "{name}");
     let record = end["artifacts"].as_array().unwrap().iter().find(|filed| filed["artifact"] == "reconciled.record");
     assert_eq!(record.unwrap()["version"], 2, "{name}");
