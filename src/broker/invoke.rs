@@ -178,7 +178,6 @@ impl Broker {
         actor: Actor,
         proposal: Proposal,
     ) -> Result<Invoked, BrokerError> {
-        journal.hold_to_log().await?;
         let mut tries = 1;
         loop {
             let head = journal.state().head;
@@ -293,7 +292,6 @@ impl Broker {
     /// Sends a call whose outcome is unknown once more under its own id. Only for tools that answer a second call
     /// with the same id from memory; the approval, the arguments and the id stay the ones of the intent.
     pub async fn resend(&self, journal: &mut Journal, call: &CallId) -> Result<Invoked, BrokerError> {
-        journal.hold_to_log().await?;
         let catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
         let (name, args) = resent(journal, &catalog.toolbox, call)?;
         // A process that ended while it sent this again may have left its server running.

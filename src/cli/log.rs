@@ -8,7 +8,7 @@ use crate::{
     engagement::{
         Answer, Arguments, Blobs, Body, CallOutcome, Considered, Event, Finish, HoleFilled, RefusedAs, Turned, opened,
     },
-    ledger::chain,
+    ledger::{chain, cut},
 };
 
 use super::{
@@ -32,14 +32,15 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
     let trust = named == EngagementId::TRUST;
     let id = if trust { EngagementId::trust() } else { context.workspace.find(&named).await? };
     let (mut events, mut sealed) = (Vec::new(), Vec::new());
-    let (mut prev, mut broken) = (Digest::ZERO, None);
+    let (mut prev, mut last, mut broken) = (Digest::ZERO, 0, None);
     for (bytes, seq) in context.workspace.store().events(&id, 0).await?.into_iter().zip(1..) {
         let event: Event = serde_json::from_slice(&bytes).map_err(|error| {
             CliError::failed(format!("an event cannot be read: {error}; run `countersign verify {id}`"))
         })?;
         if broken.is_none() {
-            broken = chain::check(&bytes, seq, prev).err();
+            broken = chain::check(&bytes, seq, prev).err().map(|error| error.to_string());
         }
+        last = seq;
         prev = event.hash;
         sealed.extend(arguments(&event).and_then(Arguments::sealed));
         if args.kind.as_ref().is_none_or(|kind| event.body.kind().starts_with(kind.as_str())) {
@@ -50,6 +51,9 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
     for (digest, bytes) in context.workspace.store().blobs(&sealed).await? {
         let document = serde_json::from_slice(&bytes).ok();
         blobs.extend(document.and_then(|document| opened(&document)).map(|value| (digest, value)));
+    }
+    if broken.is_none() {
+        broken = cut(context.workspace.store().as_ref(), &id, last).await?;
     }
     let held = match broken {
         None => Ok(Code::Done),

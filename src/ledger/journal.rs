@@ -61,8 +61,6 @@ pub struct Journal {
     /// The places of the stored events from which what people said follows.
     said: Vec<u64>,
     clock: Clock,
-    /// Whether it was held against the log since it was opened.
-    held: bool,
 }
 
 /// An event that is folded and not written yet, and what it was decided from.
@@ -143,30 +141,6 @@ impl Journal {
         self.said.extend(said(&events));
         self.move_on(ahead, &events);
         Ok(stored.len() as u64)
-    }
-
-    /// Looks once whether the log over all engagements has more of this one than is stored. What was done after that is
-    /// not known here, and would be done again.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::Corrupt`] for a chain that was cut at its end; and as [`Journal::catch_up`].
-    pub async fn hold_to_log(&mut self) -> Result<(), LedgerError> {
-        if self.held {
-            return Ok(());
-        }
-        let covers = self.store.logged_to(&self.state.id).await?;
-        if covers > self.stored_seq() {
-            // Others may have written it since.
-            self.catch_up().await?;
-        }
-        if covers > self.stored_seq() {
-            let (what, last) = (format!("the chain of engagement {}", self.state.id), self.stored_seq());
-            let reason = format!("the log has its event {covers}, and it ends at event {last}: it was cut");
-            return Err(LedgerError::corrupt(what, reason));
-        }
-        self.held = true;
-        Ok(())
     }
 
     /// Decides a command and writes the event that it gives, with the documents that it names: the one way in which

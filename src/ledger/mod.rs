@@ -37,8 +37,8 @@ pub use intoto::{Envelope, statements};
 pub use journal::{Journal, JournalError};
 pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, Unsigned, origin};
 pub use log::{
-    ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, asked_otherwise, check_log, consistency, head,
-    held, last_checkpoint, log_root, prove,
+    ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, asked_otherwise, check_log, consistency, cut,
+    head, held, last_checkpoint, log_root, prove,
 };
 pub use merkle::{Leaf, Nodes};
 pub use note::{Note, NoteError, NoteKey, VerifierKey};

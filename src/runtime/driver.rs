@@ -133,7 +133,6 @@ impl<'a> Driver<'a> {
         journal: &mut Journal,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
-        journal.hold_to_log().await?;
         let head = journal.state().head;
         let mut stepped = self.advance(journal, watch).await;
         let of_ledger = stepped.as_ref().err().and_then(DriverError::of_ledger);

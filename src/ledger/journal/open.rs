@@ -2,21 +2,25 @@
 
 use std::sync::Arc;
 
-use super::{super::snapshot, Journal, believed::believed, clock::Clock, fetched::Fetched, first, fold, follow, said};
+use super::{
+    super::snapshot, Journal, believed::believed, clock::Clock, fetched::Fetched, first, fold, follow, is_logged, said,
+};
 use crate::{
     artifact::{Digest, EngagementId},
     engagement::{Blobs, Documents, Fetch, State},
-    ledger::{LedgerError, chain, store::Store},
+    ledger::{LedgerError, chain, log, store::Store},
 };
 
 impl Journal {
-    /// Opens an engagement: folds its chain, checking every link from the last snapshot on, or all where there is none.
-    /// What the events name is read when it is asked for; the current artifacts, at once.
+    /// Opens an engagement: folds its chain, checking every link from the last snapshot on, or all where there is none,
+    /// and that it is what the log over all engagements has of it. What the events name is read when it is asked for;
+    /// the current artifacts, at once.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Missing`] for an unknown id, [`LedgerError::Corrupt`] or [`LedgerError::Document`] for a chain or
-    /// a document that is not what was written, [`LedgerError::Unbelieved`] for an answer that nobody shows to have given,
+    /// a document that is not what was written, or one that was cut at its end or answered past the log,
+    /// [`LedgerError::Unbelieved`] for an answer that nobody shows to have given,
     /// and [`LedgerError::Elsewhere`] for a chain of another ledger.
     pub async fn open(store: Arc<dyn Store>, id: &EngagementId) -> Result<Self, LedgerError> {
         let mut journal = match Self::resume(&store, id).await? {
@@ -25,7 +29,32 @@ impl Journal {
         };
         of_this_ledger(journal.store.as_ref(), &journal.state).await?;
         journal.refresh()?;
+        journal.hold_to_log().await?;
         Ok(journal)
+    }
+
+    /// Whether the log over all engagements has no more of this one than is stored, and what is in the log where it was
+    /// written is in it here. What was done after a cut is not known here, and would be done again; what was answered past
+    /// the log nobody can be shown later.
+    async fn hold_to_log(&self) -> Result<(), LedgerError> {
+        let (covers, read) = (self.store.logged_to(&self.state.id).await?, self.stored_seq());
+        let corrupt = |reason| LedgerError::corrupt(format!("the chain of engagement {}", self.state.id), reason);
+        let past: Vec<u64> = self.said.iter().copied().filter(|seq| (covers + 1..=read).contains(seq)).collect();
+        for bytes in self.store.events_at(&self.state.id, &past).await? {
+            let event = chain::read(&bytes).map_err(|error| LedgerError::event(&self.state.id, &error))?;
+            if is_logged(&event.body) {
+                let (seq, kind) = (event.seq, event.body.kind());
+                return Err(corrupt(format!(
+                    "the log has no leaf of its event {seq} ({kind}): it was written past it"
+                )));
+            }
+        }
+        if covers > read
+            && let Some(reason) = log::cut(self.store.as_ref(), &self.state.id, read).await?
+        {
+            return Err(corrupt(reason));
+        }
+        Ok(())
     }
 
     /// From the last snapshot on; nothing where there is none that goes with the chain.
@@ -68,7 +97,7 @@ impl Journal {
         // An engagement begins with what was asked for.
         let (said, clock) = (vec![1], Clock::from(state.last_at));
         let (durable, staged) = (None, Vec::new());
-        Self { store, state, durable, staged, documents, blobs, fetched, snapshot_at: 0, said, clock, held: false }
+        Self { store, state, durable, staged, documents, blobs, fetched, snapshot_at: 0, said, clock }
     }
 
     /// Parses the documents that are current now.

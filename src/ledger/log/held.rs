@@ -88,6 +88,18 @@ pub async fn held(
     Ok((problems, notes))
 }
 
+/// How a chain that was read up to an event ends before the log over all engagements does; nothing where it does not.
+///
+/// # Errors
+///
+/// Whatever the store gives.
+pub async fn cut(store: &dyn Store, id: &EngagementId, read: u64) -> Result<Option<String>, LedgerError> {
+    let covers = store.logged_to(id).await?;
+    // Others may have written it since it was read.
+    let cut = covers > read && store.events_at(id, &[covers]).await?.is_empty();
+    Ok(cut.then(|| format!("the log has its event {covers}, and it ends at event {read}: it was cut")))
+}
+
 impl LedgerKeys {
     /// Whether a store has all that these keys have signed. The newest checkpoints leave no gap where they were.
     ///
