@@ -22,9 +22,10 @@ use super::{
     drafting::endpoints,
     driver::{file, view},
     error::DriverError,
+    error::WorkspaceError,
     signing::{Signer, SigningError, in_role, needs_signature, sign_answer, signed_documents, signed_words},
     stands::Grounds,
-    workspace::{Workspace, WorkspaceError},
+    workspace::Workspace,
 };
 
 /// The open question, as it was asked and as it would be asked now.

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::artifact::{Blueprint, from_yaml};
 
 use super::{
+    error::WorkspaceError,
     unread::{unread, unusable},
-    workspace::WorkspaceError,
 };
 
 /// Where they lie in a workspace.

@@ -15,7 +15,7 @@ use crate::{
     tool::{Kept, Manifest, Pins, Toolbox, filled},
 };
 
-use super::{unread::unusable, workspace::WorkspaceError};
+use super::{error::WorkspaceError, unread::unusable};
 
 const PINS: &str = "tools/pins.yaml";
 

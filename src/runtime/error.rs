@@ -1,8 +1,10 @@
-//! Why driving an engagement could not go on.
+//! Why a workspace cannot be used, and why driving an engagement could not go on.
+
+use std::path::PathBuf;
 
 use crate::{
     agent::{DraftError, TurnError},
-    artifact::{ArtifactKind, CanonicalError},
+    artifact::{ArtifactKind, CanonicalError, YamlError},
     broker::BrokerError,
     engagement::{NextError, Refusal, SealError},
     gate::GateError,
@@ -10,7 +12,67 @@ use crate::{
     record::ReconcileError,
 };
 
-use super::workspace::WorkspaceError;
+/// A workspace that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// There is none.
+    #[error("there is no workspace in {0} or above it; make one with `countersign init DIR` and go there")]
+    NotFound(PathBuf),
+    /// `init` was asked to write into a workspace.
+    #[error("{0} is not empty; `countersign init` wants a new or empty folder")]
+    NotEmpty(PathBuf),
+    /// `init` was asked to write into a workspace that has a ledger.
+    #[error("{0} is not empty, it is a workspace; `countersign tools pin` there pins what is not pinned yet")]
+    Workspace(PathBuf),
+    /// `init` was given a file.
+    #[error("{0} is a file; `countersign init` wants a new or empty folder")]
+    NotAFolder(PathBuf),
+    /// Its files do not come to rest.
+    #[error("files in policies/ or tools/ are being changed right now; nothing was decided on them, run this again")]
+    Changing,
+    /// A newer program wrote it.
+    #[error("this workspace has layout version {found}, this program reads {known}; use a newer countersign")]
+    Newer {
+        /// The version found.
+        found: u32,
+        /// The one that this program reads.
+        known: u32,
+    },
+    /// A file cannot be read or written.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file or folder of the workspace cannot be read: which, why, and what to do.
+    #[error("{0}")]
+    Unread(String),
+    /// A file says something wrong, at a place.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// Files that do not fit together.
+    #[error("{}", .0.join("\n"))]
+    Problems(Vec<String>),
+    /// The ledger cannot be opened or read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// There is no such blueprint.
+    #[error("there is no blueprint `{name}`; there are {}", .known.join(", "))]
+    NoBlueprint {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A short id that stands for none or several.
+    #[error("{0}")]
+    Id(String),
+    /// Someone who is not listed.
+    #[error("{0} is not in policies/people.yaml; ask an owner to add them")]
+    Nobody(String),
+}
 
 /// Driving could not go on. What was done is on the chain; running again goes on from there.
 #[derive(Debug, thiserror::Error)]

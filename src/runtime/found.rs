@@ -9,7 +9,7 @@ use crate::{
     policy::Catalog,
 };
 
-use super::workspace::{Workspace, WorkspaceError};
+use super::{error::WorkspaceError, workspace::Workspace};
 
 /// The catalog of the files, what was found for an engagement, and the catalog with that.
 pub(super) type Derived = (Arc<Catalog>, Vec<(Purpose, CallId, Digest)>, Arc<Catalog>);

@@ -9,7 +9,7 @@ use std::{
 
 use toml::Spanned;
 
-use super::{witness::Witness, workspace::WorkspaceError};
+use super::{error::WorkspaceError, witness::Witness};
 
 /// The places of `[witness]` to which nothing can be published as things are, each with its line and what to do.
 #[derive(Debug, Default)]

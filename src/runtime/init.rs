@@ -5,7 +5,10 @@ use std::path::Path;
 
 use crate::tool::SERVERS;
 
-use super::workspace::{WorkspaceError, file_error, write};
+use super::{
+    error::WorkspaceError,
+    workspace::{file_error, write},
+};
 
 /// The files that `init` lays out, relative to the workspace.
 const SHIPPED: [(&str, &str); 11] = [

@@ -37,7 +37,7 @@ pub use answer::{AnswerError, Choice, Given, Open, Yes, answer, cancel, edit, no
 pub use asked_again::{AskedAgain, ask_again};
 pub use blueprints::Blueprints;
 pub use driver::{BrokenOff, Driver};
-pub use error::DriverError;
+pub use error::{DriverError, WorkspaceError};
 pub use hindered::Hindered;
 pub use init::init_files;
 pub use progress::{Progress, Stopped};
@@ -49,4 +49,4 @@ pub use simulate::{Flip, Simulation, answer_word, simulate};
 pub use solver::{Solver, SolverSearch, prove_spec};
 pub use talking::say;
 pub use unread::unread;
-pub use workspace::{Workspace, WorkspaceError};
+pub use workspace::Workspace;

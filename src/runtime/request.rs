@@ -17,7 +17,7 @@ use crate::{
     policy::{check_design, holes_for_nobody, spec_problems},
 };
 
-use super::workspace::{Workspace, WorkspaceError};
+use super::{error::WorkspaceError, workspace::Workspace};
 
 /// What someone asks for.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,7 @@ use crate::{
     policy::Catalog,
 };
 
-use super::workspace::{Workspace, WorkspaceError};
+use super::{error::WorkspaceError, workspace::Workspace};
 
 /// Whoever has a person's key.
 pub trait Signer: Sync {

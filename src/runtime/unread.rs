@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::workspace::WorkspaceError;
+use super::error::WorkspaceError;
 
 /// The files and folders that every workspace has, as `init` lays them out.
 const OF_EVERY_WORKSPACE: [&str; 8] = [

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::{
     agent::Prompts,
-    artifact::{Digest, EngagementId, LedgerId, YamlError, to_yaml},
+    artifact::{Digest, EngagementId, LedgerId, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
     ledger::{
@@ -31,6 +31,7 @@ use crate::{
 use super::{
     blueprints::Blueprints,
     catalog_files::{CatalogFiles, files, policy_problems, read},
+    error::WorkspaceError,
     found::Derived,
     hindered::Hindered,
     revision::revision,
@@ -89,66 +90,6 @@ struct Known {
     catalog: Arc<Catalog>,
 }
 
-/// A workspace that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkspaceError {
-    /// There is none.
-    #[error("there is no workspace in {0} or above it; make one with `countersign init DIR` and go there")]
-    NotFound(PathBuf),
-    /// `init` was asked to write into a workspace.
-    #[error("{0} is not empty; `countersign init` wants a new or empty folder")]
-    NotEmpty(PathBuf),
-    /// `init` was asked to write into a workspace that has a ledger.
-    #[error("{0} is not empty, it is a workspace; `countersign tools pin` there pins what is not pinned yet")]
-    Workspace(PathBuf),
-    /// `init` was given a file.
-    #[error("{0} is a file; `countersign init` wants a new or empty folder")]
-    NotAFolder(PathBuf),
-    /// Its files do not come to rest.
-    #[error("files in policies/ or tools/ are being changed right now; nothing was decided on them, run this again")]
-    Changing,
-    /// A newer program wrote it.
-    #[error("this workspace has layout version {found}, this program reads {VERSION}; use a newer countersign")]
-    Newer {
-        /// The version found.
-        found: u32,
-    },
-    /// A file cannot be read or written.
-    #[error("{path}: {reason}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// A file or folder of the workspace cannot be read: which, why, and what to do.
-    #[error("{0}")]
-    Unread(String),
-    /// A file says something wrong, at a place.
-    #[error(transparent)]
-    Yaml(#[from] YamlError),
-    /// Files that do not fit together.
-    #[error("{}", .0.join("\n"))]
-    Problems(Vec<String>),
-    /// The ledger cannot be opened or read.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// There is no such blueprint.
-    #[error("there is no blueprint `{name}`; there are {}", .known.join(", "))]
-    NoBlueprint {
-        /// The name given.
-        name: String,
-        /// The names there are.
-        known: Vec<String>,
-    },
-    /// A short id that stands for none or several.
-    #[error("{0}")]
-    Id(String),
-    /// Someone who is not listed.
-    #[error("{0} is not in policies/people.yaml; ask an owner to add them")]
-    Nobody(String),
-}
-
 impl Workspace {
     /// Opens the workspace in `from` or the nearest folder above it. `program` is this program's own file.
     pub async fn open(from: &Path, program: PathBuf) -> Result<Self, WorkspaceError> {
@@ -159,7 +100,7 @@ impl Workspace {
         // The version is looked at before anything else: a newer file may have fields that are unknown here.
         let version = toml::from_str::<toml::Table>(&text).ok().and_then(|table| table.get("version")?.as_integer());
         if let Some(found) = version.and_then(|version| u32::try_from(version).ok()).filter(|found| *found > VERSION) {
-            return Err(WorkspaceError::Newer { found });
+            return Err(WorkspaceError::Newer { found, known: VERSION });
         }
         let config: Config = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
