@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::artifact::{Blueprint, from_yaml};
 
 use super::{
+    catalog_files::text_of,
     error::WorkspaceError,
     unread::{unread, unusable},
 };
@@ -52,7 +53,7 @@ impl Blueprints {
             let file = path.file_name().unwrap_or_default().to_string_lossy();
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let place = format!("{FOLDER}/{file}");
-            match std::fs::read_to_string(&path) {
+            match text_of(&path) {
                 Err(error) => found.broken.push(Broken { names: vec![stem], why: unread(&place, &error) }),
                 Ok(text) => match from_yaml::<Blueprint>(&place, &text) {
                     Ok(blueprint) => {

@@ -2,6 +2,7 @@
 //! said with its line.
 
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -213,5 +214,13 @@ fn listed(root: &Path, name: &str, endings: &[&str]) -> Result<Vec<(String, Path
 }
 
 pub(super) fn read(path: &Path) -> Result<String, WorkspaceError> {
-    std::fs::read_to_string(path).map_err(|error| unusable(path, &error))
+    text_of(path).map_err(|error| unusable(path, &error))
+}
+
+/// The text of a file. A pipe, which could never end, is refused as a folder is.
+pub(super) fn text_of(path: &Path) -> std::io::Result<String> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read_to_string(path),
+        false => Err(ErrorKind::IsADirectory.into()),
+    }
 }

@@ -1,6 +1,6 @@
 //! What a newcomer meets: a file that is not there, a command at the wrong moment. Each is told with what to do next.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use crate::bench::Bench;
 
@@ -36,6 +36,9 @@ fn a_file_of_the_workspace_that_cannot_be_read_is_named_with_what_to_do() {
         instead(&bench, &name, |_| {}, || told(&name, "is missing"));
         instead(&bench, &name, |path| fs::create_dir(path).unwrap(), || told(&name, "is not a file"));
         instead(&bench, &name, |path| fs::write(path, b"\xff\xfe").unwrap(), || told(&name, "is not UTF-8 text"));
+        // A pipe that nobody writes to would be waited for without end.
+        let pipe = |path: &std::path::Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        instead(&bench, &name, pipe, || told(&name, "is not a file"));
     }
     instead(
         &bench,
