@@ -186,14 +186,68 @@ pub fn shows(document: &Value, text: &str) -> bool {
     }
 }
 
-/// Whether a text stands in a longer one with no letter or digit beside it.
+/// From how many characters on a text is known again inside a word too.
+const UNMISTAKABLE: usize = 8;
+
+/// How much of a long text is enough to know it: what is said of it may be cut.
+const ENOUGH: usize = 64;
+
+/// How often JSON text may stand as a string in JSON text.
+const NESTED: usize = 4;
+
+/// Whether a text stands in a longer one: a short one with no letter or digit beside it, a long one with its beginning.
+/// Where the longer one is JSON text itself, what is escaped in it counts as what it stands for.
 fn stands_in(string: &str, text: &str) -> bool {
-    let apart = |beside: Option<char>| !beside.is_some_and(char::is_alphanumeric);
+    let mut string = std::borrow::Cow::Borrowed(string);
+    for _ in 0..NESTED {
+        if stands_as_it_is(&string, text) {
+            return true;
+        }
+        if !string.contains('\\') {
+            return false;
+        }
+        string = unescaped(&string).into();
+    }
+    stands_as_it_is(&string, text)
+}
+
+fn stands_as_it_is(string: &str, text: &str) -> bool {
+    let long = text.char_indices().nth(ENOUGH).and_then(|(at, _)| text.get(..at));
+    if let Some(text) = long {
+        return string.contains(text);
+    }
+    let inside = text.chars().count() >= UNMISTAKABLE && text.contains(char::is_alphabetic);
+    let apart = |beside: Option<char>| inside || !beside.is_some_and(char::is_alphanumeric);
     string.match_indices(text).any(|(at, _)| {
         let (before, after) = (string.get(..at), string.get(at + text.len()..));
         apart(before.and_then(|before| before.chars().next_back()))
             && apart(after.and_then(|after| after.chars().next()))
     })
+}
+
+/// A text with the escapes of JSON (RFC 8259, section 7) put right, wherever they stand; what is none is left.
+fn unescaped(string: &str) -> String {
+    let (mut plain, mut rest) = (String::with_capacity(string.len()), string);
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain.push_str(before);
+        // Two escapes are one character where it is beyond the first 65,536.
+        let escape = [12, 6, 2].into_iter().find_map(|length| {
+            let (escape, after) = after.split_at_checked(length - 1)?;
+            let read: String = serde_json::from_str(&format!("\"\\{escape}\"")).ok()?;
+            (read.chars().count() == 1).then_some((read, after))
+        });
+        match escape {
+            Some((read, after)) => {
+                plain.push_str(&read);
+                rest = after;
+            }
+            None => {
+                plain.push('\\');
+                rest = after;
+            }
+        }
+    }
+    plain + rest
 }
 
 #[cfg(test)]
@@ -221,5 +275,30 @@ mod tests {
         ] {
             assert_eq!(shows(&document, text), is, "{document} {text}");
         }
+    }
+
+    #[test]
+    fn values_are_known_again_in_text_that_is_json_itself_and_where_they_are_cut() {
+        let long = "s3cret ".repeat(50);
+        let cut = format!("`id` is {}…, which is no integer", &long[..200]);
+        for secret in ["one\ntwo", "o\"ne", "o\\ne", "zürich", "𝄞clef", "one", long.trim()] {
+            let asked = json!({"arguments": json!({"zone": secret, "why": format!("found:\n{secret}\t")}).to_string()});
+            let twice = json!(asked.to_string());
+            let ascii: String =
+                asked["arguments"].as_str().unwrap().encode_utf16().fold(String::new(), |text, unit| {
+                    match char::from_u32(u32::from(unit)).filter(char::is_ascii) {
+                        Some(plain) => format!("{text}{plain}"),
+                        None => format!("{text}\\u{unit:04x}"),
+                    }
+                });
+            for document in [asked, twice, json!(ascii)] {
+                assert!(shows(&document, secret), "{secret:?} in {document}");
+                assert!(!shows(&document, "other"), "{document}");
+            }
+        }
+        assert!(shows(&json!(cut), long.trim()));
+        // What is long enough to be nobody else's is found inside a word too.
+        assert!(shows(&json!("xhunter2hunter2y"), "hunter2hunter2"));
+        assert!(!shows(&json!("1234567890"), "23456789"));
     }
 }
