@@ -292,8 +292,13 @@ impl<'a> Driver<'a> {
             }
         };
         if let Some(reason) = held {
-            // What changed between looking and deciding is asked about in the next turn.
-            let asks = !self.void(journal, &self.workspace.catalog_of(journal)?).await?.is_empty();
+            // What changed between looking and deciding is asked about in the next turn, unless something is under way that
+            // is looked at first and is held back again.
+            let asks = !self.void(journal, &self.workspace.catalog_of(journal)?).await?.is_empty()
+                && self.astray.fetch_add(1, Ordering::Relaxed) + 1 < ASTRAY;
+            if !asks {
+                self.astray.store(0, Ordering::Relaxed);
+            }
             return Ok((!asks).then_some(Stopped::Unreachable(reason)));
         }
         let found = match proposal.purpose {
