@@ -50,7 +50,7 @@ pub use verification::{Problem, Subject, Verification};
 use gone::Gone;
 use grounds::Grounds;
 use papers::{Here, Papers};
-use persons::{acted, on_a_name, signer};
+use persons::{acted, on_a_name, one_account, signer};
 use verification::{NAMED, NOT_WITNESSED, drop_after_the_first};
 
 use super::{
@@ -83,6 +83,7 @@ pub fn verify_against(
         changed_since: Vec::new(),
         loosened: Vec::new(),
         once_barred: Vec::new(),
+        one_account: Vec::new(),
         acted: Vec::new(),
         grounds: Vec::new(),
         barred: BTreeSet::new(),
@@ -138,6 +139,8 @@ struct Walk<'a> {
     /// The answers of people whom an earlier question let answer nothing.
     once_barred: Vec<String>,
     barred: BTreeSet<String>,
+    /// The approvals from the operating-system user that asked, under another name, where duties are apart.
+    one_account: Vec<String>,
     /// What people did that no question asks for, and who they are.
     acted: Vec<(String, Identity)>,
     /// What questions were decided on, where that is here.
@@ -355,6 +358,7 @@ impl Walk<'_> {
                 {
                     self.once_barred.push(format!("{} by {name} (event {place})", answered.about));
                 }
+                self.one_account.extend(one_account(state, &event.actor).map(|who| format!("{who} (event {place})")));
             }
             _ => {}
         }
@@ -393,6 +397,8 @@ impl Walk<'_> {
         ));
         let one = "by somebody whom an earlier question barred from it";
         self.notes.extend(list(one, ["answer", "answers"], &self.once_barred));
+        let one = "FROM THE ACCOUNT THAT ASKED, where nobody approves their own work";
+        self.notes.extend(list(one, ["approval", "approvals"], &self.one_account));
         let one = "on a name alone, where gate 1 needed a signature";
         self.notes.extend(list(one, ["question", "questions"], &self.loosened));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::{
@@ -135,9 +136,42 @@ pub async fn check_log(
     } else if checkpointed < size {
         notes.push(format!("the last {} of {size} leaves are under no checkpoint yet", size - checkpointed));
     }
+    notes.extend(dated_back(&logged));
     let freshness = witnessed.map_or(Freshness::NotWitnessed, |size| Freshness::Witnessed { size, seq: None });
     let root = check.tree.root_at(check.tree.size()).filter(|_| !check.broken);
     Ok(LogCheck { ok: check.problems.is_empty(), size, root, checkpointed, freshness, problems: check.problems, notes })
+}
+
+/// By how much an event may be dated before one that the log had before it: whoever writes at the same time as others
+/// reads the clock before they are through.
+const SLACK: SignedDuration = SignedDuration::from_mins(1);
+
+/// That events are dated before such as the log had by then. Nobody's clock goes back so far by itself, and whether a key
+/// was valid, an approval fresh or a window open was told by it.
+fn dated_back(logged: &[Logged]) -> Option<String> {
+    let (mut latest, mut first, mut many) = (None::<(Timestamp, &Logged)>, None, 0_u64);
+    for leaf in logged {
+        let Some(event) = leaf.bytes.as_deref().and_then(|bytes| chain::read(bytes).ok()) else { continue };
+        match latest {
+            Some((at, before)) if event.at + SLACK < at => {
+                many += 1;
+                first.get_or_insert_with(|| {
+                    format!(
+                        "event {} of {} says {}, and event {} of {}, which the log had before it, {at}",
+                        leaf.seq, leaf.engagement, event.at, before.seq, before.engagement
+                    )
+                });
+            }
+            Some((at, _)) if event.at <= at => {}
+            _ => latest = Some((event.at, leaf)),
+        }
+    }
+    let more = if many > 1 { format!(" (and {} more)", many - 1) } else { String::new() };
+    first.map(|first| {
+        format!(
+            "THE CLOCK WAS SET BACK: {first}{more}; whether a key was valid, an approval fresh or a window open was told by it"
+        )
+    })
 }
 
 /// Where another hash is stored of the tree than its leaves give: what is proven or signed by it does not hold, and one that
@@ -284,5 +318,33 @@ impl Check<'_> {
             good = Some(covers);
         }
         good
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engagement::{Actor, Body};
+
+    /// Leaves of events at these minutes.
+    fn leaves(minutes: &[i64]) -> Vec<Logged> {
+        let leaf = |(minute, position): (&i64, u64)| {
+            let (id, at) = ("k7m2q".parse().unwrap(), Timestamp::from_second(minute * 60).unwrap());
+            let body = Body::Cancelled { reason: "no".into() };
+            let sealed = chain::seal(&id, position + 1, at, Actor::Program, body, Digest::ZERO).unwrap();
+            Logged { position, engagement: id, seq: position + 1, bytes: Some(sealed.bytes) }
+        };
+        minutes.iter().zip(0..).map(leaf).collect()
+    }
+
+    #[test]
+    fn events_that_are_dated_before_what_the_log_had_are_told() {
+        assert_eq!(dated_back(&leaves(&[1, 2, 2, 10, 9, 10, 11])), None);
+        let told = dated_back(&leaves(&[1, 50, 10, 11, 60])).unwrap();
+        assert!(told.starts_with("THE CLOCK WAS SET BACK: event 3 of k7m2q says 1970-01-01T00:10:00Z"), "{told}");
+        assert!(
+            told.contains("event 2 of k7m2q, which the log had before it, 1970-01-01T00:50:00Z (and 1 more);"),
+            "{told}"
+        );
     }
 }

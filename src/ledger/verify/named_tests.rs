@@ -73,6 +73,29 @@ fn an_answer_of_somebody_whom_an_earlier_question_barred_is_told() {
 }
 
 #[test]
+fn an_approval_from_the_account_that_asked_is_told_where_duties_are_apart() {
+    for (apart, told) in
+        [(true, "FROM THE ACCOUNT THAT ASKED, where nobody approves their own work: 2 approvals"), (false, "")]
+    {
+        let mut story = Story::whole("k7m2q");
+        let Actor::Person(Identity { os_user, name, .. }) = story.events[0].1.clone() else { unreachable!() };
+        for (_, actor, body) in &mut story.events {
+            match (body, actor) {
+                (Body::Asked(asked), _) if apart => drop(asked.barred.insert(name.clone())),
+                (Body::Answered(_), Actor::Person(who)) => {
+                    assert_ne!(who.name, name);
+                    who.os_user.clone_from(&os_user);
+                }
+                _ => {}
+            }
+        }
+        let notes = check(&story).notes;
+        let found = notes.iter().find(|note| note.starts_with("FROM THE ACCOUNT"));
+        assert_eq!(found.is_some_and(|note| note.starts_with(told)), apart, "{notes:?}");
+    }
+}
+
+#[test]
 fn as_many_problems_are_kept_as_anybody_reads() {
     let mut story = Story::whole("k7m2q");
     let asked = places(&story, |body| matches!(body, Body::Asked(_)))[0];

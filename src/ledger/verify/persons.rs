@@ -2,7 +2,7 @@
 //! did without being asked.
 
 use crate::{
-    engagement::{Actor, Answer, Body, Event},
+    engagement::{Actor, Answer, Body, Event, State},
     facts::Identity,
 };
 
@@ -24,6 +24,14 @@ pub(super) fn on_a_name(event: &Event) -> Option<String> {
 pub(super) fn acted(event: &Event) -> Option<(String, Identity)> {
     let answers = matches!(event.body, Body::Answered(_) | Body::Redacted(_));
     did(event).filter(|_| !answers).map(|(did, who)| (did, who.clone()))
+}
+
+/// Who approved under another name than whoever asked has, from the same operating-system user, where duties are apart. Who
+/// asked is known by a name alone, so that may have been one person with two names.
+pub(super) fn one_account(state: &State, actor: &Actor) -> Option<String> {
+    let (Actor::Person(by), Actor::Person(asked)) = (actor, &state.requester) else { return None };
+    let one = !state.barred.is_empty() && by.os_user == asked.os_user && by.name != asked.name;
+    one.then(|| format!("by {}, asked for as {}, both OS user {}", by.name, asked.name, by.os_user))
 }
 
 /// What a person did, with who and where.
