@@ -30,7 +30,7 @@ pub fn nothing_to_retry(journal: &Journal) -> CliError {
 pub fn anew_from(state: &State) -> String {
     let id = &state.id;
     match (&state.requested.blueprint, state.requested.model) {
-        (Some(blueprint), _) => format!("countersign request --blueprint {blueprint} --from {id}"),
+        (Some(blueprint), _) => format!("countersign request --blueprint {blueprint} --set … --from {id}"),
         (None, true) => format!("countersign request --text \"…\" --from {id}"),
         (None, false) => format!("countersign request --spec FILE --design FILE --from {id}"),
     }
@@ -79,9 +79,10 @@ pub fn why(journal: &Journal) -> (String, Next) {
             let short = |closed: &Closed| matches!(closed.outcome, RecordOutcome::PartlyDone | RecordOutcome::Failed);
             match (lasting.is_empty(), closed) {
                 (false, _) => (lasting.join("; "), Next::From),
-                (true, Some(closed)) if short(closed) => {
-                    ("every step was done, and what that came to is not as it was to be".to_owned(), Next::From)
-                }
+                (true, Some(closed)) if short(closed) => (
+                    "every step was run, and what that came to was not seen to be as it was to be".to_owned(),
+                    Next::From,
+                ),
                 (true, Some(_)) => ("every step is done, or had nothing to do".to_owned(), Next::Look),
                 (true, None) => ("none has failed so far".to_owned(), Next::Run),
             }
@@ -98,7 +99,7 @@ fn lasting(state: &State, node: &NodeId) -> Option<String> {
         NodeOutcome::UndoFailed => "it was to be taken back, and that failed or could not be seen",
         NodeOutcome::Failed if settled.changed => "it failed and left something behind",
         _ if state.wanted_after(node).is_some() => "it was accepted after a failure, for one time",
-        _ => "it needs a step that cannot be tried again",
+        _ => "a step that cannot be tried again keeps it from being run",
     };
     Some(format!("{node}: {why}"))
 }

@@ -8,4 +8,4 @@ mod progress;
 
 pub use expand::{ExpandError, bind_args, expand, item_key, resolve_items};
 pub use otherwise::otherwise;
-pub use progress::{NextNode, NodeOutcome, Settled, next_node};
+pub use progress::{Failures, NextNode, NodeOutcome, Settled, next_node};

@@ -59,47 +59,76 @@ pub enum NextNode<'a> {
     Finished,
 }
 
+/// The nodes that failed by themselves, each with what that means for the rest. One that was undone for another's sake
+/// decides about no other.
+pub struct Failures<'a> {
+    causes: Vec<(&'a FlowNode, OnFailure)>,
+    undo_all: bool,
+    undo_targets: BTreeSet<&'a str>,
+}
+
+impl<'a> Failures<'a> {
+    /// Those of a flow.
+    pub fn of(flow: &'a AutomationFlow, settled: &BTreeMap<NodeId, Settled>) -> Self {
+        let failed = settled.values().any(|settled| settled.failed);
+        let causes: Vec<(&FlowNode, OnFailure)> = flow
+            .nodes
+            .iter()
+            .take_while(|_| failed)
+            .filter_map(|node| {
+                let settled = settled.get(&node.id).filter(|settled| settled.failed)?;
+                Some((node, settled.chosen.unwrap_or(node.step.on_failure)))
+            })
+            .collect();
+        let undo_all = causes.iter().any(|(_, on)| *on == OnFailure::UndoAll);
+        let undo_targets = causes
+            .iter()
+            .filter(|(_, on)| *on == OnFailure::UndoTarget)
+            .filter_map(|(node, _)| node.target.as_deref())
+            .collect();
+        Self { causes, undo_all, undo_targets }
+    }
+
+    /// Whether one of them has what a node did taken back.
+    fn lost(&self, node: &FlowNode) -> bool {
+        self.undo_all || node.target.as_deref().is_some_and(|target| self.undo_targets.contains(target))
+    }
+
+    /// The first that stops the flow.
+    fn stop(&self) -> Option<&'a FlowNode> {
+        let mut stops = self.causes.iter().filter(|(_, on)| matches!(on, OnFailure::Stop | OnFailure::UndoAll));
+        stops.next().map(|(node, _)| *node)
+    }
+
+    /// Whether they keep a node from being run.
+    pub fn bar(&self, node: &FlowNode) -> bool {
+        !node.step.always && (self.stop().is_some() || self.lost(node))
+    }
+}
+
 /// What to do next, given what became of the nodes so far. `halted` stops everything but undo and `always` steps.
 pub fn next_node<'a>(
     flow: &'a AutomationFlow,
     settled: &BTreeMap<NodeId, Settled>,
     halted: Option<&str>,
 ) -> NextNode<'a> {
-    // Only a node that failed by itself decides about others; one that was undone for another's sake does not.
-    let failed = settled.values().any(|settled| settled.failed);
-    let causes: Vec<(&FlowNode, OnFailure)> = flow
-        .nodes
-        .iter()
-        .take_while(|_| failed)
-        .filter_map(|node| {
-            let settled = settled.get(&node.id).filter(|settled| settled.failed)?;
-            Some((node, settled.chosen.unwrap_or(node.step.on_failure)))
-        })
-        .collect();
+    let failures = Failures::of(flow, settled);
     let unasked = |node: &FlowNode, on: OnFailure| {
         on == OnFailure::Ask && settled.get(&node.id).is_some_and(|settled| settled.chosen.is_none())
     };
-    if let Some((node, _)) = causes.iter().find(|(node, on)| unasked(node, *on)) {
+    if let Some((node, _)) = failures.causes.iter().find(|(node, on)| unasked(node, *on)) {
         return NextNode::Ask(node);
     }
-    let undo_all = causes.iter().any(|(_, on)| *on == OnFailure::UndoAll);
-    let undo_targets: BTreeSet<&str> = causes
-        .iter()
-        .filter(|(_, on)| *on == OnFailure::UndoTarget)
-        .filter_map(|(node, _)| node.target.as_deref())
-        .collect();
-    let lost = |node: &FlowNode| undo_all || node.target.as_deref().is_some_and(|target| undo_targets.contains(target));
     // Where nothing failed nothing is lost.
-    for node in flow.nodes.iter().rev().take_while(|_| !causes.is_empty()) {
+    for node in flow.nodes.iter().rev().take_while(|_| !failures.causes.is_empty()) {
         let open = settled.get(&node.id).is_some_and(|settled| {
             // An unknown effect is taken back too: reading after the undo shows whether that worked.
             settled.changed && matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Failed | NodeOutcome::Unknown)
         });
-        if open && lost(node) && !node.step.always {
+        if open && failures.lost(node) && !node.step.always {
             return NextNode::Undo(node);
         }
     }
-    let stopped_by = causes.iter().find(|(_, on)| matches!(on, OnFailure::Stop | OnFailure::UndoAll));
     let Some(node) = flow.nodes.iter().find(|node| !settled.contains_key(&node.id)) else { return NextNode::Finished };
     if let Some(reason) = &node.skipped {
         return NextNode::Settle(node, NodeOutcome::Skipped, reason.clone());
@@ -108,10 +137,10 @@ pub fn next_node<'a>(
         if let Some(reason) = halted {
             return NextNode::Settle(node, NodeOutcome::NotRun, reason.to_owned());
         }
-        if let Some((cause, _)) = stopped_by {
+        if let Some(cause) = failures.stop() {
             return NextNode::Settle(node, NodeOutcome::NotRun, format!("the flow stopped when `{}` failed", cause.id));
         }
-        if lost(node) {
+        if failures.lost(node) {
             return NextNode::Settle(node, NodeOutcome::NotRun, "another step on this target failed".into());
         }
         let missing = node.needs.iter().find(|needs| {

@@ -8,7 +8,7 @@ use crate::{
     artifact::{FlowNode, NodeId, StepResult, TargetOutcome},
     engagement::{Actor, Command, Gate, Retried, Seal},
     facts::Identity,
-    flow::NodeOutcome,
+    flow::{Failures, NodeOutcome},
     ledger::Journal,
     tool::Effect,
 };
@@ -60,7 +60,8 @@ pub async fn retry(
 }
 
 /// The nodes that a retry would begin again, each with its attempt; none where a retry would be refused. A step is among
-/// them only where what it needs is done or is tried again too: else it would only be left out. Where the spec lets
+/// them only where what it needs is done or is tried again too, and no failure that stays keeps it from being run: else it
+/// would only be left out. Where the spec lets
 /// nothing more run, only what clears up is.
 pub fn retryable(journal: &Journal, now: Timestamp) -> Vec<(&FlowNode, u32)> {
     let state = journal.state();
@@ -80,11 +81,16 @@ pub fn retryable(journal: &Journal, now: Timestamp) -> Vec<(&FlowNode, u32)> {
     let done = |node: &NodeId| {
         matches!(outcome(node), Some(NodeOutcome::Done | NodeOutcome::Unchanged | NodeOutcome::Skipped)) && !gone(node)
     };
+    let Some(flow) = journal.documents().flow() else { return Vec::new() };
     loop {
         let again: BTreeSet<&NodeId> = found.iter().map(|(node, _)| &node.id).collect();
         let all = found.len();
+        let stays = state.nodes.iter().filter(|(node, _)| !again.contains(node));
+        let stays = stays.map(|(node, settled)| (node.clone(), settled.clone())).collect();
+        let failures = Failures::of(flow, &stays);
         found.retain(|(node, _)| {
-            node.step.always || node.needs.iter().all(|needs| done(needs) || again.contains(needs))
+            let needs = node.needs.iter().all(|needs| done(needs) || again.contains(needs));
+            node.step.always || needs && !failures.bar(node)
         });
         if found.len() == all {
             return found;

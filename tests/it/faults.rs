@@ -458,7 +458,7 @@ fn a_step_whose_needs_cannot_be_done_any_more_is_not_offered_again() {
         .code(2)
         .says("no step of")
         .says("allocate: it was to be taken back, and that failed or could not be seen")
-        .says(&format!("countersign request --blueprint address --from {id}"));
+        .says(&format!("countersign request --blueprint address --set … --from {id}"));
 }
 
 #[test]
