@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::{
     artifact::{
         CallId, DeviationRecord, Digest, Filled, FilledHole, Independence, RequirementResult, RequirementStatus, Spec,
-        TargetOutcome,
+        TargetOutcome, TargetResult,
     },
     engagement::{About, Actor, Answer, Call, CallOutcome, GateState, Purpose, RefusedAs, View},
     facts::IdentityMeans,
@@ -14,7 +14,7 @@ use crate::{
     tool::{Effect, Server},
 };
 
-use super::step::{Left, Reconciled, in_words, number};
+use super::step::{Left, Reconciled, in_words, number, targets};
 
 /// Whether something is, or may be, not as it was before.
 pub(super) fn something_changed(view: &View<'_>, steps: &[Reconciled<'_>]) -> bool {
@@ -132,6 +132,7 @@ pub(super) fn residual(
         }
     }
     left.extend(lost_since(view, spec, steps));
+    left.extend(in_part(steps));
     left.extend(steps.iter().filter_map(|step| attempts(view, step)));
     for step in steps {
         let why = step.result.reason.as_deref().unwrap_or("no reason is known");
@@ -195,6 +196,20 @@ pub(super) fn residual(
     let mut said = BTreeSet::new();
     left.retain(|note| said.insert(note.clone()));
     left
+}
+
+/// The targets that are not as they were to be, where a step was done that stays.
+fn in_part(steps: &[Reconciled<'_>]) -> impl Iterator<Item = String> {
+    let short = |target: &TargetResult| !matches!(target.outcome, TargetOutcome::Done | TargetOutcome::Unchanged);
+    targets(steps).into_iter().filter(short).filter_map(|TargetResult { target, .. }| {
+        let stays = |step: &&Reconciled<'_>| {
+            step.target.as_ref() == Some(&target)
+                && step.left == Left::Something
+                && step.result.outcome == TargetOutcome::Done
+        };
+        let stays: Vec<String> = steps.iter().filter(stays).map(|step| format!("`{}`", step.node.id)).collect();
+        (!stays.is_empty()).then(|| format!("{target} is changed in part: what {} did stays", stays.join(", ")))
+    })
 }
 
 /// That a person had a step tried again, and what its calls came to before.

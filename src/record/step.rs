@@ -77,7 +77,7 @@ pub(super) fn say_what_is_left(state: &State, steps: &mut Vec<Reconciled<'_>>) {
 }
 
 /// What became of each target: the worst of its steps. A target that was changed is not called unchanged because
-/// another step found nothing to do there.
+/// another step found nothing to do there, nor not reached because another step was not run.
 pub(super) fn targets(steps: &[Reconciled<'_>]) -> Vec<TargetResult> {
     let mut worst: BTreeMap<&str, TargetOutcome> = BTreeMap::new();
     for step in steps {
@@ -87,6 +87,10 @@ pub(super) fn targets(steps: &[Reconciled<'_>]) -> Vec<TargetResult> {
         *known = match (*known, outcome) {
             (TargetOutcome::Done, TargetOutcome::Unchanged) => TargetOutcome::Done,
             (TargetOutcome::Unchanged, TargetOutcome::Done) => TargetOutcome::Done,
+            (TargetOutcome::NotRun, TargetOutcome::Undone) => TargetOutcome::Undone,
+            (TargetOutcome::Undone, TargetOutcome::NotRun) => TargetOutcome::Undone,
+            (TargetOutcome::NotRun, TargetOutcome::Done) => TargetOutcome::Failed,
+            (TargetOutcome::Done, TargetOutcome::NotRun) => TargetOutcome::Failed,
             (one, other) => one.max(other),
         };
     }
@@ -295,6 +299,11 @@ pub(super) fn taken_back_on_a_word(state: &State, node: &NodeId) -> bool {
         || state.considered_at(node).is_some_and(|considered| considered.wants.iter().any(|want| said(&want.node())))
 }
 
+/// Why a step that was taken back had failed, or what a person said of its undo.
+fn before_it_was_taken_back(reason: String) -> String {
+    if reason == SEEN_GONE { reason } else { format!("taken back; before that: {reason}") }
+}
+
 struct Story<'a> {
     view: &'a View<'a>,
     node: &'a FlowNode,
@@ -445,7 +454,7 @@ impl Story<'_> {
             Ending::Unread(_, why) if said => (TargetOutcome::Unknown, Some(format!("{was}, and {why}"))),
             Ending::NoRoad if said => (TargetOutcome::Unknown, Some(was.to_owned())),
             Ending::Unread(outcome, why) => (*outcome, Some(format!("{was}, and {why}"))),
-            Ending::State(_) | Ending::NoRoad => (TargetOutcome::Undone, reason),
+            Ending::State(_) | Ending::NoRoad => (TargetOutcome::Undone, reason.map(before_it_was_taken_back)),
         }
     }
 

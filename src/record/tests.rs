@@ -108,7 +108,7 @@ fn each_way_to_go_wrong_has_its_own_words() {
             vec![("read back create/sw03", vec![Error("no answer"), Error("no answer"), Error("no answer")])],
             RecordOutcome::PartlyDone,
             "3 of 4 targets done, 1 undone (sw03)",
-            "create/sw03: it could not be read back: no answer",
+            "create/sw03: taken back; before that: it could not be read back: no answer",
         ),
         (
             "it could not be read back nor at the end",
