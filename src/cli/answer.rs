@@ -116,7 +116,11 @@ pub async fn cancel(global: &Global, args: Reject) -> Result<Code, CliError> {
         match Claim::is_taken(&context.workspace.claims(), id) {
             true => say(format!("{id} cancelled; the process that runs it finishes and records what was begun.")),
             false => {
-                say(format!("{id} cancelled; what was begun is finished and recorded when it goes on."));
+                let begun = !journal.state().nodes.is_empty() || !journal.state().acting.is_empty();
+                say(match begun {
+                    true => format!("{id} cancelled; what was begun is finished and recorded when it goes on."),
+                    false => format!("{id} cancelled; no step was begun, and it ends when it goes on."),
+                });
                 say(format!("Next: countersign run {id}"));
             }
         }

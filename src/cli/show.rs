@@ -59,10 +59,10 @@ pub async fn run(global: &Global, args: Show) -> Result<Code, CliError> {
     };
     say_sentence(format!("  status     {}{by}", status_words(&status)));
     if !state.redacted.is_empty() {
-        let key = if state.key_destroyed() { 1 } else { 0 };
-        let documents = count(state.redacted.len() as u64 - key, "document");
+        let documents = count(state.redacted.len() as u64, "document");
+        let key = if state.key_destroyed() { ", the engagement's key among them" } else { "" };
         say_sentence(format!(
-            "  redacted   {documents} destroyed; `countersign log {}` says which, by whom and why",
+            "  redacted   {documents} destroyed{key}; `countersign log {}` says which, by whom and why",
             state.id
         ));
     }

@@ -331,7 +331,6 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
     if can_be_sent_again(tool, call) {
         return Next::Resend(id.clone());
     }
-    let unsure = call.outcome == Some(CallOutcome::Unknown);
     let open = call.unsure();
     if let (Some(proposal), Some(before)) = (look(Purpose::ReadBack { node: node.id.clone(), attempt }), &before) {
         let answered_since = || view.answered_since(call, &proposal.purpose);
@@ -347,7 +346,7 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
                 Err(_) if answered_since() => Next::Call(proposal),
                 Err(reason) => unread(reason),
                 // Reading back shows that it never happened: a new attempt, in the open, not a silent retry.
-                Ok(now) if unsure && now == *before && attempt < ATTEMPTS && (!ended(view) || node.step.always) => {
+                Ok(now) if now == *before && is_made_again(view, node, call) => {
                     Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt: attempt + 1, shown_by })
                 }
                 Ok(now) => observed(view, node, tool, args, call, before, &now),
@@ -358,6 +357,12 @@ fn write(view: &View<'_>, node: &FlowNode, tool: &Tool, args: &Map<String, Value
         return next;
     }
     verified(view, node, args, call)
+}
+
+/// Whether a call of a step is made once more, in another attempt, where reading back shows that nothing came of it.
+pub fn is_made_again(view: &View<'_>, node: &FlowNode, call: &Call) -> bool {
+    let unknown = call.outcome == Some(CallOutcome::Unknown);
+    unknown && view.state.attempt(&node.id) < ATTEMPTS && (!ended(view) || node.step.always)
 }
 
 /// Whether a person or the boundary ended it: what was begun is finished, and nothing is begun.

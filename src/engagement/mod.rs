@@ -54,7 +54,7 @@ mod testing;
 pub use anew::{Void, changed_tools, may_no_more, next_but_void, not_enough_in, opened_by_policy, void_gates};
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use blobs::{Blobs, Fetch};
-pub use build::{Comes, RESENT, can_be_sent_again, comes_to, node_args};
+pub use build::{Comes, RESENT, can_be_sent_again, comes_to, is_made_again, node_args};
 pub use call::{CUT_OFF, Call, holds_back};
 pub use command::Command;
 pub use considered::{CallWanted, Considered, with_accepted};

@@ -2,10 +2,12 @@
 //! `progress` says which call is enabled next.
 //! Pure; it neither runs anything nor knows about approvals.
 
+mod back;
 mod expand;
 mod otherwise;
 mod progress;
 
+pub use back::loses_what_was_there;
 pub use expand::{ExpandError, bind_args, expand, item_key, resolve_items};
 pub use otherwise::otherwise;
 pub use progress::{Failures, NextNode, NodeOutcome, Settled, next_node};

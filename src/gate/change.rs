@@ -188,3 +188,12 @@ pub(super) fn on_failure(choice: OnFailure) -> &'static str {
         OnFailure::Ask => "a person is asked what it means for the rest",
     }
 }
+
+/// The same where nothing more is begun whatever is chosen.
+pub(super) fn on_failure_at_the_end(choice: OnFailure) -> &'static str {
+    match choice {
+        OnFailure::Stop | OnFailure::Continue | OnFailure::Ask => "what was done stays",
+        OnFailure::UndoTarget => "what was done to the same target is taken back",
+        OnFailure::UndoAll => "everything is taken back, in reverse order",
+    }
+}

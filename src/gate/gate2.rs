@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use crate::{
     artifact::{
-        Arg, ArtifactKind, AutomationFlow, CapabilityStatus, DiscoveryReport, Disposition, FlowNode, NodeId,
+        Arg, ArtifactKind, AutomationFlow, CapabilityStatus, DiscoveryReport, Disposition, FlowNode, NodeId, OnFailure,
         SolutionDesign, Spec, Verdict,
     },
     engagement::{CallOutcome, Gate, GateState, Purpose, Standing, View},
     facts::Facts,
+    flow::loses_what_was_there,
     policy::Catalog,
     tool::Tool,
 };
@@ -210,7 +211,14 @@ fn after_call(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
     if let Some(when) = &step.when {
         section.detail(format!("only if {}", sentence(when.source())));
     }
+    let first = &group.first;
+    let lost = first.known_args().zip(first.before.as_ref()).is_some_and(|(args, before)| {
+        loses_what_was_there(&of.catalog.toolbox, (group.tool, &args), first.after.as_ref(), &before.state)
+    });
     match group.undo(&of.catalog.toolbox) {
+        Some(undo) if lost => {
+            section.warn(format!("taken back by: {undo}; that does not bring back what is there now"))
+        }
         Some(undo) => section.detail(format!("taken back by: {undo}")),
         None => section.warn(format!("it cannot be taken back: {} has no undo", group.tool.name)),
     }
@@ -272,12 +280,14 @@ fn reach(of: &Design<'_>) -> Section {
         (_, n) => format!("{n} of them destructive"),
     };
     section.text(format!("{}, {destructive}; irreversible: {}", count(writes, "change"), irreversible(of.facts)));
-    let mut meant: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut meant: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for step in &of.design.steps {
-        meant.entry(on_failure(step.on_failure)).or_default().push(format!("`{}`", step.id));
+        let undoes = matches!(step.on_failure, OnFailure::UndoTarget | OnFailure::UndoAll);
+        let but = if undoes && !of.facts.irreversible.is_empty() { ", but for what has no undo" } else { "" };
+        meant.entry((on_failure(step.on_failure), but)).or_default().push(format!("`{}`", step.id));
     }
-    for (what, steps) in meant {
-        section.text(format!("If {} fails: {what}.", steps.join(" or ")));
+    for ((what, but), steps) in meant {
+        section.text(format!("If {} fails: {what}{but}.", steps.join(" or ")));
     }
     let always: Vec<String> =
         of.design.steps.iter().filter(|step| step.always).map(|step| format!("`{}`", step.id)).collect();

@@ -7,6 +7,7 @@ mod boundary;
 mod change;
 mod changes;
 mod common;
+mod deviation;
 mod diff;
 mod earlier;
 mod found;
@@ -397,8 +398,12 @@ fn say_renewed(request: &mut ApprovalRequest, flow: &AutomationFlow) {
     let known = |node: &FlowNode| node.known_args().is_some() && node.step.approval.is_none();
     let renewed = |call: &OfferedCall| !call.destructive && flow.node(&call.node).is_some_and(known);
     if request.signature_because.is_empty() && request.calls.iter().any(renewed) {
-        request.screen.footer += " Tried again after a failure (`run --retry failed`), a call needs no new yes, unless this one \
-                                  is signed.";
+        let changes = flow.nodes.iter().filter(|node| node.skipped.is_none() && !node.unchanged());
+        let all = request.calls.iter().all(renewed) && changes.into_iter().all(known);
+        let which = if all { "a call" } else { "a call that removes nothing and is shown whole" };
+        request.screen.footer += &format!(
+            " Tried again after a failure (`run --retry failed`), {which} needs no new yes, unless this one is signed."
+        );
     }
 }
 

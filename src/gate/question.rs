@@ -1,29 +1,27 @@
-//! The questions of the build phase: one call, a deviation, a failure, an unknown outcome. Each says what is known,
-//! what the answer means, and where to look.
-
-use std::collections::BTreeMap;
+//! The questions of the build phase: one call, a failure, an unknown outcome, and in `deviation` a deviation. Each says
+//! what is known, what the answer means, and where to look.
 
 use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
     engagement::{
-        About, Call, CallOutcome, CallWanted, Considered, DeviationFound, Purpose, Reading, View, before_state,
-        left_state, node_args, undo_call,
+        About, Call, CallOutcome, Purpose, Reading, View, before_state, is_made_again, left_state, node_args, undo_call,
     },
     facts::Facts,
+    flow::loses_what_was_there,
     policy::Catalog,
-    tool::{Effect, Tool, UndoRule},
+    tool::{Effect, Tool},
 };
 
 use super::{
     GateError,
-    change::{bound_words, hole_words, on_failure},
+    change::{bound_words, on_failure, on_failure_at_the_end},
     common::{banner, moment, ruled_tags, so_far},
     diff::diff,
     earlier::said_before,
     screen::{Screen, Section},
-    text::{names, sentence, value, word},
+    text::{sentence, value, word},
 };
 
 /// All that a question is made from.
@@ -48,19 +46,19 @@ impl<'a> Question<'a> {
         }
     }
 
-    fn nothing(&self) -> GateError {
+    pub(super) fn nothing(&self) -> GateError {
         GateError::NothingToAsk(self.about.clone())
     }
 
-    fn at(&self, node: &NodeId) -> Result<&'a FlowNode, GateError> {
+    pub(super) fn at(&self, node: &NodeId) -> Result<&'a FlowNode, GateError> {
         self.flow.node(node).ok_or_else(|| self.nothing())
     }
 
-    fn tool(&self, node: &FlowNode) -> Result<&'a Tool, GateError> {
+    pub(super) fn tool(&self, node: &FlowNode) -> Result<&'a Tool, GateError> {
         self.catalog.toolbox.tool(&node.step.tool).ok_or_else(|| self.nothing())
     }
 
-    fn page(&self, title: &str, footer: &str, mut sections: Vec<Section>) -> Screen {
+    pub(super) fn page(&self, title: &str, footer: &str, mut sections: Vec<Section>) -> Screen {
         let state = self.view.state;
         let mut head = Section::default();
         head.pair("Engagement", format!("{}, {}", state.id, sentence(&self.spec.title)));
@@ -101,9 +99,12 @@ impl<'a> Question<'a> {
             changes.lines.extend(diff(before.as_ref(), self.designed(tool, args, before.as_ref()).as_ref()));
         }
         match self.undo_words(node, tool, args, before.as_ref()) {
+            Some(undo) if before.as_ref().is_some_and(|before| self.loses(tool, args, before)) => {
+                changes.warn(format!("taken back by: {undo}; that does not bring back what is there now"));
+            }
             Some(undo) => changes.detail(format!("taken back by: {undo}")),
             None if tool.effect == Effect::Read => {}
-            None => changes.warn(format!("it cannot be taken back: {} has no undo", tool.name)),
+            None => changes.warn(no_undo(tool)),
         }
         let mut why = Section::new("WHY YOU ARE ASKED");
         said_before(self.view.state, *digest, call).into_iter().for_each(|line| why.text(line));
@@ -135,156 +136,6 @@ impl<'a> Question<'a> {
         Ok(self.page("ONE CALL: may it run?", "Without an answer it waits; nothing is approved.", sections))
     }
 
-    fn deviation(&self, id: &NodeId) -> Result<Screen, GateError> {
-        let found = &self.view.state.deviation_at(id).ok_or_else(|| self.nothing())?.found;
-        if found.undo {
-            return self.changed_since(self.at(id)?, found);
-        }
-        if let Some((considered, want)) = self.view.state.wanted_after(id) {
-            return self.wanted_after(considered, want);
-        }
-        if let Some(because) = &found.because {
-            return Ok(self.wanted(found, because));
-        }
-        let node = self.at(id)?;
-        let tool = self.tool(node)?;
-        let mut what = Section::new("WHAT IS NOT AS APPROVED");
-        what.text(format!("`{}`: {}", node.id, sentence(&found.what)));
-        what.text("approved on (-), and there now (+):");
-        what.lines.extend(diff(Some(&found.contract), Some(&found.actual)));
-        let calls: Vec<String> = found.calls.iter().map(ToString::to_string).collect();
-        what.detail(format!("shown by {}", if calls.is_empty() { "no call".into() } else { names(&calls) }));
-        let mut means = Section::new("WHAT A YES MEANS");
-        let args = node_args(self.view, node).unwrap_or_default();
-        means.text(format!("This still runs: {}", said(tool, &args)));
-        means.lines.extend(diff(Some(&found.actual), self.designed(tool, &args, Some(&found.actual)).as_ref()));
-        match self.undo_words(node, tool, &args, Some(&found.actual)) {
-            Some(undo) if is_there(&found.actual) && !tool.undo.as_ref().is_some_and(reads_before) => {
-                means.warn(format!("taken back by: {undo}; that does not bring back what is there now"));
-            }
-            Some(undo) => means.detail(format!("taken back by: {undo}")),
-            None => means.warn(format!("it cannot be taken back: {} has no undo", tool.name)),
-        }
-        let mut no = Section::new("WHAT A NO MEANS");
-        no.text(format!("The step fails without running; then {}.", on_failure(node.step.on_failure)));
-        let title = "DEVIATION: may it go on from a state that nobody approved?";
-        Ok(self.page(title, "Without an answer it waits; nothing is approved.", vec![what, means, no]))
-    }
-
-    /// A step is to be taken back, and something else is there than it left.
-    fn changed_since(&self, node: &FlowNode, found: &DeviationFound) -> Result<Screen, GateError> {
-        let undo = undo_call(self.view, node).map_err(|_| self.nothing())?;
-        let tool = self.catalog.toolbox.tool(&undo.tool).ok_or_else(|| self.nothing())?;
-        let heading = if found.left_unknown() { "WHAT IS THERE NOW" } else { "WHAT HAS CHANGED SINCE" };
-        let mut what = Section::new(heading);
-        let args = node_args(self.view, node).unwrap_or_default();
-        what.text(format!("`{}` did this: {}", node.id, said(self.tool(node)?, &args)));
-        if found.left_unknown() {
-            what.text("It is to be taken back, and nothing tells what it left: what is there now may be that, or may have been changed by others.");
-            what.text("there before the step (-), and there now (+):");
-            what.lines.extend(diff(before_state(self.view, node).as_ref(), Some(&found.actual)));
-        } else {
-            what.text(
-                "It is to be taken back, and something else is there now. Others changed it, or later steps did.",
-            );
-            what.text("left by the step (-), and there now (+):");
-            what.lines.extend(diff(Some(&found.contract), Some(&found.actual)));
-        }
-        let calls: Vec<String> = found.calls.iter().map(ToString::to_string).collect();
-        what.detail(format!("shown by {}", names(&calls)));
-        let mut means = Section::new("WHAT A YES MEANS");
-        means.text(format!("This is called: {}", said(tool, &undo.args)));
-        means.text("It is to bring back what was there before the step; what changed there since is lost:");
-        means.lines.extend(diff(Some(&found.actual), before_state(self.view, node).as_ref()));
-        let mut no = Section::new("WHAT A NO MEANS");
-        no.text("It stays as it is now, and the record says that the step was not taken back.");
-        let title = if found.left_unknown() {
-            "DEVIATION: may this be taken back, where nothing tells what it left?"
-        } else {
-            "DEVIATION: may this be taken back over what changed since?"
-        };
-        Ok(self.page(title, "Without an answer it waits; nothing is called.", vec![what, means, no]))
-    }
-
-    /// What the build agent wants otherwise than the design says. Its reasons are its own words; the calls are computed.
-    fn wanted(&self, found: &DeviationFound, because: &str) -> Screen {
-        let step = word(found.node.as_str());
-        let said = |call: &Value| {
-            let tool = call.get("tool").and_then(Value::as_str).unwrap_or_default();
-            let args: BTreeMap<String, Arg> =
-                call.get("with").and_then(|with| serde_json::from_value(with.clone()).ok()).unwrap_or_default();
-            match tool.parse().ok().and_then(|name| self.catalog.toolbox.tool(&name)) {
-                Some(tool) => {
-                    tool.whole_sentence(args.keys(), |name| args.get(name).map_or_else(|| "nothing".into(), hole_words))
-                }
-                None => format!("use `{}`, which no manifest describes", word(tool)),
-            }
-        };
-        let mut what = Section::new("WHAT THE BUILD AGENT WANTS");
-        what.text(format!("`{step}`: {}", said(&found.actual)));
-        if found.contract.is_null() {
-            what.text("The approved design has no such call.");
-        } else {
-            what.text(format!("The approved design says: {}", said(&found.contract)));
-        }
-        what.text("approved (-), and wanted (+):");
-        let with = |call: &Value| call.get("with").cloned().unwrap_or_default();
-        what.lines.extend(diff(Some(&with(&found.contract)), Some(&with(&found.actual))));
-        what.detail(format!("its reason, in its own words: {}", sentence(because)));
-        let tool = found.actual.get("tool").and_then(Value::as_str).and_then(|name| name.parse().ok());
-        let tool = tool.and_then(|name| self.catalog.toolbox.tool(&name)).filter(|tool| tool.effect != Effect::Read);
-        if let Some(tool) = tool.filter(|tool| tool.effect == Effect::Destructive || tool.irreversible()) {
-            what.warn(format!("{} removes something, or cannot be taken back", tool.name));
-        }
-        let mut means = Section::new("WHAT A YES MEANS");
-        means.text("It is built so instead. The spec's boundary holds for it as for every call, and where gate 2 would have approved the call you are asked about it once more when it is reached.");
-        let mut no = Section::new("WHAT A NO MEANS");
-        no.text("It is built as the design says.");
-        self.page(
-            "DEVIATION: may it be built otherwise than approved?",
-            "Without an answer it waits; nothing is approved.",
-            vec![what, means, no],
-        )
-    }
-
-    /// A call that the build agent wants after a step failed. Its reasons are its own words; the rest is computed.
-    fn wanted_after(&self, considered: &Considered, want: &CallWanted) -> Result<Screen, GateError> {
-        let failed = self.at(&considered.node)?;
-        let step = word(failed.id.as_str());
-        let mut what = self.failed(failed)?;
-        what.text(format!("The approved design says of its failure: {}.", on_failure(failed.step.on_failure)));
-        let tool = self.catalog.toolbox.tool(&want.tool).ok_or_else(|| self.nothing())?;
-        let mut wants = Section::new("WHAT THE BUILD AGENT WANTS");
-        wants.text(format!("`{}`: {}", word(want.step.as_str()), said(tool, &want.args)));
-        wants.lines.extend(arguments(&want.args));
-        wants.text("The approved design has no such call.");
-        wants.detail(format!("its reason, in its own words: {}", sentence(&want.because)));
-        wants.detail(format!("of the failure it says, in its own words: {}", sentence(&considered.because)));
-        if tool.effect == Effect::Destructive || tool.irreversible() {
-            wants.warn(format!("{} removes something, or cannot be taken back", tool.name));
-        }
-        let others = considered.wants.iter().filter(|other| *other != want).count();
-        if others > 0 {
-            let asked = if others == 1 { "1 more call".into() } else { format!("{others} more calls") };
-            wants.text(format!("It wants {asked} after this failure; you are asked about each by itself."));
-        }
-        let mut means = Section::new("WHAT A YES MEANS");
-        means.text("Exactly this call runs, once, within the spec's boundary and under every rule as it is then.");
-        means.text(format!(
-            "Then what `{step}` was to leave is looked at again: it counts as done only if that shows it."
-        ));
-        if let Some(undo) = self.undo_words(&want.flow_node(), tool, &want.args, None) {
-            means.detail(format!("taken back by: {undo}"));
-        }
-        let mut no = Section::new("WHAT A NO MEANS");
-        no.text(format!(
-            "It is not called, nor what was wanted after it; then {}.",
-            on_failure(failed.step.on_failure)
-        ));
-        let title = "DEVIATION: may this be called, because a step failed?";
-        Ok(self.page(title, "Without an answer it waits; nothing is approved.", vec![what, wants, means, no]))
-    }
-
     fn failure(&self, node: &FlowNode) -> Result<Screen, GateError> {
         let state = self.view.state;
         if !state.nodes.get(&node.id).is_some_and(|settled| settled.failed) {
@@ -303,20 +154,25 @@ impl<'a> Question<'a> {
         }
         let so_far = so_far(self.view, self.flow);
         let mut choices = Section::new("WHAT YOU CAN CHOOSE");
+        let over =
+            state.cancelled.as_ref().map(|why| format!("it was cancelled: {why}")).or_else(|| self.view.stopped());
+        if let Some(over) = &over {
+            choices.warn(sentence(&format!("Nothing more is begun, whatever is chosen: {over}")));
+        }
         for (word, choice) in [
             ("stop", OnFailure::Stop),
             ("continue", OnFailure::Continue),
             ("undo-target", OnFailure::UndoTarget),
             ("undo-all", OnFailure::UndoAll),
         ] {
-            choices.pair(word, on_failure(choice));
+            choices.pair(word, if over.is_some() { on_failure_at_the_end(choice) } else { on_failure(choice) });
         }
         let footer = "Nothing more happens until one is chosen.";
         Ok(self.page("FAILURE: what does it mean for the rest?", footer, vec![what, so_far, choices]))
     }
 
     /// What a step was to do, why it failed, and whether that left something.
-    fn failed(&self, node: &FlowNode) -> Result<Section, GateError> {
+    pub(super) fn failed(&self, node: &FlowNode) -> Result<Section, GateError> {
         let state = self.view.state;
         let tool = self.tool(node)?;
         let mut what = Section::new("WHAT FAILED");
@@ -350,7 +206,7 @@ impl<'a> Question<'a> {
         if let Reading::Failed(_, reason) = self.view.reading(&read_back) {
             why.text(sentence(&format!("reading it back gave no answer: {reason}")));
         }
-        why.text("It is not sent again by itself, because it may have taken effect.");
+        why.text("It is not sent again unseen, because it may have taken effect.");
         // What it changes is the state that its step changes.
         let tool = self.tool(node)?;
         let acted_with = match undo {
@@ -373,8 +229,14 @@ impl<'a> Question<'a> {
                 false => diff(before.as_ref(), self.designed(tool, &acted_with, before.as_ref()).as_ref()),
             });
             look.text("It is read once more after your answer, and what is read counts more than that.");
+            if !undo && is_made_again(self.view, node, call) {
+                look.text("Where that shows that nothing has changed, the call is made once more, as it was approved.");
+            }
         }
         let mut means = Section::new("WHAT YOU CAN ANSWER");
+        if tool.state.is_some() {
+            means.text("Where it cannot be read then either:");
+        }
         if undo {
             means.pair("applied", "it took effect; the step counts as taken back");
             means.pair("not-applied", "it did not; the step is left as it is, and the record says so");
@@ -396,7 +258,7 @@ impl<'a> Question<'a> {
         Some(said(reader, &reading))
     }
 
-    fn designed(&self, tool: &Tool, args: &Map<String, Value>, before: Option<&Value>) -> Option<Value> {
+    pub(super) fn designed(&self, tool: &Tool, args: &Map<String, Value>, before: Option<&Value>) -> Option<Value> {
         let args = Value::Object(args.clone());
         let mut scope = Scope::new().with("args", &args);
         if let Some(before) = before {
@@ -405,8 +267,14 @@ impl<'a> Question<'a> {
         tool.after.as_ref()?.evaluate(&scope).ok()
     }
 
+    /// Whether what is there now would not be there again once a call of these arguments is taken back.
+    pub(super) fn loses(&self, tool: &Tool, args: &Map<String, Value>, before: &Value) -> bool {
+        let left = self.designed(tool, args, Some(before));
+        loses_what_was_there(&self.catalog.toolbox, (tool, args), left.as_ref(), before)
+    }
+
     /// How a node would be taken back from here; nothing where it cannot be.
-    fn undo_words(
+    pub(super) fn undo_words(
         &self,
         node: &FlowNode,
         tool: &Tool,
@@ -424,6 +292,17 @@ impl<'a> Question<'a> {
         let mut scope = Scope::new().with("args", &args);
         if let Some(before) = before {
             scope = scope.with("before", before);
+        }
+        // What only the answer will tell is said so; what is not there now will not be there then.
+        let never = |arg: &Arg| match arg {
+            Arg::Hole(hole) => {
+                let reads = hole.cel.variables();
+                !reads.contains("result") && !reads.contains("left") && hole.cel.evaluate(&scope).is_err()
+            }
+            Arg::Literal(_) | Arg::Fill(_) => false,
+        };
+        if before.is_some() && rule.args.values().any(never) {
+            return None;
         }
         Some(undoing.whole_sentence(rule.args.keys(), |name| match rule.args.get(name) {
             None => "nothing".into(),
@@ -447,13 +326,12 @@ fn chosen<'a>(tool: &'a Tool, node: &'a FlowNode) -> impl Iterator<Item = String
     })
 }
 
-/// A call in words, every value shown as one.
 /// A call in plain words, as it is shown to whoever approves it.
 pub fn said(tool: &Tool, args: &Map<String, Value>) -> String {
     tool.whole_sentence(args.keys(), |name| args.get(name).map_or("nothing".into(), value))
 }
 
-fn arguments(args: &Map<String, Value>) -> Vec<super::Line> {
+pub(super) fn arguments(args: &Map<String, Value>) -> Vec<super::Line> {
     let mut all: Vec<(&String, &Value)> = args.iter().collect();
     all.sort_by_key(|(name, _)| *name);
     all.into_iter().map(|(name, given)| super::Line::KeyValue { key: word(name), value: value(given) }).collect()
@@ -471,17 +349,10 @@ fn why_unknown(call: &Call) -> String {
     }
 }
 
-/// Whether a state says that something is there.
-fn is_there(state: &Value) -> bool {
-    match state {
-        Value::Null => false,
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(members) => !members.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+/// That a call cannot be taken back, and why.
+pub(super) fn no_undo(tool: &Tool) -> String {
+    match &tool.undo {
+        None => format!("it cannot be taken back: {} has no undo", tool.name),
+        Some(rule) => format!("it cannot be taken back: {} needs what is not there now", rule.tool),
     }
-}
-
-/// Whether an undo is made from what was there before, and so can bring it back.
-fn reads_before(undo: &UndoRule) -> bool {
-    undo.args.values().any(|arg| matches!(arg, Arg::Hole(hole) if hole.cel.variables().contains("before")))
 }

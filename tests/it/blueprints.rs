@@ -104,9 +104,10 @@ fn address_asks_about_the_call_that_nobody_could_know_at_gate_2() {
     let id = bench.request(&["--blueprint", "address", "--set", "name=web01"]);
     bench.to_gate2(&id);
     // A yes to what is known holds for another try, and one to a call that is known only when it runs does not.
-    let renewed = "call needs no new yes";
+    let renewed = "needs no new yes";
     let screen = |id: &str| bench.run(&["show", id]).code(0).out.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(screen(&id).contains(renewed), "{}", screen(&id));
+    let which = format!("a call that removes nothing and is shown whole {renewed}");
+    assert!(screen(&id).contains(&which), "{}", screen(&id));
     bench.approve(&id);
     // The IPAM has picked an address meanwhile; the call that publishes it was not among those that gate 2 approved.
     let asked = bench.drive(&id, 3);

@@ -49,6 +49,7 @@ mod shapes;
 mod signed;
 mod talk;
 mod terminal;
+mod true_words;
 mod trust;
 mod ways_on;
 mod witness;
