@@ -8,7 +8,7 @@ use crate::{
     engagement::{
         Answer, Arguments, Blobs, Body, CallOutcome, Considered, Event, Finish, HoleFilled, RefusedAs, Turned, opened,
     },
-    ledger::{chain, cut},
+    ledger::{chain, is_logged, torn},
 };
 
 use super::{
@@ -32,7 +32,7 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
     let trust = named == EngagementId::TRUST;
     let id = if trust { EngagementId::trust() } else { context.workspace.find(&named).await? };
     let (mut events, mut sealed) = (Vec::new(), Vec::new());
-    let (mut prev, mut last, mut broken) = (Digest::ZERO, 0, None);
+    let (mut prev, mut last, mut logged, mut broken) = (Digest::ZERO, 0, None, None);
     for (bytes, seq) in context.workspace.store().events(&id, 0).await?.into_iter().zip(1..) {
         let event: Event = serde_json::from_slice(&bytes).map_err(|error| {
             CliError::failed(format!("an event cannot be read: {error}; run `countersign verify {id}`"))
@@ -41,6 +41,9 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
             broken = chain::check(&bytes, seq, prev).err().map(|error| error.to_string());
         }
         last = seq;
+        if is_logged(&event.body) {
+            logged = Some((seq, event.body.kind()));
+        }
         prev = event.hash;
         sealed.extend(arguments(&event).and_then(Arguments::sealed));
         if args.kind.as_ref().is_none_or(|kind| event.body.kind().starts_with(kind.as_str())) {
@@ -53,7 +56,7 @@ pub async fn run(global: &Global, args: Log) -> Result<Code, CliError> {
         blobs.extend(document.and_then(|document| opened(&document)).map(|value| (digest, value)));
     }
     if broken.is_none() {
-        broken = cut(context.workspace.store().as_ref(), &id, last).await?;
+        broken = torn(context.workspace.store().as_ref(), &id, last, logged).await?;
     }
     let held = match broken {
         None => Ok(Code::Done),

@@ -18,24 +18,31 @@ pub struct Around {
 
 impl Around {
     /// The trust stages as they are now, and the targets that engagements other than this one have changed and that are
-    /// not closed yet; no targets where no engagement is named.
+    /// not closed yet; no targets where no engagement is named. A trust chain that is not what the log has of it decides
+    /// nothing: a stage that was taken back would be there again.
     ///
     /// # Errors
     ///
-    /// As [`TrustBook::open`] and [`Store::changing`].
+    /// As [`TrustBook::open`] and [`Store::changing`]; [`LedgerError::Corrupt`] for a trust chain that was cut or written past
+    /// the log.
     pub async fn read(
         &self,
         store: &Arc<dyn Store>,
         except: Option<&EngagementId>,
     ) -> Result<(Arc<TrustBook>, BTreeSet<String>), LedgerError> {
         let known = self.known().clone().filter(|known| known.is_of(store));
+        let first = known.is_none();
         let known = known.unwrap_or_else(|| Arc::new(TrustBook::unread(Arc::clone(store))));
         let (later, changing) = store.around(known.head().seq, except).await?;
         let book = if later.is_empty() {
+            if first {
+                known.held_to_log().await?;
+            }
             known
         } else {
             let book = known.followed_by(later)?;
             book.believed_after(known.head().seq).await?;
+            book.held_to_log().await?;
             Arc::new(book)
         };
         *self.known() = Some(Arc::clone(&book));

@@ -29,7 +29,7 @@ use believed::believed;
 use clock::Clock;
 use fetched::Fetched;
 use new::New;
-use open::of_this_ledger;
+use open::{held_to_log, of_this_ledger};
 
 /// Why something was not written.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +135,10 @@ impl Journal {
         let refreshed = documents.refresh(&ahead, &self.blobs);
         self.fetched.result()?;
         refreshed?;
+        let logged = events.iter().rev().find(|event| is_logged(&event.body));
+        if let Some(event) = logged {
+            held_to_log(self.store.as_ref(), &ahead, Some((event.seq, event.body.kind()))).await?;
+        }
         self.documents = documents;
         let staged = self.staged.drain(..).map(|staged| staged.sealed.event);
         self.said.extend(said(&staged.collect::<Vec<_>>()));
@@ -384,7 +388,7 @@ impl Journal {
 }
 
 /// Whether the log over all engagements has a leaf of such an event: what a person or a policy answered, the end, and what was destroyed after it.
-pub(super) fn is_logged(body: &Body) -> bool {
+pub fn is_logged(body: &Body) -> bool {
     matches!(body, Body::Answered(_) | Body::Closed(_) | Body::Redacted(_) | Body::TrustSet(_))
 }
 

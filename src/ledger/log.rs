@@ -28,7 +28,7 @@ use super::{
 pub(super) use check::UNCOVERED;
 pub use check::{Freshness, LogCheck, LogProblem, check_log};
 pub(super) use growing::{Grown, Signer, Stored, bears_out, with_leaves};
-pub use held::{cut, held};
+pub use held::{held, torn};
 pub(super) use unlogged::unlogged;
 
 /// That the log of a checkpoint has a leaf. Checked with nothing but the keys.

@@ -15,6 +15,7 @@ use crate::{
 use super::{
     chain,
     error::LedgerError,
+    log::torn,
     mentions::mentions,
     store::{Append, Link, Store},
     verify::{Problem, follows, person, unsigned_stages},
@@ -81,6 +82,16 @@ impl TrustBook {
             book.fold(event)?;
         }
         Ok(book)
+    }
+
+    /// Whether the log over all engagements has just these events of the chain.
+    pub(super) async fn held_to_log(&self) -> Result<(), LedgerError> {
+        let (id, last) = (EngagementId::trust(), self.events.last());
+        let last = last.map(|event| (event.seq, event.body.kind()));
+        match torn(self.store.as_ref(), &id, self.last().0, last).await? {
+            Some(reason) => Err(LedgerError::corrupt("the chain of trust stages", reason)),
+            None => Ok(()),
+        }
     }
 
     /// What the chain folds into.

@@ -33,28 +33,21 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Whether the log over all engagements has no more of this one than is stored, and what is in the log where it was
-    /// written is in it here. What was done after a cut is not known here, and would be done again; what was answered past
-    /// the log nobody can be shown later.
+    /// Whether what was read is what the log over all engagements has of it, neither more nor less. Which of the events belong
+    /// in it is looked at only where it has no leaf so late.
     async fn hold_to_log(&self) -> Result<(), LedgerError> {
-        let (covers, read) = (self.store.logged_to(&self.state.id).await?, self.stored_seq());
-        let corrupt = |reason| LedgerError::corrupt(format!("the chain of engagement {}", self.state.id), reason);
-        let past: Vec<u64> = self.said.iter().copied().filter(|seq| (covers + 1..=read).contains(seq)).collect();
-        for bytes in self.store.events_at(&self.state.id, &past).await? {
-            let event = chain::read(&bytes).map_err(|error| LedgerError::event(&self.state.id, &error))?;
-            if is_logged(&event.body) {
-                let (seq, kind) = (event.seq, event.body.kind());
-                return Err(corrupt(format!(
-                    "the log has no leaf of its event {seq} ({kind}): it was written past it"
-                )));
-            }
+        let (id, covers) = (&self.state.id, self.store.logged_to(&self.state.id).await?);
+        let later: Vec<u64> = self.said.iter().copied().filter(|seq| *seq > covers).collect();
+        if later.is_empty() && covers <= self.state.seq {
+            return Ok(());
         }
-        if covers > read
-            && let Some(reason) = log::cut(self.store.as_ref(), &self.state.id, read).await?
-        {
-            return Err(corrupt(reason));
+        let mut last = None;
+        for bytes in self.store.events_at(id, &later).await? {
+            let event = chain::read(&bytes).map_err(|error| LedgerError::event(id, &error))?;
+            last = Some(event).filter(|event| is_logged(&event.body)).or(last);
         }
-        Ok(())
+        let last = last.as_ref().map(|event| (event.seq, event.body.kind()));
+        held_to_log(self.store.as_ref(), &self.state, last).await
     }
 
     /// From the last snapshot on; nothing where there is none that goes with the chain.
@@ -105,6 +98,19 @@ impl Journal {
         let refreshed = self.documents.refresh(&self.state, &self.blobs);
         self.fetched.result()?;
         Ok(refreshed?)
+    }
+}
+
+/// What was done after a cut is not known here, and would be done again; what was answered past the log nobody can be shown
+/// later. `last` is the last event up to here that belongs in the log, where that has to be looked at.
+pub(super) async fn held_to_log(
+    store: &dyn Store,
+    state: &State,
+    last: Option<(u64, &str)>,
+) -> Result<(), LedgerError> {
+    match log::torn(store, &state.id, state.seq, last).await? {
+        Some(reason) => Err(LedgerError::corrupt(format!("the chain of engagement {}", state.id), reason)),
+        None => Ok(()),
     }
 }
 

@@ -136,24 +136,29 @@ pub async fn check_log(
     } else if checkpointed < size {
         notes.push(format!("the last {} of {size} leaves are under no checkpoint yet", size - checkpointed));
     }
-    notes.extend(dated_back(&logged));
+    notes.extend(dated_back(&logged, keys));
     let freshness = witnessed.map_or(Freshness::NotWitnessed, |size| Freshness::Witnessed { size, seq: None });
     let root = check.tree.root_at(check.tree.size()).filter(|_| !check.broken);
     Ok(LogCheck { ok: check.problems.is_empty(), size, root, checkpointed, freshness, problems: check.problems, notes })
 }
 
-/// By how much an event may be dated before one that the log had before it: whoever writes at the same time as others
-/// reads the clock before they are through.
-const SLACK: SignedDuration = SignedDuration::from_mins(1);
+/// By how much an event may be dated before one that the log had before it: whoever signs an answer is asked for a
+/// passphrase after the clock was read.
+const SLACK: SignedDuration = SignedDuration::from_mins(10);
 
 /// That events are dated before such as the log had by then. Nobody's clock goes back so far by itself, and whether a key
 /// was valid, an approval fresh or a window open was told by it.
-fn dated_back(logged: &[Logged]) -> Option<String> {
+fn dated_back(logged: &[Logged], keys: &KeyHistory) -> Option<String> {
+    // A log that was begun over chains that were there has their last events first, in the order of the chains.
+    let begun = keys.keys().first().map_or(Timestamp::MAX, |first| first.from);
     let (mut latest, mut first, mut many) = (None::<(Timestamp, &Logged)>, None, 0_u64);
     for leaf in logged {
         let Some(event) = leaf.bytes.as_deref().and_then(|bytes| chain::read(bytes).ok()) else { continue };
+        if latest.is_none() && event.at < begun {
+            continue;
+        }
         match latest {
-            Some((at, before)) if event.at + SLACK < at => {
+            Some((at, before)) if at.duration_since(event.at) > SLACK => {
                 many += 1;
                 first.get_or_insert_with(|| {
                     format!(
@@ -324,7 +329,10 @@ impl Check<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engagement::{Actor, Body};
+    use crate::{
+        engagement::{Actor, Body},
+        ledger::testing::history_from,
+    };
 
     /// Leaves of events at these minutes.
     fn leaves(minutes: &[i64]) -> Vec<Logged> {
@@ -339,8 +347,9 @@ mod tests {
 
     #[test]
     fn events_that_are_dated_before_what_the_log_had_are_told() {
-        assert_eq!(dated_back(&leaves(&[1, 2, 2, 10, 9, 10, 11])), None);
-        let told = dated_back(&leaves(&[1, 50, 10, 11, 60])).unwrap();
+        let keys = history_from(&[1], Timestamp::UNIX_EPOCH);
+        assert_eq!(dated_back(&leaves(&[1, 2, 2, 10, 9, 10, 11]), &keys), None);
+        let told = dated_back(&leaves(&[1, 50, 10, 11, 60]), &keys).unwrap();
         assert!(told.starts_with("THE CLOCK WAS SET BACK: event 3 of k7m2q says 1970-01-01T00:10:00Z"), "{told}");
         assert!(
             told.contains("event 2 of k7m2q, which the log had before it, 1970-01-01T00:50:00Z (and 1 more);"),

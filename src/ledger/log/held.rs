@@ -88,13 +88,22 @@ pub async fn held(
     Ok((problems, notes))
 }
 
-/// How a chain that was read up to an event ends before the log over all engagements does; nothing where it does not.
+/// How a chain that was read up to an event is not what the log over all engagements has of it; nothing where it is. `last`
+/// is the last of those read that belongs in the log, and its kind.
 ///
 /// # Errors
 ///
 /// Whatever the store gives.
-pub async fn cut(store: &dyn Store, id: &EngagementId, read: u64) -> Result<Option<String>, LedgerError> {
+pub async fn torn(
+    store: &dyn Store,
+    id: &EngagementId,
+    read: u64,
+    last: Option<(u64, &str)>,
+) -> Result<Option<String>, LedgerError> {
     let covers = store.logged_to(id).await?;
+    if let Some((seq, kind)) = last.filter(|(seq, _)| *seq > covers) {
+        return Ok(Some(format!("the log has no leaf of its event {seq} ({kind}): it was written past it")));
+    }
     // Others may have written it since it was read.
     let cut = covers > read && store.events_at(id, &[covers]).await?.is_empty();
     Ok(cut.then(|| format!("the log has its event {covers}, and it ends at event {read}: it was cut")))
