@@ -87,5 +87,5 @@ pub use statement::{
 pub use talk::{AgentAsked, AgentQuestion, DraftReturned, DraftedBy, Exchange, Heard, RequesterSaid, Talk, Used};
 pub use trust::{Standing, TrustRefusal, set_trust};
 pub use turn::{Finish, Turned, Usage};
-pub use undo::{SEEN_GONE, left_state, undo_call};
+pub use undo::{AS_BEFORE, SEEN_GONE, is_undone_again, left_state, undo_call};
 pub use view::{DiscoveryRead, NotRead, Reading, View};

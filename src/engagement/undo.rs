@@ -189,7 +189,7 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
                 Ok(now) if now == *before => Ok(settle(view, node, NodeOutcome::Undone, false, None)),
                 // Nobody knows whether it was sent, and what was to be taken back is there as it was: it is made again, in
                 // the open.
-                Ok(now) if unsure(view, call, node) && Some(&now) == stands(view, node, &states) => {
+                Ok(now) if is_undone_again(view, call, node) && Some(&now) == stands(view, node, &states) => {
                     let attempt = view.state.attempt(&node.id);
                     Ok(Next::Void(CallVoid { call: id.clone(), node: node.id.clone(), attempt, shown_by }))
                 }
@@ -226,6 +226,9 @@ pub(super) fn undo(view: &View<'_>, node: &FlowNode, now: Timestamp) -> Result<N
         _ => lost(format!("the undo could not be sent: {}", said(call))),
     }
 }
+
+/// Why a step counts as taken back whose undo was not called.
+pub const AS_BEFORE: &str = "it was as before already, so nothing was called to take it back";
 
 /// Why a step counts as taken back of whose undo nothing but a person could tell.
 pub const SEEN_GONE: &str = "a person looked: it was taken back";
@@ -284,10 +287,7 @@ fn begin(
         Reading::Value(read, _) if again(&read) => look(purpose),
         Reading::Value(read, result) => match view.picked(tool, acted_with, (&read, &result)) {
             Err(reason) => unread(reason),
-            Ok(there) if there == *before => {
-                let reason = "it was as before already, so nothing was called to take it back".to_owned();
-                settle(NodeOutcome::Undone, false, reason)
-            }
+            Ok(there) if there == *before => settle(NodeOutcome::Undone, false, AS_BEFORE.to_owned()),
             // A target may take its time to become what it was to be.
             Ok(there) if [&states.left, &states.designed].into_iter().flatten().any(|left| *left == there) => call,
             Ok(there) => {
@@ -344,8 +344,9 @@ fn acted_with<'a>(view: &View<'a>, node: &FlowNode) -> Result<&'a Map<String, Va
     Ok(call.args.read(view.blobs).ok_or("its arguments are not in the ledger")?)
 }
 
-/// Whether the outcome of an undo is unknown and it was not begun too often.
-fn unsure(view: &View<'_>, call: &Call, node: &FlowNode) -> bool {
+/// Whether an undo is made once more where reading shows that nothing came of it: its outcome is unknown, and it was not
+/// begun too often.
+pub fn is_undone_again(view: &View<'_>, call: &Call, node: &FlowNode) -> bool {
     call.outcome == Some(CallOutcome::Unknown) && begun(view, node) < ATTEMPTS as usize
 }
 

@@ -249,15 +249,14 @@ impl<'a> View<'a> {
         flow.map(|flow| flow.nodes).unwrap_or_default()
     }
 
-    /// What the baseline's record says that a node left: what was read back at the end, or where nothing could be read
-    /// of a node that was done, what its design says.
+    /// What the baseline's record says that a node left: what was read back at the end. Where nothing was read, nothing is
+    /// known to have drifted.
     pub fn baseline_left(&self, node: &FlowNode) -> Option<Value> {
         let baseline = self.documents.request().and_then(|request| request.baseline)?;
         let steps = self.blobs.get(&baseline)?.get("steps")?.as_array()?;
         let step = steps.iter().find(|step| step.get("node").and_then(Value::as_str) == Some(node.id.as_str()))?;
         // What was read as nothing is there as null; what was not read is not there.
-        let done = matches!(step.get("outcome").and_then(Value::as_str), Some("done" | "unchanged"));
-        step.get("observed").cloned().or_else(|| node.after.clone().filter(|_| done))
+        step.get("observed").cloned()
     }
 
     /// One reading of an acceptance check.

@@ -212,9 +212,12 @@ fn in_part(steps: &[Reconciled<'_>]) -> impl Iterator<Item = String> {
     })
 }
 
-/// That a person had a step tried again, and what its calls came to before.
+/// That a step took several attempts, and what its calls came to before the last one.
 fn attempts(view: &View<'_>, step: &Reconciled<'_>) -> Option<String> {
     let (node, last) = (&step.node.id, view.state.attempt(&step.node.id));
+    if last < 2 {
+        return None;
+    }
     let earlier = |(id, call): (&CallId, &Call)| match &call.purpose {
         Purpose::Act { node: of, attempt, .. } if of == node && *attempt < last => {
             let came = match (&call.refused, call.outcome) {
@@ -222,7 +225,8 @@ fn attempts(view: &View<'_>, step: &Reconciled<'_>) -> Option<String> {
                 (None, Some(CallOutcome::Ok)) => "was answered",
                 (None, Some(CallOutcome::Error)) => "failed",
                 (None, Some(CallOutcome::NotSent)) => "was not sent",
-                (None, Some(CallOutcome::Unknown) | None) => "is unknown",
+                // Nothing is begun again whose effect is not known.
+                (None, Some(CallOutcome::Unknown) | None) => "did not take effect",
             };
             Some((number(id), format!("{id} {came}")))
         }
@@ -232,7 +236,7 @@ fn attempts(view: &View<'_>, step: &Reconciled<'_>) -> Option<String> {
     earlier.sort();
     let before: Vec<String> = earlier.into_iter().map(|(_, said)| said).collect();
     let before = if before.is_empty() { String::new() } else { format!(": before the last one {}", before.join(", ")) };
-    (last > 1).then(|| format!("`{node}` took {last} attempts{before}"))
+    Some(format!("`{node}` took {last} attempts{before}"))
 }
 
 /// Checks that held when they were read, of steps whose change was gone when it was looked at last.

@@ -10,7 +10,9 @@ use crate::{
         ArtifactKind, AutomationFlow, CallId, Check, FlowNode, NodeId, Scope, StepResult, TargetOutcome, TargetResult,
         ToolName, canonical, fill_args,
     },
-    engagement::{Call, CallOutcome, LOOKED, Purpose, SEEN_GONE, State, View, before_state, node_args, observed_state},
+    engagement::{
+        AS_BEFORE, Call, CallOutcome, LOOKED, Purpose, SEEN_GONE, State, View, before_state, node_args, observed_state,
+    },
     flow::NodeOutcome,
     tool::{Effect, Tool},
 };
@@ -76,9 +78,30 @@ pub(super) fn say_what_is_left(state: &State, steps: &mut Vec<Reconciled<'_>>) {
     }
 }
 
-/// What became of each target: the worst of its steps. A target that was changed is not called unchanged because
-/// another step found nothing to do there, nor not reached because another step was not run.
+/// What became of each target: the worst of its steps. A target that was changed is not called unreached because another
+/// step was not run there.
 pub(super) fn targets(steps: &[Reconciled<'_>]) -> Vec<TargetResult> {
+    let mut targets = worst(steps);
+    for TargetResult { target, outcome } in targets.iter_mut().filter(|one| one.outcome == TargetOutcome::NotRun) {
+        let there = steps.iter().filter(|step| step.target.as_ref() == Some(target));
+        let came_to = |step: &Reconciled<'_>, to: TargetOutcome| step.wrote && step.result.outcome == to;
+        let (mut done, mut undone) = (false, false);
+        for step in there {
+            done |= came_to(step, TargetOutcome::Done);
+            undone |= came_to(step, TargetOutcome::Undone);
+        }
+        if done {
+            *outcome = TargetOutcome::Failed;
+        } else if undone {
+            *outcome = TargetOutcome::Undone;
+        }
+    }
+    targets
+}
+
+/// The worst of the steps of each target, as versions before called it. A target that was changed is not called unchanged
+/// because another step found nothing to do there.
+pub(super) fn worst(steps: &[Reconciled<'_>]) -> Vec<TargetResult> {
     let mut worst: BTreeMap<&str, TargetOutcome> = BTreeMap::new();
     for step in steps {
         let Some(target) = &step.target else { continue };
@@ -87,10 +110,6 @@ pub(super) fn targets(steps: &[Reconciled<'_>]) -> Vec<TargetResult> {
         *known = match (*known, outcome) {
             (TargetOutcome::Done, TargetOutcome::Unchanged) => TargetOutcome::Done,
             (TargetOutcome::Unchanged, TargetOutcome::Done) => TargetOutcome::Done,
-            (TargetOutcome::NotRun, TargetOutcome::Undone) => TargetOutcome::Undone,
-            (TargetOutcome::Undone, TargetOutcome::NotRun) => TargetOutcome::Undone,
-            (TargetOutcome::NotRun, TargetOutcome::Done) => TargetOutcome::Failed,
-            (TargetOutcome::Done, TargetOutcome::NotRun) => TargetOutcome::Failed,
             (one, other) => one.max(other),
         };
     }
@@ -301,7 +320,8 @@ pub(super) fn taken_back_on_a_word(state: &State, node: &NodeId) -> bool {
 
 /// Why a step that was taken back had failed, or what a person said of its undo.
 fn before_it_was_taken_back(reason: String) -> String {
-    if reason == SEEN_GONE { reason } else { format!("taken back; before that: {reason}") }
+    let of_the_undo = [SEEN_GONE, AS_BEFORE].contains(&reason.as_str());
+    if of_the_undo { reason } else { format!("taken back; before that: {reason}") }
 }
 
 struct Story<'a> {
