@@ -54,7 +54,8 @@ pub async fn run(global: &Global, args: Redact) -> Result<Code, CliError> {
     let wanted = wanted?;
     let identity = context.identity()?;
     may(&context, &journal, &identity, (&wanted, &args.reason, key.is_some()))?;
-    let redaction = plan_redaction(&journal, &wanted).await?;
+    let catalog = context.workspace.load_catalog()?;
+    let redaction = plan_redaction(&journal, &wanted, &catalog.toolbox).await?;
     if !redaction.is_done() && !args.yes {
         if global.json || !interactive() {
             if global.json {

@@ -189,13 +189,13 @@ pub fn shows(document: &Value, text: &str) -> bool {
 /// From how many characters on a text is known again inside a word too.
 const UNMISTAKABLE: usize = 8;
 
-/// How much of a long text is enough to know it: what is said of it may be cut.
-const ENOUGH: usize = 64;
+/// How many characters of a text are enough to know it where it was cut (`…`).
+const ENOUGH: usize = 16;
 
 /// How often JSON text may stand as a string in JSON text.
 const NESTED: usize = 4;
 
-/// Whether a text stands in a longer one: a short one with no letter or digit beside it, a long one with its beginning.
+/// Whether a text stands in a longer one: a short one with no letter or digit beside it, a long one cut perhaps.
 /// Where the longer one is JSON text itself, what is escaped in it counts as what it stands for.
 fn stands_in(string: &str, text: &str) -> bool {
     let mut string = std::borrow::Cow::Borrowed(string);
@@ -212,9 +212,8 @@ fn stands_in(string: &str, text: &str) -> bool {
 }
 
 fn stands_as_it_is(string: &str, text: &str) -> bool {
-    let long = text.char_indices().nth(ENOUGH).and_then(|(at, _)| text.get(..at));
-    if let Some(text) = long {
-        return string.contains(text);
+    if is_cut(string, text) {
+        return true;
     }
     let inside = text.chars().count() >= UNMISTAKABLE && text.contains(char::is_alphabetic);
     let apart = |beside: Option<char>| inside || !beside.is_some_and(char::is_alphanumeric);
@@ -223,6 +222,18 @@ fn stands_as_it_is(string: &str, text: &str) -> bool {
         apart(before.and_then(|before| before.chars().next_back()))
             && apart(after.and_then(|after| after.chars().next()))
     })
+}
+
+/// Whether the beginning of a text stands in another, and is cut there.
+fn is_cut(string: &str, text: &str) -> bool {
+    let Some((known, _)) = text.char_indices().nth(ENOUGH).and_then(|(at, _)| text.split_at_checked(at)) else {
+        return false;
+    };
+    string.contains('…')
+        && string.match_indices(known).any(|(at, _)| {
+            let shown = string.get(at..).unwrap_or_default().split('…').next().unwrap_or_default();
+            shown.len() < string.len() - at && text.starts_with(shown)
+        })
 }
 
 /// A text with the escapes of JSON (RFC 8259, section 7) put right, wherever they stand; what is none is left.
@@ -297,6 +308,8 @@ mod tests {
             }
         }
         assert!(shows(&json!(cut), long.trim()));
+        assert!(!shows(&json!(&long[..200]), long.trim()), "another that begins so");
+        assert!(!shows(&json!("s3cret s3cret s3cret of others…"), long.trim()));
         // What is long enough to be nobody else's is found inside a word too.
         assert!(shows(&json!("xhunter2hunter2y"), "hunter2hunter2"));
         assert!(!shows(&json!("1234567890"), "23456789"));

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
     artifact::{CallId, Digest, Written},
     engagement::{Actor, Call, Command, RedactionScope, Redacts, Refusal, redaction, shows, telling},
     facts::{Identity, IdentityMeans},
     ledger::{Bundle, Journal, JournalError, Told},
+    tool::Toolbox,
 };
 
 use super::{
@@ -18,6 +18,9 @@ use super::{
     signing::{Signer, sign_redaction, signed_documents},
     workspace::Workspace,
 };
+
+/// Where a value stood that was given as no argument of the tool.
+const MADE_UP: &str = "args (not the tool's)";
 
 /// What redacting some calls comes to.
 #[derive(Debug, Serialize)]
@@ -41,23 +44,36 @@ impl Redaction {
     }
 }
 
-/// What redacting these calls would come to. Nothing is changed.
+/// What redacting these calls would come to. Nothing is changed. The tools say which arguments there are: a name that is none
+/// of them is a value of whoever made it up.
 ///
 /// # Errors
 ///
 /// [`AnswerError::Refused`] if one is not there or cannot be redacted; and whatever reading gives.
-pub async fn plan_redaction(journal: &Journal, wanted: &BTreeSet<CallId>) -> Result<Redaction, AnswerError> {
+pub async fn plan_redaction(
+    journal: &Journal,
+    wanted: &BTreeSet<CallId>,
+    toolbox: &Toolbox,
+) -> Result<Redaction, AnswerError> {
     let state = journal.state();
     let RedactionScope { calls, documents } = state.redaction_of(wanted)?;
     let mut words: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for id in &calls {
         let Some(call) = state.calls.get(id) else { continue };
         let result = call.result.and_then(|digest| journal.blob(&digest)).map(AsRef::as_ref);
-        let args = call.args.read(journal.blobs()).cloned().map(Value::Object);
-        for (what, value) in [("args", args.as_ref()), ("result", result)] {
-            for (path, some) in value.map(|value| telling(what, value)).unwrap_or_default() {
-                words.entry(path).or_default().extend(some);
+        let tool = call.tool_name().and_then(|name| toolbox.tool(&name));
+        let is_one = |name: &str| tool.is_some_and(|tool| tool.args.properties.contains_key(name));
+        let mut told: Vec<_> = result.map(|result| telling("result", result)).into_iter().flatten().collect();
+        for (name, value) in call.args.read(journal.blobs()).into_iter().flatten() {
+            if is_one(name) {
+                told.extend(telling(&format!("args.{name}"), value));
+            } else {
+                told.extend(telling(MADE_UP, value));
+                told.push((MADE_UP.to_owned(), BTreeSet::from([name.clone()])));
             }
+        }
+        for (path, some) in told {
+            words.entry(path).or_default().extend(some);
         }
     }
     let bundle = Bundle::export(journal.store().as_ref(), journal.id()).await?;

@@ -243,3 +243,25 @@ fn where_the_process_that_redacts_is_killed_the_next_one_leaves_no_byte_of_it() 
     );
     assert_eq!(gone.iter().filter(|row| held(row)).count(), 0);
 }
+
+#[test]
+fn what_a_refused_call_made_up_or_an_error_cut_is_still_shown_and_that_is_said() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    let (name, value) = ("canary-name-4711", "canary value ".repeat(30));
+    for args in [json!({"switch": "sw01", name: "v"}), json!({"switch": "sw01", "id": value, "name": "n"})] {
+        bench.run(&["call", &id, "vlan.create", "--args", &args.to_string()]).code_in(&[2, 4]);
+    }
+    bench.run(&["cancel", &id, "--reason", "no"]).code(0);
+    bench.run(&["run", &id]).code(1);
+    let refused = bench.events(&id, "call.refused");
+    let call = |at: usize| refused[at]["body"]["call"].as_str().unwrap().to_owned();
+    for (at, path) in [(0, "args (not the tool's)"), (1, "args.id")] {
+        let said = redact(&bench, &id, &[call(at)], &["--yes", "--json"]).code(0);
+        assert!(!said.out.contains("canary"), "{}", said.out);
+        let places = said.json()["redaction"]["still_shown"][path].to_string();
+        assert!(places.contains(&format!("(event {})", refused[at]["seq"])), "{path}: {}", said.out);
+    }
+    bench.holds(&id);
+}
