@@ -22,10 +22,10 @@ pub fn explained(offered: Offered<'_>) -> Vec<String> {
     match about {
         About::Failure { .. } => {
             for (key, choice) in [
-                ("c", OnFailure::Continue),
-                ("u", OnFailure::UndoTarget),
-                ("a", OnFailure::UndoAll),
-                ("s", OnFailure::Stop),
+                ("stop", OnFailure::Stop),
+                ("continue", OnFailure::Continue),
+                ("undo-target", OnFailure::UndoTarget),
+                ("undo-all", OnFailure::UndoAll),
             ] {
                 lines.push((key.into(), choice.words()));
             }
@@ -41,8 +41,8 @@ pub fn explained(offered: Offered<'_>) -> Vec<String> {
                     "it did not take effect; the step is left as it is, and the record says so",
                 ],
             };
-            lines.push(("a".into(), yes));
-            lines.push(("n".into(), no));
+            lines.push(("applied".into(), yes));
+            lines.push(("not-applied".into(), no));
         }
         About::Gate1 | About::Gate2 | About::Call { .. } | About::Deviation { .. } => {
             let gate = matches!(about, About::Gate1 | About::Gate2);

@@ -311,9 +311,9 @@ impl Seat<'_> {
             });
             let question = match about {
                 About::Failure { .. } => {
-                    "[c]ontinue [u]ndo this target undo [a]ll [s]top [?] (default: leave it waiting)"
+                    "stop, continue, undo-target or undo-all, in full, or [?] (default: leave it waiting)"
                 }
-                About::Unknown { .. } => "did it take effect? [a]pplied [n]ot applied [?] (default: leave it waiting)",
+                About::Unknown { .. } => "applied or not-applied, in full, or [?] (default: leave it waiting)",
                 _ if by_name.is_some() => by_name.as_deref().unwrap_or_default(),
                 _ if several => "[a]pprove [s]ome [r]eject [e]dit [d]iff [?] (default: leave it waiting)",
                 _ if gate => "[a]pprove [r]eject [e]dit [d]iff [?] (default: leave it waiting)",
@@ -342,18 +342,19 @@ impl Seat<'_> {
             };
             let choice = match (about, said) {
                 (_, "") => return Ok(Asked::Left),
-                (About::Failure { .. }, "c" | "continue") => Choice::Failure(OnFailure::Continue),
-                (About::Failure { .. }, "u") => Choice::Failure(OnFailure::UndoTarget),
-                (About::Failure { .. }, "a") => Choice::Failure(OnFailure::UndoAll),
-                (About::Failure { .. }, "s" | "stop") => Choice::Failure(OnFailure::Stop),
-                (About::Unknown { .. }, "a" | "applied") => Choice::Applied(true),
-                (About::Unknown { .. }, "n") => Choice::Applied(false),
+                // What a letter means at a gate it must not mean here.
+                (About::Failure { .. }, "stop") => Choice::Failure(OnFailure::Stop),
+                (About::Failure { .. }, "continue") => Choice::Failure(OnFailure::Continue),
+                (About::Failure { .. }, "undo-target") => Choice::Failure(OnFailure::UndoTarget),
+                (About::Failure { .. }, "undo-all") => Choice::Failure(OnFailure::UndoAll),
+                (About::Unknown { .. }, "applied") => Choice::Applied(true),
+                (About::Unknown { .. }, "not-applied") => Choice::Applied(false),
                 (About::Failure { .. }, _) => {
-                    say("please answer c, u, a or s; ? explains them");
+                    say("please type stop, continue, undo-target or undo-all; ? explains them");
                     continue;
                 }
                 (About::Unknown { .. }, _) => {
-                    say("please answer a or n; ? explains them");
+                    say("please type applied or not-applied; ? explains them");
                     continue;
                 }
                 (About::Deviation { .. }, "a" | "approve") => {
