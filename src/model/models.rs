@@ -39,7 +39,12 @@ impl Models {
     /// Reads the file. There are no models where there is no file or nothing but comments in it.
     pub fn load(path: &Path) -> Result<Self, YamlError> {
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        // A pipe could never end.
+        let text = std::fs::metadata(path).and_then(|metadata| match metadata.is_file() {
+            true => std::fs::read_to_string(path),
+            false => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a file")),
+        });
+        match text {
             Ok(text) => Self::parse(&name, &text, path.parent().unwrap_or(Path::new("."))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(YamlError { name, line: 1, column: 1, message: format!("it cannot be read: {error}") }),

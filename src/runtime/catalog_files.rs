@@ -2,7 +2,7 @@
 //! said with its line.
 
 use std::{
-    io::ErrorKind,
+    io::{Error, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -221,6 +221,6 @@ pub(super) fn read(path: &Path) -> Result<String, WorkspaceError> {
 pub(super) fn text_of(path: &Path) -> std::io::Result<String> {
     match std::fs::metadata(path)?.is_file() {
         true => std::fs::read_to_string(path),
-        false => Err(ErrorKind::IsADirectory.into()),
+        false => Err(Error::new(ErrorKind::InvalidInput, "it is not a file but a folder, a pipe or a device")),
     }
 }

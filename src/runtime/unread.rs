@@ -51,7 +51,7 @@ fn words(path: &Path, error: &io::Error) -> Option<String> {
         ErrorKind::PermissionDenied => format!(
             "{place}: this OS user may not read it, and nothing is done without it; have its owner give leave (`chmod`, `chown`)"
         ),
-        ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory | ErrorKind::InvalidInput => {
             format!("{place} is not {what}, as it should be; move it away, then {fetch}")
         }
         ErrorKind::InvalidData => format!("{place} is not UTF-8 text; save it as that, or {fetch}"),
