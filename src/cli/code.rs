@@ -21,7 +21,7 @@ pub enum Code {
     Usage,
     /// Waiting for a person.
     Waiting,
-    /// Refused by policy.
+    /// Refused by policy or a person.
     Refused,
     /// Verification failed: what is kept, or was given, does not hold.
     Unverified,
