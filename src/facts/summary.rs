@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{AutomationFlow, Constraint, FlowNode, Spec, ToolName, ValueSchema},
+    flow::brings_back,
     tool::{Effect, Toolbox},
 };
 
@@ -230,10 +231,17 @@ pub fn risk(facts: &Facts) -> Risk {
 
 /// How many changes of a flow are not shown to bring the state before back.
 pub fn unproven_undos(flow: &AutomationFlow, toolbox: &Toolbox) -> u64 {
-    unproven_of(flow, &|name| of_toolbox(toolbox, name))
+    let lost = |node: &&FlowNode| {
+        let known = toolbox.tool(&node.step.tool).zip(node.known_args()).zip(node.before.as_ref());
+        known.is_some_and(|((tool, args), before)| {
+            !brings_back(toolbox, (tool, &args), node.after.as_ref(), &before.state)
+        })
+    };
+    let undone = flow.nodes.iter().filter(|node| node.undo.is_some());
+    unproven_of(flow, &|name| of_toolbox(toolbox, name)) + undone.filter(lost).count() as u64
 }
 
-/// The same from as much of the tools as facts follow from.
+/// The changes that have no undo, from as much of the tools as facts follow from.
 pub fn unproven_of<'a>(flow: &AutomationFlow, tool: &dyn Fn(&ToolName) -> Option<ToolFacts<'a>>) -> u64 {
     let unproven = |node: &&FlowNode| {
         let tool = tool(&node.step.tool);

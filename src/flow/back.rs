@@ -3,14 +3,15 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Scope, fill_args},
+    artifact::{Arg, Scope, fill_args},
     tool::{Tool, Toolbox},
 };
 
-/// Whether a change that is taken back is shown to leave another state than was there before it: where a VLAN is created
-/// over another one and deleted again, the other is not there. Where no manifest says what the undo leaves, or that is read
-/// otherwise, nothing shows it. `left` is what the change leaves.
-pub fn loses_what_was_there(
+/// Whether a change that is taken back is shown to bring back what was there before it. A VLAN that is created over another
+/// one and deleted again does not bring the other back. Where no manifest says what the undo leaves, or that is read
+/// otherwise, only an undo that is made from what was there can; where nothing was there, there is nothing to bring back.
+/// `left` is what the change leaves.
+pub fn brings_back(
     toolbox: &Toolbox,
     (tool, args): (&Tool, &Map<String, Value>),
     left: Option<&Value>,
@@ -18,15 +19,33 @@ pub fn loses_what_was_there(
 ) -> bool {
     let Some(rule) = &tool.undo else { return false };
     let read = |tool: &Tool| tool.state.as_ref().map(|state| (state.tool.clone(), state.pick.source().to_owned()));
-    let Some(undoes) = toolbox.tool(&rule.tool).filter(|undoes| read(undoes).is_some() && read(undoes) == read(tool))
-    else {
-        return false;
+    let given = Value::Object(args.clone());
+    let known = Scope::new().with("args", &given).with("before", before);
+    let again = || {
+        let undoes = toolbox.tool(&rule.tool).filter(|undoes| read(undoes).is_some() && read(undoes) == read(tool))?;
+        let args = fill_args(&rule.args, &known).ok()?;
+        // As it would be sent: what is not given is what the tool takes then.
+        let args = Value::Object(toolbox.check_args(undoes, &args).unwrap_or(args));
+        let scope = Scope::new().with("args", &args);
+        let scope = left.into_iter().fold(scope, |scope, left| scope.with("before", left));
+        undoes.after.as_ref()?.evaluate(&scope).ok()
     };
-    let args = Value::Object(args.clone());
-    let known = Scope::new().with("args", &args).with("before", before);
-    let (Some(after), Ok(args)) = (&undoes.after, fill_args(&rule.args, &known)) else { return false };
-    let args = Value::Object(args);
-    let scope = Scope::new().with("args", &args);
-    let scope = left.into_iter().fold(scope, |scope, left| scope.with("before", left));
-    after.evaluate(&scope).is_ok_and(|state| state != *before)
+    match again() {
+        Some(state) => state == *before,
+        None => !is_there(before) || rule.args.values().any(reads_before),
+    }
+}
+
+fn reads_before(arg: &Arg) -> bool {
+    matches!(arg, Arg::Hole(hole) if hole.cel.variables().contains("before"))
+}
+
+/// Whether a state says that something is there.
+fn is_there(state: &Value) -> bool {
+    match state {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
 }

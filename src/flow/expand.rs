@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::back::loses_what_was_there;
 use crate::{
     artifact::{
         Arg, AutomationFlow, Before, Digest, EvaluateError, Fill, FlowKind, FlowNode, ForEach, NodeId, Scope,
@@ -108,7 +107,7 @@ pub fn expand(
                 }
             }
             let mut node = node(step, tool, id, item.clone(), needs, &scope, toolbox)?;
-            look_ahead(&mut node, (tool, toolbox), &before, &mut left)?;
+            look_ahead(&mut node, tool, &before, &mut left)?;
             nodes.push(node);
         }
     }
@@ -119,7 +118,7 @@ pub fn expand(
 /// flow left starts from what that one leaves, not from what was read before both.
 fn look_ahead(
     node: &mut FlowNode,
-    (tool, toolbox): (&Tool, &Toolbox),
+    tool: &Tool,
     before: impl Fn(&FlowNode) -> Option<Before>,
     left: &mut BTreeMap<String, Value>,
 ) -> Result<(), ExpandError> {
@@ -129,7 +128,7 @@ fn look_ahead(
     if let (Some(before), Some(earlier)) = (&mut node.before, place.as_ref().and_then(|place| left.get(place))) {
         before.state = earlier.clone();
     }
-    complete(node, tool, &args, toolbox)?;
+    complete(node, tool, &args)?;
     if let (Some(place), Some(after), None) = (place, &node.after, &node.skipped) {
         left.insert(place, after.clone());
     }
@@ -206,19 +205,13 @@ pub(super) fn known(node: &mut FlowNode, tool: &Tool, toolbox: &Toolbox) -> Resu
     Ok(())
 }
 
-/// Adds what follows from known arguments and the before-state: the state after, and the undo, which there is none of
-/// where it would leave another state than was there.
-fn complete(
-    node: &mut FlowNode,
-    tool: &Tool,
-    given: &Map<String, Value>,
-    toolbox: &Toolbox,
-) -> Result<(), ExpandError> {
+/// Adds what follows from known arguments and the before-state: the state after, and the undo.
+fn complete(node: &mut FlowNode, tool: &Tool, args: &Map<String, Value>) -> Result<(), ExpandError> {
     if tool.effect == Effect::Read {
         return Ok(());
     }
     let evaluate = |source: EvaluateError| ExpandError::Evaluate { step: node.id.to_string(), source };
-    let args = Value::Object(given.clone());
+    let args = Value::Object(args.clone());
     let state = node.before.as_ref().map(|before| before.state.clone());
     let mut scope = Scope::new().with("args", &args);
     if let Some(state) = &state {
@@ -240,10 +233,7 @@ fn complete(
         });
         if known && !node.unchanged() {
             let args = fill_args(&undo.args, &scope).map_err(evaluate)?;
-            let lost = state
-                .as_ref()
-                .is_some_and(|before| loses_what_was_there(toolbox, (tool, given), node.after.as_ref(), before));
-            node.undo = (!lost).then(|| Undo { tool: undo.tool.clone(), args });
+            node.undo = Some(Undo { tool: undo.tool.clone(), args });
         }
     }
     Ok(())

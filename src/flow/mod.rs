@@ -7,7 +7,7 @@ mod expand;
 mod otherwise;
 mod progress;
 
-pub use back::loses_what_was_there;
+pub use back::brings_back;
 pub use expand::{ExpandError, bind_args, expand, item_key, resolve_items};
 pub use otherwise::otherwise;
 pub use progress::{Failures, NextNode, NodeOutcome, Settled, next_node};

@@ -43,13 +43,16 @@ impl Question<'_> {
         let mut means = Section::new("WHAT A YES MEANS");
         let args = node_args(self.view, node).unwrap_or_default();
         means.text(match node.unchanged() {
-            true => format!("You are asked about this call, which gate 2 did not approve: {}", said(tool, &args)),
+            true => format!(
+                "This is called, which gate 2 did not show; you may be asked about it once more: {}",
+                said(tool, &args)
+            ),
             false => format!("This still runs: {}", said(tool, &args)),
         });
         means.lines.extend(diff(Some(&found.actual), self.designed(tool, &args, Some(&found.actual)).as_ref()));
         match self.undo_words(node, tool, &args, Some(&found.actual)) {
-            Some(undo) if self.loses(tool, &args, &found.actual) => {
-                means.warn(format!("taken back by: {undo}; that does not bring back what is there now"));
+            Some(undo) if !self.brings_back(tool, &args, &found.actual) => {
+                means.warn(format!("taken back by: {undo}; nothing shows that this brings back what is there now"));
             }
             Some(undo) => means.detail(format!("taken back by: {undo}")),
             None => means.warn(no_undo(tool)),

@@ -10,7 +10,7 @@ use crate::{
     },
     engagement::{CallOutcome, Gate, GateState, Purpose, Standing, View},
     facts::Facts,
-    flow::loses_what_was_there,
+    flow::brings_back,
     policy::Catalog,
     tool::Tool,
 };
@@ -212,12 +212,12 @@ fn after_call(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
         section.detail(format!("only if {}", sentence(when.source())));
     }
     let first = &group.first;
-    let lost = first.known_args().zip(first.before.as_ref()).is_some_and(|(args, before)| {
-        loses_what_was_there(&of.catalog.toolbox, (group.tool, &args), first.after.as_ref(), &before.state)
+    let back = first.known_args().zip(first.before.as_ref()).is_none_or(|(args, before)| {
+        brings_back(&of.catalog.toolbox, (group.tool, &args), first.after.as_ref(), &before.state)
     });
     match group.undo(&of.catalog.toolbox) {
-        Some(undo) if lost => {
-            section.warn(format!("taken back by: {undo}; that does not bring back what is there now"))
+        Some(undo) if !back => {
+            section.warn(format!("taken back by: {undo}; nothing shows that this brings back what is there now"))
         }
         Some(undo) => section.detail(format!("taken back by: {undo}")),
         None => section.warn(format!("it cannot be taken back: {} has no undo", group.tool.name)),

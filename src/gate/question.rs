@@ -6,10 +6,11 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
     engagement::{
-        About, Call, CallOutcome, Purpose, Reading, View, before_state, is_made_again, left_state, node_args, undo_call,
+        About, Call, CallOutcome, Purpose, Reading, View, before_state, is_made_again, is_undone_again, left_state,
+        node_args, undo_call,
     },
     facts::Facts,
-    flow::loses_what_was_there,
+    flow::brings_back,
     policy::Catalog,
     tool::{Effect, Tool},
 };
@@ -99,8 +100,8 @@ impl<'a> Question<'a> {
             changes.lines.extend(diff(before.as_ref(), self.designed(tool, args, before.as_ref()).as_ref()));
         }
         match self.undo_words(node, tool, args, before.as_ref()) {
-            Some(undo) if before.as_ref().is_some_and(|before| self.loses(tool, args, before)) => {
-                changes.warn(format!("taken back by: {undo}; that does not bring back what is there now"));
+            Some(undo) if before.as_ref().is_some_and(|before| !self.brings_back(tool, args, before)) => {
+                changes.warn(format!("taken back by: {undo}; nothing shows that this brings back what is there now"));
             }
             Some(undo) => changes.detail(format!("taken back by: {undo}")),
             None if tool.effect == Effect::Read => {}
@@ -171,6 +172,12 @@ impl<'a> Question<'a> {
         Ok(self.page("FAILURE: what does it mean for the rest?", footer, vec![what, so_far, choices]))
     }
 
+    /// Why nothing more is begun, where that is so.
+    fn over(&self) -> Option<String> {
+        let cancelled = self.view.state.cancelled.as_ref().map(|why| format!("it was cancelled: {why}"));
+        cancelled.or_else(|| self.view.stopped())
+    }
+
     /// What a step was to do, why it failed, and whether that left something.
     pub(super) fn failed(&self, node: &FlowNode) -> Result<Section, GateError> {
         let state = self.view.state;
@@ -229,7 +236,9 @@ impl<'a> Question<'a> {
                 false => diff(before.as_ref(), self.designed(tool, &acted_with, before.as_ref()).as_ref()),
             });
             look.text("It is read once more after your answer, and what is read counts more than that.");
-            if !undo && is_made_again(self.view, node, call) {
+            let again =
+                if undo { is_undone_again(self.view, call, node) } else { is_made_again(self.view, node, call) };
+            if again {
                 look.text("Where that shows that nothing has changed, the call is made once more, as it was approved.");
             }
         }
@@ -242,7 +251,11 @@ impl<'a> Question<'a> {
             means.pair("not-applied", "it did not; the step is left as it is, and the record says so");
         } else {
             means.pair("applied", "it took effect; the step counts as run and is checked as designed");
-            means.pair("not-applied", format!("it did not; the step fails, and {}", on_failure(node.step.on_failure)));
+            let then = match self.over() {
+                Some(_) => on_failure_at_the_end(node.step.on_failure),
+                None => on_failure(node.step.on_failure),
+            };
+            means.pair("not-applied", format!("it did not; the step fails, and {then}"));
         }
         let title = if undo { "UNKNOWN: did this undo take effect?" } else { "UNKNOWN: did this call take effect?" };
         let footer = "Nothing more happens until this is answered.";
@@ -267,10 +280,10 @@ impl<'a> Question<'a> {
         tool.after.as_ref()?.evaluate(&scope).ok()
     }
 
-    /// Whether what is there now would not be there again once a call of these arguments is taken back.
-    pub(super) fn loses(&self, tool: &Tool, args: &Map<String, Value>, before: &Value) -> bool {
+    /// Whether what is there now is shown to be there again once a call of these arguments is taken back.
+    pub(super) fn brings_back(&self, tool: &Tool, args: &Map<String, Value>, before: &Value) -> bool {
         let left = self.designed(tool, args, Some(before));
-        loses_what_was_there(&self.catalog.toolbox, (tool, args), left.as_ref(), before)
+        brings_back(&self.catalog.toolbox, (tool, args), left.as_ref(), before)
     }
 
     /// How a node would be taken back from here; nothing where it cannot be.

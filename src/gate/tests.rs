@@ -366,7 +366,7 @@ fn a_deviation_shows_both_states_and_what_a_yes_means() {
             "This still runs: create VLAN 120 named guest on sw03",
             "- name: old",
             "+ name: guest",
-            "! taken back by: delete VLAN 120 from sw03; that does not bring back what is there now",
+            "! taken back by: delete VLAN 120 from sw03; nothing shows that this brings back what is there now",
             "The step fails without running; then what was done to the same target is taken back, and the other",
         ],
     );

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, outcomes};
+use crate::{
+    bench::{Bench, outcomes},
+    talk::Talk,
+};
 
 const SPEC: &str = r#"
 kind: spec
@@ -178,7 +181,7 @@ fn an_undo_that_does_not_bring_back_what_is_there_is_said_at_gate_2() {
     bench.approve(&id);
     bench.run(&["run", &id]).code_in(&[1, 3]);
     let shown = bench.run(&["show", &id]).code(0);
-    shown.shows("! taken back by: delete VLAN 30 from sw01; that does not bring back what is there now");
+    shown.shows("! taken back by: delete VLAN 30 from sw01; nothing shows that this brings");
 }
 
 #[test]
@@ -196,6 +199,25 @@ fn after_a_cancellation_a_question_says_that_nothing_more_is_begun() {
     bench.run(&["answer", &id, "continue", "--digest", &digest]).code(0);
     bench.drive(&id, 6);
     assert_eq!(bench.vlan("30")[..2], [Value::Null, Value::Null]);
+    bench.holds(&id);
+}
+
+#[test]
+fn a_letter_that_is_a_yes_at_a_gate_answers_no_failure() {
+    let (bench, id) = at_gate2(&both("ask"));
+    bench.approve(&id);
+    bench.fault("lie:vlan.create@sw01,times=1");
+    let mut talk = Talk::new(&bench, &format!("run {id}"));
+    for line in ["a", "s", "u", "undo"] {
+        talk.hears("undo-target or undo-all, in full");
+        talk.types(&format!("{line}\n"));
+        talk.hears("please type stop, continue, undo-target or undo-all");
+    }
+    assert!(bench.events(&id, "approval.answered").iter().all(|event| event["body"]["answer"] == "approve"));
+    talk.hears("undo-target or undo-all, in full");
+    talk.types("undo-all\n");
+    talk.ends(1);
+    assert_eq!(bench.vlan("20")[..2], [json!("voice"), json!("voice")]);
     bench.holds(&id);
 }
 
