@@ -5,7 +5,7 @@ use crate::{
     engagement::View,
 };
 
-use super::{Compared, compare::unsaid, reconcile, step::in_words};
+use super::{Compared, compare::unsaid, outcome::in_words, reconcile};
 
 /// How a record differs from the one that its chain, its tools and its results give. All of them are in the view.
 pub fn made_again(view: &View<'_>, record: &ReconciledRecord) -> Compared {

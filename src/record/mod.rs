@@ -6,6 +6,7 @@ mod again;
 mod compare;
 mod judge;
 mod notes;
+mod outcome;
 mod requirements;
 mod step;
 #[cfg(test)]

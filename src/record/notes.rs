@@ -14,7 +14,10 @@ use crate::{
     tool::{Effect, Server},
 };
 
-use super::step::{Left, Reconciled, in_words, number, targets};
+use super::{
+    outcome::in_words,
+    step::{Left, Reconciled, number, targets},
+};
 
 /// Whether something is, or may be, not as it was before.
 pub(super) fn something_changed(view: &View<'_>, steps: &[Reconciled<'_>]) -> bool {

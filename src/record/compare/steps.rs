@@ -8,7 +8,10 @@ use crate::{
     flow::NodeOutcome,
 };
 
-use super::super::step::{Left, Reconciled, cited, say_what_is_left, taken_back_again, taken_back_on_a_word};
+use super::super::{
+    outcome::{taken_back_again, taken_back_on_a_word},
+    step::{Left, Reconciled, cited, say_what_is_left},
+};
 
 /// The steps of a record with what the rest of it needs; nothing where they are not those of the flow.
 pub(super) fn told<'a>(
