@@ -62,10 +62,17 @@ pub async fn run(global: &Global, args: Trust) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let book = TrustBook::open(Arc::clone(context.workspace.store())).await?;
     match args.command {
-        TrustCommand::Show => show(global, &context, &book),
+        TrustCommand::Show => {
+            // What is there is shown whether it holds or not.
+            let held = book.held_to_log().await;
+            let code = show(global, &context, &book, held.is_ok())?;
+            held?;
+            Ok(code)
+        }
         TrustCommand::Set { scope, stage, reason, key } => {
             context.workspace.store().writable()?;
             context.workspace.not_rolled_back().await?;
+            book.held_to_log().await?;
             let key = context.key(key.as_deref())?;
             set(global, &context, book, (&scope, stage, &reason), key.as_ref()).await
         }
@@ -81,7 +88,7 @@ fn words(stage: u8) -> &'static str {
     }
 }
 
-fn show(global: &Global, context: &Context, book: &TrustBook) -> Result<Code, CliError> {
+fn show(global: &Global, context: &Context, book: &TrustBook, holds: bool) -> Result<Code, CliError> {
     let catalog = context.workspace.load_catalog()?;
     let mut environments: Vec<&str> =
         catalog.inventory.targets.iter().map(|target| target.environment.as_str()).collect();
@@ -123,7 +130,7 @@ fn show(global: &Global, context: &Context, book: &TrustBook) -> Result<Code, Cl
     for event in book.events() {
         say(super::log::line(event, &Blobs::new()));
     }
-    if let Some(last) = book.events().last() {
+    if let Some(last) = book.events().last().filter(|_| holds) {
         say(format!("The chain of trust stages holds: head {}", last.hash));
     }
     let example = rows.first().map_or("vlan@lab", |(name, ..)| name.as_str());

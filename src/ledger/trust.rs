@@ -85,7 +85,11 @@ impl TrustBook {
     }
 
     /// Whether the log over all engagements has just these events of the chain.
-    pub(super) async fn held_to_log(&self) -> Result<(), LedgerError> {
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Corrupt`] where it has another one more, or not all of these; and whatever the store gives.
+    pub async fn held_to_log(&self) -> Result<(), LedgerError> {
         let (id, last) = (EngagementId::trust(), self.events.last());
         let last = last.map(|event| (event.seq, event.body.kind()));
         match torn(self.store.as_ref(), &id, self.last().0, last).await? {

@@ -349,6 +349,8 @@ impl<'a> Driver<'a> {
             open_question(self.workspace, journal, catalog, &self.models).await.map_err(|error| match error {
                 AnswerError::Gate(error) => DriverError::Gate(error),
                 AnswerError::Document(error) => DriverError::Ledger(error.into()),
+                AnswerError::Ledger(error) => DriverError::Ledger(error),
+                AnswerError::Workspace(error) => DriverError::Workspace(error),
                 other => DriverError::Invalid(ArtifactKind::Design, other.to_string()),
             })?;
         Ok(open.map(|open| open.changed).filter(|changed| !changed.is_empty()))

@@ -35,7 +35,7 @@ fn restore(bench: &Bench, copy: &Path) {
 }
 
 /// Does to the ledger's file what the program never does.
-fn tamper(bench: &Bench, with: &str) {
+pub fn tamper(bench: &Bench, with: &str) {
     let ledger = rusqlite::Connection::open(bench.root.join(".countersign/ledger.db")).unwrap();
     let mut triggers = ledger.prepare("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").unwrap();
     let triggers = triggers.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::{bench::Bench, log::tamper};
 
 /// Who answered which question, in order.
 fn answered(bench: &Bench, id: &str) -> Vec<(String, String)> {
@@ -251,4 +251,25 @@ fn a_conversation_says_that_filing_may_be_all_where_policy_answers() {
     bench.trust("vlan@lab", "3", "a hundred clean runs");
     talk(0).shows(said);
     assert_eq!(bench.writes(), ["vlan.create 121 lobby sw01"]);
+}
+
+#[test]
+fn a_chain_of_trust_stages_that_was_cut_at_its_end_decides_nothing() {
+    let bench = Bench::new();
+    bench.key_of("ada");
+    let id = bench.request_one();
+    bench.trust("vlan@lab", "2", "it went well");
+    bench.run(&["trust", "set", "vlan@lab", "1", "--reason", "it does not"]).code(0);
+    bench.drive(&id, 3);
+    let cut = bench.copy();
+    // As if the stage had never been taken back.
+    tamper(&cut, "DELETE FROM events WHERE engagement = 'trust' AND seq = 2");
+    let says = "the log has its event 2, and it ends at event 1: it was cut";
+    for args in [["run", &id].as_slice(), &["trust", "show"], &["trust", "set", "vlan@lab", "3", "--reason", "more"]] {
+        cut.run(args).code(5).says("the chain of trust stages").says(says);
+    }
+    assert!(!cut.run(&["trust", "show"]).out.contains("holds"));
+    cut.run(&["verify", "trust"]).code(5).shows("the chain was cut");
+    bench.run(&["trust", "show"]).code(0).shows("The chain of trust stages holds");
+    bench.drive(&id, 3);
 }
