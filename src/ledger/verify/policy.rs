@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     artifact::ArtifactKind,
     engagement::{About, Actor, Answer, Answered, PolicyAnswer, State},
-    facts::AUTONOMOUS,
+    facts::{AUTONOMOUS, unproven_undos},
     policy::{GateAction, GateAsked, GateFacts, GateRuling, Layer, ProofReport, Proven, gate_ruling},
 };
 
@@ -107,7 +107,14 @@ fn computed_otherwise(state: &State, answered: &Answered, told: &GateFacts, pape
     // A flow that was never filed as it was asked about is not here.
     let (steps, unproven_undos) = match (told.action, grounds.flow(papers)) {
         (GateAction::ApproveSpec, _) => (0, 0),
-        (_, Some(flow)) => (flow.nodes.len() as u64, grounds.unproven_undos(&flow)),
+        // Without the definitions of all tools, what takes a change back may bring back less than is known here.
+        (_, Some(flow)) => {
+            let unproven = match papers.toolbox(&answered.request) {
+                Some(toolbox) => unproven_undos(&flow, &toolbox),
+                None => grounds.unproven_undos(&flow).max(told.unproven_undos),
+            };
+            (flow.nodes.len() as u64, unproven)
+        }
         (_, None) => (told.steps, told.unproven_undos),
     };
     let asked = GateAsked {
