@@ -76,7 +76,7 @@ pub use origin::Origin;
 pub use picks::Picks;
 pub use purpose::Purpose;
 pub use question::{About, Answer, Answered, Asked, Once, PolicyAnswer};
-pub use redact::{Redacted, Redacts, Scope as RedactionScope, redaction, shows, telling};
+pub use redact::{Redacted, Redacts, Scope as RedactionScope, redaction, shows, shows_some, telling};
 pub use refusal::Refusal;
 pub use seal::{Arguments, Committed, Seal, SealError, call_digest, opened, sealed_value, sealing_key, unsealed};
 pub use state::{Deviation, Filed, Gate, GateState, State};

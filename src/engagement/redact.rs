@@ -177,12 +177,21 @@ fn tell(path: String, value: &Value, found: &mut BTreeMap<String, BTreeSet<Strin
 
 /// Whether a document shows a text as a value or a word of its own.
 pub fn shows(document: &Value, text: &str) -> bool {
+    holds(document, text, stands_as_it_is)
+}
+
+/// Whether it shows that or so much of it that it is known again; what begins alike may be of something else.
+pub fn shows_some(document: &Value, text: &str) -> bool {
+    holds(document, text, |string, text| stands_as_it_is(string, text) || begun(string, text, MUCH).next().is_some())
+}
+
+fn holds(document: &Value, text: &str, is: fn(&str, &str) -> bool) -> bool {
     match document {
         Value::Null | Value::Bool(_) => false,
         Value::Number(number) => number.to_string() == text,
-        Value::String(string) => stands_in(string, text),
-        Value::Array(items) => items.iter().any(|item| shows(item, text)),
-        Value::Object(fields) => fields.iter().any(|(name, value)| stands_in(name, text) || shows(value, text)),
+        Value::String(string) => stands_in(string, text, is),
+        Value::Array(items) => items.iter().any(|item| holds(item, text, is)),
+        Value::Object(fields) => fields.iter().any(|(name, value)| stands_in(name, text, is) || holds(value, text, is)),
     }
 }
 
@@ -192,15 +201,18 @@ const UNMISTAKABLE: usize = 8;
 /// How many characters of a text are enough to know it where it was cut (`…`).
 const ENOUGH: usize = 16;
 
+/// How many are enough to say that a text may stand there.
+const MUCH: usize = 64;
+
 /// How often JSON text may stand as a string in JSON text.
 const NESTED: usize = 4;
 
 /// Whether a text stands in a longer one: a short one with no letter or digit beside it, a long one cut perhaps.
 /// Where the longer one is JSON text itself, what is escaped in it counts as what it stands for.
-fn stands_in(string: &str, text: &str) -> bool {
+fn stands_in(string: &str, text: &str, is: fn(&str, &str) -> bool) -> bool {
     let mut string = std::borrow::Cow::Borrowed(string);
     for _ in 0..NESTED {
-        if stands_as_it_is(&string, text) {
+        if is(&string, text) {
             return true;
         }
         if !string.contains('\\') {
@@ -208,7 +220,7 @@ fn stands_in(string: &str, text: &str) -> bool {
         }
         string = unescaped(&string).into();
     }
-    stands_as_it_is(&string, text)
+    is(&string, text)
 }
 
 fn stands_as_it_is(string: &str, text: &str) -> bool {
@@ -224,16 +236,19 @@ fn stands_as_it_is(string: &str, text: &str) -> bool {
     })
 }
 
-/// Whether the beginning of a text stands in another, and is cut there.
+/// Whether the beginning of a text stands in another, and is cut there: it ends, or says so (`…`).
 fn is_cut(string: &str, text: &str) -> bool {
-    let Some((known, _)) = text.char_indices().nth(ENOUGH).and_then(|(at, _)| text.split_at_checked(at)) else {
-        return false;
-    };
-    string.contains('…')
-        && string.match_indices(known).any(|(at, _)| {
-            let shown = string.get(at..).unwrap_or_default().split('…').next().unwrap_or_default();
-            shown.len() < string.len() - at && text.starts_with(shown)
-        })
+    begun(string, text, ENOUGH).any(|rest| matches!(rest.chars().next(), None | Some('…')))
+}
+
+/// What follows in a string on each beginning of a text that has so many characters at least.
+fn begun<'a>(string: &'a str, text: &'a str, least: usize) -> impl Iterator<Item = &'a str> {
+    let known = text.char_indices().nth(least).and_then(|(at, _)| text.get(..at));
+    known.into_iter().flat_map(|known| string.match_indices(known)).filter_map(move |(at, _)| {
+        let there = string.get(at..)?;
+        let alike = there.chars().zip(text.chars()).take_while(|(one, other)| one == other);
+        there.get(alike.map(|(one, _)| one.len_utf8()).sum()..)
+    })
 }
 
 /// A text with the escapes of JSON (RFC 8259, section 7) put right, wherever they stand; what is none is left.
@@ -308,7 +323,9 @@ mod tests {
             }
         }
         assert!(shows(&json!(cut), long.trim()));
-        assert!(!shows(&json!(&long[..200]), long.trim()), "another that begins so");
+        assert!(shows(&json!(&long[..200]), long.trim()), "it ends there");
+        let within = json!(format!("at `{}`: no such", &long[..120]));
+        assert!(!shows(&within, long.trim()) && shows_some(&within, long.trim()), "another may begin so");
         assert!(!shows(&json!("s3cret s3cret s3cret of others…"), long.trim()));
         // What is long enough to be nobody else's is found inside a word too.
         assert!(shows(&json!("xhunter2hunter2y"), "hunter2hunter2"));

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::{
     artifact::{CallId, Digest, Written},
-    engagement::{Actor, Call, Command, RedactionScope, Redacts, Refusal, redaction, shows, telling},
+    engagement::{
+        Actor, Call, Command, RedactionScope, Redacts, Refusal, RefusedAs, redaction, shows, shows_some, telling,
+    },
     facts::{Identity, IdentityMeans},
     ledger::{Bundle, Journal, JournalError, Told},
     tool::Toolbox,
@@ -58,19 +60,23 @@ pub async fn plan_redaction(
     let state = journal.state();
     let RedactionScope { calls, documents } = state.redaction_of(wanted)?;
     let mut words: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut made_up = BTreeSet::new();
     for id in &calls {
         let Some(call) = state.calls.get(id) else { continue };
         let result = call.result.and_then(|digest| journal.blob(&digest)).map(AsRef::as_ref);
         let tool = call.tool_name().and_then(|name| toolbox.tool(&name));
-        let is_one = |name: &str| tool.is_some_and(|tool| tool.args.properties.contains_key(name));
+        let invalid = matches!(call.refused, Some((RefusedAs::Invalid, _)));
+        let is_one = |name: &str| !invalid || tool.is_some_and(|tool| tool.args.properties.contains_key(name));
         let mut told: Vec<_> = result.map(|result| telling("result", result)).into_iter().flatten().collect();
         for (name, value) in call.args.read(journal.blobs()).into_iter().flatten() {
             if is_one(name) {
                 told.extend(telling(&format!("args.{name}"), value));
-            } else {
-                told.extend(telling(MADE_UP, value));
-                told.push((MADE_UP.to_owned(), BTreeSet::from([name.clone()])));
+                continue;
             }
+            // What stands deeper stands under names that were made up too.
+            told.extend(telling(MADE_UP, value).into_values().map(|some| (MADE_UP.to_owned(), some)));
+            // A name may be an ordinary word: what shows it is named, and not destroyed for it.
+            made_up.extend(Some(name.clone()).filter(|name| name.contains(char::is_alphanumeric)));
         }
         for (path, some) in told {
             words.entry(path).or_default().extend(some);
@@ -84,8 +90,9 @@ pub async fn plan_redaction(
     let answers: BTreeSet<Digest> = rest.iter().filter(|told| any(told)).filter_map(said).collect();
     let stays = |told: &&Told| !told.digest.is_some_and(|digest| answers.contains(&digest));
     let (mut still_shown, mut showing) = (BTreeMap::new(), BTreeSet::new());
+    words.entry(MADE_UP.to_owned()).or_default().extend(made_up);
     for (path, words) in words {
-        let shown = |told: &&Told| words.iter().any(|word| shows(&told.value, word));
+        let shown = |told: &&Told| words.iter().any(|word| shows_some(&told.value, word));
         let places: Vec<&Told> = rest.iter().filter(stays).filter(shown).collect();
         showing.extend(places.iter().filter_map(|told| told.digest));
         if !places.is_empty() {
