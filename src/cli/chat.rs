@@ -102,7 +102,9 @@ async fn ask(context: &Context, reader: &mut Reader, args: &Chat) -> Result<Opti
         Some(name) => (Some(context.workspace.blueprints()?.named(name)?), Vec::new()),
         None => (None, context.usable_blueprints()?),
     };
-    let trust = TrustBook::open(Arc::clone(context.workspace.store())).await?.trust().clone();
+    let book = TrustBook::open(Arc::clone(context.workspace.store())).await?;
+    book.held_to_log().await?;
+    let trust = book.trust().clone();
     let drafting = without_model(&context.workspace.models()?).is_none();
     let mut words = args.text.clone();
     loop {

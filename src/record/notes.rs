@@ -228,8 +228,7 @@ fn attempts(view: &View<'_>, step: &Reconciled<'_>) -> Option<String> {
                 (None, Some(CallOutcome::Ok)) => "was answered",
                 (None, Some(CallOutcome::Error)) => "failed",
                 (None, Some(CallOutcome::NotSent)) => "was not sent",
-                // Nothing is begun again whose effect is not known.
-                (None, Some(CallOutcome::Unknown) | None) => "did not take effect",
+                (None, Some(CallOutcome::Unknown) | None) => "got no answer",
             };
             Some((number(id), format!("{id} {came}")))
         }

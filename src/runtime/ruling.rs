@@ -3,8 +3,9 @@
 
 use crate::{
     artifact::{ArtifactKind, AutomationFlow, Written},
-    engagement::{About, Actor, Asked, Command, PolicyAnswer, Refusal, View},
+    engagement::{About, Actor, Asked, Command, PolicyAnswer, Refusal, View, node_args},
     facts::{AUTONOMOUS, spec_facts, unproven_undos, with_flow},
+    flow::brings_back,
     gate::proof_of_spec,
     ledger::{Journal, JournalError},
     policy::{Catalog, GateAction, GateAsked, GateFacts, GateRuling, Proven},
@@ -39,6 +40,9 @@ pub(super) async fn rule(
     if asked.stage < AUTONOMOUS || standing(workspace, journal, catalog).await?.stage < AUTONOMOUS {
         return Ok(Ruled::NotAsked);
     }
+    if let Some(why) = not_shown_at_gate_2(&view(journal, catalog), catalog, &asked) {
+        return Ok(Ruled::Human(why.into()));
+    }
     let Some(facts) = gate_facts(&view(journal, catalog), catalog, &asked)? else { return Ok(Ruled::NotAsked) };
     let (rules, digest) = match catalog.policies.gate_ruling(&facts) {
         GateRuling::Approve { rules, facts } => (rules, facts),
@@ -55,6 +59,24 @@ pub(super) async fn rule(
         Err(JournalError::Refused(Refusal::WrongAnswer(why))) => Ok(Ruled::Human(why.into())),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Why the facts, which are those of gate 2, do not tell what a step would do to the state that it found instead.
+fn not_shown_at_gate_2(view: &View<'_>, catalog: &Catalog, asked: &Asked) -> Option<&'static str> {
+    let About::Deviation { node } = &asked.about else { return None };
+    if view.state.for_people_alone(node).is_some() {
+        return None;
+    }
+    let found = &view.state.deviation_at(node)?.found;
+    let node = view.documents.flow()?.node(node)?;
+    let tool = catalog.toolbox.tool(&node.step.tool)?;
+    if node.unchanged() {
+        return Some("gate 2 showed no call there, and now there would be one");
+    }
+    // What has no undo is a fact of its own.
+    let lost = tool.undo.is_some()
+        && !brings_back(&catalog.toolbox, (tool, &node_args(view, node).ok()?), None, &found.actual);
+    lost.then_some("nothing shows that taking it back brings back what is there now")
 }
 
 /// The facts of an open question; nothing for one that only people answer.
