@@ -205,10 +205,6 @@ impl<'a> Driver<'a> {
                 }
                 self.ask(journal, &catalog, about, watch).await?;
                 *self.asked() = Some((journal.state().head, Arc::clone(&catalog)));
-                // A solver may have taken its time: policy answers on the files as they are now, or in the next turn.
-                if policy_may_answer(journal) && Arc::ptr_eq(&catalog, &self.workspace.catalog_of(journal)?) {
-                    self.rule(journal, &catalog, watch).await?;
-                }
             }
             Next::Wait(about) => {
                 // What was asked a moment ago is not worked out again to see whether it changed; whoever answers it
@@ -220,7 +216,7 @@ impl<'a> Driver<'a> {
                     watch(Progress::Note(format!("what the question rests on changed, so it is asked anew: {what}")));
                     self.ask(journal, &catalog, about.clone(), watch).await?;
                 }
-                // The process may have ended between the question and the policy's answer.
+                // A solver may have taken its time with the question: policy answers on the files as they are now.
                 if !policy_may_answer(journal) {
                     return Ok(Some(Stopped::Waiting(about)));
                 }

@@ -141,6 +141,37 @@ fn at_stage_3_a_person_answers_what_the_policy_does_not_clearly_allow() {
 }
 
 #[test]
+fn at_stage_3_a_state_that_gate_2_did_not_show_is_left_to_people() {
+    let bench = Bench::new();
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
+    let id = bench.request(&[
+        "--blueprint",
+        "vlan",
+        "--set",
+        "id=120",
+        "--set",
+        "name=guest",
+        "--set",
+        "switches=sw01,sw02",
+    ]);
+    // Policy opens both gates, and somebody makes that VLAN on the other switch while the first one is built.
+    let mut running = bench.under_way(&id, 2_000);
+    bench.tamper(|network| network["switches"]["sw02"]["vlans"]["120"] = json!("theirs"));
+    assert_eq!(running.wait().unwrap().code(), Some(3));
+    let waits = bench.json(&["show", &id]);
+    assert!(waits["status"]["about"]["deviation"].is_object(), "{}", waits["status"]);
+    let both = [("gate1".to_owned(), "policy".to_owned()), ("gate2".to_owned(), "policy".to_owned())];
+    assert_eq!(answered(&bench, &id), both);
+    let told = "gates.cedar leaves this to a person: nothing shows that taking it back brings back what is there now";
+    let again = bench.run(&["run", &id, "--no-input"]).code(3).says(told);
+    assert_eq!(again.err.matches("gates.cedar leaves").count(), 1, "{}", again.err);
+    bench.heal();
+    bench.run(&["reject", &id, "--reason", "theirs"]).code_in(&[0, 4, 6]);
+    assert_eq!(bench.vlan("120")[1], "theirs");
+    bench.holds(&id);
+}
+
+#[test]
 fn an_edited_spec_is_stage_1_whatever_its_blueprint_is() {
     let bench = Bench::new();
     let id = bench.request_one();

@@ -31,13 +31,13 @@ fn a_file_of_the_workspace_that_cannot_be_read_is_named_with_what_to_do() {
             assert!(!answer.err.contains("os error"), "{args:?}: {}", answer.err);
         }
     };
+    // A pipe that nobody writes to would be waited for without end.
+    let pipe = |path: &std::path::Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     for name in ["guardrails.cedar", "stages.cedar", "gates.cedar", "inventory.yaml", "people.yaml"] {
         let name = format!("policies/{name}");
         instead(&bench, &name, |_| {}, || told(&name, "is missing"));
         instead(&bench, &name, |path| fs::create_dir(path).unwrap(), || told(&name, "is not a file"));
         instead(&bench, &name, |path| fs::write(path, b"\xff\xfe").unwrap(), || told(&name, "is not UTF-8 text"));
-        // A pipe that nobody writes to would be waited for without end.
-        let pipe = |path: &std::path::Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
         instead(&bench, &name, pipe, || told(&name, "is not a file"));
     }
     instead(
@@ -46,6 +46,10 @@ fn a_file_of_the_workspace_that_cannot_be_read_is_named_with_what_to_do() {
         |path| fs::create_dir(path).unwrap(),
         || told("policies/allowed_signers", "is not a file"),
     );
+    // Models are not needed, but what says which there are must be a file.
+    let models = "policies/models.yaml";
+    let looked = || drop(bench.run(&["run", &id, "--no-input"]).code(2).says(models).says("it is not a file"));
+    instead(&bench, models, pipe, looked);
     instead(&bench, "tools", |_| {}, || told("tools", "is missing"));
     instead(&bench, "prompts/blueprints", |_| {}, || told("prompts/blueprints", "is missing"));
     // A file that a person names is another matter.
