@@ -63,6 +63,9 @@ pub async fn run(global: &Global, args: KeysArgs) -> Result<Code, CliError> {
             rotated?
         }
     };
+    if let Some(exposed) = keys.exposed() {
+        aside_sentence(format!("note: {exposed}"));
+    }
     for gone in keys.left_over()? {
         let what = "is not of the key that signs: something was cut off while a key was made; the next `countersign keys \
                     rotate` removes it";

@@ -9,7 +9,7 @@ mod rotation;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -391,6 +391,19 @@ impl LedgerKeys {
         } else {
             Err(KeyError::broken(&path, "it is not the key that is public"))
         }
+    }
+
+    /// What to do where others than its owner may read a private key; nothing where none may. It signs all the same: what
+    /// is under no checkpoint is worse off.
+    pub fn exposed(&self) -> Option<String> {
+        let mut paths = fs::read_dir(&self.folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        let open = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+        let path = paths.find(|path| path.extension().is_some_and(|end| end == "key") && open(path))?;
+        Some(format!(
+            "others may read the ledger's private key {0}, and sign logs with it: take that back with `chmod 600 {0}`, and make \
+             a new one with `countersign keys rotate` if somebody may have",
+            path.display()
+        ))
     }
 
     /// Where the private half of a key lies, readable for nobody else.

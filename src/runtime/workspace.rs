@@ -196,10 +196,11 @@ impl Workspace {
         Ok(keys.not_rolled_back(self.store.as_ref()).await?)
     }
 
-    /// Publishes the checkpoints that were not yet; the answer is what went wrong, in words, and why the log is signed
-    /// no more if its keys do not go with it.
+    /// Publishes the checkpoints that were not yet; the answer is what went wrong, in words, why the log is signed no more
+    /// if its keys do not go with it, and whether others may read them.
     pub async fn publish(&self) -> Vec<String> {
         let mut wrong: Vec<String> = self.sign_log().await.ok().flatten().into_iter().collect();
+        wrong.extend(self.keys().await.ok().and_then(|keys| keys.exposed()));
         if self.witness.is_none() {
             return wrong;
         }

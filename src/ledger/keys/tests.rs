@@ -33,6 +33,11 @@ fn keys_are_made_once_rotated_and_the_old_ones_kept() {
     let private: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
     let [private] = private.as_slice() else { panic!("{private:?}") };
     assert_eq!(fs::metadata(private).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(keys.exposed(), None);
+    fs::set_permissions(private, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(keys.exposed().unwrap().contains("chmod 600"));
+    assert_eq!(keys.signer().unwrap().public(), second.public(), "it signs all the same");
+    fs::set_permissions(private, fs::Permissions::from_mode(0o600)).unwrap();
     // What a rotation that was killed left is said, and goes with the next one.
     let left = ["0a0b0c0d.key", "public.new-0a0b0c0d"].map(|name| home.path().join("keys").join(name));
     let own = home.path().join("keys/mine.key");
