@@ -34,14 +34,12 @@ pub async fn run(global: &Global, args: Backup) -> Result<Code, CliError> {
     });
     let copied = ledger.backup(&args.file, keys.as_ref().ok()).await;
     ledger.close().await;
-    let copied = copied?;
+    let mut copied = copied?;
     if let Err(CliError { message, .. }) = &keys {
         aside(format!("note: the log was not held against its checkpoints: {}", plain(message)));
     }
-    if let Some(note) = &rolled_back {
-        aside(format!("note: {note}"));
-    }
     let log_holds = copied.log_holds && rolled_back.is_none();
+    copied.problems.extend(rolled_back.map(|what| Unsound { place: "the log".into(), what }));
     let code = if copied.problems.is_empty() { Code::Done } else { Code::Unverified };
     if global.json {
         say_json(&serde_json::json!({

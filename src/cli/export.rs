@@ -18,7 +18,7 @@ use super::{
     code::{CliError, Code},
     context::Context,
     log,
-    output::{aside_sentence, plain, say, say_json},
+    output::{aside_sentence, plain, quoted, say, say_json},
     proofs,
     room::with_room,
     show::{outcome_words, record_lines},
@@ -43,6 +43,11 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let journal = context.journal(&args.id).await?;
     let mut written = Vec::new();
+    // What is handed out is evidence of a ledger that is not whole then.
+    let code = match args.bundle.is_some() || args.in_toto.is_some() {
+        true => proofs::note_rolled_back(&context).await,
+        false => Code::Done,
+    };
     if [&args.dir, &args.bundle, &args.in_toto].into_iter().flatten().any(|place| place.as_os_str() == "-") {
         return Err(CliError::usage(
             "`-` is no file here: what is exported is written to one, and checked there; name it",
@@ -66,16 +71,22 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
             }
         }
         say_json(&answer)?;
-        return Ok(Code::Done);
+        return Ok(code);
     }
     for Written { place, files, .. } in &written {
         let holding = if files.is_empty() { String::new() } else { format!(": {}", files.join(", ")) };
         say(format!("{} written to {}{holding}", journal.id(), place.display()));
     }
     for Written { place, .. } in written.iter().filter(|one| one.what != IN_TOTO) {
-        say(format!("Next: countersign verify {}", place.display()));
+        say(format!("Next: countersign verify {}", quoted(&as_a_path(&place))));
     }
-    Ok(Code::Done)
+    Ok(code)
+}
+
+/// A place as no command takes for an engagement's name.
+fn as_a_path(place: &Path) -> String {
+    let path = place.display().to_string();
+    if path.contains('/') { path } else { format!("./{path}") }
 }
 
 /// A folder for reading.
@@ -115,7 +126,6 @@ const SIGNS: &str =
 
 /// A bundle for checking.
 async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export) -> Result<Written, CliError> {
-    proofs::note_rolled_back(context).await;
     let (store, results) = (context.workspace.store().as_ref(), args.with_results);
     let keys = context.workspace.keys().await?.history()?;
     let under = match &args.against {

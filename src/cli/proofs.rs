@@ -59,6 +59,7 @@ pub enum LogCommand {
 pub async fn run(global: &Global, command: LogCommand) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     let store = context.workspace.store().as_ref();
+    let code = note_rolled_back(&context).await;
     match command {
         LogCommand::Checkpoint => checkpoint(global, &context).await,
         LogCommand::Prove { id } => {
@@ -69,12 +70,12 @@ pub async fn run(global: &Global, command: LogCommand) -> Result<Code, CliError>
             inclusion(global, &context, &id).await
         }
         LogCommand::Consistency { old, new } => grown(global, store, old, new).await,
-    }
+    }?;
+    Ok(code)
 }
 
-async fn checkpoint(global: &Global, context: &Context) -> Result<Code, CliError> {
+async fn checkpoint(global: &Global, context: &Context) -> Result<(), CliError> {
     let store = context.workspace.store().as_ref();
-    note_rolled_back(context).await;
     match context.workspace.sign_log().await {
         Ok(None) => {}
         Ok(Some(wrong)) => aside_sentence(format!("note: {}", plain(&wrong))),
@@ -96,10 +97,10 @@ async fn checkpoint(global: &Global, context: &Context) -> Result<Code, CliError
     if let Err(CliError { message, .. }) = context.workspace.keys().await?.fit(Some(&note)).map_err(CliError::from) {
         aside(format!("note: this is the last one for now: {}", plain(&message)));
     }
-    Ok(Code::Done)
+    Ok(())
 }
 
-async fn inclusion(global: &Global, context: &Context, id: &EngagementId) -> Result<Code, CliError> {
+async fn inclusion(global: &Global, context: &Context, id: &EngagementId) -> Result<(), CliError> {
     let Some(proof) = prove(context.workspace.store().as_ref(), id).await? else {
         let why = "nothing of it was answered or closed under a checkpoint yet";
         return Err(CliError::failed(format!(
@@ -114,18 +115,17 @@ async fn inclusion(global: &Global, context: &Context, id: &EngagementId) -> Res
         message: format!("the proof does not hold: {why}; see `countersign verify log`"),
     })?;
     if global.json {
-        say_json(&proof)?;
-        return Ok(Code::Done);
+        return say_json(&proof);
     }
     say(format!("event {} of {id}, {}", proof.leaf.seq, proof.leaf.head));
     say(format!("is leaf {} (from 0) of {}:", proof.index, checkpoint.size));
     proof.path.iter().for_each(|hash| say(format!("  {hash}")));
     say("");
     say(proof.checkpoint.trim_end());
-    Ok(Code::Done)
+    Ok(())
 }
 
-async fn grown(global: &Global, store: &dyn Store, old: u64, new: u64) -> Result<Code, CliError> {
+async fn grown(global: &Global, store: &dyn Store, old: u64, new: u64) -> Result<(), CliError> {
     let Some(proof) = consistency(store, old, new).await? else {
         let leaves = store.log_size().await?;
         return Err(CliError::usage(if leaves == 0 {
@@ -139,23 +139,26 @@ async fn grown(global: &Global, store: &dyn Store, old: u64, new: u64) -> Result
         return Err(CliError { code: Code::Unverified, message: message.into() });
     }
     if global.json {
-        say_json(&proof)?;
-        return Ok(Code::Done);
+        return say_json(&proof);
     }
     say(format!("The log of {new} leaves, root {}", proof.new_root));
     say(format!("begins with that of {old}, root {}:", proof.old_root));
     proof.path.iter().for_each(|hash| say(format!("  {hash}")));
-    Ok(Code::Done)
+    Ok(())
 }
 
 fn none_yet() -> CliError {
     CliError::failed("there is no checkpoint yet; the first gate that is answered makes one")
 }
 
-/// Says beside what is handed out that the ledger has signed more than it has.
-pub async fn note_rolled_back(context: &Context) {
-    if let Err(error) = context.workspace.not_rolled_back().await {
-        aside_sentence(format!("note: {}", plain(&error.to_string())));
+/// Says beside what is handed out that the ledger has signed more than it has; the code that the command ends with then.
+pub async fn note_rolled_back(context: &Context) -> Code {
+    match context.workspace.not_rolled_back().await {
+        Ok(()) => Code::Done,
+        Err(error) => {
+            aside_sentence(format!("note: {}", plain(&error.to_string())));
+            Code::Unverified
+        }
     }
 }
 

@@ -212,7 +212,7 @@ fn a_key_that_is_gone_is_told_while_leaves_are_under_no_checkpoint() {
 #[test]
 fn a_ledger_that_was_rolled_back_gets_no_new_key_and_no_copy_of_it_is_called_whole() {
     let bench = Bench::new();
-    ended(&bench);
+    let first = ended(&bench);
     let (early, late) = (bench.outside("early.db"), bench.outside("late.db"));
     bench.run(&["backup", text(&early)]).code(0).shows("and so does the log");
     ended(&bench);
@@ -225,10 +225,20 @@ fn a_ledger_that_was_rolled_back_gets_no_new_key_and_no_copy_of_it_is_called_who
     };
     put(&early);
     bench.run(&["keys", "rotate"]).code(5).says("the ledger was rolled back");
-    let copied = bench.run(&["backup", text(&bench.outside("of-early.db"))]).code(0);
-    let copied = copied.says("no copy of all that there was: the ledger was rolled back");
+    let copied = bench.run(&["backup", text(&bench.outside("of-early.db"))]).code(5);
+    let copied = copied.shows("the log: this is no copy of all that there was: the ledger was rolled back");
     assert!(!copied.out.contains("and so does the log"), "{}", copied.out);
-    bench.run(&["log", "checkpoint"]).code(0).says("the ledger was rolled back");
+    let (tar, statements) = (bench.outside("of-early.tar"), bench.outside("of-early.jsonl"));
+    for args in [
+        &["log", "checkpoint"][..],
+        &["log", "prove", &first],
+        &["log", "consistency", "1", "2"],
+        &["export", &first, "--bundle", text(&tar)],
+        &["export", &first, "--in-toto", text(&statements)],
+    ] {
+        bench.run(args).code(5).says("the ledger was rolled back");
+    }
+    assert!(tar.exists() && statements.exists(), "what is there is evidence of it");
     put(&late);
     bench.run(&["keys", "rotate"]).code(0);
     ended(&bench);
