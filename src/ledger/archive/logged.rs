@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     artifact::{EngagementId, LedgerId, canonical},
-    engagement::{Actor, Event},
+    engagement::{Actor, Body, Event},
 };
 
 use super::{
@@ -45,25 +45,39 @@ fn unproven(events: &[Event], file: &str) -> Option<Problem> {
     Some(Problem::at(*seq, what).in_file(EVENTS))
 }
 
-/// What is said of an event of the engagement that the log has a leaf of, where the proof goes up to an earlier one.
-fn uncovered(later: &Event, seq: u64) -> Problem {
+/// What is said of an event that the log has a leaf of, where the proof goes up to an earlier one.
+fn uncovered(later: &Event, seq: u64, chain: &Chain<'_>) -> Problem {
     let what = format!(
         "the log has a leaf of this event ({}), and {} goes up to event {seq}: nothing shows that this and what follows was not \
          written anew",
         later.body.kind(),
-        path(PROOF)
+        path(chain.proof)
     );
-    Problem::at(later.seq, what).in_file(EVENTS)
+    Problem::at(later.seq, what).in_file(&chain.file)
 }
 
-/// What is said of the first thing after a place that a person did and that the log has no leaf of.
-fn by_a_person(events: &[Event], seq: u64) -> Option<String> {
-    let person = |event: &&Event| matches!(event.actor, Actor::Person(_)) && !is_logged(&event.body);
-    let Event { seq, body, actor, .. } = events.iter().find(|event| event.seq > seq && person(event))?;
-    Some(format!(
-        "UNDER NO CHECKPOINT: event {seq} ({}) by {actor} came after what the log has of it: nothing shows that it was not put in",
-        body.kind()
-    ))
+/// What is said of what came after a place and that the log has no leaf of: what people did, what was called and what came
+/// of it, and what was filed.
+fn under_no_checkpoint(events: &[Event], after: u64) -> Option<String> {
+    let later: Vec<&Event> = events.iter().filter(|event| event.seq > after && !is_logged(&event.body)).collect();
+    let people = later.iter().filter(|event| matches!(event.actor, Actor::Person(_)));
+    let people = people.map(|Event { seq, body, actor, .. }| format!("event {seq} ({}) by {actor}", body.kind()));
+    let of = |one: fn(&Body) -> bool| later.iter().filter(|event| one(&event.body)).count();
+    let counted = [
+        (of(|body| matches!(body, Body::Allowed(_))), "call", "calls"),
+        (of(|body| matches!(body, Body::Finished(_))), "result", "results"),
+        (of(|body| matches!(body, Body::Settled(_))), "end of a step", "ends of steps"),
+        (of(|body| matches!(body, Body::Filed(_))), "artifact", "artifacts"),
+    ];
+    let counted = counted.into_iter().filter(|(n, ..)| *n > 0);
+    let counted = counted.map(|(n, one, more)| format!("{n} {}", if n == 1 { one } else { more }));
+    let told: Vec<String> = people.chain(counted).collect();
+    (!told.is_empty()).then(|| {
+        format!(
+            "UNDER NO CHECKPOINT: {} came after what the log has of it: nothing shows that it was not put in or written anew",
+            told.join(", ")
+        )
+    })
 }
 
 /// Whether a file of the folder is one that a bundle has.
@@ -156,7 +170,7 @@ impl Contents {
                     let missing = unproven(chain.events, PROOF).filter(|_| chain.proof == PROOF);
                     if missing.is_none() {
                         verification.notes.push(format!("log: nothing of {} is under a checkpoint here", chain.called));
-                        verification.notes.extend(by_a_person(chain.events, 1));
+                        verification.notes.extend(under_no_checkpoint(chain.events, 1));
                     }
                     if chain.proof == PROOF && !published.is_empty() {
                         verification.unwitnessed_because("nothing of it is under a checkpoint here");
@@ -274,9 +288,9 @@ impl Contents {
         }
         // What else has a leaf of its own is under no checkpoint here: whoever hands it over may have written it anew.
         let later = chain.events.iter().find(|event| event.seq > leaf.seq && is_logged(&event.body));
-        verification.uncovered.extend(later.filter(|_| chain.proof == PROOF).map(|later| uncovered(later, leaf.seq)));
+        verification.uncovered.extend(later.map(|later| uncovered(later, leaf.seq, chain)));
         if later.is_none() {
-            verification.notes.extend(by_a_person(chain.events, leaf.seq));
+            verification.notes.extend(under_no_checkpoint(chain.events, leaf.seq));
         }
         self.witness(chain, &proof, &checkpoint, (keys, later), published, verification)?;
         let (size, last) = (checkpoint.size, chain.events.last().map_or(leaf.seq, |last| last.seq));
