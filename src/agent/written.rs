@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::{ArtifactKind, CallId, Digest, Finding, SolutionDesign, Spec, StepId, Verdict},
+    artifact::{ArtifactKind, CallId, Capability, Digest, Finding, SolutionDesign, Spec, StepId, Verdict},
     engagement::{Considered, HolesFilled},
 };
 
@@ -58,6 +58,9 @@ pub struct WrittenReport {
     /// Its reads.
     #[serde(default)]
     pub reads: Vec<WrittenRead>,
+    /// What it says of tools that are needed; the program says which of them only simulate.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
 }
 
 /// A read that a report names.

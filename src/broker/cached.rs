@@ -3,12 +3,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
-
 use crate::{
     artifact::{CanonicalError, Digest, Recent, SpecError, Written},
-    engagement::{ApprovedSpec, Standing, View},
-    policy::{Catalog, CatalogDigests, CompiledBoundary},
+    engagement::{ApprovedSpec, Basis, View},
+    policy::{Catalog, CompiledBoundary},
 };
 
 /// How many boundaries may be added before those that nobody asked for meanwhile are forgotten.
@@ -19,19 +17,6 @@ pub(super) struct Cached {
     boundaries: Recent<(Digest, Digest), Arc<CompiledBoundary>>,
     /// What was decided on last.
     basis: Mutex<Option<(Basis, Arc<Written>)>>,
-}
-
-/// What a decision is made on: the chain names it, and the ledger keeps it once for all calls that share it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Basis {
-    /// The tools, the inventory, the people and the policies.
-    pub(super) catalog: CatalogDigests,
-    /// The trust stage, and why it is this one.
-    pub(super) standing: Standing,
-    /// The end of the chain of trust stages.
-    pub(super) trust: Digest,
-    /// The commit that the workspace is at.
-    pub(super) commit: Option<String>,
 }
 
 impl Default for Cached {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{CallId, ToolName, Written},
     engagement::{
-        Actor, CUT_OFF, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal,
+        Actor, Basis, CUT_OFF, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal,
         RefusedAs, Seal, SealError, Standing, View,
     },
     facts::Role,
@@ -24,7 +24,7 @@ use crate::{
 
 use super::{
     again::still_allowed,
-    cached::{Basis, Cached},
+    cached::Cached,
     decide::{Decided, Moment, Said, decide, refused_purpose},
     permit::Permit,
     rate::Rates,
@@ -273,7 +273,12 @@ impl Broker {
                     rules: allowed.rules,
                     decided_on,
                 };
-                journal.act(now, actor.clone(), Command::Allow(Box::new(event)), &with(basis, sealed)).await?;
+                let mut beside = with(basis, sealed);
+                if event.counts.is_some() && !event.approved {
+                    // Nobody approved it: the rules that let it through are shown with it.
+                    beside.push(catalog.written(&on.policies, || Written::of(&catalog.policies.texts()))?);
+                }
+                journal.act(now, actor.clone(), Command::Allow(Box::new(event)), &beside).await?;
                 // Others may have kept the ledger locked for long: then it is asked once more before it is sent.
                 let (mut catalog, mut decided) = (catalog, decided);
                 if decided.elapsed() > FRESH {

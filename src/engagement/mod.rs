@@ -3,6 +3,7 @@
 
 mod anew;
 mod approved;
+mod basis;
 mod blobs;
 mod build;
 mod call;
@@ -53,6 +54,7 @@ mod testing;
 
 pub use anew::{Void, changed_tools, may_no_more, next_but_void, not_enough_in, opened_by_policy, void_gates};
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
+pub use basis::Basis;
 pub use blobs::{Blobs, Fetch};
 pub use build::{Comes, RESENT, can_be_sent_again, comes_to, is_made_again, node_args};
 pub use call::{CUT_OFF, Call, holds_back};

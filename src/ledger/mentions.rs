@@ -138,6 +138,12 @@ pub(super) fn all_mentions<'a>(
         if let Body::Requested(requested) = &event.body {
             all.extend(begun_with(&requested.request, blob).map(|mention| (event.seq, mention)));
         }
+        if let Body::Allowed(allowed) = &event.body
+            && allowed.counts.is_some()
+            && !allowed.approved
+        {
+            all.extend(let_through_by(&allowed.decided_on, blob).map(|mention| (event.seq, mention)));
+        }
         let Body::Asked(asked) = &event.body else { continue };
         if !read.insert(asked.request) {
             continue;
@@ -160,6 +166,14 @@ fn begun_with(request: &Digest, blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> im
         Some(Mention { digest: digest?, what: what.to_owned(), need: Need::Beside, sealed: false })
     };
     [(record, "the record that it starts from"), (flow, "the flow of that record")].into_iter().filter_map(beside)
+}
+
+/// The policies that let a change through which nobody approved.
+fn let_through_by(decided_on: &Digest, blob: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> Option<Mention> {
+    let basis: Value = serde_json::from_slice(&blob(decided_on)?).ok()?;
+    let digest = basis.pointer("/catalog/policies")?.as_str()?.parse().ok()?;
+    let what = "the policies that a change was decided on".to_owned();
+    Some(Mention { digest, what, need: Need::Beside, sealed: false })
 }
 
 /// What was signed, and whose keys it was checked against.

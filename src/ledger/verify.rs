@@ -14,6 +14,7 @@ mod finds;
 mod gone;
 mod granted;
 mod grounds;
+mod legible;
 mod order;
 mod papers;
 mod persons;
@@ -380,7 +381,7 @@ impl Walk<'_> {
         self.notes.extend(list(one, more, &self.names));
         let one = "without anybody's approval of the call, on a rule that is not tried here";
         self.notes.extend(list(one, ["change", "changes"], &self.ruled));
-        let one = "not held to people, tools and targets, which were not kept";
+        let one = "NOT HELD to people, tools and targets, which were not kept";
         self.notes.extend(list(one, ["question", "questions"], &self.bare));
         let one = "on other tools or targets than were approved, to look at what was done, take it back or clear up";
         self.notes.extend(list(one, ["call", "calls"], &self.moved));

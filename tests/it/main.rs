@@ -29,6 +29,7 @@ mod crash;
 mod disk;
 mod failed_step;
 mod faults;
+mod forged;
 mod found;
 mod gates;
 mod kill;

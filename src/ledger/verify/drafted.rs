@@ -17,6 +17,7 @@ use crate::{
 use super::{
     Papers,
     again::Gathered,
+    grounds,
     steps::{given, gives},
 };
 
@@ -62,6 +63,7 @@ fn report(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Option<S
     }
     let differs = [
         ("what was read", !by_model && said.reads != is.reads),
+        ("what it says of tools", !by_model && !grounds::says_of_tools(state, &said, &is.capabilities, papers)),
         ("what the checks showed", held(&said.acceptance) != held(&is.acceptance)),
         ("what drifted", drifts && said.drift != is.drift),
     ];

@@ -35,6 +35,11 @@ pub(super) fn allowed(state: &State, allowed: &CallAllowed, at: Timestamp, paper
     } else if allowed.counts.is_some() && grounds::kept(state, papers) && papers.document(&allowed.decided_on).is_none()
     {
         found.push(format!("{call} allowed as a change that nobody approved, and what let it through is not here"));
+    } else if allowed.counts.is_some()
+        && let Some(catalog) = papers.catalog(&allowed.decided_on)
+        && papers.bytes(&catalog.policies).is_none()
+    {
+        found.push(format!("{call} allowed as a change that nobody approved, on policies that are not here"));
     }
     match &allowed.purpose {
         Purpose::Act { node, attempt, .. } if *attempt != state.attempt(node) => {

@@ -12,7 +12,10 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, AutomationFlow, Digest, Grant, Recent, Spec, ToolName},
+    artifact::{
+        Agent, ArtifactKind, AutomationFlow, Capability, CapabilityStatus, Digest, DiscoveryReport, Grant, Recent,
+        Spec, ToolName,
+    },
     engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, Event, GateState, Purpose, State},
     facts::{Facts, Inventory, People, Role, Target, ToolFacts, flow_facts, listed_facts, risk, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
@@ -191,15 +194,24 @@ pub(super) fn asked(state: &State, asked: &Asked, papers: &Papers<'_>) -> Vec<St
     found
 }
 
-/// Why the first question of gate 2 does not rest on what gate 1 was opened on.
+/// Why the first question of gate 2 does not rest on what gate 1 was opened on, or one about a call or a state on what gate 2
+/// was: where tools or targets change, the gate is asked anew before anything else is. After a failure what clears up goes on.
 fn rests_on_another(state: &State, asked: &Asked, grounds: &Grounds, papers: &Papers<'_>) -> Option<String> {
-    let GateState::Open { request, .. } = &state.gate1 else { return None };
-    if asked.about != About::Gate2 || !asked.void.is_empty() {
+    let (gate, number) = match asked.about {
+        About::Gate2 => (&state.gate1, 1),
+        About::Call { .. } | About::Deviation { .. } if !state.nodes.values().any(|settled| settled.failed) => {
+            (&state.gate2, 2)
+        }
+        _ => return None,
+    };
+    let GateState::Open { request, .. } = gate else { return None };
+    if !asked.void.is_empty() {
         return None;
     }
     let first = papers.grounds(request)?;
     let differs = first.approved_on.differences(&grounds.approved_on);
-    differs.first().map(|what| format!("that rests on something else than gate 1, which was not asked anew: {what}"))
+    let what = differs.first()?;
+    Some(format!("that rests on something else than gate {number}, which was not asked anew: {what}"))
 }
 
 /// What is shown of a question that needs no signature, where gate 1 did.
@@ -398,6 +410,23 @@ pub(super) fn kept(state: &State, papers: &Papers<'_>) -> bool {
 /// The whole definition of a tool that calls are held to now, where it is here and is one of this version.
 pub(super) fn tool(state: &State, name: &ToolName, papers: &Papers<'_>) -> Option<Tool> {
     papers.toolbox(&state.opened_on()?)?.tool(name).cloned()
+}
+
+/// Whether a report says of the tools that are needed what its drafter does. That one only simulates is the program's to say,
+/// which definitions of before do not.
+pub(super) fn says_of_tools(state: &State, said: &DiscoveryReport, is: &[Capability], papers: &Papers<'_>) -> bool {
+    let grounds = at_call(state, papers);
+    let simulated = |tool: &ToolName| grounds.as_ref()?.tool(tool)?.simulated;
+    let status = |capability: &Capability| match (capability.status, simulated(&capability.tool)) {
+        (CapabilityStatus::Resolved, Some(true)) => CapabilityStatus::Stubbed,
+        (CapabilityStatus::Stubbed, None) => CapabilityStatus::Resolved,
+        (status, _) => status,
+    };
+    let same = |(is, said): (&Capability, &Capability)| {
+        let told = if simulated(&said.tool).is_none() { status(said) } else { said.status };
+        status(is) == told && Capability { status: said.status, ..is.clone() } == *said
+    };
+    is.len() == said.capabilities.len() && is.iter().zip(&said.capabilities).all(same)
 }
 
 /// Whether an argument is what a tool takes where none is given, as far as its definition is here.

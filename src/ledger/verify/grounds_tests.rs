@@ -138,13 +138,13 @@ fn call(story: &mut Story) -> &mut CallAllowed {
 fn what_was_decided_as_it_says_holds_and_nothing_is_left_unsaid() {
     let verification = Told::default().verified();
     assert_eq!(verification.problems, []);
-    assert!(!verification.notes.iter().any(|note| note.contains("not held to")), "{:?}", verification.notes);
+    assert!(!verification.notes.iter().any(|note| note.contains("NOT HELD to")), "{:?}", verification.notes);
     let before = Told {
         request: Box::new(|request| drop(request.as_object_mut().unwrap().remove("grounds_kept"))),
         ..Told::default()
     };
     let notes = before.verified().notes;
-    assert!(notes.iter().any(|note| note.contains("not held to people, tools and targets")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("NOT HELD to people, tools and targets")), "{notes:?}");
 }
 
 #[test]

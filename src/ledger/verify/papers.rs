@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{AutomationFlow, Digest, DiscoveryReport, Recent, SolutionDesign, Spec, canonical, digest_bytes},
-    engagement::{Call, Picks, RequestDocument, State, sealed_value, unsealed},
+    engagement::{Basis, Call, Picks, RequestDocument, State, sealed_value, unsealed},
     policy::CatalogDigests,
     tool::Toolbox,
 };
@@ -54,6 +54,7 @@ pub(super) struct Papers<'a> {
     args: Read<Map<String, Value>>,
     /// What calls were decided on: many on the same.
     catalogs: Read<CatalogDigests>,
+    bases: Read<Basis>,
     /// What questions were decided on, by the digests of their requests.
     grounds: Read<Grounds>,
     /// What drafts are made from, and what they are.
@@ -78,7 +79,7 @@ pub(super) enum Here {
 impl<'a> Papers<'a> {
     pub(super) fn new(blobs: &'a BTreeMap<Digest, Vec<u8>>) -> Self {
         let (documents, values, picks, flows, specs, args, catalogs, grounds) = Default::default();
-        let (unchanged, requests, reports, designs) = Default::default();
+        let (unchanged, requests, reports, designs, bases) = Default::default();
         Self {
             blobs,
             unchanged,
@@ -89,6 +90,7 @@ impl<'a> Papers<'a> {
             specs,
             args,
             catalogs,
+            bases,
             grounds,
             requests,
             reports,
@@ -194,6 +196,11 @@ impl<'a> Papers<'a> {
         kept(&self.catalogs, decided_on, || {
             CatalogDigests::deserialize(self.document(decided_on)?.get("catalog")?).ok()
         })
+    }
+
+    /// The whole of what a call was decided on.
+    pub(super) fn basis(&self, decided_on: &Digest) -> Option<Arc<Basis>> {
+        kept(&self.bases, decided_on, || Basis::deserialize(self.document(decided_on)?.as_ref()).ok())
     }
 
     /// What the question with this request was decided on; nothing where that was not kept or is not all here.

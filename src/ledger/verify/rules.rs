@@ -15,7 +15,9 @@ use crate::{
     policy::ProofReport,
 };
 
-use super::{Papers, building, designed, discovered, drafting, gone, granted, grounds, order, policy, recorded, steps};
+use super::{
+    Papers, building, designed, discovered, drafting, gone, granted, grounds, legible, order, policy, recorded, steps,
+};
 
 /// What is wrong with an event after `state`.
 pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec<String> {
@@ -40,10 +42,6 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             found.extend(discovered::filed(state, filed, papers));
             found.extend(building::flow(state, filed, papers));
             found.extend(flow_of_design(state, filed, papers));
-            let unread = |digest: &Digest| document(digest).is_some() && papers.spec(digest).is_none();
-            if filed.artifact == ArtifactKind::Spec && unread(&filed.digest) {
-                found.push(format!("{} filed that cannot be read", filed.artifact));
-            }
         }
         Body::Answered(answered) => {
             if answered.policy.is_none() {
@@ -78,6 +76,9 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
         }
         Body::Retried(retried) => {
             found.extend(by_person("tried again"));
+            if state.closed.is_none() {
+                found.push("tried again before it had ended".into());
+            }
             if !state.redacted.is_empty() {
                 found.push("tried again after it was redacted".into());
             }
@@ -145,6 +146,7 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
         Body::Considered(considered) => found.extend(building::considered(state, &event.actor, considered)),
         Body::Settled(settled) => found.extend(steps::settled(state, settled, papers)),
     }
+    found.extend(legible::breaches(state, event, papers));
     found.extend(order::breaches(state, event, papers));
     found.extend(by_another(event));
     // What is wrong by itself is said in words of its own.

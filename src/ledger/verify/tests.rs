@@ -29,7 +29,7 @@ fn a_whole_engagement_verifies_and_says_what_is_not_shown() {
     assert_eq!(fresh, NOT_WITNESSED);
     assert!(names.starts_with("on a name alone, which shows nothing about who it was: 2 answers: "), "{names}");
     assert!(names.contains("gate 1 (the spec) by grace (event 4), gate 2 (the design) by grace (event 12)"), "{names}");
-    assert!(bare.starts_with("not held to people, tools and targets, which were not kept: 2 questions: "), "{bare}");
+    assert!(bare.starts_with("NOT HELD to people, tools and targets, which were not kept: 2 questions: "), "{bare}");
     assert_eq!(verification.on_a_name, 2);
 }
 

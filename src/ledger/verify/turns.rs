@@ -20,6 +20,7 @@ use crate::{
 use super::{
     Papers,
     again::current,
+    grounds,
     steps::{alike, given},
 };
 
@@ -176,22 +177,28 @@ fn unwritten(state: &State, filed: &ArtifactFiled, papers: &Papers<'_>) -> Optio
         ArtifactKind::Spec => {
             let request = state.requested.request;
             let baseline = papers.request(&request)?.baseline;
-            written_spec(&text, request, baseline)? != *papers.spec(&filed.digest)?
+            let said = papers.spec(&filed.digest)?;
+            written_spec(&text, request, baseline).is_none_or(|is| is != *said)
         }
         ArtifactKind::Design => {
             let (spec, report) = (state.artifact(ArtifactKind::Spec)?, state.artifact(ArtifactKind::Discovery)?);
             let inputs = &papers.spec(&spec)?.inputs;
-            written_design(&text, spec, report, inputs)? != *papers.design(&filed.digest)?
+            let said = papers.design(&filed.digest)?;
+            written_design(&text, spec, report, inputs).is_none_or(|is| is != *said)
         }
         ArtifactKind::Discovery => {
-            let (is, said) = (written_report(&text)?, papers.report(&filed.digest)?);
+            let said = papers.report(&filed.digest)?;
+            let Some(is) = written_report(&text) else { return Some(NOT_ITS_ANSWER.into()) };
             let reads = said.reads.iter().map(|read| (&read.id, &read.item, &read.call));
             said.verdict != is.verdict
                 || !said.findings.starts_with(&is.findings)
                 || said.findings.iter().skip(is.findings.len()).any(|finding| !of_a_check(&said, finding))
                 || !is.reads.iter().map(|read| (&read.id, &read.item, &read.call)).eq(reads)
+                || !grounds::says_of_tools(state, &said, &is.capabilities, papers)
         }
         ArtifactKind::Flow | ArtifactKind::Record => false,
     };
-    other.then(|| "that is not what the last answer of its agent is".into())
+    other.then(|| NOT_ITS_ANSWER.into())
 }
+
+const NOT_ITS_ANSWER: &str = "that is not what the last answer of its agent is";

@@ -1,0 +1,193 @@
+//! Bundles of real engagements in which one document is another, with every hash made right again: what the links of a chain
+//! cannot show, what the documents say must.
+
+use std::{collections::BTreeMap, fs};
+
+use countersign::{
+    artifact::{Digest, canonical, digest_bytes},
+    ledger::Bundle,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    agents::{ZONE, dns_design, dns_spec, drafts, reads, report, scripted, to_record},
+    bench::Bench,
+};
+
+/// The bundle of an engagement.
+fn exported(bench: &Bench, id: &str) -> Bundle {
+    let folder = bench.outside("exported");
+    bench.run(&["export", id, folder.to_str().unwrap()]).code(0);
+    let events = fs::read(folder.join("events.jsonl")).unwrap();
+    let events = events.split_inclusive(|byte| *byte == b'\n').map(|line| line.trim_ascii_end().to_vec()).collect();
+    let blobs = fs::read_dir(folder.join("blobs")).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    let bundle = Bundle { events, blobs: blobs.map(|bytes| (digest_bytes(&bytes), bytes)).collect() };
+    assert!(bundle.verify().ok, "{:?}", bundle.verify().problems);
+    bundle
+}
+
+fn read(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+/// The documents of which this holds.
+fn which(bundle: &Bundle, of: impl Fn(&Value) -> bool) -> Vec<Digest> {
+    bundle.blobs.iter().filter(|(_, bytes)| of(&read(bytes))).map(|(digest, _)| *digest).collect()
+}
+
+fn of_kind(kind: &'static str) -> impl Fn(&Value) -> bool {
+    move |document| document["kind"] == kind
+}
+
+/// The bundle with these documents changed, and whatever names them, up to the last link.
+fn forged(bundle: &Bundle, which: &[Digest], change: impl Fn(&mut Value)) -> Bundle {
+    let mut blobs: BTreeMap<Digest, Vec<u8>> = bundle.blobs.clone();
+    let mut renamed: Vec<(Digest, Digest)> = Vec::new();
+    for digest in which {
+        let mut document = read(&blobs.remove(digest).unwrap());
+        change(&mut document);
+        let bytes = canonical(&document).unwrap();
+        renamed.push((*digest, digest_bytes(&bytes)));
+        blobs.insert(digest_bytes(&bytes), bytes);
+    }
+    let mut done = 0;
+    while let Some((old, new)) = renamed.get(done).copied() {
+        done += 1;
+        for (digest, bytes) in blobs.clone() {
+            let text = String::from_utf8(bytes).unwrap();
+            if text.contains(&old.to_string()) {
+                let bytes = text.replace(&old.to_string(), &new.to_string()).into_bytes();
+                blobs.remove(&digest);
+                renamed.push((digest, digest_bytes(&bytes)));
+                blobs.insert(digest_bytes(&bytes), bytes);
+            }
+        }
+    }
+    let (mut events, mut prev) = (Vec::new(), None);
+    for bytes in &bundle.events {
+        let mut text = String::from_utf8(bytes.clone()).unwrap();
+        for (old, new) in &renamed {
+            text = text.replace(&old.to_string(), &new.to_string());
+        }
+        let mut event: Value = serde_json::from_str(&text).unwrap();
+        if let Some(prev) = prev {
+            event["prev"] = json!(prev);
+        }
+        event.as_object_mut().unwrap().remove("hash");
+        let hash = digest_bytes(&canonical(&event).unwrap());
+        event["hash"] = json!(hash);
+        prev = Some(hash);
+        events.push(canonical(&event).unwrap());
+    }
+    Bundle { events, blobs }
+}
+
+#[track_caller]
+fn found(bundle: &Bundle, says: &str) {
+    let problems = bundle.verify().problems;
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|problem| problem.contains(says)), "{says}: {told:?}");
+}
+
+#[test]
+fn a_document_that_is_here_and_cannot_be_read_is_not_passed_over() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    let bundle = exported(&bench, &id);
+    assert!(forged(&bundle, &[], |_| ()).verify().ok, "nothing else is wrong with them");
+    let more = |document: &mut Value| document["more"] = json!(1);
+    let requests = which(&bundle, of_kind("approval_request"));
+    let bases = which(&bundle, |document| document.get("standing").is_some() && document.get("catalog").is_some());
+    let tools = which(&bundle, |document| document.get("pin").is_some() && document.get("tool").is_some());
+    for (which, says) in [
+        (which(&bundle, of_kind("spec")), "spec.yaml filed that cannot be read"),
+        (which(&bundle, of_kind("design")), "solution.design filed that cannot be read"),
+        (which(&bundle, of_kind("discovery")), "discovery.report filed that cannot be read"),
+        (requests.clone(), "whose request cannot be read"),
+        (bases.clone(), "decided on what cannot be read"),
+    ] {
+        assert!(!which.is_empty(), "{says}");
+        found(&forged(&bundle, &which, more), says);
+    }
+    let odd = |document: &mut Value| document["tool"]["more"] = json!(1);
+    found(&forged(&bundle, &tools, odd), "decided on");
+    for (name, says) in
+        [("grounds_kept", "of which it is not kept what it was decided on"), ("barred", "cannot be read")]
+    {
+        let without = |document: &mut Value| drop(document.as_object_mut().unwrap().remove(name));
+        found(&forged(&bundle, &requests, without), says);
+    }
+    for (name, value) in [("version", json!(7)), ("about", json!("gate2"))] {
+        let other = |document: &mut Value| document[name] = value.clone();
+        found(&forged(&bundle, &requests, other), "whose request is another question's");
+    }
+}
+
+#[test]
+fn what_an_agent_filed_is_what_its_model_answered() {
+    let bench = scripted(&[
+        drafts("requirements", "spec", dns_spec()),
+        reads(&[("dns.records.list", json!({"zone": ZONE}))]),
+        report(&["dns.record.create"], &[("records", None, "c2")]),
+        drafts("design", "design", dns_design()),
+    ]);
+    let id = bench.request(&["--text", "Publish web01 in corp.example.com with the address 192.0.2.10"]);
+    to_record(&bench, &id);
+    let bundle = exported(&bench, &id);
+    let answers = which(&bundle, |document| document["value"]["finish"].is_string());
+    assert_eq!(answers.len(), 4);
+    let other = |document: &mut Value| {
+        if document["value"]["calls"] == json!([]) {
+            document["value"]["text"] = json!("I cannot recommend this. Do not build it.");
+        }
+    };
+    let forgery = forged(&bundle, &answers, other);
+    for artifact in ["spec.yaml", "discovery.report", "solution.design"] {
+        found(&forgery, &format!("{artifact} filed that is not what the last answer of its agent is"));
+    }
+    found(&forged(&bundle, &answers, |answer| answer["value"]["more"] = json!(1)), "whose answer cannot be read");
+    let reports = which(&bundle, of_kind("discovery"));
+    for status in ["resolved", "blocked"] {
+        let status = |report: &mut Value| report["capabilities"][0]["status"] = json!(status);
+        found(
+            &forged(&bundle, &reports, status),
+            "discovery.report filed that is not what the last answer of its agent is",
+        );
+    }
+}
+
+#[test]
+fn a_change_that_nobody_approved_is_shown_with_the_policies_that_let_it_through() {
+    let bench = Bench::new();
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
+    let id = bench.request(&[
+        "--blueprint",
+        "vlan",
+        "--set",
+        "id=120",
+        "--set",
+        "name=guest",
+        "--set",
+        "switches=sw01,sw02",
+    ]);
+    // The policies change in words alone between two calls, so that the later one is decided on others than gate 2.
+    let mut running = bench.under_way(&id, 1_500);
+    bench.write("policies/stages.cedar", &format!("// Looked through.\n{}", bench.read("policies/stages.cedar")));
+    assert_eq!(running.wait().unwrap().code(), Some(0));
+    bench.holds(&id);
+    let bundle = exported(&bench, &id);
+    let texts = which(&bundle, |document| document.get("guardrails").is_some());
+    assert_eq!(texts.len(), 2);
+    let looked_through = |digest: &&Digest| bundle.blobs[*digest].windows(15).any(|words| words == b"Looked through.");
+    let later = texts.iter().find(looked_through).unwrap();
+    let mut without = forged(&bundle, &[], |_| ());
+    without.blobs.remove(later);
+    found(&without, "allowed as a change that nobody approved, on policies that are not here");
+    let bases = which(&bundle, |document| document["catalog"]["policies"] == json!(later));
+    assert!(!bases.is_empty());
+    let strange = |basis: &mut Value| basis["catalog"]["policies"] = json!(Digest::ZERO);
+    found(&forged(&bundle, &bases, strange), "on policies that are not here");
+}
