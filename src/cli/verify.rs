@@ -195,6 +195,20 @@ fn tell_of_rules(rules: &AskedAgain, verification: &mut Verification) {
     verification.problems.extend(rules.problems.iter().cloned());
     verification.ok = verification.problems.is_empty();
     let of = |number: u64| count(number, "call");
+    let questions = |number: u64| count(number, "question");
+    if rules.shown > 0 {
+        let shown = questions(rules.shown);
+        verification.notes.push(format!("rules: the screens of {shown} are as they are made again here"));
+    }
+    if rules.not_shown > 0 {
+        verification.notes.push(format!(
+            "rules: the screens of {} were not made again: results are not here (`export --with-results`), or not all targets",
+            questions(rules.not_shown)
+        ));
+    }
+    for question in &rules.shown_otherwise {
+        verification.notes.push(format!("SHOWN OTHERWISE than this version shows it: {question}"));
+    }
     if rules.problems.is_empty() {
         verification.notes.push(format!(
             "rules: guardrails and trust stages let {} through again, asked as if no other engagement had changed anything",

@@ -41,6 +41,7 @@ mod version_tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{
     artifact::{
@@ -49,7 +50,7 @@ use crate::{
     engagement::{About, Actor, Gate, NextError, RefusedAs, SealError, Standing, View, read_document},
     facts::{Facts, Role, spec_facts, with_flow},
     policy::{ApprovedOn, Catalog, CatalogDigests, ProofReport},
-    tool::Effect,
+    tool::{Effect, Tool},
 };
 
 pub use boundary::boundary_words;
@@ -175,6 +176,36 @@ pub fn approval_request(
     models: &[Endpoint],
     about: &About,
 ) -> Result<ApprovalRequest, GateError> {
+    let seal = view.seal();
+    let named = |node: &FlowNode, tool: &Tool, args: &Map<String, Value>| {
+        Ok(seal.call_digest(&view.state.id, Some(&node.id), tool.name.as_str(), args)?)
+    };
+    request(view, catalog, (standing, models, about), &named)
+}
+
+/// A question that was asked, made again where the key is not that calls are sealed with: those that it offered have the
+/// digests that it offered them by.
+///
+/// # Errors
+///
+/// As [`approval_request`].
+pub fn made_again(view: &View<'_>, catalog: &Catalog, asked: &ApprovalRequest) -> Result<ApprovalRequest, GateError> {
+    let named = |node: &FlowNode, _: &Tool, _: &Map<String, Value>| {
+        let offered = asked.calls.iter().find(|offered| offered.node == node.id);
+        Ok(offered.map_or(Digest::ZERO, |offered| offered.call))
+    };
+    request(view, catalog, (&asked.standing, &asked.models, &asked.about), &named)
+}
+
+/// Names a call that gate 2 offers.
+type Named<'a> = dyn Fn(&FlowNode, &Tool, &Map<String, Value>) -> Result<Digest, GateError> + 'a;
+
+fn request(
+    view: &View<'_>,
+    catalog: &Catalog,
+    (standing, models, about): (&Standing, &[Endpoint], &About),
+    named: &Named<'_>,
+) -> Result<ApprovalRequest, GateError> {
     let kind = if *about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
     let filed = view.state.artifacts.get(&kind).ok_or(GateError::Missing(kind))?;
     let spec = view.documents.spec().ok_or(GateError::Missing(ArtifactKind::Spec))?;
@@ -221,13 +252,13 @@ pub fn approval_request(
         None => view.preview()?,
     };
     request.flow = Some(digest_of(&flow)?);
-    let named = flow.nodes.iter().filter_map(|node| node.target.as_deref()).chain(called(view, catalog, &flow, about));
-    request.approved_on.aim(named, &catalog.inventory)?;
+    let aimed = flow.nodes.iter().filter_map(|node| node.target.as_deref()).chain(called(view, catalog, &flow, about));
+    request.approved_on.aim(aimed, &catalog.inventory)?;
     request.facts = with_flow(&request.facts, &flow, &catalog.toolbox, &catalog.inventory);
     let (facts, flow) = (&request.facts, &flow);
     if *about == About::Gate2 {
         let design = view.documents.design().ok_or(GateError::Missing(ArtifactKind::Design))?;
-        let Offer { calls, forbidden, owners } = offered(view, catalog, standing.stage, spec, flow)?;
+        let Offer { calls, forbidden, owners } = offered((view, catalog), standing.stage, spec, flow, named)?;
         request.calls = calls;
         let calls = &request.calls;
         let (forbidden, owners) = (&forbidden, &owners);
@@ -284,11 +315,11 @@ struct Offer<'a> {
 /// The calls that gate 2 approves with the design: those that will run, are known to the last byte, and that no
 /// policy forbids.
 fn offered<'a>(
-    view: &View<'_>,
-    catalog: &Catalog,
+    (view, catalog): (&View<'_>, &Catalog),
     stage: u8,
     spec: &Spec,
     flow: &'a AutomationFlow,
+    named: &Named<'_>,
 ) -> Result<Offer<'a>, GateError> {
     let mut offer = Offer { calls: Vec::new(), forbidden: Vec::new(), owners: BTreeMap::new() };
     let policies = ruled::Policed::new(stage, catalog, spec);
@@ -310,7 +341,7 @@ fn offered<'a>(
         }
         offer.calls.push(OfferedCall {
             node: node.id.clone(),
-            call: view.seal().call_digest(&view.state.id, Some(&node.id), tool.name.as_str(), &args)?,
+            call: named(node, tool, &args)?,
             sentence: question::said(tool, &args),
             destructive: tool.effect == Effect::Destructive || tool.irreversible(),
         });

@@ -126,6 +126,16 @@ impl Catalog {
         Self { parts: CatalogParts { toolbox, inventory, people, signers, policies }, known }
     }
 
+    /// As much of a catalog as is known later, with the digests that the whole of it had.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`], which digests never give.
+    pub fn as_of(parts: CatalogParts, digests: CatalogDigests) -> Result<Self, CanonicalError> {
+        let known = Known { digests: OnceLock::from((digests, digest_of(&digests)?)), ..Known::default() };
+        Ok(Self { parts, known })
+    }
+
     /// The digests of everything in it.
     pub fn digests(&self) -> Result<CatalogDigests, CanonicalError> {
         self.both_digests().map(|(digests, _)| digests)

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{ArtifactKind, Digest, Format, digest_bytes, value::clipped},
     broker::{Moment, said_again},
-    engagement::{Blobs, Body, CallAllowed, Documents, Event, Fetch, Proposal, State, View, unsealed},
+    engagement::{Answered, Blobs, Body, CallAllowed, Documents, Event, Fetch, Proposal, State, View, unsealed},
     facts::{AllowedSigners, People, Target},
     ledger::{Bundle, Problem},
     policy::{
@@ -22,6 +22,8 @@ use crate::{
     },
     tool::{Tool, Toolbox, value_at},
 };
+
+use super::shown_again::{Shown, shown};
 
 /// What came of it.
 #[derive(Debug, Default, Serialize)]
@@ -38,6 +40,12 @@ pub struct AskedAgain {
     /// Calls that were asked about at a higher trust stage than their approval was given at, as their decisions say: that
     /// it had been raised meanwhile is for the chain of trust stages to show.
     pub at_a_higher_stage: u64,
+    /// Questions whose screens were made again and are the same.
+    pub shown: u64,
+    /// Questions whose screens could not be made again, as something that they are made from is not here.
+    pub not_shown: u64,
+    /// Questions that were shown otherwise than this version shows them, each with its place and the first line that differs.
+    pub shown_otherwise: Vec<String>,
     /// Calls that would not be let through.
     #[serde(skip)]
     pub problems: Vec<Problem>,
@@ -51,7 +59,24 @@ pub fn ask_again(bundle: &Bundle) -> AskedAgain {
     let kept = Arc::new(Kept { blobs: bundle.blobs.clone(), seals: state.requested.seal.is_some() });
     let blobs = Blobs::fetching(Arc::clone(&kept) as Arc<dyn Fetch>);
     let (mut catalogs, mut read) = (Catalogs::default(), Read::default());
+    // Whose keys sign is in no digest of what was decided on; an answer names the file that it was checked with.
+    let mut signers = Arc::new(AllowedSigners::default());
     for event in events {
+        if let Body::Asked(asked) = &event.body {
+            let again = catalogs.of(&asked.request, &blobs).ok();
+            let catalog = again.and_then(|again| again.shown_on(&signers));
+            match catalog.map_or(Shown::NotHere, |catalog| shown(&state, asked, &blobs, &catalog)) {
+                Shown::Alike => found.shown += 1,
+                Shown::NotHere => found.not_shown += 1,
+                Shown::Otherwise(how) => {
+                    found.shown_otherwise.push(clipped(&format!("{} (event {}): {how}", asked.about, event.seq)));
+                }
+            }
+        }
+        if let Body::Answered(Answered { signature: Some(signature), .. }) = &event.body {
+            let file = blobs.get(&signature.signers).and_then(|file| AllowedSigners::from_document(file));
+            signers = file.map_or(signers, Arc::new);
+        }
         if let Body::Allowed(call) = &event.body {
             let documents = read.of(&state, &blobs);
             match said(&state, &event, call, (documents, &blobs), &mut catalogs) {
@@ -198,6 +223,8 @@ struct Again {
     /// The names whose entries are here.
     targets: BTreeSet<String>,
     catalog: Catalog,
+    /// All that is known of the tools, for what was shown; nothing of tools of before.
+    whole: Option<Arc<Toolbox>>,
 }
 
 /// By the digests of the requests.
@@ -229,10 +256,8 @@ impl Again {
         let on = CatalogDigests::deserialize(said("decided_on")).map_err(|why| unreadable("decided_on", why))?;
         let approved = ApprovedOn::deserialize(said("approved_on")).map_err(|why| unreadable("approved_on", why))?;
         let all_simulated = request.pointer("/facts/simulated") == Some(&Value::Bool(true));
-        let mut definitions = Vec::new();
-        for tool in approved.tools.values() {
-            definitions.extend(defined(here(tool)?, all_simulated));
-        }
+        let stored: Vec<&Value> = approved.tools.values().map(here).collect::<Result<_, _>>()?;
+        let definitions: Vec<Value> = stored.iter().filter_map(|tool| defined(tool, all_simulated)).collect();
         let toolbox = Toolbox::of_definitions(&definitions).map_err(|why| unreadable("the tools", why))?;
         let toolbox = Arc::new(toolbox);
         let mut targets = Vec::new();
@@ -252,7 +277,24 @@ impl Again {
         let people = People::deserialize(here(&on.people)?).map_err(|why| unreadable("the people", why))?;
         let signers = Arc::new(AllowedSigners::default());
         let stage = stage(request).ok_or_else(|| unreadable("the question", "it says no trust stage"))?;
-        Ok(Self { on, stage, targets, catalog: CatalogParts { toolbox, inventory, people, signers, policies }.into() })
+        let whole = Toolbox::as_defined(stored.into_iter()).ok().map(Arc::new);
+        let catalog = CatalogParts { toolbox, inventory, people, signers, policies }.into();
+        Ok(Self { on, stage, targets, catalog, whole })
+    }
+}
+
+impl Again {
+    /// The catalog that a question was shown on, where these signed.
+    fn shown_on(&self, signers: &Arc<AllowedSigners>) -> Option<Catalog> {
+        let CatalogParts { inventory, people, policies, .. } = &*self.catalog;
+        let parts = CatalogParts {
+            toolbox: Arc::clone(self.whole.as_ref()?),
+            inventory: inventory.clone(),
+            people: people.clone(),
+            signers: Arc::clone(signers),
+            policies: Arc::clone(policies),
+        };
+        Catalog::as_of(parts, self.on).ok()
     }
 }
 

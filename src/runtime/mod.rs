@@ -23,6 +23,7 @@ mod revision;
 #[cfg(test)]
 mod revision_tests;
 mod ruling;
+mod shown_again;
 mod signing;
 mod simulate;
 mod solver;

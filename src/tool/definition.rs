@@ -1,9 +1,11 @@
 //! What a tool is, as a document: what an approval rests on, and what lies beside a chain for whoever verifies it.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::artifact::ToolName;
+use crate::artifact::{ToolName, digest_of};
 
 use super::{
     manifest::{Manifest, ManifestKind, Tool},
@@ -45,7 +47,7 @@ impl Toolbox {
     /// The tools that these documents define, whole, as whoever wrote them had checked them: what is written of their
     /// states can be worked out again. Those with the same server are of one family.
     pub fn as_defined<'a>(documents: impl Iterator<Item = &'a Value>) -> Result<Self, serde_json::Error> {
-        let mut manifests: Vec<(&Value, Manifest)> = Vec::new();
+        let (mut manifests, mut definitions): (Vec<(&Value, Manifest)>, HashMap<_, _>) = Default::default();
         for document in documents {
             let said = |name: &str| document.get(name).unwrap_or(&Value::Null);
             // A spec may grant what no manifest has.
@@ -53,6 +55,8 @@ impl Toolbox {
                 continue;
             }
             let tool = Tool::deserialize(said("tool"))?;
+            let digest = digest_of(document).map_err(<serde_json::Error as serde::de::Error>::custom)?;
+            definitions.insert(tool.name.clone(), digest);
             match manifests.iter_mut().find(|(server, _)| *server == said("server")) {
                 Some((_, manifest)) => manifest.tools.push(tool),
                 None => {
@@ -68,6 +72,6 @@ impl Toolbox {
                 }
             }
         }
-        Ok(Self::of(manifests.into_iter().map(|(_, manifest)| manifest).collect()))
+        Ok(Self::of(manifests.into_iter().map(|(_, manifest)| manifest).collect(), definitions))
     }
 }

@@ -114,21 +114,21 @@ impl Toolbox {
             })
         });
         let pinned = as_pinned.flatten().cloned().collect();
-        let mut toolbox = Self { validators, pins, pinned, ..Self::of(manifests) };
+        let mut toolbox = Self { validators, pins, pinned, ..Self::of(manifests, HashMap::new()) };
         let define = |tool: &Tool| Some((tool.name.clone(), toolbox.define(&tool.name).ok()?));
         toolbox.definitions = toolbox.tools().filter_map(define).collect();
         Ok(toolbox)
     }
 
-    /// These manifests as they are, checked before by whoever used them.
-    pub(super) fn of(manifests: Vec<Manifest>) -> Self {
+    /// These manifests as they are, checked before by whoever used them; each tool has the definition that it had there.
+    pub(super) fn of(manifests: Vec<Manifest>, definitions: HashMap<ToolName, Digest>) -> Self {
         let of = |(at, manifest): (usize, &Manifest)| {
             let tools = manifest.tools.iter().enumerate();
             tools.map(|(place, tool)| (tool.name.clone(), (at, place))).collect::<Vec<_>>()
         };
         let places: HashMap<_, _> = manifests.iter().enumerate().flat_map(of).collect();
         let validators = places.keys().map(|name| (name.clone(), OnceLock::new())).collect();
-        Self { manifests, validators, places, ..Self::default() }
+        Self { manifests, validators, places, definitions, ..Self::default() }
     }
 
     /// Which of this process's toolboxes it is.

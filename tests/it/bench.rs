@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The program under test: a second name for what was built, so that a build meanwhile does not change it under way.
@@ -435,7 +435,12 @@ impl Bench {
     /// Fails unless the chain of an engagement holds and every call that was begun has an outcome.
     #[track_caller]
     pub fn holds(&self, id: &str) {
-        self.run(&["verify", id]).code(0);
+        let verified = self.run(&["verify", id, "--rules", "--json"]).code(0).json();
+        assert_eq!(
+            verified["rules"]["shown_otherwise"],
+            json!([]),
+            "whoever answered was shown what is made again here"
+        );
         let of =
             |kind| self.events(id, kind).into_iter().map(|event| event["body"]["call"].clone()).collect::<Vec<_>>();
         let (begun, over) = (of("call.allowed"), of("call.finished"));

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fs};
 use countersign::{
     artifact::{Digest, canonical, digest_bytes},
     ledger::Bundle,
+    runtime::ask_again,
 };
 use serde_json::{Value, json};
 
@@ -171,9 +172,9 @@ fn a_change_that_nobody_approved_is_shown_with_the_policies_that_let_it_through(
         "--set",
         "name=guest",
         "--set",
-        "switches=sw01,sw02",
+        "switches=sw01,sw02,sw03",
     ]);
-    // The policies change in words alone between two calls, so that the later one is decided on others than gate 2.
+    // The policies change in words alone while two calls are to come, so that the last one is decided on others than gate 2.
     let mut running = bench.under_way(&id, 1_500);
     bench.write("policies/stages.cedar", &format!("// Looked through.\n{}", bench.read("policies/stages.cedar")));
     assert_eq!(running.wait().unwrap().code(), Some(0));
@@ -190,4 +191,34 @@ fn a_change_that_nobody_approved_is_shown_with_the_policies_that_let_it_through(
     assert!(!bases.is_empty());
     let strange = |basis: &mut Value| basis["catalog"]["policies"] = json!(Digest::ZERO);
     found(&forged(&bundle, &bases, strange), "on policies that are not here");
+}
+
+#[test]
+fn what_an_approver_was_shown_is_made_again() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    let bundle = exported(&bench, &id);
+    let again = ask_again(&bundle);
+    assert_eq!((again.shown, again.not_shown, again.shown_otherwise), (2, 0, Vec::new()));
+    let requests = which(&bundle, of_kind("approval_request"));
+    let less = |request: &mut Value| drop(request["screen"]["sections"].as_array_mut().unwrap().remove(1));
+    let told = ask_again(&forged(&bundle, &requests, less)).shown_otherwise;
+    assert_eq!(told.len(), 2);
+    assert!(told[0].contains("and this version shows `WHAT MAY BE DONE`"), "{told:?}");
+    assert!(told[1].contains("and this version shows `HOW FAR IT REACHES`"), "{told:?}");
+    let harmless = |request: &mut Value| request["screen"]["subject"] = json!("Count the VLANs of a switch");
+    let told = ask_again(&forged(&bundle, &requests, harmless)).shown_otherwise;
+    assert_eq!(
+        told[0],
+        "gate 1 (the spec) (event 3): `Count the VLANs of a switch`, and this version shows `Create VLAN 120 guest`"
+    );
+    // Without results the screen of gate 2 cannot be made.
+    let mut without = bundle;
+    let results = which(&without, |document| document.get("value").is_some());
+    results.iter().for_each(|digest| drop(without.blobs.remove(digest)));
+    let again = ask_again(&without);
+    assert_eq!((again.shown, again.not_shown, again.shown_otherwise), (1, 1, Vec::new()));
 }
