@@ -192,6 +192,7 @@ impl ValueSchema {
             (ValueType::Object, Value::Object(members)) => Value::Object(self.normal_members(members)?),
             (kind, Value::Array(_)) => return Err(format!("a list is not {}", kind.article())),
             (kind, Value::Object(_)) => return Err(format!("an object is not {}", kind.article())),
+            (kind, Value::String(_)) => return Err(format!("{} is text, and not {}", shown(value), kind.article())),
             (kind, other) => return Err(format!("{} is not {}", shown(other), kind.article())),
         };
         if !self.choices.is_empty() && !self.choices.contains(&normal) {

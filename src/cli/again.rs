@@ -36,6 +36,16 @@ pub fn anew_from(state: &State) -> String {
     }
 }
 
+/// The command that changes or takes back what an engagement left: a blueprint asks for the same again.
+pub fn changed_from(state: &State) -> String {
+    let id = &state.id;
+    if state.requested.model {
+        anew_from(state)
+    } else {
+        format!("countersign request --spec FILE --design FILE --from {id}, with a spec and a design of your own")
+    }
+}
+
 /// What there is to do instead.
 pub enum Next {
     /// Ask for it anew.

@@ -117,8 +117,13 @@ pub async fn cancel(global: &Global, args: Reject) -> Result<Code, CliError> {
             true => say(format!("{id} cancelled; the process that runs it finishes and records what was begun.")),
             false => {
                 let begun = !journal.state().nodes.is_empty() || !journal.state().acting.is_empty();
+                let stays = match journal.state().nodes.values().filter(|node| node.changed).count() as u64 {
+                    0 => String::new(),
+                    1 => " What 1 step changed stays.".to_owned(),
+                    more => format!(" What {more} steps changed stays."),
+                };
                 say(match begun {
-                    true => format!("{id} cancelled; what was begun is finished and recorded when it goes on."),
+                    true => format!("{id} cancelled; what was begun is finished and recorded when it goes on.{stays}"),
                     false => format!("{id} cancelled; no step was begun, and it ends when it goes on."),
                 });
                 say(format!("Next: countersign run {id}"));

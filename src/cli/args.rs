@@ -173,7 +173,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  countersign chat\n  countersign chat --text 'a VLAN for guests'\n  \
         countersign chat --blueprint dns --set name=web01\n  countersign chat k7m\n  \
         printf '%s\\n' 'vlan' 120 guest sw01,sw02 '' | countersign chat\n\n\
-        On a terminal: `?` says what an answer may be, `back` goes to the question before, an empty line is what\n\
+        On a terminal: `?` says what an answer may be, `back` goes to the question before, an empty line is what \
         stands in brackets; a line that ends with a backslash goes on, and so does what begins with \"\"\".\n\
         From a pipe: one answer a line; nothing from a pipe can approve.")]
     Chat(Chat),

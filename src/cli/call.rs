@@ -83,8 +83,10 @@ pub async fn run(global: &Global, args: CallArgs) -> Result<Code, CliError> {
             let part = |name: &str| value.pointer(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             say(plain(&format!("{call} was refused: {} [{}]", part("/rule/reason"), part("/rule/rule"))));
             let proposed = json!({"tool": args.tool, "args": given}).to_string();
-            say("What every layer says to it:");
-            say(format!("Next: countersign policy explain {id} --call {}", quoted(&proposed)));
+            say(format!(
+                "Next: countersign policy explain {id} --call {}, which says it layer by layer",
+                quoted(&proposed)
+            ));
         }
         ("tool_error", value) => say(plain(&format!("{call}: the tool answered with an error: {}", text(value)))),
         ("not_sent", value) => say(plain(&format!("{call} was not sent: {}", text(value)))),

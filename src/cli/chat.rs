@@ -213,7 +213,17 @@ fn choose<'a>(
             None => match reader.ask(question)? {
                 Read::Line(line) => line,
                 Read::Interrupted => continue,
-                Read::End => return Err(CliError::usage("nothing was asked for, so nothing is filed")),
+                Read::End => {
+                    let near = offered.first().map(|near| plain(&near.blueprint.name));
+                    let how = near
+                        .map(|name| format!("; go on with `countersign chat --blueprint {name}`, or name another one"));
+                    let what = if how.is_some() {
+                        "several blueprints are near to what was asked for"
+                    } else {
+                        "nothing was asked for"
+                    };
+                    return Err(CliError::usage(format!("{what}, so nothing is filed{}", how.unwrap_or_default())));
+                }
             },
         };
         let line = line.trim();

@@ -78,7 +78,7 @@ pub async fn run(global: &Global, args: Export) -> Result<Code, CliError> {
         say(format!("{} written to {}{holding}", journal.id(), place.display()));
     }
     for Written { place, .. } in written.iter().filter(|one| one.what != IN_TOTO) {
-        say(format!("Next: countersign verify {}", quoted(&as_a_path(&place))));
+        say(format!("Next: countersign verify {}", quoted(&as_a_path(place))));
     }
     Ok(code)
 }

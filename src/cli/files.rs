@@ -7,9 +7,11 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::{ledger::KeyError, runtime::unread};
+use serde::de::DeserializeOwned;
 
-use super::code::CliError;
+use crate::{artifact::from_yaml, ledger::KeyError, runtime::unread};
+
+use super::{code::CliError, output::plain};
 
 /// No text that a person names is longer, in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -39,6 +41,22 @@ pub fn read_up_to(path: &Path, longest: u64) -> Result<String, CliError> {
         return Err(CliError::usage(format!("{} is longer than {longest} bytes", name(path))));
     }
     Ok(text)
+}
+
+/// What a text says that a person wrote; one of another kind is called what it is.
+pub fn document<T: DeserializeOwned>(name: &str, text: &str, wanted: &str) -> Result<T, CliError> {
+    from_yaml(name, text).map_err(|error| {
+        let kind = text.lines().zip(1..).find_map(|(line, at)| Some((line.strip_prefix("kind:")?.trim(), at)));
+        match kind.filter(|(said, _)| *said != wanted) {
+            Some((other, at)) => {
+                let other = plain(other);
+                CliError::usage(format!(
+                    "{name}:{at}: this is a document of kind `{other}`, and a {wanted} is wanted here"
+                ))
+            }
+            None => error.into(),
+        }
+    })
 }
 
 /// What a file is called where something is said of it.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::{
-    artifact::{ArtifactKind, Spec, SpecError, YamlError, from_yaml},
+    artifact::{ArtifactKind, Spec, SpecError, YamlError},
     gate::boundary_words,
     policy::{blocked_grants, check_spec},
 };
@@ -68,7 +68,7 @@ async fn named(context: &Context, word: &str) -> Result<Linted, CliError> {
     let path = Path::new(word);
     if files::is_one(path) {
         let (name, text) = (files::name(path), files::read(path)?);
-        let spec = from_yaml(&name, &text)?;
+        let spec = files::document(&name, &text, "spec")?;
         return Ok(Linted { name, spec, text: Some(text) });
     }
     if word.contains(['/', '.']) {

@@ -204,7 +204,14 @@ pub async fn last_published(store: &dyn Store, keys: &KeyHistory, path: &Path) -
 pub async fn verify(global: &Global, against: Option<&Path>, keys: &[VerifierKey]) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
     LogShown::of_workspace(&context).await?.hold(keys)?;
-    let check = checked(&context, against).await?;
+    let mut check = checked(&context, against).await?;
+    let freshness = match check.freshness {
+        Freshness::Witnessed { size, .. } => format!("witnessed: a published checkpoint covers {size} leaves"),
+        Freshness::NotWitnessed => {
+            "freshness not witnessed: nothing here shows that the log has not been cut at its end".into()
+        }
+    };
+    check.notes.insert(0, freshness);
     if global.json {
         say_json(&check)?;
         return Ok(code(check.ok));
@@ -217,14 +224,6 @@ pub async fn verify(global: &Global, against: Option<&Path>, keys: &[VerifierKey
         _ => say("This does NOT hold:"),
     }
     check.problems.iter().for_each(|problem| say(format!("  leaf {}: {}", problem.leaf, plain(&problem.what))));
-    match check.freshness {
-        Freshness::Witnessed { size, .. } => {
-            say(format!("  note: witnessed: a published checkpoint covers {size} leaves"))
-        }
-        Freshness::NotWitnessed => {
-            say("  note: freshness not witnessed: nothing here shows that the log has not been cut at its end");
-        }
-    }
     check.notes.iter().for_each(|note| say(format!("  note: {note}")));
     Ok(code(check.ok))
 }

@@ -164,8 +164,10 @@ fn lines(id: &EngagementId, redaction: &Redaction, are: &str) -> Vec<String> {
     if !also_in.is_empty() {
         let also = names(also_in);
         let hold = if also.len() == 1 { "holds" } else { "hold" };
-        lines.push(format!("  of that, {} {hold} the same and can go too: name them as well:", also.join(", ")));
-        lines.push(format!("    countersign redact {id} {} {} --reason …", calls.join(" "), also.join(" ")));
+        let also = also.join(" ");
+        lines.push(format!(
+            "  of that, these calls {hold} the same and can go too, where they are named as well: {also}"
+        ));
     }
     if still_shown.is_empty() {
         lines.push("  nothing in this engagement".to_owned());

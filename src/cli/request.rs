@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     agent::{Near, nearest},
-    artifact::{Agent, DesignDraft, InputError, Spec, YamlError, from_yaml},
+    artifact::{Agent, DesignDraft, InputError, Spec, YamlError},
     model::Models,
     runtime::{NewRequest, RequestError, file_request},
 };
@@ -47,11 +47,11 @@ pub async fn run(global: &Global, args: Request) -> Result<Code, CliError> {
         new.material = near.into_iter().map(|near| near.blueprint.clone()).collect();
     }
     if let Some(path) = &args.spec {
-        new.spec = Some(document::<Spec>(path, &mut texts)?);
+        new.spec = Some(document::<Spec>(path, "spec", &mut texts)?);
     }
     if let Some(path) = &args.design {
         // What an engagement shows is a design that was filed, and says more than a draft may.
-        new.design = Some(document::<DesignDraft>(path, &mut texts).map_err(|error| {
+        new.design = Some(document::<DesignDraft>(path, "design", &mut texts).map_err(|error| {
             let filed = error.message.contains("no field `kind`");
             let draft =
                 "\na request takes a draft, which has no `kind`; `countersign schema design-draft` says what it has";
@@ -116,10 +116,10 @@ fn without_models(near: &[Near<'_>], only: Option<Agent>) -> CliError {
 }
 
 /// A hand-written document; its text is kept, so that what is wrong with it can be shown at its line.
-fn document<T: DeserializeOwned>(path: &Path, texts: &mut Vec<(String, String)>) -> Result<T, CliError> {
+fn document<T: DeserializeOwned>(path: &Path, wanted: &str, texts: &mut Vec<(String, String)>) -> Result<T, CliError> {
     let name = files::name(path);
     let text = files::read(path)?;
-    let document = from_yaml(&name, &text)?;
+    let document = files::document(&name, &text, wanted)?;
     texts.push((name, text));
     Ok(document)
 }

@@ -48,6 +48,8 @@ pub async fn run(global: &Global, args: Run) -> Result<Code, CliError> {
         }
         return Ok(Code::Done);
     }
+    // What stops all of them is said once.
+    context.workspace.load_catalog()?;
     let of = match &args.id {
         Some(id) => format!(" {id}"),
         None if many => format!(" --at-once {}", args.at_once),

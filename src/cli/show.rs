@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    again::{anew_from, why},
+    again::{anew_from, changed_from, why},
     args::{ArtifactArg, Global, Show},
     code::{CliError, Code},
     context::Context,
@@ -313,7 +313,7 @@ pub fn ending(journal: &Journal, closed: &Closed, here: Option<&Here<'_>>) {
     } else {
         say(format!("Next: countersign export {id} DIR"));
         if whole && journal.documents().flow().is_some() {
-            let anew = anew_from(journal.state()).replacen("countersign", called(), 1);
+            let anew = changed_from(journal.state()).replacen("countersign", called(), 1);
             say(format!("What is to be changed or taken back later starts from it: {anew}"));
         }
     }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
-    artifact::{ArtifactKind, Spec, YamlError, from_yaml, value::hides},
+    artifact::{ArtifactKind, Spec, YamlError, value::hides},
     engagement::read_document,
     gate::{Screen, proof_sections, render},
     ledger::Journal,
@@ -173,7 +173,7 @@ fn version(journal: &Journal, number: u32) -> Result<Named, CliError> {
 fn from_file(path: &Path, catalog: &Catalog) -> Result<Named, CliError> {
     let name = files::name(path);
     let text = files::read(path)?;
-    let spec: Spec = from_yaml(&name, &text)?;
+    let spec: Spec = files::document(&name, &text, "spec")?;
     if let Err(problems) = CompiledBoundary::compile(&spec, catalog) {
         let lines = problems.iter().map(|problem| YamlError::at(&name, &text, &problem.path, &problem.message));
         return Err(CliError::usage(lines.map(|line| line.to_string()).collect::<Vec<_>>().join("\n")));

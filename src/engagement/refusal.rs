@@ -7,7 +7,8 @@ use crate::{artifact::Phase, facts::Role};
 pub enum Refusal {
     /// It is over.
     #[error(
-        "the engagement is closed; start another with `countersign request --from {0} --text '…'`, or with `--blueprint` or `--spec`"
+        "the engagement is closed; start another with `countersign request --text '…'`, `--blueprint` or `--spec`, and `--from {0}` \
+         where it has a record to start from"
     )]
     Over(String),
     /// A person ended it; only what clears up may still happen.

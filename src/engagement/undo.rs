@@ -287,7 +287,10 @@ fn begin(
         Reading::Value(read, _) if again(&read) => look(purpose),
         Reading::Value(read, result) => match view.picked(tool, acted_with, (&read, &result)) {
             Err(reason) => unread(reason),
-            Ok(there) if there == *before => settle(NodeOutcome::Undone, false, AS_BEFORE.to_owned()),
+            Ok(there) if there == *before => {
+                let failed = view.state.reasons.get(&node.id).map(|why| format!("; before that: {why}"));
+                settle(NodeOutcome::Undone, false, format!("{AS_BEFORE}{}", failed.unwrap_or_default()))
+            }
             // A target may take its time to become what it was to be.
             Ok(there) if [&states.left, &states.designed].into_iter().flatten().any(|left| *left == there) => call,
             Ok(there) => {

@@ -50,7 +50,7 @@ pub fn signing_gaps(people: &People, signers: &AllowedSigners, inventory: &Inven
         gaps.extend(
             line.valid_before
                 .filter(|before| now >= *before)
-                .map(|before| format!("{place}: the key {} has not signed since {before}", fingerprint(&line.key))),
+                .map(|before| format!("{place}: the key {} signs no more since {before}", fingerprint(&line.key))),
         );
         for name in line.principals.iter().filter(|name| people.identify(Some(name.as_str()), "").is_none()) {
             gaps.push(format!(
@@ -194,7 +194,7 @@ mod tests {
             said[0].contains("nothing is signed for `countersign-gates`; did you mean `countersign-gate`?"),
             "{said:?}"
         );
-        assert!(said[1].contains("has not signed since 2020-01-01"), "{said:?}");
+        assert!(said[1].contains("signs no more since 2020-01-01"), "{said:?}");
     }
 
     #[test]

@@ -210,13 +210,20 @@ impl SignerLine {
             return Err(format!("{place}: the key does not sign for `{namespace}`; an owner adds it to `namespaces`"));
         }
         if let Some(after) = self.valid_after.filter(|after| at < *after) {
-            return Err(format!("{place}: the key signs from {after} on, and this is {at}"));
+            return Err(format!("{place}: the key signs from {after} on (valid-after), and this is {}", whole(at)));
         }
         match self.valid_before.filter(|before| at >= *before) {
-            Some(before) => Err(format!("{place}: the key has not signed since {before}, and this is {at}")),
+            Some(before) => {
+                Err(format!("{place}: the key signs no more since {before} (valid-before), and this is {}", whole(at)))
+            }
             None => Ok(()),
         }
     }
+}
+
+/// A time without parts of a second.
+fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 /// Whether signatures of such a key are taken; else why not and what to use.

@@ -78,7 +78,7 @@ pub(super) fn taken_back_on_a_word(state: &State, node: &NodeId) -> bool {
 
 /// Why a step that was taken back had failed, or what a person said of its undo.
 fn before_it_was_taken_back(reason: String) -> String {
-    let of_the_undo = [SEEN_GONE, AS_BEFORE].contains(&reason.as_str());
+    let of_the_undo = reason == SEEN_GONE || reason.starts_with(AS_BEFORE);
     if of_the_undo { reason } else { format!("taken back; before that: {reason}") }
 }
 
@@ -173,6 +173,11 @@ impl Story<'_> {
             Ending::State(Value::Null) => {
                 (TargetOutcome::Failed, Some(format!("it was there {when} the step and is not there now")))
             }
+            // What it would leave could not be said beforehand, and what it left is not there.
+            Ending::State(now) if self.unforeseen() => (
+                TargetOutcome::Failed,
+                Some(format!("it took effect, and at the end {} is there as before", in_words(now))),
+            ),
             Ending::State(now) => (
                 TargetOutcome::Failed,
                 Some(format!("it was as designed {when} the step, and {} is there now instead", in_words(now))),

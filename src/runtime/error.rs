@@ -16,7 +16,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
     /// There is none.
-    #[error("there is no workspace in {0} or above it; make one with `countersign init DIR` and go there")]
+    #[error(
+        "there is no workspace in {0} or above it; go there or name one with `--workspace DIR`; `countersign init DIR` makes one"
+    )]
     NotFound(PathBuf),
     /// `init` was asked to write into a workspace.
     #[error("{0} is not empty; `countersign init` wants a new or empty folder")]

@@ -54,7 +54,9 @@ pub enum RequestError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Problems(Vec<SpecError>),
     /// The baseline is not a closed engagement with a record.
-    #[error("{0} has no reconciled record to start from; it must be closed first")]
+    #[error(
+        "{0} has no reconciled record to start from: it is not closed yet, or it ended before anything was read; leave out `--from`"
+    )]
     NoBaseline(EngagementId),
     /// The person may not.
     #[error(

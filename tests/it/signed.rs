@@ -108,7 +108,7 @@ fn a_key_that_is_not_the_approvers_then_and_there_opens_nothing() {
     let signers = bench.read("policies/allowed_signers");
     for (options, why) in [
         ("namespaces=\"git,countersign-call\"", "does not sign for `countersign-gate`"),
-        ("valid-before=\"20200101Z\"", "has not signed since 2020-01-01"),
+        ("valid-before=\"20200101Z\"", "signs no more since 2020-01-01"),
         ("valid-after=\"29990101Z\"", "signs from 2999-01-01"),
     ] {
         bench.write("policies/allowed_signers", &signers.replace("\nbea ", &format!("\nbea {options} ")));

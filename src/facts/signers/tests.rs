@@ -42,7 +42,7 @@ fn a_signature_is_taken_from_whom_for_what_and_when_the_line_says() {
         ("a stranger", check("linus", 1, gate, noon), "no line for `linus`"),
         ("another namespace", check("ada", 1, call, noon), "does not sign for `countersign-call`"),
         ("too early", check("ada", 1, gate, at("2026-11-30T23:59:59Z")), "from 2026-12-01T00:00:00Z on"),
-        ("too late", check("ada", 1, gate, at("2026-12-02T06:00:00Z")), "not signed since"),
+        ("too late", check("ada", 1, gate, at("2026-12-02T06:00:00Z")), "signs no more since"),
         (
             "a signature for something else",
             signers.check("ada", gate, noon, b"yes", &signed(&key(1), "git", b"yes")),

@@ -169,7 +169,7 @@ fn an_object_that_reads_like_an_entity_or_has_more_than_its_members_is_no_argume
         (json!({"up": true, "mtu": {"__extn": {"fn": "ip", "arg": "1"}}}), "an object is not a whole number"),
         (json!({"__entity": {"type": "Agent", "id": "build"}}), "it has no member `__entity`"),
         (json!([true]), "a list is not an object"),
-        (json!("up"), "is not an object"),
+        (json!("up"), "is text, and not an object"),
         (json!({"up": true, "alias": "a\u{202e}b"}), "member `alias`"),
     ] {
         let why = check(options.clone()).unwrap_err();
