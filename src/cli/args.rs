@@ -15,7 +15,8 @@ use super::{
 };
 
 const CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 waiting for a person, 4 refused by policy or a person,
+Exit codes: 0 done, 1 failed, not feasible or cancelled, 2 usage or configuration,
+            3 waiting for a person, 4 refused by policy or a person,
             5 verification failed, 6 partly done.
 
 Begin with `countersign demo`, or `countersign init my-network` and `countersign blueprints`.";

@@ -17,8 +17,8 @@ use crate::{
     facts::{AllowedSigners, People, Target},
     ledger::{Bundle, Problem},
     policy::{
-        ApprovedOn, Catalog, CatalogDigests, CatalogParts, LayerAnswer, Policies, PolicyProblem, PolicyTexts, Spoke,
-        Verdict, is_too_much,
+        ApprovedOn, Catalog, CatalogDigests, CatalogParts, Layer, LayerAnswer, Policies, PolicyProblem, PolicyTexts,
+        Spoke, Verdict, is_too_much,
     },
     tool::{Tool, Toolbox, value_at},
 };
@@ -171,7 +171,7 @@ fn refusal(call: &CallAllowed, layers: &[LayerAnswer]) -> Option<String> {
         return Some(format!("{} let through, about which no policy can be asked", call.call));
     }
     let refuses = |answer: &&LayerAnswer| answer.verdict != Some(Verdict::Allow);
-    let answer = layers.iter().find(refuses)?;
+    let Some(answer) = layers.iter().find(refuses) else { return let_through_by_another(call, layers) };
     let said = |rule: &Spoke| format!("`{}`: {}", clipped(&rule.rule), clipped(&rule.reason));
     let rules: Vec<String> = answer.rules.iter().take(MOST_RULES).map(said).collect();
     let how = match answer.verdict {
@@ -179,6 +179,16 @@ fn refusal(call: &CallAllowed, layers: &[LayerAnswer]) -> Option<String> {
         _ => "which its policies refuse".to_owned(),
     };
     Some(format!("{} let through, {how} ({})", call.call, rules.join("; ")))
+}
+
+/// A rule that is said to have let a call through, or spoken of it, and did not; or one that did and is not said.
+fn let_through_by_another(call: &CallAllowed, layers: &[LayerAnswer]) -> Option<String> {
+    let asked = |rule: &&Spoke| matches!(rule.layer, Layer::Guardrails | Layer::Stage);
+    let named = |rule: &Spoke| (rule.layer, rule.rule.clone());
+    let said: BTreeSet<_> = call.rules.iter().filter(asked).map(named).collect();
+    let is: BTreeSet<_> = layers.iter().flat_map(|answer| &answer.rules).filter(asked).map(named).collect();
+    let (_, other) = said.symmetric_difference(&is).next()?;
+    Some(format!("{} let through by other rules than it says: `{}`", call.call, clipped(other)))
 }
 
 /// What lies beside a chain, as far as it is what its digests say.

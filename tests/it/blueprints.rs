@@ -72,7 +72,7 @@ fn vlan_goes_from_request_to_record() {
     // It is over: there is nothing left to do, and nobody can say otherwise.
     assert_eq!(bench.drive(&id, 0)["events"], end["events"]);
     bench.run(&["approve", &id]).code(2).says("nothing is open");
-    bench.run(&["cancel", &id, "--reason", "too late"]).code(2).says("request --from");
+    bench.run(&["cancel", &id, "--reason", "too late"]).code(2).says("`--from");
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn only_a_closed_engagement_with_a_record_can_be_started_from() {
     let bench = Bench::new();
     let open = bench.request_vlan();
     let args = ["request", "--blueprint", "vlan", "--set", "id=121", "--set", "name=lobby", "--from"];
-    bench.run(&[&args[..], &[&open]].concat()).code(2).says("must be closed first");
+    bench.run(&[&args[..], &[&open]].concat()).code(2).says("it is not closed yet").says("leave out `--from`");
     bench.run(&[&args[..], &["zzzzz"]].concat()).code(2).says("countersign list");
     assert_eq!(bench.list().len(), 1);
 }

@@ -222,3 +222,26 @@ fn what_an_approver_was_shown_is_made_again() {
     let again = ask_again(&without);
     assert_eq!((again.shown, again.not_shown, again.shown_otherwise), (1, 1, Vec::new()));
 }
+
+#[test]
+fn a_call_is_let_through_by_the_rules_that_it_says() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    let mut bundle = exported(&bench, &id);
+    assert_eq!(ask_again(&bundle).problems, []);
+    let write = |event: &Value| event["kind"] == "call.allowed" && event["body"]["approved"] == true;
+    let at = bundle.events.iter().position(|event| write(&read(event))).unwrap();
+    let mut event = read(&bundle.events[at]);
+    let rules = event["body"]["rules"].as_array_mut().unwrap();
+    let stage = rules.iter_mut().find(|rule| rule["layer"] == "stage").unwrap();
+    stage["rule"] = json!("autonomous-writes-run");
+    bundle.events[at] = canonical(&event).unwrap();
+    let problems = ask_again(&bundle).problems;
+    assert!(
+        problems.len() == 1 && problems[0].what.contains("let through by other rules than it says"),
+        "{problems:?}"
+    );
+}

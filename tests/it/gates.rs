@@ -296,7 +296,7 @@ fn cancelling_ends_an_engagement_in_every_phase() {
         bench.run(&["approve", &id]).code_in(&[1, 2]);
         let end = bench.drive(&id, 1);
         assert_eq!((&end["status"]["is"], &end["status"]["outcome"]), (&json!("closed"), &json!("cancelled")), "{at}");
-        bench.run(&["cancel", &id, "--reason", "again"]).code(2).says("request --from");
+        bench.run(&["cancel", &id, "--reason", "again"]).code(2).says("`--from");
         bench.holds(&id);
     }
     assert!(bench.writes().is_empty());
