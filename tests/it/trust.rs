@@ -304,3 +304,21 @@ fn a_chain_of_trust_stages_that_was_cut_at_its_end_decides_nothing() {
     bench.run(&["trust", "show"]).code(0).shows("The chain of trust stages holds");
     bench.drive(&id, 3);
 }
+
+#[test]
+fn a_stage_that_was_set_after_the_checkpoint_is_said_to_be_under_none() {
+    let bench = Bench::new();
+    bench.trust("dns@lab", "2", "looked through");
+    let id = bench.request_one();
+    bench.drive(&id, 3);
+    bench.approve(&id);
+    let (published, keys, bundle) = (bench.outside("published"), bench.outside("keys"), bench.outside("b.tar"));
+    std::fs::write(&published, bench.run(&["log", "checkpoint"]).code(0).out).unwrap();
+    std::fs::write(&keys, bench.run(&["keys", "show"]).code(0).out).unwrap();
+    bench.run(&["trust", "set", "dns@lab", "1", "--reason", "no more"]).code(0);
+    let [published, keys, bundle] = [&published, &keys, &bundle].map(|path| path.to_str().unwrap());
+    bench.run(&["export", &id, "--bundle", bundle, "--against", published]).code(0);
+    // It rests on no stage, so that is no reason not to take it.
+    let told = "UNDER NO CHECKPOINT: event 2 (trust/events.jsonl): the log has a leaf of this event (trust.set)";
+    bench.run(&["verify", bundle, "--key", keys, "--against", published]).code(0).shows(told);
+}

@@ -288,7 +288,12 @@ impl Contents {
         }
         // What else has a leaf of its own is under no checkpoint here: whoever hands it over may have written it anew.
         let later = chain.events.iter().find(|event| event.seq > leaf.seq && is_logged(&event.body));
-        verification.uncovered.extend(later.map(|later| uncovered(later, leaf.seq, chain)));
+        // An engagement that rests on no stage is none the worse for one that was set after the checkpoint, or made up.
+        let rests = chain.proof == PROOF || self.engagement.rests_on_trust();
+        match later.map(|later| uncovered(later, leaf.seq, chain)) {
+            Some(later) if rests => verification.uncovered.push(later),
+            later => verification.notes.extend(later.map(|later| format!("UNDER NO CHECKPOINT: {later}"))),
+        }
         if later.is_none() {
             verification.notes.extend(under_no_checkpoint(chain.events, leaf.seq));
         }
