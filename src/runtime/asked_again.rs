@@ -291,9 +291,7 @@ impl Again {
         let catalog = CatalogParts { toolbox, inventory, people, signers, policies }.into();
         Ok(Self { on, stage, targets, catalog, whole })
     }
-}
 
-impl Again {
     /// The catalog that a question was shown on, where these signed.
     fn shown_on(&self, signers: &Arc<AllowedSigners>) -> Option<Catalog> {
         let CatalogParts { inventory, people, policies, .. } = &*self.catalog;

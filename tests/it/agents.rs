@@ -97,14 +97,19 @@ pub fn dns_spec() -> Value {
 
 pub const ZONE: &str = "corp.example.com";
 
-#[test]
-fn a_name_is_published_from_words() {
-    let bench = scripted(&[
+/// What models say that publish a name.
+pub fn dns_turns() -> [Value; 4] {
+    [
         drafts("requirements", "spec", dns_spec()),
         reads(&[("dns.records.list", json!({"zone": ZONE}))]),
         report(&["dns.record.create"], &[("records", None, "c2")]),
         drafts("design", "design", dns_design()),
-    ]);
+    ]
+}
+
+#[test]
+fn a_name_is_published_from_words() {
+    let bench = scripted(&dns_turns());
     let id = bench.request(&["--text", "Publish web01 in corp.example.com with the address 192.0.2.10"]);
     let record = to_record(&bench, &id);
     assert_eq!(record["totals"]["model_turns"], 4);
@@ -120,13 +125,7 @@ fn a_name_is_published_from_words() {
 
 #[test]
 fn no_request_holds_another_engagements_words_or_a_secret() {
-    let turns = [
-        drafts("requirements", "spec", dns_spec()),
-        reads(&[("dns.records.list", json!({"zone": ZONE}))]),
-        report(&["dns.record.create"], &[("records", None, "c2")]),
-        drafts("design", "design", dns_design()),
-    ];
-    let bench = scripted(&turns);
+    let bench = scripted(&dns_turns());
     let models = std::fs::read_to_string(bench.root.join("policies/models.yaml")).unwrap();
     let mut models: Value = serde_json::from_str(&models).unwrap();
     models["record"] = json!("turns.jsonl");

@@ -11,7 +11,7 @@ use countersign::{
 use serde_json::{Value, json};
 
 use crate::{
-    agents::{ZONE, dns_design, dns_spec, drafts, reads, report, scripted, to_record},
+    agents::{dns_turns, scripted, to_record},
     bench::Bench,
 };
 
@@ -25,6 +25,16 @@ fn exported(bench: &Bench, id: &str) -> Bundle {
     let bundle = Bundle { events, blobs: blobs.map(|bytes| (digest_bytes(&bytes), bytes)).collect() };
     assert!(bundle.verify().ok, "{:?}", bundle.verify().problems);
     bundle
+}
+
+/// The bundle of one that made a VLAN on one switch.
+fn of_a_vlan() -> Bundle {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    exported(&bench, &id)
 }
 
 fn read(bytes: &[u8]) -> Value {
@@ -92,12 +102,7 @@ fn found(bundle: &Bundle, says: &str) {
 
 #[test]
 fn a_document_that_is_here_and_cannot_be_read_is_not_passed_over() {
-    let bench = Bench::new();
-    let id = bench.request_one();
-    bench.to_gate2(&id);
-    bench.approve(&id);
-    bench.drive(&id, 0);
-    let bundle = exported(&bench, &id);
+    let bundle = of_a_vlan();
     assert!(forged(&bundle, &[], |_| ()).verify().ok, "nothing else is wrong with them");
     let more = |document: &mut Value| document["more"] = json!(1);
     let requests = which(&bundle, of_kind("approval_request"));
@@ -114,7 +119,7 @@ fn a_document_that_is_here_and_cannot_be_read_is_not_passed_over() {
         found(&forged(&bundle, &which, more), says);
     }
     let odd = |document: &mut Value| document["tool"]["more"] = json!(1);
-    found(&forged(&bundle, &tools, odd), "decided on");
+    found(&forged(&bundle, &tools, odd), "decided on tools that cannot be read");
     for (name, says) in
         [("grounds_kept", "of which it is not kept what it was decided on"), ("barred", "cannot be read")]
     {
@@ -129,12 +134,7 @@ fn a_document_that_is_here_and_cannot_be_read_is_not_passed_over() {
 
 #[test]
 fn what_an_agent_filed_is_what_its_model_answered() {
-    let bench = scripted(&[
-        drafts("requirements", "spec", dns_spec()),
-        reads(&[("dns.records.list", json!({"zone": ZONE}))]),
-        report(&["dns.record.create"], &[("records", None, "c2")]),
-        drafts("design", "design", dns_design()),
-    ]);
+    let bench = scripted(&dns_turns());
     let id = bench.request(&["--text", "Publish web01 in corp.example.com with the address 192.0.2.10"]);
     to_record(&bench, &id);
     let bundle = exported(&bench, &id);
@@ -195,12 +195,7 @@ fn a_change_that_nobody_approved_is_shown_with_the_policies_that_let_it_through(
 
 #[test]
 fn what_an_approver_was_shown_is_made_again() {
-    let bench = Bench::new();
-    let id = bench.request_one();
-    bench.to_gate2(&id);
-    bench.approve(&id);
-    bench.drive(&id, 0);
-    let bundle = exported(&bench, &id);
+    let bundle = of_a_vlan();
     let again = ask_again(&bundle);
     assert_eq!((again.shown, again.not_shown, again.shown_otherwise), (2, 0, Vec::new()));
     let requests = which(&bundle, of_kind("approval_request"));
@@ -225,12 +220,7 @@ fn what_an_approver_was_shown_is_made_again() {
 
 #[test]
 fn a_call_is_let_through_by_the_rules_that_it_says() {
-    let bench = Bench::new();
-    let id = bench.request_one();
-    bench.to_gate2(&id);
-    bench.approve(&id);
-    bench.drive(&id, 0);
-    let mut bundle = exported(&bench, &id);
+    let mut bundle = of_a_vlan();
     assert_eq!(ask_again(&bundle).problems, []);
     let write = |event: &Value| event["kind"] == "call.allowed" && event["body"]["approved"] == true;
     let at = bundle.events.iter().position(|event| write(&read(event))).unwrap();
