@@ -397,12 +397,17 @@ impl Bench {
         text.lines().map(line).collect()
     }
 
-    /// Changes the simulated network behind everyone's back.
+    /// Changes the simulated network behind everyone's back, and under the lock of its file: the server may be at it.
     pub fn tamper(&self, change: impl FnOnce(&mut Value)) {
         let file = self.root.join(".countersign/servers/lab/lab.json");
+        let lock =
+            std::fs::OpenOptions::new().append(true).create(true).open(file.with_added_extension("lock")).unwrap();
+        lock.lock().unwrap();
         let mut state: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         change(&mut state["network"]);
-        std::fs::write(file, state.to_string()).unwrap();
+        let new = file.with_added_extension("new");
+        std::fs::write(&new, state.to_string()).unwrap();
+        std::fs::rename(new, file).unwrap();
     }
 
     /// A file of the workspace.

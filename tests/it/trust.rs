@@ -154,8 +154,13 @@ fn at_stage_3_a_state_that_gate_2_did_not_show_is_left_to_people() {
         "--set",
         "switches=sw01,sw02",
     ]);
-    // Policy opens both gates, and somebody makes that VLAN on the other switch while the first one is built.
-    let mut running = bench.under_way(&id, 2_000);
+    // Policy opens both gates, and somebody makes that VLAN on the other switch while the first one waits to be built.
+    bench.fault("slow:vlan.create,ms=4000");
+    let mut running = bench.start(&["run", &id]);
+    while !bench.events(&id, "call.allowed").iter().any(|call| call["body"]["purpose"]["act"].is_object()) {
+        assert!(running.try_wait().unwrap().is_none(), "it runs");
+    }
+    assert_eq!(bench.writes(), Vec::<String>::new());
     bench.tamper(|network| network["switches"]["sw02"]["vlans"]["120"] = json!("theirs"));
     assert_eq!(running.wait().unwrap().code(), Some(3));
     let waits = bench.json(&["show", &id]);
