@@ -8,20 +8,16 @@ use serde_json::{Map, Value};
 use crate::{
     agent::kind_words,
     artifact::{
-        Blueprint, InputError, InputSchema, from_yaml,
+        Blueprint, InputError, InputSchema, YamlError, from_yaml,
         value::{as_word, shown},
     },
 };
 
 use super::{code::CliError, files, output::say, question::prompt};
 
-/// The inputs that the arguments give, not yet checked.
+/// The inputs that the arguments give; those of a file are checked, and what is wrong with them is told with its line.
 pub fn given(blueprint: &Blueprint, file: Option<&Path>, set: &[String]) -> Result<Map<String, Value>, CliError> {
-    let mut inputs = match file {
-        Some(path) => from_yaml::<Map<String, Value>>(&files::name(path), &files::read(path)?)?,
-        None => Map::new(),
-    };
-    let mut named = BTreeSet::new();
+    let (mut inputs, mut named) = (Map::new(), BTreeSet::new());
     for word in set {
         let (name, value) = word
             .split_once('=')
@@ -33,16 +29,36 @@ pub fn given(blueprint: &Blueprint, file: Option<&Path>, set: &[String]) -> Resu
         let value = input.schema.from_word(value).map_err(|why| unfit(input, &why))?;
         inputs.insert(name.to_owned(), value);
     }
-    if let Some(name) = inputs.keys().find(|name| input(blueprint, name).is_err()) {
-        return Err(input(blueprint, name).err().unwrap_or_else(|| CliError::usage(name.clone())));
+    for (name, value) in file.map(|path| of_file(blueprint, path, &inputs)).transpose()?.unwrap_or_default() {
+        inputs.entry(name).or_insert(value);
     }
     Ok(inputs)
 }
 
+/// The inputs in a file, of which these are given elsewhere and not looked at.
+fn of_file(blueprint: &Blueprint, path: &Path, set: &Map<String, Value>) -> Result<Map<String, Value>, CliError> {
+    let (file, text) = (files::name(path), files::read(path)?);
+    let inputs = from_yaml::<Map<String, Value>>(&file, &text)?;
+    let wrong = |name: &String, value: &Value| match input(blueprint, name) {
+        Err(unknown) => Some(unknown.message),
+        Ok(_) if set.contains_key(name) => None,
+        Ok(input) => input.schema.normalise(value).err().map(|why| may_be(input, &why)),
+    };
+    let wrong = inputs.iter().filter_map(|(name, value)| Some(YamlError::at(&file, &text, name, wrong(name, value)?)));
+    let mut wrong: Vec<YamlError> = wrong.collect();
+    wrong.sort_by_key(|wrong| (wrong.line, wrong.column));
+    let told: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    if told.is_empty() { Ok(inputs) } else { Err(CliError::usage(told.join("\n"))) }
+}
+
 /// That a value does not fit: why, what it may be and an example.
 pub fn unfit(input: &InputSchema, why: &str) -> CliError {
+    CliError::usage(format!("input `{}`: {}", input.name, may_be(input, why)))
+}
+
+fn may_be(input: &InputSchema, why: &str) -> String {
     let example = input.example.as_ref().map_or_else(String::new, |example| format!(", such as {}", as_word(example)));
-    CliError::usage(format!("input `{}`: {why}; it must be {}{example}", input.name, kind_words(&input.schema)))
+    format!("{why}; it must be {}{example}", kind_words(&input.schema))
 }
 
 /// Asks for every input that has neither a value nor a default.

@@ -35,12 +35,19 @@ pub async fn run(global: &Global, word: &str) -> Result<Code, CliError> {
         problems = check_spec(&spec, &catalog);
     }
     let blocked = if problems.is_empty() { blocked_grants(&spec, &catalog) } else { Vec::new() };
-    let line = |error: &SpecError| match &text {
-        Some(text) => YamlError::at(&name, text, &error.path, &error.message).to_string(),
-        None => format!("{name}: {error}"),
+    let placed = |error: &SpecError| match &text {
+        Some(text) => {
+            let at = YamlError::at(&name, text, &error.path, &error.message);
+            ((at.line, at.column), at.to_string())
+        }
+        None => ((0, 0), format!("{name}: {error}")),
     };
-    let (problems, blocked) =
-        (problems.iter().map(line).collect::<Vec<_>>(), blocked.iter().map(line).collect::<Vec<_>>());
+    let told = |errors: &[SpecError]| {
+        let mut told: Vec<_> = errors.iter().map(placed).collect();
+        told.sort_by_key(|(place, _)| *place);
+        told.into_iter().map(|(_, told)| told).collect::<Vec<_>>()
+    };
+    let (problems, blocked) = (told(&problems), told(&blocked));
     let words = boundary_words(&spec, &catalog);
     let ok = problems.is_empty() && blocked.is_empty();
     if global.json {

@@ -64,7 +64,8 @@ fn list(global: &Global, context: &Context) -> Result<Code, CliError> {
             manifest.tools.iter().map(move |tool| {
                 let pinned = toolbox.is_pinned(&tool.name);
                 json!({"tool": tool.name, "about": tool.about, "effect": tool.effect, "family": manifest.family,
-                       "simulated": manifest.simulated, "pinned": pinned, "irreversible": tool.irreversible()})
+                       "simulated": manifest.simulated, "pinned": pinned, "irreversible": tool.irreversible(),
+                       "undone_by": tool.undo.as_ref().map(|undo| &undo.tool)})
             })
         });
         say_json(&rows.collect::<Vec<_>>())?;

@@ -103,7 +103,8 @@ impl Workspace {
             return Err(WorkspaceError::Newer { found, known: VERSION });
         }
         let config: Config = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
+            let line =
+                1 + error.span().and_then(|span| text.get(..span.start)).unwrap_or_default().matches('\n').count();
             WorkspaceError::File { path: path.clone(), reason: format!("line {line}: {}", error.message()) }
         })?;
         if config.version != VERSION {

@@ -154,10 +154,10 @@ fn a_value_is_never_code() {
 fn values_come_from_a_file_too_and_are_held_to_the_same() {
     let bench = Bench::new();
     let table = [
-        ("id: 120\nname: {cel: inputs.id}\n", "`name`"),
-        ("id: \"120\"\nname: x\n", "`id`"),
-        ("id: 120.5\nname: x\n", "`id`"),
-        ("id: 120\nname: x\nnmae: y\n", "`nmae`"),
+        ("id: 120\nname: {cel: inputs.id}\n", "values.yaml:2:1: name: "),
+        ("id: \"120\"\nname: x\n", "values.yaml:1:1: id: "),
+        ("name: x\nid: 120.5\n", "values.yaml:2:1: id: "),
+        ("id: 120\nname: x\nnmae: y\n", "values.yaml:3:1: nmae: there is no input `nmae`"),
         ("id: 120\nid: 121\nname: x\n", "values.yaml:2"),
         ("id: 9007199254740992\nname: x\n", "values.yaml:1"),
         ("id: 120\n\tname: x\n", "tab"),

@@ -137,7 +137,7 @@ fn a_witness_that_can_get_nothing_is_told_with_its_line_and_what_to_do() {
     let toml = |lines: &str| bench.write("countersign.toml", &format!("version = 1\n[witness]\n{lines}\n"));
     // What can never publish anything stops whatever would write; where only something is missing, work goes on.
     let table: [(&str, u8, &str); 12] = [
-        ("kind = \"s3\"", 2, "unknown field `kind`, expected one of `file`, `git`"),
+        ("kind = \"s3\"", 2, "line 3: unknown field `kind`, expected one of `file`, `git`"),
         ("command = []", 2, "countersign.toml:3: `command` of [witness] is empty"),
         ("command = [\"\"]", 2, "is empty"),
         ("file = \"\"", 2, "`file` of [witness] is empty"),
