@@ -11,7 +11,7 @@ def no_bundle(kind, error, _): wrong(getattr(error, "filename", None) or sys.arg
 if len(sys.argv) < 2: sys.exit(__doc__)
 sys.excepthook = no_bundle
 for name in sys.argv[1:]: open(name, "rb").close()
-MORE = ("kind", "ledger", "engagement", "nonce", "head", "log", "person", "expires")
+MORE = ("kind", "ledger", "engagement", "nonce", "head", "log", "person", "os_user", "expires")
 
 with tarfile.open(sys.argv[1], "r:") as tar:
     files = {m.name: tar.extractfile(m).read() if m.isfile() else wrong(m.name, "is no plain file") for m in tar}
@@ -47,13 +47,13 @@ for folder in ("", "trust/"):
         kept = json.loads(files.get(f"blobs/{signature['signers'][7:]}.json") or wrong(place, "names signers that are missing"))
         if (files[name + ".sig"], files[name + ".allowed_signers"]) != (signature["armored"].encode(), kept["text"].encode()):
             wrong(place, "has another signature, or other signers, beside it than it says")
-        says, is_of = json.loads(files[name + ".json"]), event["actor"]["person"]["name"]
+        says, by = json.loads(files[name + ".json"]), event["actor"]["person"]
         if says.get("ledger", manifest["ledger"]) != manifest["ledger"]: wrong(place, "has a signature of another ledger")
         same = all(body.get(name, [] if name == "calls" else None) == said for name, said in says.items() if name not in MORE)
-        said = (says["head"], says["person"], says.get("engagement", of))
+        is_of, said = by["name"], (says["head"], says["person"], says.get("os_user", by["os_user"]), says.get("engagement", of))
         once = "nonce" not in says or asked == {"ledger": says["ledger"], "nonce": says["nonce"]}
         ends = folder or kind == "redact" or body.get("expires") == (says["expires"] if body["answer"] == "approve" else None)
-        if not (same and once and ends and said == ({"hash": before, "seq": count - 1}, is_of, of)):
+        if not (same and once and ends and said == ({"hash": before, "seq": count - 1}, is_of, by["os_user"], of)):
             wrong(place, "has a signature of another answer")
         if event["at"][:19] > says["expires"][:19]: wrong(place, "has a signature that had ended")
         with tempfile.TemporaryDirectory() as temp:

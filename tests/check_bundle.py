@@ -16,13 +16,13 @@ for line in files["events.jsonl"].splitlines():
     after = (manifest["engagement"], head["hash"], head["seq"] + 1)
     check((event["engagement"], event["prev"], event["seq"]) == after, place, "does not follow the event before it")
     if signature := event["body"].get("signature"):
-        statement, person = files[f"signatures/{event['seq']}.json"], event["actor"]["person"]["name"]
-        says, is_so = json.loads(statement), {"calls": [], **event, **event["body"], "head": head, "person": person}
+        statement, by = files[f"signatures/{event['seq']}.json"], event["actor"]["person"]
+        says, is_so = json.loads(statement), {"calls": [], **by, **event, **event["body"], "head": head, "person": by["name"]}
         same = {"head", "person"} <= says.keys() and all(is_so.get(name) == says[name] for name in says.keys() - OF_QUESTION)
         check(same and sha256(statement) == signature["statement"], place, "is signed over something else")
         kind, armored = "".join(is_so.get("about", "redact")).rstrip("12"), tempfile.NamedTemporaryFile(buffering=0)
         when, of = "verify-time=" + re.sub("[^0-9]", "", event["at"])[:14] + "Z", "countersign-" + KINDS.get(kind, kind)
-        verify = ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", person, "-n", of, "-O", when, "-s", armored.name]
+        verify = ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", by["name"], "-n", of, "-O", when, "-s", armored.name]
         said = armored.write(signature["armored"].encode()) and subprocess.run(verify, input=statement, capture_output=True)
         check(said.returncode == 0, place, "has a signature that does not hold: " + (said.stderr + said.stdout).decode().strip())
     head, signed = {"hash": event["hash"], "seq": event["seq"]}, signed + bool(signature)

@@ -80,13 +80,19 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
         return Err(Refusal::SameHands(identity.name.clone()));
     }
     let signs = match &command {
-        Command::Answer { signed, .. } => Some(signed.as_ref().map(|signed| signed.statement.person.as_str())),
-        Command::Redact { signed, .. } => Some(signed.as_ref().map(|signed| signed.statement.person.as_str())),
+        Command::Answer { signed, .. } => Some(signed.as_ref().map(|signed| {
+            let ApprovalStatement { person, os_user, .. } = &signed.statement;
+            (person.as_str(), os_user.as_deref())
+        })),
+        Command::Redact { signed, .. } => Some(signed.as_ref().map(|signed| (signed.statement.person.as_str(), None))),
         _ => None,
     };
-    if let (Some(person), Actor::Person(identity)) = (signs, actor) {
-        let means = if person.is_some() { IdentityMeans::Signed } else { IdentityMeans::Asserted };
-        if person.is_some_and(|person| person != identity.name) || identity.means != means {
+    if let (Some(signs), Actor::Person(identity)) = (signs, actor) {
+        let means = if signs.is_some() { IdentityMeans::Signed } else { IdentityMeans::Asserted };
+        let another = |(person, os_user): (&str, Option<&str>)| {
+            person != identity.name || os_user.is_some_and(|os_user| os_user != identity.os_user)
+        };
+        if signs.is_some_and(another) || identity.means != means {
             return Err(Refusal::Signature(format!("it is not {}'s", identity.name)));
         }
     }
@@ -409,7 +415,7 @@ fn sign(state: &State, answered: Answered, signed: Option<&Signed<ApprovalStatem
         let needed = state.asked.as_ref().is_some_and(Asked::needs_signature) && answered.answer != Answer::Reject;
         return if needed { Err(Refusal::NeedsSignature) } else { Ok(Body::Answered(answered)) };
     };
-    if let Some(differs) = signed.statement.differs(state, &answered, &signed.statement.person) {
+    if let Some(differs) = signed.statement.differs(state, &answered, None) {
         return Err(Refusal::Signature(differs));
     }
     if signed.at < state.last_at {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifact::{CallId, CanonicalError, Digest, EngagementId, LedgerId, Nonce, canonical, digest_bytes, digest_of},
-    facts::{AllowedSigners, Role, Scope, TRUST_NAMESPACE},
+    facts::{AllowedSigners, Identity, IdentityMeans, Role, Scope, TRUST_NAMESPACE},
 };
 
 use super::{
@@ -81,6 +81,10 @@ pub struct ApprovalStatement {
     pub reason: Option<String>,
     /// Who answers, by the name in people.yaml and allowed_signers.
     pub person: String,
+    /// The operating-system user that this was answered as, so that nobody can say later that it was another; statements of
+    /// versions before do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_user: Option<String>,
     /// The role that it is given in.
     pub role: Role,
     /// When the signature is no longer taken, and what was approved with it no longer approved.
@@ -268,7 +272,7 @@ impl<T: Statement> Signed<T> {
 
 impl ApprovalStatement {
     /// The statement of an answer to the open question; nothing where none is open that can be signed.
-    pub fn of(state: &State, answered: &Answered, person: &str, expires: Timestamp) -> Option<Self> {
+    pub fn of(state: &State, answered: &Answered, by: &Identity, expires: Timestamp) -> Option<Self> {
         let Once { ledger, nonce } = state.asked.as_ref()?.once.clone()?;
         Some(Self {
             kind: ApprovalStatementKind::ApprovalStatement,
@@ -282,15 +286,16 @@ impl ApprovalStatement {
             answer: answered.answer.clone(),
             calls: answered.calls.clone(),
             reason: answered.reason.clone(),
-            person: person.to_owned(),
+            person: by.name.clone(),
+            os_user: Some(by.os_user.clone()),
             role: answered.role,
             expires,
         })
     }
 
-    /// How it differs from what is being answered, if it does: a signature over it is none over that.
-    pub fn differs(&self, state: &State, answered: &Answered, person: &str) -> Option<String> {
-        let Some(now) = Self::of(state, answered, person, self.expires) else {
+    /// How it differs from what is being answered, by whom if that is known, if it does: a signature over it is none over that.
+    pub fn differs(&self, state: &State, answered: &Answered, by: Option<&Identity>) -> Option<String> {
+        let Some(now) = Self::of(state, answered, by.unwrap_or(&self.by()), self.expires) else {
             return Some(
                 "no question is open that a signature could answer; ask it anew with `countersign run`".into(),
             );
@@ -306,12 +311,19 @@ impl ApprovalStatement {
             ("list of calls", self.calls == now.calls),
             ("reason", self.reason == now.reason),
             ("person", self.person == now.person),
+            ("operating-system user", self.os_user.is_none() || self.os_user == now.os_user),
             ("role", self.role == now.role),
             ("expiry", answered.expires == expires),
             ("place in the chain", self.head == now.head),
         ];
         let other = other.into_iter().find(|(_, same)| !same);
         other.map(|(what, _)| format!("what was signed is for another {what}"))
+    }
+
+    /// Who says it.
+    fn by(&self) -> Identity {
+        let (name, os_user) = (self.person.clone(), self.os_user.clone().unwrap_or_default());
+        Identity { name, os_user, means: IdentityMeans::Signed }
     }
 }
 

@@ -34,8 +34,12 @@ fn sign<T: Statement>(statement: T, seed: u8, at: Timestamp) -> Signed<T> {
     Signed { statement, armored, signers: signers(), at }
 }
 
+fn identity(name: &str, means: IdentityMeans) -> Identity {
+    Identity { name: name.into(), os_user: "x".into(), means }
+}
+
 fn person(name: &str, means: IdentityMeans) -> Actor {
-    Actor::Person(Identity { name: name.into(), os_user: "x".into(), means })
+    Actor::Person(identity(name, means))
 }
 
 fn asked_once(about: About, nonce: &str) -> Command {
@@ -69,7 +73,7 @@ fn given(state: &State, choice: Answer, ends: Timestamp) -> (Command, ApprovalSt
         policy: None,
         signature: None,
     };
-    let statement = ApprovalStatement::of(state, &answered, "ada", ends).unwrap();
+    let statement = ApprovalStatement::of(state, &answered, &identity("ada", IdentityMeans::Signed), ends).unwrap();
     (command, statement)
 }
 
@@ -141,6 +145,7 @@ fn a_signature_for_anything_else_opens_nothing() {
         ("place in the chain", |s| s.head.seq -= 1),
         ("place in the chain", |s| s.head.hash = digest("fork")),
         ("it's", |s| s.person = "grace".into()),
+        ("it's", |s| s.os_user = Some("grace".into())),
     ];
     let story = asked();
     let (yes, statement) = given(&story.state, Answer::Approve, later(&story, 3600));

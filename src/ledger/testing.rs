@@ -363,12 +363,12 @@ impl Story {
         let answer = self.answered();
         answer.signature = None;
         answer.expires = Some(expires);
-        let statement = ApprovalStatement { log, ..ApprovalStatement::of(&state, answer, "grace", expires).unwrap() };
+        let by = Identity { name: "grace".into(), os_user: "grace".into(), means: IdentityMeans::Signed };
+        let statement = ApprovalStatement { log, ..ApprovalStatement::of(&state, answer, &by, expires).unwrap() };
         let armored = armored(seed, &statement);
         let signed = Signed { statement, armored, signers: signers(seed), at: self.events[3].0 };
         self.answered().signature = Some(signed.check().unwrap());
-        self.events[3].1 =
-            Actor::Person(Identity { name: "grace".into(), os_user: "grace".into(), means: IdentityMeans::Signed });
+        self.events[3].1 = Actor::Person(by);
         self.document(&serde_json::to_value(&signed.statement).unwrap());
         self.document(&signed.signers.document());
     }

@@ -110,7 +110,7 @@ pub(super) async fn sign_answer(
     identity: &Identity,
     (at, expires): (Timestamp, Timestamp),
 ) -> Result<Signed<ApprovalStatement>, SigningError> {
-    let statement = ApprovalStatement::of(state, answered, &identity.name, expires);
+    let statement = ApprovalStatement::of(state, answered, identity, expires);
     let own = workspace.keys().await?;
     let keys = match own.history() {
         Ok(keys) => Some(keys),

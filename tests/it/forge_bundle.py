@@ -19,7 +19,7 @@ elif forgery == "end":
     del lines[-1]
 elif forgery == "cut":
     lines.append(lines[-1].rstrip(b"\n"))
-elif forgery in ("role", "ends", "calls"):
+elif forgery in ("role", "ends", "calls", "account"):
     # The signature stays, and everything from its answer on is hashed anew: the last one, so that no later signature is
     # over another chain.
     answer = max(n for n, line in enumerate(lines) if b'"kind":"approval.answered"' in line)
@@ -28,7 +28,8 @@ elif forgery in ("role", "ends", "calls"):
     for n in range(answer, len(lines)):
         event = json.loads(lines[n])
         if n == answer:
-            event["body"][change[forgery][0]] = change[forgery][1]
+            if forgery == "account": event["actor"]["person"]["os_user"] = "another"
+            else: event["body"][change[forgery][0]] = change[forgery][1]
         event["prev"] = prev or event["prev"]
         del event["hash"]
         write = lambda: json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -58,7 +58,7 @@ pub(in crate::ledger) fn breaches(
         (None, _) => {}
         (Some(signature), Actor::Person(identity)) if identity.means == IdentityMeans::Signed => {
             let wrong = |why: String| format!("an answer about {about} whose signature does not hold: {why}");
-            found.extend(holds(state, event.at, answered, signature, &identity.name, document, own).err().map(wrong));
+            found.extend(holds(state, event.at, answered, signature, identity, document, own).err().map(wrong));
         }
         (Some(_), actor) => found.push(format!("an answer about {about} by {actor} with a signature")),
     }
@@ -115,12 +115,12 @@ fn holds(
     at: Timestamp,
     answered: &Answered,
     signature: &Signature,
-    person: &str,
+    by: &Identity,
     document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
     own: Option<&AllowedSigners>,
 ) -> Result<(), String> {
     let mut signed: Signed<ApprovalStatement> = read_signed(signature, at, document)?;
-    if let Some(differs) = signed.statement.differs(state, answered, person) {
+    if let Some(differs) = signed.statement.differs(state, answered, Some(by)) {
         return Err(differs);
     }
     as_signed(&mut signed, signature, own)

@@ -68,6 +68,15 @@ fn whatever_is_done_to_a_signed_answer_is_found_where_it_was_done() {
         ("without its signature, said to be signed", |s| answered(s).signature = None, 4, "without a signature"),
         ("said to be asserted", |s| s.events[3].1 = by("grace", IdentityMeans::Asserted), 4, "with a signature"),
         ("in another's name", |s| s.events[3].1 = by("eve", IdentityMeans::Signed), 4, "another person"),
+        (
+            "from another account",
+            |s| {
+                let Actor::Person(grace) = &mut s.events[3].1 else { panic!() };
+                grace.os_user = "x".into();
+            },
+            4,
+            "another operating-system user",
+        ),
         ("another answer", |s| answered(s).answer = Answer::Reject, 4, "another answer"),
         ("a reason put in", |s| answered(s).reason = Some("x".into()), 4, "another reason"),
         ("a longer life", |s| answered(s).expires = None, 4, "another expiry"),
