@@ -85,12 +85,7 @@ impl LogShown {
                 }
             },
         }
-        // Whoever knows the key wants it to vouch for all that it should have signed.
-        let uncovered = std::mem::take(&mut verification.uncovered);
-        match keys.is_empty() {
-            true => verification.notes.extend(uncovered.iter().map(|what| format!("UNDER NO CHECKPOINT: {what}"))),
-            false => verification.problems.extend(uncovered),
-        }
+        verification.hold_to_what_a_key_vouches_for(!keys.is_empty());
         verification.notes.extend(cosigned(self.under.as_slice(), "the checkpoint here"));
         verification.ok = verification.problems.is_empty();
         self

@@ -79,7 +79,7 @@ pub fn verify_against(
         notes: Vec::new(),
         names: Vec::new(),
         ruled: Vec::new(),
-        bare: Vec::new(),
+        less: Vec::new(),
         moved: Vec::new(),
         changed_since: Vec::new(),
         loosened: Vec::new(),
@@ -105,6 +105,7 @@ pub fn verify_against(
     walk.note_open_calls();
     walk.note_names();
     walk.notes.push(NOT_WITNESSED.into());
+    let held_to_less = walk.held_to_less();
     let mut verification = Verification {
         ok: walk.problems.is_empty(),
         of: walk.subject(),
@@ -114,6 +115,7 @@ pub fn verify_against(
         problems: walk.problems,
         notes: walk.notes,
         uncovered: Vec::new(),
+        held_to_less,
         on_a_name: walk.names.len() as u64,
     };
     verification.keep_the_first(walk.more);
@@ -129,8 +131,8 @@ struct Walk<'a> {
     names: Vec<String>,
     /// The changes that ran on a rule alone.
     ruled: Vec<String>,
-    /// The questions of which nothing is kept but digests of what they were decided on.
-    bare: Vec<String>,
+    /// What is written as versions before did, and held to less; the place of each.
+    less: Vec<(u64, String)>,
     /// The calls that were decided on other tools or targets than were approved.
     moved: Vec<String>,
     /// The changes that were decided when files were not those of the question any more.
@@ -261,11 +263,21 @@ impl Walk<'_> {
     /// Whether what an event names is there and unchanged, and of a question what its request names.
     fn documents(&mut self, event: &Event, place: u64) {
         self.named(mentions(event), place, false);
+        if let Body::Requested(requested) = &event.body
+            && requested.seal.is_none()
+        {
+            self.less.push((place, format!("what calls are given, which is not sealed (event {place})")));
+        }
         if let Body::Asked(asked) = &event.body {
+            if asked.once.is_none() {
+                let what = format!("{} (event {place}), which does not say in which ledger it was asked", asked.about);
+                self.less.push((place, what));
+            }
             // What is missing or cannot be read is said elsewhere.
             let Some(request) = self.papers.document(&asked.request) else { return };
             if request.get("grounds_kept") != Some(&true.into()) {
-                self.bare.push(format!("{} (event {place})", asked.about));
+                let what = format!("{} (event {place}), of which nothing was kept that it was decided on", asked.about);
+                self.less.push((place, what));
             } else if self.expanded.insert(asked.request) {
                 self.named(beside(&request), place, true);
             }
@@ -381,8 +393,7 @@ impl Walk<'_> {
         self.notes.extend(list(one, more, &self.names));
         let one = "without anybody's approval of the call, on a rule that is not tried here";
         self.notes.extend(list(one, ["change", "changes"], &self.ruled));
-        let one = "NOT HELD to people, tools and targets, which were not kept";
-        self.notes.extend(list(one, ["question", "questions"], &self.bare));
+        self.notes.extend(self.held_to_less().map(|problem| problem.what));
         let one = "on other tools or targets than were approved, to look at what was done, take it back or clear up";
         self.notes.extend(list(one, ["call", "calls"], &self.moved));
         let one = "after files changed since its question, with the tools and targets that were approved";
@@ -402,6 +413,14 @@ impl Walk<'_> {
         self.notes.extend(list(one, ["approval", "approvals"], &self.one_account));
         let one = "on a name alone, where gate 1 needed a signature";
         self.notes.extend(list(one, ["question", "questions"], &self.loosened));
+    }
+
+    /// What nobody but a version before writes so, or somebody who wants less to be asked of it.
+    fn held_to_less(&self) -> Option<Problem> {
+        let (first, _) = self.less.first()?;
+        let all: Vec<String> = self.less.iter().map(|(_, what)| what.clone()).collect();
+        let what = list("HELD TO LESS, as versions before wrote it", ["thing", "things"], &all)?;
+        Some(Problem::at(*first, what))
     }
 
     fn note_open_calls(&mut self) {

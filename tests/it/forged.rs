@@ -52,6 +52,15 @@ fn of_kind(kind: &'static str) -> impl Fn(&Value) -> bool {
 
 /// The bundle with these documents changed, and whatever names them, up to the last link.
 fn forged(bundle: &Bundle, which: &[Digest], change: impl Fn(&mut Value)) -> Bundle {
+    forged_throughout(bundle, (which, change), |_| ())
+}
+
+/// The same with each event changed too.
+fn forged_throughout(
+    bundle: &Bundle,
+    (which, change): (&[Digest], impl Fn(&mut Value)),
+    each: impl Fn(&mut Value),
+) -> Bundle {
     let mut blobs: BTreeMap<Digest, Vec<u8>> = bundle.blobs.clone();
     let mut renamed: Vec<(Digest, Digest)> = Vec::new();
     for digest in which {
@@ -84,6 +93,7 @@ fn forged(bundle: &Bundle, which: &[Digest], change: impl Fn(&mut Value)) -> Bun
         if let Some(prev) = prev {
             event["prev"] = json!(prev);
         }
+        each(&mut event);
         event.as_object_mut().unwrap().remove("hash");
         let hash = digest_bytes(&canonical(&event).unwrap());
         event["hash"] = json!(hash);
@@ -130,6 +140,29 @@ fn a_document_that_is_here_and_cannot_be_read_is_not_passed_over() {
         let other = |document: &mut Value| document[name] = value.clone();
         found(&forged(&bundle, &requests, other), "whose request is another question's");
     }
+}
+
+#[test]
+fn what_is_made_to_look_as_if_a_version_before_had_written_it_is_named() {
+    let bundle = of_a_vlan();
+    assert_eq!(bundle.verify().held_to_less, None);
+    let requests = which(&bundle, of_kind("approval_request"));
+    let without = |document: &mut Value| drop(document.as_object_mut().unwrap().remove("grounds_kept"));
+    let of_before = forged_throughout(&bundle, (&requests, without), |event| {
+        if event["kind"] == "approval.asked" {
+            drop(event["body"].as_object_mut().unwrap().remove("once"));
+        }
+    });
+    let mut verification = of_before.verify();
+    let less = verification.held_to_less.as_ref().map(|problem| problem.what.clone()).unwrap();
+    assert!(
+        less.starts_with("HELD TO LESS, as versions before wrote it: 4 things: gate 1 (the spec) (event "),
+        "{less}"
+    );
+    assert!(verification.notes.contains(&less), "{:?}", verification.notes);
+    // An auditor who has the ledger's key from elsewhere does not take it.
+    verification.hold_to_what_a_key_vouches_for(true);
+    assert!(verification.problems.iter().any(|problem| problem.what == less), "{:?}", verification.problems);
 }
 
 #[test]

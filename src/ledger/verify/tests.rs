@@ -25,11 +25,18 @@ fn a_whole_engagement_verifies_and_says_what_is_not_shown() {
     assert!(verification.ok);
     assert_eq!(verification.events, 20);
     assert_eq!(verification.head, Some(chain.last().unwrap().event.hash));
-    let [names, bare, fresh] = verification.notes.as_slice() else { panic!("{:?}", verification.notes) };
+    let [names, less, fresh] = verification.notes.as_slice() else { panic!("{:?}", verification.notes) };
     assert_eq!(fresh, NOT_WITNESSED);
     assert!(names.starts_with("on a name alone, which shows nothing about who it was: 2 answers: "), "{names}");
     assert!(names.contains("gate 1 (the spec) by grace (event 4), gate 2 (the design) by grace (event 12)"), "{names}");
-    assert!(bare.starts_with("NOT HELD to people, tools and targets, which were not kept: 2 questions: "), "{bare}");
+    let told =
+        "HELD TO LESS, as versions before wrote it: 5 things: what calls are given, which is not sealed (event 1), ";
+    assert!(less.starts_with(told), "{less}");
+    for (known, problems) in [(false, Vec::new()), (true, vec![Problem::at(1, less.clone())])] {
+        let mut held = verification.clone();
+        held.hold_to_what_a_key_vouches_for(known);
+        assert_eq!((held.ok, &held.problems), (!known, &problems));
+    }
     assert_eq!(verification.on_a_name, 2);
 }
 

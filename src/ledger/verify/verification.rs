@@ -33,6 +33,10 @@ pub struct Verification {
     /// ledger's key wants it to vouch for all, and is told of it as of what is wrong; others in notes.
     #[serde(skip)]
     pub uncovered: Vec<Problem>,
+    /// What is written as versions before did and held to less, so that it can be made up; it is among the notes too. As the
+    /// above, it is wrong for whoever knows the ledger's key.
+    #[serde(skip)]
+    pub held_to_less: Option<Problem>,
     /// How much rests on a name alone: answers without a signature, steps that were tried again,
     /// cancellations and redactions.
     pub on_a_name: u64,
@@ -128,8 +132,18 @@ impl Verification {
     pub fn unwitnessed(events: u64) -> Self {
         let (problems, notes) = (Vec::new(), vec![NOT_WITNESSED.into()]);
         let freshness = Freshness::NotWitnessed;
-        let uncovered = Vec::new();
-        Self { ok: true, of: None, events, head: None, freshness, problems, notes, uncovered, on_a_name: 0 }
+        Self {
+            ok: true,
+            of: None,
+            events,
+            head: None,
+            freshness,
+            problems,
+            notes,
+            uncovered: Vec::new(),
+            held_to_less: None,
+            on_a_name: 0,
+        }
     }
 
     /// Keeps as many problems as anybody reads; of the others their number is said.
@@ -158,6 +172,18 @@ impl Verification {
             self.problems.push(Problem::at(self.events, UNCOVERED));
             self.ok = false;
         }
+    }
+
+    /// Whoever has the ledger's key from elsewhere (`known`) wants it to vouch for all that it should have signed, and for what
+    /// only it shows to have been written by this version: where it does not, that is wrong. Others are told.
+    pub fn hold_to_what_a_key_vouches_for(&mut self, known: bool) {
+        let (uncovered, less) = (std::mem::take(&mut self.uncovered), self.held_to_less.take());
+        if known {
+            self.problems.extend(uncovered.into_iter().chain(less));
+        } else {
+            self.notes.extend(uncovered.iter().map(|what| format!("UNDER NO CHECKPOINT: {what}")));
+        }
+        self.ok = self.problems.is_empty();
     }
 
     /// Holds it against what the log has of it, and against the log where that was checked: what is wrong with the log
