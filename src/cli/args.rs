@@ -121,7 +121,8 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  countersign export k7m ./k7m-record\n  countersign export k7m --bundle k7m.bundle.tar\n\n\
         A folder is for reading and holds the answers of tools and models. A bundle is for checking: `countersign verify \
-        k7m.bundle.tar` needs no workspace and no network, and `tar -xf` opens it; tests/bundle.md describes it."
+        k7m.bundle.tar` needs no workspace and no network, and `tar -xf` opens it; tests/bundle.md describes it. What still runs \
+        is put into the log up to its last event and signed then."
     )]
     Export(Export),
     /// Copy the whole ledger to a new file while others go on, and check the copy.

@@ -7,10 +7,11 @@ use std::{
 };
 
 use crate::{
-    artifact::{ArtifactKind, to_yaml},
+    artifact::{ArtifactKind, EngagementId, to_yaml},
     engagement::{Body, Event},
     gate::{ApprovalRequest, Style, render, sequence_diagram},
-    ledger::{Bundle, Contents, Envelope, Journal, LARGEST_BUNDLE, statements, write_bundle, write_new},
+    ledger::{Bundle, Contents, Envelope, Journal, LARGEST_BUNDLE, LedgerError, statements, write_bundle, write_new},
+    runtime::WorkspaceError,
 };
 
 use super::{
@@ -124,6 +125,51 @@ fn artifacts(journal: &Journal) -> Result<Vec<(String, String)>, CliError> {
 const SIGNS: &str =
     "have somebody who may read the ledger's key run `countersign log checkpoint`, which signs it, and export again";
 
+/// How often an engagement that somebody works on meanwhile is read again.
+const TRIES: usize = 4;
+
+/// What is handed out, with its last event in the log if this user may sign that: else whoever hands it on may have put in
+/// or written anew what came after its last answer.
+async fn contents(context: &Context, id: &EngagementId, args: &Export) -> Result<Contents, CliError> {
+    let store = context.workspace.store().as_ref();
+    let mut contents = Contents::export(store, id, args.with_results).await?;
+    for _ in 0..TRIES {
+        // A checkpoint that was published does not cover what comes now.
+        let head = contents.engagement.head().filter(|_| args.against.is_none());
+        let covers = store.logged_to(id).await?;
+        let Some(head) = head.filter(|head| head.seq > covers) else { return Ok(contents) };
+        let tail = match covers {
+            0 => format!("note: nothing of {id} is under a checkpoint in it"),
+            _ => format!("note: what came after event {covers} of {id} is under no checkpoint in it"),
+        };
+        if !with_room(|| contents.engagement.verify())?.ok {
+            aside_sentence(format!("{tail}: it does not hold, so nothing is signed about it"));
+            return Ok(contents);
+        }
+        match context.workspace.sign_head(head).await {
+            Ok(true) => {
+                context.publish().await;
+                return Ok(contents);
+            }
+            Ok(false) => {
+                aside_sentence(format!(
+                    "{tail}; somebody who may write to the ledger and read its key can export it with one"
+                ));
+                return Ok(contents);
+            }
+            Err(WorkspaceError::Ledger(LedgerError::Conflict(_))) => {
+                contents = Contents::export(store, id, args.with_results).await?;
+            }
+            Err(error) => {
+                aside_sentence(format!("{tail}: {}", plain(&error.to_string())));
+                return Ok(contents);
+            }
+        }
+    }
+    aside_sentence(format!("note: {id} is being worked on, so what came last is under no checkpoint in it"));
+    Ok(contents)
+}
+
 /// A bundle for checking.
 async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export) -> Result<Written, CliError> {
     let (store, results) = (context.workspace.store().as_ref(), args.with_results);
@@ -132,7 +178,7 @@ async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export
         Some(published) => Some(proofs::last_published(store, &keys, published).await?),
         None => None,
     };
-    let mut contents = Contents::export(store, journal.id(), results).await?;
+    let mut contents = contents(context, journal.id(), args).await?;
     // What was asked or ran above trust stage 1 is witnessed only with the whole log.
     let whole = args.with_log || contents.engagement.rests_on_trust();
     contents.add_log(store, &keys, under, whole).await?;

@@ -28,6 +28,7 @@ use super::{
     keys::{KeyHistory, PUBLIC_KEYS},
     log::{last_checkpoint, leaves, prove_under},
     mentions::{Mention, Need, all_mentions, mentions},
+    merkle::Leaf,
     note::Note,
     plain::{read_plain, sibling},
     signatures::{SIGNATURES, compare_signatures, signature_files},
@@ -83,6 +84,12 @@ impl Bundle {
             }
             blobs.extend(store.blobs(&further).await?);
         }
+    }
+
+    /// What the log would have of its last event; nothing where that cannot be read.
+    pub fn head(&self) -> Option<Leaf> {
+        let Event { engagement, hash: head, seq, .. } = chain::read(self.events.last()?).ok()?;
+        Some(Leaf { engagement, head, seq })
     }
 
     /// What `ssh-keygen -Y verify` wants of each signed answer, by its name in `signatures/`: the bytes, their signature,

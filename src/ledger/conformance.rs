@@ -9,7 +9,8 @@ use super::{
     error::LedgerError,
     keys::KeyHistory,
     log::{check_log, consistency, last_checkpoint, log_root},
-    store::{Append, Filter, Pending, Store, Which},
+    merkle::Leaf,
+    store::{Append, Filter, Logs, Pending, Store, Which},
     summary::Status,
     testing::{Story, id, person},
 };
@@ -43,6 +44,7 @@ pub(super) async fn conformance(database: &dyn Database) {
     a_snapshot_is_the_last_of_its_own_engagement_or_none(&*store).await;
     what_was_answered_is_there_for_whoever_opens_it(database).await;
     the_log_grows_by_what_is_logged_and_each_time_it_is_signed(database).await;
+    the_log_is_given_the_last_event_of_a_chain_and_no_other(database).await;
     assert_eq!(store.ledger().await.unwrap(), database.open().await.unwrap().ledger().await.unwrap());
 }
 
@@ -307,7 +309,7 @@ async fn the_log_grows_by_what_is_logged_and_each_time_it_is_signed(database: &d
     let mut leaves = Vec::new();
     for (seq, bytes) in story.bytes().into_iter().enumerate() {
         let append = story.append(seq, seq + 1);
-        let logged = append.logged;
+        let logged = append.logs == Logs::Last;
         store.append(append).await.unwrap();
         if logged {
             leaves.push((began + leaves.len() as u64, seq as u64 + 1, Some(bytes)));
@@ -320,7 +322,7 @@ async fn the_log_grows_by_what_is_logged_and_each_time_it_is_signed(database: &d
             seq + 1
         );
         // What is refused adds none, and signs none.
-        let again = Append { logged: true, ..story.append(seq, seq + 1) };
+        let again = Append { logs: Logs::Last, ..story.append(seq, seq + 1) };
         assert!(matches!(store.append(again).await, Err(LedgerError::Conflict(_))));
         assert_eq!(store.log_size().await.unwrap(), size);
         let last = leaves.last().map_or(0, |(_, seq, _)| *seq);
@@ -358,4 +360,32 @@ async fn the_log_grows_by_what_is_logged_and_each_time_it_is_signed(database: &d
     // Where all is signed, signing writes nothing.
     store.append(Append::signing()).await.unwrap();
     assert_eq!(store.checkpoints(0).await.unwrap(), signed);
+}
+
+async fn the_log_is_given_the_last_event_of_a_chain_and_no_other(database: &dyn Database) {
+    let (store, story) = (database.open().await.unwrap(), Story::whole("hhhhh"));
+    store.append(story.append(0, 2)).await.unwrap();
+    let links = story.append(0, 3).events;
+    let head = |at: usize| Leaf { engagement: story.id.clone(), head: links[at].hash, seq: links[at].seq };
+    let size = store.log_size().await.unwrap();
+    // One that others have written on since, one that is not there yet, one of this place that is not what is there, and
+    // one of nothing.
+    for other in
+        [head(0), head(2), Leaf { head: links[0].hash, ..head(1) }, Leaf { engagement: id("nnnnn"), ..head(1) }]
+    {
+        assert!(matches!(store.append(Append::head(other.clone())).await, Err(LedgerError::Conflict(_))), "{other:?}");
+    }
+    assert_eq!(store.log_size().await.unwrap(), size);
+    let (one, two) = tokio::join!(store.append(Append::head(head(1))), store.append(Append::head(head(1))));
+    assert!(matches!((one, two), (Ok(()), Err(LedgerError::Conflict(_))) | (Err(LedgerError::Conflict(_)), Ok(()))));
+    let logged = store.logged(Some(&story.id)).await.unwrap();
+    let found: Vec<_> = logged.iter().map(|leaf| (leaf.position, leaf.seq)).collect();
+    assert_eq!(found, [(size, 2)]);
+    if database.keys().await.unwrap().is_some() {
+        let (last, _) = last_checkpoint(&*store).await.unwrap().unwrap();
+        assert_eq!((last.size, last.root), (size + 1, log_root(&*store, size + 1).await.unwrap()));
+    }
+    // It goes on as before.
+    store.append(story.append(2, 3)).await.unwrap();
+    assert_eq!(store.events(&story.id, 0).await.unwrap().len(), 3);
 }

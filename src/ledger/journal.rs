@@ -21,7 +21,7 @@ use super::{
     chain::{self, Sealed},
     error::LedgerError,
     snapshot,
-    store::{Append, Link, Store},
+    store::{Append, Link, Logs, Store},
     summary::Summary,
 };
 
@@ -103,7 +103,7 @@ impl Journal {
             blobs: new.written,
             destroyed: Vec::new(),
             summary: Some(Summary::of(&journal.state, &journal.documents)),
-            logged: false,
+            logs: Logs::Nothing,
             snapshot: None,
         };
         journal.store.append(append).await?;
@@ -262,22 +262,17 @@ impl Journal {
         let destroyed: Vec<Digest> =
             sealed.iter().flat_map(|sealed| destroyed_by(&sealed.event.body)).copied().collect();
         let due = snapshot::is_due(ahead.seq, self.snapshot_at);
-        let staged = self.staged.iter().map(|staged| &staged.sealed.event);
-        let new_said: Vec<u64> = said(staged.chain(sealed.iter().map(|sealed| &sealed.event)));
+        let next = self.staged.iter().map(|staged| &staged.sealed).chain(&sealed);
+        let new_said: Vec<u64> = said(next.clone().map(|sealed| &sealed.event));
         let snapshot = if due { snapshot::write(&ahead, &[self.said.as_slice(), &new_said].concat()) } else { None };
         let append = Append {
             engagement: self.state.id.clone(),
             expected_seq: self.stored_seq(),
-            events: self.staged.iter().map(|staged| &staged.sealed).chain(&sealed).map(link).collect(),
+            events: next.clone().map(link).collect(),
             destroyed: destroyed.clone(),
             blobs: self.staged.iter().flat_map(|staged| staged.new.iter().cloned()).chain(new.written).collect(),
             summary: Some(Summary::of(&ahead, documents.as_ref().unwrap_or(&self.documents))),
-            logged: self
-                .staged
-                .iter()
-                .map(|staged| &staged.sealed)
-                .chain(&sealed)
-                .any(|next| is_logged(&next.event.body)),
+            logs: Logs::last_where(next.clone().any(|sealed| is_logged(&sealed.event.body))),
             snapshot,
         };
         self.store.append(append).await?;

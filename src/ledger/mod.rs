@@ -47,7 +47,7 @@ pub use plain::{read_bundle_file, write_new};
 #[cfg(debug_assertions)]
 pub use sqlite::halt_at;
 pub use sqlite::{Backup, SqliteStore, Unsound};
-pub use store::{Append, Filter, Link, Logged, Pending, Store, Which};
+pub use store::{Append, Filter, Link, Logged, Logs, Pending, Store, Which};
 pub use summary::{Status, Summary};
 pub use trust::{TrustBook, TrustError};
 pub use verify::{Problem, Subject, Verification, verify, verify_against};

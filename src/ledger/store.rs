@@ -35,10 +35,24 @@ pub struct Append {
     pub destroyed: Vec<Digest>,
     /// What lists show from now on; the ledger's own trust chain is in no list.
     pub summary: Option<Summary>,
-    /// Whether the log over all engagements has the last of these events as a leaf, if there are any, and is signed anew.
-    pub logged: bool,
+    /// What the log over all engagements has of it.
+    pub logs: Logs,
     /// What the chain folds into after these events, where it is kept: a cache, see [`Store::snapshot`].
     pub snapshot: Option<Vec<u8>>,
+}
+
+/// What the log over all engagements has of an append. Where it has anything, it is signed anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Logs {
+    /// Nothing.
+    Nothing,
+    /// The last of its events.
+    Last,
+    /// The last event that is stored, of which the log has no leaf yet; nothing is written where it is another one, or has
+    /// one.
+    Head(Leaf),
+    /// No new leaf: where its last checkpoint covers less than there is, it is signed as it is.
+    AsItIs,
 }
 
 /// A leaf of the log and the event that it is of.
@@ -96,7 +110,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Conflict`] if the last stored event is not `expected_seq`; nothing is written then, as with any
+    /// [`LedgerError::Conflict`] if the last stored event is not `expected_seq`, or not that of [`Logs::Head`]; nothing is written then, as with any
     /// other error. A caller that gives up before the answer does not know; it reads what is there.
     fn append(&self, append: Append) -> Pending<'_, ()>;
 
@@ -207,25 +221,39 @@ pub(super) fn checked(digest: Digest, bytes: Vec<u8>) -> Result<Vec<u8>, LedgerE
     if is == digest { Ok(bytes) } else { Err(LedgerError::blob(&digest, format!("its bytes hash to {is}"))) }
 }
 
+impl Logs {
+    /// The last of the events, where that is so.
+    pub(super) fn last_where(logged: bool) -> Self {
+        if logged { Self::Last } else { Self::Nothing }
+    }
+}
+
 impl Append {
     /// Nothing to write but a checkpoint of the log as it is, where its last one covers less and there is a key to sign with.
     pub fn signing() -> Self {
-        Self {
-            engagement: EngagementId::trust(),
-            expected_seq: 0,
-            events: Vec::new(),
-            blobs: Vec::new(),
-            destroyed: Vec::new(),
-            summary: None,
-            logged: true,
-            snapshot: None,
-        }
+        Self::of_the_log(EngagementId::trust(), 0, Logs::AsItIs)
     }
 
-    /// What the log has of it, if anything.
+    /// Nothing to write but a leaf of an event that is stored already and the last of its chain.
+    pub fn head(head: Leaf) -> Self {
+        Self::of_the_log(head.engagement.clone(), head.seq, Logs::Head(head))
+    }
+
+    fn of_the_log(engagement: EngagementId, expected_seq: u64, logs: Logs) -> Self {
+        let (events, blobs, destroyed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { engagement, expected_seq, events, blobs, destroyed, summary: None, logs, snapshot: None }
+    }
+
+    /// The leaf that the log has of it, if any.
     pub(super) fn leaf(&self) -> Option<Leaf> {
-        let last = self.events.last().filter(|_| self.logged)?;
-        Some(Leaf { engagement: self.engagement.clone(), head: last.hash, seq: last.seq })
+        match &self.logs {
+            Logs::Head(head) => Some(head.clone()),
+            Logs::Last => {
+                let last = self.events.last()?;
+                Some(Leaf { engagement: self.engagement.clone(), head: last.hash, seq: last.seq })
+            }
+            Logs::Nothing | Logs::AsItIs => None,
+        }
     }
 
     /// Whether the events follow `expected_seq` without gaps. A store asks before it writes: what is wrong here would be

@@ -12,7 +12,7 @@ use super::{
     chain::{self, Sealed},
     keys::{KeyHistory, origin, statement},
     note::{Note, NoteKey},
-    store::{Append, Link},
+    store::{Append, Link, Logs},
     summary::Summary,
 };
 use crate::{
@@ -423,9 +423,9 @@ impl Story {
             blobs: self.blobs.values().map(|bytes| written(&serde_json::from_slice::<Value>(bytes).unwrap())).collect(),
             destroyed: Vec::new(),
             summary: Some(Summary::of(&State::replay(events).unwrap(), &Documents::default())),
-            logged: sealed[from..to]
-                .iter()
-                .any(|sealed| matches!(sealed.event.body, Body::Answered(_) | Body::Closed(_))),
+            logs: Logs::last_where(
+                sealed[from..to].iter().any(|sealed| matches!(sealed.event.body, Body::Answered(_) | Body::Closed(_))),
+            ),
             snapshot: None,
         }
     }

@@ -17,7 +17,7 @@ use super::{
     error::LedgerError,
     log::torn,
     mentions::mentions,
-    store::{Append, Link, Store},
+    store::{Append, Link, Logs, Store},
     verify::{Problem, follows, person, unsigned_stages},
 };
 
@@ -160,7 +160,7 @@ impl TrustBook {
             blobs,
             destroyed: Vec::new(),
             summary: None,
-            logged: true,
+            logs: Logs::Last,
             snapshot: None,
         };
         self.store.append(append).await?;
@@ -273,7 +273,7 @@ mod tests {
             blobs: Vec::new(),
             destroyed: Vec::new(),
             summary: None,
-            logged: true,
+            logs: Logs::Last,
             snapshot: None,
         };
         book.store.append(append).await.unwrap();

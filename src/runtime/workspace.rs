@@ -21,7 +21,8 @@ use crate::{
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
     ledger::{
-        Append, Around, Journal, KeyError, KeyHistory, LedgerError, LedgerKeys, SqliteStore, Store, last_checkpoint,
+        Append, Around, Journal, KeyError, KeyHistory, Leaf, LedgerError, LedgerKeys, Note, SqliteStore, Store,
+        last_checkpoint,
     },
     model::Models,
     policy::{Catalog, Policies},
@@ -231,10 +232,8 @@ impl Workspace {
         if leaves <= covered {
             return Ok(None);
         }
-        let keys = self.keys().await?;
-        let signs = keys.fit(note.as_ref()).and_then(|()| keys.signer().map(drop));
-        // One that was rolled back is not signed as if it were all there was.
-        if signs.is_ok() && self.store.writable().is_ok() && self.not_rolled_back().await.is_ok() {
+        let signs = self.signs(note.as_ref()).await?;
+        if matches!(signs, Ok(true)) {
             self.store.append(Append::signing()).await?;
             return Ok(None);
         }
@@ -252,6 +251,30 @@ impl Workspace {
             };
             format!("the last {} of {leaves} leaves of the log are under no checkpoint: {why}", leaves - covered)
         }))
+    }
+
+    /// Whether something may be put into the log with this last checkpoint and signed, and why there is no key to sign with.
+    /// One that was rolled back is not signed as if it were all there was.
+    async fn signs(&self, last: Option<&Note>) -> Result<Result<bool, KeyError>, WorkspaceError> {
+        let keys = self.keys().await?;
+        if let Err(error) = keys.fit(last).and_then(|()| keys.signer().map(drop)) {
+            return Ok(Err(error));
+        }
+        Ok(Ok(self.store.writable().is_ok() && self.not_rolled_back().await.is_ok()))
+    }
+
+    /// Puts the last event of a chain into the log and signs it, if this user may.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Conflict`] where that is not its last event any more; whatever else the store gives.
+    pub async fn sign_head(&self, head: Leaf) -> Result<bool, WorkspaceError> {
+        let last = last_checkpoint(self.store.as_ref()).await?.map(|(_, note)| note);
+        let signs = matches!(self.signs(last.as_ref()).await?, Ok(true));
+        if signs {
+            self.store.append(Append::head(head)).await?;
+        }
+        Ok(signs)
     }
 
     /// The catalog as its files are now; they are read again where anything about one of them has changed, and parsed

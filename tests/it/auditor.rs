@@ -165,11 +165,13 @@ fn the_key_that_an_auditor_knows_is_to_vouch_for_all_that_it_signed() {
     bench.to_gate2(&answered);
     bench.run(&["export", &id, "--bundle", newest]).code(0);
     bench.run(&["verify", newest, "--key", &second]).code(0).shows("are those that were given");
-    // What people did after the last answer may have been put in.
+    // What people did after what was published may have been put in.
+    let published = bench.outside("published");
+    std::fs::write(&published, bench.run(&["log", "checkpoint"]).code(0).out).unwrap();
     bench.run(&["cancel", &answered, "--reason", "not needed any more"]).code(0);
     let cancelled = bench.outside("cancelled.tar");
-    let cancelled = cancelled.to_str().unwrap();
-    bench.run(&["export", &answered, "--bundle", cancelled]).code(0);
+    let (cancelled, published) = (cancelled.to_str().unwrap(), published.to_str().unwrap());
+    bench.run(&["export", &answered, "--bundle", cancelled, "--against", published]).code(0);
     let says = "(engagement.cancelled) by ada";
     bench.run(&["verify", cancelled, "--key", &second]).code(0).shows("note: UNDER NO CHECKPOINT: event").shows(says);
     // And whoever brings keys along may have made them.

@@ -320,16 +320,49 @@ fn the_whole_log_is_put_beside_a_proof_and_nowhere_else() {
     let over = bench.request_one();
     bench.drive(&over, 3);
     bench.run(&["reject", &over, "--reason", "not now"]).code(0);
-    // One that has no leaf yet, in a log that has some.
+    // One that has no leaf yet, in a log that has some, and nobody who could sign one.
     let id = bench.request_one();
     bench.drive(&id, 3);
     let (plain, whole) = (bench.outside("plain.tar"), bench.outside("whole.tar"));
     let (plain, whole) = (plain.to_str().unwrap(), whole.to_str().unwrap());
+    let own = bench.json(&["keys", "show"])["keys"][0]["key"].as_str().unwrap().to_owned();
+    let own = format!(".countersign/keys/{}.key", own.split('+').nth(1).unwrap());
+    let (key, away) = (bench.root.join(own), bench.outside("private"));
+    std::fs::rename(&key, &away).unwrap();
     bench.run(&["export", &id, "--bundle", whole, "--with-log"]).code(1).says("nothing of").says("--with-log");
-    bench.run(&["export", &id, "--bundle", plain]).code(0);
+    let told = format!("note: nothing of {id} is under a checkpoint in it; somebody who may write");
+    bench.run(&["export", &id, "--bundle", plain]).code(0).says(&told);
     bench.run(&["verify", plain]).code(0);
+    std::fs::rename(&away, &key).unwrap();
     bench.run(&["export", &over, "--bundle", whole, "--with-log"]).code(0);
     bench.run(&["verify", whole]).code(0);
+}
+
+#[test]
+fn what_still_runs_is_handed_out_under_a_checkpoint_up_to_its_end() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    let (name, key) = (bench.outside("running.tar"), bench.outside("key"));
+    let (name, key) = (name.to_str().unwrap(), key.to_str().unwrap());
+    std::fs::write(key, bench.run(&["keys", "show"]).code(0).out).unwrap();
+    let last = bench.events(&id, "").last().unwrap()["seq"].as_u64().unwrap();
+    bench.run(&["export", &id, "--bundle", name, "--with-results"]).code(0);
+    let leaves = bench.json(&["log", "checkpoint"])["size"].as_u64().unwrap();
+    let verified = bench.run(&["verify", name, "--key", key]).code(0);
+    let verified = verified.shows(&format!("log: event {last} of the engagement is leaf {} (from 0)", leaves - 1));
+    assert!(!verified.out.contains("UNDER NO CHECKPOINT"), "{}", verified.out);
+    // Nothing is put into the log twice, and nothing is in the way of what goes on.
+    bench.run(&["export", &id, "--bundle", bench.outside("again.tar").to_str().unwrap()]).code(0);
+    assert_eq!(bench.json(&["log", "checkpoint"])["size"].as_u64(), Some(leaves));
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    bench.run(&["verify", &id]).code(0);
+    bench.run(&["verify", "log"]).code(0);
+    let ended = bench.outside("ended.tar");
+    let ended = ended.to_str().unwrap();
+    bench.run(&["export", &id, "--bundle", ended, "--with-log"]).code(0);
+    bench.run(&["verify", ended, "--key", key]).code(0);
 }
 
 #[test]

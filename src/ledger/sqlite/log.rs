@@ -16,7 +16,7 @@ use super::{
         log::{Grown, Signer, Stored, bears_out, with_leaves},
         merkle::{self, Leaf, Nodes},
         note::{Note, NoteKey},
-        store::{Append, Logged, Store},
+        store::{Append, Logged, Logs, Store},
     },
     SqliteStore, Unpacker, connect, failed, integer, ledger_id, row, rows,
 };
@@ -75,7 +75,8 @@ pub(super) fn write<'a>(
     signer: &mut Signer,
 ) -> Result<Option<(LedgerId, u64)>, LedgerError> {
     let mut signs = false;
-    let leaves: Vec<Leaf> = appends.inspect(|append| signs |= append.logged).filter_map(Append::leaf).collect();
+    let leaves: Vec<Leaf> =
+        appends.inspect(|append| signs |= append.logs != Logs::Nothing).filter_map(Append::leaf).collect();
     if !signs {
         return Ok(None);
     }
@@ -89,6 +90,16 @@ pub(super) fn write<'a>(
     let Some(grown) = stored.grow(nodes, leaves, signer)? else { return Ok(None) };
     keep(connection, &grown)?;
     Ok(grown.checkpoint.is_some().then_some((ledger, grown.size)))
+}
+
+/// Whether an event is the last of its chain and has no leaf yet.
+pub(super) fn is_unlogged_head(connection: &Connection, head: &Leaf) -> Result<bool, LedgerError> {
+    let statement = "SELECT (SELECT hash FROM events WHERE engagement = ?1 AND seq = ?2) = ?3 \
+        AND NOT EXISTS (SELECT 1 FROM events WHERE engagement = ?1 AND seq > ?2) \
+        AND NOT EXISTS (SELECT 1 FROM log_leaves WHERE engagement = ?1 AND seq >= ?2)";
+    let with = (head.engagement.as_str(), integer(head.seq), head.head.bytes().as_slice());
+    let is: Option<bool> = row(connection, statement, with, |row| row.get(0)).map_err(failed("read the last event"))?;
+    Ok(is == Some(true))
 }
 
 /// The key that signs what this ledger keeps for itself, where there is one.

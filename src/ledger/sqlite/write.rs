@@ -15,7 +15,7 @@ use super::{
     super::{
         error::LedgerError,
         log::Signer,
-        store::Append,
+        store::{Append, Logs},
         summary::{Status, Summary},
     },
     connect, failed, integer, log,
@@ -144,6 +144,11 @@ impl Writer {
         self.put_events(append).map_err(|error| {
             if misplaced(&error) { LedgerError::Conflict(append.engagement.clone()) } else { failed("write")(error) }
         })?;
+        if let Logs::Head(head) = &append.logs
+            && !log::is_unlogged_head(&self.connection, head)?
+        {
+            return Err(LedgerError::Conflict(append.engagement.clone()));
+        }
         if let Some(summary) = &append.summary {
             let line =
                 serde_json::to_string(summary).map_err(|error| LedgerError::corrupt("a summary", error.to_string()))?;
