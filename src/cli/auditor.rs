@@ -11,17 +11,12 @@ use serde::Serialize;
 use crate::{
     artifact::ArtifactKind,
     ledger::{
-        Bundle, Checkpoint, Freshness, InclusionProof, KeyHistory, Note, PUBLIC_KEYS, Problem, Verification,
-        VerifierKey, bundled_log, last_checkpoint, origin,
+        Bundle, Checkpoint, Freshness, InclusionProof, KeyHistory, LogCheck, LogProblem, Note, PUBLIC_KEYS, Problem,
+        Verification, VerifierKey, bundled_log, last_checkpoint, origin,
     },
 };
 
-use super::{
-    code::{CliError, Code},
-    context::Context,
-    files,
-    output::plain,
-};
+use super::{code::CliError, context::Context, files, output::plain};
 
 /// So many files are named; of the others their number is said.
 const NAMED: usize = 8;
@@ -122,15 +117,15 @@ impl LogShown {
         Some(format!("the key {strange} that was given is none of this ledger's; it has {have}{later}"))
     }
 
-    /// The same where nothing else is found.
-    ///
-    /// # Errors
-    ///
-    /// [`Code::Unverified`] where the keys are others.
-    pub fn hold(&self, keys: &[VerifierKey]) -> Result<(), CliError> {
+    /// Holds the keys of the whole log against those that the auditor has.
+    pub fn hold(&self, keys: &[VerifierKey], check: &mut LogCheck) {
         match self.wrong(keys) {
-            Some(message) => Err(CliError { code: Code::Unverified, message }),
-            None => Ok(()),
+            Some(what) => {
+                check.problems.push(LogProblem { leaf: 0, what });
+                check.ok = false;
+            }
+            None if keys.is_empty() => {}
+            None => check.notes.push(format!("key: the ledger's keys, {}, are those that were given", self.id)),
         }
     }
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifact::from_yaml,
+    artifact::from_json,
     broker::{Told, proposer},
     engagement::{Actor, Proposal, Purpose, RefusedAs},
     facts::Role,
@@ -44,9 +44,7 @@ pub async fn run(global: &Global, args: CallArgs) -> Result<Code, CliError> {
         );
         return Err(CliError { code: Code::Refused, message });
     }
-    let given: Map<String, Value> = from_yaml("--args", args.args.as_deref().unwrap_or("{}")).map_err(|error| {
-        CliError::usage(format!(r#"{error}; write the arguments as an object, such as {{"switch": "sw01"}}"#))
-    })?;
+    let given = object(args.args.as_deref().unwrap_or("{}"))?;
     let id = context.workspace.find(&args.id).await?;
     // Nobody else drives the engagement meanwhile; the call's outcome is written before the claim is given back.
     let _claim = Claim::take(&context.workspace.claims(), &id)?;
@@ -97,4 +95,15 @@ pub async fn run(global: &Global, args: CallArgs) -> Result<Code, CliError> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// The arguments that JSON gives.
+fn object(text: &str) -> Result<Map<String, Value>, CliError> {
+    let unlike = |why: String| {
+        CliError::usage(format!(r#"{why}; write the arguments as a JSON object, such as {{"switch": "sw01"}}"#))
+    };
+    match from_json("--args", text).map_err(|error| unlike(error.to_string()))? {
+        Value::Object(given) => Ok(given),
+        other => Err(unlike(format!("--args: {other} is no object"))),
+    }
 }

@@ -40,7 +40,7 @@ fn of_file(blueprint: &Blueprint, path: &Path, set: &Map<String, Value>) -> Resu
     let (file, text) = (files::name(path), files::read(path)?);
     let inputs = from_yaml::<Map<String, Value>>(&file, &text)?;
     let wrong = |name: &String, value: &Value| match input(blueprint, name) {
-        Err(unknown) => Some(unknown.message),
+        Err(_) => Some(format!("there is no such input; {} has {}", blueprint.name, known(blueprint).join(", "))),
         Ok(_) if set.contains_key(name) => None,
         Ok(input) => input.schema.normalise(value).err().map(|why| may_be(input, &why)),
     };
@@ -86,7 +86,10 @@ pub fn ask_missing(blueprint: &Blueprint, inputs: &mut Map<String, Value>) -> Re
 
 fn input<'a>(blueprint: &'a Blueprint, name: &str) -> Result<&'a InputSchema, CliError> {
     blueprint.inputs.iter().find(|input| input.name == name).ok_or_else(|| {
-        let known = blueprint.inputs.iter().map(|input| input.name.clone()).collect();
-        CliError::usage(InputError::Unknown { name: name.to_owned(), known }.to_string())
+        CliError::usage(InputError::Unknown { name: name.to_owned(), known: known(blueprint) }.to_string())
     })
+}
+
+fn known(blueprint: &Blueprint) -> Vec<String> {
+    blueprint.inputs.iter().map(|input| input.name.clone()).collect()
 }

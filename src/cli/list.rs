@@ -31,13 +31,20 @@ pub async fn list(global: &Global, args: List) -> Result<Code, CliError> {
         context.identity()?;
     }
     let requester = if args.mine { Some(context.identity()?.name) } else { None };
-    let filter = Filter { which, requester, limit: args.blueprint.is_none().then_some(args.limit) };
+    if args.limit == 0 {
+        return Err(CliError::usage("`--limit 0` shows nothing; leave it out, or write at least 1"));
+    }
+    // One more than is shown, to see whether there are others.
+    let filter = Filter { which, requester, limit: args.blueprint.is_none().then(|| args.limit.saturating_add(1)) };
     let mut summaries = context.workspace.store().summaries(filter).await?;
     if let Some(blueprint) = &args.blueprint {
         summaries.retain(|summary| summary.blueprint.as_ref() == Some(blueprint));
-        summaries.truncate(args.limit as usize);
     }
-    let filtered = args.status.is_some() || args.mine || args.blueprint.is_some() || args.limit == 0;
+    if summaries.len() > args.limit as usize {
+        summaries.truncate(args.limit as usize);
+        aside_sentence(format!("note: there are more than these {}; `--limit` shows more", args.limit));
+    }
+    let filtered = args.status.is_some() || args.mine || args.blueprint.is_some();
     let empty = if filtered {
         "No engagement matches; `countersign list` shows all."
     } else {

@@ -203,8 +203,8 @@ pub async fn last_published(store: &dyn Store, keys: &KeyHistory, path: &Path) -
 /// `countersign verify log`: the whole log, made again from the events.
 pub async fn verify(global: &Global, against: Option<&Path>, keys: &[VerifierKey]) -> Result<Code, CliError> {
     let context = Context::open(global).await?;
-    LogShown::of_workspace(&context).await?.hold(keys)?;
     let mut check = checked(&context, against).await?;
+    LogShown::of_workspace(&context).await?.hold(keys, &mut check);
     let freshness = match check.freshness {
         Freshness::Witnessed { size, .. } => format!("witnessed: a published checkpoint covers {size} leaves"),
         Freshness::NotWitnessed => {

@@ -223,7 +223,8 @@ fn a_call_by_hand_gets_what_an_agent_would_get_and_is_recorded_as_its_persons() 
         bench.run(&["call", &id, "vlan.list", "--args", r#"{"switch": "sw02"}"#]).code(4).shows("[boundary.none]");
     }
     bench.run(&read).code(0);
-    bench.run(&["call", &id, "vlan.list", "--args", "[1]"]).code(2).says("write the arguments as an object");
+    bench.run(&["call", &id, "vlan.list", "--args", "[1]"]).code(2).says("write the arguments as a JSON object");
+    bench.run(&["call", &id, "vlan.list", "--args", "{switch}"]).code(2).says("write the arguments as a JSON object");
     bench.run(&[&read[..], &["--as", "app"]].concat()).code(4).says("needs the role `requester`");
     assert!(bench.writes().is_empty());
     // In the build phase a change that is not the next step is refused as the build agent's would be.

@@ -135,6 +135,7 @@ fn lists_filter_by_status_person_and_blueprint() {
     let bobs = bench.request(&args);
     assert_eq!(of(&[]), [&bobs, &closed, &waiting, &drafting].map(Clone::clone));
     assert_eq!(of(&["--limit", "2"]), [&bobs, &closed].map(Clone::clone));
+    bench.run(&["list", "--limit", "2"]).code(0).says("note: there are more than these 2; `--limit` shows more");
     assert_eq!(of(&["--status", "open"]), [&bobs, &waiting, &drafting].map(Clone::clone));
     assert_eq!(of(&["--status", "waiting"]), [waiting.as_str()]);
     assert_eq!(of(&["--status", "closed"]), [closed.as_str()]);
