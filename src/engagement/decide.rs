@@ -452,6 +452,9 @@ fn rule(
             "the gate is asked anew because what it rests on changed, so a person answers",
         ));
     }
+    if about == About::Gate2 && state.uncompared().next().is_some() {
+        return Err(Refusal::WrongAnswer("what it starts from could not be compared everywhere, so a person answers"));
+    }
     if let About::Deviation { node } = &about
         && let Some(why) = state.for_people_alone(node)
     {

@@ -256,6 +256,16 @@ impl State {
         Some((id, self.calls.get(id)?))
     }
 
+    /// The steps of what it starts from that could not be compared with what is there, each with the call that was to read it.
+    pub fn uncompared(&self) -> impl Iterator<Item = (&NodeId, &CallId, &Call)> {
+        self.served.iter().filter_map(|(purpose, id)| {
+            let Purpose::Baseline { node } = purpose else { return None };
+            let call = self.calls.get(id)?;
+            let over = call.refused.is_some() || call.outcome.is_some_and(|outcome| outcome != CallOutcome::Ok);
+            over.then_some((node, id, call))
+        })
+    }
+
     /// The first call that was let through and is not over.
     pub fn first_under_way(&self) -> Option<&CallId> {
         self.under_way.first()

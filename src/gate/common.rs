@@ -55,10 +55,15 @@ pub(super) fn head(view: &View<'_>, spec: &Spec, standing: &Standing) -> Section
         None => section.pair("From", "a hand-written spec"),
     }
     if let Some(from) = &state.requested.from {
+        let missed = state.uncompared().count();
         let drift = match view.documents.discovery() {
-            None => "is read first",
-            Some(report) if report.drift.is_empty() => "was looked for, and there is none",
-            Some(_) => "was found",
+            None => "is read first".to_owned(),
+            Some(report) if report.drift.is_empty() && missed == 0 => "was looked for, and there is none".to_owned(),
+            Some(report) if report.drift.is_empty() => {
+                format!("was looked for and not found, but {missed} of its steps COULD NOT BE COMPARED")
+            }
+            Some(_) if missed == 0 => "was found".to_owned(),
+            Some(_) => format!("was found, and {missed} of its steps COULD NOT BE COMPARED"),
         };
         section.pair("Starts from", format!("{from}, and drift from its record {drift}"));
     }

@@ -8,7 +8,7 @@ use crate::{
         Arg, ArtifactKind, AutomationFlow, CapabilityStatus, DiscoveryReport, Disposition, FlowNode, NodeId, OnFailure,
         SolutionDesign, Spec, Verdict,
     },
-    engagement::{CallOutcome, Gate, GateState, Purpose, Standing, View},
+    engagement::{CallOutcome, Gate, GateState, Purpose, Standing, State, View},
     facts::Facts,
     flow::brings_back,
     policy::Catalog,
@@ -38,6 +38,9 @@ const ASSISTED: u8 = 1;
 /// Calls that are listed by themselves; destructive ones always are.
 const MOST_CALLS: usize = 12;
 
+/// So many steps that could not be compared with what is there are named.
+const MOST_MISSED: usize = 6;
+
 /// All that the screen is made from.
 pub(super) struct Design<'a> {
     pub view: &'a View<'a>,
@@ -64,7 +67,7 @@ pub(super) fn screen(of: &Design<'_>) -> Screen {
     sections.push(head_of(of));
     sections.extend(why(of.design));
     sections.push(acceptance(of));
-    sections.extend(of.view.documents.discovery().and_then(|report| found(report)));
+    sections.extend(of.view.documents.discovery().and_then(|report| found(report, of.view.state)));
     let later = groups.iter().filter(|group| group.kind == Kind::Later && !asked_then(of, group));
     sections.push(calls(of.calls, &later.map(Group::headline).collect::<Vec<_>>(), of.owners));
     sections.push(artifact(of));
@@ -338,7 +341,7 @@ fn acceptance(of: &Design<'_>) -> Section {
     section
 }
 
-fn found(report: &DiscoveryReport) -> Option<Section> {
+fn found(report: &DiscoveryReport, state: &State) -> Option<Section> {
     let mut section = Section::new("WHAT WAS FOUND");
     match report.verdict {
         Verdict::Feasible => {}
@@ -367,6 +370,15 @@ fn found(report: &DiscoveryReport) -> Option<Section> {
     for drift in &report.drift {
         section.warn(format!("`{}` is not as it was left ({})", word(&drift.node), drift.call));
         section.lines.extend(diff(Some(&drift.recorded), Some(&drift.now)));
+    }
+    let missed: Vec<_> = state.uncompared().collect();
+    for (node, id, call) in missed.iter().take(MOST_MISSED) {
+        let refused = call.refused.as_ref().map(|(_, why)| why);
+        let why = refused.or(call.message.as_ref()).map_or_else(|| "it gave no answer".into(), |why| sentence(why));
+        section.warn(format!("`{}` could not be compared with what was left there ({id}): {why}", word(node.as_str())));
+    }
+    if missed.len() > MOST_MISSED {
+        section.warn(format!("nor could {} more", missed.len() - MOST_MISSED));
     }
     if !report.reuse.is_empty() {
         section.text(format!("Already there: {}", names(&report.reuse)));

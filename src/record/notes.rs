@@ -178,6 +178,10 @@ pub(super) fn residual(
             left.push(format!("{n} {calls} {what}: refused, and nothing was sent"));
         }
     }
+    let missed: Vec<String> = view.state.uncompared().map(|(node, id, _)| format!("`{node}` ({id})")).collect();
+    if let Some(from) = view.state.requested.from.as_ref().filter(|_| !missed.is_empty()) {
+        left.push(format!("what {from} left could not be compared with what is there at {}", missed.join(", ")));
+    }
     if means(view, IdentityMeans::Asserted) {
         let some = if means(view, IdentityMeans::Signed) { "some approvals" } else { "approvals" };
         left.push(format!("{some} are asserted: a name and an operating-system user, not a signature"));

@@ -215,6 +215,30 @@ fn an_engagement_from_a_record_reports_what_changed_behind_its_back() {
 }
 
 #[test]
+fn what_could_not_be_compared_is_said_and_left_to_people() {
+    let bench = Bench::new();
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
+    let first = bench.request_vlan();
+    bench.drive(&first, 0);
+    bench.tamper(|network| network["switches"]["sw03"]["vlans"]["120"] = json!("visitors"));
+    // Its spec lets nobody look at the other switches.
+    let second =
+        ["--blueprint", "vlan", "--set", "id=121", "--set", "name=lobby", "--set", "switches=sw01", "--from", &first];
+    let second = bench.request(&second);
+    let waits = bench.drive(&second, 3);
+    assert_eq!(waits["status"]["about"], "gate2");
+    let shown = bench.run(&["run", &second, "--no-input"]).code(3);
+    let shown = shown.says("could not be compared everywhere, so a person answers");
+    let shown = shown.shows("COULD NOT BE COMPARED");
+    shown.shows("`create/sw03` could not be compared with what was left there (c");
+    bench.approve(&second);
+    let record = bench.drive(&second, 0)["record"].clone();
+    let told = format!("what {first} left could not be compared with what is there at `create/sw02` (c");
+    assert!(record["residual"].to_string().contains(&told), "{record}");
+    bench.holds(&second);
+}
+
+#[test]
 fn what_a_record_saw_gone_is_no_drift() {
     let bench = Bench::new();
     bench.fault("vanish:vlan.create@sw02");
