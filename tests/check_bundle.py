@@ -17,7 +17,7 @@ for line in files["events.jsonl"].splitlines():
     check((event["engagement"], event["prev"], event["seq"]) == after, place, "does not follow the event before it")
     if signature := event["body"].get("signature"):
         statement, by = files[f"signatures/{event['seq']}.json"], event["actor"]["person"]
-        says, is_so = json.loads(statement), {"calls": [], **by, **event, **event["body"], "head": head, "person": by["name"]}
+        says, is_so = json.loads(statement), {"calls": [], **event, **event["body"], "head": head, "person": by["name"], "os_user": by["os_user"]}
         same = {"head", "person"} <= says.keys() and all(is_so.get(name) == says[name] for name in says.keys() - OF_QUESTION)
         check(same and sha256(statement) == signature["statement"], place, "is signed over something else")
         kind, armored = "".join(is_so.get("about", "redact")).rstrip("12"), tempfile.NamedTemporaryFile(buffering=0)

@@ -494,7 +494,7 @@ pub struct Export {
     #[arg(long, requires = "bundle")]
     pub with_results: bool,
     /// Put every leaf of the log into the bundle too, so that `verify --against` shows that the log has nothing else of the
-    /// engagement: the id of each other one, and the hashes of its answers and its end, are in it then. Done by itself where
+    /// engagement: the id of each other one, and the hashes of its leaves, are in it then. Done by itself where
     /// something was asked or ran above trust stage 1.
     #[arg(long, requires = "bundle")]
     pub with_log: bool,

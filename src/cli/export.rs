@@ -10,8 +10,11 @@ use crate::{
     artifact::{ArtifactKind, EngagementId, to_yaml},
     engagement::{Body, Event},
     gate::{ApprovalRequest, Style, render, sequence_diagram},
-    ledger::{Bundle, Contents, Envelope, Journal, LARGEST_BUNDLE, LedgerError, statements, write_bundle, write_new},
-    runtime::WorkspaceError,
+    ledger::{
+        Bundle, Contents, Envelope, Journal, LARGEST_BUNDLE, LedgerError, last_checkpoint, statements, write_bundle,
+        write_new,
+    },
+    runtime::{Signs, WorkspaceError},
 };
 
 use super::{
@@ -128,65 +131,81 @@ const SIGNS: &str =
 /// How often an engagement that somebody works on meanwhile is read again.
 const TRIES: usize = 4;
 
-/// What is handed out, with its last event in the log if this user may sign that: else whoever hands it on may have put in
-/// or written anew what came after its last answer.
+/// What is handed out, with its last event in the log if all of it holds and this user may sign that: else whoever hands it
+/// on may have put in or written anew what came after its last answer.
 async fn contents(context: &Context, id: &EngagementId, args: &Export) -> Result<Contents, CliError> {
     let store = context.workspace.store().as_ref();
-    let mut contents = Contents::export(store, id, args.with_results).await?;
+    let mut why = format!("{id} is being worked on; export it again");
     for _ in 0..TRIES {
+        let contents = Contents::export(store, id).await?;
         // A checkpoint that was published does not cover what comes now.
         let head = contents.engagement.head().filter(|_| args.against.is_none());
         let covers = store.logged_to(id).await?;
         let Some(head) = head.filter(|head| head.seq > covers) else { return Ok(contents) };
-        let tail = match covers {
-            0 => format!("note: nothing of {id} is under a checkpoint in it"),
-            _ => format!("note: what came after event {covers} of {id} is under no checkpoint in it"),
-        };
-        if !with_room(|| contents.engagement.verify())?.ok {
-            aside_sentence(format!("{tail}: it does not hold, so nothing is signed about it"));
-            return Ok(contents);
-        }
-        match context.workspace.sign_head(head).await {
-            Ok(true) => {
-                context.publish().await;
-                return Ok(contents);
-            }
-            Ok(false) => {
-                aside_sentence(format!(
-                    "{tail}; somebody who may write to the ledger and read its key can export it with one"
-                ));
-                return Ok(contents);
-            }
-            Err(WorkspaceError::Ledger(LedgerError::Conflict(_))) => {
-                contents = Contents::export(store, id, args.with_results).await?;
-            }
-            Err(error) => {
-                aside_sentence(format!("{tail}: {}", plain(&error.to_string())));
-                return Ok(contents);
+        let found = verify::of_workspace(context, id, &contents.engagement, (None, None)).await?;
+        if let Some(problem) = found.problems.first() {
+            why = format!("it does not hold, so nothing is signed about it: {problem}");
+        } else {
+            match context.workspace.sign_head(head).await {
+                Ok(Signs::Signs) => {
+                    context.publish().await;
+                    if !context.workspace.publishes() {
+                        aside_sentence(
+                            "note: its last event is in the log now, under a new checkpoint; publish that one (`countersign log \
+                             checkpoint`) where bundles are held against published ones",
+                        );
+                    }
+                    return Ok(contents);
+                }
+                Ok(Signs::Not(reason)) => why = reason,
+                Err(WorkspaceError::Ledger(LedgerError::Conflict(_))) => continue,
+                Err(error) => why = error.to_string(),
             }
         }
+        break;
     }
-    aside_sentence(format!("note: {id} is being worked on, so what came last is under no checkpoint in it"));
-    Ok(contents)
+    aside_sentence(format!("note: the end of {id} is under no checkpoint in it: {}", plain(&why)));
+    Ok(Contents::export(store, id).await?)
+}
+
+/// The same with what there is of the log, and whether that is the whole of it; nothing where others wrote to it meanwhile.
+async fn logged(context: &Context, id: &EngagementId, args: &Export) -> Result<Option<(Contents, bool)>, CliError> {
+    let store = context.workspace.store().as_ref();
+    let mut contents = contents(context, id, args).await?;
+    if !args.with_results {
+        contents.without_results();
+    }
+    // What was asked or ran above trust stage 1 is witnessed only with the whole log.
+    let whole = args.with_log || contents.engagement.rests_on_trust();
+    let keys = async || context.workspace.keys().await?.history().map_err(CliError::from);
+    let under = match &args.against {
+        Some(published) => Some(proofs::last_published(store, &keys().await?, published).await?),
+        None => last_checkpoint(store).await?,
+    };
+    // Read after the checkpoint, so that whoever signed it is among them.
+    match contents.add_log(store, &keys().await?, under, whole).await {
+        Err(LedgerError::Conflict(_)) => Ok(None),
+        added => Ok(added.map(|()| Some((contents, whole)))?),
+    }
 }
 
 /// A bundle for checking.
 async fn bundle(context: &Context, journal: &Journal, file: &Path, args: &Export) -> Result<Written, CliError> {
-    let (store, results) = (context.workspace.store().as_ref(), args.with_results);
-    let keys = context.workspace.keys().await?.history()?;
-    let under = match &args.against {
-        Some(published) => Some(proofs::last_published(store, &keys, published).await?),
-        None => None,
-    };
-    let mut contents = contents(context, journal.id(), args).await?;
-    // What was asked or ran above trust stage 1 is witnessed only with the whole log.
-    let whole = args.with_log || contents.engagement.rests_on_trust();
-    contents.add_log(store, &keys, under, whole).await?;
+    let results = args.with_results;
+    let (mut made, mut tries) = (None, 0);
+    while made.is_none() && tries < TRIES {
+        made = logged(context, journal.id(), args).await?;
+        tries += 1;
+    }
+    let (contents, whole) = made.ok_or_else(|| {
+        let id = journal.id();
+        CliError::failed(format!("{id} is being exported or worked on by others; export it again"))
+    })?;
     if args.with_log && !contents.proves_the_engagement() {
         let id = journal.id();
         return Err(CliError::failed(format!(
-            "nothing of {id} is under a checkpoint yet, so the log shows nothing of it; leave out --with-log, or export it \
-             once it was answered"
+            "nothing of {id} is under a checkpoint yet, so the log shows nothing of it; leave out --with-log, or have \
+             somebody who may sign the log export it"
         )));
     }
     if whole && !args.with_log && contents.proves_the_engagement() {
@@ -236,8 +255,7 @@ async fn in_toto(context: &Context, journal: &Journal, file: &Path) -> Result<Wr
     let (store, id) = (context.workspace.store().as_ref(), journal.id());
     let unverified = |message: String| CliError { code: Code::Unverified, message };
     let bundle = Bundle::export(store, id).await?;
-    let mut verification = with_room(|| bundle.verify())?;
-    verification.hold_against(&store.logged(Some(id)).await?, None);
+    let verification = verify::of_workspace(context, id, &bundle, (None, None)).await?;
     if let Some(problem) = verification.problems.first() {
         return Err(unverified(format!("{id} does not hold, so nothing is signed about it: {problem}")));
     }

@@ -294,6 +294,18 @@ async fn stored(
         found => found.map_err(unfound)?,
     };
     let bundle = Bundle::export(context.workspace.store().as_ref(), &id).await.map_err(unverified)?;
+    let verification = of_workspace(&context, &id, &bundle, (signers, against)).await?;
+    Ok((verification, LogShown::of_workspace(&context).await?, bundle))
+}
+
+/// What is found of all that the workspace has of an engagement: its chain, what its store lost, the trust stages that it
+/// rests on, and what the log over all has of it.
+pub async fn of_workspace(
+    context: &Context,
+    id: &EngagementId,
+    bundle: &Bundle,
+    (signers, against): (Option<&AllowedSigners>, Option<&Path>),
+) -> Result<Verification, CliError> {
     let mut verification = with_room(|| bundle.verify_against(signers))?;
     verification.problems.extend(bundle.lost());
     if bundle.rests_on_trust() {
@@ -304,9 +316,9 @@ async fn stored(
         verification.problems.extend(stages.into_iter().map(|problem| problem.in_file("the chain of trust stages")));
     }
     verification.ok = verification.problems.is_empty();
-    proofs::hold_against(&context, &id, against, &mut verification).await?;
-    proofs::hold_to_what_was_asked(&context, &bundle, &mut verification).await?;
-    Ok((verification, LogShown::of_workspace(&context).await?, bundle))
+    proofs::hold_against(context, id, against, &mut verification).await?;
+    proofs::hold_to_what_was_asked(context, bundle, &mut verification).await?;
+    Ok(verification)
 }
 
 /// The longest file that is read, in bytes; an artifact has no more.

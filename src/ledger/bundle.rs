@@ -26,7 +26,7 @@ use super::{
     checkpoint::Checkpoint,
     error::LedgerError,
     keys::{KeyHistory, PUBLIC_KEYS},
-    log::{last_checkpoint, leaves, prove_under},
+    log::{leaves, prove_under},
     mentions::{Mention, Need, all_mentions, mentions},
     merkle::Leaf,
     note::Note,
@@ -285,29 +285,25 @@ pub fn read_bundle(dir: &Path) -> Result<Bundle, LedgerError> {
 }
 
 impl Contents {
-    /// All that a store has of an engagement and of the chain of trust stages; `results` takes along what tools and models
-    /// answered.
+    /// All that a store has of an engagement and of the chain of trust stages; see [`Contents::without_results`].
     ///
     /// # Errors
     ///
     /// As [`Bundle::export`].
-    pub async fn export(store: &dyn Store, id: &EngagementId, results: bool) -> Result<Self, LedgerError> {
+    pub async fn export(store: &dyn Store, id: &EngagementId) -> Result<Self, LedgerError> {
         let mut engagement = Bundle::export(store, id).await?;
         let trust = store.events(&EngagementId::trust(), 0).await?;
         engagement.blobs.extend(store.blobs(&named(&trust, &BTreeMap::new())).await?);
-        let mut contents = Self { engagement, trust, ..Self::default() };
-        if !results {
-            contents.without_results();
-        }
-        Ok(contents)
+        Ok(Self { engagement, trust, ..Self::default() })
     }
 
-    /// Adds what there is of the log: the ledger's keys, the proof of each chain under a checkpoint, which is the last one
-    /// where none is given, and, if it is to be `whole`, each leaf up to there. A checkpoint that is given must be of this log.
+    /// Adds what there is of the log: the ledger's keys, the proof of each chain under this checkpoint of it and, if it is to be
+    /// `whole`, each leaf up to there. Keys that are read after the checkpoint have the one that signed it.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Corrupt`]; and whatever the store gives.
+    /// [`LedgerError::Corrupt`]; [`LedgerError::Conflict`] where it is to be whole and the log has a later event; and whatever
+    /// the store gives.
     pub async fn add_log(
         &mut self,
         store: &dyn Store,
@@ -316,10 +312,6 @@ impl Contents {
         whole: bool,
     ) -> Result<(), LedgerError> {
         self.log.insert(PUBLIC_KEYS.to_owned(), keys.text().as_bytes().to_vec());
-        let under = match under {
-            None => last_checkpoint(store).await?,
-            given => given,
-        };
         let Some(under) = under else { return Ok(()) };
         let first = self.engagement.events.first().and_then(|bytes| chain::read(bytes).ok());
         let chains = [

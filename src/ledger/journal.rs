@@ -20,6 +20,7 @@ use crate::{
 use super::{
     chain::{self, Sealed},
     error::LedgerError,
+    log::is_logged,
     snapshot,
     store::{Append, Link, Logs, Store},
     summary::Summary,
@@ -380,11 +381,6 @@ impl Journal {
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
-}
-
-/// Whether the log over all engagements has a leaf of such an event: what a person or a policy answered, the end, and what was destroyed after it.
-pub fn is_logged(body: &Body) -> bool {
-    matches!(body, Body::Answered(_) | Body::Closed(_) | Body::Redacted(_) | Body::TrustSet(_))
 }
 
 /// Whether an event can change what the current documents are; what most events are of cannot.

@@ -29,6 +29,7 @@ pub(super) use check::UNCOVERED;
 pub use check::{Freshness, LogCheck, LogProblem, check_log};
 pub(super) use growing::{Grown, Signer, Stored, bears_out, with_leaves};
 pub use held::{held, torn};
+pub use unlogged::is_logged;
 pub(super) use unlogged::unlogged;
 
 /// That the log of a checkpoint has a leaf. Checked with nothing but the keys.
@@ -190,6 +191,20 @@ pub async fn head(store: &dyn Store, keys: Option<&KeyHistory>) -> Result<Option
         )));
     }
     Ok(now.map(|root| LogSeen { size, root }))
+}
+
+/// Whether the log of the last checkpoint has this leaf at this place, by the hashes that are stored of its tree; of one that is
+/// under no checkpoint yet nothing is known.
+///
+/// # Errors
+///
+/// [`LedgerError::Corrupt`]; and whatever the store gives.
+pub(super) async fn bears_out_leaf(store: &dyn Store, place: u64, leaf: &Leaf) -> Result<bool, LedgerError> {
+    let last = last_checkpoint(store).await?.filter(|(checkpoint, _)| place < checkpoint.size);
+    let Some((Checkpoint { size, root, .. }, _)) = last else { return Ok(true) };
+    let path = path(store, merkle::inclusion(place, size), size).await?;
+    let leaf = leaf.bytes().map_err(|error| LedgerError::corrupt("the log", error.to_string()))?;
+    Ok(merkle::includes(size, &root, place, &leaf, &path))
 }
 
 /// Where the ledger that an approver was asked in is not this one, or what they saw of its log when they signed is not

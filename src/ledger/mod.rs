@@ -34,11 +34,11 @@ pub use checkpoint::{Checkpoint, read_checkpoints};
 pub use claim::Claim;
 pub use error::LedgerError;
 pub use intoto::{Envelope, statements};
-pub use journal::{Journal, JournalError, is_logged};
+pub use journal::{Journal, JournalError};
 pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, Unsigned, origin};
 pub use log::{
     ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, asked_otherwise, check_log, consistency, head,
-    held, last_checkpoint, log_root, prove, torn,
+    held, is_logged, last_checkpoint, log_root, prove, torn,
 };
 pub use merkle::{Leaf, Nodes};
 pub use note::{Note, NoteError, NoteKey, VerifierKey};

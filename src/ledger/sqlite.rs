@@ -335,8 +335,8 @@ impl Store for SqliteStore {
         Box::pin(async move { self.readers.with(|connection| log::logged(connection, engagement)) })
     }
 
-    fn logged_to<'a>(&'a self, engagement: &'a EngagementId) -> Pending<'a, u64> {
-        Box::pin(async move { self.readers.with(|connection| log::logged_to(connection, engagement)) })
+    fn last_leaf<'a>(&'a self, engagement: &'a EngagementId) -> Pending<'a, Option<(u64, u64)>> {
+        Box::pin(async move { self.readers.with(|connection| log::last_leaf(connection, engagement)) })
     }
 
     fn checkpoints(&self, after: u64) -> Pending<'_, Vec<String>> {

@@ -110,8 +110,8 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Conflict`] if the last stored event is not `expected_seq`, or not that of [`Logs::Head`]; nothing is written then, as with any
-    /// other error. A caller that gives up before the answer does not know; it reads what is there.
+    /// [`LedgerError::Conflict`] if the last stored event is not `expected_seq`, or not that of [`Logs::Head`]; nothing is
+    /// written then, as with any other error. A caller that gives up before the answer does not know; it reads what is there.
     fn append(&self, append: Append) -> Pending<'_, ()>;
 
     /// Whether [`Store::append`] can be asked at all: who does something else before it asks looks here first.
@@ -201,8 +201,13 @@ pub trait Store: Send + Sync {
     /// The leaves of an engagement, or all where none is named, in order.
     fn logged<'a>(&'a self, engagement: Option<&'a EngagementId>) -> Pending<'a, Vec<Logged>>;
 
+    /// The last leaf of an engagement, if it has one: its place among the leaves, and that of its event.
+    fn last_leaf<'a>(&'a self, engagement: &'a EngagementId) -> Pending<'a, Option<(u64, u64)>>;
+
     /// The place of the last event of an engagement that the log has; 0 where it has none.
-    fn logged_to<'a>(&'a self, engagement: &'a EngagementId) -> Pending<'a, u64>;
+    fn logged_to<'a>(&'a self, engagement: &'a EngagementId) -> Pending<'a, u64> {
+        Box::pin(async move { Ok(self.last_leaf(engagement).await?.map_or(0, |(_, seq)| seq)) })
+    }
 
     /// The checkpoints that cover more leaves than these, as they were signed, the smallest first.
     fn checkpoints(&self, after: u64) -> Pending<'_, Vec<String>>;

@@ -4,9 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "this file owns laying out a workspace and writing pins")]
 
 use std::{
-    error::Error,
     ffi::OsStr,
-    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -20,10 +18,7 @@ use crate::{
     artifact::{Digest, EngagementId, LedgerId, to_yaml},
     broker::Sources,
     facts::{AllowedSigners, Identity, IdentityMeans},
-    ledger::{
-        Append, Around, Journal, KeyError, KeyHistory, Leaf, LedgerError, LedgerKeys, Note, SqliteStore, Store,
-        last_checkpoint,
-    },
+    ledger::{Around, Journal, LedgerError, LedgerKeys, SqliteStore, Store},
     model::Models,
     policy::{Catalog, Policies},
     tool::{Kept, Manifest, Pins, SERVERS},
@@ -39,7 +34,7 @@ use super::{
     solver::{Solver, SolverSearch},
     stamps::Stamps,
     stands::Stands,
-    witness::{Witness, publish},
+    witness::Witness,
 };
 
 /// The layout version that this program writes and reads.
@@ -67,15 +62,15 @@ struct Config {
 
 /// An opened workspace.
 pub struct Workspace {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     ledger: LedgerId,
     program: PathBuf,
     kept: Kept,
     solver: Option<PathBuf>,
-    witness: Witness,
+    pub(super) witness: Witness,
     /// The text of countersign.toml.
     config: String,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     catalog: Mutex<Option<Known>>,
     pub(super) derived: Mutex<Vec<Derived>>,
     pub(super) stands: Stands,
@@ -196,85 +191,6 @@ impl Workspace {
     pub async fn not_rolled_back(&self) -> Result<(), WorkspaceError> {
         let keys = LedgerKeys::of(self.state_folder().join("keys"), &self.store.ledger().await?);
         Ok(keys.not_rolled_back(self.store.as_ref()).await?)
-    }
-
-    /// Publishes the checkpoints that were not yet; the answer is what went wrong, in words, why the log is signed no more
-    /// if its keys do not go with it, and whether others may read them.
-    pub async fn publish(&self) -> Vec<String> {
-        let mut wrong: Vec<String> = self.sign_log().await.ok().flatten().into_iter().collect();
-        wrong.extend(self.keys().await.ok().and_then(|keys| keys.exposed()));
-        if self.witness.is_none() {
-            return wrong;
-        }
-        let keys = self.fitting_keys().await;
-        wrong.extend(publish(&self.witness, self.store.as_ref(), keys.as_ref(), &self.root).await);
-        wrong
-    }
-
-    /// The public keys, if they are those of the log: what an old copy of them does not know is no stranger's.
-    async fn fitting_keys(&self) -> Option<KeyHistory> {
-        let keys = self.keys().await.ok()?;
-        let last = last_checkpoint(self.store.as_ref()).await.ok()?;
-        keys.fit(last.map(|(_, note)| note).as_ref()).ok()?;
-        keys.history().ok()
-    }
-
-    /// Signs the leaves of the log that are under no checkpoint, as who wrote them could not read the key; why nobody can, if
-    /// nobody can. That this user may not read the key is no such reason: others may.
-    ///
-    /// # Errors
-    ///
-    /// [`WorkspaceError::Ledger`].
-    pub async fn sign_log(&self) -> Result<Option<String>, WorkspaceError> {
-        let last = last_checkpoint(self.store.as_ref()).await?;
-        let (covered, note) = last.map_or((0, None), |(checkpoint, note)| (checkpoint.size, Some(note)));
-        let leaves = self.store.log_size().await?;
-        if leaves <= covered {
-            return Ok(None);
-        }
-        let signs = self.signs(note.as_ref()).await?;
-        if matches!(signs, Ok(true)) {
-            self.store.append(Append::signing()).await?;
-            return Ok(None);
-        }
-        let kind = |error: &KeyError| match error {
-            KeyError::Io { source, .. } => Some(source.kind()),
-            _ => None,
-        };
-        let wrong = signs.err().filter(|error| kind(error) != Some(ErrorKind::PermissionDenied));
-        Ok(wrong.map(|error| {
-            let why = match &error {
-                KeyError::Io { path, .. } if kind(&error) == Some(ErrorKind::NotFound) => {
-                    format!("{} is missing; put it back from a copy of .countersign/keys", path.display())
-                }
-                _ => error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
-            };
-            format!("the last {} of {leaves} leaves of the log are under no checkpoint: {why}", leaves - covered)
-        }))
-    }
-
-    /// Whether something may be put into the log with this last checkpoint and signed, and why there is no key to sign with.
-    /// One that was rolled back is not signed as if it were all there was.
-    async fn signs(&self, last: Option<&Note>) -> Result<Result<bool, KeyError>, WorkspaceError> {
-        let keys = self.keys().await?;
-        if let Err(error) = keys.fit(last).and_then(|()| keys.signer().map(drop)) {
-            return Ok(Err(error));
-        }
-        Ok(Ok(self.store.writable().is_ok() && self.not_rolled_back().await.is_ok()))
-    }
-
-    /// Puts the last event of a chain into the log and signs it, if this user may.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::Conflict`] where that is not its last event any more; whatever else the store gives.
-    pub async fn sign_head(&self, head: Leaf) -> Result<bool, WorkspaceError> {
-        let last = last_checkpoint(self.store.as_ref()).await?.map(|(_, note)| note);
-        let signs = matches!(self.signs(last.as_ref()).await?, Ok(true));
-        if signs {
-            self.store.append(Append::head(head)).await?;
-        }
-        Ok(signs)
     }
 
     /// The catalog as its files are now; they are read again where anything about one of them has changed, and parsed

@@ -330,8 +330,8 @@ fn the_whole_log_is_put_beside_a_proof_and_nowhere_else() {
     let (key, away) = (bench.root.join(own), bench.outside("private"));
     std::fs::rename(&key, &away).unwrap();
     bench.run(&["export", &id, "--bundle", whole, "--with-log"]).code(1).says("nothing of").says("--with-log");
-    let told = format!("note: nothing of {id} is under a checkpoint in it; somebody who may write");
-    bench.run(&["export", &id, "--bundle", plain]).code(0).says(&told);
+    let told = format!("note: the end of {id} is under no checkpoint in it: ");
+    bench.run(&["export", &id, "--bundle", plain]).code(0).says(&told).says(".key is missing");
     bench.run(&["verify", plain]).code(0);
     std::fs::rename(&away, &key).unwrap();
     bench.run(&["export", &over, "--bundle", whole, "--with-log"]).code(0);
@@ -347,7 +347,12 @@ fn what_still_runs_is_handed_out_under_a_checkpoint_up_to_its_end() {
     let (name, key) = (name.to_str().unwrap(), key.to_str().unwrap());
     std::fs::write(key, bench.run(&["keys", "show"]).code(0).out).unwrap();
     let last = bench.events(&id, "").last().unwrap()["seq"].as_u64().unwrap();
+    let published = bench.outside("published");
+    std::fs::write(&published, bench.run(&["log", "checkpoint"]).code(0).out).unwrap();
     bench.run(&["export", &id, "--bundle", name, "--with-results"]).code(0);
+    // Nobody answered since what was published.
+    let witnessed = bench.run(&["verify", &id, "--against", published.to_str().unwrap()]).code(0);
+    witnessed.shows("witnessed: up to event ");
     let leaves = bench.json(&["log", "checkpoint"])["size"].as_u64().unwrap();
     let verified = bench.run(&["verify", name, "--key", key]).code(0);
     let verified = verified.shows(&format!("log: event {last} of the engagement is leaf {} (from 0)", leaves - 1));

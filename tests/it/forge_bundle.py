@@ -28,7 +28,7 @@ elif forgery in ("role", "ends", "calls", "account"):
     for n in range(answer, len(lines)):
         event = json.loads(lines[n])
         if n == answer:
-            if forgery == "account": event["actor"]["person"]["os_user"] = "another"
+            if forgery == "account": event["actor"]["person"]["os_user"], event["body"]["os_user"] = "another", event["actor"]["person"]["os_user"]
             else: event["body"][change[forgery][0]] = change[forgery][1]
         event["prev"] = prev or event["prev"]
         del event["hash"]

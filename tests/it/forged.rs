@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     agents::{dns_turns, scripted, to_record},
     bench::Bench,
+    log::tamper,
 };
 
 /// The bundle of an engagement.
@@ -267,4 +268,38 @@ fn a_call_is_let_through_by_the_rules_that_it_says() {
         problems.len() == 1 && problems[0].what.contains("let through by other rules than it says"),
         "{problems:?}"
     );
+}
+
+#[test]
+fn nothing_that_was_written_anew_is_signed_when_it_is_exported() {
+    let bench = Bench::new();
+    let id = bench.request_one();
+    bench.to_gate2(&id);
+    let anew = forged_throughout(&exported(&bench, &id), (&[], |_| ()), |event| {
+        if event["kind"] == "approval.answered" {
+            event["body"]["reason"] = json!("as nobody said it");
+        }
+    });
+    assert!(anew.verify().ok, "by itself it holds: {:?}", anew.verify().problems);
+    let leaves = bench.json(&["log", "checkpoint"])["size"].clone();
+    tamper(&bench, "DELETE FROM snapshots");
+    let rows = anew.events.iter().map(|bytes| (read(bytes), String::from_utf8(bytes.clone()).unwrap()));
+    for (event, text) in rows {
+        let hash = event["hash"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+        let of = format!("engagement = '{id}' AND seq = {}", event["seq"]);
+        tamper(
+            &bench,
+            &format!(
+                "UPDATE events SET bytes = CAST('{}' AS BLOB), hash = x'{hash}' WHERE {of}",
+                text.replace('\'', "''")
+            ),
+        );
+    }
+    let file = bench.outside("anew.tar");
+    bench.run(&["verify", &id]).code(5).shows("over another leaf");
+    for args in [&["export", &id, "--bundle", file.to_str().unwrap()][..], &["run", &id], &["approve", &id]] {
+        bench.run(args).code(5).says("the log has another event 4: it was written anew");
+    }
+    assert!(!file.exists());
+    assert_eq!(bench.json(&["log", "checkpoint"])["size"], leaves);
 }

@@ -238,7 +238,7 @@ fn a_ledger_that_was_rolled_back_gets_no_new_key_and_no_copy_of_it_is_called_who
     ] {
         bench.run(args).code(5).says("the ledger was rolled back");
     }
-    assert!(tar.exists() && statements.exists(), "what is there is evidence of it");
+    assert!(tar.exists() && !statements.exists(), "what is there is evidence of it, and nothing is signed about it");
     put(&late);
     bench.run(&["keys", "rotate"]).code(0);
     ended(&bench);

@@ -9,9 +9,7 @@ use crate::{
     artifact::digest_bytes,
     engagement::LogSeen,
     ledger::{
-        Freshness, InclusionProof, KeyHistory, Leaf, LedgerKeys, Nodes, PUBLIC_KEYS,
-        journal::is_logged,
-        merkle,
+        Freshness, InclusionProof, KeyHistory, Leaf, LedgerKeys, Nodes, PUBLIC_KEYS, is_logged, merkle,
         testing::{Story, history, history_from, id, note_key},
     },
 };

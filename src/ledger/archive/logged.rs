@@ -12,9 +12,8 @@ use super::{
     super::{
         bundle::EVENTS,
         checkpoint::Checkpoint,
-        journal::is_logged,
         keys::{KeyHistory, PUBLIC_KEYS, Unsigned, origin},
-        log::{Freshness, InclusionProof},
+        log::{Freshness, InclusionProof, is_logged},
         note::Note,
         verify::{Problem, Verification, WITNESSED},
     },
@@ -184,7 +183,7 @@ impl Contents {
             }
         }
         found.extend(self.hold_to_all_leaves(told, &keys, signed_by(&keys, &published)));
-        // Before anything was answered nothing rests on it yet, and nothing of the engagement is in the log.
+        // Before anything was answered nothing rests on it yet.
         let answered = first_logged(&told.engagement).is_some();
         if answered && self.engagement.rests_on_trust() && !self.has_all_of_trust(told) {
             let what = "something was asked or ran above trust stage 1, and nothing here shows that no stage was taken back \

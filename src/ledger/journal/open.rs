@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{
-    super::snapshot, Journal, believed::believed, clock::Clock, fetched::Fetched, first, fold, follow, is_logged, said,
-};
+use super::{super::snapshot, Journal, believed::believed, clock::Clock, fetched::Fetched, first, fold, follow, said};
 use crate::{
     artifact::{Digest, EngagementId},
     engagement::{Blobs, Documents, Fetch, State},
-    ledger::{LedgerError, chain, log, store::Store},
+    ledger::{Leaf, LedgerError, chain, is_logged, log, store::Store},
 };
 
 impl Journal {
@@ -33,10 +31,14 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Whether what was read is what the log over all engagements has of it, neither more nor less. Which of the events belong
-    /// in it is looked at only where it has no leaf so late.
+    /// Whether what was read is what the log over all engagements has of it, neither more nor less, and up to its last leaf the
+    /// very events. Which of them belong in it is looked at only where it has no leaf so late.
     async fn hold_to_log(&self) -> Result<(), LedgerError> {
-        let (id, covers) = (&self.state.id, self.store.logged_to(&self.state.id).await?);
+        let (id, last) = (&self.state.id, self.store.last_leaf(&self.state.id).await?);
+        let covers = last.map_or(0, |(_, seq)| seq);
+        if let Some((place, seq)) = last.filter(|(_, seq)| *seq <= self.state.seq) {
+            self.hold_to_leaf(place, seq).await?;
+        }
         let later: Vec<u64> = self.said.iter().copied().filter(|seq| *seq > covers).collect();
         if later.is_empty() && covers <= self.state.seq {
             return Ok(());
@@ -48,6 +50,31 @@ impl Journal {
         }
         let last = last.as_ref().map(|event| (event.seq, event.body.kind()));
         held_to_log(self.store.as_ref(), &self.state, last).await
+    }
+
+    /// Whether the log has the event at `seq` for its leaf at this place: whoever may write the file and not sign the log may
+    /// have written it anew, and what is signed from here on would be signed over that.
+    async fn hold_to_leaf(&self, place: u64, seq: u64) -> Result<(), LedgerError> {
+        let (store, id) = (self.store.as_ref(), &self.state.id);
+        let head = match self.state.seq == seq {
+            true => Some(self.state.head),
+            false => {
+                let stored = store.events_at(id, &[seq]).await?.pop();
+                let read = stored.map(|bytes| chain::read(&bytes).map_err(|error| LedgerError::event(id, &error)));
+                read.transpose()?.map(|event| event.hash)
+            }
+        };
+        let leaf = head.map(|head| Leaf { engagement: id.clone(), head, seq });
+        match leaf {
+            Some(leaf) if !log::bears_out_leaf(store, place, &leaf).await? => Err(LedgerError::corrupt(
+                format!("the chain of engagement {id}"),
+                format!(
+                    "the log has another event {seq}: it was written anew, or a hash that is stored of the log was changed \
+                     (`countersign verify {id}` tells)"
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// From the last snapshot on; nothing where there is none that goes with the chain.

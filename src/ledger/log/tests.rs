@@ -243,7 +243,7 @@ async fn a_key_that_was_replaced_signs_no_log_that_went_on() {
     let proof = prove_under(&store, &id, u64::MAX, &forged).await.unwrap().unwrap();
     assert!(proof.check(&keys).unwrap_err().contains(why));
     let bundle = async |under: &(Checkpoint, Note), published: &[(Checkpoint, Note)]| {
-        let mut contents = Contents::export(&store, &id, true).await.unwrap();
+        let mut contents = Contents::export(&store, &id).await.unwrap();
         contents.add_log(&store, &keys, Some(under.clone()), false).await.unwrap();
         verify_bundle(&contents.pack().unwrap(), None, published)
     };
@@ -316,18 +316,19 @@ async fn what_is_written_while_a_bundle_is_made_is_in_no_part_of_it() {
     for seq in 0..6 {
         store.append(story.append(seq, seq + 1)).await.unwrap();
     }
-    let mut contents = Contents::export(&store, &story.id, true).await.unwrap();
+    let mut contents = Contents::export(&store, &story.id).await.unwrap();
     for seq in 6..story.bytes().len() {
         store.append(story.append(seq, seq + 1)).await.unwrap();
     }
-    contents.add_log(&store, &ledger.keys().await, None, false).await.unwrap();
+    let last = last_checkpoint(&store).await.unwrap();
+    contents.add_log(&store, &ledger.keys().await, last, false).await.unwrap();
     let found = verify_bundle(&contents.pack().unwrap(), None, &ledger.published().await);
     assert!(found.ok, "{:?}", found.problems);
     assert_eq!(found.freshness, Freshness::Witnessed { size: 3, seq: Some(4) });
     // Under a checkpoint that came before its own first leaf there is nothing of it.
     let empty =
         (Checkpoint { size: 0, ..ledger.published().await[0].0.clone() }, ledger.published().await[0].1.clone());
-    let mut contents = Contents::export(&store, &story.id, true).await.unwrap();
+    let mut contents = Contents::export(&store, &story.id).await.unwrap();
     contents.add_log(&store, &ledger.keys().await, Some(empty), false).await.unwrap();
     assert!(!contents.proves_the_engagement());
 }

@@ -1,13 +1,19 @@
-//! The events that belong in the log and have no leaf. Pure.
+//! The events that belong in the log, and those that have no leaf. Pure.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use crate::{
-    engagement::Event,
-    ledger::{journal::is_logged, keys::KeyHistory},
+    engagement::{Body, Event},
+    ledger::keys::KeyHistory,
 };
+
+/// Whether the log over all engagements has a leaf of every such event: what a person or a policy answered, the end, and what
+/// was destroyed after it. Of others it has one where they were the last when they were handed out.
+pub fn is_logged(body: &Body) -> bool {
+    matches!(body, Body::Answered(_) | Body::Closed(_) | Body::Redacted(_) | Body::TrustSet(_))
+}
 
 /// The places of those of a chain, whose leaves are of these. A log that was begun over chains that were there has one leaf
 /// of what each had until then; whatever came after the ledger's first key has a leaf of its own.

@@ -71,15 +71,13 @@ pub(super) fn begin(connection: &Connection) -> Result<(), LedgerError> {
 /// were signed, and of which ledger, if they were.
 pub(super) fn write<'a>(
     connection: &Connection,
-    appends: impl Iterator<Item = &'a Append>,
+    appends: impl Iterator<Item = &'a Append> + Clone,
     signer: &mut Signer,
 ) -> Result<Option<(LedgerId, u64)>, LedgerError> {
-    let mut signs = false;
-    let leaves: Vec<Leaf> =
-        appends.inspect(|append| signs |= append.logs != Logs::Nothing).filter_map(Append::leaf).collect();
-    if !signs {
+    if appends.clone().all(|append| append.logs == Logs::Nothing) {
         return Ok(None);
     }
+    let leaves: Vec<Leaf> = appends.filter_map(Append::leaf).collect();
     let statement = "SELECT coalesce(max(position) + 1, 0), (SELECT id FROM ledger) FROM log_leaves";
     let (size, ledger): (i64, String) =
         row(connection, statement, (), |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed("read the log"))?;
@@ -216,11 +214,17 @@ pub(super) fn logged(connection: &Connection, engagement: Option<&EngagementId>)
     found.into_iter().map(read).collect()
 }
 
-pub(super) fn logged_to(connection: &Connection, engagement: &EngagementId) -> Result<u64, LedgerError> {
-    let statement = "SELECT coalesce(max(seq), 0) FROM log_leaves WHERE engagement = ?";
-    let last: i64 =
-        row(connection, statement, (engagement.as_str(),), |row| row.get(0)).map_err(failed("read the log"))?;
-    u64::try_from(last).map_err(|_| LedgerError::corrupt("the log", "a leaf names no place"))
+pub(super) fn last_leaf(connection: &Connection, engagement: &EngagementId) -> Result<Option<(u64, u64)>, LedgerError> {
+    let statement = "SELECT position, seq FROM log_leaves WHERE engagement = ? ORDER BY seq DESC LIMIT 1";
+    let last: Option<(i64, i64)> =
+        row(connection, statement, (engagement.as_str(),), |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map_err(failed("read the log"))?;
+    let number = |number: i64| u64::try_from(number).ok();
+    let read = last.map(|(position, seq)| {
+        number(position).zip(number(seq)).ok_or_else(|| LedgerError::corrupt("the log", "a leaf names no place"))
+    });
+    read.transpose()
 }
 
 pub(super) fn checkpoints(connection: &Connection, after: u64) -> Result<Vec<String>, LedgerError> {

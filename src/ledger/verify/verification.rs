@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::artifact::{Digest, EngagementId, RecordOutcome};
 
 use super::super::{
-    log::{Freshness, LogCheck, UNCOVERED},
+    chain,
+    log::{Freshness, LogCheck, UNCOVERED, is_logged},
     store::Logged,
 };
 
@@ -107,6 +108,13 @@ impl Verification {
     }
 }
 
+/// Whether somebody answered with the event of a leaf, or something ended with it; else it was the last one when its chain
+/// was handed out, and nothing that a witness would have to know.
+fn says(leaf: &Logged) -> bool {
+    let event = leaf.bytes.as_ref().and_then(|bytes| chain::read(bytes).ok());
+    event.is_none_or(|event| is_logged(&event.body))
+}
+
 /// So many problems are told.
 const MOST_PROBLEMS: usize = 1_000;
 
@@ -201,7 +209,7 @@ impl Verification {
         }
         if let Some(Freshness::Witnessed { size, .. }) = log.map(|log| &log.freshness) {
             let under = logged.iter().rev().find(|leaf| leaf.position < *size);
-            let later = logged.iter().find(|leaf| leaf.position >= *size);
+            let later = logged.iter().find(|leaf| leaf.position >= *size && says(leaf));
             self.notes.retain(|note| note != NOT_WITNESSED);
             self.notes.push(match (under, later) {
                 (Some(leaf), None) => {
