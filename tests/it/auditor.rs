@@ -173,7 +173,8 @@ fn the_key_that_an_auditor_knows_is_to_vouch_for_all_that_it_signed() {
     let (cancelled, published) = (cancelled.to_str().unwrap(), published.to_str().unwrap());
     bench.run(&["export", &answered, "--bundle", cancelled, "--against", published]).code(0);
     let says = "(engagement.cancelled) by ada";
-    bench.run(&["verify", cancelled, "--key", &second]).code(0).shows("note: UNDER NO CHECKPOINT: event").shows(says);
+    bench.run(&["verify", cancelled]).code(0).shows("note: UNDER NO CHECKPOINT: events.jsonl: event").shows(says);
+    bench.run(&["verify", cancelled, "--key", &second]).code(5).shows("  events.jsonl: event").shows(says);
     // And whoever brings keys along may have made them.
     bench.run(&["verify", new]).code(0).shows("key: the ledger's keys are those that were brought along with it");
 }

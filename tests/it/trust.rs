@@ -159,6 +159,7 @@ fn at_stage_3_a_state_that_gate_2_did_not_show_is_left_to_people() {
     let mut running = bench.start(&["run", &id]);
     while !bench.events(&id, "call.allowed").iter().any(|call| call["body"]["purpose"]["act"].is_object()) {
         assert!(running.try_wait().unwrap().is_none(), "it runs");
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert_eq!(bench.writes(), Vec::<String>::new());
     bench.tamper(|network| network["switches"]["sw02"]["vlans"]["120"] = json!("theirs"));

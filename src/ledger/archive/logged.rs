@@ -57,7 +57,7 @@ fn uncovered(later: &Event, seq: u64, chain: &Chain<'_>) -> Problem {
 
 /// What is said of what came after a place and that the log has no leaf of: what people did, what was called and what came
 /// of it, and what was filed.
-fn under_no_checkpoint(events: &[Event], after: u64) -> Option<String> {
+fn under_no_checkpoint(events: &[Event], after: u64, file: &str) -> Option<Problem> {
     let later: Vec<&Event> = events.iter().filter(|event| event.seq > after && !is_logged(&event.body)).collect();
     let people = later.iter().filter(|event| matches!(event.actor, Actor::Person(_)));
     let people = people.map(|Event { seq, body, actor, .. }| format!("event {seq} ({}) by {actor}", body.kind()));
@@ -72,10 +72,11 @@ fn under_no_checkpoint(events: &[Event], after: u64) -> Option<String> {
     let counted = counted.map(|(n, one, more)| format!("{n} {}", if n == 1 { one } else { more }));
     let told: Vec<String> = people.chain(counted).collect();
     (!told.is_empty()).then(|| {
-        format!(
-            "UNDER NO CHECKPOINT: {} came after what the log has of it: nothing shows that it was not put in or written anew",
+        let what = format!(
+            "{} came after what the log has of it: nothing shows that it was not put in or written anew",
             told.join(", ")
-        )
+        );
+        Problem::with(file, what)
     })
 }
 
@@ -169,7 +170,7 @@ impl Contents {
                     let missing = unproven(chain.events, PROOF).filter(|_| chain.proof == PROOF);
                     if missing.is_none() {
                         verification.notes.push(format!("log: nothing of {} is under a checkpoint here", chain.called));
-                        verification.notes.extend(under_no_checkpoint(chain.events, 1));
+                        verification.uncovered.extend(under_no_checkpoint(chain.events, 1, &chain.file));
                     }
                     if chain.proof == PROOF && !published.is_empty() {
                         verification.unwitnessed_because("nothing of it is under a checkpoint here");
@@ -294,7 +295,7 @@ impl Contents {
             later => verification.notes.extend(later.map(|later| format!("UNDER NO CHECKPOINT: {later}"))),
         }
         if later.is_none() {
-            verification.notes.extend(under_no_checkpoint(chain.events, leaf.seq));
+            verification.uncovered.extend(under_no_checkpoint(chain.events, leaf.seq, &chain.file));
         }
         self.witness(chain, &proof, &checkpoint, (keys, later), published, verification)?;
         let (size, last) = (checkpoint.size, chain.events.last().map_or(leaf.seq, |last| last.seq));

