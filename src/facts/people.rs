@@ -190,12 +190,8 @@ impl People {
 
     /// Whether a yes about this environment needs a signature. In production a name is never enough, whatever the file says.
     pub fn signs_in(&self, environment: &str) -> bool {
-        environment.eq_ignore_ascii_case("production") || self.says_signs_in(environment)
-    }
-
-    /// Whether the file itself says that: all that an earlier version asked.
-    pub fn says_signs_in(&self, environment: &str) -> bool {
-        self.signed_environments.iter().any(|named| named.eq_ignore_ascii_case(environment))
+        environment.eq_ignore_ascii_case("production")
+            || self.signed_environments.iter().any(|named| named.eq_ignore_ascii_case(environment))
             || self.apart_in(environment)
     }
 
@@ -249,7 +245,6 @@ mod tests {
             |lists: &str| from_yaml::<People>("people.yaml", &format!("kind: people\npeople: []\n{lists}")).unwrap();
         let none = people("signed_environments: []\nseparation_of_duties: []");
         assert!(none.signs_in("production") && none.signs_in("Production") && !none.apart_in("production"));
-        assert!(!none.says_signs_in("production"));
         assert!(!none.signs_in("lab"));
         let lab = people("signed_environments: [Lab]\nseparation_of_duties: [staging]");
         assert!(["lab", "production", "staging"].iter().all(|environment| lab.signs_in(environment)));

@@ -376,7 +376,7 @@ impl Story {
     pub fn gate(&mut self, about: About, artifact: Digest, calls: &[Digest]) {
         let request = self.document(&json!({
             "engagement": self.id, "about": about, "artifact": artifact, "shown": "VLAN 120 on sw01",
-            "flow": digest_of(&flow()).unwrap(), "calls": calls,
+            "flow": digest_of(&flow()).unwrap(), "calls": calls, "models": [{"name": "house"}],
         }));
         self.tell(Actor::Program, Body::Asked(Asked::new(about.clone(), request, Role::Approver)));
         let reason = matches!(about, About::Deviation { .. }).then(|| "it is theirs".to_owned());

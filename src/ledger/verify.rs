@@ -104,8 +104,9 @@ pub fn verify_against(
     walk.settle_gone();
     walk.note_open_calls();
     walk.note_names();
-    walk.notes.push(NOT_WITNESSED.into());
     let held_to_less = walk.held_to_less();
+    walk.notes.extend(held_to_less.as_ref().map(|problem| problem.what.clone()));
+    walk.notes.push(NOT_WITNESSED.into());
     let mut verification = Verification {
         ok: walk.problems.is_empty(),
         of: walk.subject(),
@@ -268,6 +269,27 @@ impl Walk<'_> {
         {
             self.less.push((place, format!("what calls are given, which is not sealed (event {place})")));
         }
+        if let Body::Allowed(allowed) = &event.body
+            && !self.papers.is_here(&allowed.decided_on)
+        {
+            self.less.push((
+                place,
+                format!("{} (event {place}), of which it is not here what it was decided on", allowed.call),
+            ));
+        }
+        if let Body::Redacted(redacted) = &event.body
+            && !redacted.people_kept
+        {
+            self.less.push((place, format!("a redaction (event {place}), of which the people were not kept")));
+        }
+        if let Body::Answered(answered) = &event.body
+            && let Some(signature) = &answered.signature
+            && self.papers.document(&signature.statement).is_some_and(|said| said.get("os_user").is_none())
+        {
+            let what =
+                format!("the signature of {} (event {place}), which does not say whose account it was", answered.about);
+            self.less.push((place, what));
+        }
         if let Body::Asked(asked) = &event.body {
             if asked.once.is_none() {
                 let what = format!("{} (event {place}), which does not say in which ledger it was asked", asked.about);
@@ -393,7 +415,6 @@ impl Walk<'_> {
         self.notes.extend(list(one, more, &self.names));
         let one = "without anybody's approval of the call, on a rule that is not tried here";
         self.notes.extend(list(one, ["change", "changes"], &self.ruled));
-        self.notes.extend(self.held_to_less().map(|problem| problem.what));
         let one = "on other tools or targets than were approved, to look at what was done, take it back or clear up";
         self.notes.extend(list(one, ["call", "calls"], &self.moved));
         let one = "after files changed since its question, with the tools and targets that were approved";

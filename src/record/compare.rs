@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{
-        AcceptanceReading, AgentTotals, ArtifactKind, Check, Digest, Independence, ReconciledRecord, RequirementResult,
-        Spec, word_of,
+        AcceptanceReading, ArtifactKind, Check, Digest, Independence, ReconciledRecord, RequirementResult, Spec,
+        Totals, word_of,
     },
     engagement::{CallOutcome, Purpose, View},
 };
@@ -248,13 +248,8 @@ fn counts(view: &View<'_>, record: &ReconciledRecord, filed: Timestamp, found: &
             wrong.push(format!("it counts {says} {what}, and the chain {is}"));
         }
     }
-    // Records of before these were counted say nothing of them.
-    let other = |said: &[AgentTotals]| !said.is_empty() && said != is.model_agents;
-    let estimated = says.model_tokens_estimated;
-    if estimated != 0 && estimated != is.model_tokens_estimated
-        || says.model_currency.is_some() && says.model_currency != is.model_currency
-        || other(&says.model_agents)
-    {
+    let used = |of: &Totals| (of.model_tokens_estimated, of.model_currency.clone(), of.model_agents.clone());
+    if used(says) != used(&is) {
         wrong.push("it says otherwise than the chain what models used".into());
     }
     // The clock is read once more for it than the chain shows, and earlier versions counted all time without a question.

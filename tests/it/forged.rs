@@ -131,9 +131,17 @@ fn a_document_that_is_here_and_cannot_be_read_is_not_passed_over() {
     }
     let odd = |document: &mut Value| document["tool"]["more"] = json!(1);
     found(&forged(&bundle, &tools, odd), "decided on tools that cannot be read");
-    for (name, says) in
-        [("grounds_kept", "of which it is not kept what it was decided on"), ("barred", "cannot be read")]
-    {
+    let unsaid = |document: &mut Value| drop(document.as_object_mut().unwrap().remove("simulated"));
+    found(&forged(&bundle, &tools, unsaid), "decided on what cannot be read here");
+    let mut without = bundle.clone();
+    without.blobs.retain(|digest, _| !bases.contains(digest));
+    let less = without.verify().held_to_less.map(|problem| problem.what).unwrap();
+    assert!(less.contains("of which it is not here what it was decided on"), "{less}");
+    for (name, says) in [
+        ("grounds_kept", "of which it is not kept what it was decided on"),
+        ("barred", "cannot be read"),
+        ("flow", "whose request is not written as this program writes it"),
+    ] {
         let without = |document: &mut Value| drop(document.as_object_mut().unwrap().remove(name));
         found(&forged(&bundle, &requests, without), says);
     }

@@ -55,14 +55,13 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
     }
     let is = match is {
         Comes::To(is) => is,
-        // Earlier versions asked nobody, and settled it as what it was.
-        Comes::ToAQuestion if !matches!(settled.outcome, NodeOutcome::Unknown | NodeOutcome::UndoFailed) => {
+        Comes::ToAQuestion => {
             return Some(format!("step {id} settled, and nobody said whether its call took effect"));
         }
         Comes::ToAnotherTry if matches!(settled.outcome, NodeOutcome::Done | NodeOutcome::Undone) => {
             return Some(format!("step {id} settled, and what was read shows that its call took no effect"));
         }
-        Comes::ToAQuestion | Comes::ToAnotherTry | Comes::ToNothingYet => return None,
+        Comes::ToAnotherTry | Comes::ToNothingYet => return None,
     };
     let word = |outcome: NodeOutcome| word_of(outcome).replace('_', " ");
     let (said, comes) = (word(settled.outcome), word(is.outcome));

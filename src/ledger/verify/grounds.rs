@@ -47,8 +47,7 @@ static DEFINED: LazyLock<Recent<Digest, Arc<Option<DefinedTool>>>> = LazyLock::n
 #[derive(Deserialize)]
 struct Defined {
     tool: Option<DefinedTool>,
-    /// Definitions of before do not say it.
-    simulated: Option<bool>,
+    simulated: bool,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +59,7 @@ struct DefinedTool {
     undo: Option<IgnoredAny>,
     /// Stands beside the tool, for all tools of its server.
     #[serde(skip)]
-    simulated: Option<bool>,
+    simulated: bool,
 }
 
 impl Grounds {
@@ -104,8 +103,7 @@ impl Grounds {
             target: &tool.target,
             names: tool.args.properties.get(&tool.target),
             irreversible: tool.effect != Effect::Read && tool.undo.is_none(),
-            // Where no definition says it, what the request says is taken.
-            simulated: tool.simulated.unwrap_or(self.facts.simulated),
+            simulated: tool.simulated,
         })
     }
 
@@ -162,8 +160,7 @@ pub(super) fn asked(state: &State, asked: &Asked, papers: &Papers<'_>) -> Vec<St
         return lost.then(why).into_iter().collect();
     };
     let (about, people, mut found) = (&asked.about, &grounds.people, Vec::new());
-    // Earlier versions took a name for production where the file said so; what was answered then says that it was one.
-    if let Some(environment) = grounds.environments().find(|environment| people.says_signs_in(environment))
+    if let Some(environment) = grounds.environments().find(|environment| people.signs_in(environment))
         && !asked.needs_signature()
     {
         found.push(format!("a question about {about} on a name alone, and it reaches {environment}"));
@@ -259,10 +256,7 @@ fn rests_on_less(grounds: &Grounds, spec: &Spec) -> Option<String> {
 /// How the facts of a request are not those that follow from spec, flow, tools and targets. A flow that was never filed as
 /// it was asked about is not here; what its facts say then is held to its own targets alone.
 fn told_otherwise(grounds: &Grounds, spec: &Spec, flow: Option<Option<&AutomationFlow>>) -> Option<String> {
-    let found = follows(grounds, spec, flow, &|name| grounds.tool_facts(name))?;
-    // Questions of before counted the names of grants as they are written, and not as they are sent.
-    let written = |name: &ToolName| Some(ToolFacts { names: None, ..grounds.tool_facts(name)? });
-    follows(grounds, spec, flow, &written).map(|_| found)
+    follows(grounds, spec, flow, &|name| grounds.tool_facts(name))
 }
 
 fn follows<'a>(
@@ -412,11 +406,10 @@ pub(super) fn tool(state: &State, name: &ToolName, papers: &Papers<'_>) -> Optio
     papers.toolbox(&state.opened_on()?)?.tool(name).cloned()
 }
 
-/// Whether a report says of the tools that are needed what its drafter does. That one only simulates is the program's to say,
-/// which definitions of before do not.
+/// Whether a report says of the tools that are needed what its drafter does. That one only simulates is the program's to say.
 pub(super) fn says_of_tools(state: &State, said: &DiscoveryReport, is: &[Capability], papers: &Papers<'_>) -> bool {
     let grounds = at_call(state, papers);
-    let simulated = |tool: &ToolName| grounds.as_ref()?.tool(tool)?.simulated;
+    let simulated = |tool: &ToolName| grounds.as_ref()?.tool(tool).map(|tool| tool.simulated);
     let status = |capability: &Capability| match (capability.status, simulated(&capability.tool)) {
         (CapabilityStatus::Resolved, Some(true)) => CapabilityStatus::Stubbed,
         (CapabilityStatus::Stubbed, None) => CapabilityStatus::Resolved,
@@ -432,7 +425,7 @@ pub(super) fn says_of_tools(state: &State, said: &DiscoveryReport, is: &[Capabil
 /// Whether an argument is what a tool takes where none is given, as far as its definition is here.
 pub(super) fn by_default(state: &State, tool: &ToolName, name: &str, value: &Value, papers: &Papers<'_>) -> bool {
     let Some(grounds) = at_call(state, papers) else { return true };
-    let Some(tool) = grounds.tool(tool) else { return true };
+    let Some(tool) = grounds.tool(tool) else { return false };
     tool.args.properties.get(name).is_some_and(|of| of.default.as_ref() == Some(value))
 }
 

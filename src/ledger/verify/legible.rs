@@ -7,7 +7,7 @@
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    artifact::{ArtifactKind, Digest, SolutionDesign, Spec},
+    artifact::{ArtifactKind, Digest, SolutionDesign, Spec, canonical},
     engagement::{About, Asked, Basis, Body, Event, State},
     gate::ApprovalRequest,
     model::Answer,
@@ -63,6 +63,10 @@ fn request(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> 
         Ok(request) => request,
         Err(why) => return wrong(format!("whose request cannot be read: {why}")),
     };
+    // A member that is left out is none, and what is held to it would be held to nothing.
+    if canonical(&request).ok().as_deref() != papers.bytes(&asked.request) {
+        return wrong("whose request is not written as this program writes it".into());
+    }
     let kind = if asked.about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
     let filed = state.artifacts.get(&kind);
     let version = filed.is_some_and(|filed| filed.version == request.version && request.artifact == Some(filed.digest));
@@ -71,6 +75,12 @@ fn request(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> 
     }
     if !request.grounds_kept {
         return wrong("of which it is not kept what it was decided on".into());
+    }
+    if request.signature_because.is_empty() == asked.needs_signature() {
+        return wrong("with another need of a signature than its request says".into());
+    }
+    if asked.about != About::Gate1 && request.approved_on.unlisted_targets && request.approved_on.aimed.is_none() {
+        return wrong("of which it is not kept which targets it names".into());
     }
     let all_here = request.approved_on.tools.values().all(|tool| papers.bytes(tool).is_some());
     if all_here && papers.toolbox(&asked.request).is_none() {

@@ -132,6 +132,11 @@ impl<'a> Papers<'a> {
         told(document)
     }
 
+    /// Whether something is here under this digest.
+    pub(super) fn is_here(&self, digest: &Digest) -> bool {
+        self.blobs.contains_key(digest)
+    }
+
     /// The bytes of a document, and nothing where they are not what its digest says.
     pub(super) fn bytes(&self, digest: &Digest) -> Option<&'a [u8]> {
         let same = |bytes: &&Vec<u8>| self.unchanged.borrow().contains_key(digest) || digest_bytes(bytes) == *digest;

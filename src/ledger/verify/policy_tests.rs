@@ -87,7 +87,7 @@ fn found_beside(told: &Value, rules: &[Spoke], gates: &str) -> Vec<String> {
     (filed.digest, filed.made_from) = (digest_of(&spec).unwrap(), vec![request]);
     story.document(&json!(spec));
     let tool = json!({"effect": "write", "args": {"properties": {}}, "target": "switch", "undo": {}});
-    let tool = json!({"tool": tool, "server": null, "pin": null});
+    let tool = json!({"tool": tool, "server": null, "pin": null, "simulated": true});
     let target = json!({"name": "sw01", "is": "switch", "environment": "lab", "tags": ["spare"], "groups": []});
     let (tool, target) = (story.document(&tool), story.document(&target));
     let policies = story.document(&json!({"guardrails": "", "stages": "", "gates": gates}));

@@ -115,8 +115,10 @@ fn elsewhere(state: &State, turned: &Turned, papers: &Papers<'_>) -> Option<Stri
     let mut answers = state.answers.iter().rev().map(|(.., answered)| answered);
     let last = answers.find(|answered| answered.about == About::Gate1 && answered.answer == Said::Approve)?;
     let request = papers.document(&last.request)?;
-    let models = request.get("models")?.as_array()?;
-    let told = models.iter().any(|model| model.get("name").and_then(Value::as_str) == Some(&turned.endpoint));
+    // Where there are none the request has no such member.
+    let models = request.get("models").and_then(Value::as_array);
+    let told =
+        models.into_iter().flatten().any(|model| model.get("name").and_then(Value::as_str) == Some(&turned.endpoint));
     (!told).then(|| format!("answered by `{}`, of which gate 1 was not told", turned.endpoint))
 }
 

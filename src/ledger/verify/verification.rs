@@ -182,11 +182,12 @@ impl Verification {
         }
     }
 
-    /// Whoever has the ledger's key from elsewhere (`known`) wants it to vouch for all that it should have signed, and for what
-    /// only it shows to have been written by this version: where it does not, that is wrong. Others are told.
+    /// Whoever has the ledger's key from elsewhere (`known`) wants it to vouch for all that it should have signed, and takes
+    /// nothing that is held to less: that is wrong for them. Others are told.
     pub fn hold_to_what_a_key_vouches_for(&mut self, known: bool) {
         let (uncovered, less) = (std::mem::take(&mut self.uncovered), self.held_to_less.take());
         if known {
+            self.notes.retain(|note| less.as_ref().is_none_or(|less| less.what != *note));
             self.problems.extend(uncovered.into_iter().chain(less));
         } else {
             self.notes.extend(uncovered.iter().map(|what| format!("UNDER NO CHECKPOINT: {what}")));
