@@ -235,7 +235,16 @@ fn kind(artifact: ArtifactArg) -> ArtifactKind {
 
 fn show_artifact(global: &Global, journal: &Journal, kind: ArtifactKind) -> Result<Code, CliError> {
     let document = journal.state().artifact(kind).and_then(|digest| journal.blob(&digest)).cloned();
-    let document = document.ok_or_else(|| CliError::usage(format!("{} has no {kind} yet", journal.id())))?;
+    let document = document.ok_or_else(|| {
+        let id = journal.id();
+        CliError::usage(match journal.state().versions.get(&kind) {
+            Some(versions) => format!(
+                "{id} has no {kind} that counts now: version {versions} is made anew; `countersign log {id} --kind artifact.filed` \
+                 has the ones before"
+            ),
+            None => format!("{id} has no {kind} yet"),
+        })
+    })?;
     if global.json {
         say_json(document.as_ref())?;
     } else {

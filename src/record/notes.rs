@@ -228,6 +228,7 @@ fn attempts(view: &View<'_>, step: &Reconciled<'_>) -> Option<String> {
     let earlier = |(id, call): (&CallId, &Call)| match &call.purpose {
         Purpose::Act { node: of, attempt, .. } if of == node && *attempt < last => {
             let came = match (&call.refused, call.outcome) {
+                (Some((RefusedAs::NeedsApproval(_), _)), _) => "waited for an approval",
                 (Some(_), _) => "was refused",
                 (None, Some(CallOutcome::Ok)) => "was answered",
                 (None, Some(CallOutcome::Error)) => "failed",
