@@ -45,6 +45,27 @@ pub struct Unsound {
     pub what: String,
 }
 
+/// What the name of a copy that has yet to be checked ends with, before the number of the process that makes it.
+const NEW: &str = ".new-";
+
+/// Removes what a process that was killed had copied for this place: nobody names it, and it holds what may be redacted
+/// since.
+fn remove_left_over(to: &Path) {
+    let (folder, Some(name)) = (to.parent(), to.file_name().and_then(|name| name.to_str())) else { return };
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let begins = format!("{name}{NEW}");
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let process = found.to_str().and_then(|found| found.strip_prefix(&begins));
+        let process =
+            process.map(|rest| ["-wal", "-shm"].iter().find_map(|end| rest.strip_suffix(end)).unwrap_or(rest));
+        let gone = |number: &str| number.parse::<u32>().is_ok() && !Path::new("/proc").join(number).exists();
+        if process.is_some_and(gone) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl SqliteStore {
     /// Copies the ledger to a new file. The copy is made beside its place; every page of it, every chain, every document
     /// that a chain names and, with the ledger's keys, the log are checked before it gets its name, and it is durable when
@@ -58,7 +79,8 @@ impl SqliteStore {
         if fs::symlink_metadata(to).is_ok() {
             return Err(LedgerError::Exists(to.into()));
         }
-        let new = schema::beside(to, &format!(".new-{}", std::process::id()));
+        remove_left_over(to);
+        let new = schema::beside(to, &format!("{NEW}{}", std::process::id()));
         let copied = self.copy_to(&new, keys).await.map_err(|error| match error {
             // What cannot be written here is the copy: the ledger itself is only read.
             LedgerError::Full => LedgerError::io("write", to, std::io::ErrorKind::StorageFull.into()),

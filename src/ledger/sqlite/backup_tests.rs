@@ -1,5 +1,7 @@
 //! Copies of a ledger: whole as of one moment, and what does not hold in one is said.
 
+#![allow(clippy::disallowed_methods, reason = "these tests lay out what others left beside a ledger")]
+
 use std::sync::Arc;
 
 use super::{
@@ -14,6 +16,25 @@ fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir).unwrap().map(name).collect();
     names.sort();
     names
+}
+
+#[tokio::test]
+async fn what_a_killed_backup_left_beside_its_place_is_removed_and_nothing_else_is() {
+    let (dir, path) = place();
+    filled(&path).await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    let copies = dir.path().join("copies");
+    std::fs::create_dir(&copies).unwrap();
+    // No process has such a number, and the first one is always there.
+    let left = ["k.db.new-4294967295", "k.db.new-4294967295-wal", "k.db.new-4294967295-shm"];
+    let others = ["k.db.new-1", "k.db.new-1-wal", "k.db.new-x", "k.db.newer", "other.db.new-4294967295"];
+    for name in left.iter().chain(&others) {
+        std::fs::write(copies.join(name), "x").unwrap();
+    }
+    store.backup(&copies.join("k.db"), None).await.unwrap();
+    let mut there = names(&copies);
+    there.retain(|name| name != "k.db");
+    assert_eq!(there, others);
 }
 
 #[tokio::test]
