@@ -28,7 +28,7 @@ use super::{
 pub(super) use check::UNCOVERED;
 pub use check::{Freshness, LogCheck, LogProblem, check_log};
 pub(super) use growing::{Grown, Signer, Stored, bears_out, with_leaves};
-pub use held::{held, torn};
+pub use held::{anew, held, torn};
 pub use unlogged::is_logged;
 pub(super) use unlogged::unlogged;
 
@@ -199,7 +199,7 @@ pub async fn head(store: &dyn Store, keys: Option<&KeyHistory>) -> Result<Option
 /// # Errors
 ///
 /// [`LedgerError::Corrupt`]; and whatever the store gives.
-pub(super) async fn bears_out_leaf(store: &dyn Store, place: u64, leaf: &Leaf) -> Result<bool, LedgerError> {
+async fn bears_out_leaf(store: &dyn Store, place: u64, leaf: &Leaf) -> Result<bool, LedgerError> {
     let last = last_checkpoint(store).await?.filter(|(checkpoint, _)| place < checkpoint.size);
     let Some((Checkpoint { size, root, .. }, _)) = last else { return Ok(true) };
     let path = path(store, merkle::inclusion(place, size), size).await?;

@@ -15,7 +15,7 @@ use crate::{
 use super::{
     chain,
     error::LedgerError,
-    log::torn,
+    log::{anew, torn},
     mentions::mentions,
     store::{Append, Link, Logs, Store},
     verify::{Problem, follows, person, unsigned_stages},
@@ -92,10 +92,12 @@ impl TrustBook {
     pub async fn held_to_log(&self) -> Result<(), LedgerError> {
         let (id, last) = (EngagementId::trust(), self.events.last());
         let last = last.map(|event| (event.seq, event.body.kind()));
-        match torn(self.store.as_ref(), &id, self.last().0, last).await? {
-            Some(reason) => Err(LedgerError::corrupt("the chain of trust stages", reason)),
-            None => Ok(()),
+        let store = self.store.as_ref();
+        let mut reason = torn(store, &id, self.last().0, last).await?;
+        if let (None, Some(leaf)) = (&reason, store.last_leaf(&id).await?) {
+            reason = anew(store, &id, leaf, self.last()).await?;
         }
+        reason.map_or(Ok(()), |reason| Err(LedgerError::corrupt("the chain of trust stages", reason)))
     }
 
     /// What the chain folds into.

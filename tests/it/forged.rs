@@ -278,6 +278,33 @@ fn a_call_is_let_through_by_the_rules_that_it_says() {
     );
 }
 
+/// Puts an event into the ledger's file in the place of the one that has its place.
+fn write_anew(bench: &Bench, event: &Value) {
+    let text = String::from_utf8(canonical(event).unwrap()).unwrap().replace('\'', "''");
+    let (hash, of) = (event["hash"].as_str().unwrap(), event["engagement"].as_str().unwrap());
+    let hash = hash.trim_start_matches("sha256:");
+    let place = format!("engagement = '{of}' AND seq = {}", event["seq"]);
+    tamper(bench, &format!("UPDATE events SET bytes = CAST('{text}' AS BLOB), hash = x'{hash}' WHERE {place}"));
+}
+
+#[test]
+fn a_trust_stage_that_was_taken_back_is_not_written_out_of_the_chain() {
+    let bench = Bench::new();
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
+    bench.run(&["trust", "set", "vlan@lab", "1", "--reason", "one was not clean"]).code(0);
+    let mut lowered = bench.events("trust", "")[1].clone();
+    assert_eq!(lowered["body"]["stage"], 1);
+    lowered["body"]["stage"] = json!(2);
+    lowered.as_object_mut().unwrap().remove("hash");
+    lowered["hash"] = json!(digest_bytes(&canonical(&lowered).unwrap()));
+    write_anew(&bench, &lowered);
+    let id = bench.request_one();
+    let says = "the log has another event 2: it was written anew";
+    bench.run(&["run", &id]).code(5).says(says);
+    assert!(bench.events(&id, "approval").is_empty());
+    bench.run(&["verify", "trust"]).code(5);
+}
+
 #[test]
 fn nothing_that_was_written_anew_is_signed_when_it_is_exported() {
     let bench = Bench::new();
@@ -291,18 +318,7 @@ fn nothing_that_was_written_anew_is_signed_when_it_is_exported() {
     assert!(anew.verify().ok, "by itself it holds: {:?}", anew.verify().problems);
     let leaves = bench.json(&["log", "checkpoint"])["size"].clone();
     tamper(&bench, "DELETE FROM snapshots");
-    let rows = anew.events.iter().map(|bytes| (read(bytes), String::from_utf8(bytes.clone()).unwrap()));
-    for (event, text) in rows {
-        let hash = event["hash"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
-        let of = format!("engagement = '{id}' AND seq = {}", event["seq"]);
-        tamper(
-            &bench,
-            &format!(
-                "UPDATE events SET bytes = CAST('{}' AS BLOB), hash = x'{hash}' WHERE {of}",
-                text.replace('\'', "''")
-            ),
-        );
-    }
+    anew.events.iter().for_each(|bytes| write_anew(&bench, &read(bytes)));
     let file = bench.outside("anew.tar");
     bench.run(&["verify", &id]).code(5).shows("over another leaf");
     for args in [&["export", &id, "--bundle", file.to_str().unwrap()][..], &["run", &id], &["approve", &id]] {

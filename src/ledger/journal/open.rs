@@ -6,7 +6,7 @@ use super::{super::snapshot, Journal, believed::believed, clock::Clock, fetched:
 use crate::{
     artifact::{Digest, EngagementId},
     engagement::{Blobs, Documents, Fetch, State},
-    ledger::{Leaf, LedgerError, chain, is_logged, log, store::Store},
+    ledger::{LedgerError, chain, is_logged, log, store::Store},
 };
 
 impl Journal {
@@ -36,8 +36,10 @@ impl Journal {
     async fn hold_to_log(&self) -> Result<(), LedgerError> {
         let (id, last) = (&self.state.id, self.store.last_leaf(&self.state.id).await?);
         let covers = last.map_or(0, |(_, seq)| seq);
-        if let Some((place, seq)) = last.filter(|(_, seq)| *seq <= self.state.seq) {
-            self.hold_to_leaf(place, seq).await?;
+        if let Some(last) = last
+            && let Some(reason) = log::anew(self.store.as_ref(), id, last, (self.state.seq, self.state.head)).await?
+        {
+            return Err(LedgerError::corrupt(format!("the chain of engagement {id}"), reason));
         }
         let later: Vec<u64> = self.said.iter().copied().filter(|seq| *seq > covers).collect();
         if later.is_empty() && covers <= self.state.seq {
@@ -50,31 +52,6 @@ impl Journal {
         }
         let last = last.as_ref().map(|event| (event.seq, event.body.kind()));
         held_to_log(self.store.as_ref(), &self.state, last).await
-    }
-
-    /// Whether the log has the event at `seq` for its leaf at this place: whoever may write the file and not sign the log may
-    /// have written it anew, and what is signed from here on would be signed over that.
-    async fn hold_to_leaf(&self, place: u64, seq: u64) -> Result<(), LedgerError> {
-        let (store, id) = (self.store.as_ref(), &self.state.id);
-        let head = match self.state.seq == seq {
-            true => Some(self.state.head),
-            false => {
-                let stored = store.events_at(id, &[seq]).await?.pop();
-                let read = stored.map(|bytes| chain::read(&bytes).map_err(|error| LedgerError::event(id, &error)));
-                read.transpose()?.map(|event| event.hash)
-            }
-        };
-        let leaf = head.map(|head| Leaf { engagement: id.clone(), head, seq });
-        match leaf {
-            Some(leaf) if !log::bears_out_leaf(store, place, &leaf).await? => Err(LedgerError::corrupt(
-                format!("the chain of engagement {id}"),
-                format!(
-                    "the log has another event {seq}: it was written anew, or a hash that is stored of the log was changed \
-                     (`countersign verify {id}` tells)"
-                ),
-            )),
-            _ => Ok(()),
-        }
     }
 
     /// From the last snapshot on; nothing where there is none that goes with the chain.

@@ -1,20 +1,22 @@
 //! One engagement held against the ledger's own last checkpoint: its leaves are made again from its events, and each must
 //! lead to the root that was signed. What it costs does not grow with what other engagements there are.
 
+use std::cmp::Ordering;
+
 use crate::{
-    artifact::EngagementId,
+    artifact::{Digest, EngagementId},
     engagement::Event,
     ledger::{
         chain,
         error::LedgerError,
         keys::{KeyHistory, LedgerKeys},
-        merkle,
+        merkle::{self, Leaf},
         store::Store,
         verify::Problem,
     },
 };
 
-use super::{last_checkpoint, leaf_of, log_root, path, signed, unlogged};
+use super::{bears_out_leaf, last_checkpoint, leaf_of, log_root, path, signed, unlogged};
 
 /// What of a chain the log does not bear out, and what is yet to be known of it.
 ///
@@ -107,6 +109,39 @@ pub async fn torn(
     // Others may have written it since it was read.
     let cut = covers > read && store.events_at(id, &[covers]).await?.is_empty();
     Ok(cut.then(|| format!("the log has its event {covers}, and it ends at event {read}: it was cut")))
+}
+
+/// How the last leaf of a chain, by its place among the leaves and that of its event, is not of the event that stands there,
+/// of a chain that was read up to one with this hash; nothing where it is. Whoever may write the file and not sign the log may
+/// have written it anew, and what is signed from there on would be signed over that.
+///
+/// # Errors
+///
+/// Whatever the store gives.
+pub async fn anew(
+    store: &dyn Store,
+    id: &EngagementId,
+    (place, seq): (u64, u64),
+    (read, head): (u64, Digest),
+) -> Result<Option<String>, LedgerError> {
+    let there = match seq.cmp(&read) {
+        // Others may have written it since it was read, or it was cut.
+        Ordering::Greater => return Ok(None),
+        Ordering::Equal => Some(head),
+        Ordering::Less => {
+            let stored = store.events_at(id, &[seq]).await?.pop();
+            let event = stored.map(|bytes| chain::read(&bytes).map_err(|error| LedgerError::event(id, &error)));
+            event.transpose()?.map(|event| event.hash)
+        }
+    };
+    let Some(head) = there else { return Ok(None) };
+    if bears_out_leaf(store, place, &Leaf { engagement: id.clone(), head, seq }).await? {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "the log has another event {seq}: it was written anew, or a hash that is stored of the log was changed (`countersign \
+         verify {id}` tells)"
+    )))
 }
 
 impl LedgerKeys {
