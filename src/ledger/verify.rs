@@ -15,6 +15,7 @@ mod gone;
 mod granted;
 mod grounds;
 mod legible;
+mod lesser;
 mod order;
 mod papers;
 mod persons;
@@ -50,6 +51,7 @@ pub use verification::{Problem, Subject, Verification};
 
 use gone::Gone;
 use grounds::Grounds;
+use lesser::lesser;
 use papers::{Here, Papers};
 use persons::{acted, on_a_name, one_account, signer};
 use verification::{NAMED, NOT_WITNESSED, drop_after_the_first};
@@ -264,45 +266,12 @@ impl Walk<'_> {
     /// Whether what an event names is there and unchanged, and of a question what its request names.
     fn documents(&mut self, event: &Event, place: u64) {
         self.named(mentions(event), place, false);
-        if let Body::Requested(requested) = &event.body
-            && requested.seal.is_none()
-        {
-            self.less.push((place, format!("what calls are given, which is not sealed (event {place})")));
-        }
-        if let Body::Allowed(allowed) = &event.body
-            && !self.papers.is_here(&allowed.decided_on)
-        {
-            self.less.push((
-                place,
-                format!("{} (event {place}), of which it is not here what it was decided on", allowed.call),
-            ));
-        }
-        if let Body::Redacted(redacted) = &event.body
-            && !redacted.people_kept
-        {
-            self.less.push((place, format!("a redaction (event {place}), of which the people were not kept")));
-        }
-        if let Body::Answered(answered) = &event.body
-            && let Some(signature) = &answered.signature
-            && self.papers.document(&signature.statement).is_some_and(|said| said.get("os_user").is_none())
-        {
-            let what =
-                format!("the signature of {} (event {place}), which does not say whose account it was", answered.about);
-            self.less.push((place, what));
-        }
-        if let Body::Asked(asked) = &event.body {
-            if asked.once.is_none() {
-                let what = format!("{} (event {place}), which does not say in which ledger it was asked", asked.about);
-                self.less.push((place, what));
-            }
-            // What is missing or cannot be read is said elsewhere.
-            let Some(request) = self.papers.document(&asked.request) else { return };
-            if request.get("grounds_kept") != Some(&true.into()) {
-                let what = format!("{} (event {place}), of which nothing was kept that it was decided on", asked.about);
-                self.less.push((place, what));
-            } else if self.expanded.insert(asked.request) {
-                self.named(beside(&request), place, true);
-            }
+        self.less.extend(lesser(self.state.as_ref(), event, place, &self.papers).into_iter().map(|what| (place, what)));
+        let Body::Asked(asked) = &event.body else { return };
+        // What is missing or cannot be read is said elsewhere.
+        let Some(request) = self.papers.document(&asked.request) else { return };
+        if request.get("grounds_kept") == Some(&true.into()) && self.expanded.insert(asked.request) {
+            self.named(beside(&request), place, true);
         }
     }
 

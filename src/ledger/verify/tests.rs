@@ -30,7 +30,7 @@ fn a_whole_engagement_verifies_and_says_what_is_not_shown() {
     assert!(names.starts_with("on a name alone, which shows nothing about who it was: 2 answers: "), "{names}");
     assert!(names.contains("gate 1 (the spec) by grace (event 4), gate 2 (the design) by grace (event 12)"), "{names}");
     let told =
-        "HELD TO LESS, as versions before wrote it: 7 things: what calls are given, which is not sealed (event 1), ";
+        "HELD TO LESS, as versions before wrote it: 7 things: what calls are given (event 1), which is not sealed, ";
     assert!(less.starts_with(told), "{less}");
     for (known, problems) in [(false, Vec::new()), (true, vec![Problem::at(1, less.clone())])] {
         let mut held = verification.clone();
