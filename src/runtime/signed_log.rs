@@ -86,9 +86,9 @@ impl Workspace {
         let id = head.engagement.clone();
         self.store.append(Append::head(head)).await?;
         let covers = last_checkpoint(self.store.as_ref()).await?.map_or(0, |(checkpoint, _)| checkpoint.size);
-        let last = self.store.logged(Some(&id)).await?.pop();
+        let last = self.store.last_leaf(&id).await?;
         // The key may have gone since it was looked for.
-        Ok(match last.is_some_and(|last| last.position < covers) {
+        Ok(match last.is_some_and(|(place, _)| place < covers) {
             true => Signs::Signs,
             false => Signs::Not("the ledger's key cannot be read".into()),
         })

@@ -1,4 +1,5 @@
-//! What only versions before wrote so. It is held to less, and so it can be made up by somebody who wants less to be asked.
+//! What only versions before wrote so, or what is here with less beside it than is handed on. It is held to less, and so it can
+//! be made up by somebody who wants less to be asked.
 
 use crate::engagement::{Body, Event, State};
 
