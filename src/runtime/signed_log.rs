@@ -4,7 +4,11 @@ use std::{error::Error, io::ErrorKind};
 
 use crate::ledger::{Append, KeyError, KeyHistory, Leaf, Note, last_checkpoint};
 
-use super::{error::WorkspaceError, witness::publish, workspace::Workspace};
+use super::{
+    error::WorkspaceError,
+    witness::{forked, publish},
+    workspace::Workspace,
+};
 
 /// Whether something in the log was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,7 @@ impl Workspace {
         match self.signs(last.as_ref()).await? {
             Err(Hinders::Key(error)) => return Ok(Signs::Not(words(&error))),
             Err(Hinders::Ledger(error)) => return Ok(Signs::Not(error.to_string())),
+            Err(Hinders::Witness(why)) => return Ok(Signs::Not(why)),
             Ok(()) => {}
         }
         let id = head.engagement.clone();
@@ -95,7 +100,7 @@ impl Workspace {
     }
 
     /// Whether something may be put into the log with this last checkpoint and signed; else what is in the way. One that was
-    /// rolled back is not signed as if it were all there was.
+    /// rolled back, or does not follow from what its witness has, is not signed as if it were all there was.
     async fn signs(&self, last: Option<&Note>) -> Result<Result<(), Hinders>, WorkspaceError> {
         let keys = self.keys().await?;
         if let Err(error) = keys.fit(last).and_then(|()| keys.signer().map(drop)) {
@@ -106,7 +111,14 @@ impl Workspace {
             Ok(()) => self.not_rolled_back().await,
             Err(error) => Err(error),
         };
-        Ok(whole.map_err(Hinders::Ledger))
+        if let Err(error) = whole {
+            return Ok(Err(Hinders::Ledger(error)));
+        }
+        let history = keys.history().ok();
+        Ok(match forked(&self.witness, self.store.as_ref(), history.as_ref(), &self.root).await {
+            None => Ok(()),
+            Some(why) => Err(Hinders::Witness(why)),
+        })
     }
 }
 
@@ -116,6 +128,8 @@ enum Hinders {
     Key(KeyError),
     /// It cannot be written to, or was rolled back.
     Ledger(WorkspaceError),
+    /// Its witness has more of the log, or another one.
+    Witness(String),
 }
 
 fn kind(error: &KeyError) -> Option<ErrorKind> {

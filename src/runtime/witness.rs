@@ -19,7 +19,10 @@ use serde::Deserialize;
 use tokio::process::Command;
 use toml::Spanned;
 
-use crate::ledger::{Checkpoint, KeyHistory, LedgerError, Note, Store, log_root, origin, read_checkpoints};
+use crate::{
+    artifact::LedgerId,
+    ledger::{Checkpoint, KeyHistory, LedgerError, Note, Store, log_root, origin, read_checkpoints},
+};
 
 use program::run;
 
@@ -111,7 +114,7 @@ pub(super) async fn publish(
         said(folder.display().to_string(), outcome);
     }
     if let Some(command) = witness.command.as_ref().map(Spanned::get_ref) {
-        let outcome = to_command((store, keys), command, root, &state.join("published")).await;
+        let outcome = to_command((store, keys), command, root, &state.join(GIVEN)).await;
         said(format!("`{}`", command.first().map_or("", String::as_str)), outcome);
     }
     wrong
@@ -131,19 +134,57 @@ impl From<String> for Unpublished {
     }
 }
 
+/// Why nothing more is to be signed in this log: what was published does not lead to it. A place that cannot be read says
+/// nothing, as one that was never published to.
+pub(super) async fn forked(
+    witness: &Witness,
+    store: &dyn Store,
+    keys: Option<&KeyHistory>,
+    root: &Path,
+) -> Option<String> {
+    let ledger = store.ledger().await.ok()?;
+    let file = witness.file.as_ref().map(|file| root.join(file.get_ref()));
+    let git = witness.git.as_ref().map(|folder| root.join(folder.get_ref()).join(kept_in_git(&ledger)));
+    let command = witness.command.as_ref().map(|_| root.join(".countersign").join(GIVEN));
+    for place in [file, git, command].into_iter().flatten() {
+        let Ok(text) = fs::read_to_string(&place) else { continue };
+        let Ok((Some(known), _)) = greatest((store, keys), &text).await else { continue };
+        if let Err(Unpublished::Ever(why)) = follows(store, &known).await {
+            return Some(format!("{}: {why}", place.display()));
+        }
+    }
+    None
+}
+
+/// Where a git work tree has the checkpoints of a ledger.
+fn kept_in_git(ledger: &LedgerId) -> String {
+    format!("checkpoints/{ledger}")
+}
+
+/// Where it is kept which checkpoint the command was given last.
+const GIVEN: &str = "published";
+
 /// The checkpoints that a place has not got, which knows this one. What it knows is never followed by what does not
 /// follow from it.
 async fn since(store: &dyn Store, known: Option<Checkpoint>) -> Result<Vec<String>, Unpublished> {
-    let said = |error: LedgerError| Unpublished::Yet(error.to_string());
-    let Some(Checkpoint { size, root, .. }) = known else { return store.checkpoints(0).await.map_err(said) };
+    let size = match known {
+        Some(known) => follows(store, &known).await?,
+        None => 0,
+    };
+    store.checkpoints(size).await.map_err(|error| Unpublished::Yet(error.to_string()))
+}
+
+/// How far the log was published, if it follows from what a place knows.
+async fn follows(store: &dyn Store, Checkpoint { size, root, .. }: &Checkpoint) -> Result<u64, Unpublished> {
+    let (size, said) = (*size, |error: LedgerError| Unpublished::Yet(error.to_string()));
     let leaves = store.log_size().await.map_err(said)?;
     let wrong = match log_root(store, size.min(leaves)).await.map_err(said)? {
         _ if size > leaves => format!("the log here has {leaves}: this ledger was rolled back"),
-        here if here != root => {
+        here if here != *root => {
             "it is of another log than the one here: this ledger was rolled back and went on, or a copy of it did"
                 .into()
         }
-        _ => return store.checkpoints(size).await.map_err(said),
+        _ => return Ok(size),
     };
     Err(Unpublished::Ever(format!(
         "it has a checkpoint of {size} leaves, and {wrong}; see `countersign verify log --against` with what was published; after a backup that was restored on purpose, keep that \
@@ -204,7 +245,7 @@ async fn to_file(log: Log<'_>, path: &Path) -> Result<Strange, Unpublished> {
 
 async fn to_git(log: Log<'_>, folder: &Path, push: bool) -> Result<Strange, Unpublished> {
     let ledger = log.0.ledger().await.map_err(|error| error.to_string())?;
-    let name = format!("checkpoints/{ledger}");
+    let name = kept_in_git(&ledger);
     // The folder itself is not made: one that is not there may be a disk that is not mounted.
     match fs::create_dir(folder.join("checkpoints")) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.to_string().into()),

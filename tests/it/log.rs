@@ -410,6 +410,12 @@ fn a_backup_put_back_is_found_by_what_the_witness_has_and_so_is_a_fork() {
     // Whatever is done next is not published over what the witness has, and that is said.
     let id = bench.request_one();
     bench.drive(&id, 3);
+    // Nor is anything put into the log for it, so that the bundle of what still runs does not end under a checkpoint.
+    let leaves = |bench: &Bench| bench.run(&["verify", "log", "--json"]).json()["leaves"].clone();
+    let before = leaves(&bench);
+    let (open, _) = bundle(&id, "open.tar", &[]);
+    open.code(0).says("is under no checkpoint in it").says("the log here has 2: this ledger was rolled back");
+    assert_eq!(leaves(&bench), before);
     let told = bench.run(&["reject", &id, "--reason", "not now"]).code(0).says("this ledger was rolled back");
     let told = told.says("publish to another place from now on");
     assert!(!told.err.contains("with the next one"), "none ever is: {}", told.err);
