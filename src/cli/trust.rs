@@ -173,7 +173,7 @@ async fn set(
     // Lowering only stops things, and is taken on a name alone.
     let signed = match key.filter(|_| set.stage > set.from) {
         Some(key) => {
-            let signed = sign_trust(&context.workspace, key, &set, &identity.name, book.head(), now).await?;
+            let signed = sign_trust(&context.workspace, key, &set, &identity, book.head(), now).await?;
             identity.means = IdentityMeans::Signed;
             Some(signed)
         }

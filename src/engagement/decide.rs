@@ -84,14 +84,15 @@ pub fn decide_for(state: &State, actor: &Actor, command: Command) -> Result<Body
             let ApprovalStatement { person, os_user, .. } = &signed.statement;
             (person.as_str(), os_user.as_deref())
         })),
-        Command::Redact { signed, .. } => Some(signed.as_ref().map(|signed| (signed.statement.person.as_str(), None))),
+        Command::Redact { signed, .. } => Some(signed.as_ref().map(|signed| {
+            let RedactionStatement { person, os_user, .. } = &signed.statement;
+            (person.as_str(), os_user.as_deref())
+        })),
         _ => None,
     };
     if let (Some(signs), Actor::Person(identity)) = (signs, actor) {
         let means = if signs.is_some() { IdentityMeans::Signed } else { IdentityMeans::Asserted };
-        let another = |(person, os_user): (&str, Option<&str>)| {
-            person != identity.name || os_user.is_some_and(|os_user| os_user != identity.os_user)
-        };
+        let another = |(person, os_user)| person != identity.name || os_user != Some(identity.os_user.as_str());
         if signs.is_some_and(another) || identity.means != means {
             return Err(Refusal::Signature(format!("it is not {}'s", identity.name)));
         }

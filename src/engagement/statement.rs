@@ -120,6 +120,9 @@ pub struct TrustStatement {
     pub reason: String,
     /// Who says so.
     pub person: String,
+    /// The operating-system user that said so; statements of versions before do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_user: Option<String>,
     /// The role that it is raised in.
     pub role: Option<Role>,
     /// The last event of the trust chain.
@@ -153,6 +156,9 @@ pub struct RedactionStatement {
     pub reason: String,
     /// Who says so.
     pub person: String,
+    /// The operating-system user that said so; statements of versions before do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_user: Option<String>,
     /// The role that it is done in.
     pub role: Role,
     /// The people file that says which role may.
@@ -295,7 +301,8 @@ impl ApprovalStatement {
 
     /// How it differs from what is being answered, by whom if that is known, if it does: a signature over it is none over that.
     pub fn differs(&self, state: &State, answered: &Answered, by: Option<&Identity>) -> Option<String> {
-        let Some(now) = Self::of(state, answered, by.unwrap_or(&self.by()), self.expires) else {
+        let said = said_by(&self.person, self.os_user.as_ref());
+        let Some(now) = Self::of(state, answered, by.unwrap_or(&said), self.expires) else {
             return Some(
                 "no question is open that a signature could answer; ask it anew with `countersign run`".into(),
             );
@@ -319,22 +326,28 @@ impl ApprovalStatement {
         let other = other.into_iter().find(|(_, same)| !same);
         other.map(|(what, _)| format!("what was signed is for another {what}"))
     }
+}
 
-    /// Who says it.
-    fn by(&self) -> Identity {
-        let (name, os_user) = (self.person.clone(), self.os_user.clone().unwrap_or_default());
-        Identity { name, os_user, means: IdentityMeans::Signed }
-    }
+/// Who says what is signed so.
+fn said_by(person: &str, os_user: Option<&String>) -> Identity {
+    let (name, os_user) = (person.to_owned(), os_user.cloned().unwrap_or_default());
+    Identity { name, os_user, means: IdentityMeans::Signed }
 }
 
 impl RedactionStatement {
     /// The statement of a redaction that is to follow in this state.
-    pub fn of(state: &State, redacted: &Redacted, person: &str, expires: Timestamp) -> Self {
+    pub fn of(state: &State, redacted: &Redacted, by: &Identity, expires: Timestamp) -> Self {
         let Redacted { calls, destroyed, reason, role, people, .. } = redacted.clone();
         let head = Head { seq: state.seq, hash: state.head };
         let (kind, engagement) = (RedactionStatementKind::RedactionStatement, state.id.clone());
-        let person = person.to_owned();
-        Self { kind, engagement, calls, destroyed, reason, person, role, people, head, expires }
+        let (person, os_user) = (by.name.clone(), Some(by.os_user.clone()));
+        Self { kind, engagement, calls, destroyed, reason, person, os_user, role, people, head, expires }
+    }
+
+    /// Whether it is for this redaction, there, by this person, from this account where it says one.
+    pub fn is_for(&self, state: &State, redacted: &Redacted, by: &Identity) -> bool {
+        let now = Self::of(state, redacted, by, self.expires);
+        *self == Self { os_user: now.os_user.filter(|_| self.os_user.is_some()), ..now }
     }
 
     /// Puts the signature into a redaction, which needs one where answers do.
@@ -342,8 +355,11 @@ impl RedactionStatement {
         let Some(signed) = signed else {
             return if state.signed { Err(Refusal::NeedsSignature) } else { Ok(redacted) };
         };
-        if signed.statement != Self::of(state, &redacted, &signed.statement.person, signed.statement.expires) {
-            return Err(Refusal::Signature("what was signed is for another redaction, person or place".into()));
+        let Self { person, os_user, .. } = &signed.statement;
+        if !signed.statement.is_for(state, &redacted, &said_by(person, os_user.as_ref())) {
+            return Err(Refusal::Signature(
+                "what was signed is for another redaction, person, account or place".into(),
+            ));
         }
         let signature = signed.check().map_err(Refusal::Signature)?;
         Ok(Redacted { signature: Some(signature), ..redacted })
@@ -352,7 +368,7 @@ impl RedactionStatement {
 
 impl TrustStatement {
     /// The statement of a trust stage that is to follow `head`.
-    pub fn of(set: &TrustSet, ledger: LedgerId, person: &str, head: Head, expires: Timestamp) -> Self {
+    pub fn of(set: &TrustSet, ledger: LedgerId, by: &Identity, head: Head, expires: Timestamp) -> Self {
         Self {
             kind: TrustStatementKind::TrustStatement,
             ledger,
@@ -361,11 +377,18 @@ impl TrustStatement {
             from: set.from,
             stage: set.stage,
             reason: set.reason.clone(),
-            person: person.to_owned(),
+            person: by.name.clone(),
+            os_user: Some(by.os_user.clone()),
             role: set.role,
             head,
             expires,
         }
+    }
+
+    /// Whether it is for this stage, there, by this person, from this account where it says one.
+    pub fn is_for(&self, set: &TrustSet, ledger: LedgerId, by: &Identity, head: Head) -> bool {
+        let now = Self::of(set, ledger, by, head, self.expires);
+        *self == Self { os_user: now.os_user.filter(|_| self.os_user.is_some()), ..now }
     }
 
     /// Puts the signature into what is set. Raising needs one; lowering takes one where it is given.
@@ -373,14 +396,16 @@ impl TrustStatement {
         set: TrustSet,
         signed: Option<&Signed<Self>>,
         ledger: LedgerId,
-        person: &str,
+        by: &Identity,
         head: Head,
     ) -> Result<TrustSet, TrustRefusal> {
         let Some(signed) = signed else {
             return if set.stage > set.from { Err(TrustRefusal::NeedsSignature) } else { Ok(set) };
         };
-        if signed.statement != Self::of(&set, ledger, person, head, signed.statement.expires) {
-            return Err(TrustRefusal::Signature("what was signed is for another stage, person or place".into()));
+        if signed.statement != Self::of(&set, ledger, by, head, signed.statement.expires) {
+            return Err(TrustRefusal::Signature(
+                "what was signed is for another ledger, stage, person, account or place".into(),
+            ));
         }
         let signature = signed.check().map_err(TrustRefusal::Signature)?;
         Ok(TrustSet { signature: Some(signature), ..set })

@@ -224,23 +224,26 @@ fn a_trust_stage_is_raised_with_a_signature_over_exactly_it() {
     let (head, at) = (Head { seq: 4, hash: digest("head") }, Timestamp::from_second(1_000).unwrap());
     let ends = Timestamp::from_second(4_600).unwrap();
     let ledger: crate::artifact::LedgerId = "0".repeat(32).parse().unwrap();
+    let ada = Identity { name: "ada".into(), os_user: "ada".into(), means: IdentityMeans::Signed };
     let try_it = |set: TrustSet, signed: Option<&Signed<TrustStatement>>| {
-        TrustStatement::sign(set, signed, ledger.clone(), "ada", head)
+        TrustStatement::sign(set, signed, ledger.clone(), &ada, head)
     };
     assert_eq!(try_it(set(1, 2), None), Err(TrustRefusal::NeedsSignature));
     assert!(try_it(set(2, 1), None).is_ok(), "whoever sees something go wrong can stop it");
-    let statement = TrustStatement::of(&set(1, 2), ledger.clone(), "ada", head, ends);
+    let statement = TrustStatement::of(&set(1, 2), ledger.clone(), &ada, head, ends);
     let signed = sign(statement.clone(), 1, at);
     assert!(try_it(set(1, 2), Some(&signed)).unwrap().signature.is_some());
     assert!(matches!(try_it(set(1, 3), Some(&signed)), Err(TrustRefusal::Signature(_))));
     type Other = fn(&mut TrustStatement);
-    let table: [Other; 6] = [
+    let table: [Other; 8] = [
         |s| s.stage = 3,
         |s| s.scope.environment = "production".into(),
         |s| s.reason = "no".into(),
         |s| s.ledger = "1".repeat(32).parse().unwrap(),
         |s| s.head.seq = 5,
         |s| s.person = "grace".into(),
+        |s| s.os_user = Some("grace".into()),
+        |s| s.os_user = None,
     ];
     for (n, change) in table.iter().enumerate() {
         let mut other = statement.clone();

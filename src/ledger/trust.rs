@@ -143,7 +143,8 @@ impl TrustBook {
         signed: Option<Signed<TrustStatement>>,
     ) -> Result<(), TrustError> {
         let ledger = self.store.ledger().await?;
-        let set = TrustStatement::sign(set, signed.as_ref(), ledger, person(&actor), self.head())?;
+        let by = person(&actor).ok_or_else(|| TrustRefusal::NotAPerson(actor.to_string()))?;
+        let set = TrustStatement::sign(set, signed.as_ref(), ledger, by, self.head())?;
         let (seq, prev) = self.last();
         let at = self.events.last().map_or(at, |last| at.max(last.at));
         let sealed = chain::seal(&EngagementId::trust(), seq + 1, at, actor, Body::TrustSet(set), prev);
@@ -256,16 +257,27 @@ mod tests {
 
     async fn signed(book: &TrustBook, set: &TrustSet) -> Signed<TrustStatement> {
         let ledger = book.store.ledger().await.unwrap();
-        let statement = TrustStatement::of(set, ledger, "ada", book.head(), Timestamp::from_second(2_000).unwrap());
+        let by = Identity { name: "ada".into(), os_user: "ada".into(), means: IdentityMeans::Signed };
+        let statement = TrustStatement::of(set, ledger, &by, book.head(), Timestamp::from_second(2_000).unwrap());
         let armored = key().sign(statement.namespace(), HashAlg::Sha512, &canonical(&statement).unwrap()).unwrap();
         let signers = AllowedSigners::parse(&line_for("ada", key().public_key())).unwrap();
         Signed { statement, armored: armored.to_pem(LineEnding::LF).unwrap(), signers, at: now() }
     }
 
+    /// What is stored beside it.
+    fn kept(signed: &Signed<TrustStatement>) -> BTreeMap<Digest, Arc<serde_json::Value>> {
+        let kept = [serde_json::to_value(&signed.statement).unwrap(), signed.signers.document()];
+        kept.into_iter().map(|value| (crate::artifact::digest_of(&value).unwrap(), Arc::new(value))).collect()
+    }
+
+    fn sealed(book: &TrustBook, actor: Actor, set: TrustSet) -> chain::Sealed {
+        let (seq, prev) = book.last();
+        chain::seal(&EngagementId::trust(), seq + 1, now(), actor, Body::TrustSet(set), prev).unwrap()
+    }
+
     /// Writes a trust event without asking whether it may be.
     async fn forge(book: &TrustBook, actor: Actor, set: TrustSet) {
-        let (seq, prev) = book.last();
-        let sealed = chain::seal(&EngagementId::trust(), seq + 1, now(), actor, Body::TrustSet(set), prev).unwrap();
+        let (sealed, seq) = (sealed(book, actor, set), book.last().0);
         let link = Link { seq: seq + 1, bytes: sealed.bytes, hash: sealed.event.hash };
         let (engagement, events) = (EngagementId::trust(), vec![link]);
         let append = Append {
@@ -333,6 +345,18 @@ mod tests {
             matches!(&refused, LedgerError::Corrupt { reason, .. } if reason.contains("event 3 is not believed")),
             "{refused}"
         );
+        // Nor from an account that it does not say.
+        let dir = tempfile::tempdir().unwrap();
+        let trust = book(&dir).await;
+        let signature = Some(signed(&trust, &set(1, 2)).await.check().unwrap());
+        let eve = Identity { name: "ada".into(), os_user: "eve".into(), means: IdentityMeans::Signed };
+        for (by, as_it_was) in [(Actor::Person(eve), false), (ada(IdentityMeans::Signed), true)] {
+            let event = sealed(&trust, by, TrustSet { signature: signature.clone(), ..set(1, 2) }).event;
+            let documents = kept(&signed(&trust, &set(1, 2)).await);
+            let document = |digest: &Digest| documents.get(digest).cloned();
+            let ledger = trust.store.ledger().await.unwrap();
+            assert_eq!(unsigned_stages(&[event], &ledger, &document, None).is_empty(), as_it_was);
+        }
         let dir = tempfile::tempdir().unwrap();
         forge(&book(&dir).await, ada(IdentityMeans::Asserted), set(1, 3)).await;
         let store = Arc::new(SqliteStore::open(dir.path().join("ledger.db")).await.unwrap());

@@ -134,7 +134,7 @@ pub async fn redact(
         let now = journal.now();
         let (mut documents, mut signed) = (vec![file], None);
         if let Some(signer) = signer {
-            let by_key = sign_redaction(workspace, signer, journal.state(), &redacted, &identity.name, now)?;
+            let by_key = sign_redaction(workspace, signer, journal.state(), &redacted, &identity, now)?;
             identity.means = IdentityMeans::Signed;
             documents.extend(signed_documents(&by_key)?);
             signed = Some(Box::new(by_key));

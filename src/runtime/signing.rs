@@ -139,13 +139,13 @@ pub async fn sign_trust(
     workspace: &Workspace,
     signer: &dyn Signer,
     set: &TrustSet,
-    person: &str,
+    by: &Identity,
     head: Head,
     at: Timestamp,
 ) -> Result<Signed<TrustStatement>, SigningError> {
     let ledger = workspace.store().ledger().await?;
     let expires = at.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
-    sign(workspace, signer, TrustStatement::of(set, ledger, person, head, expires), at)
+    sign(workspace, signer, TrustStatement::of(set, ledger, by, head, expires), at)
 }
 
 /// Has a redaction signed, as it will follow in this state.
@@ -158,11 +158,11 @@ pub(super) fn sign_redaction(
     signer: &dyn Signer,
     state: &State,
     redacted: &Redacted,
-    person: &str,
+    by: &Identity,
     at: Timestamp,
 ) -> Result<Signed<RedactionStatement>, SigningError> {
     let expires = at.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
-    sign(workspace, signer, RedactionStatement::of(state, redacted, person, expires), at)
+    sign(workspace, signer, RedactionStatement::of(state, redacted, by, expires), at)
 }
 
 fn sign<T: Statement>(

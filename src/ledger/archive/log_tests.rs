@@ -448,7 +448,10 @@ fn trust_stages_of_another_ledger_are_found() {
     trust_in(&mut whole, &"1".repeat(32).parse().unwrap(), Digest::ZERO, "lab", (1, 2));
     let lines = said(&check(&whole.pack().unwrap()));
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("event 1 (trust/events.jsonl): the signature is not taken"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("event 1 (trust/events.jsonl): a trust stage whose signature is for another ledger"),
+        "{lines:?}"
+    );
 }
 
 #[test]

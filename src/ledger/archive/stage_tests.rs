@@ -39,11 +39,11 @@ fn trust_at(contents: &mut Contents, ledger: &LedgerId, scope: Scope, (from, sta
     let (name, reason) = ("vlan".to_owned(), "it went well".to_owned());
     let set = TrustSet { scope, name, from, stage, role: Some(Role::Owner), reason, signature: None };
     let expires = at + SignedDuration::from_hours(1);
-    let statement = TrustStatement::of(&set, ledger.clone(), "grace", Head { seq, hash }, expires);
+    let grace = Identity { name: "grace".into(), os_user: "grace".into(), means: IdentityMeans::Signed };
+    let statement = TrustStatement::of(&set, ledger.clone(), &grace, Head { seq, hash }, expires);
     let armored = armored(1, &statement);
     let signed = Signed { statement, armored, signers: signers(1), at };
     let set = TrustSet { signature: Some(signed.check().unwrap()), ..set };
-    let grace = Identity { name: "grace".into(), os_user: "grace".into(), means: IdentityMeans::Signed };
     let (actor, body) = (Actor::Person(grace), Body::TrustSet(set));
     let sealed = chain::seal(&EngagementId::trust(), seq + 1, at, actor, body, hash).unwrap();
     contents.trust.push(sealed.bytes);

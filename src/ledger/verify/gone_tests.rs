@@ -248,7 +248,8 @@ fn a_signed_redaction_is_of_exactly_that_by_exactly_them() {
     let mut redacted = told(&mut story);
     let at = story.events.last().unwrap().0;
     let expires = at + jiff::SignedDuration::from_hours(1);
-    let statement = RedactionStatement::of(&before, &redacted, "grace", expires);
+    let grace = Identity { name: "grace".into(), os_user: "grace".into(), means: IdentityMeans::Signed };
+    let statement = RedactionStatement::of(&before, &redacted, &grace, expires);
     let armored = armored(3, &statement);
     let signed = Signed { statement, armored, signers: signers(3), at };
     redacted.signature = Some(signed.check().unwrap());
@@ -270,6 +271,10 @@ fn a_signed_redaction_is_of_exactly_that_by_exactly_them() {
         story.events[last] = (at, by(who), Body::Redacted(other));
         assert!(whats(&check(&story)).contains("signature that does not hold"), "{}", whats(&check(&story)));
     }
+    let mut elsewhere = story.clone();
+    let account = Identity { os_user: "root".into(), ..grace };
+    elsewhere.events[last] = (at, Actor::Person(account), Body::Redacted(redacted.clone()));
+    assert!(whats(&check(&elsewhere)).contains("another redaction, person, account"), "{}", whats(&check(&elsewhere)));
     let mut story = story.clone();
     story.events[last] = (at, by("grace"), Body::Redacted(Redacted { signature: None, ..redacted }));
     assert!(whats(&check(&story)).contains("said to be signed, without a signature"), "{}", whats(&check(&story)));

@@ -16,8 +16,14 @@ pub(super) fn lesser(state: Option<&State>, event: &Event, place: u64, papers: &
         Body::Allowed(allowed) if !papers.is_here(&allowed.decided_on) => {
             say(allowed.call.to_string(), "of which it is not here what it was decided on");
         }
-        Body::Redacted(redacted) if !redacted.people_kept => {
-            say("a redaction".into(), "of which the people were not kept");
+        Body::Redacted(redacted) => {
+            if !redacted.people_kept {
+                say("a redaction".into(), "of which the people were not kept");
+            }
+            let statement = redacted.signature.as_ref().and_then(|signature| papers.document(&signature.statement));
+            if statement.is_some_and(|statement| statement.get("os_user").is_none()) {
+                say("the signature of a redaction".into(), "which does not say whose account it was");
+            }
         }
         Body::Answered(answered) => {
             let statement = answered.signature.as_ref().and_then(|signature| papers.document(&signature.statement));

@@ -73,10 +73,10 @@ fn redacted_by(
     document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
     own: Option<&AllowedSigners>,
 ) -> Option<String> {
-    let holds = |signature: &Signature, person: &str| -> Result<(), String> {
+    let holds = |signature: &Signature, by: &Identity| -> Result<(), String> {
         let mut signed: Signed<RedactionStatement> = read_signed(signature, event.at, document)?;
-        if signed.statement != RedactionStatement::of(state, redacted, person, signed.statement.expires) {
-            return Err("what was signed is for another redaction, person or place".into());
+        if !signed.statement.is_for(state, redacted, by) {
+            return Err("what was signed is for another redaction, person, account or place".into());
         }
         as_signed(&mut signed, signature, own)
     };
@@ -88,14 +88,14 @@ fn redacted_by(
         (None, _) => None,
         (Some(signature), Actor::Person(identity)) if identity.means == IdentityMeans::Signed => {
             let wrong = |why: String| format!("redacted with a signature that does not hold: {why}");
-            holds(signature, &identity.name).err().map(wrong)
+            holds(signature, identity).err().map(wrong)
         }
         (Some(_), actor) => Some(format!("redacted by {actor} with a signature")),
     }
 }
 
 /// Whether a signature is good and the one that the event has, and whether the verifier's own signers say so too.
-fn as_signed<T: Statement>(
+pub(super) fn as_signed<T: Statement>(
     signed: &mut Signed<T>,
     signature: &Signature,
     own: Option<&AllowedSigners>,

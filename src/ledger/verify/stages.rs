@@ -12,13 +12,13 @@ use crate::{
         About, Actor, Asked, Body, CallAllowed, Event, Head, RequestDocument, Signature, Signed, TrustSet,
         TrustStatement,
     },
-    facts::{AllowedSigners, IdentityMeans, People, STAGES, Scope, Trust},
+    facts::{AllowedSigners, Identity, IdentityMeans, People, STAGES, Scope, Trust},
 };
 
 use super::{
     super::{chain, mentions::mentions},
     Problem,
-    signed::read_signed,
+    signed::{as_signed, read_signed},
 };
 
 /// Folds one more event of the chain; else why no such event can be in it.
@@ -286,10 +286,10 @@ fn blueprint(first: &Event, read: &dyn Fn(&Digest) -> Option<Value>) -> Option<(
 }
 
 /// Who an event is by; nobody where it is by no person.
-pub(in crate::ledger) fn person(actor: &Actor) -> &str {
+pub(in crate::ledger) fn person(actor: &Actor) -> Option<&Identity> {
     match actor {
-        Actor::Person(identity) => &identity.name,
-        Actor::Agent(_) | Actor::Policy | Actor::Program => "",
+        Actor::Person(identity) => Some(identity),
+        Actor::Agent(_) | Actor::Policy | Actor::Program => None,
     }
 }
 
@@ -303,16 +303,10 @@ fn signed_so(
     own: Option<&AllowedSigners>,
 ) -> Result<(), String> {
     let mut signed: Signed<TrustStatement> = read_signed(signature, event.at, document)?;
-    let unsigned = TrustSet { signature: None, ..set.clone() };
-    let again = TrustStatement::sign(unsigned, Some(&signed), ledger.clone(), person(&event.actor), head);
-    match again {
-        Ok(again) if again == *set => {}
-        Ok(_) => return Err("a trust stage whose signature is not the one that its event says".into()),
-        Err(refusal) => return Err(refusal.to_string()),
+    let is_for = |by| signed.statement.is_for(set, ledger.clone(), by, head);
+    if !person(&event.actor).is_some_and(is_for) {
+        return Err("a trust stage whose signature is for another ledger, stage, person, account or place".into());
     }
-    if let Some(own) = own {
-        signed.signers = own.clone();
-        signed.check().map_err(|why| format!("a trust stage that, as the signers given have it, nobody set: {why}"))?;
-    }
-    Ok(())
+    let wrong = |why| format!("a trust stage whose signature does not hold: {why}");
+    as_signed(&mut signed, signature, own).map_err(wrong)
 }
