@@ -291,7 +291,7 @@ impl Formatter for Spelling<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
@@ -323,7 +323,7 @@ mod tests {
         prop::collection::vec(letter, 0..4).prop_map(String::from_iter)
     }
 
-    fn value() -> impl Strategy<Value = Value> {
+    pub(in crate::artifact) fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),

@@ -19,6 +19,7 @@ mod recent;
 mod record;
 mod showable;
 mod spec;
+mod spelled;
 mod step;
 mod template;
 mod unknown;
@@ -51,6 +52,7 @@ pub use record::{
 pub use showable::too_much_to_show;
 pub(crate) use spec::fill_args;
 pub use spec::{Check, Limits, ReadCall, Requirement, Rollback, Spec, SpecError, SpecKind, Window};
+pub use spelled::is_canonical;
 pub use step::{Arg, ForEach, Hole, OnFailure, Step, Until, Verify};
 pub use template::{TemplateError, fill};
 pub use value::{Format, ValueSchema, ValueType};

@@ -1,4 +1,5 @@
-//! The events of an engagement: everything that is remembered of it, in the words of the field.
+//! The events of an engagement: everything that is remembered of it, in the words of the field. Of those there are most of,
+//! the members are declared in the order of their names, in which they are written (RFC 8785), so that none is put in order.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -209,32 +210,32 @@ pub struct SpecProved {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallAllowed {
-    /// Its id.
-    pub call: CallId,
-    /// The digest of tool, arguments and node, see [`super::call_digest`]: what approvals name.
-    pub digest: Digest,
-    /// Why it is made.
-    pub purpose: Purpose,
     /// On whose behalf.
     pub agent: Agent,
-    /// The tool.
-    pub tool: ToolName,
-    /// The target.
-    pub target: String,
-    /// The arguments in normal form.
-    pub args: Arguments,
-    /// The grant that permits it.
-    pub grant: String,
-    /// The effect counted against the grant's `at_most`, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counts: Option<String>,
     /// Whether it uses up an approval of exactly this call.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approved: bool,
-    /// The rules that spoke.
-    pub rules: Vec<Spoke>,
+    /// The arguments in normal form.
+    pub args: Arguments,
+    /// Its id.
+    pub call: CallId,
+    /// The effect counted against the grant's `at_most`, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<String>,
     /// What was decided on: the digests of policies, tools, inventory and people.
     pub decided_on: Digest,
+    /// The digest of tool, arguments and node, see [`super::call_digest`]: what approvals name.
+    pub digest: Digest,
+    /// The grant that permits it.
+    pub grant: String,
+    /// Why it is made.
+    pub purpose: Purpose,
+    /// The rules that spoke.
+    pub rules: Vec<Spoke>,
+    /// The target.
+    pub target: String,
+    /// The tool.
+    pub tool: ToolName,
 }
 
 /// A call that did not run.
@@ -293,6 +294,9 @@ pub enum CallOutcome {
 pub struct CallFinished {
     /// The call.
     pub call: CallId,
+    /// What the tool or the transport said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// How it ended.
     pub outcome: CallOutcome,
     /// The digest of the result.
@@ -301,9 +305,6 @@ pub struct CallFinished {
     /// Whether that is the digest of a sealed document.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sealed: bool,
-    /// What the tool or the transport said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
 }
 
 /// A call whose outcome was unknown and that reading back showed not to have taken effect: the step begins another
@@ -326,14 +327,14 @@ pub struct CallVoid {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSettled {
-    /// The node.
-    pub node: NodeId,
     /// The attempt.
     pub attempt: u32,
-    /// What became of it.
-    pub outcome: NodeOutcome,
     /// Whether the target is not as it was before.
     pub changed: bool,
+    /// The node.
+    pub node: NodeId,
+    /// What became of it.
+    pub outcome: NodeOutcome,
     /// Why, where it is not plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

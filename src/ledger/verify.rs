@@ -38,7 +38,7 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{ArtifactKind, Digest, EngagementId},
-    engagement::{Actor, Answer, Body, Event, State},
+    engagement::{Actor, Answer, ArtifactFiled, Body, Event, State},
     facts::{AllowedSigners, Identity},
     flow::NodeOutcome,
 };
@@ -52,7 +52,7 @@ pub use verification::{Problem, Subject, Verification};
 use gone::Gone;
 use grounds::Grounds;
 use lesser::lesser;
-use papers::{Here, Papers};
+use papers::{Here, Of, Papers};
 use persons::{acted, on_a_name, one_account, signer};
 use verification::{NAMED, NOT_WITNESSED, drop_after_the_first};
 
@@ -265,20 +265,22 @@ impl Walk<'_> {
 
     /// Whether what an event names is there and unchanged, and of a question what its request names.
     fn documents(&mut self, event: &Event, place: u64) {
-        self.named(mentions(event), place, false);
+        let read =
+            matches!(&event.body, Body::Asked(_) | Body::Filed(ArtifactFiled { artifact: ArtifactKind::Record, .. }));
+        self.named(mentions(event), place, if read { Of::Read } else { Of::Any });
         self.less.extend(lesser(self.state.as_ref(), event, place, &self.papers).into_iter().map(|what| (place, what)));
         let Body::Asked(asked) = &event.body else { return };
         // What is missing or cannot be read is said elsewhere.
         let Some(request) = self.papers.document(&asked.request) else { return };
         if request.get("grounds_kept") == Some(&true.into()) && self.expanded.insert(asked.request) {
-            self.named(beside(&request), place, true);
+            self.named(beside(&request), place, Of::Shared);
         }
     }
 
-    fn named(&mut self, mentions: Vec<Mention>, place: u64, shared: bool) {
+    fn named(&mut self, mentions: Vec<Mention>, place: u64, of: Of) {
         for mention in mentions {
             let Mention { digest, ref what, need, sealed } = mention;
-            match (self.papers.here(&digest, shared, sealed), need) {
+            match (self.papers.here(&digest, if sealed { Of::Sealed } else { of }), need) {
                 (Here::Unchanged, _) => {}
                 (Here::NoDocument, _) => {
                     self.problem(place, format!("{what} ({digest}) is no JSON document in canonical form"));

@@ -1,10 +1,12 @@
 //! Whether what runs is what the design says: the flow has its steps and no others, each as the design has it in what can
 //! be told without the facts that were read; and a step that wants an approval of its own has one, in the role that it wants.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use crate::{
-    artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, Scope, Step},
+    artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, Scope, Step, StepId},
     engagement::{About, Answer, Asked, CallAllowed, Purpose, State},
     facts::Role,
 };
@@ -15,7 +17,8 @@ use super::{Papers, grounds, steps::alike};
 pub(super) fn unlike(state: &State, flow: &AutomationFlow, papers: &Papers<'_>) -> Option<String> {
     // A design that is missing or was changed is reported where it was filed.
     let design = papers.design(&state.artifact(ArtifactKind::Design)?)?;
-    let of = |step: &Step| design.steps.iter().find(|known| known.id == step.id);
+    let steps: BTreeMap<&StepId, &Step> = design.steps.iter().rev().map(|step| (&step.id, step)).collect();
+    let of = |step: &Step| steps.get(&step.id).copied();
     let inputs = Value::Object(design.inputs.clone());
     // What the design does not give is what the tool takes then.
     let more = |node: &FlowNode, step: &Step| {
@@ -27,7 +30,8 @@ pub(super) fn unlike(state: &State, flow: &AutomationFlow, papers: &Papers<'_>) 
     if let Some(node) = flow.nodes.iter().find(|node| of(&node.step).is_none_or(|step| other(node, step))) {
         return Some(format!("step {} is not as the design has it", node.id));
     }
-    let missing = |step: &&Step| step.for_each.is_none() && !flow.nodes.iter().any(|node| node.step.id == step.id);
+    let run: BTreeSet<&StepId> = flow.nodes.iter().map(|node| &node.step.id).collect();
+    let missing = |step: &&Step| step.for_each.is_none() && !run.contains(&step.id);
     design.steps.iter().find(missing).map(|step| format!("step {} of the design is left out", step.id))
 }
 

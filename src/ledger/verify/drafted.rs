@@ -2,7 +2,7 @@
 //! design from both; and so is what the program writes into a model's report, and the flow of gate 2. Where a result was left
 //! out or redacted, or other tools were used since, that part is not.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Deserialize;
 
@@ -103,14 +103,27 @@ pub(super) fn flow(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<
 
 /// How a call that an answer lets run is shown otherwise than it is.
 pub(super) fn shown(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> {
-    let document = papers.document(&asked.request)?;
-    let calls = Vec::<OfferedCall>::deserialize(document.get("calls")?).ok().filter(|calls| !calls.is_empty())?;
+    let question = papers.question(&asked.request);
+    let earlier;
+    let (calls, screen) = match &question {
+        Some(question) => (&question.calls, &question.screen),
+        // Requests of versions before have less in them.
+        None => {
+            let document = papers.document(&asked.request)?;
+            let calls = Vec::<OfferedCall>::deserialize(document.get("calls")?).ok()?;
+            earlier = (calls, Screen::deserialize(document.get("screen")?).ok()?);
+            (&earlier.0, &earlier.1)
+        }
+    };
+    if calls.is_empty() {
+        return None;
+    }
+    let calls: Vec<(&OfferedCall, Line)> = calls.iter().map(|call| (call, call.line())).collect();
     let (grounds, toolbox) = (papers.grounds(&asked.request)?, papers.toolbox(&asked.request)?);
     let flow = grounds.flow(papers).or_else(|| papers.flow(&state.artifact(ArtifactKind::Flow)?));
-    let lines =
-        Screen::deserialize(document.get("screen")?).ok()?.sections.into_iter().flat_map(|section| section.lines);
-    let lines: Vec<Line> = lines.filter(|line| matches!(line, Line::Call { .. })).collect();
-    for offered in &calls {
+    let lines = screen.sections.iter().flat_map(|section| &section.lines);
+    let lines: BTreeSet<&Line> = lines.filter(|line| matches!(line, Line::Call { .. })).collect();
+    for (offered, line) in &calls {
         let node = &offered.node;
         let args = match &asked.about {
             About::Call { .. } => given(&state.act_of(node)?.1.args, papers)?,
@@ -125,12 +138,12 @@ pub(super) fn shown(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option
             return Some(format!("a question about {} that shows the call of {node} as another", asked.about));
         }
         // Of many that change things alike the screen shows the first; what is ticked stands there by itself.
-        if removes && !lines.is_empty() && !lines.contains(&offered.line()) {
+        if removes && !lines.is_empty() && !lines.contains(line) {
             return Some(format!("a question about {} whose screen does not show the call of {node}", asked.about));
         }
     }
-    let offered: Vec<Line> = calls.iter().map(OfferedCall::line).collect();
-    let other = lines.iter().any(|line| !offered.contains(line));
+    let offered: BTreeSet<&Line> = calls.iter().map(|(_, line)| line).collect();
+    let other = !lines.is_subset(&offered);
     other.then(|| format!("a question about {} whose screen shows a call that it does not offer so", asked.about))
 }
 

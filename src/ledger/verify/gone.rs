@@ -14,7 +14,7 @@ use crate::{
 use super::{
     super::mentions::{Mention, Need},
     Problem,
-    papers::{Here, Papers},
+    papers::{Here, Of, Papers},
 };
 
 /// What is not there, and what was destroyed.
@@ -41,7 +41,7 @@ impl Gone {
         let told = if unknown { ", WHO HAS NOT THAT ROLE in the people of its questions" } else { told };
         let said = format!("redacted at event {}, by {} in the role {role}{told} ({reason})", event.seq, event.actor);
         self.redactions.push(Redaction { said, destroyed: destroyed.clone() });
-        destroyed.iter().find(|digest| !matches!(papers.here(digest, false, true), Here::Missing)).copied()
+        destroyed.iter().find(|digest| !matches!(papers.here(digest, Of::Sealed), Here::Missing)).copied()
     }
 
     /// What is wrong about what is missing, and what is to be known of it.

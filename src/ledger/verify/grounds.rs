@@ -63,20 +63,36 @@ struct DefinedTool {
 }
 
 impl Grounds {
-    pub(super) fn of(request: &Value, papers: &Papers<'_>) -> Option<Self> {
+    pub(super) fn of(request: &Digest, papers: &Papers<'_>) -> Option<Self> {
+        let question = papers.question(request);
+        if let Some(question) = question.filter(|question| question.grounds_kept) {
+            let (approved_on, facts) = (question.approved_on.clone(), question.facts.clone());
+            return Self::with(approved_on, question.decided_on, facts, question.flow, papers);
+        }
+        let request = papers.document(request)?;
         if request.get("grounds_kept") != Some(&Value::Bool(true)) {
             return None;
         }
         let approved_on = ApprovedOn::deserialize(request.get("approved_on")?).ok()?;
         let decided_on = CatalogDigests::deserialize(request.get("decided_on")?).ok()?;
         let facts = Facts::deserialize(request.get("facts")?).ok()?;
+        let flow = request.get("flow").and_then(Value::as_str).and_then(|flow| flow.parse().ok());
+        Self::with(approved_on, decided_on, facts, flow, papers)
+    }
+
+    fn with(
+        approved_on: ApprovedOn,
+        decided_on: CatalogDigests,
+        facts: Facts,
+        flow: Option<Digest>,
+        papers: &Papers<'_>,
+    ) -> Option<Self> {
         let people = serde_json::from_slice(papers.bytes(&decided_on.people)?).ok()?;
         let tool = |(name, digest): (&ToolName, &Digest)| Some((name.clone(), defined(papers.bytes(digest)?, digest)?));
         let tools = approved_on.tools.iter().map(tool).collect::<Option<_>>()?;
         let target = |digest: &Digest| serde_json::from_slice::<Target>(papers.bytes(digest)?).ok();
         let targets = approved_on.entries().map(|(_, entry)| target(entry)).collect::<Option<_>>()?;
         let inventory = approved_on.inventory(targets);
-        let flow = request.get("flow").and_then(Value::as_str).and_then(|flow| flow.parse().ok());
         Some(Self { people, tools, inventory, approved_on, decided_on, facts, flow })
     }
 

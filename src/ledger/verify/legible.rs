@@ -58,13 +58,12 @@ fn basis(decided_on: &Digest, papers: &Papers<'_>) -> Option<String> {
 /// How a question's request is not one, or one of another question.
 fn request(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> {
     let wrong = |why: String| Some(format!("a question about {} {why}", asked.about));
-    let document = papers.document(&asked.request)?;
-    let request = match ApprovalRequest::deserialize(document.as_ref()) {
-        Ok(request) => request,
-        Err(why) => return wrong(format!("whose request cannot be read: {why}")),
+    let Some(request) = papers.question(&asked.request) else {
+        let why = unlike::<ApprovalRequest>(&asked.request, papers)?;
+        return wrong(format!("whose request cannot be read: {why}"));
     };
     // A member that is left out is none, and what is held to it would be held to nothing.
-    if canonical(&request).ok().as_deref() != papers.bytes(&asked.request) {
+    if canonical(request.as_ref()).ok().as_deref() != papers.bytes(&asked.request) {
         return wrong("whose request is not written as this program writes it".into());
     }
     let kind = if asked.about == About::Gate1 { ArtifactKind::Spec } else { ArtifactKind::Design };
@@ -90,6 +89,6 @@ fn request(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> 
 }
 
 /// Why a document that is here is not one of these.
-fn unlike<T: DeserializeOwned>(digest: &Digest, papers: &Papers<'_>) -> Option<String> {
+pub(super) fn unlike<T: DeserializeOwned>(digest: &Digest, papers: &Papers<'_>) -> Option<String> {
     serde_json::from_slice::<T>(papers.bytes(digest)?).err().map(|error| error.to_string())
 }

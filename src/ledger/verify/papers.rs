@@ -10,8 +10,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{AutomationFlow, Digest, DiscoveryReport, Recent, SolutionDesign, Spec, canonical, digest_bytes},
+    artifact::{
+        AutomationFlow, Digest, DiscoveryReport, Recent, ReconciledRecord, SolutionDesign, Spec, digest_bytes,
+        is_canonical,
+    },
     engagement::{Basis, Call, Picks, RequestDocument, State, sealed_value, unsealed},
+    gate::ApprovalRequest,
     policy::CatalogDigests,
     tool::Toolbox,
 };
@@ -61,6 +65,22 @@ pub(super) struct Papers<'a> {
     requests: Read<RequestDocument>,
     reports: Read<DiscoveryReport>,
     designs: Read<SolutionDesign>,
+    questions: Read<ApprovalRequest>,
+    toolboxes: Read<Toolbox>,
+    records: Read<ReconciledRecord>,
+}
+
+/// What is named.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Of {
+    /// What is looked at in a moment.
+    Read,
+    /// What may be looked at.
+    Any,
+    /// What other chains were decided on too, which is read once.
+    Shared,
+    /// A sealed document, of which the value is looked at.
+    Sealed,
 }
 
 /// Whether what is named is here.
@@ -80,6 +100,7 @@ impl<'a> Papers<'a> {
     pub(super) fn new(blobs: &'a BTreeMap<Digest, Vec<u8>>) -> Self {
         let (documents, values, picks, flows, specs, args, catalogs, grounds) = Default::default();
         let (unchanged, requests, reports, designs, bases) = Default::default();
+        let (questions, toolboxes, records) = Default::default();
         Self {
             blobs,
             unchanged,
@@ -95,12 +116,14 @@ impl<'a> Papers<'a> {
             requests,
             reports,
             designs,
+            questions,
+            toolboxes,
+            records,
         }
     }
 
-    /// Whether it is here and what its digest says; `shared` is what other chains were decided on too, which is read once,
-    /// and of what is `sealed` the value is looked at.
-    pub(super) fn here(&self, digest: &Digest, shared: bool, sealed: bool) -> Here {
+    /// Whether it is here and what its digest says, and what is to be read of it.
+    pub(super) fn here(&self, digest: &Digest, of: Of) -> Here {
         let told = |document: bool| if document { Here::Unchanged } else { Here::NoDocument };
         if let Some(document) = self.unchanged.borrow().get(digest) {
             return told(*document);
@@ -110,7 +133,7 @@ impl<'a> Papers<'a> {
         if is != *digest {
             return Here::Changed(is);
         }
-        let shared = shared && bytes.len() <= SHARED_LENGTH;
+        let shared = of == Of::Shared && bytes.len() <= SHARED_LENGTH;
         let known = if shared { DECIDED_ON.get(digest) } else { None };
         let read = known.or_else(|| {
             let read = document(bytes).map(Arc::new)?;
@@ -120,9 +143,9 @@ impl<'a> Papers<'a> {
             Some(read)
         });
         let document = read.is_some();
-        if shared || bytes.len() <= SHORT || !document {
+        if shared || of == Of::Read || bytes.len() <= SHORT || !document {
             match read {
-                Some(read) if sealed => {
+                Some(read) if of == Of::Sealed => {
                     self.values.borrow_mut().insert(*digest, value(Arc::unwrap_or_clone(read)).map(Arc::new))
                 }
                 read => self.documents.borrow_mut().insert(*digest, read),
@@ -130,6 +153,11 @@ impl<'a> Papers<'a> {
         }
         self.unchanged.borrow_mut().insert(*digest, document);
         told(document)
+    }
+
+    /// Whether it is here, what its digest says, and a document.
+    pub(super) fn is_document(&self, digest: &Digest) -> bool {
+        self.unchanged.borrow().get(digest).is_some_and(|document| *document)
     }
 
     /// Whether something is here under this digest.
@@ -141,6 +169,16 @@ impl<'a> Papers<'a> {
     pub(super) fn bytes(&self, digest: &Digest) -> Option<&'a [u8]> {
         let same = |bytes: &&Vec<u8>| self.unchanged.borrow().contains_key(digest) || digest_bytes(bytes) == *digest;
         self.blobs.get(digest).filter(same).map(Vec::as_slice)
+    }
+
+    /// The request of a question, where it is one as this version writes it.
+    pub(super) fn question(&self, digest: &Digest) -> Option<Arc<ApprovalRequest>> {
+        kept(&self.questions, digest, || ApprovalRequest::deserialize(self.document(digest)?.as_ref()).ok())
+    }
+
+    /// The record that an engagement ends with.
+    pub(super) fn record(&self, digest: &Digest) -> Option<Arc<ReconciledRecord>> {
+        kept(&self.records, digest, || ReconciledRecord::deserialize(self.document(digest)?.as_ref()).ok())
     }
 
     pub(super) fn document(&self, digest: &Digest) -> Option<Arc<Value>> {
@@ -210,12 +248,15 @@ impl<'a> Papers<'a> {
 
     /// What the question with this request was decided on; nothing where that was not kept or is not all here.
     pub(super) fn grounds(&self, request: &Digest) -> Option<Arc<Grounds>> {
-        kept(&self.grounds, request, || Grounds::of(self.document(request)?.as_ref(), self))
+        kept(&self.grounds, request, || Grounds::of(request, self))
     }
 
     /// The tools of these, whole, where all are here and are those of this version.
     pub(super) fn toolbox(&self, request: &Digest) -> Option<Arc<Toolbox>> {
-        let defined: Vec<Digest> = self.grounds(request)?.defined().copied().collect();
+        kept_alike(&self.toolboxes, request, || self.toolbox_of(self.grounds(request)?.defined().copied().collect()))
+    }
+
+    fn toolbox_of(&self, defined: Vec<Digest>) -> Option<Arc<Toolbox>> {
         // Whatever other chain had it, what has these digests is the same; it is here too, or nothing is said by it.
         if defined.iter().any(|digest| self.bytes(digest).is_none()) {
             return None;
@@ -239,14 +280,19 @@ fn value(document: Value) -> Option<Value> {
 /// What bytes say that are a document: JSON, as it is written (RFC 8785).
 fn document(bytes: &[u8]) -> Option<Value> {
     let read = serde_json::from_slice(bytes).ok()?;
-    canonical(&read).is_ok_and(|written| written == bytes).then_some(read)
+    is_canonical(bytes, &read).then_some(read)
 }
 
 fn kept<T>(known: &Read<T>, digest: &Digest, read: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+    kept_alike(known, digest, || read().map(Arc::new))
+}
+
+/// The same of what others have too.
+fn kept_alike<T>(known: &Read<T>, digest: &Digest, read: impl FnOnce() -> Option<Arc<T>>) -> Option<Arc<T>> {
     if let Some(known) = known.borrow().get(digest) {
         return known.clone();
     }
-    let read = read().map(Arc::new);
+    let read = read();
     known.borrow_mut().insert(*digest, read.clone());
     read
 }

@@ -1,8 +1,6 @@
 //! Whether the record that an engagement ends with follows from the chain before it: looked at once, where it is filed,
 //! from the events and the documents that are there. Results may be redacted or left out; then less can be tried again.
 
-use serde::Deserialize;
-
 use crate::{
     artifact::{ArtifactKind, Digest, Limits, Phase, ReconciledRecord, RecordOutcome},
     engagement::{Actor, Blobs, Body, Closed, Documents, Event, Exchange, Purpose, State, View},
@@ -10,7 +8,7 @@ use crate::{
     tool::Toolbox,
 };
 
-use super::{Papers, again};
+use super::{Papers, again, legible::unlike};
 
 /// What is wrong with a record that is filed after `state`, and what of it is said in other words; nothing of any other
 /// event.
@@ -28,13 +26,10 @@ pub(super) fn filed(state: &State, event: &Event, papers: &Papers<'_>) -> Compar
         found.wrong.push(format!("{what} in the {} phase", state.phase));
     }
     // A record that is missing or was changed is reported where documents are.
-    let Some(record) = papers.document(&filed.digest) else { return found };
-    let record = match ReconciledRecord::deserialize(record.as_ref()) {
-        Ok(record) => record,
-        Err(error) => {
-            found.wrong.push(format!("{what} that cannot be read: {error}"));
-            return found;
-        }
+    let Some(record) = papers.record(&filed.digest) else {
+        let why = unlike::<ReconciledRecord>(&filed.digest, papers);
+        found.wrong.extend(why.map(|why| format!("{what} that cannot be read: {why}")));
+        return found;
     };
     let (blobs, toolbox) = (blobs(state, &record, papers), Toolbox::default());
     let compared = with(state, papers, &blobs, &toolbox, |view| compare(view, &record, event.at));
@@ -48,8 +43,8 @@ pub(super) fn made(state: &State, event: &Event, papers: &Papers<'_>) -> Option<
     if filed.artifact != ArtifactKind::Record {
         return None;
     }
-    let record = ReconciledRecord::deserialize(papers.document(&filed.digest)?.as_ref()).ok()?;
     let (toolbox, blobs) = again::whole(state, papers)?;
+    let record = papers.record(&filed.digest)?;
     let made = with(state, papers, &blobs, &toolbox, |view| made_again(view, &record));
     Some(Compared { wrong: made.wrong.into_iter().map(does_not_follow).collect(), ..made })
 }

@@ -1,7 +1,7 @@
 //! Whether an event may follow from the state before it. These are the promises that a reader of the chain relies on, each
 //! with words of its own; what is left is held to what [`crate::engagement`] itself would have let be written there.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     artifact::{Agent, ArtifactKind, CallId, Digest, Phase},
     engagement::{
         About, Actor, Answer, Answered, Arguments, ArtifactFiled, Asked, Body, CallAllowed, CallFinished, CallOutcome,
-        Event, Gate, GateState, Purpose, State, call_digest, follows, sealed_value,
+        Event, Gate, GateState, Purpose, State, call_digest, follows,
     },
     policy::ProofReport,
 };
@@ -57,17 +57,17 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
             found.extend(granted::allowed(state, allowed, event.at, papers));
             found.extend(steps::allowed(state, allowed, papers));
             found.extend(designed::allowed(state, allowed, papers));
-            found.extend(sealed_otherwise(state, &allowed.call, &allowed.args, document));
+            found.extend(sealed_otherwise(state, &allowed.call, &allowed.args, papers));
         }
         Body::Refused(refused) => {
             found.extend(used(state, &refused.call));
-            found.extend(sealed_otherwise(state, &refused.call, &refused.args, document));
+            found.extend(sealed_otherwise(state, &refused.call, &refused.args, papers));
         }
         Body::Finished(finished) => {
             found.extend(finished_once(state, finished));
-            let what = format!("the result of {}", finished.call);
-            let named = finished.result.map(|digest| (digest, finished.sealed));
-            found.extend(sealed_as_something_else(state, &what, named, document));
+            let how =
+                finished.result.and_then(|digest| sealed_as_something_else(state, &digest, finished.sealed, papers));
+            found.extend(how.map(|how| format!("the result of {} {how}", finished.call)));
         }
         Body::Void(void) => found.extend(steps::void(state, void)),
         Body::Redacted(redacted) => {
@@ -124,9 +124,9 @@ pub(super) fn breaches(state: &State, event: &Event, papers: &Papers<'_>) -> Vec
         }
         Body::Turned(turned) => {
             found.extend(drafting::turned(state, &event.actor, turned, document));
-            let what = format!("what turn {} about {} brought", turned.turn, turned.drafting);
-            let named = turned.response.map(|digest| (digest, turned.sealed));
-            found.extend(sealed_as_something_else(state, &what, named, document));
+            let how =
+                turned.response.and_then(|digest| sealed_as_something_else(state, &digest, turned.sealed, papers));
+            found.extend(how.map(|how| format!("what turn {} about {} brought {how}", turned.turn, turned.drafting)));
         }
         Body::Inquired(asked) => found.extend(drafting::inquired(state, &event.actor, asked)),
         Body::Said(said) => {
@@ -342,8 +342,9 @@ fn answered_what_was_asked(
         if !says("about", &|| serde_json::to_value(about).ok()) {
             found.push(format!("an answer about {about} on a question about something else"));
         }
-        let offered = request.get("calls").cloned().unwrap_or_default();
-        for call in answered.calls.iter().filter(|call| !names(&offered, &call.to_string())) {
+        let mut offered = BTreeSet::new();
+        texts(request.get("calls").unwrap_or(&Value::Null), &mut offered);
+        for call in answered.calls.iter().filter(|call| !offered.contains(call.to_string().as_str())) {
             found.push(format!("an answer about {about} that approves {call}, which was not offered"));
         }
     }
@@ -413,36 +414,27 @@ fn allowed_within(state: &State, allowed: &CallAllowed, papers: &Papers<'_>, fou
 }
 
 /// An engagement that has a key seals every call's arguments, and a document that is there holds some.
-fn sealed_otherwise(
-    state: &State,
-    call: &CallId,
-    args: &Arguments,
-    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
-) -> Option<String> {
+fn sealed_otherwise(state: &State, call: &CallId, args: &Arguments, papers: &Papers<'_>) -> Option<String> {
     let sealed = args.sealed();
     if sealed.is_some() != state.requested.seal.is_some() {
         let how = if sealed.is_some() { "sealed" } else { "in plain" };
         return Some(format!("{call} with its arguments {how}, and the engagement began otherwise"));
     }
-    let holds = |document: Arc<Value>| sealed_value(&document).is_some_and(Value::is_object);
-    let wrong = sealed.and_then(|digest| document(&digest)).is_some_and(|document| !holds(document));
+    let none = |digest: &Digest| papers.value(digest, true).is_none_or(|args| !args.is_object());
+    let wrong = sealed.is_some_and(|digest| papers.is_document(&digest) && none(&digest));
     wrong.then(|| format!("the arguments of {call} are sealed as something else"))
 }
 
 /// What an event brought must be sealed where the engagement seals, and be what a sealed document is where it is here.
-fn sealed_as_something_else(
-    state: &State,
-    what: &str,
-    named: Option<(Digest, bool)>,
-    document: &dyn Fn(&Digest) -> Option<Arc<Value>>,
-) -> Option<String> {
-    let (digest, sealed) = named?;
-    if sealed != state.requested.seal.is_some() {
-        let how = if sealed { "sealed" } else { "in plain" };
-        return Some(format!("{what} is {how}, and the engagement began otherwise"));
+fn sealed_as_something_else(state: &State, digest: &Digest, sealed: bool, papers: &Papers<'_>) -> Option<&'static str> {
+    match (sealed, state.requested.seal.is_some()) {
+        (true, false) => Some("is sealed, and the engagement began otherwise"),
+        (false, true) => Some("is in plain, and the engagement began otherwise"),
+        (true, true) if papers.is_document(digest) && papers.value(digest, true).is_none() => {
+            Some("is sealed as something else")
+        }
+        _ => None,
     }
-    let wrong = sealed && document(&digest).is_some_and(|document| sealed_value(&document).is_none());
-    wrong.then(|| format!("{what} is sealed as something else"))
 }
 
 fn used(state: &State, call: &CallId) -> Option<String> {
@@ -460,12 +452,12 @@ fn finished_once(state: &State, finished: &CallFinished) -> Option<String> {
     }
 }
 
-/// Whether a text stands anywhere in a document as a value of its own.
-fn names(document: &Value, text: &str) -> bool {
+/// The texts that stand anywhere in a document as values of their own.
+fn texts<'a>(document: &'a Value, found: &mut BTreeSet<&'a str>) {
     match document {
-        Value::String(string) => string == text,
-        Value::Array(items) => items.iter().any(|item| names(item, text)),
-        Value::Object(fields) => fields.values().any(|field| names(field, text)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(string) => drop(found.insert(string)),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| texts(field, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
