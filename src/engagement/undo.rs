@@ -58,9 +58,12 @@ fn worked_out(
     // As it would be sent: names and addresses have one spelling.
     let sent = view.toolbox.check_args(undoes, &taken).unwrap_or_else(|_| taken.clone());
     let target = undoes.target.as_str();
-    // What stands there because nobody gave anything was not given.
-    let chosen =
-        |name: &str, value: &Value| tool.args.properties.get(name).is_some_and(|of| of.default.as_ref() == Some(value));
+    // What stands there because nobody gave anything was not given; what the design gives was, whatever it is.
+    let designed = view.documents.design().and_then(|design| design.steps.iter().find(|step| step.id == node.step.id));
+    let chosen = |name: &str, value: &Value| {
+        let default = tool.args.properties.get(name).is_some_and(|of| of.default.as_ref() == Some(value));
+        default && !designed.is_some_and(|step| step.args.contains_key(name))
+    };
     let given = acted_with.iter().filter(|(name, value)| !chosen(name, value));
     let did = Did { on: call.target.as_deref(), given: given.map(|(name, value)| (name.as_str(), value)).collect() };
     match led_elsewhere(&rule.args, (&taken, &sent), &did, &known, target) {
@@ -291,10 +294,12 @@ fn begin(
                 let failed = view.state.reasons.get(&node.id).map(|why| format!("; before that: {why}"));
                 settle(NodeOutcome::Undone, false, format!("{AS_BEFORE}{}", failed.unwrap_or_default()))
             }
-            // A target may take its time to become what it was to be.
-            Ok(there) if [&states.left, &states.designed].into_iter().flatten().any(|left| *left == there) => call,
             Ok(there) => {
-                let found = match states.left() {
+                // A target may take its time to become what it was to be.
+                let as_left = [&states.left, &states.designed].into_iter().flatten().find(|left| **left == there);
+                let found = match as_left.or(states.left()) {
+                    Some(_) if as_left.is_some() && !reported_an_error(view, node) => return call,
+                    Some(left) if as_left.is_some() => (MAYBE_OF_OTHERS, left.clone(), there),
                     Some(left) => (CHANGED_SINCE, left.clone(), there),
                     None => (LEFT_UNKNOWN, Value::Null, there),
                 };
@@ -307,6 +312,15 @@ fn begin(
 /// What a deviation says where something else is there than a step left.
 const CHANGED_SINCE: &str = "it is to be taken back, and what it left has been changed since";
 
+/// What it says where what a step was to leave is there, and its call reported an error: somebody else may have made it just
+/// then, and only what a step did itself is taken back unasked.
+const MAYBE_OF_OTHERS: &str =
+    "it is to be taken back, and its call reported an error, so others may have made what is there";
+
+fn reported_an_error(view: &View<'_>, node: &FlowNode) -> bool {
+    view.act_of(&node.id).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Error))
+}
+
 /// What it says where nothing tells what a step left, and it is not as before.
 const LEFT_UNKNOWN: &str = "it is to be taken back, and nothing tells what it left";
 
@@ -314,6 +328,11 @@ impl DeviationFound {
     /// Whether what a step left before it is to be taken back is not known; the contract says nothing then.
     pub fn left_unknown(&self) -> bool {
         self.undo && self.what == LEFT_UNKNOWN
+    }
+
+    /// Whether what a step was to leave is there before it is to be taken back, and its call reported an error.
+    pub fn maybe_of_others(&self) -> bool {
+        self.undo && self.what == MAYBE_OF_OTHERS
     }
 }
 

@@ -67,12 +67,24 @@ impl Question<'_> {
     fn changed_since(&self, node: &FlowNode, found: &DeviationFound) -> Result<Screen, GateError> {
         let undo = undo_call(self.view, node).map_err(|_| self.nothing())?;
         let tool = self.catalog.toolbox.tool(&undo.tool).ok_or_else(|| self.nothing())?;
-        let heading = if found.left_unknown() { "WHAT IS THERE NOW" } else { "WHAT HAS CHANGED SINCE" };
-        let mut what = Section::new(heading);
+        let told = found.left_unknown() || found.maybe_of_others();
+        let mut what = Section::new(if told { "WHAT IS THERE NOW" } else { "WHAT HAS CHANGED SINCE" });
         let args = node_args(self.view, node).unwrap_or_default();
-        what.text(format!("`{}` did this: {}", node.id, said(self.tool(node)?, &args)));
-        if found.left_unknown() {
-            what.text("It is to be taken back, and nothing tells what it left: what is there now may be that, or may have been changed by others.");
+        let did = if found.maybe_of_others() { "was to do" } else { "did" };
+        what.text(format!("`{}` {did} this: {}", node.id, said(self.tool(node)?, &args)));
+        if told {
+            if found.maybe_of_others() {
+                let said = self.view.act_of(&node.id).and_then(|(_, call)| call.message.as_deref());
+                what.text(format!(
+                    "Its call reported an error ({}), and what it was to leave is there all the same.",
+                    sentence(said.unwrap_or("nothing was said"))
+                ));
+                what.warn(
+                    "It may be its own doing, or that of others who did the same just then. Nothing tells which.",
+                );
+            } else {
+                what.text("It is to be taken back, and nothing tells what it left: what is there now may be that, or may have been changed by others.");
+            }
             what.text("there before the step (-), and there now (+):");
             what.lines.extend(diff(before_state(self.view, node).as_ref(), Some(&found.actual)));
         } else {
@@ -86,12 +98,17 @@ impl Question<'_> {
         what.detail(format!("shown by {}", names(&calls)));
         let mut means = Section::new("WHAT A YES MEANS");
         means.text(format!("This is called: {}", said(tool, &undo.args)));
-        means.text("It is to bring back what was there before the step; what changed there since is lost:");
+        means.text(match found.maybe_of_others() {
+            true => "It is to bring back what was there before the step; if others made what is there, theirs is lost:",
+            false => "It is to bring back what was there before the step; what changed there since is lost:",
+        });
         means.lines.extend(diff(Some(&found.actual), before_state(self.view, node).as_ref()));
         let mut no = Section::new("WHAT A NO MEANS");
         no.text("It stays as it is now, and the record says that the step was not taken back.");
         let title = if found.left_unknown() {
             "DEVIATION: may this be taken back, where nothing tells what it left?"
+        } else if found.maybe_of_others() {
+            "DEVIATION: may this be taken back, which others may have made?"
         } else {
             "DEVIATION: may this be taken back over what changed since?"
         };

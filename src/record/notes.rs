@@ -42,13 +42,16 @@ pub(super) fn deviations(view: &View<'_>, steps: &[Reconciled<'_>]) -> Vec<Devia
         let rejected = deviation.rejected.as_ref().map_or_else(String::new, |why| format!("; rejected: {why}"));
         let because = found.because.as_ref().map_or_else(String::new, |why| format!(", because: {why}"));
         DeviationRecord {
-            what: format!(
-                "`{}`: {}: {} instead of {}{because}{rejected}",
-                found.node,
-                found.what,
-                in_words(&found.actual),
-                in_words(&found.contract)
-            ),
+            what: match found.maybe_of_others() {
+                true => format!("`{}`: {}: {}{rejected}", found.node, found.what, in_words(&found.actual)),
+                false => format!(
+                    "`{}`: {}: {} instead of {}{because}{rejected}",
+                    found.node,
+                    found.what,
+                    in_words(&found.actual),
+                    in_words(&found.contract)
+                ),
+            },
             calls: found.calls.clone(),
             accepted_by: deviation.accepted_by.as_ref().map(ToString::to_string),
         }

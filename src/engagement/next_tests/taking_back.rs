@@ -131,6 +131,45 @@ fn what_a_person_let_be_taken_back_is_taken_back_again_where_it_is_there_still()
 }
 
 #[test]
+fn what_others_may_have_made_is_taken_back_where_a_person_says_so() {
+    let step = format!("{CREATE}, on_failure: undo_all");
+    let run = |first: &[Fault]| {
+        Run::new(&[&step]).fault("step create/sw01", first).fault("step create/sw02", &[Fault::Error])
+    };
+    // Its call reports an error, and what it was to leave is there: by its own doing, or because others made it just then.
+    let acts = |next: &Next| matches!(next, Next::Call(call) if matches!(call.purpose, Purpose::Act { .. }));
+    let mut theirs = run(&[Fault::Error]).run_to(acts);
+    theirs.step();
+    theirs.world.vlans.insert(("sw01".into(), 120), "guest".into());
+    let about = "a deviation at step create/sw01";
+    let left = theirs.clone().answering(about, Answer::Reject).finished();
+    assert_eq!(left.nodes(), ["create/sw01 UndoFailed", "create/sw02 Failed"], "{:#?}", left.told());
+    assert_eq!((left.world.vlans.len(), left.world.done.len()), (1, 0), "theirs stays");
+    assert!(left.story.state.deviations[0].found.maybe_of_others(), "{:?}", left.story.state.deviations);
+    let back = run(&[Fault::ErrorButDone]).finished();
+    assert_eq!((back.nodes()[0].as_str(), back.story.state.deviations.len()), ("create/sw01 Undone", 1));
+    assert_eq!(back.world.done, ["create 120 on sw01", "delete 120 from sw01"]);
+    // What its call did is taken back unasked, heard of or not.
+    for fault in [&[][..], &[Fault::LostButDone]] {
+        let own = run(fault).finished();
+        assert_eq!((own.nodes()[0].as_str(), own.story.state.deviations.len()), ("create/sw01 Undone", 0), "{fault:?}");
+    }
+}
+
+#[test]
+fn an_answer_aims_an_undo_only_at_what_the_design_leaves_open() {
+    let bad = BAD.replace("needs: [note]", "needs: [put]");
+    let run = |given: &str| {
+        let put = format!("id: put, tool: slot.put, with: {{switch: sw01{given}}}");
+        Run::new(&[&put, &bad]).fault("step bad", &[Fault::Half]).finished()
+    };
+    assert!(run("").world.done.contains(&"clear slot 7".to_owned()), "it was left to the tool");
+    let given = run(", slot: 0");
+    assert!(!given.world.done.contains(&"clear slot 7".to_owned()), "{:#?}", given.told());
+    assert_eq!(given.reason("put"), "it cannot be undone: its `slot` would be 7, and the step was given 0");
+}
+
+#[test]
 fn each_attempt_has_its_own_tries_to_take_back() {
     let step = format!("{CREATE}, on_failure: undo_target");
     let half = |attempt: u32| match attempt {

@@ -93,6 +93,8 @@ impl World {
                 did(format!("remove {}", text("text")));
                 self.notes.retain(|note| *note != text("text"));
             }
+            "slot.put" => return Ok(json!({"slot": 7})),
+            "slot.clear" => did(format!("clear slot {}", args["slot"])),
             "note.unpin" if self.numbers.contains_key(call) => {}
             "note.unpin" => {
                 did(format!("unpin {}", text("text")));
