@@ -83,6 +83,29 @@ fn the_manifest_takes_nothing_that_the_lab_does_not_take() {
 }
 
 #[test]
+fn the_undo_of_an_allocation_releases_no_address_but_its_own() {
+    let lab = Lab::new();
+    let undo = lab.tool(&"ipam.address.allocate".parse().unwrap()).undo.unwrap();
+    let (args, before) = (json!({"prefix": "192.0.2.0/24", "name": "web07"}), json!(["192.0.2.9"]));
+    let released = |left: Value, result: Option<&str>| {
+        let result = result.map(|address| json!({"address": address}));
+        let scope = Scope::new().with("args", &args).with("before", &before).with("left", &left);
+        let scope = result.iter().fold(scope, |scope, result| scope.with("result", result));
+        Some(fill_args(&undo.args, &scope).ok()?["address"].as_str().unwrap().to_owned())
+    };
+    let one = json!(["192.0.2.3", "192.0.2.9"]);
+    for answered in [Some("192.0.2.3"), None] {
+        assert_eq!(released(one.clone(), answered).as_deref(), Some("192.0.2.3"), "{answered:?}");
+    }
+    // Somebody else had one for the same name just then.
+    let two = json!(["192.0.2.3", "192.0.2.4", "192.0.2.9"]);
+    assert_eq!(released(two.clone(), Some("192.0.2.4")).as_deref(), Some("192.0.2.4"));
+    for nothing_tells in [None, Some("192.0.2.9"), Some("192.0.2.1")] {
+        assert_eq!(released(two.clone(), nothing_tells), None, "{nothing_tells:?}");
+    }
+}
+
+#[test]
 fn a_write_leaves_what_the_manifest_says_and_its_undo_takes_it_back() {
     let zone = "corp.example.com";
     let cases = [
