@@ -228,7 +228,7 @@ impl Broker {
         let (call, seal) = (view.state.next_call(), view.seal());
         let on = catalog.digests()?;
         let boundary = self.boundary(&view, &catalog)?;
-        let standing = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers));
+        let standing = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers, &catalog.people));
         let moment = Moment { now, stage: standing.stage, elsewhere: &elsewhere };
         let (trust, commit) = (trust.trust().head(), self.sources.revision());
         let basis = self.cached.basis(Basis { catalog: on, standing, trust, commit })?;
@@ -373,7 +373,7 @@ impl Broker {
             toolbox: &catalog.toolbox,
         };
         let boundary = self.boundary(&view, &catalog)?;
-        let stage = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers)).stage;
+        let stage = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers, &catalog.people)).stage;
         let moment = Moment { now: journal.now(), stage, elsewhere: &elsewhere };
         let verdict = still_allowed(&view, &catalog, boundary.as_deref(), known, &moment);
         Ok(Still { catalog, decided, verdict })

@@ -273,7 +273,7 @@ async fn explained(global: &Global, context: &Context, id: &str, call: &str) -> 
     let now = Timestamp::now().max(view.state.last_at);
     let trust = TrustBook::open(Arc::clone(context.workspace.store())).await?;
     trust.held_to_log().await?;
-    let standing = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers));
+    let standing = Standing::of(&view, &catalog.inventory, &trust.trust_by(&catalog.signers, &catalog.people));
     let proposal = proposed(&view, &asked.tool, asked.args, asked.agent, now);
     let spec = ApprovedSpec::spec(journal.state(), journal.documents());
     let boundary = spec.map(|spec| CompiledBoundary::compile(&spec, &catalog)).transpose().map_err(|problems| {

@@ -10,7 +10,7 @@ use crate::{
     artifact::digest_of,
     engagement::{Actor, Blobs, Body, set_trust},
     facts::{IdentityMeans, STAGES, Scope},
-    ledger::{TrustBook, TrustError},
+    ledger::{Lapsed, TrustBook, TrustError},
     runtime::sign_trust,
 };
 
@@ -94,16 +94,14 @@ fn show(global: &Global, context: &Context, book: &TrustBook, holds: bool) -> Re
         catalog.inventory.targets.iter().map(|target| target.environment.as_str()).collect();
     environments.sort_unstable();
     environments.dedup();
-    let (mut rows, mut unnamed) = (Vec::new(), Vec::new());
-    let trust = book.trust_by(&catalog.signers);
+    let (mut rows, mut lapsed) = (Vec::new(), Vec::new());
+    let trust = book.trust_by(&catalog.signers, &catalog.people);
     for blueprint in context.usable_blueprints()? {
         let digest = digest_of(&blueprint).map_err(|error| CliError::failed(error.to_string()))?;
         for environment in &environments {
             let scope = Scope { blueprint: digest, environment: (*environment).to_owned() };
             let (name, stage) = (format!("{}@{environment}", blueprint.name), trust.stage(&scope));
-            if book.trust().stage(&scope) != stage {
-                unnamed.push(name.clone());
-            }
+            lapsed.extend(book.lapsed(&scope, &catalog.signers, &catalog.people).map(|why| (name.clone(), why)));
             rows.push((name, stage, scope));
         }
     }
@@ -120,12 +118,20 @@ fn show(global: &Global, context: &Context, book: &TrustBook, holds: bool) -> Re
         scopes.add_row(vec![plain(name), format!("stage {stage}"), words(*stage).into(), scope.blueprint.short()]);
     }
     say(scopes.trim_fmt());
-    for name in unnamed {
-        say(format!(
-            "{name} was raised with a key that policies/allowed_signers does not name for then, so it stands at stage {}: put the \
-             line back (with `valid-before` where the key signs no more), or set it to 1 and raise it anew",
-            STAGES.start()
-        ));
+    for (name, why) in lapsed {
+        let first = STAGES.start();
+        say(match why {
+            Lapsed::Key => format!(
+                "{name} was raised with a key that policies/allowed_signers does not name for then, so it stands at stage {first}: \
+                 put the line back (with `valid-before` where the key signs no more), or set it to 1 and raise it anew"
+            ),
+            Lapsed::Role(by) => format!(
+                "{name} was raised by {}, who has not the role `{}` (`raise_trust` in policies/people.yaml) any more, so it \
+                 stands at stage {first}: have somebody who has it set it to 1 and raise it anew",
+                plain(&by.name),
+                catalog.people.raise_trust
+            ),
+        });
     }
     for event in book.events() {
         say(super::log::line(event, &Blobs::new()));

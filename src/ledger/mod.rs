@@ -49,7 +49,7 @@ pub use sqlite::halt_at;
 pub use sqlite::{Backup, SqliteStore, Unsound};
 pub use store::{Append, Filter, Link, Logged, Logs, Pending, Store, Which};
 pub use summary::{Status, Summary};
-pub use trust::{TrustBook, TrustError};
+pub use trust::{Lapsed, TrustBook, TrustError};
 pub use verify::{Problem, Subject, Verification, verify, verify_against};
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use ssh_key::PublicKey;
 use crate::{
     artifact::{Digest, EngagementId, Written},
     engagement::{Actor, Body, Event, Head, Signed, TrustRefusal, TrustSet, TrustStatement},
-    facts::{AllowedSigners, STAGES, Scope, TRUST_NAMESPACE as NAMESPACE, Trust, key_of},
+    facts::{AllowedSigners, Identity, People, STAGES, Scope, TRUST_NAMESPACE as NAMESPACE, Trust, key_of},
 };
 
 use super::{
@@ -32,6 +32,15 @@ pub enum TrustError {
     Ledger(#[from] LedgerError),
 }
 
+/// Why a stage that was raised counts as never raised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lapsed {
+    /// The signers do not name the key that it was raised with, for then.
+    Key,
+    /// Whoever raised it may not raise a stage any more.
+    Role(Identity),
+}
+
 /// The chain and what it folds into.
 pub struct TrustBook {
     store: Arc<dyn Store>,
@@ -44,7 +53,7 @@ pub struct TrustBook {
 /// A raise, and what it was signed with.
 #[derive(Clone)]
 struct Raised {
-    person: String,
+    by: Identity,
     /// Nothing where its signature cannot be read.
     key: Option<PublicKey>,
     at: Timestamp,
@@ -105,17 +114,30 @@ impl TrustBook {
         &self.trust
     }
 
-    /// The same as these signers have it: what was raised by a key that they do not name counts as never raised. What the
-    /// chain says of keys is only what was so when it was written, and whoever can write it can say that of any key.
-    pub fn trust_by(&self, signers: &AllowedSigners) -> Cow<'_, Trust> {
+    /// The same as these signers and people have it: what was raised by a key that they do not name, or by somebody who may
+    /// not raise a stage any more, counts as never raised. What the chain says of keys and roles is only what was so when it
+    /// was written, and whoever can write it can say that of any key.
+    pub fn trust_by(&self, signers: &AllowedSigners, people: &People) -> Cow<'_, Trust> {
         let mut trust = Cow::Borrowed(&self.trust);
-        for (scope, Raised { person, key, at }) in &self.raised {
-            let named = key.as_ref().is_some_and(|key| signers.allows(person, key, NAMESPACE, *at).is_ok());
-            if !named && self.trust.stage(scope) > *STAGES.start() {
-                trust.to_mut().set(scope.clone(), *STAGES.start(), self.trust.head());
-            }
+        for scope in self.raised.keys().filter(|scope| self.lapsed(scope, signers, people).is_some()) {
+            trust.to_mut().set(scope.clone(), *STAGES.start(), self.trust.head());
         }
         trust
+    }
+
+    /// Why the stage of a scope counts as never raised, if it was and does.
+    pub fn lapsed(&self, scope: &Scope, signers: &AllowedSigners, people: &People) -> Option<Lapsed> {
+        let Raised { by, key, at } = self.raised.get(scope)?;
+        let named = key.as_ref().is_some_and(|key| signers.allows(&by.name, key, NAMESPACE, *at).is_ok());
+        if self.trust.stage(scope) == *STAGES.start() {
+            None
+        } else if !named {
+            Some(Lapsed::Key)
+        } else if !people.roles(by).iter().any(|role| *role >= people.raise_trust) {
+            Some(Lapsed::Role(by.clone()))
+        } else {
+            None
+        }
     }
 
     /// Its events, in order.
@@ -212,7 +234,7 @@ impl TrustBook {
             && set.stage > set.from
         {
             let key = set.signature.as_ref().and_then(|signature| key_of(&signature.armored).ok());
-            self.raised.insert(set.scope.clone(), Raised { person: who.name.clone(), key, at: event.at });
+            self.raised.insert(set.scope.clone(), Raised { by: who.clone(), key, at: event.at });
         }
         self.events.push(event);
         Ok(())
@@ -225,9 +247,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        artifact::canonical,
+        artifact::{canonical, from_yaml},
         engagement::Statement,
-        facts::{AllowedSigners, Identity, IdentityMeans, Role, Scope, line_for},
+        facts::{AllowedSigners, IdentityMeans, Role, Scope, line_for},
         ledger::SqliteStore,
     };
 
@@ -308,7 +330,7 @@ mod tests {
         let line = line_for("ada", key().public_key());
         let stage = |signers: &str| {
             let signers = AllowedSigners::parse(signers).unwrap();
-            trust.trust_by(&signers).stage(&set(1, 2).scope)
+            trust.trust_by(&signers, &people("owner")).stage(&set(1, 2).scope)
         };
         assert_eq!(stage(&line), 2);
         assert_eq!(
@@ -319,6 +341,18 @@ mod tests {
         assert_eq!(stage(&line.replace(" namespaces", " valid-after=\"19700102Z\",namespaces")), 1, "it did not then");
         assert_eq!(stage(&line.replace("ada", "eve")), 1);
         assert_eq!(stage(""), 1);
+        // Nor does it where whoever raised it has not the role any more, or is somebody else by now.
+        let (signers, scope) = (AllowedSigners::parse(&line).unwrap(), set(1, 2).scope);
+        let lapsed = |people: &People| trust.lapsed(&scope, &signers, people);
+        assert_eq!(lapsed(&people("owner")), None);
+        assert!(matches!(lapsed(&people("requester")), Some(Lapsed::Role(by)) if by.name == "ada"));
+        assert_eq!(trust.trust_by(&signers, &people("requester")).stage(&scope), 1);
+        let others: People = from_yaml("people.yaml", "kind: people\npeople: [{name: bob, roles: [owner]}]").unwrap();
+        assert!(matches!(lapsed(&others), Some(Lapsed::Role(_))));
+    }
+
+    fn people(role: &str) -> People {
+        from_yaml("people.yaml", &format!("kind: people\npeople: [{{name: ada, roles: [{role}]}}]")).unwrap()
     }
 
     #[tokio::test]

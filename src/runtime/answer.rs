@@ -248,7 +248,7 @@ pub fn nothing_open(state: &State) -> AnswerError {
 /// The trust stage that an engagement stands at now.
 pub async fn standing(workspace: &Workspace, journal: &Journal, catalog: &Catalog) -> Result<Standing, LedgerError> {
     let (trust, _) = workspace.around.read(journal.store(), None).await?;
-    Ok(Standing::of(&view(journal, catalog), &catalog.inventory, &trust.trust_by(&catalog.signers)))
+    Ok(Standing::of(&view(journal, catalog), &catalog.inventory, &trust.trust_by(&catalog.signers, &catalog.people)))
 }
 
 /// When what is approved now ends.
