@@ -7,6 +7,8 @@ use crate::{
     tool::{Tool, Toolbox},
 };
 
+use super::expand::place;
+
 /// Whether a change that is taken back is shown to bring back what was there before it. A VLAN that is created over another
 /// one and deleted again does not bring the other back. Where no manifest says what the undo leaves, or that is read
 /// otherwise, only an undo that is made from what was there can; where nothing was there, there is nothing to bring back.
@@ -28,9 +30,14 @@ pub fn brings_back(
     if matches!(sent, Some(Err(_))) || sent.is_none() && !later {
         return false;
     }
+    let same = read(undoes).is_some() && read(undoes) == read(tool);
+    let sent = sent.and_then(Result::ok).filter(|_| same);
+    // What is read the same way of another place is another thing, whatever is there.
+    if sent.as_ref().is_some_and(|sent| place(undoes, sent) != place(tool, args)) {
+        return false;
+    }
     let again = || {
-        let same = read(undoes).is_some() && read(undoes) == read(tool);
-        let args = Value::Object(sent.and_then(Result::ok).filter(|_| same)?);
+        let args = Value::Object(sent?);
         let scope = Scope::new().with("args", &args);
         let scope = left.into_iter().fold(scope, |scope, left| scope.with("before", left));
         undoes.after.as_ref()?.evaluate(&scope).ok()
@@ -99,6 +106,16 @@ mod tests {
             json!({"prefix": "192.0.2.0/24", "address": "192.0.2.1"}),
             &one
         ));
+    }
+
+    #[test]
+    fn what_an_undo_leaves_elsewhere_brings_nothing_back() {
+        let create = json!({"switch": "sw01", "id": 30, "name": "iot"});
+        let with = |id: &str| {
+            format!("      tool: vlan.delete\n      with: {{switch: {{cel: args.switch}}, id: {{cel: {id}}}}}\n")
+        };
+        let toolbox = toolbox(&[(&with("args.id"), &with("args.id + 1"))]);
+        assert!(!back(&toolbox, "vlan.create", create, &Value::Null), "it deletes another one");
     }
 
     #[test]

@@ -136,7 +136,7 @@ fn look_ahead(
 }
 
 /// What part of the world a write changes: the read that shows it, and the arguments that pick it out of the answer.
-fn place(tool: &Tool, args: &Map<String, Value>) -> Option<String> {
+pub(super) fn place(tool: &Tool, args: &Map<String, Value>) -> Option<String> {
     let state = tool.state.as_ref()?;
     let named = state.pick.members_of("args");
     let picked: BTreeMap<&String, &Value> =

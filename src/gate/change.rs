@@ -1,10 +1,11 @@
 //! The nodes of a flow as people read them: what is alike is one group, told once, with the targets that it is for.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::{
     artifact::{Arg, AutomationFlow, Fill, FlowNode, OnFailure, canonical},
-    policy::Catalog,
     tool::{Effect, Tool, Toolbox},
 };
 
@@ -34,12 +35,12 @@ pub(super) struct Group<'a> {
 }
 
 /// The nodes of a flow in groups, in the order of their first nodes.
-pub(super) fn groups<'a>(flow: &'a AutomationFlow, catalog: &'a Catalog) -> Vec<Group<'a>> {
+pub(super) fn groups<'a>(flow: &'a AutomationFlow, toolbox: &'a Toolbox) -> Vec<Group<'a>> {
     let mut groups: Vec<(String, Group<'a>)> = Vec::new();
     for node in &flow.nodes {
-        let Some(tool) = catalog.toolbox.tool(&node.step.tool) else { continue };
+        let Some(tool) = toolbox.tool(&node.step.tool) else { continue };
         let kind = kind(node, tool);
-        let key = alike(node, tool, kind);
+        let key = alike(node, tool, kind, toolbox);
         match groups.iter_mut().find(|(known, _)| *known == key) {
             Some((_, group)) => group.nodes.push(node),
             None => groups.push((key, Group { kind, tool, nodes: vec![node], first: node })),
@@ -63,15 +64,22 @@ fn kind(node: &FlowNode, tool: &Tool) -> Kind {
 }
 
 /// Everything about a node that is shown, but for its target.
-fn alike(node: &FlowNode, tool: &Tool, kind: Kind) -> String {
+fn alike(node: &FlowNode, tool: &Tool, kind: Kind, toolbox: &Toolbox) -> String {
     let mut args: Map<String, Value> = Map::new();
     for (name, arg) in node.step.args.iter().filter(|(name, _)| **name != tool.target) {
         args.insert(name.clone(), serde_json::to_value(arg).unwrap_or_default());
     }
     let before = node.before.as_ref().map(|before| &before.state);
+    // What takes it back is told once too, and its target is among those that are named.
+    let undo = node.undo.as_ref().map(|undo| {
+        let target = toolbox.tool(&undo.tool).map(|tool| tool.target.as_str());
+        let args: BTreeMap<&String, &Value> =
+            undo.args.iter().filter(|(name, _)| Some(name.as_str()) != target).collect();
+        (&undo.tool, args)
+    });
     let all = serde_json::json!({
         "kind": kind as u8, "step": node.step.id, "args": args, "known": before.is_some(), "before": before,
-        "after": node.after, "skipped": node.skipped, "undo": node.undo.is_some(),
+        "after": node.after, "skipped": node.skipped, "undo": undo,
     });
     canonical(&all).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| node.id.to_string())
 }
@@ -195,5 +203,60 @@ pub(super) fn on_failure_at_the_end(choice: OnFailure) -> &'static str {
         OnFailure::Stop | OnFailure::Continue | OnFailure::Ask => "what was done stays",
         OnFailure::UndoTarget => "what was done to the same target is taken back",
         OnFailure::UndoAll => "everything is taken back, in reverse order",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        artifact::{Digest, FlowKind, NodeId, Step, Undo, from_yaml},
+        tool::{Manifest, Pins},
+    };
+
+    const TOOLS: &str = "
+kind: tools
+family: t
+about: t
+server: {command: [t]}
+tools:
+  - name: slot.set
+    about: Set
+    says: set slot {slot} of {switch}
+    effect: write
+    target: switch
+    args: &slot {properties: {switch: {type: string, format: target}, slot: {type: integer}}, required: [switch, slot]}
+    undo: {tool: slot.clear, with: {switch: {cel: args.switch}, slot: {cel: args.slot}}}
+  - {name: slot.clear, about: Clear, says: 'clear slot {slot} of {switch}', effect: destructive, target: switch, args: *slot}
+";
+
+    #[test]
+    fn what_is_taken_back_otherwise_is_another_group() {
+        let manifest: Manifest = from_yaml("tools.yaml", TOOLS).unwrap();
+        let toolbox = Toolbox::new(vec![manifest], Pins::default()).unwrap();
+        let node = |switch: &str, back: i64| {
+            let step: Step =
+                from_yaml("s", &format!("{{id: set, tool: slot.set, with: {{switch: {switch}, slot: 5}}}}")).unwrap();
+            let args = serde_json::json!({"switch": switch, "slot": back}).as_object().unwrap().clone();
+            FlowNode {
+                id: NodeId::new(&step.id, Some(switch)),
+                item: None,
+                target: Some(switch.into()),
+                step,
+                needs: Vec::new(),
+                before: None,
+                after: None,
+                skipped: None,
+                undo: Some(Undo { tool: "slot.clear".parse().unwrap(), args }),
+            }
+        };
+        let nodes = vec![node("sw01", 5), node("sw02", 5), node("sw03", 7)];
+        let flow = AutomationFlow { kind: FlowKind::Flow, design: Digest::ZERO, nodes, deviations: Vec::new() };
+        let told: Vec<_> = groups(&flow, &toolbox)
+            .iter()
+            .map(|group| (group.targets().join(" "), group.undo(&toolbox).unwrap()))
+            .collect();
+        let told: Vec<(&str, &str)> = told.iter().map(|(on, undo)| (on.as_str(), undo.as_str())).collect();
+        assert_eq!(told, [("sw01 sw02", "clear slot 5 of each"), ("sw03", "clear slot 7 of sw03")]);
     }
 }

@@ -59,7 +59,7 @@ pub(super) struct Design<'a> {
 
 /// What gate 2 shows.
 pub(super) fn screen(of: &Design<'_>) -> Screen {
-    let groups = groups(of.flow, of.catalog);
+    let groups = groups(of.flow, &of.catalog.toolbox);
     let mut sections = vec![change(of, &groups)];
     sections.extend(since_last_shown(of.view, ArtifactKind::Design, &["spec", "discovery"]));
     sections.push(reach(of));
