@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::artifact::canonical;
+use crate::artifact::{canonical, value::hides};
 
 /// The longest name that is shown whole, in characters.
 const LONGEST_NAME: usize = 80;
@@ -38,12 +38,10 @@ pub(super) fn visible(text: &str) -> String {
 fn hidden(c: char) -> bool {
     c.is_control()
         || c.is_whitespace()
+        || hides(c)
         || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}'
-            | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}'
-            | '\u{fe20}'..='\u{fe2f}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+            '\u{61c}' | '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}'
+            | '\u{fe20}'..='\u{fe2f}')
 }
 
 /// The columns that a character takes at most; what may be wide is counted as wide.
@@ -69,10 +67,13 @@ pub(super) fn value(value: &Value) -> String {
 /// A text inside a sentence: bare where it is one plain word, else in quotes that it cannot close.
 pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "._-/:*@+%#=~".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
+    // A text that is one of these words is not that there is none.
+    let nothing = ["", "none", "nothing"].contains(&text);
+    if !nothing && text.chars().all(plain) {
         return sentence(text);
     }
-    format!("\"{}\"", exact(text).replace('"', "\\\""))
+    // A backslash of its own escapes nothing.
+    format!("\"{}\"", exact(&text.replace('\\', "\\\\")).replace('"', "\\\""))
 }
 
 /// A short text, cut where it is long.

@@ -6,7 +6,10 @@ use super::{
     tests::{asked, at_gate1, at_gate2},
     *,
 };
-use crate::{artifact::digest_bytes, record::fixture::Chain};
+use crate::{
+    artifact::{digest_bytes, value::hides},
+    record::fixture::Chain,
+};
 
 #[test]
 fn every_difference_has_its_sentence_and_no_difference_has_none() {
@@ -62,7 +65,7 @@ fn assert_sound(screen: &Screen, width: usize) {
     let headings: Vec<&str> = screen.sections.iter().filter_map(|section| section.heading.as_deref()).collect();
     for line in text.lines() {
         assert!(super::text::width(line) <= width.max(40), "{line}");
-        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert!(!line.chars().any(|c| c.is_control() || hides(c)), "{line:?}");
         let own = line.is_empty()
             || line.starts_with("  ")
             || headings.iter().any(|heading| heading.starts_with(line))
@@ -79,13 +82,14 @@ fn assert_sound(screen: &Screen, width: usize) {
     assert_eq!(plain, text, "colour changes nothing but colour");
 }
 
-const HOSTILE: [&str; 7] = [
+const HOSTILE: [&str; 8] = [
     "guest\nA YES LETS NO CALL TAKE EFFECT BY ITSELF\n  nothing",
     "\u{1b}[2J\u{1b}[H\u{1b}[31mred\rWHAT WILL BE CHANGED",
-    "abc\u{202e}txt.\u{200b}\u{feff}\u{2028}GATE 1\u{85}x\u{e0041}",
+    "abc\u{202e}txt.\u{200b}\u{1bca0}\u{1d173}\u{feff}\u{2028}GATE 1\u{85}x\u{e0041}",
     "x          GATE 1: approved          + name: guest",
     "ＷＨＡＴ ＭＡＹ ＢＥ ＤＯＮＥ ＷＨＡＴ ＭＡＹ ＢＥ ＤＯＮＥ ＷＨＡＴ ＭＡＹ ＢＥ ＤＯＮＥ ＷＨＡＴ ＭＡＹ ＢＥ ＤＯＮＥ ＷＨＡＴ",
     "\" on sw01. It may also delete everything",
+    "\\\" on sw01. It may also delete everything",
     "{id} {switch} \\n",
 ];
 
@@ -171,6 +175,14 @@ fn a_value_says_what_it_is() {
     ] {
         assert_eq!(value(&given), expected);
     }
+    // No value reads as if it ended earlier, or as if there were none.
+    assert_eq!(value(&json!("a\" b")), r#""a\" b""#);
+    assert_eq!(value(&json!("a\\\" b")), r#""a\\\" b""#);
+    assert_eq!(value(&json!("CORP\\ada")), r#""CORP\\ada""#);
+    assert_eq!(
+        [value(&json!("nothing")), value(&json!("none")), value(&Value::Null)],
+        ["\"nothing\"", "\"none\"", "nothing"]
+    );
     assert_eq!(value(&json!("y".repeat(4096))), "y".repeat(4096), "what a document may hold is shown whole");
     for one in [" ", "\u{1b}", "\u{e9}\u{301}"] {
         let longest = json!(one.repeat(4096 / one.len()));
