@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    artifact::OnFailure,
+    artifact::{EngagementId, OnFailure},
     engagement::{About, Refusal},
     gate::render,
     ledger::{Claim, Status},
@@ -14,11 +14,12 @@ use crate::{
 
 use super::{
     args::{AnswerArgs, Approve, ChoiceArg, Global, Reject},
+    choices::{Offered, explained},
     code::{CliError, Code},
     context::Context,
     interrupt::Asking,
     output::{interactive, plain, say, say_json, style},
-    question::agreed,
+    question::prompt,
     who::{Here, next_words},
     yes::{left_out, say_left_out, tick},
 };
@@ -47,7 +48,7 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
         None if interactive() && !global.json => {
             let asking = Asking::begin(format!("Nothing was approved; {id} still waits."));
             say(render(&open.asked.screen, style()));
-            if !agreed("[a]pprove (default: leave it waiting)", &["a", "approve", "y", "yes"]) {
+            if !asked_for_a_yes(&id, &open.asked.about, &mut yes.reason) {
                 say(format!("Nothing was approved; {id} still waits."));
                 return Ok(Code::Waiting);
             }
@@ -85,6 +86,32 @@ pub async fn approve(global: &Global, args: Approve) -> Result<Code, CliError> {
     say(format!("Next: countersign run {id}"));
     Ok(Code::Done)
 }
+
+/// Whether whoever sits at the terminal approves what was shown; where a reason is needed and none was given it is asked for.
+fn asked_for_a_yes(id: &EngagementId, about: &About, reason: &mut Option<String>) -> bool {
+    loop {
+        match prompt("[a]pprove [?] (default: leave it waiting)").as_deref().map(str::to_lowercase).as_deref() {
+            None | Some("") => return false,
+            Some("a" | "approve" | "y" | "yes") => break,
+            Some("?") => {
+                let offered = Offered { about, several: false, drafted: false, named: None };
+                explained(offered).iter().filter(|line| HERE.iter().any(|key| line.starts_with(key))).for_each(say);
+                say(format!(
+                    "To say no: countersign reject {id} --reason '…'. More can be done where it is asked: countersign run {id}"
+                ));
+            }
+            Some(_) => say("please type a, or Enter to leave it waiting; ? explains them"),
+        }
+    }
+    if matches!(about, About::Deviation { .. }) && reason.is_none() {
+        *reason = prompt("why?").filter(|reason| !reason.is_empty());
+        return reason.is_some();
+    }
+    true
+}
+
+/// The choices that there are here.
+const HERE: [&str; 2] = ["  a ", "  Enter "];
 
 /// `reject`
 pub async fn reject(global: &Global, args: Reject) -> Result<Code, CliError> {

@@ -25,7 +25,7 @@ pub fn tick(asked: &ApprovalRequest, given: &Yes) -> BTreeSet<String> {
         .filter(|call| {
             let (sentence, node) = (plain(&call.sentence), &call.node);
             let question = format!(
-                "destructive: {sentence} ({node}). Let it run? [y]es [n]o (default: no, ask when it is reached)"
+                "destructive: {sentence} ({node})\nLet it run? [y]es [n]o (default: no, ask when it is reached)"
             );
             ticked(&question)
         })
@@ -38,7 +38,7 @@ pub fn some(asked: &ApprovalRequest) -> Yes {
     let yes = |call: &&OfferedCall| {
         let what = if call.destructive { "destructive: " } else { "" };
         let question = format!(
-            "{what}{} ({}). Let it run? [y]es [n]o (default: no, ask when it is reached)",
+            "{what}{} ({})\nLet it run? [y]es [n]o (default: no, ask when it is reached)",
             plain(&call.sentence),
             call.node
         );

@@ -156,7 +156,12 @@ fn what_was_typed_before_a_gate_was_shown_does_not_answer_it() {
     talk.types("y\n");
     talk.hears("y\r\n");
     std::fs::write(&begin, "").unwrap();
-    talk.hears("[a]pprove (default: leave it waiting)");
+    talk.hears("[a]pprove [?] (default: leave it waiting)");
+    for (typed, heard) in [("?\n", "To say no: countersign reject"), ("yes please\n", "please type a, or Enter")] {
+        talk.types(typed);
+        talk.hears(heard);
+        talk.hears("[a]pprove [?] (default: leave it waiting)");
+    }
     talk.types("\n");
     talk.ends(3);
     assert_eq!(bench.events(&id, "approval.answered").len(), 1);
@@ -249,7 +254,7 @@ fn approve_shows_what_is_asked_and_takes_no_answer_for_a_no() {
     let bench = Bench::new();
     let id = bench.request_vlan();
     bench.drive(&id, 3);
-    for lines in ["\n", "\u{4}", "maybe\n"] {
+    for lines in ["\n", "\u{4}", "maybe\n\n"] {
         typed(&bench, &format!("approve {id}"), lines, None).code(3).shows("GATE 1").shows("still waits");
     }
     assert!(bench.events(&id, "approval.answered").is_empty());
@@ -266,7 +271,7 @@ fn ctrl_c_at_a_question_ends_the_command_and_says_that_nothing_was_done() {
     let id = bench.request_one();
     bench.drive(&id, 3);
     let mut talk = Talk::new(&bench, &format!("approve {id}"));
-    talk.hears("[a]pprove (default: leave it waiting)");
+    talk.hears("[a]pprove [?] (default: leave it waiting)");
     talk.types("\u{3}");
     talk.hears(&format!("Nothing was approved; {id} still waits."));
     talk.ends(3);
