@@ -17,22 +17,33 @@ use super::{code::CliError, files, output::say, question::prompt};
 
 /// The inputs that the arguments give; those of a file are checked, and what is wrong with them is told with its line.
 pub fn given(blueprint: &Blueprint, file: Option<&Path>, set: &[String]) -> Result<Map<String, Value>, CliError> {
-    let (mut inputs, mut named) = (Map::new(), BTreeSet::new());
+    let (mut inputs, mut named, mut wrong) = (Map::new(), BTreeSet::new(), Vec::new());
     for word in set {
-        let (name, value) = word
-            .split_once('=')
-            .ok_or_else(|| CliError::usage(format!("`--set {word}` has no `=`; write `--set NAME=VALUE`")))?;
-        let input = input(blueprint, name)?;
-        if !named.insert(name) {
-            return Err(CliError::usage(format!("`--set {name}=…` is given twice; give it once")));
+        match set_to(blueprint, word) {
+            Ok((name, _)) if !named.insert(name) => {
+                wrong.push(format!("`--set {name}=…` is given twice; give it once"))
+            }
+            Ok((name, value)) => drop(inputs.insert(name.to_owned(), value)),
+            Err(error) => wrong.push(error.message),
         }
-        let value = input.schema.from_word(value).map_err(|why| unfit(input, &why))?;
-        inputs.insert(name.to_owned(), value);
+    }
+    if !wrong.is_empty() {
+        return Err(CliError::usage(wrong.join("\n")));
     }
     for (name, value) in file.map(|path| of_file(blueprint, path, &inputs)).transpose()?.unwrap_or_default() {
         inputs.entry(name).or_insert(value);
     }
     Ok(inputs)
+}
+
+/// The input that a word of `--set` names, and its value.
+fn set_to<'a>(blueprint: &Blueprint, word: &'a str) -> Result<(&'a str, Value), CliError> {
+    let (name, value) = word
+        .split_once('=')
+        .ok_or_else(|| CliError::usage(format!("`--set {word}` has no `=`; write `--set NAME=VALUE`")))?;
+    let input = input(blueprint, name)?;
+    let value = input.schema.from_word(value).and_then(|value| input.schema.normalise(&value));
+    Ok((name, value.map_err(|why| unfit(input, &why))?))
 }
 
 /// The inputs in a file, of which these are given elsewhere and not looked at.

@@ -32,7 +32,7 @@ fn refused(bench: &Bench, args: &[&str], says: &[&str]) {
 #[test]
 fn inputs_that_do_not_fit_are_refused() {
     let bench = Bench::new();
-    let table: [(&[&str], &[&str]); 14] = [
+    let table: [(&[&str], &[&str]); 15] = [
         (&["--blueprint", "vlna"], &["`vlna`", "address, dns, vlan"]),
         (&["--blueprint", "vlan"], &["missing: id, name", "--set"]),
         (&["--blueprint", "vlan", "--set", "id=120"], &["missing: name"]),
@@ -43,6 +43,10 @@ fn inputs_that_do_not_fit_are_refused() {
         (&["--blueprint", "vlan", "--set", "id=120", "--set", "nmae=x"], &["`nmae`", "id, name, switches, ticket"]),
         (&["--blueprint", "vlan", "--set", "id=120", "--set", "id=121", "--set", "name=x"], &["given twice"]),
         (&["--blueprint", "vlan", "--set", "id"], &["has no `=`", "NAME=VALUE"]),
+        (
+            &["--blueprint", "vlan", "--set", "id=9999", "--set", "nmae=x", "--set", "name=a b"],
+            &["input `id`: 9999", "no input `nmae`", "input `name`"],
+        ),
         (&["--blueprint", "vlan", "--set", "id=120", "--set", "name=x", "--set", "switches="], &["too few"]),
         (&["--blueprint", "dns", "--set", "name=web01", "--set", "address=192.0.2.300"], &["`address`"]),
         (
