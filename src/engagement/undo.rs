@@ -312,8 +312,8 @@ fn begin(
 /// What a deviation says where something else is there than a step left.
 const CHANGED_SINCE: &str = "it is to be taken back, and what it left has been changed since";
 
-/// What it says where what a step was to leave is there, and its call reported an error: somebody else may have made it just
-/// then, and only what a step did itself is taken back unasked.
+/// What it says where something is there as it was read after a step whose call reported an error, or as that was to leave it:
+/// somebody else may have made it just then, and only what a step did itself is taken back unasked.
 const MAYBE_OF_OTHERS: &str =
     "it is to be taken back, and its call reported an error, so others may have made what is there";
 
@@ -330,7 +330,7 @@ impl DeviationFound {
         self.undo && self.what == LEFT_UNKNOWN
     }
 
-    /// Whether what a step was to leave is there before it is to be taken back, and its call reported an error.
+    /// Whether a step is to be taken back whose call reported an error, and it is not as before all the same.
     pub fn maybe_of_others(&self) -> bool {
         self.undo && self.what == MAYBE_OF_OTHERS
     }

@@ -67,16 +67,16 @@ impl Question<'_> {
     fn changed_since(&self, node: &FlowNode, found: &DeviationFound) -> Result<Screen, GateError> {
         let undo = undo_call(self.view, node).map_err(|_| self.nothing())?;
         let tool = self.catalog.toolbox.tool(&undo.tool).ok_or_else(|| self.nothing())?;
-        let told = found.left_unknown() || found.maybe_of_others();
-        let mut what = Section::new(if told { "WHAT IS THERE NOW" } else { "WHAT HAS CHANGED SINCE" });
+        let unsure = found.left_unknown() || found.maybe_of_others();
+        let mut what = Section::new(if unsure { "WHAT IS THERE NOW" } else { "WHAT HAS CHANGED SINCE" });
         let args = node_args(self.view, node).unwrap_or_default();
         let did = if found.maybe_of_others() { "was to do" } else { "did" };
         what.text(format!("`{}` {did} this: {}", node.id, said(self.tool(node)?, &args)));
-        if told {
+        if unsure {
             if found.maybe_of_others() {
                 let said = self.view.act_of(&node.id).and_then(|(_, call)| call.message.as_deref());
                 what.text(format!(
-                    "Its call reported an error ({}), and what it was to leave is there all the same.",
+                    "Its call reported an error ({}), and something is there now that was not there before it.",
                     sentence(said.unwrap_or("nothing was said"))
                 ));
                 what.warn(
