@@ -94,32 +94,39 @@ fn show(global: &Global, context: &Context, book: &TrustBook, holds: bool) -> Re
         catalog.inventory.targets.iter().map(|target| target.environment.as_str()).collect();
     environments.sort_unstable();
     environments.dedup();
-    let (mut rows, mut lapsed) = (Vec::new(), Vec::new());
+    let mut rows = Vec::new();
     let trust = book.trust_by(&catalog.signers, &catalog.people);
     for blueprint in context.usable_blueprints()? {
         let digest = digest_of(&blueprint).map_err(|error| CliError::failed(error.to_string()))?;
         for environment in &environments {
             let scope = Scope { blueprint: digest, environment: (*environment).to_owned() };
             let (name, stage) = (format!("{}@{environment}", blueprint.name), trust.stage(&scope));
-            lapsed.extend(book.lapsed(&scope, &catalog.signers, &catalog.people).map(|why| (name.clone(), why)));
-            rows.push((name, stage, scope));
+            let lapsed = book.lapsed(&scope, &catalog.signers, &catalog.people);
+            rows.push((name, stage, scope, lapsed));
         }
     }
     if global.json {
         let scopes: Vec<_> = rows
             .iter()
-            .map(|(name, stage, scope)| json!({"scope": name, "stage": stage, "blueprint": scope.blueprint}))
+            .map(|(name, stage, scope, lapsed)| {
+                let lapsed = lapsed.as_ref().map(|why| match why {
+                    Lapsed::Key => "key",
+                    Lapsed::Role(_) => "role",
+                });
+                json!({"scope": name, "stage": stage, "blueprint": scope.blueprint, "lapsed": lapsed})
+            })
             .collect();
         say_json(&json!({"scopes": scopes, "history": book.events()}))?;
         return Ok(Code::Done);
     }
     let mut scopes = table();
-    for (name, stage, scope) in &rows {
+    for (name, stage, scope, _) in &rows {
         scopes.add_row(vec![plain(name), format!("stage {stage}"), words(*stage).into(), scope.blueprint.short()]);
     }
     say(scopes.trim_fmt());
-    for (name, why) in lapsed {
+    for (name, .., lapsed) in &rows {
         let first = STAGES.start();
+        let Some(why) = lapsed else { continue };
         say(match why {
             Lapsed::Key => format!(
                 "{name} was raised with a key that policies/allowed_signers does not name for then, so it stands at stage {first}: \

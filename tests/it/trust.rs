@@ -235,6 +235,32 @@ fn gates_that_the_policy_opened_hold_only_while_it_is_trusted() {
 }
 
 #[test]
+fn a_stage_holds_only_while_whoever_raised_it_may_raise_one() {
+    let bench = Bench::new();
+    bench.people(&[("olga", "owner")]);
+    let key = bench.key_of("olga");
+    let raise = ["trust", "set", "vlan@lab", "3", "--reason", "it went well", "--as", "olga", "--key", &key];
+    bench.run(&raise).code(0);
+    let one = |id: &str| {
+        let (name, id) = (format!("name=v{id}"), format!("id={id}"));
+        bench.request(&["--blueprint", "vlan", "--set", &id, "--set", &name, "--set", "switches=sw01"])
+    };
+    let first = one("120");
+    bench.drive(&first, 0);
+    let name = "{name: olga, os_users: [], roles: ";
+    bench.edit("policies/people.yaml", &format!("{name}[owner]"), &format!("{name}[approver]"));
+    let second = one("130");
+    assert_eq!(bench.drive(&second, 3)["status"]["about"], "gate1");
+    assert_eq!((stage(&bench, "vlan@lab"), bench.writes().len()), (json!(1), 1));
+    bench.run(&["trust", "show"]).code(0).shows("raised by olga, who has not the role `owner`");
+    assert!(bench.json(&["trust", "show"])["scopes"].as_array().unwrap().iter().any(|row| row["lapsed"] == "role"));
+    bench.edit("policies/people.yaml", &format!("{name}[approver]"), &format!("{name}[owner]"));
+    bench.drive(&second, 0);
+    assert_eq!(answered(&bench, &second), [("gate1".into(), "policy".into()), ("gate2".into(), "policy".into())]);
+    [first, second].iter().for_each(|id| bench.holds(id));
+}
+
+#[test]
 fn in_production_nobody_approves_what_they_asked_for() {
     let bench = Bench::new();
     bench.people(&[("rita", "owner"), ("bea", "approver")]);
