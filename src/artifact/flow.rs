@@ -130,6 +130,11 @@ impl FlowNode {
         self.step.args.iter().map(|(name, arg)| Some((name.clone(), arg.literal()?.clone()))).collect()
     }
 
+    /// Whether all of them are.
+    pub fn knows_args(&self) -> bool {
+        self.step.args.values().all(|arg| arg.literal().is_some())
+    }
+
     /// Whether the state that it would leave is there already.
     pub fn unchanged(&self) -> bool {
         match (&self.before, &self.after) {

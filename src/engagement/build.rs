@@ -159,7 +159,7 @@ pub fn node_args(view: &View<'_>, node: &FlowNode) -> Result<Map<String, Value>,
     }
     let tool = view.toolbox.tool(&node.step.tool).ok_or_else(|| format!("there is no tool `{}`", node.step.tool))?;
     // Without holes there is nothing to read, so nothing that was read before is copied for them.
-    let values = node.known_args().is_none().then(|| Values::of(view, node));
+    let values = (!node.knows_args()).then(|| Values::of(view, node));
     let scope = values.as_ref().map_or_else(Scope::new, Values::scope);
     bind_args(node, tool, &scope, view.toolbox).map_err(|error| lost_answer(view, node).unwrap_or(error.to_string()))
 }

@@ -247,7 +247,7 @@ pub fn unproven_of<'a>(flow: &AutomationFlow, tool: &dyn Fn(&ToolName) -> Option
         let tool = tool(&node.step.tool);
         let changes = tool.is_none_or(|tool| tool.effect != Effect::Read);
         // Where the arguments are bound later, the manifest's undo says how it is taken back.
-        let later = node.known_args().is_none() && tool.is_some_and(|tool| !tool.irreversible);
+        let later = !node.knows_args() && tool.is_some_and(|tool| !tool.irreversible);
         changes && node.skipped.is_none() && !node.unchanged() && node.undo.is_none() && !later
     };
     flow.nodes.iter().filter(unproven).count() as u64

@@ -54,7 +54,7 @@ fn kind(node: &FlowNode, tool: &Tool) -> Kind {
         Kind::Skipped
     } else if tool.effect == Effect::Read {
         Kind::Read
-    } else if node.known_args().is_none() {
+    } else if !node.knows_args() {
         Kind::Later
     } else if node.unchanged() {
         Kind::Unchanged

@@ -426,7 +426,7 @@ fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String>
 /// Says on the screen what becomes of a yes that nobody signs, where what it lets run fails.
 fn say_renewed(request: &mut ApprovalRequest, flow: &AutomationFlow) {
     // A yes to what was known only when it ran, or that its step wants each time, is to that one call.
-    let known = |node: &FlowNode| node.known_args().is_some() && node.step.approval.is_none();
+    let known = |node: &FlowNode| node.knows_args() && node.step.approval.is_none();
     let renewed = |call: &OfferedCall| !call.destructive && flow.node(&call.node).is_some_and(known);
     if request.signature_because.is_empty() && request.calls.iter().any(renewed) {
         let changes = flow.nodes.iter().filter(|node| node.skipped.is_none() && !node.unchanged());

@@ -117,7 +117,7 @@ impl<'a> Question<'a> {
             fills.into_iter().for_each(|line| why.text(line));
         } else if self.flow.deviations.iter().any(|deviation| deviation.step == node.step.id) {
             why.text("It is not what the design says: it was accepted as a deviation, and gate 2 did not show it.");
-        } else if node.known_args().is_none() {
+        } else if !node.knows_args() {
             why.text("At gate 2 it could not be known: it uses what an earlier step answered.");
         } else if let Some(role) = &node.step.approval {
             why.text(format!("The design wants each of these calls approved by itself, by the role {}.", word(role)));

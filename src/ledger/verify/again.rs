@@ -34,7 +34,7 @@ pub(super) fn came_to(state: &State, event: &Event, settled: &NodeSettled, paper
         return None;
     }
     let sent = state.act_of(id).is_some_and(|(_, call)| call.refused.is_none());
-    if !sent && node.known_args().is_none() {
+    if !sent && !node.knows_args() {
         return None;
     }
     let mut gathered = Gathered::new(state, papers);
@@ -98,7 +98,7 @@ pub(super) fn whole(state: &State, papers: &Papers<'_>) -> Option<(Arc<Toolbox>,
     }
     // What a step that never ran would have been given may be worked out with facts, which are not gathered here.
     let ran = |node: &FlowNode| state.act_of(&node.id).is_some_and(|(_, call)| call.refused.is_none());
-    let told = |node: &FlowNode| node.known_args().is_some() || ran(node) || !reads(node, "facts");
+    let told = |node: &FlowNode| node.knows_args() || ran(node) || !reads(node, "facts");
     if !flow.nodes.iter().all(told) {
         return None;
     }
