@@ -372,7 +372,8 @@ pub(super) fn contract_spoke(proposal: &Proposal, tool: &Tool, on_contract: bool
         return Err(no(Layer::Contract, "agent.verifier", reason));
     }
     if proposal.agent != Agent::Build && tool.effect != Effect::Read {
-        return Err(no(Layer::Contract, "agent.reads", format!("the {} agent only reads", proposal.agent)));
+        // No grant is for that, so it counts as an attempt outside the boundary.
+        return Err(no(Layer::Boundary, "agent.reads", format!("the {} agent only reads", proposal.agent)));
     }
     Ok(on_contract.then(|| Spoke {
         layer: Layer::Contract,

@@ -394,12 +394,15 @@ fn attempts_outside_the_boundary_stop_the_engagement() {
 
     // Before the build it is closed at once.
     let limits = VLAN.replace("limits: {", "limits: {attempts_outside: 1, ");
-    let mut chain = pinned(Chain::request(&limits, json!({"id": 120, "name": "guest"})));
-    assert_eq!(chain.run(), Some(About::Gate1));
-    chain.answer_with(&About::Gate1, Digest::ZERO, Answer::Approve, Vec::new());
-    chain.command(Actor::Program, Command::Enter { phase: Phase::Feasibility, reason: None });
-    assert_eq!(proposed(&mut chain, &outside(Agent::Design, "port.list")), Err("boundary.none".into()));
-    assert!(matches!(chain.next().unwrap(), Next::Close(closed) if closed.outcome == RecordOutcome::Refused));
+    // Whoever reads is let change nothing, whatever the build agent is granted.
+    for (tool, rule) in [("port.list", "boundary.none"), ("vlan.delete", "agent.reads")] {
+        let mut chain = pinned(Chain::request(&limits, json!({"id": 120, "name": "guest"})));
+        assert_eq!(chain.run(), Some(About::Gate1));
+        chain.answer_with(&About::Gate1, Digest::ZERO, Answer::Approve, Vec::new());
+        chain.command(Actor::Program, Command::Enter { phase: Phase::Feasibility, reason: None });
+        assert_eq!(proposed(&mut chain, &outside(Agent::Design, tool)), Err(rule.into()));
+        assert!(matches!(chain.next().unwrap(), Next::Close(closed) if closed.outcome == RecordOutcome::Refused));
+    }
 }
 
 #[test]
