@@ -25,7 +25,8 @@ pub struct Server {
     /// should be ends the server, and so leaves unknown what came of those beside it.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub calls_at_once: NonZeroU16,
-    /// Most calls per minute to any one target; as many as there are where it is left out.
+    /// Most calls per minute of one process, and of one engagement, to any one target; as many as there are where it is
+    /// left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_per_minute_per_target: Option<u32>,
     /// The files and folders that it may touch beside the system's libraries and the files that its command names.
