@@ -81,6 +81,9 @@ pub fn why(journal: &Journal) -> (String, Next) {
             if let (None, Some(asked)) = (closed, &state.asked) {
                 return (format!("{} is asked about, and that is answered first", asked.about), Next::Look);
             }
+            if closed.is_none() {
+                return ("it has not ended yet".to_owned(), Next::Run);
+            }
             let open = flow.nodes.iter().any(|node| state.tried_again(&node.id).is_some());
             if let Some(spent) = spent(journal, journal.now()).filter(|_| open) {
                 return (spent, Next::From);
@@ -93,8 +96,7 @@ pub fn why(journal: &Journal) -> (String, Next) {
                     "every step was run, and what that came to was not seen to be as it was to be".to_owned(),
                     Next::From,
                 ),
-                (true, Some(_)) => ("every step is done, or had nothing to do".to_owned(), Next::Look),
-                (true, None) => ("none has failed so far".to_owned(), Next::Run),
+                (true, _) => ("every step is done, or had nothing to do".to_owned(), Next::Look),
             }
         }
     }

@@ -127,6 +127,7 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::WrongAnswer(_)
         | Refusal::NothingAsked(_)
         | Refusal::Over(_)
+        | Refusal::NotEnded(_)
         | Refusal::Redaction(_)
         | Refusal::Said(_) => Code::Usage,
         _ => Code::Failed,

@@ -275,5 +275,9 @@ pub(super) fn retry(state: &State, retried: Retried, roles: &BTreeSet<Role>) -> 
     if let Some((node, attempt)) = state.not_tried_again(&retried).next() {
         return wrong(format!("step {node} cannot be tried again in attempt {attempt}"));
     }
+    // What it is asked about is answered first, as it must be answered; nothing is dropped by trying again.
+    if state.closed.is_none() {
+        return Err(Refusal::NotEnded(state.id.to_string()));
+    }
     Ok(Body::Retried(retried))
 }

@@ -25,6 +25,9 @@ pub enum Refusal {
         /// The phase.
         phase: Phase,
     },
+    /// What failed is tried again only where the engagement has ended.
+    #[error("{0} has not ended yet, and what failed is tried again only then; `countersign run {0}` goes on with it")]
+    NotEnded(String),
     /// It does not follow from what it must follow from.
     #[error("{0}")]
     NotMadeFrom(String),

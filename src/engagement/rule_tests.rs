@@ -32,6 +32,15 @@ fn retry(nodes: &[(&str, u32)]) -> Command {
     Command::Retry { retried: Retried { nodes, calls: Vec::new() }, roles: [Role::Approver].into() }
 }
 
+/// The engagement has ended with what failed, and it is tried again.
+fn again(story: Story, nodes: &[(&str, u32)]) -> Story {
+    ended(story).then(retry(nodes))
+}
+
+fn ended(story: Story) -> Story {
+    story.enter(Phase::AsBuilt).file(ArtifactKind::Record).then(close(RecordOutcome::PartlyDone))
+}
+
 fn void(call: u64, id: &str, attempt: u32, shown_by: u64) -> Command {
     Command::Void(CallVoid { call: CallId::nth(call), node: node(id), attempt, shown_by: CallId::nth(shown_by) })
 }
@@ -215,7 +224,14 @@ fn only_what_left_nothing_behind_is_tried_again() {
     for wrong in [("a", 2), ("half", 2), ("lost", 2), ("nobody", 1), ("failed", 1), ("failed", 3), ("later", 2)] {
         assert!(is_call(story.refusal(retry(&[wrong]))), "{wrong:?}");
     }
-    assert_eq!(story.refusal(retry(&[("failed", 2), ("later", 1)])), None);
+    let all = || retry(&[("failed", 2), ("later", 1)]);
+    assert!(matches!(story.refusal(all()), Some(Refusal::NotEnded(_))), "nor before it has ended");
+    let asked = story.clone().ask(About::Failure { node: node("failed") });
+    assert!(
+        matches!(asked.refusal(all()), Some(Refusal::NotEnded(_))),
+        "least of all while its failure is asked about"
+    );
+    assert_eq!(ended(story).refusal(all()), None);
 }
 
 #[test]
@@ -307,7 +323,7 @@ fn what_a_person_saw_of_one_call_is_not_said_of_the_next() {
     let asked = |story: Story| story.ask(About::Unknown { node: node("a"), undo: false });
     let story = Story::building().call(Agent::Build, act("a", 1), CallOutcome::Unknown);
     let story = asked(story).answer(Answer::Applied(false)).settle("a", NodeOutcome::Failed, false);
-    let story = story.then(retry(&[("a", 2)])).call(Agent::Build, act("a", 2), CallOutcome::Unknown);
+    let story = again(story, &[("a", 2)]).call(Agent::Build, act("a", 2), CallOutcome::Unknown);
     assert_eq!(story.state.applied, BTreeMap::new());
     asked(story);
 }
@@ -333,8 +349,8 @@ fn a_person_is_asked_whether_an_undo_took_effect_only_while_nobody_knows() {
     assert!(is_call(settled.refusal(ask(about(true)))), "it is over");
     // What was said of one undo is not said of the next.
     let again = left().call(Agent::Build, undo(), CallOutcome::Unknown).ask(about(true)).answer(Answer::Applied(true));
-    let again = again.settle("a", NodeOutcome::Undone, false).then(retry(&[("a", 2)]));
-    assert_eq!(again.state.taken_back, BTreeMap::new());
+    let tried = self::again(again.settle("a", NodeOutcome::Undone, false), &[("a", 2)]);
+    assert_eq!(tried.state.taken_back, BTreeMap::new());
     let read = left().call(Agent::Build, undo(), CallOutcome::Unknown).ask(about(true)).answer(Answer::Applied(true));
     let read = read.call(Agent::Verifier, Purpose::UndoCheck { node: node("a") }, CallOutcome::Ok);
     let (call, shown_by) = (CallId::nth(read.state.calls.len() as u64 - 1), CallId::nth(read.state.calls.len() as u64));
@@ -345,7 +361,7 @@ fn a_person_is_asked_whether_an_undo_took_effect_only_while_nobody_knows() {
 #[test]
 fn a_rejected_deviation_is_asked_about_again_when_a_person_tries_again() {
     let asked = Story::building().then(deviate("a")).ask(About::Deviation { node: node("a") });
-    let story = asked.answer(Answer::Reject).settle("a", NodeOutcome::Failed, false).then(retry(&[("a", 2)]));
+    let story = again(asked.answer(Answer::Reject).settle("a", NodeOutcome::Failed, false), &[("a", 2)]);
     let again = story.state.deviation_at(&node("a")).unwrap();
     assert_eq!((&again.accepted_by, &again.rejected), (&None, &None));
 }
@@ -360,8 +376,6 @@ fn a_question_ends_with_what_it_was_about() {
     };
     assert_eq!(asked().settle("a", NodeOutcome::NotRun, false).state.asked, None, "the window ended meanwhile");
     assert!(asked().settle("b", NodeOutcome::NotRun, false).state.asked.is_some());
-    let failed = Story::building().settle("a", NodeOutcome::Failed, false).ask(About::Failure { node: node("a") });
-    assert_eq!(failed.then(retry(&[("a", 2)])).state.asked, None);
     let reason = Some("leave it".to_owned());
     assert_eq!(asked().then(Command::Enter { phase: Phase::AsBuilt, reason }).state.asked, None);
 }
@@ -429,12 +443,12 @@ fn a_call_that_a_person_refused_may_be_asked_about_again_once_its_step_is_tried_
     let about = About::Call { node: node("a"), call };
     let story = story.settle("a", NodeOutcome::Failed, false);
     assert!(story.refusal(ask(about.clone())).is_some(), "the no stands");
-    let story = story.then(retry(&[("a", 2)]));
+    let story = again(story, &[("a", 2)]);
     assert!(!story.state.agreed_to(&call, story.state.last_at), "nothing is approved by that");
     let wanting = refuse(&story.state, Agent::Build, act("a", 2), RefusedAs::NeedsApproval(Role::Approver));
     let story = story.then(wanting).ask(about).answer(Answer::Reject).settle("a", NodeOutcome::Failed, false);
     assert!(!story.state.agreed_to(&call, story.state.last_at), "what was said of it last is a no");
-    let story = story.then(retry(&[("a", 3)]));
+    let story = again(story, &[("a", 3)]);
     assert!(!story.state.agreed_to(&call, story.state.last_at), "and stays one");
 }
 

@@ -40,6 +40,7 @@ fn letter(answer: &Result<Body, Refusal>) -> char {
         Err(Refusal::Cancelled(_)) => 'x',
         Err(Refusal::Redaction(_)) => 'd',
         Err(Refusal::Over(_)) => 'o',
+        Err(Refusal::NotEnded(_)) => 'e',
     }
 }
 
@@ -314,8 +315,8 @@ settle a as done                        ...... ... ..... ccc+++cccccccccc ..oo
 settle a as failed                      ...... ... ..... c+c+++++++cccccc ..oo
 settle a as undone                      ...... ... ..... ccccccccccccc+cc ..oo
 deviate at a                            ...... ... ..... ++++++++++++++++ ..oo
-retry a                                 .....x ... ..... cccccccccc++cc+x ccc+
-retry a and b                           .....x ... ..... cccccccccc+ccccx ccc+
+retry a                                 .....x ... ..... cccccccccceeccex ccc+
+retry a and b                           .....x ... ..... cccccccccceccccx ccc+
 retry a as a requester                  rrrrrx rrr rrrrr rrrrrrrrrrrrrrrx rrrr
 retry nothing                           .....x ... ..... cccccccccccccccx cccc
 cancel saying why                       +++++x +++ +++++ +++++++++++++++x ++oo

@@ -66,7 +66,10 @@ pub async fn retry(
 pub fn retryable(journal: &Journal, now: Timestamp) -> Vec<(&FlowNode, u32)> {
     let state = journal.state();
     let spent = spent(journal, now).is_some();
-    let over = state.cancelled.is_some() || !state.gate_open(Gate::One) || !state.gate_open(Gate::Two);
+    let over = state.closed.is_none()
+        || state.cancelled.is_some()
+        || !state.gate_open(Gate::One)
+        || !state.gate_open(Gate::Two);
     let nodes = journal.documents().flow().filter(|_| !over).into_iter().flat_map(|flow| &flow.nodes);
     let mut found: Vec<(&FlowNode, u32)> =
         nodes.filter_map(|node| Some((node, state.tried_again(&node.id)?))).collect();

@@ -89,6 +89,22 @@ fn a_retry_of_nothing_says_why_and_what_to_do_instead() {
     bench.drive(&asked, 3);
     let retried = bench.run(&["run", &asked, "--retry", "failed"]).code(2);
     retried.says("the failure of step create/sw02 is asked about").says(&format!("countersign show {asked}"));
+    // Also where it could be tried again: a failure that waits for somebody's word is no more tried than any other, and the
+    // chain says nothing that does not follow.
+    let bench = Bench::new();
+    let failed = bench.request_written(crate::written::SPEC, &asks);
+    bench.to_gate2(&failed);
+    bench.fault("error:vlan.create@sw02");
+    bench.approve(&failed);
+    assert_eq!(bench.drive(&failed, 3)["status"]["about"]["failure"]["node"], "create/sw02");
+    bench.heal();
+    let retried = bench.run(&["run", &failed, "--retry", "failed"]).code(2);
+    retried.says("the failure of step create/sw02 is asked about");
+    assert!(bench.events(&failed, "steps.retried").is_empty());
+    bench.run(&["answer", &failed, "stop", "--digest", &bench.question(&failed)]).code(0);
+    bench.drive(&failed, 6);
+    bench.run(&["run", &failed, "--retry", "failed"]).code(0);
+    bench.holds(&failed);
 }
 
 #[test]

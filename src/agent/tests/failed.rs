@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Studio, calls, design, desk::Stop, report, spec, text};
 use crate::{
     agent::Prompts,
-    artifact::{Agent, ArtifactKind, Digest, NodeId, OnFailure, RecordOutcome},
+    artifact::{Agent, ArtifactKind, Digest, NodeId, OnFailure, Phase, RecordOutcome},
     engagement::{
         About, Actor, Answer, Asked, Body, CallWanted, Command, Considered, NodeSettled, PolicyAnswer, Purpose,
         Refusal, Retried, decide_for,
@@ -173,6 +173,10 @@ fn what_was_accepted_after_a_failure_is_not_for_what_comes_after_it_is_tried_aga
     let nodes = [("create/sw01".to_owned(), 2), ("create/sw02".to_owned(), 1)];
     let nodes = nodes.into_iter().filter(|(id, _)| studio.chain.state().nodes.contains_key(&node(id))).collect();
     let agreed = studio.chain.state().approved_calls.clone();
+    // It ends before that was called, and is tried again then.
+    let leave = Command::Enter { phase: Phase::AsBuilt, reason: Some("its minutes are over".into()) };
+    studio.chain.act(Actor::Program, leave).unwrap();
+    assert!(matches!(studio.run(), Stop::Closed(_)));
     let retried = Retried { nodes, calls: Vec::new() };
     studio.chain.act(ada(), Command::Retry { retried, roles: [Role::Approver].into() }).unwrap();
     // The second attempt goes well, so nothing that was accepted after the first is called.
