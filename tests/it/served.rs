@@ -271,7 +271,8 @@ async fn what_was_not_granted_is_refused_by_whatever_name_an_endpoint_asks_for_i
     bench.approve(&id);
     let answer = run(&bench, &["run", &id, "--json"]).code(0).json();
     assert_eq!(answer["record"]["outcome"], "done");
-    assert_eq!(answer["record"]["totals"]["outside"], 1, "reading what nobody granted is an attempt outside");
+    let outside = "changing something where it only reads is an attempt outside, and so is reading what nobody granted";
+    assert_eq!(answer["record"]["totals"]["outside"], 2, "{outside}");
     let wrote = bench.events(&id, "call.allowed").into_iter().filter(|event| event["body"].get("counts").is_some());
     let wrote: Vec<Value> = wrote.map(|event| event["body"]["tool"].clone()).collect();
     assert_eq!(wrote, ["dns.record.create"]);
