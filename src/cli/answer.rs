@@ -95,7 +95,9 @@ fn asked_for_a_yes(id: &EngagementId, about: &About, reason: &mut Option<String>
             Some("a" | "approve" | "y" | "yes") => break,
             Some("?") => {
                 let offered = Offered { about, several: false, drafted: false, named: None };
-                explained(offered).iter().filter(|line| HERE.iter().any(|key| line.starts_with(key))).for_each(say);
+                let lines = explained(offered);
+                // A yes is told first, and leaving it last.
+                lines.first().into_iter().chain(lines.last()).for_each(say);
                 say(format!(
                     "To say no: countersign reject {id} --reason '…'. More can be done where it is asked: countersign run {id}"
                 ));
@@ -109,9 +111,6 @@ fn asked_for_a_yes(id: &EngagementId, about: &About, reason: &mut Option<String>
     }
     true
 }
-
-/// The choices that there are here.
-const HERE: [&str; 2] = ["  a ", "  Enter "];
 
 /// `reject`
 pub async fn reject(global: &Global, args: Reject) -> Result<Code, CliError> {

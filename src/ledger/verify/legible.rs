@@ -59,7 +59,9 @@ fn basis(decided_on: &Digest, papers: &Papers<'_>) -> Option<String> {
 fn request(state: &State, asked: &Asked, papers: &Papers<'_>) -> Option<String> {
     let wrong = |why: String| Some(format!("a question about {} {why}", asked.about));
     let Some(request) = papers.question(&asked.request) else {
-        let why = unlike::<ApprovalRequest>(&asked.request, papers)?;
+        // What is missing is said elsewhere.
+        papers.document(&asked.request)?;
+        let why = unlike::<ApprovalRequest>(&asked.request, papers).unwrap_or_else(|| "it is none".into());
         return wrong(format!("whose request cannot be read: {why}"));
     };
     // A member that is left out is none, and what is held to it would be held to nothing.

@@ -27,8 +27,10 @@ pub(super) fn filed(state: &State, event: &Event, papers: &Papers<'_>) -> Compar
     }
     // A record that is missing or was changed is reported where documents are.
     let Some(record) = papers.record(&filed.digest) else {
-        let why = unlike::<ReconciledRecord>(&filed.digest, papers);
-        found.wrong.extend(why.map(|why| format!("{what} that cannot be read: {why}")));
+        if papers.document(&filed.digest).is_some() {
+            let why = unlike::<ReconciledRecord>(&filed.digest, papers).unwrap_or_else(|| "it is none".into());
+            found.wrong.push(format!("{what} that cannot be read: {why}"));
+        }
         return found;
     };
     let (blobs, toolbox) = (blobs(state, &record, papers), Toolbox::default());
