@@ -297,11 +297,11 @@ fn begin(
             Ok(there) => {
                 // A target may take its time to become what it was to be.
                 let as_left = [&states.left, &states.designed].into_iter().flatten().find(|left| **left == there);
-                let found = match as_left.or(states.left()) {
-                    Some(_) if as_left.is_some() && !reported_an_error(view, node) => return call,
-                    Some(left) if as_left.is_some() => (MAYBE_OF_OTHERS, left.clone(), there),
-                    Some(left) => (CHANGED_SINCE, left.clone(), there),
-                    None => (LEFT_UNKNOWN, Value::Null, there),
+                let found = match (as_left.or(states.left()), maybe_of_others(view, node)) {
+                    (Some(_), None) if as_left.is_some() => return call,
+                    (Some(left), Some(why)) if as_left.is_some() => (why, left.clone(), there),
+                    (Some(left), _) => (CHANGED_SINCE, left.clone(), there),
+                    (None, _) => (LEFT_UNKNOWN, Value::Null, there),
                 };
                 otherwise(view, node, found, read, now).unwrap_or(call)
             }
@@ -312,13 +312,24 @@ fn begin(
 /// What a deviation says where something else is there than a step left.
 const CHANGED_SINCE: &str = "it is to be taken back, and what it left has been changed since";
 
-/// What it says where something is there as it was read after a step whose call reported an error, or as that was to leave it:
-/// somebody else may have made it just then, and only what a step did itself is taken back unasked.
-const MAYBE_OF_OTHERS: &str =
+/// What it says where something is there as it was read after a step, or as that was to leave it, and its call reported an
+/// error: somebody else may have made it just then, and only what a step did itself is taken back unasked.
+const AFTER_AN_ERROR: &str =
     "it is to be taken back, and its call reported an error, so others may have made what is there";
 
-fn reported_an_error(view: &View<'_>, node: &FlowNode) -> bool {
-    view.act_of(&node.id).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Error))
+/// What it says so where nobody heard what the call came to.
+const UNHEARD: &str =
+    "it is to be taken back, and nobody heard what its call came to, so others may have made what is there";
+
+/// Why what is there may be what others made; nothing where the call of the step reported success, or a person said that
+/// it took effect.
+fn maybe_of_others(view: &View<'_>, node: &FlowNode) -> Option<&'static str> {
+    let (_, call) = view.act_of(&node.id)?;
+    match call.outcome {
+        Some(CallOutcome::Error) => Some(AFTER_AN_ERROR),
+        Some(CallOutcome::Unknown) | None => (view.state.applied.get(&node.id) != Some(&true)).then_some(UNHEARD),
+        Some(CallOutcome::Ok | CallOutcome::NotSent) => None,
+    }
 }
 
 /// What it says where nothing tells what a step left, and it is not as before.
@@ -330,9 +341,9 @@ impl DeviationFound {
         self.undo && self.what == LEFT_UNKNOWN
     }
 
-    /// Whether a step is to be taken back whose call reported an error, and it is not as before all the same.
+    /// Whether a step is to be taken back whose call reported an error or was not heard of, and it is not as before.
     pub fn maybe_of_others(&self) -> bool {
-        self.undo && self.what == MAYBE_OF_OTHERS
+        self.undo && [AFTER_AN_ERROR, UNHEARD].contains(&self.what.as_str())
     }
 }
 

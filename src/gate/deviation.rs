@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Arg, FlowNode, NodeId},
-    engagement::{CallWanted, Considered, DeviationFound, before_state, node_args, undo_call},
+    engagement::{CallOutcome, CallWanted, Considered, DeviationFound, before_state, node_args, undo_call},
     tool::Effect,
 };
 
@@ -74,11 +74,13 @@ impl Question<'_> {
         what.text(format!("`{}` {did} this: {}", node.id, said(self.tool(node)?, &args)));
         if unsure {
             if found.maybe_of_others() {
-                let said = self.view.act_of(&node.id).and_then(|(_, call)| call.message.as_deref());
-                what.text(format!(
-                    "Its call reported an error ({}), and something is there now that was not there before it.",
-                    sentence(said.unwrap_or("nothing was said"))
-                ));
+                let call = self.view.act_of(&node.id).map(|(_, call)| call);
+                let said = sentence(call.and_then(|call| call.message.as_deref()).unwrap_or("nothing was said"));
+                let came_to = match call.and_then(|call| call.outcome) {
+                    Some(CallOutcome::Error) => "Its call reported an error",
+                    _ => "Nobody heard what its call came to",
+                };
+                what.text(format!("{came_to} ({said}), and something is there now that was not there before it."));
                 what.warn(
                     "It may be its own doing, or that of others who did the same just then. Nothing tells which.",
                 );

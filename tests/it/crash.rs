@@ -29,6 +29,9 @@ pub fn killed_at(bench: &Bench, args: &[&str], point: usize) -> bool {
     halted
 }
 
+/// The exit code where it waits for a person.
+const WAITS: i32 = 3;
+
 /// What an engagement came to.
 #[derive(Debug, PartialEq)]
 struct End {
@@ -40,7 +43,14 @@ struct End {
 }
 
 fn end(bench: &Bench, id: &str, code: i32) -> End {
-    let end = bench.drive(id, code);
+    let mut ran = bench.run(&["run", id, "--json"]);
+    // Of a call that nobody heard of it is a person who says that what is there is its own.
+    if ran.code == WAITS {
+        bench.run(&["show", id]).shows("may this be taken back, which others may have made?");
+        bench.approving(id, &["--reason", "it is its own"]).code(0);
+        ran = bench.run(&["run", id, "--json"]);
+    }
+    let end = ran.code(code).json();
     let record = &end["record"];
     End {
         outcome: record["outcome"].clone(),

@@ -149,11 +149,17 @@ fn what_others_may_have_made_is_taken_back_where_a_person_says_so() {
     let back = run(&[Fault::ErrorButDone]).finished();
     assert_eq!((back.nodes()[0].as_str(), back.story.state.deviations.len()), ("create/sw01 Undone", 1));
     assert_eq!(back.world.done, ["create 120 on sw01", "delete 120 from sw01"]);
-    // What its call did is taken back unasked, heard of or not.
-    for fault in [&[][..], &[Fault::LostButDone]] {
-        let own = run(fault).finished();
-        assert_eq!((own.nodes()[0].as_str(), own.story.state.deviations.len()), ("create/sw01 Undone", 0), "{fault:?}");
-    }
+    // So it is where nobody heard of its call.
+    let unheard = run(&[Fault::LostButDone]).answering(about, Answer::Reject).finished();
+    assert_eq!(
+        (unheard.nodes()[0].as_str(), unheard.world.done.len()),
+        ("create/sw01 UndoFailed", 1),
+        "{:#?}",
+        unheard.told()
+    );
+    // What its call is known to have done is taken back unasked.
+    let own = run(&[]).finished();
+    assert_eq!((own.nodes()[0].as_str(), own.story.state.deviations.len()), ("create/sw01 Undone", 0));
 }
 
 #[test]
