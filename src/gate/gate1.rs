@@ -19,6 +19,7 @@ use super::{
     screen::{Screen, Section},
     since::since_last_shown,
     text::{count, names, sentence, value, word},
+    tried::tried,
     wider::wider_than_needed,
 };
 
@@ -43,6 +44,7 @@ pub(super) fn screen(
         None => sections.extend(widest_grant(spec, catalog)),
     }
     sections.extend(wider(view, spec, catalog));
+    sections.extend(tried(view));
     sections.push(wanted(spec, catalog));
     sections.extend(out_of_scope(spec));
     sections.push(bounds(view, spec, facts));

@@ -27,6 +27,7 @@ use super::{
     screen::{Screen, Section},
     since::since_last_shown,
     text::{count, names, sentence, word},
+    tried::tried,
 };
 
 /// What is said of what is decided later where nothing shows that a person is asked about it.
@@ -63,6 +64,7 @@ pub(super) fn screen(of: &Design<'_>) -> Screen {
     let mut sections = vec![change(of, &groups)];
     sections.extend(since_last_shown(of.view, ArtifactKind::Design, &["spec", "discovery"]));
     sections.push(reach(of));
+    sections.extend(tried(of.view));
     sections.extend(finds::found(of.view, of.catalog, of.facts));
     sections.push(head_of(of));
     sections.extend(why(of.design));

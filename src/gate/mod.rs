@@ -24,6 +24,7 @@ mod sequence;
 mod signature;
 mod since;
 mod text;
+mod tried;
 mod wider;
 #[cfg(test)]
 mod boundary_tests;

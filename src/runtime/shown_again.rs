@@ -29,6 +29,10 @@ pub(super) fn shown(state: &State, asked: &Asked, blobs: &Blobs, catalog: &Catal
     if stored.approved_on.unlisted_targets || !stored.approved_on.found_by.is_empty() {
         return Shown::NotHere;
     }
+    // Nor of a call that was refused what it was to reach, where its arguments are destroyed.
+    if state.calls.values().any(|call| call.refused.is_some() && call.args.read(blobs).is_none()) {
+        return Shown::NotHere;
+    }
     let view = View { state, documents: &documents, blobs, toolbox: &catalog.toolbox };
     match made_again(&view, catalog, &stored) {
         // Why a gate is asked anew may follow from files that are kept with no question, such as who signs.

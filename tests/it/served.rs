@@ -268,6 +268,10 @@ async fn what_was_not_granted_is_refused_by_whatever_name_an_endpoint_asks_for_i
     assert_eq!(bench.network(), before);
     let requests = server.received_requests().await.unwrap();
     assert_eq!(check(&requests, "ALPHA-CANARY", 0), ["spec", "discovery", "discovery", "design"]);
+    let screen = run(&bench, &["show", &id]).code(0).shows("ASKED FOR AND REFUSED\n");
+    screen
+        .shows(&format!("! the design agent asked for dns.record.delete on {ZONE}: the design agent only reads\n"))
+        .shows("! the design agent asked for vlan.list on sw01: ");
     bench.approve(&id);
     let answer = run(&bench, &["run", &id, "--json"]).code(0).json();
     assert_eq!(answer["record"]["outcome"], "done");
