@@ -130,7 +130,7 @@ fn fill_reads(desk: &Desk<'_>, map: &mut Map<String, Value>) -> Vec<String> {
     problems
 }
 
-/// Reads that share a name, and findings that cite nothing that happened here.
+/// Reads that share a name or name another target than they read, and findings that cite nothing that happened here.
 fn uncited(desk: &Desk<'_>, report: &DiscoveryReport) -> Vec<String> {
     let mut problems = Vec::new();
     let mut names = BTreeSet::new();
@@ -140,6 +140,13 @@ fn uncited(desk: &Desk<'_>, report: &DiscoveryReport) -> Vec<String> {
         }
         if report.reads.iter().any(|other| other.id == read.id && other.item.is_some() != read.item.is_some()) {
             problems.push(format!("reads.{at}: `{}` stands with an `item` and without", read.id));
+        }
+        let target = desk.catalog.toolbox.tool(&read.tool).and_then(|tool| read.args.get(&tool.target)?.as_str());
+        let item = read.item.as_deref().filter(|item| desk.catalog.inventory.target(item).is_some());
+        if let (Some(item), Some(target)) = (item, target)
+            && item != target
+        {
+            problems.push(format!("reads.{at}.item: it names {item}, and {} read {target}", read.call));
         }
     }
     for (at, finding) in report.findings.iter().enumerate() {

@@ -37,6 +37,7 @@ fn a_report_rests_on_calls_of_this_engagement_and_does_not_contradict_them() {
             "reads.0.call: name the id",
         ),
         ("a name twice", |r| r["reads"][1]["item"] = r["reads"][0]["item"].clone(), "`vlans` stands twice"),
+        ("a read of another target", |r| r["reads"][1]["item"] = json!("sw03"), "it names sw03, and "),
         (
             "a blocked capability",
             |r| r["capabilities"][0]["status"] = json!("blocked"),
