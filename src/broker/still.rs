@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::Digest,
-    engagement::{Gate, GateState, Purpose, View, may_no_more, not_enough_in},
+    engagement::{Gate, GateState, Purpose, View, may_no_more, not_enough_in, ruled_no_more},
     policy::{ApprovedOn, Catalog, Layer},
     tool::{Effect, Tool},
 };
@@ -32,7 +32,8 @@ pub(super) fn still_as_approved(
     }
     for gate in [Gate::One, Gate::Two].into_iter().filter(|gate| view.state.gate_open(*gate)) {
         let GateState::Open { request, by, .. } = view.state.gate(gate) else { continue };
-        if let Some(why) = may_no_more(by, &catalog.people).filter(|_| !recovery) {
+        let no_more = || may_no_more(by, &catalog.people).or_else(|| ruled_no_more(view, gate, catalog));
+        if let Some(why) = (!recovery).then(no_more).flatten() {
             let reason = format!("{} does not hold: {why}; {}", gate.name(), anew(view));
             return Err(no(Layer::Gate, "approval.void", reason));
         }

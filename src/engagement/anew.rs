@@ -4,11 +4,13 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
+
 use crate::{
     artifact::{ArtifactKind, CanonicalError, NodeId, Phase, ToolName},
     facts::{AUTONOMOUS, Facts, IdentityMeans, People, Role, spec_facts},
     flow::NodeOutcome,
-    policy::{ApprovedOn, Catalog, Difference},
+    policy::{ApprovedOn, Catalog, Difference, GateFacts, GateRuling},
     tool::Effect,
 };
 
@@ -107,6 +109,7 @@ pub fn void_gates(view: &View<'_>, catalog: &Catalog, stage: u8) -> Result<Vec<V
         if stage < AUTONOMOUS && opened_by_policy(state).any(|opened| opened == gate) {
             because.push(format!("policy answered it at trust stage {AUTONOMOUS}, and it stands at stage {stage} now"));
         }
+        because.extend(ruled_no_more(view, gate, catalog));
         because.extend(unnamed.iter().cloned());
         if !because.is_empty() {
             found.push(Void { gate, because, differences, unnamed: unnamed.is_some() });
@@ -128,6 +131,22 @@ pub fn may_no_more(by: &Actor, people: &People) -> Option<String> {
     let role = Role::Approver;
     (!people.roles(who).contains(&role))
         .then(|| format!("{} said yes, and does not have the role `{role}` any more", who.name))
+}
+
+/// Why the policy's yes to a gate counts no more: `gates.cedar`, as it is now, does not say it to the same facts.
+pub fn ruled_no_more(view: &View<'_>, gate: Gate, catalog: &Catalog) -> Option<String> {
+    let GateState::Open { request, by: Actor::Policy, .. } = view.state.gate(gate) else { return None };
+    let mut answers = view.state.answers.iter().rev().map(|(_, _, answered)| answered);
+    let said = answers.find(|said| said.request == *request && said.about == gate.about())?.policy.as_ref()?;
+    if said.policies == catalog.policies.digest() {
+        return None;
+    }
+    let facts = view.blobs.get(&said.facts).and_then(|facts| GateFacts::deserialize(facts.as_ref()).ok());
+    match facts.map(|facts| catalog.policies.gate_ruling(&facts)) {
+        Some(GateRuling::Approve { .. }) => None,
+        Some(GateRuling::Human { why }) => Some(format!("gates.cedar opened it, and now leaves it to a person: {why}")),
+        None => Some("what gates.cedar opened it on is not in the ledger".into()),
+    }
 }
 
 /// Why a person's yes to a gate is not enough in an environment as the people file is now: it was given on a name alone

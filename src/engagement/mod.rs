@@ -52,7 +52,9 @@ mod table_tests;
 #[cfg(test)]
 mod testing;
 
-pub use anew::{Void, changed_tools, may_no_more, next_but_void, not_enough_in, opened_by_policy, void_gates};
+pub use anew::{
+    Void, changed_tools, may_no_more, next_but_void, not_enough_in, opened_by_policy, ruled_no_more, void_gates,
+};
 pub use approved::{Approved, ApprovedDesign, ApprovedSpec};
 pub use basis::Basis;
 pub use blobs::{Blobs, Fetch};

@@ -20,6 +20,16 @@ fn stage(bench: &Bench, scope: &str) -> Value {
     scopes.iter().find(|row| row["scope"] == scope).unwrap()["stage"].clone()
 }
 
+/// Leaves every design to a person; the text of `gates.cedar` that does.
+fn without_designs(bench: &Bench) -> String {
+    let text = bench.read("policies/gates.cedar");
+    let (before, rest) = text.split_once("// match: {action: approve-design").unwrap();
+    let after = rest.split_once("// match: {tags: [access, core]}").unwrap().1;
+    let text = format!("{before}// match: {{tags: [access, core]}}{after}");
+    bench.write("policies/gates.cedar", &text);
+    text
+}
+
 #[test]
 fn raising_needs_the_role_that_policy_names_and_lowering_none() {
     let bench = Bench::new();
@@ -214,10 +224,7 @@ fn gates_that_the_policy_opened_hold_only_while_it_is_trusted() {
     let bench = Bench::new();
     bench.trust("vlan@lab", "3", "a hundred clean runs");
     // Gate 1 by policy; gate 2 waits for a person, because the rule for designs is gone.
-    let text = bench.read("policies/gates.cedar");
-    let (before, rest) = text.split_once("// match: {action: approve-design").unwrap();
-    let after = rest.split_once("// match: {tags: [access, core]}").unwrap().1;
-    bench.write("policies/gates.cedar", &format!("{before}// match: {{tags: [access, core]}}{after}"));
+    without_designs(&bench);
     let id = bench.request_one();
     assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
     bench.approve(&id);
@@ -232,6 +239,38 @@ fn gates_that_the_policy_opened_hold_only_while_it_is_trusted() {
     bench.holds(&id);
     bench.run(&["log", "trust"]).code(0).shows("it surprised us");
     bench.run(&["verify", "trust"]).code(0).shows("2 events");
+}
+
+#[test]
+fn a_gate_that_the_policy_opened_holds_only_while_the_policy_would_open_it() {
+    let bench = Bench::new();
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
+    let gates = without_designs(&bench);
+    let id = bench.request_one();
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate2");
+    assert_eq!(answered(&bench, &id), [("gate1".into(), "policy".into())]);
+    bench.approve(&id);
+    let read = ["call", &id, "vlan.list", "--args", r#"{"switch": "sw01"}"#];
+    // Another text that says the same about this engagement.
+    bench.write("policies/gates.cedar", &format!("{gates}\n// Read and left as it is.\n"));
+    bench.run(&read).code(0);
+    let unattended = "
+// match: {environments: [lab]}
+// no match: {environments: [test]}
+@id(\"unattended\")
+@reason(\"nothing runs unattended this week\")
+forbid (principal, action, resource) when { context.environments.contains(\"lab\") };
+";
+    bench.write("policies/gates.cedar", &format!("{gates}{unattended}"));
+    let says = "gates.cedar opened it, and now leaves it to a person: nothing runs unattended this week";
+    bench.run(&read).code(4).shows("[approval.void]").shows(says);
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate1");
+    bench.run(&["show", &id]).code(0).shows(says);
+    assert!(bench.writes().is_empty());
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    assert_eq!(bench.writes().len(), 1);
+    bench.holds(&id);
 }
 
 #[test]
