@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Digest, ValueSchema, ValueType, canonical, digest_of, from_json},
+    artifact::{Agent, ArtifactKind, CallId, Digest, ValueSchema, ValueType, canonical, from_json},
     engagement::{
         AgentAsked, AgentQuestion, CallOutcome, DocumentError, Exchange, Proposal, Purpose, Reading, Turned, drafter,
         read_document,
@@ -47,7 +47,7 @@ enum Wants {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Slice {
-    digest: String,
+    call: CallId,
     #[serde(default)]
     path: String,
     #[serde(default)]
@@ -174,15 +174,13 @@ impl<'a> Desk<'a> {
     }
 
     /// A result that this engagement's design agent was shown, as far as it may be.
-    fn result(&self, digest: &str) -> Option<Value> {
+    fn result(&self, id: &CallId) -> Option<Value> {
         let own = |call: &&crate::engagement::Call| {
             call.agent == Agent::Design && matches!(call.purpose, Purpose::Turn { .. })
         };
-        let stored = |call: &'_ crate::engagement::Call| self.view.blobs.get(&call.result?);
-        let named = |call: &&crate::engagement::Call| stored(call).is_some_and(|value| name(value) == digest);
-        let call = self.view.state.calls.values().filter(own).find(named)?;
+        let call = self.view.state.calls.get(id).filter(own)?;
         let tool = self.catalog.toolbox.tool(&call.tool_name()?)?;
-        Some(shown(tool, stored(call)?))
+        Some(shown(tool, self.view.blobs.get(&call.result?)?))
     }
 }
 
@@ -225,11 +223,11 @@ impl TurnCall {
         matches!(desk.view.reading(&proposal.purpose), Reading::Open | Reading::Again).then_some(proposal)
     }
 
-    /// What it read and by which digest it can be read again, where it read anything.
+    /// What it read, where it read anything.
     pub(super) fn read(&self, desk: &Desk<'_>) -> Option<Value> {
         let Wants::Tool(proposal) = &self.wants else { return None };
-        let Reading::Value(id, value) = desk.view.reading(&proposal.purpose) else { return None };
-        Some(json!({"call": id, "tool": proposal.tool, "with": proposal.args, "digest": name(&value)}))
+        let Reading::Value(id, _) = desk.view.reading(&proposal.purpose) else { return None };
+        Some(json!({"call": id, "tool": proposal.tool, "with": proposal.args}))
     }
 
     /// The questions, where it asks any.
@@ -271,15 +269,9 @@ impl TurnCall {
     }
 
     fn sliced(&self, desk: &Desk<'_>, wanted: &Slice) -> Result<Value, String> {
-        let result = desk.result(&wanted.digest).ok_or("no result with this digest was shown in this engagement")?;
+        let result = desk.result(&wanted.call).ok_or("no result of this call was shown in this engagement")?;
         slice(&result, &wanted.path, wanted.offset, wanted.limit)
     }
-}
-
-/// The name of a result in a conversation: the digest of the value, which is the same in every engagement. The chain
-/// names it by a commitment.
-pub(super) fn name(result: &Value) -> String {
-    digest_of(result).map_or_else(|_| String::new(), |digest| digest.to_string())
 }
 
 /// The answers to the questions of a turn.
@@ -316,12 +308,10 @@ fn tool_said(desk: &Desk<'_>, proposal: &Proposal) -> String {
     match (reading, call, tool) {
         (Reading::Value(_, value), Some(_), Some(tool)) => {
             let (part, whole) = fitted(&shown(tool, &value));
-            let digest = name(&value);
-            if whole {
-                data(&format!("{label} digest {digest}"), &part)
-            } else {
-                let rest = format!("shown in part, the rest with `{READ_RESULT}`");
-                data(&format!("{label} digest {digest}, {rest}"), &part)
+            // Nothing is said of what is left out: a digest of it all would let a guess at that be confirmed.
+            match whole {
+                true => data(&label, &part),
+                false => data(&format!("{label}, shown in part, the rest with `{READ_RESULT}`"), &part),
             }
         }
         (_, Some(call), _) if call.refused.is_some() => {

@@ -13,7 +13,6 @@ use crate::{
 use super::{
     answer::said,
     build::holes_told,
-    call::name,
     data::{WHOLE, cut, data},
     failed::failure_told,
     offer::{granted_reads, offers, parameters},
@@ -170,7 +169,7 @@ fn history(desk: &Desk<'_>, kind: ArtifactKind, most: usize) -> Result<(Vec<Mess
         let mut text = format!("The {left} earliest turns are left out here.");
         if !left_out.is_empty() {
             let told = data("from the turns that are left out", &json!(left_out));
-            text += &format!(" This was read, asked and answered in them; a digest can be read again:\n{told}");
+            text += &format!(" This was read, asked and answered in them; what a call gave can be read again:\n{told}");
         }
         before.push(Message::User { text });
     }
@@ -292,7 +291,7 @@ fn for_design(desk: &Desk<'_>, kind: ArtifactKind, most: usize) -> Vec<String> {
                 let (value, whole) = value.as_ref().map(|value| cut(value, WHOLE.min(most))).unwrap_or_default();
                 json!({
                     "id": read.id, "item": read.item, "tool": read.tool, "with": read.args, "call": read.call,
-                    "digest": stored.map(|value| name(value)), "shown": value, "whole": whole,
+                    "shown": value, "whole": whole,
                 })
             })
             .collect();

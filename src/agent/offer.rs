@@ -100,12 +100,12 @@ fn read_result() -> ToolOffer {
         parameters: json!({
             "type": "object",
             "properties": {
-                "digest": {"type": "string", "description": "The digest that stands at the result"},
+                "call": {"type": "string", "description": "The id of the call, such as c3"},
                 "path": {"type": "string", "description": "A JSON pointer into what was shown of it; all of it where left out"},
                 "offset": {"type": "integer", "minimum": 0, "description": "The first item, field or character, from 0"},
                 "limit": {"type": "integer", "minimum": 1, "description": "How many"},
             },
-            "required": ["digest"],
+            "required": ["call"],
             "additionalProperties": false,
         }),
     }
