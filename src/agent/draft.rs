@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     artifact::{
-        AcceptanceReading, ArtifactKind, CallId, Digest, DiscoveryReport, Finding, SolutionDesign, Spec, StepId,
-        Verdict, too_much_to_show,
+        AcceptanceReading, ArtifactKind, CallId, Digest, DiscoveryReport, Finding, SolutionDesign, Spec, Verdict,
+        too_much_to_show,
     },
     engagement::{CallOutcome, Considered, HolesFilled},
-    flow::{ExpandError, expand},
+    flow::expand,
     policy::{calls_outside, design_problems, holes_for_nobody, spec_problems},
-    tool::Effect,
+    tool::{Effect, shown},
 };
 
 use super::{
@@ -232,37 +232,45 @@ fn design(desk: &Desk<'_>, map: Map<String, Value>) -> Result<Draft, Wrong> {
     if !problems.is_empty() {
         return Err(Wrong::invalid(problems));
     }
-    match expand(&design, Digest::ZERO, &facts, |_| None, &desk.catalog.toolbox) {
-        Ok(flow) => {
-            let outside = calls_outside(&flow, spec, desk.catalog);
-            let read = |id: &StepId| design.steps.iter().any(|step| step.id == *id && step.reads("facts"));
-            let told = outside.into_iter().map(|(id, why)| match read(&id) {
-                true => format!("step `{id}`: with what was read, its call is outside the boundary"),
-                false => why,
-            });
-            let told: Vec<String> = told.collect();
-            if told.is_empty() { Ok(Draft::Design(Box::new(design))) } else { Err(Wrong::invalid(told)) }
-        }
-        Err(error) => Err(Wrong::invalid([without_what_was_read(&design, &error)])),
+    let outside = |facts: &Value| match expand(&design, Digest::ZERO, facts, |_| None, &desk.catalog.toolbox) {
+        Ok(flow) => calls_outside(&flow, spec, desk.catalog).into_iter().map(|(_, why)| why).collect(),
+        Err(error) => vec![error.to_string()],
+    };
+    let wrong = outside(&facts);
+    if wrong.is_empty() {
+        return Ok(Draft::Design(Box::new(design)));
     }
+    if !design.steps.iter().any(|step| step.reads("facts")) {
+        return Err(Wrong::invalid(wrong));
+    }
+    // These words go to a model. An expression can bring any field of an answer into an error, and which of many steps
+    // fails tells as much as a value would: so what is said follows from what models are shown, and from nothing else.
+    let mut told = outside(&shown_facts(desk));
+    told.push(match told.is_empty() {
+        true => {
+            "over all that was read it does not come out as calls inside the boundary; over what you are shown it does"
+                .into()
+        }
+        false => "this is worked out over what you are shown of the answers: a field that was left out is missing here"
+            .into(),
+    });
+    Err(Wrong::invalid(told))
 }
 
-/// Why a design does not come out as calls. What was read stays here: these words go to a model, and an expression can
-/// bring any field of an answer into an error.
-fn without_what_was_read(design: &SolutionDesign, error: &ExpandError) -> String {
-    if !design.steps.iter().any(|step| step.reads("facts")) {
-        return error.to_string();
+/// What discovery read, as far as models are shown it.
+fn shown_facts(desk: &Desk<'_>) -> Value {
+    let mut facts = Map::new();
+    for read in desk.view.documents.discovery().into_iter().flat_map(|report| &report.reads) {
+        let tool = desk.catalog.toolbox.tool(&read.tool);
+        let answer = tool.zip(desk.view.blobs.get(&read.result)).map(|(tool, answer)| shown(tool, answer));
+        let seen = answer.and_then(|mut answer| answer.get_mut("result").map(Value::take)).unwrap_or_default();
+        match &read.item {
+            None => drop(facts.insert(read.id.to_string(), seen)),
+            Some(item) => {
+                let of = facts.entry(read.id.to_string()).or_insert_with(|| Value::Object(Map::new()));
+                of.as_object_mut().map(|of| of.insert(item.clone(), seen));
+            }
+        }
     }
-    match error {
-        ExpandError::Items { step, .. } => {
-            format!("step `{step}`: its items over what was read are no list of distinct names, or too many")
-        }
-        ExpandError::Evaluate { step, .. } => {
-            format!("step `{step}`: an expression does not come out over what was read")
-        }
-        ExpandError::Argument { step, argument, .. } => {
-            format!("step `{step}`: with what was read, argument `{argument}` fits not its tool or not its `where`")
-        }
-        other => other.to_string(),
-    }
+    Value::Object(facts)
 }

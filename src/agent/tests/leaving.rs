@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     agent::{Prompts, offer::READ_RESULT},
-    engagement::About,
+    engagement::{About, Body},
     record::fixture::Chain,
 };
 
@@ -149,7 +149,7 @@ fn a_long_result_is_told_in_part_and_read_in_slices() {
     let last = told(studio.requests.last().unwrap());
     assert!(last.contains("shown in part") && last.contains("list_of"), "{last}");
     assert!(last.contains("floor-598") && !last.contains("floor-450"), "{last}");
-    assert!(last.contains("there is nothing at") && last.contains("no result with this digest"));
+    assert!(last.contains("there is nothing at") && last.contains("no result of this call"));
     assert_eq!(
         studio.counts()["call.allowed"]
             - studio.chain.state().served.keys().filter(|p| p.words().starts_with("check")).count(),
