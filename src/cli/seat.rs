@@ -267,7 +267,7 @@ impl Seat<'_> {
         if signer.is_none() && !rejects && !open.asked.signature_because.is_empty() {
             let own = open.asked.barred.contains(&identity.name) && matches!(choice, Choice::Approve(_));
             say(if own {
-                "Nothing was answered: you asked for this or wrote it."
+                "Nothing was answered: you asked for this, wrote it or told the agents about it."
             } else {
                 "Nothing was answered: this needs your signature."
             });

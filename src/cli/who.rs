@@ -98,7 +98,7 @@ impl Here<'_> {
                 said
             }
             Some(me) if barred(me) => reject(format!(
-                "You asked for this or wrote it, and duties are apart here, so the yes is somebody else's: {}.",
+                "You asked for this, wrote it or told the agents about it, and duties are apart here, so the yes is somebody else's: {}.",
                 who()
             )),
             Some(me) => {

@@ -161,11 +161,11 @@ pub fn not_enough_in(state: &State, gate: Gate, by: &Actor, environment: &str, p
         Gate::One => &[ArtifactKind::Spec][..],
         Gate::Two => &[ArtifactKind::Spec, ArtifactKind::Design],
     };
-    let authors = kinds.iter().filter_map(|kind| state.authors.get(kind)).flatten();
+    let authors = kinds.iter().filter_map(|kind| state.authors.get(kind)).flatten().chain(state.talk.speakers());
     let own =
         authors.chain([&state.requester]).any(|actor| matches!(actor, Actor::Person(other) if other.name == *name));
     (own && people.apart_in(environment))
-        .then(|| format!("{name} asked for it or wrote it, and in `{environment}` nobody approves their own work"))
+        .then(|| format!("{name} asked for it, wrote it or told agents about it, and in `{environment}` nobody approves their own work"))
 }
 
 /// What is to be done next where these gates do not hold: what [`next`] says where that only finishes, looks or takes

@@ -67,7 +67,7 @@ pub enum Refusal {
     NotThePolicy(String),
     /// Duties are apart where this is.
     #[error(
-        "{0} asked for this or wrote it, and where it runs nobody approves their own work; ask another approver (`separation_of_duties` in policies/people.yaml)"
+        "{0} asked for this, wrote it or told the agents about it, and where it runs nobody approves their own work; ask another approver (`separation_of_duties` in policies/people.yaml)"
     )]
     SameHands(String),
     /// A name is not enough here.

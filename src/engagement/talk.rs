@@ -198,6 +198,11 @@ impl Talk {
         self.heard.get(..self.earlier).unwrap_or_default()
     }
 
+    /// Who said anything to the agents, in the order in which they did.
+    pub fn speakers(&self) -> impl Iterator<Item = &Actor> {
+        self.heard.iter().map(|heard| &heard.actor)
+    }
+
     /// The questions that wait for an answer.
     pub fn open(&self) -> Option<&AgentAsked> {
         self.open.as_ref().map(|(asked, _)| asked)

@@ -1,6 +1,6 @@
 //! What every screen has: who asked, when it may run, and which targets it is about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -45,6 +45,11 @@ pub(super) fn head(view: &View<'_>, spec: &Spec, standing: &Standing) -> Section
     }
     section.pair("Engagement", what);
     section.pair("Asked by", word(&state.requester.to_string()));
+    let others = state.talk.speakers().filter(|actor| **actor != state.requester);
+    let others: BTreeSet<String> = others.map(|actor| word(&actor.to_string())).collect();
+    if !others.is_empty() {
+        section.pair("Also told by", names(&others.into_iter().collect::<Vec<_>>()));
+    }
     match &state.requested.blueprint {
         Some(blueprint) => section.pair("From", format!("blueprint {}", word(blueprint))),
         None if state.requested.model => {

@@ -406,7 +406,7 @@ fn one_call(view: &View<'_>, catalog: &Catalog, flow: &AutomationFlow, about: &A
     asked.into_iter().collect()
 }
 
-/// Who asked for it or wrote any version of it, where the people file keeps duties apart in an environment that it
+/// Who asked for it, told agents about it or wrote any version of it, where the people file keeps duties apart in an environment that it
 /// reaches.
 fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String> {
     let apart = |environment: &String| catalog.people.apart_in(environment);
@@ -415,8 +415,8 @@ fn barred(view: &View<'_>, catalog: &Catalog, reach: &Facts) -> BTreeSet<String>
     if !reached {
         return BTreeSet::new();
     }
-    // Whoever wrote an earlier version has a hand in the one that came of it.
-    let authors = view.state.authors.values().flatten();
+    // Whoever wrote an earlier version, or told an agent what to write, has a hand in the one that came of it.
+    let authors = view.state.authors.values().flatten().chain(view.state.talk.speakers());
     let person = |actor: &Actor| match actor {
         Actor::Person(identity) => Some(identity.name.clone()),
         Actor::Agent(_) | Actor::Policy | Actor::Program => None,

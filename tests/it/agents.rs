@@ -261,6 +261,28 @@ fn what_no_blueprint_has_is_drafted_after_a_question_and_a_correction() {
 }
 
 #[test]
+fn nobody_approves_what_they_told_the_agents_to_ask_for_where_duties_are_apart() {
+    let question = json!({"questions": [{"text": "Under which address?"}]});
+    let bench = scripted(&[
+        json!({"agent": "requirements", "drafting": "spec", "calls": [{"tool": "ask", "with": question}]}),
+        drafts("requirements", "spec", dns_spec()),
+    ]);
+    bench.people(&[("rita", "requester"), ("bob", "approver"), ("bea", "approver")]);
+    bench.in_production();
+    let id = bench.request(&["--text", "publish web01", "--as", "rita"]);
+    bench.drive(&id, 3);
+    bench.run(&["say", &id, "--set", "Q1=192.0.2.10", "--as", "bob"]).code(0);
+    assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate1");
+    bench.run(&["show", &id]).code(0).shows("Also told by  bob (asserted").shows("A yes of bob, rita is not taken");
+    let yes = |who: &str| {
+        let (digest, key) = (bench.question(&id), bench.key_of(who));
+        bench.run(&["approve", &id, "--digest", &digest, "--as", who, "--key", &key])
+    };
+    yes("bob").code(4).says("separation_of_duties");
+    yes("bea").code(0);
+}
+
+#[test]
 fn a_model_that_widens_at_every_turn_is_refused_every_time_and_the_spec_stays() {
     let design = |change: fn(&mut Value)| {
         let mut design = dns_design();
