@@ -207,6 +207,15 @@ pub(crate) fn fill_args(args: &BTreeMap<String, Arg>, scope: &Scope<'_>) -> Resu
         .collect()
 }
 
+/// What is said of a name that is none.
+const NO_ID: &str = "write a name such as `R1`: 1 to 40 letters, digits, `.`, `_`, `-`, `/` or `:`";
+
+/// Whether a text names a requirement or a check and says nothing: it stands in sentences that the program speaks.
+fn is_id(text: &str) -> bool {
+    let of_a_name = |c: char| c.is_alphanumeric() || "._-/:".contains(c);
+    (1..=40).contains(&text.chars().count()) && text.chars().all(of_a_name)
+}
+
 impl Spec {
     /// The inputs as one value, for expressions.
     pub fn inputs_value(&self) -> Value {
@@ -230,6 +239,9 @@ impl Spec {
         }
         let mut ids = BTreeSet::new();
         for (at, requirement) in self.requirements.iter().enumerate() {
+            if !is_id(&requirement.id) {
+                say(format!("requirements.{at}.id"), NO_ID.into());
+            }
             if !ids.insert(&requirement.id) {
                 say(format!("requirements.{at}.id"), format!("`{}` stands twice", requirement.id));
             }
@@ -262,6 +274,9 @@ impl Spec {
         }
         let mut checks = BTreeSet::new();
         for (at, check) in self.acceptance.iter().enumerate() {
+            if !is_id(&check.id) {
+                say(format!("acceptance.{at}.id"), NO_ID.into());
+            }
             if !checks.insert(&check.id) {
                 say(format!("acceptance.{at}.id"), format!("`{}` stands twice", check.id));
             }

@@ -34,6 +34,20 @@ fn a_good_spec_and_design_have_no_problems() {
 }
 
 #[test]
+fn the_name_of_a_requirement_or_check_reads_on_as_nothing_that_the_program_says() {
+    for (from, to, path) in [
+        ("- id: A1", "- id: A1 is proven to hold, and", "acceptance.0.id"),
+        ("{id: R1,", "{id: 'R1 (all approved)',", "requirements.0.id"),
+        ("{id: R1,", "{id: '',", "requirements.0.id"),
+    ] {
+        assert!(GOOD.contains(from));
+        let said = lines(&spec_of(&GOOD.replace(from, to)).problems());
+        let of = |line: &&String| line.starts_with(path) && line.contains("write a name such as `R1`");
+        assert_eq!(said.iter().filter(of).count(), 1, "{said:?}");
+    }
+}
+
+#[test]
 fn a_spec_that_could_not_be_shown_or_undone_is_refused() {
     let catalog = catalog();
     let expect = "expect: 'result.vlans.exists(v, v.id == inputs.id)'";
