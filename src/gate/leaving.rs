@@ -1,6 +1,6 @@
 //! What of the tools' answers leaves to language models, and to which: said at gate 1, where a model is in use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +13,19 @@ use crate::{
 use super::text::{names, quoted, sentence};
 
 /// A place that a model answers from, and so a place that sees what the model is told.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Its name in the configuration.
     pub name: String,
     /// Where requests go.
     pub url: String,
+    /// The model that is asked for there; requests of old, and what is simulated, name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The headers that go with each request, which may say where it is answered; none of them is secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// The agents whose conversations go there. Requests of old name none, and meant the design and
     /// build agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -27,6 +33,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether it is the place that was approved as this one. Where that names no model it was approved with whichever.
+    pub fn is_approved_as(&self, approved: &Self) -> bool {
+        let same = self.name == approved.name && self.url == approved.url;
+        same && (approved.model.is_none() || self.model == approved.model && self.headers == approved.headers)
+    }
+
     /// Whether it sees what this agent sees.
     pub fn is_for(&self, agent: Agent) -> bool {
         self.agents.contains(&agent) || self.agents.is_empty() && agent != Agent::Requirements
@@ -40,7 +52,16 @@ fn asked(who: &str, places: &[String]) -> String {
 
 /// The places of an agent, in the order in which they are asked.
 fn places(endpoints: &[Endpoint], agent: Agent) -> Vec<String> {
-    let place = |endpoint: &Endpoint| format!("{} ({})", quoted(&endpoint.name), quoted(&endpoint.url));
+    let place = |endpoint: &Endpoint| {
+        let mut place = format!("{} ({}", quoted(&endpoint.name), quoted(&endpoint.url));
+        if let Some(model) = &endpoint.model {
+            place += &format!(", model {}", quoted(model));
+        }
+        for (name, value) in &endpoint.headers {
+            place += &format!(", header {}: {}", quoted(name), quoted(value));
+        }
+        place + ")"
+    };
     endpoints.iter().filter(|endpoint| endpoint.is_for(agent)).map(place).collect()
 }
 
@@ -70,6 +91,9 @@ pub(super) fn leaving_words(spec: &Spec, catalog: &Catalog, endpoints: &[Endpoin
     said
 }
 
+/// What they are told whatever it rests on.
+const HOLDS: &str = "whether each acceptance check holds and each draft comes out";
+
 /// What of the answers of granted tools those see who are `asked`.
 fn of_answers(spec: &Spec, catalog: &Catalog, asked: &str) -> Vec<String> {
     let granted: BTreeSet<_> =
@@ -80,13 +104,13 @@ fn of_answers(spec: &Spec, catalog: &Catalog, asked: &str) -> Vec<String> {
     let errors: Vec<&str> =
         tools.iter().filter(|tool| tool.errors.model == Egress::Full).map(|tool| tool.name.as_str()).collect();
     if full.is_empty() && summary.is_empty() && errors.is_empty() {
-        return vec![format!("{asked}. Nothing that these tools answer is shown to them.")];
+        return vec![format!("{asked}. Nothing that these tools answer is shown to them, but for {HOLDS}.")];
     }
     let mut said = format!("{asked} and see what is answered by {}", or_nothing(&full));
     if !summary.is_empty() {
         said += &format!("; only its type and size of {summary}");
     }
-    let mut said = vec![format!("{said}. Of every other field they are told that it was left out.")];
+    let mut said = vec![format!("{said}. Of every other field they are told that it was left out, and {HOLDS}.")];
     if !errors.is_empty() {
         said.push(format!("They see the text of the errors of {}.", names(&errors)));
     }

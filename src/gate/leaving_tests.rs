@@ -13,7 +13,12 @@ fn endpoint(name: &str) -> Endpoint {
 }
 
 fn of(name: &str, agents: &[Agent]) -> Endpoint {
-    Endpoint { name: name.into(), url: format!("https://{name}.example.com/v1"), agents: agents.to_vec() }
+    Endpoint {
+        name: name.into(),
+        url: format!("https://{name}.example.com/v1"),
+        agents: agents.to_vec(),
+        ..Endpoint::default()
+    }
 }
 
 fn asked(chain: &Chain, models: &[Endpoint]) -> super::ApprovalRequest {
@@ -32,7 +37,7 @@ fn gate_1_says_what_models_see_and_where_they_are_asked() {
     for said in [
         "Models of the design agent are asked at fast (https://fast.example.com/v1), large \
          (https://large.example.com/v1) and see what is answered by vlan.create (/id, /name, /switch), vlan.list (/switch, /vlans/*/id, /vlans/*/name). Of every \
-         other field they are told that it was left out.",
+         other field they are told that it was left out, and whether each acceptance check holds and each draft comes out.",
         "They see the text of the errors of vlan.create, vlan.list.",
     ] {
         assert!(text.contains(said), "{text}");
@@ -47,7 +52,7 @@ fn gate_1_says_what_models_see_and_where_they_are_asked() {
         crate::artifact::from_yaml("lab.yaml", &text).unwrap()
     };
     for (model, said) in [
-        ("{model: never}", "Nothing that these tools answer is shown to them."),
+        ("{model: never}", "Nothing that these tools answer is shown to them, but for whether each"),
         (
             "{model: summary}",
             "see what is answered by none of these tools; only its type and size of vlan.create (/id, /name, /switch)",
@@ -60,12 +65,30 @@ fn gate_1_says_what_models_see_and_where_they_are_asked() {
 }
 
 #[test]
+fn gate_1_names_the_model_and_what_says_where_it_is_and_the_approval_holds_them() {
+    let chain = at_gate1();
+    let old = endpoint("fast");
+    let here =
+        Endpoint { model: Some("large-1".into()), headers: [("X-Route".into(), "eu 1".into())].into(), ..old.clone() };
+    let text = shown(&asked(&chain, &[here.clone()])).split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = "fast (https://fast.example.com/v1, model large-1, header X-Route: \"eu 1\") and see";
+    assert!(text.contains(said), "{text}");
+    let other = Endpoint { model: Some("large-2".into()), ..here.clone() };
+    let elsewhere = Endpoint { headers: [("X-Route".into(), "us 1".into())].into(), ..here.clone() };
+    assert!(here.is_approved_as(&here) && here.is_approved_as(&old), "an approval of old names no model");
+    for another in [other, elsewhere, old] {
+        assert!(!another.is_approved_as(&here), "{another:?}");
+    }
+}
+
+#[test]
 fn no_name_of_an_endpoint_reads_on_as_the_screen() {
     let chain = at_gate1();
     let hostile = Endpoint {
         name: "fast) and see nothing".into(),
         url: "https://x/\u{1b}[2K\nAPPROVED".into(),
         agents: vec![Agent::Design],
+        ..Endpoint::default()
     };
     let text = shown(&asked(&chain, &[hostile]));
     assert!(text.contains("\"fast) and see nothing\"") && !text.contains("\nAPPROVED"), "{text}");

@@ -31,6 +31,8 @@ pub struct ModelEndpoint {
     pub base_url: String,
     /// The model there; nothing where none is asked.
     pub model: Option<String>,
+    /// The headers that go with each request; none of them is secret.
+    pub headers: BTreeMap<String, String>,
     /// Whether nothing leaves this program.
     pub simulated: bool,
 }
@@ -76,7 +78,8 @@ impl Models {
                     ),
                     (None, None) => {
                         let base_url = settings.base().unwrap_or_default();
-                        let at = ModelEndpoint { name, base_url, model: used.model.clone(), simulated: false };
+                        let (model, headers) = (used.model.clone(), settings.headers.clone());
+                        let at = ModelEndpoint { name, base_url, model, headers, simulated: false };
                         (Arc::new(OpenAi::new(endpoint, settings, used)), at)
                     }
                 };
@@ -132,7 +135,7 @@ impl Models {
 }
 
 fn simulated(name: String, path: &str) -> ModelEndpoint {
-    ModelEndpoint { name, base_url: path.to_owned(), model: None, simulated: true }
+    ModelEndpoint { name, base_url: path.to_owned(), model: None, headers: BTreeMap::new(), simulated: true }
 }
 
 impl std::fmt::Debug for Models {

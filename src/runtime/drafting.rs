@@ -27,7 +27,7 @@ const NOBODY: &str = "none";
 /// What is said where models would be asked elsewhere than gate 1 was told.
 fn elsewhere(agent: Agent) -> String {
     format!(
-        "policies/models.yaml names other places for the {agent} agent than gate 1 was approved for, and they would see \
+        "policies/models.yaml names other places or models for the {agent} agent than gate 1 was approved for, and they would see \
          what was found; put the file back, or have gate 1 asked anew with `countersign edit`"
     )
 }
@@ -113,7 +113,7 @@ impl Driver<'_> {
             None => "policies/models.yaml names no model for the build agent, so nobody was asked",
             // Gate 1 is not asked anew for this: the design says what comes without an answer.
             Some(_) if self.moved(journal, Agent::Build)? => {
-                "policies/models.yaml names other places for the build agent than gate 1 was approved for, so nobody was asked"
+                "policies/models.yaml names other places or models for the build agent than gate 1 was approved for, so nobody was asked"
             }
             Some(_) => return self.draft_with_model(journal, catalog, ArtifactKind::Flow, watch).await,
         };
@@ -125,7 +125,8 @@ impl Driver<'_> {
     fn moved(&self, journal: &Journal, agent: Agent) -> Result<bool, DriverError> {
         let (told, now) = (approved_endpoints(journal)?, endpoints(self.models(), journal.state()));
         let of = |endpoint: &&Endpoint| endpoint.is_for(agent);
-        Ok(!told.iter().filter(of).map(place).eq(now.iter().filter(of).map(place)))
+        let (told, now): (Vec<_>, Vec<_>) = (told.iter().filter(of).collect(), now.iter().filter(of).collect());
+        Ok(told.len() != now.len() || !told.iter().zip(&now).all(|(told, now)| now.is_approved_as(told)))
     }
 
     /// Asks the model and writes down what it said, or that it said nothing.
@@ -315,21 +316,21 @@ pub(super) fn endpoints(models: &Models, state: &State) -> Vec<Endpoint> {
     }
     for agent in [Agent::Requirements, Agent::Design, Agent::Build] {
         for at in models.endpoints_for(agent) {
-            match endpoints.iter_mut().find(|known| place(known) == (&at.name, &at.base_url)) {
+            let (name, url) = (at.name.clone(), at.base_url.clone());
+            let (model, headers, agents) = (at.model.clone(), at.headers.clone(), vec![agent]);
+            let one = Endpoint { name, url, model, headers, agents };
+            let alike = |known: &&mut Endpoint| {
+                (&known.name, &known.url, &known.model, &known.headers)
+                    == (&one.name, &one.url, &one.model, &one.headers)
+            };
+            match endpoints.iter_mut().find(alike) {
                 Some(known) if known.agents.contains(&agent) => {}
                 Some(known) => known.agents.push(agent),
-                None => {
-                    let (name, url) = (at.name.clone(), at.base_url.clone());
-                    endpoints.push(Endpoint { name, url, agents: vec![agent] });
-                }
+                None => endpoints.push(one),
             }
         }
     }
     endpoints
-}
-
-fn place(at: &Endpoint) -> (&String, &String) {
-    (&at.name, &at.url)
 }
 
 /// Where gate 1 was told that it goes, when it was last approved.

@@ -72,7 +72,7 @@ mod tests {
         let (catalog, other) = (Arc::new(catalog()), Arc::new(catalog()));
         let standing = |stage| Standing { stage, because: "so".into() };
         let (first, third) = (standing(1), standing(3));
-        let here = Endpoint { name: "here".into(), url: "http://localhost".into(), agents: Vec::new() };
+        let here = Endpoint { name: "here".into(), url: "http://localhost".into(), ..Endpoint::default() };
         let models = [here];
         let head = digest_bytes(b"head");
         let on = |head, catalog, standing, models| Grounds { head, catalog, standing, models };

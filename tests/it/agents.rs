@@ -395,7 +395,7 @@ fn what_was_found_goes_to_no_endpoint_that_gate_1_did_not_name() {
     moved["roles"]["requirements"] = json!({"use": [{"endpoint": "far"}]});
     bench.write("policies/far.yaml", &json!({"kind": "turns", "turns": words}).to_string());
     bench.write("policies/models.yaml", &moved.to_string());
-    bench.run(&["run", &id]).code(1).shows("names other places for the requirements agent");
+    bench.run(&["run", &id]).code(1).shows("names other places or models for the requirements agent");
     let agents = |events: Vec<Value>| events.iter().map(|event| event["body"]["agent"].clone()).collect::<Vec<_>>();
     assert_eq!(agents(bench.events(&id, "model")), ["requirements", "design", "design"], "it was told nothing");
     bench.write("policies/models.yaml", &models.to_string());
@@ -404,7 +404,7 @@ fn what_was_found_goes_to_no_endpoint_that_gate_1_did_not_name() {
     let asked = agents(bench.events(&id, "model")).len();
     bench.run(&["reject", &id, "--reason", "narrower"]).code(0);
     bench.write("policies/models.yaml", &moved.to_string());
-    bench.run(&["run", &id]).code(1).shows("names other places for the requirements agent");
+    bench.run(&["run", &id]).code(1).shows("names other places or models for the requirements agent");
     assert_eq!(agents(bench.events(&id, "model")).len(), asked, "nor was this told elsewhere");
 }
 
