@@ -413,14 +413,20 @@ pub(super) fn one_change_at_a_time(state: &State, tool: &Tool) -> Result<(), No>
     }
 }
 
-/// A step may ask for an approval of its own, whatever the stage lets run.
+/// A step may ask for an approval of its own, whatever the stage lets run, and gate 2 may have said that it is asked about.
 pub(super) fn step_approval(view: &View<'_>, proposal: &Proposal, approved_in: Option<Role>) -> Option<Refused> {
     let Purpose::Act { node, .. } = &proposal.purpose else { return None };
     // What the design does not have runs on a yes alone, which gate 2 asked anew takes back.
     let role = if view.state.wanted_after(node).is_some() {
         Role::Approver
     } else {
-        Role::approving(view.documents.flow()?.node(node)?.step.approval.as_deref()?)
+        match view.documents.flow()?.node(node)?.step.approval.as_deref() {
+            Some(role) => Role::approving(role),
+            None => {
+                let on = view.documents.approved_on(Gate::Two, view.state, view.blobs)?;
+                on.asks_then.contains(node).then_some(Role::Approver)?
+            }
+        }
     };
     (approved_in < Some(role)).then_some(Refused::NeedsApproval(role))
 }

@@ -184,10 +184,14 @@ fn later(of: &Design<'_>, group: &Group<'_>, section: &mut Section) {
 /// Whether a call whose arguments are decided later is asked about before it runs: a step may want that by itself, and at
 /// trust stage 1 every change does that the policies do not let run by themselves.
 fn asked_then(of: &Design<'_>, group: &Group<'_>) -> bool {
-    let step = &group.first.step;
-    let known = step.args.iter().filter_map(|(name, arg)| Some((name.clone(), arg.literal()?.clone()))).collect();
     let policies = Policed::new(of.standing.stage, of.catalog, of.spec);
-    step.approval.is_some() || of.standing.stage <= ASSISTED && !policies.runs_unasked(group.tool, &known)
+    group.first.step.approval.is_some() || stage_asks(of.standing.stage, &policies, group.first, group.tool)
+}
+
+/// Whether the trust stage has a call asked about that is decided later.
+pub(super) fn stage_asks(stage: u8, policies: &Policed<'_>, node: &FlowNode, tool: &Tool) -> bool {
+    let literal = |(name, arg): (&String, &Arg)| Some((name.clone(), arg.literal()?.clone()));
+    stage <= ASSISTED && !policies.runs_unasked(tool, &node.step.args.iter().filter_map(literal).collect())
 }
 
 /// What the build agent chooses of a call.

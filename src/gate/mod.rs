@@ -261,6 +261,7 @@ fn request(
         let design = view.documents.design().ok_or(GateError::Missing(ArtifactKind::Design))?;
         let Offer { calls, forbidden, owners } = offered((view, catalog), standing.stage, spec, flow, named)?;
         request.calls = calls;
+        request.approved_on.asks_then = asks_then((view, catalog), standing.stage, spec, flow);
         let calls = &request.calls;
         let (forbidden, owners) = (&forbidden, &owners);
         // Asked anew, it is about what is left.
@@ -301,6 +302,22 @@ pub fn proof_of_spec(view: &View<'_>, catalog: &Catalog) -> Option<(Digest, Proo
     let same = (then.tools, then.inventory, then.policies) == (now.tools, now.inventory, now.policies);
     let before = view.state.shown_before(ArtifactKind::Spec).map(|(_, digest)| digest);
     (same && report.spec == proved.spec && report.before == before).then_some((proved.report, report))
+}
+
+/// The steps whose call is not known yet and that gate 2 says are asked about then.
+fn asks_then(
+    (view, catalog): (&View<'_>, &Catalog),
+    stage: u8,
+    spec: &Spec,
+    flow: &AutomationFlow,
+) -> BTreeSet<NodeId> {
+    let policies = ruled::Policed::new(stage, catalog, spec);
+    let later = |node: &&FlowNode| !anew::begun(view, node) && node.skipped.is_none() && !node.knows_args();
+    let asks = |node: &FlowNode| {
+        let tool = catalog.toolbox.tool(&node.step.tool).filter(|tool| tool.effect != Effect::Read)?;
+        gate2::stage_asks(stage, &policies, node, tool).then(|| node.id.clone())
+    };
+    flow.nodes.iter().filter(later).filter_map(asks).collect()
 }
 
 /// What gate 2 can promise, and what it cannot.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    artifact::{CanonicalError, Digest, Spec, ToolName, digest_of},
+    artifact::{CanonicalError, Digest, NodeId, Spec, ToolName, digest_of},
     facts::{Facts, FoundBy, Inventory, InventoryKind, Target},
 };
 
@@ -40,6 +40,10 @@ pub struct ApprovedOn {
     /// entry that it has or that stands for it, if any does; nothing at gate 1, which knows no flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aimed: Option<BTreeMap<String, Option<Digest>>>,
+    /// The steps of the flow whose call is asked about by itself once it is known, as gate 2 said; whatever policies or the
+    /// trust stage let run later.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub asks_then: BTreeSet<NodeId>,
 }
 
 /// Something that an approval rested on and that is another now.
@@ -185,7 +189,16 @@ impl ApprovedOn {
         let anywhere = inventory.targets.iter().filter(|_| facts.unlisted_targets);
         let environments = anywhere.map(|target| target.environment.clone()).collect();
         let unlisted_targets = facts.unlisted_targets;
-        Ok(Self { tools, targets, unlisted_targets, environments, found_by, found, aimed: None })
+        Ok(Self {
+            tools,
+            targets,
+            unlisted_targets,
+            environments,
+            found_by,
+            found,
+            aimed: None,
+            asks_then: BTreeSet::new(),
+        })
     }
 
     /// Each thing that an approval rested on and that is another `now`.

@@ -300,6 +300,22 @@ fn a_stage_holds_only_while_whoever_raised_it_may_raise_one() {
 }
 
 #[test]
+fn what_gate_2_said_is_asked_about_is_asked_about_whatever_is_trusted_since() {
+    let bench = Bench::new();
+    let id = bench.request(&["--blueprint", "address", "--set", "name=web01"]);
+    bench.to_gate2(&id);
+    bench.run(&["show", &id]).code(0).shows("you will be asked");
+    bench.approve(&id);
+    bench.trust("address@lab", "2", "ten clean runs");
+    let asked = bench.drive(&id, 3);
+    assert!(asked["status"]["about"]["call"].is_object(), "{:#}", asked["status"]);
+    assert_eq!(bench.writes().len(), 1, "the step before it ran");
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    bench.holds(&id);
+}
+
+#[test]
 fn in_production_nobody_approves_what_they_asked_for() {
     let bench = Bench::new();
     bench.people(&[("rita", "owner"), ("bea", "approver")]);
