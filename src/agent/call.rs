@@ -164,6 +164,9 @@ impl<'a> Desk<'a> {
         if asked.questions.iter().any(|q| q.text.trim().is_empty() || q.text.len() > AgentQuestion::LONGEST) {
             return wrong(format!("a question has 1 to {} characters", AgentQuestion::LONGEST));
         }
+        if asked.questions.iter().any(|question| question.choices.len() > AgentQuestion::MOST_CHOICES) {
+            return wrong(format!("a question has at most {} choices", AgentQuestion::MOST_CHOICES));
+        }
         let questions = asked.questions.into_iter().enumerate().map(|(at, question)| AgentQuestion {
             // The ids are given when the question is asked; here only their order is known.
             id: at.to_string(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    artifact::{Agent, ArtifactKind, Phase},
+    artifact::{Agent, ArtifactKind, Phase, value::clipped},
     facts::Role,
 };
 
@@ -110,8 +110,13 @@ pub(super) fn inquire(state: &State, asked: AgentAsked) -> Result<Body, Refusal>
     Ok(Body::Inquired(asked))
 }
 
-fn said_wrong<T>(why: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal::Said(why.into()))
+fn said_wrong<T>(why: impl AsRef<str>) -> Result<T, Refusal> {
+    Err(not_said(why.as_ref()))
+}
+
+/// Why what was said is not taken, on one line: a model's question may have lines that look like the program's own.
+fn not_said(why: &str) -> Refusal {
+    Refusal::Said(clipped(&why.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
 pub(super) fn say(state: &State, mut said: RequesterSaid, roles: &BTreeSet<Role>) -> Result<Body, Refusal> {
@@ -144,7 +149,7 @@ pub(super) fn say(state: &State, mut said: RequesterSaid, roles: &BTreeSet<Role>
                 if known.is_empty() { "nothing is asked".into() } else { format!("asked is {}", known.join(", ")) };
             return said_wrong(format!("there is no open question `{id}`; {asked}"));
         };
-        *answer = question.check(answer).map_err(Refusal::Said)?;
+        *answer = question.check(answer).map_err(|why| not_said(&why))?;
     }
     // Words may answer anything; without them, what is asked is answered whole.
     if said.text.is_none()

@@ -43,6 +43,9 @@ pub struct AgentQuestion {
 }
 
 impl AgentQuestion {
+    /// The most choices that it gives.
+    pub const MOST_CHOICES: usize = 100;
+
     /// The longest question, in bytes.
     pub const LONGEST: usize = 1_000;
 
