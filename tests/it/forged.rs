@@ -327,3 +327,18 @@ fn nothing_that_was_written_anew_is_signed_when_it_is_exported() {
     assert!(!file.exists());
     assert_eq!(bench.json(&["log", "checkpoint"])["size"], leaves);
 }
+
+#[test]
+fn a_call_that_gate_2_said_is_asked_about_needs_a_yes_of_its_own() {
+    let bench = Bench::new();
+    bench.trust("address@lab", "2", "ten clean runs");
+    let id = bench.request(&["--blueprint", "address", "--set", "name=web01"]);
+    bench.to_gate2(&id);
+    bench.approve(&id);
+    bench.drive(&id, 0);
+    let bundle = exported(&bench, &id);
+    let gate2 = which(&bundle, |document| document["kind"] == "approval_request" && document["about"] == "gate2");
+    let found = forged(&bundle, &gate2, |request| request["approved_on"]["asks_then"] = json!(["publish"])).verify();
+    let says = "allowed as step publish, which wants each call approved by an approver by itself";
+    assert!(found.problems.iter().any(|problem| problem.to_string().contains(says)), "{:?}", found.problems);
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, Scope, Step, StepId},
-    engagement::{About, Answer, Asked, CallAllowed, Purpose, State},
+    engagement::{About, Answer, Asked, CallAllowed, GateState, Purpose, State},
     facts::Role,
 };
 
@@ -71,10 +71,15 @@ fn is_of(node: &FlowNode, step: &Step, inputs: &Value) -> bool {
         && is.always == step.always
 }
 
-/// The role that must approve each call of a step, where the design names one.
+/// The role that must approve each call of a step, where the design names one, or gate 2 said that it is asked about then.
 fn wanted_at(state: &State, node: &NodeId, papers: &Papers<'_>) -> Option<Role> {
     let flow = papers.flow(&state.artifact(ArtifactKind::Flow)?)?;
-    flow.node(node)?.step.approval.as_deref().map(Role::approving)
+    let designed = flow.node(node)?.step.approval.as_deref().map(Role::approving);
+    let said = || {
+        let GateState::Open { request, .. } = &state.gate2 else { return None };
+        papers.question(request)?.approved_on.asks_then.contains(node).then_some(Role::Approver)
+    };
+    designed.or_else(said)
 }
 
 /// A question about one call that may be answered in a lesser role than its step wants.
