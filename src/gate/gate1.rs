@@ -44,7 +44,7 @@ pub(super) fn screen(
         None => sections.extend(widest_grant(spec, catalog)),
     }
     sections.extend(wider(view, spec, catalog));
-    sections.extend(tried(view));
+    sections.extend(tried(view, |_| true));
     sections.push(wanted(spec, catalog));
     sections.extend(out_of_scope(spec));
     sections.push(bounds(view, spec, facts));

@@ -64,7 +64,7 @@ pub(super) fn screen(of: &Design<'_>) -> Screen {
     let mut sections = vec![change(of, &groups)];
     sections.extend(since_last_shown(of.view, ArtifactKind::Design, &["spec", "discovery"]));
     sections.push(reach(of));
-    sections.extend(tried(of.view));
+    sections.extend(tried(of.view, |_| true));
     sections.extend(finds::found(of.view, of.catalog, of.facts));
     sections.push(head_of(of));
     sections.extend(why(of.design));

@@ -70,7 +70,7 @@ fn gate_1_names_the_model_and_what_says_where_it_is_and_the_approval_holds_them(
     let old = endpoint("fast");
     let here =
         Endpoint { model: Some("large-1".into()), headers: [("X-Route".into(), "eu 1".into())].into(), ..old.clone() };
-    let text = shown(&asked(&chain, &[here.clone()])).split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = shown(&asked(&chain, std::slice::from_ref(&here))).split_whitespace().collect::<Vec<_>>().join(" ");
     let said = "fast (https://fast.example.com/v1, model large-1, header X-Route: \"eu 1\") and see";
     assert!(text.contains(said), "{text}");
     let other = Endpoint { model: Some("large-2".into()), ..here.clone() };

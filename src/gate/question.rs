@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    artifact::{Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
+    artifact::{Agent, Arg, ArtifactKind, AutomationFlow, FlowNode, NodeId, OnFailure, Scope, Spec, fill_args},
     engagement::{
         About, Call, CallOutcome, Purpose, Reading, View, before_state, is_made_again, is_undone_again, left_state,
         node_args, undo_call,
@@ -23,6 +23,7 @@ use super::{
     earlier::said_before,
     screen::{Screen, Section},
     text::{sentence, value, word},
+    tried::tried,
 };
 
 /// All that a question is made from.
@@ -67,6 +68,8 @@ impl<'a> Question<'a> {
         if let Some(filed) = state.artifacts.get(&ArtifactKind::Design) {
             head.pair("Artifact", format!("solution.design version {}, {}", filed.version, filed.digest.short()));
         }
+        // What the others asked for was shown at the gates.
+        sections.extend(tried(self.view, |agent| agent == Agent::Build));
         sections.push(head);
         Screen {
             title: title.into(),

@@ -1,4 +1,4 @@
-//! What models asked for and were refused before a gate is asked: an approver sees what an agent would have done. It is
+//! What models asked for and were refused before a person is asked: an approver sees what an agent would have done. It is
 //! told from the chain alone, since nothing else is sure to be kept of a tool that was not granted.
 
 use std::collections::BTreeSet;
@@ -32,10 +32,11 @@ struct Tried<'a> {
     times: usize,
 }
 
-/// The calls that models asked for and that were refused, where there are any.
-pub(super) fn tried(view: &View<'_>) -> Option<Section> {
+/// The calls that models of these agents asked for and that were refused, where there are any.
+pub(super) fn tried(view: &View<'_>, by: impl Fn(Agent) -> bool) -> Option<Section> {
     let mut all: Vec<Tried<'_>> = Vec::new();
-    for call in view.state.calls.values().filter(|call| matches!(call.purpose, Purpose::Turn { .. })) {
+    for call in view.state.calls.values().filter(|call| matches!(call.purpose, Purpose::Turn { .. }) && by(call.agent))
+    {
         let (invalid, reason) = match &call.refused {
             Some((RefusedAs::Denied, reason)) => (false, reason),
             Some((RefusedAs::Invalid, reason)) => (true, reason),

@@ -168,6 +168,9 @@ fn a_build_agent_that_obeys_injected_words_comes_to_nothing_more() {
         fills("guest-lobby", &[]),
     ]);
     let id = approved(&bench);
+    bench.drive(&id, 3);
+    let asked = bench.run(&["show", &id]).code(0).shows("ONE CALL").shows("ASKED FOR AND REFUSED");
+    assert!(asked.out.contains("! the build agent asked for vlan.delete with {\"id\":1,"), "{}", asked.out);
     let record = to_record(&bench, &id);
     assert_eq!(record["deviations"], json!([]));
     assert_eq!(bench.events(&id, "call.refused").iter().filter(|e| e["body"]["agent"] == "build").count(), 3);
