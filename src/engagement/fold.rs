@@ -13,8 +13,8 @@ use crate::{
 };
 
 use super::{
-    call::Call,
-    event::{Actor, Body, CallOutcome, Event, NodeSettled, RefusedAs, Retried},
+    call::{CUT_OFF, Call},
+    event::{Actor, Body, CallFinished, CallOutcome, Event, NodeSettled, RefusedAs, Retried},
     purpose::Purpose,
     question::{About, Answer, Answered},
     state::{Deviation, Filed, GateState, State},
@@ -96,12 +96,24 @@ impl State {
         Some(state)
     }
 
+    /// The seconds of work between the last event and this time; `waited` where a call was waited for all the while.
+    fn running(&self, now: Timestamp, waited: bool) -> i64 {
+        let gap = now.as_second() - self.last_at.as_second();
+        let works = self.asked.is_none() && !self.idle && gap >= 0 && (waited || gap <= LONGEST_WORK);
+        if works { gap } else { 0 }
+    }
+
+    /// The seconds of work until this time.
+    pub fn worked_by(&self, now: Timestamp) -> i64 {
+        self.worked + self.running(now, false)
+    }
+
     /// The state after one more event.
     pub fn apply(&mut self, event: &Event) {
-        let gap = event.at.as_second() - self.last_at.as_second();
-        if self.asked.is_none() && !self.idle && (0..=LONGEST_WORK).contains(&gap) {
-            self.worked += gap;
-        }
+        // A call that answered was waited for, however long that took; one whose process ended was not.
+        let heard = |over: &CallFinished| !over.message.as_deref().is_some_and(|said| said.starts_with(CUT_OFF));
+        let answered = matches!(&event.body, Body::Finished(over) if heard(over));
+        self.worked += self.running(event.at, answered);
         self.idle = match &event.body {
             Body::Answered(_) | Body::Closed(_) | Body::Cancelled { .. } | Body::Retried(_) => true,
             Body::Filed(_) => matches!(event.actor, Actor::Person(_)),

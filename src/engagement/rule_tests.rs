@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    artifact::{Agent, ArtifactKind, CallId, Digest, OnFailure, Phase, RecordOutcome},
+    artifact::{Agent, ArtifactKind, CallId, Digest, Limits, OnFailure, Phase, RecordOutcome},
     facts::Role,
     flow::NodeOutcome,
 };
 
 use super::{
-    About, Actor, Answer, CallOutcome, CallVoid, Closed, Command, Purpose, Redacts, Refusal, RefusedAs, Retried,
-    decide_for,
+    About, Actor, Answer, CUT_OFF, CallFinished, CallOutcome, CallVoid, Closed, Command, Purpose, Redacts, Refusal,
+    RefusedAs, Retried, decide_for,
     testing::{Story, act, allow, answer, ask, deviate, digest, file, finish, intent, node, proved, refuse, settle},
 };
 
@@ -386,6 +386,35 @@ fn waiting_for_a_person_who_edits_is_waiting() {
     story.clock += 5_000;
     let story = story.file(ArtifactKind::Spec);
     assert_eq!((story.state.waited, story.state.worked), (5_001, 1), "the time before the first run is not work");
+}
+
+#[test]
+fn a_call_that_is_waited_for_is_work_and_so_is_what_runs_since_the_last_event() {
+    let begun = |seconds| {
+        let mut story = Story::building().allow(Agent::Build, act("a", 1));
+        story.clock += seconds;
+        let worked = story.state.worked;
+        (story, worked)
+    };
+    // However long it took to answer, but not where its process ended meanwhile.
+    let (story, before) = begun(3_000);
+    assert!(story.finish(CallOutcome::Ok).state.worked - before >= 3_000);
+    let (story, before) = begun(3_000);
+    let call = CallId::nth(story.state.calls.len() as u64);
+    let cut = CallFinished {
+        call,
+        outcome: CallOutcome::Unknown,
+        result: None,
+        message: Some(CUT_OFF.into()),
+        sealed: false,
+    };
+    assert!(story.then(Command::Finish(cut)).state.worked - before < 10);
+    let (story, before) = begun(0);
+    let after = |seconds| story.state.last_at.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+    assert_eq!((story.state.worked_by(after(500)), story.state.worked_by(after(5_000))), (before + 500, before));
+    let limits = |minutes| Limits { minutes, ..Limits::default() };
+    assert_eq!(story.state.spent_by(&limits(60), after(500)), None);
+    assert_eq!(story.state.spent_by(&limits(2), after(500)).unwrap().0, "limit.minutes");
 }
 
 #[test]

@@ -238,7 +238,16 @@ impl State {
             let why = format!("the spec allows {} tool calls and all are used", limits.tool_calls);
             return Some(("limit.tool_calls", why));
         }
-        (self.worked >= i64::from(limits.minutes) * 60).then(|| {
+        self.out_of_time(self.worked, limits)
+    }
+
+    /// The same at a time: what it waited for since the last event is running too.
+    pub fn spent_by(&self, limits: &Limits, now: Timestamp) -> Option<(&'static str, String)> {
+        self.spent(limits).or_else(|| self.out_of_time(self.worked_by(now), limits))
+    }
+
+    fn out_of_time(&self, worked: i64, limits: &Limits) -> Option<(&'static str, String)> {
+        (worked >= i64::from(limits.minutes) * 60).then(|| {
             ("limit.minutes", format!("the spec allows {} minutes of running and they are over", limits.minutes))
         })
     }

@@ -19,7 +19,7 @@ use super::{chain, keys::origin};
 
 /// How the state is folded and written. A number higher for every change of [`State`] or of what events do to it, which a
 /// test reminds of.
-const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "-6");
+const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "-7");
 
 /// How many events are folded again at most while a chain is short.
 const OFTEN: u64 = 128;
