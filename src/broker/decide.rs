@@ -441,7 +441,7 @@ pub(super) fn limits(view: &View<'_>, proposal: &Proposal, recovery: bool, now: 
         let reason = format!("the spec lets changes be taken back until {until}");
         return Err(no(Layer::Limits, "limit.undo_until", reason));
     }
-    match state.spent(&spec.limits).filter(|_| !recovery) {
+    match state.spent_by(&spec.limits, now).filter(|_| !recovery) {
         Some((rule, reason)) => Err(no(Layer::Limits, rule, reason)),
         None => Ok(()),
     }

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{CallId, ToolName, Written},
     engagement::{
-        Actor, Basis, CUT_OFF, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, RESENT, Refusal,
-        RefusedAs, Seal, SealError, Standing, View,
+        Actor, Basis, CUT_OFF, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, Purpose, RESENT,
+        Refusal, RefusedAs, Seal, SealError, Standing, View,
     },
     facts::Role,
     ledger::{Around, Journal, JournalError, LedgerError},
@@ -207,7 +207,8 @@ impl Broker {
     async fn decide(&self, journal: &mut Journal, actor: &Actor, proposal: &Proposal) -> Result<Decision, BrokerError> {
         let mut catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
         let toolbox = Arc::clone(&catalog.toolbox);
-        let mut rate = pin!(self.rates.wait(&toolbox, &proposal.tool, &proposal.args, journal.state()));
+        let mut rate =
+            pin!(self.rates.wait(&toolbox, &proposal.tool, &proposal.args, (journal.state(), &proposal.purpose)));
         if rate.as_mut().now_or_never().is_none() {
             journal.flush().await?;
             rate.await;
@@ -304,7 +305,9 @@ impl Broker {
             self.transports.end_orphans(&manifest.family, self.sources.as_ref()).await;
         }
         // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
-        self.rates.wait(&catalog.toolbox, name.as_str(), &args, journal.state()).await;
+        let purpose = journal.state().calls.get(call).map(|call| call.purpose.clone());
+        let again = purpose.unwrap_or(Purpose::Proposed { n: 1 });
+        self.rates.wait(&catalog.toolbox, name.as_str(), &args, (journal.state(), &again)).await;
         // Nobody knows whether it was ever sent, so what forbids an effect now forbids this one.
         let Still { catalog, decided, verdict } = self.still_allowed(journal, call).await?;
         let (name, args) = resent(journal, &catalog.toolbox, call)?;

@@ -1,12 +1,13 @@
 //! How fast servers and targets are called: a call waits until its family and its target have room. The limiters hold
 //! for all engagements of one process; what an engagement called in the last minute is read from its chain as well, so
-//! that a restart begins no new minute. What a grant or a spec counts is on the chain and holds for all.
+//! that a restart begins no new minute. What a grant or a spec counts is on the chain and holds for all. A look right before
+//! a change waits for room for both: what waited after it would act on what it saw long ago.
 
 use std::{
     collections::BTreeMap,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -14,7 +15,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    engagement::{Call, State},
+    artifact::EngagementId,
+    engagement::{Call, Purpose, State},
     tool::Toolbox,
 };
 
@@ -23,6 +25,33 @@ use crate::{
 pub(super) struct Rates {
     families: Known<DefaultDirectRateLimiter>,
     targets: Known<DefaultKeyedRateLimiter<String>>,
+    /// The changes for which a look right before them has room already, and since when.
+    ahead: Arc<Mutex<BTreeMap<Change, Instant>>>,
+}
+
+/// The engagement, the family and the target of a change.
+type Change = (EngagementId, String, String);
+
+/// So long that room is kept: longer than a look takes, and no longer than what it takes room in.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// How a call stands to the change that it is, or comes right before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// It looks right before one.
+    Looks,
+    /// It is one that is looked before.
+    Changes,
+    /// Neither.
+    Nothing,
+}
+
+fn before(purpose: &Purpose) -> Before {
+    match purpose {
+        Purpose::Recheck { .. } | Purpose::BeforeUndo { .. } => Before::Looks,
+        Purpose::Act { .. } | Purpose::Undo { .. } => Before::Changes,
+        _ => Before::Nothing,
+    }
 }
 
 /// Limiters by family and rate.
@@ -36,22 +65,35 @@ impl Rates {
         toolbox: &Toolbox,
         tool: &str,
         args: &Map<String, Value>,
-        state: &State,
+        (state, purpose): (&State, &Purpose),
     ) -> impl Future<Output = ()> + Send + use<> {
-        let planned = self.plan(toolbox, tool, args, state);
+        let planned = self.plan(toolbox, tool, args, (state, before(purpose)));
+        let ahead = Arc::clone(&self.ahead);
         async move {
             let Some(Plan { per_target, family }) = planned else { return };
-            if let Some((rate, target, due)) = per_target {
-                rate.until_key_ready(&target).await;
+            if let Some(PerTarget { rate, change, calls, due }) = per_target {
+                // The quota has room for as many, or it would have been asked for one.
+                let _ = rate.until_key_n_ready(&change.2, calls).await;
                 if let Some(due) = due {
                     tokio::time::sleep_until(due).await;
+                }
+                if calls > NonZeroU32::MIN {
+                    let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
+                    ahead.retain(|_, since| since.elapsed() < KEPT);
+                    ahead.insert(change, Instant::now());
                 }
             }
             family.until_ready().await;
         }
     }
 
-    fn plan(&self, toolbox: &Toolbox, tool: &str, args: &Map<String, Value>, state: &State) -> Option<Plan> {
+    fn plan(
+        &self,
+        toolbox: &Toolbox,
+        tool: &str,
+        args: &Map<String, Value>,
+        (state, before): (&State, Before),
+    ) -> Option<Plan> {
         let name = tool.parse().ok()?;
         let (manifest, tool) = (toolbox.manifest_of(&name)?, toolbox.tool(&name)?);
         let (family, server) = (&manifest.family, &manifest.server);
@@ -61,9 +103,14 @@ impl Rates {
                 let args = toolbox.check_args(tool, args).ok()?;
                 let quota = Quota::per_minute(at_least_one(most));
                 let target = args.get(&tool.target).and_then(Value::as_str).unwrap_or_default().to_owned();
-                let due = due(state, &target, most, Timestamp::now());
+                let change = (state.id.clone(), family.clone(), target);
+                let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+                let kept = before == Before::Changes && ahead.remove(&change).is_some_and(|at| at.elapsed() < KEPT);
+                let calls = if before == Before::Looks && most > 1 { TWO } else { NonZeroU32::MIN };
+                let due = due(state, &change.2, most.saturating_sub(calls.get() - 1), Timestamp::now());
                 let due = due.and_then(|wait| tokio::time::Instant::now().checked_add(wait));
-                Some((of(&self.targets, family, most, || RateLimiter::keyed(quota)), target, due))
+                let rate = of(&self.targets, family, most, || RateLimiter::keyed(quota));
+                (!kept).then_some(PerTarget { rate, change, calls, due })
             }
         };
         let quota = Quota::per_second(at_least_one(server.calls_per_second));
@@ -74,9 +121,20 @@ impl Rates {
 
 /// What a call waits for.
 struct Plan {
-    per_target: Option<(Arc<DefaultKeyedRateLimiter<String>>, String, Option<tokio::time::Instant>)>,
+    per_target: Option<PerTarget>,
     family: Arc<DefaultDirectRateLimiter>,
 }
+
+struct PerTarget {
+    rate: Arc<DefaultKeyedRateLimiter<String>>,
+    change: Change,
+    /// How many calls it waits for room for.
+    calls: NonZeroU32,
+    due: Option<tokio::time::Instant>,
+}
+
+/// A look and the change after it.
+const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 /// How long a target must be left alone, by what the chain says of the last minute; nothing where it has room.
 fn due(state: &State, target: &str, most: u32, now: Timestamp) -> Option<Duration> {
@@ -108,7 +166,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        artifact::from_yaml,
+        artifact::{NodeId, from_yaml},
         engagement::About,
         record::fixture::{Chain, VLAN},
         tool::Pins,
@@ -125,7 +183,7 @@ mod tests {
         let state = chain.state();
         let ready = async |tool: &str, args: Value| {
             let args = args.as_object().unwrap().clone();
-            let wait = rates.wait(&toolbox, tool, &args, state);
+            let wait = rates.wait(&toolbox, tool, &args, (state, &Purpose::Proposed { n: 1 }));
             tokio::time::timeout(std::time::Duration::from_millis(200), wait).await.is_ok()
         };
         assert!(ready("vlan.list", json!({"switch": "sw01"})).await);
@@ -136,6 +194,26 @@ mod tests {
         // What is no call at all is refused at once.
         assert!(ready("vlan.list", json!({"switch": "sw01", "more": 1})).await);
         assert!(ready("no.tool", json!({})).await);
+    }
+
+    #[tokio::test]
+    async fn a_look_right_before_a_change_waits_for_both() {
+        let text = include_str!("../../tools/lab.yaml");
+        let slow = text.replace("  calls_per_second: 50", "  calls_per_second: 50\n  calls_per_minute_per_target: 3");
+        let toolbox = Toolbox::new(vec![from_yaml("lab", &slow).unwrap()], Pins::default()).unwrap();
+        let (rates, chain) = (Rates::default(), Chain::vlan());
+        let node = NodeId::new(&"create".parse().unwrap(), Some("sw01"));
+        let (look, change) =
+            (Purpose::Recheck { node: node.clone(), attempt: 1 }, Purpose::Act { node, attempt: 1, r#try: 1 });
+        let ready = async |purpose: &Purpose| {
+            let args = json!({"switch": "sw01"}).as_object().unwrap().clone();
+            let wait = rates.wait(&toolbox, "vlan.list", &args, (chain.state(), purpose));
+            tokio::time::timeout(std::time::Duration::from_millis(200), wait).await.is_ok()
+        };
+        assert!(ready(&look).await && ready(&change).await, "there is room for both");
+        assert!(!ready(&look).await, "of the one that is left the change would wait");
+        assert!(ready(&Purpose::Proposed { n: 1 }).await, "for anything else there is one");
+        assert!(!ready(&change).await, "room is for one change");
     }
 
     #[test]
