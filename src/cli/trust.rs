@@ -1,6 +1,6 @@
 //! `countersign trust`: which stage each blueprint has in each environment, and giving it another.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -65,8 +65,10 @@ pub async fn run(global: &Global, args: Trust) -> Result<Code, CliError> {
         TrustCommand::Show => {
             // What is there is shown whether it holds or not.
             let held = book.held_to_log().await;
-            let code = show(global, &context, &book, held.is_ok())?;
+            let last = context.workspace.not_rolled_back().await;
+            let code = show(global, &context, &book, held.is_ok() && last.is_ok())?;
             held?;
+            last?;
             Ok(code)
         }
         TrustCommand::Set { scope, stage, reason, key } => {
@@ -103,6 +105,13 @@ fn show(global: &Global, context: &Context, book: &TrustBook, holds: bool) -> Re
             let (name, stage) = (format!("{}@{environment}", blueprint.name), trust.stage(&scope));
             let lapsed = book.lapsed(&scope, &catalog.signers, &catalog.people);
             rows.push((name, stage, scope, lapsed));
+        }
+    }
+    // What is trusted and has no file any more is trusted still, for engagements that began with it.
+    for (scope, name) in trusted_more(book, *STAGES.start()) {
+        let stage = trust.stage(&scope);
+        if rows.iter().all(|(.., known, _)| *known != scope) && stage > *STAGES.start() {
+            rows.push((name, stage, scope, None));
         }
     }
     if global.json {
@@ -148,7 +157,8 @@ fn show(global: &Global, context: &Context, book: &TrustBook, holds: bool) -> Re
     }
     let example = rows.first().map_or("vlan@lab", |(name, ..)| name.as_str());
     say(format!(
-        "A changed blueprint is another scope, at stage {}. Change one: countersign trust set {example} 2 --reason '…' --key ~/.ssh/id_ed25519",
+        "A changed blueprint is another scope, at stage {}, and lowering a stage lowers it for each text that it had. Change \
+         one: countersign trust set {example} 2 --reason '…' --key ~/.ssh/id_ed25519",
         STAGES.start()
     ));
     Ok(Code::Done)
@@ -166,16 +176,52 @@ async fn set(
             "`{scope}` is no scope: write BLUEPRINT@ENVIRONMENT, such as `dns@lab`; `countersign trust show` lists them"
         ))
     })?;
-    let blueprint = context.workspace.blueprints()?.named(name)?;
     let catalog = context.workspace.load_catalog()?;
+    let mut earlier = trusted_more(&book, stage);
+    earlier.retain(|_, named| named == scope);
+    let current = context.workspace.blueprints()?.named(name);
+    let current = if earlier.is_empty() { Some(current?) } else { current.ok() };
     if !catalog.inventory.targets.iter().any(|target| target.environment == environment) {
         return Err(CliError::usage(format!(
             "no target of policies/inventory.yaml is in the environment `{environment}`; `countersign trust show` lists \
              the scopes"
         )));
     }
-    let digest = digest_of(&blueprint).map_err(|error| CliError::failed(error.to_string()))?;
-    let scope = Scope { blueprint: digest, environment: environment.to_owned() };
+    let digest = current.map(|blueprint| digest_of(&blueprint)).transpose();
+    let digest = digest.map_err(|error| CliError::failed(error.to_string()))?;
+    let current = digest.map(|blueprint| Scope { blueprint, environment: environment.to_owned() });
+    // Whoever lowers a stage means every text that the blueprint had: engagements go on with the one they began with.
+    let mut scopes: Vec<Scope> = earlier.into_keys().filter(|scope| Some(scope) != current.as_ref()).collect();
+    let unchanged = |scope: &Scope| !scopes.is_empty() && book.trust().stage(scope) == stage;
+    let current = current.filter(|scope| !unchanged(scope));
+    if current.as_ref().is_some_and(|scope| stage > book.trust().stage(scope)) {
+        scopes.clear();
+    }
+    scopes.extend(current);
+    let mut code = Code::Done;
+    for scope in scopes {
+        code = set_one(global, context, &mut book, (scope, name, stage, reason), key).await?;
+    }
+    Ok(code)
+}
+
+/// The scopes that the ledger trusts with more than a stage, with their names, whatever a blueprint's text was then.
+fn trusted_more(book: &TrustBook, stage: u8) -> BTreeMap<Scope, String> {
+    let sets = book.events().iter().filter_map(|event| match &event.body {
+        Body::TrustSet(set) => Some((set.scope.clone(), format!("{}@{}", set.name, set.scope.environment))),
+        _ => None,
+    });
+    sets.filter(|(scope, _)| book.trust().stage(scope) > stage).collect()
+}
+
+async fn set_one(
+    global: &Global,
+    context: &Context,
+    book: &mut TrustBook,
+    (scope, name, stage, reason): (Scope, &str, u8, &str),
+    key: Option<&Key>,
+) -> Result<Code, CliError> {
+    let catalog = context.workspace.load_catalog()?;
     let mut identity = context.identity()?;
     let roles = catalog.people.roles(&identity);
     let person = Actor::Person(identity.clone());

@@ -316,6 +316,52 @@ fn what_gate_2_said_is_asked_about_is_asked_about_whatever_is_trusted_since() {
 }
 
 #[test]
+fn lowering_a_stage_lowers_it_for_each_text_that_the_blueprint_had() {
+    for gone in [false, true] {
+        let bench = Bench::new();
+        bench.trust("vlan@lab", "3", "a hundred clean runs");
+        let id = bench.request_one();
+        if gone {
+            std::fs::remove_file(bench.root.join("prompts/blueprints/vlan.yaml")).unwrap();
+        } else {
+            bench.edit("prompts/blueprints/vlan.yaml", "on another", "on any other");
+        }
+        // The engagement began with the text of before, and that is trusted still.
+        let shown = bench.json(&["trust", "show"]);
+        let trusted = |row: &&Value| row["scope"] == "vlan@lab" && row["stage"] == 3;
+        assert_eq!(shown["scopes"].as_array().unwrap().iter().filter(trusted).count(), 1, "{shown:#}");
+        bench.run(&["trust", "set", "vlan@lab", "1", "--reason", "it went wrong"]).code(0).shows("stage 3 to 1");
+        assert_eq!(bench.drive(&id, 3)["status"]["about"], "gate1");
+        assert!(bench.writes().is_empty());
+        let again = bench.run(&["trust", "set", "vlan@lab", "1", "--reason", "it went wrong"]).code(2);
+        if gone {
+            again.says("there is no blueprint")
+        } else {
+            again.says("already")
+        };
+        bench.run(&["verify", "trust"]).code(0);
+    }
+}
+
+#[test]
+fn trust_stages_of_a_ledger_that_was_rolled_back_are_not_said_to_hold() {
+    let bench = Bench::new();
+    bench.trust("vlan@lab", "3", "a hundred clean runs");
+    let ledger = || ["", "-wal", "-shm"].map(|end| bench.root.join(format!(".countersign/ledger.db{end}")));
+    let kept = ledger().map(|file| (std::fs::read(&file).ok(), file));
+    bench.run(&["trust", "set", "vlan@lab", "1", "--reason", "it went wrong"]).code(0);
+    for (bytes, file) in kept {
+        match bytes {
+            Some(bytes) => std::fs::write(file, bytes).unwrap(),
+            None => drop(std::fs::remove_file(file)),
+        }
+    }
+    let shown = bench.run(&["trust", "show"]).code(5);
+    assert!(shown.out.contains("stage 3") && !shown.out.contains("holds"), "{}", shown.out);
+    shown.says("rolled back");
+}
+
+#[test]
 fn in_production_nobody_approves_what_they_asked_for() {
     let bench = Bench::new();
     bench.people(&[("rita", "owner"), ("bea", "approver")]);
