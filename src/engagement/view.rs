@@ -173,8 +173,13 @@ impl<'a> View<'a> {
     /// Whether this is an `always` step that clears up: one on a target that this engagement has touched. Any other is
     /// a step like the rest, or a design could put its work past windows, limits and freezes by calling it `always`.
     fn clears_up(&self, proposal: &Proposal) -> bool {
+        let node = proposal.purpose.node().and_then(|id| self.documents.flow()?.node(id));
+        node.is_some_and(|node| self.may_clear_up(node))
+    }
+
+    /// Whether a node goes on for that when the window or a limit is over.
+    pub fn may_clear_up(&self, node: &FlowNode) -> bool {
         let Some(flow) = self.documents.flow() else { return false };
-        let Some(node) = proposal.purpose.node().and_then(|id| flow.node(id)) else { return false };
         let touched = |other: &FlowNode| {
             // One that is under way, as this step itself may be, has touched nothing yet that is known.
             let ran = |call: &Call| call.outcome.is_some_and(|outcome| outcome != CallOutcome::NotSent);

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use crate::{
     artifact::{
         Arg, ArtifactKind, AutomationFlow, CapabilityStatus, DiscoveryReport, Disposition, FlowNode, NodeId, OnFailure,
-        SolutionDesign, Spec, Verdict,
+        SolutionDesign, Spec, Step, StepId, Verdict,
     },
     engagement::{CallOutcome, Gate, GateState, Purpose, Standing, State, View},
     facts::Facts,
     flow::brings_back,
     policy::Catalog,
-    tool::Tool,
+    tool::{Effect, Tool},
 };
 
 use super::{
@@ -298,12 +298,31 @@ fn reach(of: &Design<'_>) -> Section {
     for ((what, but), steps) in meant {
         section.text(format!("If {} fails: {what}{but}.", steps.join(" or ")));
     }
-    let always: Vec<String> =
-        of.design.steps.iter().filter(|step| step.always).map(|step| format!("`{}`", step.id)).collect();
-    if !always.is_empty() {
-        section.text(format!("Run at the end whatever happened: {}.", always.join(", ")));
+    let always = of.design.steps.iter().filter(|step| step.always);
+    let (clears, other): (Vec<_>, Vec<_>) = always.partition(|step| clears_up(of, &step.id));
+    let named = |steps: &[&Step]| steps.iter().map(|step| format!("`{}`", step.id)).collect::<Vec<_>>().join(", ");
+    if !clears.is_empty() {
+        section.text(format!("Run at the end whatever happened: {}.", named(&clears)));
+    }
+    if !other.is_empty() {
+        section.text(format!(
+            "Run at the end, but not once it is cancelled or its window or a limit is over, since no other step changes \
+             what is there: {}.",
+            named(&other)
+        ));
     }
     section
+}
+
+/// Whether another step changes a target that this one is for, so that it may have something to clear up.
+fn clears_up(of: &Design<'_>, step: &StepId) -> bool {
+    let changes =
+        |node: &FlowNode| of.catalog.toolbox.tool(&node.step.tool).is_none_or(|tool| tool.effect != Effect::Read);
+    let own = of.flow.nodes.iter().filter(|node| node.step.id == *step && node.target.is_some());
+    own.into_iter().any(|node| {
+        let mut others = of.flow.nodes.iter().filter(|other| other.step.id != *step);
+        others.any(|other| other.target == node.target && changes(other))
+    })
 }
 
 fn why(design: &SolutionDesign) -> Option<Section> {

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use crate::{
     artifact::{FlowNode, NodeId, StepResult, TargetOutcome},
-    engagement::{Actor, Command, Gate, Retried, Seal},
+    engagement::{Actor, Command, Gate, Retried, Seal, View},
     facts::Identity,
     flow::{Failures, NodeOutcome},
     ledger::Journal,
-    tool::Effect,
+    tool::{Effect, Toolbox},
 };
 
 use super::{
@@ -73,7 +73,10 @@ pub fn retryable(journal: &Journal, now: Timestamp) -> Vec<(&FlowNode, u32)> {
     let nodes = journal.documents().flow().filter(|_| !over).into_iter().flat_map(|flow| &flow.nodes);
     let mut found: Vec<(&FlowNode, u32)> =
         nodes.filter_map(|node| Some((node, state.tried_again(&node.id)?))).collect();
-    found.retain(|(node, _)| node.step.always || !spent);
+    // Without the tools a read counts as a touch: then it is said when it is tried.
+    let (blobs, toolbox) = (journal.blobs(), Toolbox::default());
+    let view = View { state, documents: journal.documents(), blobs, toolbox: &toolbox };
+    found.retain(|(node, _)| !spent || view.may_clear_up(node));
     let outcome = |node: &NodeId| state.nodes.get(node).map(|settled| settled.outcome);
     // What a step did and the last reading did not find any more is not there for others to build on.
     let record = journal.documents().record();
