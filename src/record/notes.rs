@@ -143,6 +143,10 @@ pub(super) fn residual(
     for step in steps {
         let why = step.result.reason.as_deref().unwrap_or("no reason is known");
         match step.result.outcome {
+            TargetOutcome::Done if reported_an_error(view, step) => left.push(format!(
+                "`{}` is done by what was read, and its call reported an error: what is there may be what others made",
+                step.node.id
+            )),
             TargetOutcome::Unknown => {
                 left.push(format!("`{}` is unknown: {why}; look at {}", step.node.id, where_to(step)));
             }
@@ -220,6 +224,11 @@ fn in_part(steps: &[Reconciled<'_>]) -> impl Iterator<Item = String> {
         let stays: Vec<String> = steps.iter().filter(stays).map(|step| format!("`{}`", step.node.id)).collect();
         (!stays.is_empty()).then(|| format!("{target} is changed in part: what {} did stays", stays.join(", ")))
     })
+}
+
+/// Whether the last call of a step reported an error.
+fn reported_an_error(view: &View<'_>, step: &Reconciled<'_>) -> bool {
+    view.act_of(&step.node.id).is_some_and(|(_, call)| call.outcome == Some(CallOutcome::Error))
 }
 
 /// That a step took several attempts, and what its calls came to before the last one.
