@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use crate::{
     artifact::{Agent, Digest, Phase, Spec, ToolName, Written},
     engagement::{
-        Arguments, Gate, Next, Proposal, Purpose, Reading, RefusedAs, State, View, call_digest, next, opened_by_policy,
+        Arguments, Gate, Next, Proposal, Purpose, Reading, RefusedAs, State, View, call_digest, look_before, next,
+        opened_by_policy,
     },
     facts::{AUTONOMOUS, Role},
     policy::{Catalog, CompiledBoundary, Layer, Spoke, Verdict, nearest, rule},
@@ -327,10 +328,20 @@ pub(super) fn refused_purpose(view: &View<'_>, proposal: &Proposal, now: Timesta
     {
         return proposal.purpose.clone();
     }
-    match next(view, now) {
-        Ok(Next::Call(wanted)) if wanted == *proposal => proposal.purpose.clone(),
+    match wanted(view, &proposal.purpose, now) {
+        Some(wanted) if wanted == *proposal => proposal.purpose.clone(),
         _ => Purpose::Proposed { n: view.state.next_call().number() },
     }
+}
+
+/// The call that the engagement wants next; or the look right before that, once more, where that is what is proposed: others
+/// may have changed what it saw.
+fn wanted(view: &View<'_>, proposed: &Purpose, now: Timestamp) -> Option<Proposal> {
+    let Ok(Next::Call(next)) = next(view, now) else { return None };
+    if next.purpose == *proposed {
+        return Some(next);
+    }
+    look_before(view, &next.purpose).filter(|look| look.purpose == *proposed)
 }
 
 /// Whether exactly this, with its arguments in normal form, is what the engagement wants next.
@@ -339,7 +350,7 @@ pub(super) fn is_next(view: &View<'_>, proposal: &Proposal, args: &Map<String, V
     if proposal.purpose.is_proposed() {
         return false;
     }
-    let Ok(Next::Call(wanted)) = next(view, now) else { return false };
+    let Some(wanted) = wanted(view, &proposal.purpose, now) else { return false };
     wanted.agent == proposal.agent
         && wanted.purpose == proposal.purpose
         && wanted.tool == proposal.tool

@@ -14,10 +14,9 @@ use crate::{
     artifact::{CallId, ToolName, Written},
     engagement::{
         Actor, Basis, CUT_OFF, CallAllowed, CallFinished, CallOutcome, CallRefused, Command, Proposal, Purpose, RESENT,
-        Refusal, RefusedAs, Seal, SealError, Standing, View,
+        Refusal, Seal, Standing, View,
     },
-    facts::Role,
-    ledger::{Around, Journal, JournalError, LedgerError},
+    ledger::{Around, Journal, LedgerError},
     policy::{Catalog, CompiledBoundary, Spoke},
     tool::{Effect, Manifest, ServerSeen, Toolbox},
 };
@@ -26,11 +25,13 @@ use super::{
     again::still_allowed,
     cached::Cached,
     decide::{Decided, Moment, Said, decide, refused_purpose},
+    lease::{reserved, reserved_for, sends},
     permit::Permit,
     rate::Rates,
     refused::{recorded_args, recorded_tool},
     sources::Sources,
-    transport::{Sent, Transports},
+    told::{BrokerError, Invoked, Told},
+    transport::{Sent, Transports, Turn},
 };
 
 /// The one road to a tool.
@@ -66,67 +67,6 @@ enum Decision {
     Held { call: CallId, why: String },
     /// It runs, with this permit.
     Allowed { permit: Permit, call: CallId, catalog: Arc<Catalog> },
-}
-
-/// What came of a proposal.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Invoked {
-    /// The id that the call got.
-    pub call: CallId,
-    /// What came of it.
-    pub told: Told,
-}
-
-/// What the proposer is told.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Told {
-    /// The tool answered.
-    Result(Value),
-    /// The tool answered with an error.
-    ToolError(String),
-    /// It could not be sent.
-    NotSent(String),
-    /// Nobody knows whether it took effect.
-    Unknown(String),
-    /// It was refused.
-    Refused {
-        /// How.
-        refused: RefusedAs,
-        /// The rule that decided.
-        rule: Spoke,
-    },
-}
-
-/// The broker could not decide, or could not write down what it decided. Nothing ran.
-#[derive(Debug, thiserror::Error)]
-pub enum BrokerError {
-    /// The policies, manifests, inventory or people do not load.
-    #[error("{0}")]
-    Catalog(String),
-    /// The chain could not be written.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The engagement does not allow what was to be written.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// A value has no canonical form.
-    #[error("a digest could not be computed")]
-    Digest(#[from] crate::artifact::CanonicalError),
-    /// Something cannot be sealed.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// A server could not be looked at.
-    #[error("{0}")]
-    Server(String),
-}
-
-impl From<JournalError> for BrokerError {
-    fn from(error: JournalError) -> Self {
-        match error {
-            JournalError::Ledger(error) => Self::Ledger(error),
-            JournalError::Refused(refusal) => Self::Refused(refusal),
-        }
-    }
 }
 
 /// What is sent of a call that is sent once more, if it may be.
@@ -178,10 +118,23 @@ impl Broker {
         actor: Actor,
         proposal: Proposal,
     ) -> Result<Invoked, BrokerError> {
+        let invoked = self.invoke_once(journal, actor, &proposal).await?;
+        if matches!(proposal.purpose, Purpose::Recheck { .. } | Purpose::BeforeUndo { .. }) {
+            journal.looked(proposal.purpose.node());
+        }
+        Ok(invoked)
+    }
+
+    async fn invoke_once(
+        &self,
+        journal: &mut Journal,
+        actor: Actor,
+        proposal: &Proposal,
+    ) -> Result<Invoked, BrokerError> {
         let mut tries = 1;
         loop {
             let head = journal.state().head;
-            match self.decide(journal, &actor, &proposal).await {
+            match self.decide(journal, &actor, proposal).await {
                 // Each conflict is another writer's progress, so this ends unless others never do.
                 Err(BrokerError::Ledger(LedgerError::Conflict(_)))
                     if tries < DECIDE_AGAIN && (journal.catch_up().await? > 0 || journal.state().head != head) =>
@@ -206,6 +159,9 @@ impl Broker {
     /// Decides a proposal and writes the decision down.
     async fn decide(&self, journal: &mut Journal, actor: &Actor, proposal: &Proposal) -> Result<Decision, BrokerError> {
         let mut catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
+        if reserved(journal, &catalog.toolbox, proposal).await? {
+            catalog = self.sources.catalog_of(journal).map_err(BrokerError::Catalog)?;
+        }
         let toolbox = Arc::clone(&catalog.toolbox);
         let mut rate =
             pin!(self.rates.wait(&toolbox, &proposal.tool, &proposal.args, (journal.state(), &proposal.purpose)));
@@ -305,6 +261,9 @@ impl Broker {
             self.transports.end_orphans(&manifest.family, self.sources.as_ref()).await;
         }
         // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
+        if let Some(target) = journal.state().calls.get(call).and_then(|call| call.target.clone()) {
+            reserved_for(journal, &target).await?;
+        }
         let purpose = journal.state().calls.get(call).map(|call| call.purpose.clone());
         let again = purpose.unwrap_or(Purpose::Proposed { n: 1 });
         self.rates.wait(&catalog.toolbox, name.as_str(), &args, (journal.state(), &again)).await;
@@ -333,7 +292,7 @@ impl Broker {
                 Err(why) => return Sent::Held(why),
             };
             if since.elapsed() <= FRESH {
-                return turn.run(permit).await;
+                return self.send(journal, &catalog, turn, permit).await;
             }
             let (now, decided) = match self.once_more(journal, call).await {
                 Ok(again) => again,
@@ -341,7 +300,7 @@ impl Broker {
             };
             permit = permit.renewed(decided);
             if turn.fits(&now.toolbox) {
-                return turn.run(permit).await;
+                return self.send(journal, &now, turn, permit).await;
             }
             // The server was pinned otherwise or has ended meanwhile: it is started as it is pinned now.
             catalog = now;
@@ -349,6 +308,15 @@ impl Broker {
         Sent::Held(
             "not done, its server was pinned otherwise or ended each time that it was this call's turn".to_owned(),
         )
+    }
+
+    async fn send(&self, journal: &mut Journal, catalog: &Catalog, turn: Turn, permit: Permit) -> Sent {
+        if let Err(why) = sends(journal, &catalog.toolbox, permit.tool()) {
+            return Sent::Held(why);
+        }
+        let sent = turn.run(permit).await;
+        journal.answered();
+        sent
     }
 
     /// Decides once more about a call that waited: on what others wrote meanwhile, and on the files as they are. Nothing
@@ -496,14 +464,4 @@ fn with(basis: Arc<Written>, sealed: Option<Arc<Written>>) -> Vec<Arc<Written>> 
 
 fn no_rule() -> Spoke {
     Spoke { layer: crate::policy::Layer::Boundary, rule: "boundary.none".into(), reason: "nothing permits it".into() }
-}
-
-impl Told {
-    /// The role whose approval would do, where the call waits for one.
-    pub fn needs(&self) -> Option<Role> {
-        match self {
-            Self::Refused { refused: RefusedAs::NeedsApproval(role), .. } => Some(*role),
-            _ => None,
-        }
-    }
 }

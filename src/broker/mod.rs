@@ -12,6 +12,8 @@
 //! - `refused.rs` bounds what is kept of a refused call;
 //! - `sources.rs` is where all of it comes from;
 //! - `rate.rs` makes calls wait that come too fast;
+//! - `lease.rs` has the target of a change from the look before it until what came of it was read;
+//! - `told.rs` is what came of a proposal;
 //! - `permit.rs` is the proof that a transport asks for;
 //! - `transport/` speaks to tool servers and is reachable from nowhere else.
 
@@ -22,11 +24,13 @@ mod decide;
 mod explain;
 mod grants;
 mod invoke;
+mod lease;
 mod permit;
 mod rate;
 mod refused;
 mod sources;
 mod still;
+mod told;
 mod transport;
 #[cfg(test)]
 mod golden_tests;
@@ -35,6 +39,8 @@ mod tests;
 
 pub use decide::{Moment, Said};
 pub use explain::{Explanation, explain, foresee, proposed, proposer, said_again};
-pub use invoke::{Broker, BrokerError, Invoked, Told};
+pub use invoke::Broker;
+pub use lease::{Reserved, behind_words, reserve};
 pub use sources::Sources;
+pub use told::{BrokerError, Invoked, Told};
 pub use transport::{Bounds, become_server};

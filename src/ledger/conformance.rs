@@ -3,11 +3,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{
     error::LedgerError,
     keys::KeyHistory,
+    lease::{Lease, Taken, Waits, With},
     log::{check_log, consistency, last_checkpoint, log_root},
     merkle::Leaf,
     store::{Append, Filter, Logs, Pending, Store, Which},
@@ -40,6 +42,8 @@ pub(super) async fn conformance(database: &dyn Database) {
     what_is_destroyed_is_gone_and_nothing_else(&*store).await;
     lists_are_filtered_and_the_last_written_comes_first(&*store).await;
     what_others_are_changing_is_known_until_they_are_closed(&*store).await;
+    a_target_is_had_by_one_who_looked_or_by_many_who_did_not(database).await;
+    what_was_sent_and_not_answered_is_waited_for(database).await;
     ids_are_found_by_how_they_begin(&*store).await;
     a_snapshot_is_the_last_of_its_own_engagement_or_none(&*store).await;
     what_was_answered_is_there_for_whoever_opens_it(database).await;
@@ -237,6 +241,79 @@ async fn what_others_are_changing_is_known_until_they_are_closed(store: &dyn Sto
         store.append(story.append(from, to)).await.unwrap();
         assert_eq!(changing("nnnnn").await, seen, "after event {to}");
         assert!(!changing("mmmmm").await, "an engagement is not other than itself");
+    }
+}
+
+/// Asks for a target in one go.
+async fn take(store: &dyn Store, target: &str, by: &str, with: With, waits: Option<Waits>) -> Taken {
+    store.take(target, &id(by), with, waits).await.unwrap()
+}
+
+fn has(taken: Taken) -> Box<dyn Lease> {
+    match taken {
+        Taken::Has(lease) => lease,
+        Taken::Waits(waits) => panic!("{:?} has it", waits.behind),
+    }
+}
+
+fn behind(taken: Taken) -> Waits {
+    match taken {
+        Taken::Waits(waits) => waits,
+        Taken::Has(_) => panic!("it is had by two"),
+    }
+}
+
+async fn a_target_is_had_by_one_who_looked_or_by_many_who_did_not(database: &dyn Database) {
+    let (one, other) = (database.open().await.unwrap(), database.open().await.unwrap());
+    let first = has(take(&*one, "sw01", "aaaaa", With::Nobody, None).await);
+    let _aside = has(take(&*one, "sw02", "bbbbb", With::Nobody, None).await);
+    for (store, with) in [(&one, With::Nobody), (&other, With::Nobody), (&other, With::TheBlind)] {
+        assert_eq!(behind(take(&**store, "sw01", "bbbbb", with, None).await).behind, Some(id("aaaaa")));
+    }
+    // Whoever waits comes before whoever had it and asks again, and before whoever asks later.
+    let waits = behind(take(&*other, "sw01", "bbbbb", With::Nobody, None).await);
+    drop(first);
+    for with in [With::Nobody, With::TheBlind] {
+        behind(take(&*one, "sw01", "aaaaa", with, None).await);
+    }
+    let second = has(take(&*other, "sw01", "bbbbb", With::Nobody, Some(waits)).await);
+    let waits = behind(take(&*one, "sw01", "aaaaa", With::TheBlind, None).await);
+    drop(second);
+    let third = has(take(&*one, "sw01", "aaaaa", With::TheBlind, Some(waits)).await);
+    let fourth = has(take(&*other, "sw01", "bbbbb", With::TheBlind, None).await);
+    let waits = behind(take(&*one, "sw01", "ccccc", With::Nobody, None).await);
+    drop(third);
+    let waits = behind(take(&*one, "sw01", "ccccc", With::Nobody, Some(waits)).await);
+    behind(take(&*one, "sw01", "aaaaa", With::TheBlind, None).await);
+    drop(fourth);
+    has(take(&*one, "sw01", "ccccc", With::Nobody, Some(waits)).await);
+}
+
+async fn what_was_sent_and_not_answered_is_waited_for(database: &dyn Database) {
+    let store = database.open().await.unwrap();
+    let at_most = SignedDuration::from_secs(1);
+    for with in [With::Nobody, With::TheBlind] {
+        let mut answered = has(take(&*store, "sw01", "aaaaa", with, None).await);
+        answered.sends(at_most).unwrap();
+        answered.over();
+        drop(answered);
+        let mut lost = has(take(&*store, "sw01", "aaaaa", with, None).await);
+        lost.sends(at_most).unwrap();
+        drop(lost);
+        // Its own is waited for by whoever goes on with it.
+        drop(has(take(&*store, "sw01", "aaaaa", with, None).await));
+        let mut lost = has(take(&*store, "sw01", "aaaaa", with, None).await);
+        lost.sends(at_most).unwrap();
+        drop(lost);
+        let mut waits = Some(behind(take(&*store, "sw01", "bbbbb", With::Nobody, None).await));
+        assert_eq!(waits.as_ref().unwrap().behind, Some(id("aaaaa")));
+        while let Some(still) = waits.take() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            match take(&*store, "sw01", "bbbbb", With::Nobody, Some(still)).await {
+                Taken::Waits(still) => waits = Some(still),
+                Taken::Has(lease) => drop(lease),
+            }
+        }
     }
 }
 

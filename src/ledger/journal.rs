@@ -4,6 +4,7 @@ mod again;
 mod believed;
 mod clock;
 mod fetched;
+mod leased;
 mod new;
 mod open;
 
@@ -26,9 +27,12 @@ use super::{
     summary::Summary,
 };
 
+pub use leased::Behind;
+
 use believed::believed;
 use clock::Clock;
 use fetched::Fetched;
+use leased::Leased;
 use new::New;
 use open::{held_to_log, of_this_ledger};
 
@@ -62,6 +66,7 @@ pub struct Journal {
     /// The places of the stored events from which what people said follows.
     said: Vec<u64>,
     clock: Clock,
+    leased: Leased,
 }
 
 /// An event that is folded and not written yet, and what it was decided from.

@@ -14,6 +14,7 @@ mod error;
 mod intoto;
 mod journal;
 mod keys;
+mod lease;
 mod log;
 mod mentions;
 mod merkle;
@@ -34,8 +35,9 @@ pub use checkpoint::{Checkpoint, read_checkpoints};
 pub use claim::Claim;
 pub use error::LedgerError;
 pub use intoto::{Envelope, statements};
-pub use journal::{Journal, JournalError};
+pub use journal::{Behind, Journal, JournalError};
 pub use keys::{KeyError, KeyHistory, LedgerKeys, PUBLIC_KEYS, Published, Unsigned, origin};
+pub use lease::{Lease, Taken, Waits, With};
 pub use log::{
     ConsistencyProof, Freshness, InclusionProof, LogCheck, LogProblem, asked_otherwise, check_log, consistency, head,
     held, is_logged, last_checkpoint, log_root, prove, torn,

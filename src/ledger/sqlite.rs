@@ -41,6 +41,7 @@ use crate::artifact::{Digest, EngagementId, LedgerId};
 
 use super::{
     error::LedgerError,
+    lease::{self, Taken, Waits, With},
     merkle::Nodes,
     store::{Append, AroundRead, Filter, Logged, Pending, Store, Which, checked},
     summary::Summary,
@@ -317,6 +318,16 @@ impl Store for SqliteStore {
 
     fn around<'a>(&'a self, trust_after: u64, except: Option<&'a EngagementId>) -> Pending<'a, AroundRead> {
         Box::pin(async move { self.around(trust_after, except) })
+    }
+
+    fn take<'a>(
+        &'a self,
+        target: &'a str,
+        by: &'a EngagementId,
+        with: With,
+        waits: Option<Waits>,
+    ) -> Pending<'a, Taken> {
+        Box::pin(async move { lease::take(&schema::beside(&self.path, "-leases"), target, by, with, waits) })
     }
 
     fn ledger(&self) -> Pending<'_, LedgerId> {

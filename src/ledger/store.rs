@@ -10,6 +10,7 @@ use crate::artifact::{Digest, EngagementId, LedgerId, Written, digest_bytes};
 
 use super::{
     error::LedgerError,
+    lease::{Taken, Waits, With},
     merkle::{Leaf, Nodes},
     summary::Summary,
 };
@@ -188,6 +189,16 @@ pub trait Store: Send + Sync {
             Ok((trust, changing))
         })
     }
+
+    /// Asks for a target for an engagement, and for `waits` where it was asked for before; see [`Lease`]. It does not wait,
+    /// and an engagement asks for nothing while it has a target.
+    fn take<'a>(
+        &'a self,
+        target: &'a str,
+        by: &'a EngagementId,
+        with: With,
+        waits: Option<Waits>,
+    ) -> Pending<'a, Taken>;
 
     /// The random id that the ledger was made with.
     fn ledger(&self) -> Pending<'_, LedgerId>;

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     artifact::{ArtifactKind, Digest, EngagementId, Spec, Written, digest_of},
-    broker::{Broker, Told},
+    broker::{Broker, Reserved, Told, reserve},
     engagement::{
         About, Actor, Asked, Command, Gate, GateState, Next, NextError, Proposal, Purpose, SpecProved, View, Void,
         changed_tools, holds_back, next_but_void, opened_by_policy, read_document, void_gates,
@@ -29,6 +29,7 @@ use crate::{
 
 use super::{
     answer::{AnswerError, open_question, standing},
+    behind::wait_behind,
     drafting::endpoints,
     error::DriverError,
     progress::{Progress, Stopped},
@@ -149,6 +150,7 @@ impl<'a> Driver<'a> {
             stepped = Ok(None);
         }
         if !matches!(stepped, Ok(None)) {
+            journal.let_go();
             self.write_down(journal, watch).await?;
             self.workspace.publish().await.into_iter().for_each(|wrong| watch(Progress::Note(wrong)));
         }
@@ -168,6 +170,10 @@ impl<'a> Driver<'a> {
         if matches!(next, Next::Ask(_) | Next::Wait(_)) && !Arc::ptr_eq(&catalog, &self.workspace.catalog_of(journal)?)
         {
             return Ok(None);
+        }
+        // What may take long is no reason for others to wait.
+        if matches!(next, Next::Draft(_) | Next::Consider(_) | Next::Ask(_) | Next::Wait(_) | Next::Enter(..)) {
+            journal.let_go();
         }
         match next {
             Next::Draft(kind) => {
@@ -262,6 +268,11 @@ impl<'a> Driver<'a> {
         proposal: Proposal,
         watch: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Option<Stopped>, DriverError> {
+        let proposal = match reserve(journal, &catalog.toolbox, &proposal).await? {
+            Reserved::Has => proposal,
+            Reserved::LookFirst(look) => *look,
+            Reserved::Behind(behind) => return wait_behind(journal, &behind, watch).await,
+        };
         watch(Progress::Calling(proposal.clone()));
         let actor = Actor::Agent(proposal.agent);
         let tool = proposal.tool.parse().ok().and_then(|name| catalog.toolbox.tool(&name));

@@ -3,6 +3,7 @@
 
 mod answer;
 mod asked_again;
+mod behind;
 mod blueprints;
 #[cfg(test)]
 mod cancel_tests;

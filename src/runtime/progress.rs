@@ -61,7 +61,7 @@ pub enum Stopped {
     },
     /// The window opens then.
     WindowOpens(Timestamp),
-    /// A tool server could not be used, and nothing was sent; running again goes on from here.
+    /// A tool server or a target could not be used, and nothing more was sent; running again goes on from here.
     Unreachable(String),
     /// An agent asked the requester, and waits for the answer.
     Questions(Vec<AgentQuestion>),

@@ -18,6 +18,7 @@ mod auditor;
 mod bad_input;
 mod before_gate1;
 mod bench;
+mod beside;
 mod blueprints;
 mod broken;
 mod build_agent;

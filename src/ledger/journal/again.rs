@@ -18,6 +18,7 @@ impl Journal {
         let mut clock = self.clock;
         clock.hear(fresh.state.last_at);
         fresh.clock = clock;
+        fresh.leased = std::mem::take(&mut self.leased);
         *self = fresh;
         for Staged { at, actor, command, documents, .. } in staged {
             match self.act_soon(at, actor, command, documents) {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{super::snapshot, Journal, believed::believed, clock::Clock, fetched::Fetched, first, fold, follow, said};
+use super::{
+    super::snapshot, Journal, believed::believed, clock::Clock, fetched::Fetched, first, fold, follow, leased::Leased,
+    said,
+};
 use crate::{
     artifact::{Digest, EngagementId},
     engagement::{Blobs, Documents, Fetch, State},
@@ -94,7 +97,19 @@ impl Journal {
         // An engagement begins with what was asked for.
         let (said, clock) = (vec![1], Clock::from(state.last_at));
         let (durable, staged) = (None, Vec::new());
-        Self { store, state, durable, staged, documents, blobs, fetched, snapshot_at: 0, said, clock }
+        Self {
+            store,
+            state,
+            durable,
+            staged,
+            documents,
+            blobs,
+            fetched,
+            snapshot_at: 0,
+            said,
+            clock,
+            leased: Leased::default(),
+        }
     }
 
     /// Parses the documents that are current now.

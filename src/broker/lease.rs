@@ -1,0 +1,141 @@
+//! The target of a change is had from the look right before it until what came of it was read: with nobody where it was
+//! looked at, so that what was seen is what is changed.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::{
+    artifact::{NodeId, ToolName},
+    engagement::{Proposal, Purpose, View, look_before, target_of},
+    ledger::{Behind, Journal, LedgerError, With},
+    tool::{Effect, Toolbox},
+};
+
+use super::told::BrokerError;
+
+/// Whether a proposal may be made now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reserved {
+    /// It may.
+    Has,
+    /// Its target may have been changed by others since it was looked at, so this look is made first.
+    LookFirst(Box<Proposal>),
+    /// Others have its target.
+    Behind(Behind),
+}
+
+/// What a proposal needs of a target.
+enum Need {
+    Nothing,
+    /// What is had.
+    Same,
+    Target {
+        target: String,
+        with: With,
+        node: Option<NodeId>,
+        look: Option<Box<Proposal>>,
+    },
+}
+
+fn need(view: &View<'_>, proposal: &Proposal) -> Need {
+    let changed = || {
+        let tool = view.toolbox.tool(&proposal.tool.parse().ok()?).filter(|tool| tool.effect != Effect::Read)?;
+        let args = view.toolbox.check_args(tool, &proposal.args).ok()?;
+        Some(args.get(&tool.target)?.as_str()?.to_owned())
+    };
+    let looks = matches!(proposal.purpose, Purpose::Recheck { .. } | Purpose::BeforeUndo { .. });
+    let (target, look) = match &proposal.purpose {
+        Purpose::Recheck { node, .. } | Purpose::BeforeUndo { node } => (target_of(view, node), None),
+        Purpose::Act { node, .. } | Purpose::Undo { node } => match look_before(view, &proposal.purpose) {
+            Some(look) => (target_of(view, node), Some(Box::new(look))),
+            None => (changed(), None),
+        },
+        Purpose::ReadBack { .. } | Purpose::Verify { .. } | Purpose::UndoCheck { .. } => return Need::Same,
+        _ => (changed(), None),
+    };
+    let with = if looks || look.is_some() { With::Nobody } else { With::TheBlind };
+    let node = proposal.purpose.node().cloned();
+    target.map_or(Need::Nothing, |target| Need::Target { target, with, node, look })
+}
+
+/// How long a call waits for others here; whoever drives an engagement asks before, and waits as long as it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often others are looked for.
+const BETWEEN: Duration = Duration::from_millis(25);
+
+/// Waits for what a proposal needs of its target; whether there was anything to wait for.
+pub(super) async fn reserved(
+    journal: &mut Journal,
+    toolbox: &Toolbox,
+    proposal: &Proposal,
+) -> Result<bool, BrokerError> {
+    let mut waited = false;
+    loop {
+        match reserve(journal, toolbox, proposal).await? {
+            Reserved::Has => return Ok(waited),
+            Reserved::LookFirst(look) => return Err(BrokerError::LookFirst(look.purpose.words())),
+            Reserved::Behind(behind) if behind.since.elapsed() > PATIENCE => return Err(BrokerError::Behind(behind)),
+            Reserved::Behind(_) => {
+                waited = true;
+                journal.flush().await?;
+                tokio::time::sleep(BETWEEN).await;
+            }
+        }
+    }
+}
+
+/// The same for a call that is sent once more.
+pub(super) async fn reserved_for(journal: &mut Journal, target: &str) -> Result<(), BrokerError> {
+    while !journal.has(target, With::TheBlind)
+        && let Some(behind) = journal.take(target, With::TheBlind).await?
+    {
+        if behind.since.elapsed() > PATIENCE {
+            return Err(BrokerError::Behind(behind));
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+    Ok(())
+}
+
+/// Takes what a proposal needs of its target, and gives back what the last one needed. It does not wait.
+///
+/// # Errors
+///
+/// As [`Journal::take`].
+pub async fn reserve(journal: &mut Journal, toolbox: &Toolbox, proposal: &Proposal) -> Result<Reserved, LedgerError> {
+    let (state, documents, blobs) = (journal.state(), journal.documents(), journal.blobs());
+    let (target, with, node, look) = match need(&View { state, documents, blobs, toolbox }, proposal) {
+        Need::Same => return Ok(Reserved::Has),
+        Need::Nothing => {
+            journal.let_go();
+            return Ok(Reserved::Has);
+        }
+        Need::Target { target, with, node, look } => (target, with, node, look),
+    };
+    // Between two steps others have their turn.
+    let has = journal.has(&target, with) && journal.looked_for().is_none_or(|known| Some(known) == node.as_ref());
+    if !has && let Some(behind) = journal.take(&target, with).await? {
+        return Ok(Reserved::Behind(behind));
+    }
+    Ok(match look {
+        Some(look) if journal.looked_for() != node.as_ref() => Reserved::LookFirst(look),
+        _ => Reserved::Has,
+    })
+}
+
+/// Who has a target, in words.
+pub fn behind_words(behind: &Behind) -> String {
+    match &behind.who {
+        Some(who) => format!("engagement {who} is changing {}", behind.target),
+        None => format!("another engagement is changing {}", behind.target),
+    }
+}
+
+/// Says of a call that is about to be sent for how long it may act.
+pub(super) fn sends(journal: &mut Journal, toolbox: &Toolbox, tool: &ToolName) -> Result<(), String> {
+    let seconds = toolbox.manifest_of(tool).map_or(30, |manifest| i64::from(manifest.server.timeout_seconds));
+    let at_most = SignedDuration::from_secs(seconds);
+    journal.sends(at_most).map_err(|error| format!("not done, {error}"))
+}
