@@ -13,10 +13,12 @@ use serde_json::{Map, Value};
 
 use crate::{
     artifact::{
-        Agent, ArtifactKind, AutomationFlow, Capability, CapabilityStatus, Digest, DiscoveryReport, Grant, Recent,
-        Spec, ToolName,
+        Agent, ArtifactKind, AutomationFlow, Capability, CapabilityStatus, Digest, DiscoveryReport, FlowNode, Grant,
+        Recent, Spec, ToolName,
     },
-    engagement::{About, Actor, Answer, Answered, Asked, CallAllowed, Event, GateState, Purpose, State},
+    engagement::{
+        About, Actor, Answer, Answered, Asked, Call, CallAllowed, CallOutcome, Event, GateState, Purpose, State,
+    },
     facts::{Facts, Inventory, People, Role, Target, ToolFacts, flow_facts, listed_facts, risk, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
     tool::{Args, Effect, Tool},
@@ -445,15 +447,24 @@ pub(super) fn by_default(state: &State, tool: &ToolName, name: &str, value: &Val
     tool.args.properties.get(name).is_some_and(|of| of.default.as_ref() == Some(value))
 }
 
-/// Whether a call goes on though targets changed, and looks with tools that did: it looks at what was done, takes it back,
-/// or is of a step that runs at the end whatever happened.
+/// Whether a call goes on though targets changed or a limit is over, and looks with tools that did: it looks at what was done,
+/// takes it back, or is of a step that clears up.
 pub(super) fn goes_on(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> bool {
-    let always = || {
-        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow));
-        let node = flow.as_ref().zip(allowed.purpose.node()).and_then(|(flow, node)| flow.node(node));
-        node.is_some_and(|node| node.step.always)
+    let clears_up = || {
+        let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow))?;
+        let node = flow.node(allowed.purpose.node()?)?;
+        let target = node.target.as_deref()?;
+        Some(node.step.always && flow.nodes.iter().any(|other| touched(state, other, target)))
     };
-    allowed.purpose.recovers() || always()
+    allowed.purpose.recovers() || clears_up().unwrap_or_default()
+}
+
+/// Whether a step has made a change on a target, as far as is known.
+fn touched(state: &State, node: &FlowNode, target: &str) -> bool {
+    let changes = || state.effects.values().any(|effects| effects.contains(node.id.as_str()));
+    let ran = |call: &Call| call.outcome.is_some_and(|outcome| outcome != CallOutcome::NotSent);
+    let on_it = |call: &Call| ran(call) && call.target.as_deref() == Some(target);
+    state.act_of(&node.id).is_some_and(|(_, call)| on_it(call)) && changes()
 }
 
 /// Why a tool does not take these arguments in this form.

@@ -74,6 +74,27 @@ fn spec_with(story: &mut Story, field: &str, value: Value) {
     filed.digest = spec;
 }
 
+/// The place of the call that clears up.
+const CLEARS: usize = AS_BUILT;
+
+/// After the step on sw01 one that runs whatever happened, on this target.
+fn clearing_up(story: &mut Story, target: &str) {
+    counted(story);
+    let steps = ["create-vlan", "clear-up"].map(|id| {
+        let step = json!({"id": id, "tool": "switch.vlan.create", "with": {"vlan": 120}, "always": id == "clear-up"});
+        let id = if id == "clear-up" { json!(id) } else { json!(node()) };
+        let target = if id == "clear-up" { target } else { "sw01" };
+        json!({"id": id, "target": target, "needs": [], "step": step})
+    });
+    let flow = story.document(&json!({"kind": "flow", "design": Digest::ZERO, "nodes": steps}));
+    let Body::Filed(filed) = &mut story.events[FLOW].2 else { panic!() };
+    filed.digest = flow;
+    let clears = NodeId::new(&"clear-up".parse().unwrap(), None);
+    put(story, CLEARS, 3, Agent::Build, Purpose::Act { node: clears, attempt: 1, r#try: 1 });
+    let call = call(story, CLEARS);
+    call.target = target.into();
+}
+
 /// Puts a call and its answer before an event.
 pub(super) fn put(story: &mut Story, at: usize, n: u64, agent: Agent, purpose: Purpose) {
     let time = story.events[at].0;
@@ -217,6 +238,15 @@ fn a_step_that_was_called_otherwise_is_found_though_every_link_holds() {
             "after the 1 tool calls",
         ),
         (
+            "to clear up after the last call, where nothing was done",
+            |s| {
+                spec_with(s, "limits", json!({"tool_calls": 1}));
+                clearing_up(s, "sw02");
+            },
+            CLEARS,
+            "after the 1 tool calls",
+        ),
+        (
             "without having been looked at once more",
             |s| {
                 let before = json!({"state": null, "call": "c1"});
@@ -300,6 +330,18 @@ fn a_step_that_was_called_otherwise_is_found_though_every_link_holds() {
         let place = format!("event {}: ", at + 1);
         assert!(found.iter().any(|line| line.starts_with(&place) && line.contains(what)), "{name}: {found:?}");
     }
+}
+
+#[test]
+fn what_clears_up_where_something_was_done_goes_on_after_the_last_call() {
+    let found = |target: &str| {
+        found(|s| {
+            spec_with(s, "limits", json!({"tool_calls": 2}));
+            clearing_up(s, target);
+        })
+    };
+    let after_all = |found: Vec<String>| found.iter().any(|line| line.contains("after the 2 tool calls"));
+    assert!(after_all(found("sw02")) && !after_all(found("sw01")));
 }
 
 #[test]
