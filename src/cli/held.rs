@@ -30,7 +30,7 @@ pub fn answer(state: &State) -> Option<HeldAnswer> {
 /// For people, where the reason was said already; the last line says what to do.
 pub fn lines(id: &EngagementId, state: &State) -> Vec<String> {
     let Some(NotRead { purpose, left, .. }) = NotRead::last(state) else {
-        return vec![format!("Nothing was sent. Put that right; next: countersign run {id}")];
+        return vec![format!("Put that right; next: countersign run {id}")];
     };
     let read = plain(&purpose.words());
     let without = "it counts as not readable, and what cannot be done without it fails or is not feasible";
@@ -51,7 +51,7 @@ pub fn lines(id: &EngagementId, state: &State) -> Vec<String> {
 /// The same with the reason, where nothing was said of it yet.
 pub fn told(id: &EngagementId, state: &State) -> Option<Vec<String>> {
     let reason = NotRead::last(state)?.reason;
-    let mut told = vec![format!("It stands still, and nothing was sent: {}", plain(&reason))];
+    let mut told = vec![format!("It stands still, and nothing more was sent: {}", plain(&reason))];
     told.extend(lines(id, state));
     Some(told)
 }

@@ -143,7 +143,7 @@ impl Seat<'_> {
                 }
                 Stopped::Unreachable(reason) => {
                     if !self.quiet {
-                        say(format!("It cannot go on, and nothing was sent: {}", plain(&reason)));
+                        say(format!("It cannot go on, and nothing more was sent: {}", plain(&reason)));
                         held::lines(journal.id(), journal.state()).iter().for_each(say);
                     }
                     return Ok(Code::Failed);
