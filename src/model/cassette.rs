@@ -25,6 +25,7 @@ use super::{
     Answer, Delta, Message, Model, ModelError, ModelRequest,
     health::Health,
     list::{Endpoint, Trouble, told},
+    message::MOST_CALLS,
 };
 
 /// The most lines of a difference that are shown.
@@ -113,6 +114,9 @@ impl Replay {
                 .map_err(|error| wrong(at + 1, format!("this is no recorded turn: {error}; record it anew")))?;
             if digest_of(&entry.request).ok() != Some(entry.digest) {
                 return Err(wrong(at + 1, "the request is not the one that was recorded; record it anew".into()));
+            }
+            if entry.answer.calls.len() > MOST_CALLS {
+                return Err(wrong(at + 1, format!("at most {MOST_CALLS} calls come in one turn; record it anew")));
             }
             entries.push(entry);
         }

@@ -103,6 +103,9 @@ pub struct OutputSchema {
     pub schema: Value,
 }
 
+/// The most calls in one answer.
+pub(super) const MOST_CALLS: usize = 128;
+
 /// A model's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

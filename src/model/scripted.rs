@@ -18,6 +18,7 @@ use super::{
     Answer, Delta, Message, ModelError, ModelRequest, ToolRequest,
     health::Health,
     list::{Endpoint, Trouble, told},
+    message::MOST_CALLS,
     script::{ScriptCall, ScriptFile, ScriptTokens, ScriptTurn},
 };
 
@@ -59,6 +60,9 @@ impl Scripted {
             }
             if turn.text.is_none() && turn.document.is_none() && turn.calls.is_empty() && turn.finish.is_none() {
                 return wrong(at, "say what is answered: `text`, `document` or `calls`");
+            }
+            if turn.calls.len() > MOST_CALLS {
+                return wrong(at, &format!("at most {MOST_CALLS} calls come in one turn, as from an endpoint"));
             }
             if turn.calls.iter().any(|call| call.with.is_some() && call.arguments.is_some()) {
                 return wrong(at, "say either `with` or `arguments` of a call");
@@ -262,6 +266,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_script_is_said_at_its_line() {
+        let many = format!("- {{agent: design, calls: [{}]}}\n", "{tool: t}, ".repeat(MOST_CALLS + 1));
         for (turns, line, says) in [
             ("- {agent: design, text: a}\n- {text: a}\n", 4, "whose turn"),
             ("- {agent: verifier, text: a}\n", 3, "whose turn"),
@@ -269,6 +274,7 @@ mod tests {
             ("- {agent: design, text: a, document: {}}\n", 3, "either `text` or `document`"),
             ("- {agent: design, calls: [{tool: t, with: {}, arguments: x}]}\n", 3, "either `with` or `arguments`"),
             ("- {agent: design, says: a}\n", 3, "no field `says`"),
+            (&many, 3, "at most 128 calls"),
         ] {
             let error = script(turns).map(|_| ()).unwrap_err();
             assert!(error.line == line && error.message.contains(says), "{turns}: {error}");

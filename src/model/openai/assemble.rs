@@ -12,6 +12,7 @@ use super::{
         Answer, Delta, Message, ModelRequest, ToolRequest,
         clean::{clean, controls, short},
         key::Redactor,
+        message::MOST_CALLS,
         meter::tokens,
     },
     wire::Names,
@@ -19,8 +20,6 @@ use super::{
 
 /// The longest answer, in bytes of text and arguments together.
 const LONGEST: usize = 2 * 1024 * 1024;
-/// The most calls in one answer.
-const MOST_CALLS: usize = 128;
 
 /// Why there is no answer in a stream.
 #[derive(Debug, PartialEq, Eq)]
