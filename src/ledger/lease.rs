@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
+    io::{ErrorKind, Read, Seek, Write},
     path::Path,
 };
 
@@ -92,7 +92,13 @@ pub(super) fn take(
     let open = |path: &Path| OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path);
     let file = |name: String| {
         let path = dir.join(name);
-        let opened = open(&path).or_else(|_| fs::create_dir_all(dir).and_then(|()| open(&path)));
+        let opened = match open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                fs::create_dir_all(dir).map_err(|source| LedgerError::io("make the directory", dir, source))?;
+                open(&path)
+            }
+            opened => opened,
+        };
         opened.map_err(|source| LedgerError::io("open", &path, source))
     };
     let locked = |file: &File| match if with == With::Nobody { file.try_lock() } else { file.try_lock_shared() } {
