@@ -311,11 +311,14 @@ impl Broker {
     }
 
     async fn send(&self, journal: &mut Journal, catalog: &Catalog, turn: Turn, permit: Permit) -> Sent {
-        if let Err(why) = sends(journal, &catalog.toolbox, permit.tool()) {
-            return Sent::Held(why);
-        }
+        let acts = match sends(journal, &catalog.toolbox, permit.tool()) {
+            Ok(acts) => acts,
+            Err(why) => return Sent::Held(why),
+        };
         let sent = turn.run(permit).await;
-        journal.answered();
+        if acts {
+            journal.answered();
+        }
         sent
     }
 

@@ -133,9 +133,12 @@ pub fn behind_words(behind: &Behind) -> String {
     }
 }
 
-/// Says of a call that is about to be sent for how long it may act.
-pub(super) fn sends(journal: &mut Journal, toolbox: &Toolbox, tool: &ToolName) -> Result<(), String> {
+/// Says of a call that is about to be sent for how long it may act; what only reads does not act. Whether it was said.
+pub(super) fn sends(journal: &mut Journal, toolbox: &Toolbox, tool: &ToolName) -> Result<bool, String> {
+    if toolbox.tool(tool).is_some_and(|tool| tool.effect == Effect::Read) {
+        return Ok(false);
+    }
     let seconds = toolbox.manifest_of(tool).map_or(30, |manifest| i64::from(manifest.server.timeout_seconds));
-    let at_most = SignedDuration::from_secs(seconds);
-    journal.sends(at_most).map_err(|error| format!("not done, {error}"))
+    let said = journal.sends(SignedDuration::from_secs(seconds));
+    said.map(|()| true).map_err(|error| format!("not done, {error}"))
 }
