@@ -18,6 +18,7 @@ use crate::{
     },
     engagement::{
         About, Actor, Answer, Answered, Asked, Call, CallAllowed, CallOutcome, Event, GateState, Purpose, State,
+        with_accepted,
     },
     facts::{Facts, Inventory, People, Role, Target, ToolFacts, flow_facts, listed_facts, risk, unproven_of},
     policy::{ApprovedOn, CatalogDigests, outside},
@@ -452,6 +453,8 @@ pub(super) fn by_default(state: &State, tool: &ToolName, name: &str, value: &Val
 pub(super) fn goes_on(state: &State, allowed: &CallAllowed, papers: &Papers<'_>) -> bool {
     let clears_up = || {
         let flow = state.artifact(ArtifactKind::Flow).and_then(|flow| papers.flow(&flow))?;
+        let accepted = (state.accepted_after().next().is_some()).then(|| with_accepted(&flow, state));
+        let flow = accepted.as_ref().unwrap_or(&flow);
         let node = flow.node(allowed.purpose.node()?)?;
         let target = node.target.as_deref()?;
         Some(node.step.always && flow.nodes.iter().any(|other| touched(state, other, target)))
