@@ -25,7 +25,7 @@ use super::{
     again::still_allowed,
     cached::Cached,
     decide::{Decided, Moment, Said, decide, refused_purpose},
-    lease::{reserved, reserved_for, sends},
+    lease::{reserved, reserved_again, sends},
     permit::Permit,
     rate::Rates,
     refused::{recorded_args, recorded_tool},
@@ -119,8 +119,9 @@ impl Broker {
         proposal: Proposal,
     ) -> Result<Invoked, BrokerError> {
         let invoked = self.invoke_once(journal, actor, &proposal).await?;
-        if matches!(proposal.purpose, Purpose::Recheck { .. } | Purpose::BeforeUndo { .. }) {
-            journal.looked(proposal.purpose.node());
+        let looks = matches!(proposal.purpose, Purpose::Recheck { .. } | Purpose::BeforeUndo { .. });
+        if looks && matches!(invoked.told, Told::Result(_)) {
+            journal.looked();
         }
         Ok(invoked)
     }
@@ -261,9 +262,7 @@ impl Broker {
             self.transports.end_orphans(&manifest.family, self.sources.as_ref()).await;
         }
         // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
-        if let Some(target) = journal.state().calls.get(call).and_then(|call| call.target.clone()) {
-            reserved_for(journal, &target).await?;
-        }
+        reserved_again(journal, call).await?;
         let purpose = journal.state().calls.get(call).map(|call| call.purpose.clone());
         let again = purpose.unwrap_or(Purpose::Proposed { n: 1 });
         self.rates.wait(&catalog.toolbox, name.as_str(), &args, (journal.state(), &again)).await;
@@ -316,7 +315,8 @@ impl Broker {
             Err(why) => return Sent::Held(why),
         };
         let sent = turn.run(permit).await;
-        if acts {
+        // Of what was lost nobody knows whether it still acts.
+        if acts && !matches!(sent, Sent::Unknown(_)) {
             journal.answered();
         }
         sent

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use crate::{
-    artifact::{NodeId, ToolName},
+    artifact::{CallId, NodeId, Phase, ToolName},
     engagement::{Proposal, Purpose, View, look_before, target_of},
     ledger::{Behind, Journal, LedgerError, With},
     tool::{Effect, Toolbox},
@@ -39,6 +39,8 @@ enum Need {
 }
 
 fn need(view: &View<'_>, proposal: &Proposal) -> Need {
+    // Before the build nothing is changed, whatever is proposed: it is refused without waiting for anything.
+    let builds = view.state.phase == Phase::Build && !matches!(proposal.purpose, Purpose::Turn { .. });
     let changed = || {
         let tool = view.toolbox.tool(&proposal.tool.parse().ok()?).filter(|tool| tool.effect != Effect::Read)?;
         let args = view.toolbox.check_args(tool, &proposal.args).ok()?;
@@ -52,7 +54,7 @@ fn need(view: &View<'_>, proposal: &Proposal) -> Need {
             None => (changed(), None),
         },
         Purpose::ReadBack { .. } | Purpose::Verify { .. } | Purpose::UndoCheck { .. } => return Need::Same,
-        _ => (changed(), None),
+        _ => (changed().filter(|_| builds), None),
     };
     let with = if looks || look.is_some() { With::Nobody } else { With::TheBlind };
     let node = proposal.purpose.node().cloned();
@@ -87,16 +89,30 @@ pub(super) async fn reserved(
 }
 
 /// The same for a call that is sent once more.
-pub(super) async fn reserved_for(journal: &mut Journal, target: &str) -> Result<(), BrokerError> {
-    while !journal.has(target, With::TheBlind)
-        && let Some(behind) = journal.take(target, With::TheBlind).await?
-    {
+pub(super) async fn reserved_again(journal: &mut Journal, call: &CallId) -> Result<(), BrokerError> {
+    while let Some(behind) = reserve_again(journal, call).await? {
         if behind.since.elapsed() > PATIENCE {
             return Err(BrokerError::Behind(behind));
         }
         tokio::time::sleep(BETWEEN).await;
     }
     Ok(())
+}
+
+/// Takes the target of a call that is sent once more; who has it, where others do. It does not wait.
+///
+/// # Errors
+///
+/// As [`Journal::take`].
+pub async fn reserve_again(journal: &mut Journal, call: &CallId) -> Result<Option<Behind>, LedgerError> {
+    let known = journal.state().calls.get(call);
+    let Some((target, node)) = known.and_then(|call| Some((call.target.clone()?, call.purpose.node().cloned()))) else {
+        return Ok(None);
+    };
+    if journal.has(&target, With::TheBlind, node.as_ref()) {
+        return Ok(None);
+    }
+    journal.take(&target, With::TheBlind, node.as_ref()).await
 }
 
 /// Takes what a proposal needs of its target, and gives back what the last one needed. It does not wait.
@@ -114,13 +130,14 @@ pub async fn reserve(journal: &mut Journal, toolbox: &Toolbox, proposal: &Propos
         }
         Need::Target { target, with, node, look } => (target, with, node, look),
     };
-    // Between two steps others have their turn.
-    let has = journal.has(&target, with) && journal.looked_for().is_none_or(|known| Some(known) == node.as_ref());
-    if !has && let Some(behind) = journal.take(&target, with).await? {
+    let node = node.as_ref();
+    if !journal.has(&target, with, node)
+        && let Some(behind) = journal.take(&target, with, node).await?
+    {
         return Ok(Reserved::Behind(behind));
     }
     Ok(match look {
-        Some(look) if journal.looked_for() != node.as_ref() => Reserved::LookFirst(look),
+        Some(look) if !journal.has_looked() => Reserved::LookFirst(look),
         _ => Reserved::Has,
     })
 }

@@ -305,7 +305,18 @@ async fn what_was_sent_and_not_answered_is_waited_for(database: &dyn Database) {
         let mut lost = has(take(&*store, "sw01", "aaaaa", with, None).await);
         lost.sends(at_most).unwrap();
         drop(lost);
+        let since = std::time::Instant::now();
         let mut waits = Some(behind(take(&*store, "sw01", "bbbbb", With::Nobody, None).await));
+        // Those who look at nothing wait for whoever had it alone, and not for each other.
+        match take(&*store, "sw01", "ccccc", With::TheBlind, None).await {
+            Taken::Has(_) => panic!("whoever waits comes first"),
+            Taken::Waits(_) => drop(waits.take()),
+        }
+        match take(&*store, "sw01", "ccccc", With::TheBlind, None).await {
+            Taken::Has(_) => assert_eq!(with, With::TheBlind),
+            Taken::Waits(_) => assert_eq!(with, With::Nobody),
+        }
+        waits = Some(behind(take(&*store, "sw01", "bbbbb", With::Nobody, None).await));
         assert_eq!(waits.as_ref().unwrap().behind, Some(id("aaaaa")));
         while let Some(still) = waits.take() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -314,7 +325,15 @@ async fn what_was_sent_and_not_answered_is_waited_for(database: &dyn Database) {
                 Taken::Has(lease) => drop(lease),
             }
         }
+        assert!(since.elapsed() > std::time::Duration::from_millis(900), "{:?}", since.elapsed());
     }
+    // Whoever waited long for one who was there waits for what that one left all the same.
+    let mut lost = has(take(&*store, "sw01", "aaaaa", With::Nobody, None).await);
+    let waits = behind(take(&*store, "sw01", "bbbbb", With::Nobody, None).await);
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    lost.sends(at_most).unwrap();
+    drop(lost);
+    behind(take(&*store, "sw01", "bbbbb", With::Nobody, Some(waits)).await);
 }
 
 async fn ids_are_found_by_how_they_begin(store: &dyn Store) {

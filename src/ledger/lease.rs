@@ -9,6 +9,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{ErrorKind, Read, Seek, Write},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -39,6 +40,8 @@ pub enum Taken {
 pub struct Waits {
     /// The engagement that has it, where that is known.
     pub behind: Option<EngagementId>,
+    /// What was sent there and may still act, and since when that is all that is waited for.
+    acts: Option<(Acts, Instant)>,
     /// What keeps the place, where there is one.
     place: Option<Box<dyn Send + Sync>>,
 }
@@ -56,14 +59,19 @@ pub trait Lease: Send + Sync {
     fn over(&mut self);
 }
 
+/// Until when something may still act, and for how many seconds it might when it was sent: clocks are set.
+type Acts = (Timestamp, u32);
+
 /// What the file of a target says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Says {
     /// Whose it is.
     engagement: EngagementId,
-    /// Until when what it sent may still act, and how long that was when it was sent: clocks are set.
+    /// Whether it is had with nobody.
+    alone: bool,
+    /// What it sent that may still act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    acts: Option<(Timestamp, u32)>,
+    acts: Option<Acts>,
 }
 
 /// So long is what a file says, filled up with blanks.
@@ -107,21 +115,29 @@ pub(super) fn take(
         Err(TryLockError::Error(source)) => Err(LedgerError::io("lock", dir.join(&name), source)),
     };
     let mut lease = file(format!("{name}.lock"))?;
-    let mut place = waits.and_then(|waits| waits.place);
+    let (known, mut place) = waits.map_or((None, None), |waits| (waits.acts, waits.place));
+    // Whoever comes back finds its own name there until the next one is had.
+    let of_others = |says: Option<Says>| says.filter(|says| says.engagement != *by);
     if place.is_none() {
         let queue = file(format!("{name}.next"))?;
         if !locked(&queue)? {
-            return Ok(Taken::Waits(Waits { behind: said(&mut lease).map(|says| says.engagement), place }));
+            let behind = of_others(said(&mut lease)).map(|says| says.engagement);
+            return Ok(Taken::Waits(Waits { behind, acts: None, place }));
         }
         place = Some(Box::new(queue));
     }
     let has = locked(&lease)?;
-    let says = said(&mut lease);
-    let others = says.as_ref().filter(|says| says.engagement != *by);
-    if !has || with == With::Nobody && others.is_some_and(|says| says.still_acts(Timestamp::now())) {
+    let says = of_others(said(&mut lease));
+    // Those who share it act beside each other; of whoever had it alone, it is here because that one is gone.
+    let left = says.as_ref().filter(|says| has && (with == With::Nobody || says.alone)).and_then(|says| says.acts);
+    let acts = left.map(|left| match known {
+        Some((known, since)) if known == left => (left, since),
+        _ => (left, Instant::now()),
+    });
+    if !has || acts.is_some_and(|(acts, since)| still_acts(acts, Timestamp::now(), since.elapsed())) {
         // Those who share it do not stand in line for whoever does not.
         let place = place.filter(|_| with == With::Nobody);
-        return Ok(Taken::Waits(Waits { behind: says.map(|says| says.engagement), place }));
+        return Ok(Taken::Waits(Waits { behind: says.map(|says| says.engagement), acts, place }));
     }
     let mut has = FileLease { file: lease, engagement: by.clone(), with };
     if with == With::Nobody {
@@ -138,20 +154,16 @@ fn said(file: &mut File) -> Option<Says> {
     serde_json::from_slice(&text).ok()
 }
 
-impl Says {
-    fn still_acts(&self, now: Timestamp) -> bool {
-        self.acts.is_some_and(|(until, seconds)| {
-            let left = until.duration_since(now);
-            // More than the whole is left only where a clock was set back since: nobody waits for that.
-            left.is_positive() && left <= SignedDuration::from_secs(i64::from(seconds))
-        })
-    }
+/// Whoever has waited for the whole of it has waited enough, whatever clocks were set to meanwhile.
+fn still_acts((until, seconds): Acts, now: Timestamp, waited: Duration) -> bool {
+    now < until && waited < Duration::from_secs(seconds.into())
 }
 
 impl FileLease {
     /// Always as much, so that nothing of what stood there is left and the file keeps its length.
-    fn write(&mut self, acts: Option<(Timestamp, u32)>) -> std::io::Result<()> {
-        let mut text = serde_json::to_vec(&Says { engagement: self.engagement.clone(), acts })?;
+    fn write(&mut self, acts: Option<Acts>) -> std::io::Result<()> {
+        let mut text =
+            serde_json::to_vec(&Says { engagement: self.engagement.clone(), alone: self.with == With::Nobody, acts })?;
         text.resize(text.len().max(LENGTH), b' ');
         self.file.rewind()?;
         self.file.write_all(&text)
@@ -172,7 +184,7 @@ impl Lease for FileLease {
     }
 
     fn over(&mut self) {
-        // What is left there makes others wait too long, and never too short.
+        // What is left there makes others wait too long. Of those who share it only the last one's is there.
         let own = self.with == With::Nobody || self.is_own();
         let written = if own { self.write(None) } else { Ok(()) };
         if let Err(error) = written {

@@ -33,6 +33,8 @@ pub(super) async fn wait_behind(
         watch(Progress::Note(format!("{who}; waiting until that is over")));
     }
     journal.flush().await?;
+    // A person may cancel it meanwhile.
+    journal.catch_up().await?;
     tokio::time::sleep(BETWEEN).await;
     Ok(None)
 }

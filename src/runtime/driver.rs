@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     artifact::{ArtifactKind, Digest, EngagementId, Spec, Written, digest_of},
-    broker::{Broker, Reserved, Told, reserve},
+    broker::{Broker, Reserved, Told, reserve, reserve_again},
     engagement::{
         About, Actor, Asked, Command, Gate, GateState, Next, NextError, Proposal, Purpose, SpecProved, View, Void,
         changed_tools, holds_back, next_but_void, opened_by_policy, read_document, void_gates,
@@ -150,8 +150,9 @@ impl<'a> Driver<'a> {
             stepped = Ok(None);
         }
         if !matches!(stepped, Ok(None)) {
+            let written = self.write_down(journal, watch).await;
             journal.let_go();
-            self.write_down(journal, watch).await?;
+            written?;
             self.workspace.publish().await.into_iter().for_each(|wrong| watch(Progress::Note(wrong)));
         }
         stepped
@@ -194,6 +195,9 @@ impl<'a> Driver<'a> {
                 self.broker.expire(journal, &call).await?;
             }
             Next::Resend(call) => {
+                if let Some(behind) = reserve_again(journal, &call).await? {
+                    return wait_behind(journal, &behind, watch).await;
+                }
                 let again = "the server remembers it, so it is sent again under its own id if it still may be";
                 watch(Progress::Note(format!("nobody knows whether {call} took effect; {again}")));
                 journal.flush().await?;

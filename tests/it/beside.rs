@@ -95,3 +95,24 @@ fn what_a_killed_program_sent_is_waited_for_by_others_too() {
     assert!(asked.elapsed() > Duration::from_secs(4), "the server's timeout is five seconds: {:?}", asked.elapsed());
     said.says(&format!("engagement {} is changing sw01; waiting until that is over", ids[0]));
 }
+
+#[test]
+fn whoever_waits_hears_of_being_cancelled() {
+    let (bench, ids) = renaming(&["guest", "voice"]);
+    bench.fault("slow:vlan.rename@sw01,ms=4000");
+    let mut first = bench.start(&["run", &ids[0]]);
+    while !bench.events(&ids[0], "call.allowed").iter().any(|event| event["body"]["tool"] == "vlan.rename") {
+        assert!(first.try_wait().unwrap().is_none(), "it runs");
+    }
+    let mut second = bench.start(&["run", &ids[1]]);
+    while !bench.events(&ids[1], "artifact.filed").iter().any(|event| event["body"]["artifact"] == "flow") {
+        assert!(second.try_wait().unwrap().is_none(), "it runs");
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    bench.run(&["cancel", &ids[1], "--reason", "it takes too long"]).code(0);
+    assert_eq!(second.wait().unwrap().code(), Some(1));
+    assert!(first.try_wait().unwrap().is_none(), "it was waited for");
+    assert!(first.wait().unwrap().success());
+    assert_eq!(bench.writes(), ["vlan.rename 120 guest sw01"]);
+    bench.holds(&ids[1]);
+}

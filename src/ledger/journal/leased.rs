@@ -21,8 +21,10 @@ struct Has {
     target: String,
     with: With,
     lease: Box<dyn Lease>,
-    /// The step for which it was looked at since.
-    looked: Option<NodeId>,
+    /// The step for which it is had: between two of them others have their turn.
+    node: Option<NodeId>,
+    /// Whether it was looked at since.
+    looked: bool,
 }
 
 /// Others have the target.
@@ -32,9 +34,9 @@ pub struct Behind {
     pub who: Option<EngagementId>,
     /// The target.
     pub target: String,
-    /// Since when this one waits.
+    /// Since when this one waits behind it.
     pub since: Instant,
-    /// Whether it waits from now on.
+    /// Whether it waits behind it from now on.
     pub begins: bool,
 }
 
@@ -45,37 +47,48 @@ impl Journal {
     /// # Errors
     ///
     /// As [`crate::ledger::Store::take`].
-    pub async fn take(&mut self, target: &str, with: With) -> Result<Option<Behind>, LedgerError> {
+    pub async fn take(
+        &mut self,
+        target: &str,
+        with: With,
+        node: Option<&NodeId>,
+    ) -> Result<Option<Behind>, LedgerError> {
         self.leased.has = None;
         let waits = self.leased.waits.take().filter(|(of, ..)| of == target);
-        let (waits, since) = waits.map_or((None, None), |(_, waits, since)| (Some(waits), Some(since)));
+        let known = waits.as_ref().map(|(_, waits, since)| (waits.behind.clone(), *since));
+        let waits = waits.map(|(_, waits, _)| waits);
         match self.store.take(target, &self.state.id, with, waits).await? {
             Taken::Has(lease) => {
-                self.leased.has = Some(Has { target: target.to_owned(), with, lease, looked: None });
+                self.leased.has =
+                    Some(Has { target: target.to_owned(), with, lease, node: node.cloned(), looked: false });
                 Ok(None)
             }
             Taken::Waits(waits) => {
-                let (who, begins, since) = (waits.behind.clone(), since.is_none(), since.unwrap_or_else(Instant::now));
+                let who = waits.behind.clone();
+                // Behind each it is waited for as long.
+                let same = known.filter(|(known, _)| who.is_none() || *known == who);
+                let (begins, since) = (same.is_none(), same.map_or_else(Instant::now, |(_, since)| since));
                 self.leased.waits = Some((target.to_owned(), waits, since));
                 Ok(Some(Behind { who, target: target.to_owned(), since, begins }))
             }
         }
     }
 
-    /// Whether a target is had, and with nobody where nobody else may have it.
-    pub fn has(&self, target: &str, with: With) -> bool {
-        self.leased.has.as_ref().is_some_and(|has| has.target == target && (has.with == with || with == With::TheBlind))
+    /// Whether a target is had for a step, and with nobody where nobody else may have it.
+    pub fn has(&self, target: &str, with: With, node: Option<&NodeId>) -> bool {
+        let fits = |has: &Has| has.target == target && (has.with == with || with == With::TheBlind);
+        self.leased.has.as_ref().is_some_and(|has| fits(has) && has.node.as_ref() == node)
     }
 
-    /// The step for which the target that is had was looked at since.
-    pub fn looked_for(&self) -> Option<&NodeId> {
-        self.leased.has.as_ref()?.looked.as_ref()
+    /// Whether the target that is had was looked at since.
+    pub fn has_looked(&self) -> bool {
+        self.leased.has.as_ref().is_some_and(|has| has.looked)
     }
 
-    /// Says that the target was looked at for this step.
-    pub fn looked(&mut self, node: Option<&NodeId>) {
+    /// Says that it was.
+    pub fn looked(&mut self) {
         if let Some(has) = &mut self.leased.has {
-            has.looked = node.cloned();
+            has.looked = true;
         }
     }
 
