@@ -25,7 +25,7 @@ use super::{
     again::still_allowed,
     cached::Cached,
     decide::{Decided, Moment, Said, decide, refused_purpose},
-    lease::{reserved, reserved_again, sends},
+    lease::{reserve_again, reserved, sends},
     permit::Permit,
     rate::Rates,
     refused::{recorded_args, recorded_tool},
@@ -262,7 +262,9 @@ impl Broker {
             self.transports.end_orphans(&manifest.family, self.sources.as_ref()).await;
         }
         // What is waited for is waited for first, so that the decision is not older than what it lets be sent.
-        reserved_again(journal, call).await?;
+        if let Some(behind) = reserve_again(journal, call).await? {
+            return Err(BrokerError::Behind(behind));
+        }
         let purpose = journal.state().calls.get(call).map(|call| call.purpose.clone());
         let again = purpose.unwrap_or(Purpose::Proposed { n: 1 });
         self.rates.wait(&catalog.toolbox, name.as_str(), &args, (journal.state(), &again)).await;

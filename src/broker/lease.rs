@@ -61,11 +61,11 @@ fn need(view: &View<'_>, proposal: &Proposal) -> Need {
     target.map_or(Need::Nothing, |target| Need::Target { target, with, node, look })
 }
 
-/// How long a call waits for others here; whoever drives an engagement asks before, and waits as long as it takes.
+/// How long a call waits for others here; whoever drives an engagement asks before, and waits longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often others are looked for.
-const BETWEEN: Duration = Duration::from_millis(25);
+/// After how long it is looked again whether others still have a target.
+pub const BETWEEN: Duration = Duration::from_millis(25);
 
 /// Waits for what a proposal needs of its target; whether there was anything to wait for.
 pub(super) async fn reserved(
@@ -86,17 +86,6 @@ pub(super) async fn reserved(
             }
         }
     }
-}
-
-/// The same for a call that is sent once more.
-pub(super) async fn reserved_again(journal: &mut Journal, call: &CallId) -> Result<(), BrokerError> {
-    while let Some(behind) = reserve_again(journal, call).await? {
-        if behind.since.elapsed() > PATIENCE {
-            return Err(BrokerError::Behind(behind));
-        }
-        tokio::time::sleep(BETWEEN).await;
-    }
-    Ok(())
 }
 
 /// Takes the target of a call that is sent once more; who has it, where others do. It does not wait.

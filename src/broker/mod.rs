@@ -40,7 +40,7 @@ mod tests;
 pub use decide::{Moment, Said};
 pub use explain::{Explanation, explain, foresee, proposed, proposer, said_again};
 pub use invoke::Broker;
-pub use lease::{Reserved, behind_words, reserve, reserve_again};
+pub use lease::{BETWEEN, Reserved, behind_words, reserve, reserve_again};
 pub use sources::Sources;
 pub use told::{BrokerError, Invoked, Told};
 pub use transport::{Bounds, become_server};

@@ -66,7 +66,9 @@ pub enum BrokerError {
     #[error("{}; try again when that is over", behind_words(.0))]
     Behind(Behind),
     /// The target is to be looked at once more.
-    #[error("others may have changed the target since it was looked at, so the call is not made: first {0}")]
+    #[error(
+        "others may have changed the target since it was looked at, so the call is not made; run it again, to {0} first"
+    )]
     LookFirst(String),
 }
 

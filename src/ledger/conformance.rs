@@ -303,9 +303,9 @@ async fn what_was_sent_and_not_answered_is_waited_for(database: &dyn Database) {
         // Its own is waited for by whoever goes on with it.
         drop(has(take(&*store, "sw01", "aaaaa", with, None).await));
         let mut lost = has(take(&*store, "sw01", "aaaaa", with, None).await);
+        let since = std::time::Instant::now();
         lost.sends(at_most).unwrap();
         drop(lost);
-        let since = std::time::Instant::now();
         let mut waits = Some(behind(take(&*store, "sw01", "bbbbb", With::Nobody, None).await));
         // Those who look at nothing wait for whoever had it alone, and not for each other.
         match take(&*store, "sw01", "ccccc", With::TheBlind, None).await {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    broker::behind_words,
+    broker::{BETWEEN, behind_words},
     ledger::{Behind, Journal},
 };
 
@@ -12,11 +12,8 @@ use super::{
     progress::{Progress, Stopped},
 };
 
-/// How long others are waited for that have a target: longer than any one call takes.
+/// How long an engagement that has a target is waited for: longer than a step takes.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-
-/// How often it is looked whether they still have it.
-const BETWEEN: Duration = Duration::from_millis(25);
 
 /// Waits a moment for a target that others have; the answer is why that is given up, if it is.
 pub(super) async fn wait_behind(

@@ -3,6 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -80,19 +84,17 @@ fn a_look_that_was_let_go_is_made_again_before_the_change() {
 #[test]
 fn what_a_killed_program_sent_is_waited_for_by_others_too() {
     let (bench, ids) = renaming(&["guest", "voice"]);
-    bench.fault("slow:vlan.rename@sw01,ms=2000");
+    bench.fault("slow:vlan.rename@sw01,ms=4000");
     let mut child = bench.start(&["run", &ids[0]]);
     let since = Instant::now();
     let sent = || bench.events(&ids[0], "call.allowed").iter().any(|event| event["body"]["tool"] == "vlan.rename");
     while !sent() {
         assert!(since.elapsed() < Duration::from_secs(60), "it was not asked");
     }
-    let asked = Instant::now();
-    std::thread::sleep(Duration::from_millis(200));
     child.kill().unwrap();
     child.wait().unwrap();
     let said = run_in(&bench.root, &["run", &ids[1]]);
-    assert!(asked.elapsed() > Duration::from_secs(4), "the server's timeout is five seconds: {:?}", asked.elapsed());
+    // Nobody has the lock any more: what is waited for is what was sent.
     said.says(&format!("engagement {} is changing sw01; waiting until that is over", ids[0]));
 }
 
@@ -104,15 +106,23 @@ fn whoever_waits_hears_of_being_cancelled() {
     while !bench.events(&ids[0], "call.allowed").iter().any(|event| event["body"]["tool"] == "vlan.rename") {
         assert!(first.try_wait().unwrap().is_none(), "it runs");
     }
+    // It has the target for as long as it stands still.
+    let first_is = Pid::from_raw(i32::try_from(first.id()).unwrap());
+    kill(first_is, Signal::SIGSTOP).unwrap();
     let mut second = bench.start(&["run", &ids[1]]);
     while !bench.events(&ids[1], "artifact.filed").iter().any(|event| event["body"]["artifact"] == "flow") {
         assert!(second.try_wait().unwrap().is_none(), "it runs");
     }
     std::thread::sleep(Duration::from_millis(200));
     bench.run(&["cancel", &ids[1], "--reason", "it takes too long"]).code(0);
+    let since = Instant::now();
+    while second.try_wait().unwrap().is_none() {
+        assert!(since.elapsed() < Duration::from_secs(60), "it waits on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(second.wait().unwrap().code(), Some(1));
-    assert!(first.try_wait().unwrap().is_none(), "it was waited for");
-    assert!(first.wait().unwrap().success());
-    assert_eq!(bench.writes(), ["vlan.rename 120 guest sw01"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(bench.writes().iter().all(|write| write.contains("guest")), "{:?}", bench.writes());
     bench.holds(&ids[1]);
 }
